@@ -1,0 +1,300 @@
+"""How followers answer a commitment.
+
+A follower is an argument, never a part of the game: the same game is played by soft, hard, bounded or mistaken ones, and the referee's
+follower may differ from the one that a leader trained against.  A `TabularFollower` answers one `InducedMDP` at a time; several
+independent followers of a game answer separately.
+"""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from .mdp import Array, InducedMDP, decision_problem, expect
+from .planning import PlanningError, hard_policy_iteration, soft_policy_iteration, softmax_backup, widen
+
+if TYPE_CHECKING:
+    from .game import StackelbergGame
+
+TIE_TOLERANCE = 1e-9
+"""Actions whose value is within this (relative to the largest value) of the best are ties."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One follower's response to one process."""
+
+    policy: Array
+    """g(b|s,a), shape (..., S, A, B)."""
+    values: Array
+    """The values the follower planned with, (..., S); the warm start of its next answer."""
+    certificate: float
+    """How far from its own optimum the answer may be: last Newton step, residual or LP gap, in units of value."""
+    evaluations: int = 1
+    """Policy evaluations, sweeps or LPs that were used."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """All followers' answers to one commitment in one context."""
+
+    answers: tuple[Answer, ...]
+    state: Any = None
+    """What the follower carries to its next answer; picklable."""
+
+    @property
+    def policies(self) -> tuple[Array, ...]:
+        """g(b|s,a) of each follower."""
+        return tuple(answer.policy for answer in self.answers)
+
+    @property
+    def policy(self) -> Array:
+        """g(b|s,a) of the only follower.
+
+        Raises:
+            ValueError: if there are several; use ``policies``.
+        """
+        (policy,) = self.policies
+        return policy
+
+    @property
+    def certificate(self) -> float:
+        """The largest of the answers' certificates."""
+        return max(answer.certificate for answer in self.answers)
+
+
+class Follower(Protocol):
+    """Anything that answers a commitment."""
+
+    @property
+    def temperature(self) -> float:
+        """Entropy weight tau of the objective by which its gap is measured; 0 for plain reward."""
+        ...
+
+    def respond(
+        self,
+        game: StackelbergGame,
+        x: Array,
+        context: int | str = 0,
+        *,
+        budget: int | None = None,
+        rng: np.random.Generator | None = None,
+        state: Any = None,
+    ) -> Response:
+        """Answer commitment ``x`` in ``context``.
+
+        Args:
+            game: the game that is played.
+            x: the commitment.
+            context: index or name.
+            budget: training steps a learning follower may take; exact ones ignore it.
+            rng: randomness of a learning follower.
+            state: what the previous response returned, for warm starts and persistent learners.
+        """
+        ...
+
+
+class TabularFollower(abc.ABC):
+    """A follower that answers each `InducedMDP` by itself: subclasses implement `answer`."""
+
+    temperature: float
+
+    @abc.abstractmethod
+    def answer(self, mdp: InducedMDP, values: Array | None) -> Answer:
+        """Answer one process; ``values`` (..., S) are those of its previous answer, if there was one."""
+
+    def respond(
+        self,
+        game: StackelbergGame,
+        x: Array,
+        context: int | str = 0,
+        *,
+        budget: int | None = None,
+        rng: np.random.Generator | None = None,
+        state: Any = None,
+    ) -> Response:
+        """See `Follower.respond`."""
+        del budget, rng
+        problems = game.problems(x, context)
+        carried = (None,) * len(problems) if state is None else state
+        answers = tuple(self.answer(mdp, values) for mdp, values in zip(problems, carried, strict=True))
+        return Response(answers, state=tuple(answer.values for answer in answers))
+
+
+@dataclass(frozen=True)
+class Soft(TabularFollower):
+    """The entropy-regularised best response, unique and differentiable: g = softmax(Q / temperature)."""
+
+    temperature: float
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise ValueError(f"Soft needs a temperature above 0, got {self.temperature}; for the limit use Hard(ties=...)")
+
+    def answer(self, mdp: InducedMDP, values: Array | None) -> Answer:
+        plan = soft_policy_iteration(mdp, self.temperature, values=values)
+        return Answer(plan.policy, plan.values, plan.step, plan.evaluations)
+
+
+@dataclass(frozen=True)
+class Hard(TabularFollower):
+    """A best response without entropy; ties are broken for the leader (``"strong"``), against it (``"weak"``), or evenly."""
+
+    ties: Literal["strong", "weak", "uniform"] = "strong"
+    temperature: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        if self.ties not in ("strong", "weak", "uniform"):
+            raise ValueError(f"Hard(ties=...) is 'strong', 'weak' or 'uniform', got {self.ties!r}")
+
+    def answer(self, mdp: InducedMDP, values: Array | None) -> Answer:
+        del values
+        own = decision_problem(mdp, mdp.follower_reward)
+        v, q = hard_policy_iteration(own, mdp.follower_discount)
+        xp = array_namespace(q)
+        slack = TIE_TOLERANCE * (1 + float(xp.max(xp.abs(q))))
+        best = q >= xp.max(q, axis=-1, keepdims=True) - slack
+        if self.ties == "uniform":
+            chosen = xp.astype(best, q.dtype)
+        else:
+            sign = 1.0 if self.ties == "strong" else -1.0
+            leader = decision_problem(mdp, sign * mdp.leader_reward)
+            _, preference = hard_policy_iteration(leader, mdp.leader_discount, allowed=best)
+            preference = xp.where(best, preference, -xp.inf)
+            arms = xp.arange(q.shape[-1], device=q.device)
+            chosen = xp.astype(arms == xp.argmax(preference, axis=-1, keepdims=True), q.dtype)
+        policy = chosen / xp.sum(chosen, axis=-1, keepdims=True)
+        return Answer(widen(policy, mdp), v, slack)
+
+
+@dataclass(frozen=True)
+class Quantal(TabularFollower):
+    """Plans without error and acts with logit error: softmax of the hard-optimal action values over ``error``, in units of reward."""
+
+    error: float
+    temperature: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        if not self.error > 0:
+            raise ValueError(f"Quantal needs an error above 0, got {self.error}; for the limit use Hard(ties=...)")
+
+    def answer(self, mdp: InducedMDP, values: Array | None) -> Answer:
+        del values
+        v, q = hard_policy_iteration(decision_problem(mdp, mdp.follower_reward), mdp.follower_discount)
+        _, policy = softmax_backup(q, self.error)
+        return Answer(widen(policy, mdp), v, 0.0)
+
+
+@dataclass(frozen=True)
+class Truncated(TabularFollower):
+    """Stops soft value iteration after ``sweeps``; starts from its last values (``"carry"``) or from zero (``"reset"``)."""
+
+    temperature: float
+    sweeps: int
+    start: Literal["carry", "reset"] = "carry"
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0 or self.sweeps < 1 or self.start not in ("carry", "reset"):
+            raise ValueError(f"Truncated needs temperature > 0, sweeps >= 1 and start 'carry' or 'reset', got {self!r}")
+
+    def answer(self, mdp: InducedMDP, values: Array | None) -> Answer:
+        problem = decision_problem(mdp, mdp.follower_reward)
+        xp = array_namespace(problem.reward)
+        v = xp.zeros_like(problem.reward[..., 0, 0]) if values is None or self.start == "reset" else values
+        step = float("inf")
+        for _ in range(self.sweeps):
+            node_values, _ = softmax_backup(problem.reward + mdp.follower_discount * expect(problem.transition, v), self.temperature)
+            swept = xp.sum(problem.weight * node_values, axis=-1)
+            step, v = float(xp.max(xp.abs(swept - v))), swept
+        _, policy = softmax_backup(problem.reward + mdp.follower_discount * expect(problem.transition, v), self.temperature)
+        return Answer(widen(policy, mdp), v, step, self.sweeps)
+
+
+@dataclass(frozen=True)
+class EpsilonOptimal(TabularFollower):
+    """The policy within ``epsilon`` of the follower's optimum that is worst (or best) for the leader.
+
+    A linear programme over discounted occupancies mu (Puterman 1994, section 6.9), solved by scipy's HiGHS::
+
+        min (max) r_L . mu   s.t.  sum_b mu(node, b) = w(node | s) (rho(s) + gamma sum mu P(s|.)),   r_F . mu >= V* - epsilon
+    """
+
+    epsilon: float
+    side: Literal["adversarial", "cooperative"] = "adversarial"
+    temperature: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        if not self.epsilon >= 0 or self.side not in ("adversarial", "cooperative"):
+            raise ValueError(f"EpsilonOptimal needs epsilon >= 0 and side 'adversarial' or 'cooperative', got {self!r}")
+
+    def answer(self, mdp: InducedMDP, values: Array | None) -> Answer:
+        del values
+        from scipy.optimize import linprog
+
+        own = decision_problem(mdp, mdp.follower_reward)
+        xp = array_namespace(own.reward)
+        gamma = mdp.follower_discount
+        if gamma != mdp.leader_discount or own.reward.ndim != 3 or own.transition.ndim != 4 or own.weight.ndim != 2:
+            raise PlanningError("EpsilonOptimal needs equal discounts of leader and follower and one commitment at a time")
+        v, q = hard_policy_iteration(own, gamma)
+        weight, transition = np.asarray(own.weight), np.asarray(own.transition)
+        s, n, b = np.asarray(own.reward).shape
+        flow = np.zeros((s, n, s, n, b))  # row (state, node): its occupancy less what flows in
+        rows = np.arange(s)[:, None], np.arange(n)[None, :]
+        flow[rows[0], rows[1], rows[0], rows[1], :] = 1.0
+        flow -= gamma * np.einsum("tm,snbt->tmsnb", weight, transition)
+        initial = np.asarray(mdp.initial)
+        sign = 1.0 if self.side == "adversarial" else -1.0
+        optimum = float(initial @ np.asarray(v))
+        slack = self.epsilon + 1e-9 * (1 + abs(optimum))  # the LP solver's own feasibility tolerance
+        programme = linprog(
+            sign * np.asarray(decision_problem(mdp, mdp.leader_reward).reward).ravel(),
+            A_ub=-np.asarray(own.reward).reshape(1, -1),
+            b_ub=[slack - optimum],
+            A_eq=flow.reshape(s * n, s * n * b),
+            b_eq=(weight * initial[:, None]).ravel(),
+            method="highs",
+        )
+        if programme.x is None:
+            raise PlanningError(f"the occupancy programme has no solution: {programme.message}")
+        mu = np.maximum(programme.x, 0.0).reshape(s, n, b)
+        visits = mu.sum(-1, keepdims=True)
+        greedy = np.eye(b)[np.argmax(np.asarray(q), axis=-1)]  # where the programme never goes
+        policy = np.where(visits > 1e-12, mu / np.where(visits > 1e-12, visits, 1.0), greedy)
+        policy = xp.asarray(policy, dtype=own.reward.dtype, device=own.reward.device)
+        return Answer(widen(policy, mdp), v, slack)
+
+
+@dataclass(frozen=True)
+class Believes:
+    """Answers to another world: plans as ``follower`` would in ``game``, whatever game it is really in."""
+
+    game: StackelbergGame
+    follower: Follower
+
+    @property
+    def temperature(self) -> float:
+        return self.follower.temperature
+
+    def respond(
+        self,
+        game: StackelbergGame,
+        x: Array,
+        context: int | str = 0,
+        *,
+        budget: int | None = None,
+        rng: np.random.Generator | None = None,
+        state: Any = None,
+    ) -> Response:
+        """See `Follower.respond`; ``game`` must have the sizes of the game it believes in."""
+        if game.sizes != self.game.sizes:
+            raise ValueError(
+                f"a follower that believes in {self.game.name} with sizes {self.game.sizes} cannot act in {game.name} with sizes "
+                f"{game.sizes}; (S, A, B) must agree"
+            )
+        name = game.contexts[game.context_index(context)]
+        return self.follower.respond(self.game, x, name, budget=budget, rng=rng, state=state)

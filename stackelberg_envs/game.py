@@ -1,0 +1,212 @@
+"""A Stackelberg Markov game is one pure function: ``commit(x, context)`` -> what the followers face.
+
+Everything else is read off it: PettingZoo and Gymnasium views, exact scores, hypergradients, batched play.  A game has no ``step``, no
+``reset`` and no seed.
+"""
+
+from __future__ import annotations
+
+import abc
+import difflib
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from array_api_compat import array_namespace, is_array_api_obj
+from gymnasium.spaces import Box
+
+from .mdp import Array, InducedMDP
+from .planning import policy_value
+
+if TYPE_CHECKING:
+    from .drawing import Layout
+    from .followers import Follower
+
+Induced = InducedMDP | tuple[InducedMDP, ...]
+
+
+class CommitmentError(ValueError):
+    """A commitment of the wrong shape, not finite, or outside the leader's space."""
+
+
+class Constants:
+    """A game's constant tables, written in NumPy and moved to a commitment's library, dtype and device once."""
+
+    def __init__(self, **tables: np.ndarray) -> None:
+        self._tables = tables
+        self._moved: dict[Any, SimpleNamespace] = {}
+
+    def like(self, x: Array) -> SimpleNamespace:
+        """The tables as arrays like ``x``: floating-point ones in its dtype, the others as they are."""
+        xp = array_namespace(x)
+        key = (xp.__name__, str(x.dtype), str(x.device))
+        if key not in self._moved:
+            moved = {}
+            for name, table in self._tables.items():
+                dtype = x.dtype if table.dtype.kind == "f" else None
+                moved[name] = xp.asarray(table.copy(), dtype=dtype, device=x.device)
+            self._moved[key] = SimpleNamespace(**moved)
+        return self._moved[key]
+
+    def __getstate__(self) -> dict[str, np.ndarray]:
+        return self._tables
+
+    def __setstate__(self, tables: dict[str, np.ndarray]) -> None:
+        self._tables, self._moved = tables, {}
+
+
+class StackelbergGame(abc.ABC):
+    """The declarations of a game and its one function, `induced`.
+
+    Subclasses set the attributes below in ``__init__`` and implement `induced`; nothing else needs to be written, and concrete methods
+    are not overridden, with `objective` the one documented exception.
+    """
+
+    name: str
+    """Registry name without version, e.g. ``"four_rooms"``."""
+    leader_space: Box
+    """Finite float64 box that contains 0; `commit` accepts all of R^n, only the views check the range."""
+    default_follower: Follower
+    max_cycles: int
+    """How many steps an episode is played; followers plan for the infinite horizon unless a game says otherwise."""
+    followers: int = 1
+    contexts: tuple[str, ...] = ("only",)
+    """Exogenous circumstances, drawn anew for each episode: F(x) = sum_c probability(c) F_c(x)."""
+    context_probabilities: np.ndarray = np.ones(1)
+    context_visibility: Literal["before", "after", "never"] = "after"
+    """When the leader sees the context: before it commits (then x is (..., contexts, n)), after, or never."""
+    additive: bool = True
+    """Whether the leader's objective is occupancy times ``leader_reward``, which estimators with a leader Q-function require."""
+    incentive: Callable[[Array, int | str], Array] | None = None
+    """The part of follower 0's reward that the leader sets, shape broadcastable to (..., S, A, B); `induced` itself uses it."""
+    log_leader_policy: Callable[[Array], Array] | None = None
+    """log pi(a|s) as a function of x, (..., S, A), where the leader acts in the game (A > 1)."""
+    layout: Layout | None = None
+    """Where states lie on a map, if there is one; see `stackelberg_envs.drawing`."""
+    marks: Callable[[int], dict[tuple[int, int], str]] | None = None
+    """What to print on the map in a context, by (row, col)."""
+    shading: Callable[[Array], Array] | None = None
+    """What the commitment does to each state, (..., S), for the heat map."""
+
+    @abc.abstractmethod
+    def induced(self, x: Array, context: int) -> Induced:
+        """What the followers face, in array-API code: one `InducedMDP`, or a tuple of them for several independent followers.
+
+        Args:
+            x: a checked commitment, floating point, shape (..., n).
+            context: index into ``contexts``.
+        """
+
+    def commit(self, x: Array, context: int | str = 0) -> Induced:
+        """What the followers face under commitment ``x`` (..., n) in ``context`` (index or name).
+
+        Raises:
+            CommitmentError: if ``x`` has the wrong shape or is not finite.
+            KeyError: if there is no such context.
+        """
+        return self.induced(self.checked(x), self.context_index(context))
+
+    def problems(self, x: Array, context: int | str = 0) -> tuple[InducedMDP, ...]:
+        """`commit` as a tuple with one entry per follower."""
+        return as_tuple(self.commit(x, context))
+
+    def objective(
+        self,
+        problems: Sequence[InducedMDP],
+        policies: Sequence[Array],
+        *,
+        horizon: int | None = None,
+        discount: float | None = None,
+    ) -> Array:
+        """The leader's exact expected return in one context, shape (...): the sum over followers of occupancy times leader reward.
+
+        Args:
+            problems: what the followers face, one each.
+            policies: g(b|s,a) of each, (..., S, A, B).
+            horizon: number of steps; None for infinitely many.
+            discount: None for the game's own.
+        """
+        total: Any = 0.0
+        for mdp, policy in zip(problems, policies, strict=True):
+            gamma = mdp.leader_discount if discount is None else discount
+            values = policy_value(mdp, policy, mdp.leader_reward, gamma, horizon=horizon)
+            total = total + array_namespace(values).sum(mdp.initial * values, axis=-1)
+        return total
+
+    @property
+    def dimension(self) -> int:
+        """n, the number of components of a commitment."""
+        return int(self.leader_space.shape[0])
+
+    @cached_property
+    def sizes(self) -> tuple[tuple[int, int, int], ...]:
+        """(S, A, B) of each follower's process."""
+        return tuple(mdp.sizes for mdp in self.problems(np.zeros(self.dimension)))
+
+    def for_context(self, x: Array, context: int) -> Array:
+        """The commitment that holds in ``context``: a row of x where the leader sees the context first, else x itself."""
+        if self.context_visibility != "before":
+            return x
+        if x.ndim < 2 or x.shape[-2] != len(self.contexts):
+            raise CommitmentError(
+                f"{self.name}: the leader sees the context first, so a commitment has shape (..., {len(self.contexts)}, "
+                f"{self.dimension}), one row a context; got {tuple(x.shape)}"
+            )
+        return x[..., context, :]
+
+    def checked(self, x: Array) -> Array:
+        """``x`` as a finite floating-point array (..., n); see `commit`."""
+        if not is_array_api_obj(x):
+            try:
+                x = np.asarray(x, dtype=np.float64)
+            except (TypeError, ValueError) as error:
+                raise CommitmentError(f"{self.name}: a commitment is an array of {self.dimension} numbers, got {x!r}") from error
+        xp = array_namespace(x)
+        if not xp.isdtype(x.dtype, "real floating"):
+            if not xp.isdtype(x.dtype, "integral"):
+                raise CommitmentError(f"{self.name}: a commitment is an array of real numbers, got dtype {x.dtype}")
+            x = xp.astype(x, xp.float64)
+        if x.ndim == 0 or x.shape[-1] != self.dimension:
+            raise CommitmentError(
+                f"{self.name}: a commitment has {self.dimension} components in its last axis, got shape {tuple(x.shape)}"
+            )
+        finite = xp.isfinite(x)
+        if not bool(xp.all(finite)):
+            bad = int(xp.argmin(xp.astype(xp.reshape(finite, (-1,)), xp.int8))) % self.dimension
+            raise CommitmentError(f"{self.name}: the commitment is not finite (first at component {bad}); every component must be a number")
+        return x
+
+    def context_index(self, context: int | str) -> int:
+        """Index of a context given by index or name."""
+        if isinstance(context, str):
+            if context not in self.contexts:
+                raise KeyError(f"{self.name} has no context {context!r}; {nearest(context, self.contexts)}")
+            return self.contexts.index(context)
+        if not 0 <= context < len(self.contexts):
+            raise KeyError(f"{self.name} has contexts 0 to {len(self.contexts) - 1}, got {context}")
+        return int(context)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: n={self.dimension}, contexts={self.contexts}, sizes={self.sizes}>"
+
+
+def as_tuple(induced: Induced) -> tuple[InducedMDP, ...]:
+    """One entry per follower."""
+    return (induced,) if isinstance(induced, InducedMDP) else tuple(induced)
+
+
+def softmax_policy(x: Array, s: int, a: int) -> Array:
+    """log pi(a|s), (..., S, A), of a policy commitment: logits flattened row-major, softmax over A."""
+    xp = array_namespace(x)
+    logits = xp.reshape(x, (*x.shape[:-1], s, a))
+    logits = logits - xp.max(logits, axis=-1, keepdims=True)
+    return logits - xp.log(xp.sum(xp.exp(logits), axis=-1, keepdims=True))
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """The end of an error message: the closest known name, and all of them."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}Known: {', '.join(known)}"

@@ -1,0 +1,201 @@
+"""Four Rooms: steer walkers past a cell they do not care about by taxing the floor.
+
+The follower walks from its start to its goal in a slippery 13 x 13 map of four rooms.  Which goal it wants is the context.  The leader
+spreads a fixed budget of penalties over the cells before the goal is known, hoping that the walker passes the leader's target cell on
+its way; penalties that it uses up are charged to it when the walker arrives.
+
+Source: Thoma, Pasztor, Krause, Ramponi, Hu, "Contextual Bilevel Reinforcement Learning for Incentive Alignment", NeurIPS 2024,
+arXiv 2406.01575 (preset ``"hpgd"``); Kudo, Tanabe, Wachi, Akimoto, "Sample-Efficient Hypergradient Estimation for Decentralized
+Bi-Level RL", ICAPS 2026, arXiv 2603.14867 (preset ``"bchg"``).  Specified from their public code.  That code steps with an intended
+move of probability .67 and plans with .56; here there is one kernel, and ``slip`` says which: .33 or .44.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from array_api_compat import array_namespace
+from gymnasium.spaces import Box
+
+from ..drawing import Layout
+from ..followers import Soft
+from ..game import Constants, StackelbergGame, nearest
+from ..mdp import Array, InducedMDP
+
+MAP = (
+    "#############",
+    "#     #     #",
+    "#     #     #",
+    "#           #",
+    "#     #     #",
+    "#     #     #",
+    "## ####     #",
+    "#     ### ###",
+    "#     #     #",
+    "#     #     #",
+    "#           #",
+    "#     #     #",
+    "#############",
+)
+CELLS = tuple((row, col) for row, line in enumerate(MAP) for col, char in enumerate(line) if char != "#")
+INDEX = {cell: state for state, cell in enumerate(CELLS)}
+MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))  # north, east, south, west
+TARGET = (8, 4)
+BUDGET = 0.2
+DISCOUNT = 0.99
+Cell = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Walker:
+    """One follower: where it starts and where it wants to go in each context, as (row, col)."""
+
+    start: Cell
+    goals: tuple[Cell, ...]
+
+
+WALKERS = (
+    Walker((4, 1), ((1, 9), (11, 11))),
+    Walker((1, 9), ((11, 1), (4, 1))),
+    Walker((11, 11), ((4, 1), (1, 9))),
+    Walker((11, 1), ((11, 11), (1, 11))),
+)
+"""The paper's follower and three more; ``walkers=n`` takes the first n."""
+
+PRESETS = {
+    "default": {"contexts": ("G1", "G2"), "beta": 3.0, "slip": 0.33},
+    "hpgd": {"contexts": ("G1", "G2"), "beta": 3.0, "slip": 0.44},
+    "bchg": {"contexts": ("G1",), "beta": 5.0, "slip": 0.44},
+}
+
+
+class FourRooms(StackelbergGame):
+    """The incentive design game on the four-rooms map.
+
+    * Commitment: 105 logits; ``penalty(cell) = -0.2 softmax(x)[cell]`` for the 104 free cells, and the last component is budget that
+      stays unused.
+    * Follower reward: 1 for acting in its goal (no penalty there), which ends the episode; the penalty of its cell otherwise.
+    * Leader reward: 1 for each step spent on the target cell (8, 4), less ``beta`` times the used budget when the goal is reached.
+    * Both discount by .99; published values are for the infinite horizon.
+
+    Args:
+        preset: ``"default"`` (one kernel, slip .33), ``"hpgd"`` (slip .44, the kernel of the published score) or ``"bchg"`` (goal G1
+            only, beta 5, slip .44).
+        beta: the leader's price of penalties, in reward per unit of budget; None for the preset's.
+        slip: probability of not making the intended move, split evenly over the other three; None for the preset's.
+        walkers: how many followers, or which; each walks alone and the leader is paid for all.
+        max_cycles: steps after which a played episode is cut.
+    """
+
+    name = "four_rooms"
+    context_visibility = "after"
+
+    def __init__(
+        self,
+        *,
+        preset: Literal["default", "hpgd", "bchg"] = "default",
+        beta: float | None = None,
+        slip: float | None = None,
+        walkers: int | Sequence[Walker] = 1,
+        max_cycles: int = 200,
+    ) -> None:
+        if preset not in PRESETS:
+            raise ValueError(f"four_rooms has no preset {preset!r}; {nearest(str(preset), tuple(PRESETS))}")
+        chosen = PRESETS[preset]
+        self.beta = float(chosen["beta"] if beta is None else beta)
+        self.slip = float(chosen["slip"] if slip is None else slip)
+        if not 0 <= self.slip < 1:
+            raise ValueError(f"slip is a probability below 1, got {self.slip}")
+        if isinstance(walkers, int) and not 1 <= walkers <= len(WALKERS):
+            raise ValueError(f"walkers is 1 to {len(WALKERS)}, or a sequence of Walker; got {walkers}")
+        self.walkers = WALKERS[:walkers] if isinstance(walkers, int) else tuple(walkers)
+        self.contexts = chosen["contexts"]
+        self.context_probabilities = np.full(len(self.contexts), 1 / len(self.contexts))
+        self.followers = len(self.walkers)
+        self.max_cycles = max_cycles
+        self.leader_space = Box(-10.0, 10.0, (len(CELLS) + 1,), np.float64)
+        self.default_follower = Soft(0.003)
+        self.layout = Layout(MAP, CELLS)
+        self._constants = Constants(
+            target=_indicator(TARGET),
+            leader_policy=np.ones((len(CELLS), 1)),
+            **{
+                f"{what}_{i}_{c}": table
+                for i, walker in enumerate(self.walkers)
+                for c in range(len(self.contexts))
+                for what, table in (
+                    ("goal", _indicator(walker.goals[c])),
+                    ("initial", _indicator(walker.start)),
+                    ("transition", transition(self.slip, walker.goals[c])),
+                )
+            },
+        )
+
+    def penalties(self, x: Array) -> Array:
+        """The penalty of each cell, in [-0.2, 0], shape (..., 104)."""
+        xp = array_namespace(x)
+        weights = xp.exp(x - xp.max(x, axis=-1, keepdims=True))
+        return -BUDGET * weights[..., :-1] / xp.sum(weights, axis=-1, keepdims=True)
+
+    shading = penalties
+
+    def incentive(self, x: Array, context: int | str = 0) -> Array:
+        """The first walker's reward that the leader sets: penalties everywhere but at its goal, shape (..., S, 1, 1)."""
+        return self._incentive(x, f"0_{self.context_index(context)}")[..., None, None]
+
+    def _incentive(self, x: Array, which: str) -> Array:
+        return self.penalties(x) * (1 - getattr(self._constants.like(x), f"goal_{which}"))
+
+    def induced(self, x: Array, context: int) -> InducedMDP | tuple[InducedMDP, ...]:
+        problems = tuple(self._problem(x, f"{i}_{context}") for i in range(self.followers))
+        return problems if self.followers > 1 else problems[0]
+
+    def _problem(self, x: Array, which: str) -> InducedMDP:
+        xp, c = array_namespace(x), self._constants.like(x)
+        goal, kernel = getattr(c, f"goal_{which}"), getattr(c, f"transition_{which}")
+        used = -xp.sum(self.penalties(x), axis=-1, keepdims=True)
+        follower_reward = goal + self._incentive(x, which)
+        leader_reward = c.target - self.beta * used * goal
+        shape = (*x.shape[:-1], len(CELLS), 1, len(MOVES))
+        return InducedMDP(
+            leader_policy=c.leader_policy,
+            transition=kernel,
+            follower_reward=xp.broadcast_to(follower_reward[..., None, None], shape),
+            leader_reward=xp.broadcast_to(leader_reward[..., None, None], shape),
+            initial=getattr(c, f"initial_{which}"),
+            follower_discount=DISCOUNT,
+            leader_discount=DISCOUNT,
+        )
+
+    def marks(self, context: int) -> dict[Cell, str]:
+        """What to print on the map: T target, S starts, G goals (numbered where there are several walkers)."""
+        marks = {TARGET: "T"}
+        for walker in self.walkers:
+            marks[walker.start] = "S"
+        for walker in self.walkers:
+            marks[walker.goals[context]] = "G"
+        return marks
+
+
+def transition(slip: float, goal: Cell) -> np.ndarray:
+    """P(s'|s,b), (S, 1, 4, S): the intended move with probability 1 - slip, each other with slip/3; walls stop; the goal ends."""
+    kernel = np.zeros((len(CELLS), 1, len(MOVES), len(CELLS)))
+    for state, (row, col) in enumerate(CELLS):
+        if (row, col) == goal:
+            continue
+        reached = [INDEX.get((row + down, col + right), state) for down, right in MOVES]
+        for action in range(len(MOVES)):
+            for move, successor in enumerate(reached):
+                kernel[state, 0, action, successor] += 1 - slip if move == action else slip / 3
+    return kernel
+
+
+def _indicator(cell: Cell) -> np.ndarray:
+    if cell not in INDEX:
+        raise ValueError(f"{cell} is not a free cell of the map; cells are (row, col) from (1, 1), and '#' is wall")
+    table = np.zeros(len(CELLS))
+    table[INDEX[cell]] = 1.0
+    return table

@@ -1,0 +1,149 @@
+"""What one follower faces: a Markov decision process with the leader's action axis kept.
+
+Symbols, used throughout the suite::
+
+    S, A, B        number of states, leader actions, follower actions
+    pi(a|s)        the leader's policy             g(b|s,a)   the follower's policy
+    P(s'|s,a,b)    transition                      r_F, r_L   rewards of follower and leader
+    rho(s)         initial distribution            gamma      a discount
+
+A design game, where the leader sets rewards or layouts and then stands still, has A = 1.  All functions are written in array-API
+code: leading axes (written ``...``) are batch axes, NumPy in gives NumPy out, and a CUDA tensor in gives a CUDA tensor with gradients
+out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from array_api_compat import array_namespace
+
+Array = Any
+"""An array of any library that follows the array-API standard (NumPy, torch, ...)."""
+
+DEFICIT_TOLERANCE = 1e-9
+"""A row of ``transition`` whose sum falls short of 1 by less than this cannot end the episode: the shortfall is rounding."""
+
+
+@dataclass(frozen=True)
+class InducedMDP:
+    """The decision process that a commitment induces for one follower, as dense tables.
+
+    Rows of ``transition`` are non-negative and sum to at most 1; the deficit is the probability that the episode ends, and the end has
+    value 0 and no entropy.
+
+    Args:
+        leader_policy: pi(a|s), shape (..., S, A).
+        transition: P(s'|s,a,b), shape (..., S, A, B, S).
+        follower_reward: r_F(s,a,b), shape (..., S, A, B).
+        leader_reward: r_L(s,a,b), shape (..., S, A, B).
+        initial: rho(s), shape (..., S).
+        follower_discount: in [0, 1]; 1 only where every episode ends.
+        leader_discount: likewise.
+        follower_sees: ``"action"``, the leader's realised action before the follower moves (V = sum_a pi tau LSE_b Q/tau), or
+            ``"policy"``, only pi (V = tau LSE_b sum_a pi Q/tau).  These are different games, unless A = 1.
+    """
+
+    leader_policy: Array
+    transition: Array
+    follower_reward: Array
+    leader_reward: Array
+    initial: Array
+    follower_discount: float
+    leader_discount: float
+    follower_sees: Literal["action", "policy"] = "action"
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """(S, A, B)."""
+        s, a, b = self.transition.shape[-4:-1]
+        return s, a, b
+
+
+class DecisionProblem(NamedTuple):
+    """The same process seen from the nodes at which the follower decides: (s, a) if it sees the action, (s,) if only the policy.
+
+    N is the number of nodes in a state: A or 1.
+    """
+
+    weight: Array
+    """Probability of each node given the state, shape (..., S, N)."""
+    reward: Array
+    """Shape (..., S, N, B)."""
+    transition: Array
+    """Shape (..., S, N, B, S)."""
+
+
+def decision_problem(mdp: InducedMDP, reward: Array) -> DecisionProblem:
+    """Nodes at which the follower decides, with ``reward`` (..., S, A, B) as its payoff (its own or, to break ties, the leader's)."""
+    pi = mdp.leader_policy
+    if mdp.follower_sees == "action" or pi.shape[-1] == 1:
+        return DecisionProblem(pi, reward, mdp.transition)
+    xp = array_namespace(pi)
+    mean_reward = xp.sum(pi[..., None] * reward, axis=-2)
+    mean_transition = xp.sum(pi[..., None, None] * mdp.transition, axis=-3)
+    return DecisionProblem(xp.ones_like(pi[..., :1]), mean_reward[..., None, :], mean_transition[..., None, :, :])
+
+
+def expect(transition: Array, values: Array) -> Array:
+    """sum_s' P(s'|.) V(s'): transition (..., S, N, B, S) and values (..., S) to (..., S, N, B).
+
+    The one place where the Bellman backup's fast path is chosen: a kernel without batch axes is one matrix product.
+    """
+    xp = array_namespace(transition, values)
+    s, n, b, _ = transition.shape[-4:]
+    rows = xp.reshape(transition, (*transition.shape[:-4], s * n * b, s))
+    if transition.ndim > 4:
+        backed_up = xp.matmul(rows, values[..., None])[..., 0]
+    elif values.ndim == 1:
+        backed_up = xp.matmul(rows, values)
+    else:
+        backed_up = xp.matmul(values, rows.T)
+    return xp.reshape(backed_up, (*backed_up.shape[:-1], s, n, b))
+
+
+def chain(joint: Array, transition: Array) -> Array:
+    """State-to-state kernel sum_ab joint(a,b|s) P(s'|s,a,b), shape (..., S, S).
+
+    Args:
+        joint: probabilities (..., S, N, B) that sum to 1 over the last two axes.
+        transition: (..., S, N, B, S).
+    """
+    xp = array_namespace(joint, transition)
+    s, n, b, _ = transition.shape[-4:]
+    weights = xp.reshape(joint, (*joint.shape[:-2], 1, n * b))
+    rows = xp.reshape(transition, (*transition.shape[:-4], s, n * b, s))
+    return xp.matmul(weights, rows)[..., 0, :]
+
+
+def joint_policy(mdp: InducedMDP, policy: Array) -> Array:
+    """pi(a|s) g(b|s,a), shape (..., S, A, B)."""
+    return mdp.leader_policy[..., None] * policy
+
+
+def cumulative(probabilities: Array) -> Array:
+    """Cumulative sums over the last axis; a total within rounding of 1 becomes exactly 1."""
+    xp = array_namespace(probabilities)
+    sums = xp.cumulative_sum(probabilities, axis=-1)
+    total = sums[..., -1:]
+    return xp.where(total > 1 - DEFICIT_TOLERANCE, sums / xp.where(total > 0, total, 1.0), sums)
+
+
+def pick(cumulated: Array, u: Array) -> Array:
+    """The first index whose cumulative probability exceeds ``u``; the number of entries where none does (the episode ends)."""
+    xp = array_namespace(cumulated, u)
+    return xp.sum(xp.astype(cumulated <= u[..., None], xp.int64), axis=-1)
+
+
+def draw(probabilities: Array, u: Array) -> Array:
+    """Map uniform variates to indices: noise is data.
+
+    Args:
+        probabilities: (..., K), non-negative, summing to at most 1.
+        u: (...) in [0, 1).
+
+    Returns:
+        Indices (...) in 0..K; K where ``u`` falls into the deficit.
+    """
+    return pick(cumulative(probabilities), u)
