@@ -1,0 +1,66 @@
+"""Stackelberg Markov games: leaders who commit, followers who best-respond, and honest scores.
+
+Importing this package registers its environments with PettingZoo (``stackelberg/<id>``) and Gymnasium
+(``Stackelberg/<Name>-Leader-v0`` and ``-Follower-v0``).  It never imports torch.
+"""
+
+from typing import Any
+
+# The functions `game` and `games` share their names with the module game.py and the folder games/.  Both are loaded here, first, so that
+# no later import puts the module in the function's place; `from stackelberg_envs.games.four_rooms import FourRooms` works as ever.
+from . import game as _game_module
+from . import games as _games_folder
+from .evaluation import Evaluation, evaluate
+from .followers import Believes, EpsilonOptimal, Follower, Hard, Quantal, Response, Soft, Truncated
+from .game import CommitmentError, StackelbergGame
+from .mdp import InducedMDP, draw, expect
+from .oracle import Access, AccessError, Cost, Oracle, Outcome
+from .registry import game, games, make, make_parallel, pettingzoo_module, register_all
+
+__version__ = "0.1.0"
+__all__ = [
+    "Access",
+    "AccessError",
+    "Believes",
+    "CommitmentError",
+    "Cost",
+    "EpsilonOptimal",
+    "Evaluation",
+    "Follower",
+    "Hard",
+    "InducedMDP",
+    "Oracle",
+    "Outcome",
+    "Quantal",
+    "Response",
+    "Soft",
+    "StackelbergGame",
+    "Truncated",
+    "draw",
+    "evaluate",
+    "expect",
+    "game",
+    "games",
+    "make",
+    "make_parallel",
+]
+
+del _game_module, _games_folder
+register_all()
+
+
+def __getattr__(name: str) -> Any:
+    """PettingZoo modules by attribute: ``stackelberg_envs.four_rooms_v0.parallel_env()``."""
+    if name.replace("_v0", "-v0") in games():
+        module = pettingzoo_module(name)
+        globals()[name] = module
+        return module
+    if name == "testing":
+        import importlib
+
+        return importlib.import_module(f"{__name__}.testing")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *(id.replace("-", "_") for id in games()), "testing"])

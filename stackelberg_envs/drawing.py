@@ -1,5 +1,163 @@
+"""All drawing: a game as text or as pixels, from plain NumPy.
+
+A game with a map is drawn as the map, with the leader's shading (penalties) as a heat map and the followers' paths on it; a game
+without one as a table, states by leader actions, shaded by the leader's policy.
+"""
+
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .game import StackelbergGame
+
+PIXELS = 24
+WALL = np.array([40, 44, 52], dtype=np.float64)
+FLOOR = np.array([250, 250, 247], dtype=np.float64)
+HEAT = np.array([200, 45, 35], dtype=np.float64)
+PATHS = np.array([[31, 110, 190], [20, 140, 80], [150, 80, 180], [210, 140, 20]], dtype=np.float64)
+MARK_COLOURS = {
+    "T": np.array([235, 180, 20], dtype=np.float64),
+    "G": np.array([20, 140, 80], dtype=np.float64),
+    "S": np.array([31, 110, 190], dtype=np.float64),
+}
+SHADES = " .:-=+*%@"
+
+
 @dataclass(frozen=True)
 class Layout:
-    map: tuple
-    cells: tuple
+    """Where the states lie: lines of text with ``#`` for walls, and the (row, col) of each state."""
+
+    map: tuple[str, ...]
+    cells: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What there is to draw."""
+
+    game: StackelbergGame
+    commitment: np.ndarray | None
+    context: int
+    paths: tuple[tuple[int, ...], ...]
+    """Visited states of each follower, the last one current."""
+    time: int
+
+
+def ansi(frame: Frame) -> str:
+    """The frame as text: a title, then the map (or the table), then a legend."""
+    title = f"{frame.game.name}, context {frame.game.contexts[frame.context]}, step {frame.time}"
+    if frame.commitment is None:
+        title += ", waiting for the leader's commitment"
+    return "\n".join([title, *(_ansi_map(frame) if frame.game.layout else _ansi_table(frame))])
+
+
+def rgb_array(frame: Frame, *, pixels: int = PIXELS) -> np.ndarray:
+    """The frame as pixels, uint8, (height, width, 3)."""
+    image = _rgb_map(frame, pixels) if frame.game.layout else _rgb_table(frame, pixels)
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+
+
+def _heat(frame: Frame) -> np.ndarray | None:
+    """The commitment's shading of each state, scaled so that the largest is 1."""
+    if frame.commitment is None or frame.game.shading is None:
+        return None
+    shading = np.abs(np.asarray(frame.game.shading(frame.commitment)))
+    top = shading.max()
+    return shading / top if top > 0 else shading
+
+
+def _ansi_map(frame: Frame) -> list[str]:
+    layout = frame.game.layout
+    assert layout is not None
+    rows = [list(line) for line in layout.map]
+    heat = _heat(frame)
+    if heat is not None:
+        for (row, col), value in zip(layout.cells, heat, strict=True):
+            rows[row][col] = SHADES[round(value * (len(SHADES) - 1))]
+    for path in frame.paths:
+        for state in path:
+            row, col = layout.cells[state]
+            rows[row][col] = "o"
+    for (row, col), mark in _marks(frame).items():
+        rows[row][col] = mark
+    for i, path in enumerate(frame.paths):
+        if path:
+            row, col = layout.cells[path[-1]]
+            rows[row][col] = str(i)
+    legend = "0.. follower  o its path  T target  S start  G goal"
+    return ["".join(line) for line in rows] + [legend + (f"  '{SHADES}' the leader's shading, least to most" if heat is not None else "")]
+
+
+def _ansi_table(frame: Frame) -> list[str]:
+    policy = _leader_policy(frame)
+    lines = ["state  visits  leader policy"]
+    for state in range(frame.game.sizes[0][0]):
+        here = ">" if frame.paths[0] and frame.paths[0][-1] == state else " "
+        shown = "  ".join(f"{p:.2f}" for p in policy[state]) if policy is not None else "-"
+        lines.append(f"{here}{state:>4}  {frame.paths[0].count(state):>6}  {shown}")
+    return lines
+
+
+def _rgb_map(frame: Frame, pixels: int) -> np.ndarray:
+    layout = frame.game.layout
+    assert layout is not None
+    image = np.tile(WALL, (len(layout.map), len(layout.map[0]), 1))
+    heat = _heat(frame)
+    for state, cell in enumerate(layout.cells):
+        weight = 0.0 if heat is None else heat[state]
+        image[cell] = (1 - weight) * FLOOR + weight * HEAT
+    image = image.repeat(pixels, axis=0).repeat(pixels, axis=1)
+    for cell, mark in _marks(frame).items():
+        _outline(image, cell, MARK_COLOURS.get(mark, WALL), pixels)
+    for i, path in enumerate(frame.paths):
+        _trace(image, [layout.cells[state] for state in path], PATHS[i % len(PATHS)], pixels)
+    return image
+
+
+def _rgb_table(frame: Frame, pixels: int) -> np.ndarray:
+    s, a, _ = frame.game.sizes[0]
+    policy = _leader_policy(frame)
+    image = np.tile(FLOOR, (s, a, 1))
+    if policy is not None:
+        image = (1 - policy[..., None]) * FLOOR + policy[..., None] * HEAT
+    image = np.concatenate([image, np.tile(FLOOR, (s, 1, 1))], axis=1)
+    image = image.repeat(pixels, axis=0).repeat(pixels, axis=1)
+    if frame.paths[0]:
+        _trace(image, [(state, a) for state in frame.paths[0]], PATHS[0], pixels)
+    return image
+
+
+def _leader_policy(frame: Frame) -> np.ndarray | None:
+    if frame.commitment is None:
+        return None
+    return np.asarray(frame.game.problems(frame.commitment, frame.context)[0].leader_policy)
+
+
+def _marks(frame: Frame) -> dict[tuple[int, int], str]:
+    return {} if frame.game.marks is None else frame.game.marks(frame.context)
+
+
+def _outline(image: np.ndarray, cell: tuple[int, int], colour: np.ndarray, pixels: int) -> None:
+    row, col = cell[0] * pixels, cell[1] * pixels
+    width = max(1, pixels // 8)
+    block = image[row : row + pixels, col : col + pixels]
+    block[:width] = block[-width:] = colour
+    block[:, :width] = block[:, -width:] = colour
+
+
+def _trace(image: np.ndarray, cells: list[tuple[int, int]], colour: np.ndarray, pixels: int) -> None:
+    """A line through the centres of ``cells`` and a disc on the last."""
+    centres = [(row * pixels + pixels // 2, col * pixels + pixels // 2) for row, col in cells]
+    half = max(1, pixels // 12)
+    for (row, col), (to_row, to_col) in zip(centres, centres[1:], strict=False):
+        top, bottom = sorted((row, to_row))
+        left, right = sorted((col, to_col))
+        image[top - half : bottom + half, left - half : right + half] = colour
+    if centres:
+        row, col = centres[-1]
+        rows, cols = np.ogrid[: image.shape[0], : image.shape[1]]
+        image[(rows - row) ** 2 + (cols - col) ** 2 <= (pixels / 3.2) ** 2] = colour

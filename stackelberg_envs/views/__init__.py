@@ -1,0 +1,1 @@
+"""Everything PettingZoo and Gymnasium want, written once over `stackelberg_envs.views.episode.Episode`."""

@@ -1,0 +1,310 @@
+"""The leader's side of the table: what it may know, and what it has used.
+
+"The leader only observes follower outcomes" is enforced, not promised.  A solver never holds a game; it holds an `Oracle`, which at its
+access level simply does not contain the rest.  One round is: commit (frozen until the next commitment), respond (the follower, out of
+the leader's sight), outcome (at the leader's level), ledger.
+"""
+
+from __future__ import annotations
+
+import copy
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from .evaluation import evaluate
+from .followers import Follower, Response
+from .game import StackelbergGame
+from .mdp import Array, draw
+from .play import simulate
+
+
+class Access(enum.IntEnum):
+    """What the leader may do in a round; each level includes those below it."""
+
+    RETURN = 0
+    """See its own return."""
+    OUTCOME = 1
+    """See trajectories: states, its own actions and rewards, follower actions; and the score of its own policy."""
+    INCENTIVE = 2
+    """Know its instrument, `StackelbergGame.incentive`, and the follower's temperature."""
+    POLICY = 3
+    """Query the follower's policy."""
+    VALUE = 4
+    """Query the follower's values."""
+    MODEL = 5
+    """Call `StackelbergGame.commit`, differentiate through it, and know which follower answers."""
+
+
+class Permission(enum.Flag):
+    """Granted beside a level."""
+
+    NONE = 0
+    TRAINING = enum.auto()
+    """Snapshot and restore the follower's training."""
+    RESET = enum.auto()
+    """Outcomes from chosen states."""
+
+
+class AccessError(RuntimeError):
+    """A solver asked for something above its level."""
+
+
+@dataclass
+class Cost:
+    """The ledger: everything a run has used so far.  The x-axes of every plot."""
+
+    commitments: int = 0
+    """Distinct commitments in a row that a follower had to answer."""
+    outcome_steps: int = 0
+    """Played steps that the leader saw something of."""
+    queries: int = 0
+    """Exact returns, policies or values that were read."""
+    model_calls: int = 0
+    """Calls of ``commit`` by the solver, one a context."""
+    follower_evaluations: int = 0
+    """Policy evaluations or sweeps of followers who answered through the oracle."""
+    newton_evaluations: int = 0
+    """Policy evaluations of the solver's own inner solves, one factorisation each."""
+    linear_solves: int = 0
+    """Solves with a kept factorisation for values, occupancies and adjoints."""
+    gradient_steps: int = 0
+    """Updates of the commitment."""
+    seconds: float = 0.0
+    """Wall time of the solver, without the referee's."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the leader saw of N episodes with n followers, padded to T steps; behind an episode's end ``alive`` is False."""
+
+    contexts: np.ndarray
+    """(N,) indices; -1 where the leader never sees the context."""
+    states: np.ndarray
+    """(N, n, T + 1) integers; S once the episode is over."""
+    leader_actions: np.ndarray
+    """(N, n, T) integers; 0 in design games."""
+    follower_actions: np.ndarray
+    """(N, n, T) integers."""
+    leader_rewards: np.ndarray
+    """(N, T), summed over followers."""
+    alive: np.ndarray
+    """(N, n, T) booleans."""
+
+    def leader_returns(self, discount: float) -> np.ndarray:
+        """Discounted return of each episode, (N,)."""
+        return self.leader_rewards @ discount ** np.arange(self.leader_rewards.shape[-1])
+
+
+_GRANTS: dict[str, Access | Permission] = {
+    "returns": Access.RETURN,
+    "play": Access.OUTCOME,
+    "log_leader_policy": Access.OUTCOME,
+    "incentive": Access.INCENTIVE,
+    "temperature": Access.INCENTIVE,
+    "policies": Access.POLICY,
+    "values": Access.VALUE,
+    "commit": Access.MODEL,
+    "follower": Access.MODEL,
+    "snapshot": Permission.TRAINING,
+    "restore": Permission.TRAINING,
+    "play_from": Permission.RESET,
+}
+"""What an oracle may hold, and what it takes to hold it."""
+
+
+class Oracle:
+    """A solver's handle on one run.  It holds what was granted, and raises `AccessError` for the rest.
+
+    Always there: ``access``, ``permissions``, ``dimension``, ``leader_space``, ``contexts``, ``context_probabilities``,
+    ``context_visibility``, ``followers``, ``sizes``, ``max_cycles``, ``leader_discount``, ``follower_discount``, ``additive``, and
+    ``charge(**work)``, which adds a solver's own work to the ledger.
+
+    By level: ``returns`` (RETURN); ``play``, ``log_leader_policy`` (OUTCOME); ``incentive``, ``temperature`` (INCENTIVE);
+    ``policies`` (POLICY); ``values`` (VALUE); ``commit``, ``follower`` (MODEL); ``snapshot``, ``restore`` (TRAINING); ``play_from``
+    (RESET).  They are the methods of the same name of `Rounds`.
+    """
+
+    def __init__(self, granted: dict[str, Any], access: Access, permissions: Permission) -> None:
+        self.__dict__.update(granted)
+        self.access, self.permissions = access, permissions
+
+    def __getattr__(self, name: str) -> Any:
+        needed = _GRANTS.get(name)
+        if isinstance(needed, Access):
+            raise AccessError(f"oracle.{name} needs access {needed.name}; this solver was granted {self.access.name}")
+        if isinstance(needed, Permission):
+            raise AccessError(f"oracle.{name} needs permission {needed.name}; this solver was granted {self.permissions}")
+        raise AttributeError(f"an oracle has no {name!r}")
+
+
+@dataclass
+class Rounds:
+    """The house's side: the game, the follower, the noise and the ledger of one run.  Picklable, so that runs can be resumed.
+
+    Args:
+        game: the world that produces outcomes.
+        follower: who answers; the game's default follower if None.
+        seed: of the outcomes' noise.
+    """
+
+    game: StackelbergGame
+    follower: Follower | None = None
+    seed: int = 0
+    cost: Cost = field(default_factory=Cost)
+
+    def __post_init__(self) -> None:
+        self.follower = self.game.default_follower if self.follower is None else self.follower
+        self._rng = np.random.default_rng([self.seed, 0x0AC1E])
+        self._commitment: np.ndarray | None = None
+        self._responses: dict[int, Response] = {}
+        self._training: dict[int, Any] = {}
+
+    def oracle(self, access: Access, permissions: Permission = Permission.NONE) -> Oracle:
+        """The solver's handle at a level; closures only, so that it does not contain the rest."""
+        game, follower = self.game, self.follower
+        mdp = game.problems(np.zeros(game.dimension))[0]
+        granted: dict[str, Any] = {
+            "dimension": game.dimension,
+            "leader_space": game.leader_space,
+            "contexts": game.contexts,
+            "context_probabilities": game.context_probabilities,
+            "context_visibility": game.context_visibility,
+            "followers": game.followers,
+            "sizes": game.sizes,
+            "max_cycles": game.max_cycles,
+            "leader_discount": mdp.leader_discount,
+            "follower_discount": mdp.follower_discount,
+            "additive": game.additive,
+            "charge": self._charge,
+        }
+        facts: dict[str, Callable[[], Any]] = {
+            "log_leader_policy": lambda: game.log_leader_policy,
+            "incentive": lambda: game.incentive,
+            "temperature": lambda: getattr(follower, "temperature"),  # noqa: B009 - set in __post_init__
+            "follower": lambda: follower,
+        }
+        for name, needed in _GRANTS.items():
+            allowed = needed <= access if isinstance(needed, Access) else bool(needed & permissions)
+            if allowed:
+                granted[name] = facts[name]() if name in facts else getattr(self, name)
+        return Oracle(granted, access, permissions)
+
+    def returns(self, x: Array, *, episodes: int | None = None) -> float:
+        """The leader's return: expected over everything (``episodes=None``), or the mean over sampled episodes of `play`."""
+        if episodes is not None:
+            return float(self.play(x, episodes=episodes).leader_returns(self._leader_discount).mean())
+        self._commit(x)
+        assert self._commitment is not None
+        self.cost.queries += 1
+        answers = tuple(self._respond(context) for context in range(len(self.game.contexts)))
+        total = 0.0
+        for context, response in enumerate(answers):
+            problems = self.game.problems(self.game.for_context(self._commitment, context), context)
+            total += self.game.context_probabilities[context] * float(self.game.objective(problems, response.policies))
+        return float(total)
+
+    def play(self, x: Array, *, episodes: int = 1, horizon: int | None = None) -> Outcome:
+        """Commit to ``x`` and watch ``episodes``, each in a context of its own, for ``horizon`` steps (the game's ``max_cycles``)."""
+        self._commit(x)
+        contexts = draw(np.broadcast_to(self.game.context_probabilities, (episodes, len(self.game.contexts))), self._rng.random(episodes))
+        return self._play(contexts, self.game.max_cycles if horizon is None else horizon)
+
+    def play_from(self, x: Array, context: int, states: np.ndarray, *, horizon: int | None = None) -> Outcome:
+        """`play` with every follower of episode i starting in ``states[i]``, in one context."""
+        self._commit(x)
+        states = np.asarray(states)
+        contexts = np.full(len(states), self.game.context_index(context))
+        return self._play(contexts, self.game.max_cycles if horizon is None else horizon, states)
+
+    def policies(self, x: Array, context: int | str = 0) -> tuple[Array, ...]:
+        """g(b|s,a) of each follower under ``x`` in ``context``."""
+        self._commit(x)
+        self.cost.queries += 1
+        return self._respond(self.game.context_index(context)).policies
+
+    def values(self, x: Array, context: int | str = 0) -> tuple[Array, ...]:
+        """The values (S,) that each follower planned with, under ``x`` in ``context``."""
+        self._commit(x)
+        self.cost.queries += 1
+        return tuple(answer.values for answer in self._respond(self.game.context_index(context)).answers)
+
+    def commit(self, x: Array, context: int | str = 0) -> tuple[Any, ...]:
+        """What each follower faces; differentiable in ``x``."""
+        self._commit(x)
+        self.cost.model_calls += 1
+        return self.game.problems(x, context)
+
+    def snapshot(self) -> dict[int, Any]:
+        """The followers' training state by context."""
+        return copy.deepcopy(self._training)
+
+    def restore(self, training: dict[int, Any]) -> None:
+        """Put a `snapshot` back; the followers answer anew from it."""
+        self._training = copy.deepcopy(training)
+        self._responses = {}
+
+    @property
+    def _leader_discount(self) -> float:
+        return self.game.problems(np.zeros(self.game.dimension))[0].leader_discount
+
+    def _charge(self, **work: float) -> None:
+        """Add a solver's own work (``newton_evaluations``, ``linear_solves``, ``gradient_steps``, ``seconds``) to the ledger."""
+        own = ("newton_evaluations", "linear_solves", "gradient_steps", "seconds")
+        if not set(work) <= set(own):
+            raise AccessError(f"a solver charges only its own work ({', '.join(own)}); got {', '.join(work)}")
+        self.cost = replace(self.cost, **{name: getattr(self.cost, name) + amount for name, amount in work.items()})
+
+    def _commit(self, x: Array) -> None:
+        """Freeze ``x`` until another commitment comes; the same one again costs nothing."""
+        detached = x.detach().cpu() if hasattr(x, "detach") else x
+        committed = np.array(self.game.checked(np.asarray(detached)), dtype=np.float64)
+        if self._commitment is None or not np.array_equal(committed, self._commitment):
+            self._commitment, self._responses = committed, {}
+            self.cost.commitments += 1
+
+    def _respond(self, context: int) -> Response:
+        if context not in self._responses:
+            assert self._commitment is not None
+            assert self.follower is not None
+            x = self.game.for_context(self._commitment, context)
+            response = self.follower.respond(self.game, x, context, rng=self._rng, state=self._training.get(context))
+            self._training[context] = response.state
+            self.cost.follower_evaluations += sum(answer.evaluations for answer in response.answers)
+            self._responses[context] = response
+        return self._responses[context]
+
+    def _play(self, contexts: np.ndarray, horizon: int, states: np.ndarray | None = None) -> Outcome:
+        assert self._commitment is not None
+        episodes, n = len(contexts), self.game.followers
+        initial_noise, noise = self._rng.random((n, episodes)), self._rng.random((n, episodes, horizon, 3))
+        visited = np.zeros((episodes, n, horizon + 1), dtype=np.int64)
+        leads, follows = np.zeros((2, episodes, n, horizon), dtype=np.int64)
+        rewards, alive = np.zeros((episodes, horizon)), np.zeros((episodes, n, horizon), dtype=bool)
+        for context in np.unique(contexts):
+            rows = np.flatnonzero(contexts == context)
+            response = self._respond(int(context))
+            problems = self.game.problems(self.game.for_context(self._commitment, int(context)), int(context))
+            for i, (mdp, policy) in enumerate(zip(problems, response.policies, strict=True)):
+                if states is not None:
+                    mdp = replace(mdp, initial=np.eye(mdp.sizes[0])[states[rows]])
+                seen = simulate(mdp, policy, initial_noise[i, rows], noise[i, rows])
+                visited[rows, i], leads[rows, i], follows[rows, i] = seen.states, seen.leader_actions, seen.follower_actions
+                rewards[rows] += seen.leader_rewards
+                alive[rows, i] = seen.alive
+        self.cost.outcome_steps += int(alive.any(axis=1).sum())
+        shown = contexts if self.game.context_visibility != "never" else np.full_like(contexts, -1)
+        return Outcome(shown, visited, leads, follows, rewards, alive)
+
+
+def referee_score(game: StackelbergGame, x: Array, follower: Follower | None) -> dict[str, Any]:
+    """What the referee writes into a history row: exact, on numbers of its own."""
+    scored = evaluate(game, x, follower=follower)
+    return {
+        "leader_return": float(scored.leader_return),
+        "per_context": [float(value) for value in np.asarray(scored.per_context)],
+        "follower_gap": float(scored.follower_gap),
+    }

@@ -1,0 +1,153 @@
+"""Leader first, one agent at a time: the canonical PettingZoo view."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Box, Space
+from gymnasium.utils import seeding
+from pettingzoo import AECEnv
+
+from ..game import StackelbergGame
+from .episode import LEADER, RENDER_MODES, Episode, Observations, RoundTransition, View, checked_render_mode
+
+
+class StackelbergAEC(AECEnv):
+    """A Stackelberg Markov game as an AEC environment.
+
+    In the commitment view ``leader_0`` acts once, with a vector of ``game.leader_space``, and stays alive to be paid; then the
+    followers act in turn, and the environment moves when the last one has acted.  In the play view leader and follower alternate, and
+    the announced commitment comes by ``reset(options={"commitment": x})``.  All agents end together with the same flag.
+
+    The usual PettingZoo wrappers are not needed: order and range of actions are checked here, before anything changes.
+
+    Args:
+        game: what is played.
+        view: ``"commitment"`` or ``"play"``.
+        observations: ``"vector"`` or ``"index"``.
+        max_cycles: steps until truncation; None for the game's own.  A plain attribute, free to be assigned.
+        render_mode: ``"ansi"``, ``"rgb_array"`` or None.
+    """
+
+    def __init__(
+        self,
+        game: StackelbergGame,
+        *,
+        view: View = "commitment",
+        observations: Observations = "vector",
+        max_cycles: int | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.game = game
+        self.episode = Episode(game, view=view, observations=observations, max_cycles=max_cycles)
+        self.render_mode = checked_render_mode(render_mode)
+        # aec_to_parallel would let the follower act before it sees the commitment, and no test would notice
+        self.metadata = {
+            "name": f"{game.name}_v0",
+            "render_modes": list(RENDER_MODES),
+            "is_parallelizable": False,
+            "render_fps": 4,
+        }
+        self.possible_agents = list(self.episode.agents)
+        self.agents = []
+        self.max_cycles = self.episode.max_cycles
+        self.np_random: np.random.Generator | None = None
+        self._pending: list[int] = []
+
+    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
+        """Start an episode.
+
+        Args:
+            seed: seeds the environment's own generator; without it the generator goes on.
+            options: ``"context"`` fixes the context (index or name); in the play view ``"commitment"`` announces the leader's policy.
+        """
+        options = options or {}
+        if self.episode.view == "commitment" and "commitment" in options:
+            raise ValueError("in the commitment view the leader commits by its first action; options['commitment'] is for the play view")
+        rng = self.np_random if seed is None and self.np_random is not None else seeding.np_random(seed)[0]
+        self.episode.max_cycles = self.max_cycles
+        self.episode.begin(rng, context=options.get("context"), commitment=options.get("commitment"))
+        self.np_random = rng
+        self._pending = []
+        self.agents = list(self.possible_agents)
+        self.agent_selection = LEADER
+        self._cumulative_rewards = dict.fromkeys(self.agents, 0.0)
+        self._publish()
+
+    def step(self, action: Any) -> None:
+        """Act for ``agent_selection``.
+
+        Raises:
+            ActionError, CommitmentError: if the action is not legal; nothing has changed then.
+            RuntimeError: before ``reset`` and after the end.
+        """
+        if self.np_random is None:
+            raise RuntimeError("call reset() before step()")
+        if not self.agents:
+            raise RuntimeError("the episode is over; call reset() to start another")
+        agent, episode = self.agent_selection, self.episode
+        if self.terminations[agent] or self.truncations[agent]:
+            self._was_dead_step(action)
+            return
+        moved = False
+        if agent != LEADER:
+            pending = [*self._pending, episode.legal_action(agent, action)]
+            moved = len(pending) == len(episode.followers)
+            self._pending = [] if moved else pending
+            if moved:
+                episode.follow(pending, self.np_random)
+        elif episode.view == "commitment":
+            episode.commit(episode.legal_commitment(action), self.np_random)
+        else:
+            episode.lead(episode.legal_action(agent, action))
+        self._cumulative_rewards[agent] = 0.0
+        self._publish(rewarded=moved)
+        self._accumulate_rewards()
+        self.agent_selection = self._next_agent(moved)
+
+    def observe(self, agent: str) -> np.ndarray | np.int64:
+        """A fresh observation."""
+        return self.episode.observe(agent)
+
+    def state(self) -> np.ndarray:
+        """The whole state, including what a decentralized leader must not see: for centralised critics only."""
+        return self.episode.state()
+
+    @property
+    def state_space(self) -> Box:
+        """The space of `state`."""
+        return self.episode.state_space
+
+    def observation_space(self, agent: str) -> Space[Any]:
+        return self.episode.observation_spaces[agent]
+
+    def action_space(self, agent: str) -> Space[Any]:
+        return self.episode.action_spaces[agent]
+
+    def round_transition(self) -> RoundTransition:
+        """The leader's round as one transition, for leader learners."""
+        return self.episode.round_transition()
+
+    def render(self) -> str | np.ndarray | None:
+        return self.episode.render(self.render_mode)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def __str__(self) -> str:
+        return self.metadata["name"]
+
+    def _next_agent(self, moved: bool) -> str:
+        if self.episode.over:
+            return self.agents[0]
+        if moved:
+            return LEADER if self.episode.view == "play" else self.episode.followers[0]
+        return self.episode.followers[len(self._pending)]
+
+    def _publish(self, *, rewarded: bool = False) -> None:
+        self.rewards = {agent: self.episode.rewards[agent] if rewarded else 0.0 for agent in self.agents}
+        self.terminations = dict.fromkeys(self.agents, self.episode.terminated)
+        self.truncations = dict.fromkeys(self.agents, self.episode.truncated)
+        self.infos = {agent: self.episode.info(agent) for agent in self.agents}

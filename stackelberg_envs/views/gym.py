@@ -1,0 +1,207 @@
+"""One side of the game as a Gymnasium environment, with the other side inside."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Space
+
+from .. import registry
+from ..followers import Follower, Response
+from ..game import StackelbergGame
+from ..mdp import cumulative, pick
+from .episode import LEADER, RENDER_MODES, ActionError, Episode, Observations, checked_render_mode
+
+
+class LeaderEnv(gymnasium.Env):
+    """The leader's side, against a chosen follower.
+
+    ``mode="round"``: one step is one round.  The action is a commitment, the follower answers it, ``episodes`` are played, and the
+    reward is the leader's mean discounted return; every round is an episode of one step.  ``mode="move"``: one step is one move of the
+    leader in the play view, the reward is that step's, and the follower answers the announced commitment (see `commit`), not the
+    moves: a learner announces its policy anew after each update.
+
+    Args:
+        game: a game or its id.
+        mode: ``"round"`` or ``"move"``.
+        follower: who answers; the game's default follower if not given.
+        episodes: episodes a round.
+        commitment: what is announced at first in ``"move"`` mode; zeros if not given.
+        observations: ``"vector"`` or ``"index"``.
+        max_cycles: steps of a played episode; None for the game's own.
+        render_mode: ``"ansi"``, ``"rgb_array"`` or None.
+        **kwargs: arguments of the game, if an id was given.
+    """
+
+    metadata = {"render_modes": list(RENDER_MODES), "render_fps": 4}
+
+    def __init__(
+        self,
+        game: StackelbergGame | str,
+        *,
+        mode: Literal["round", "move"] = "round",
+        follower: Follower | None = None,
+        episodes: int = 1,
+        commitment: Any = None,
+        observations: Observations = "vector",
+        max_cycles: int | None = None,
+        render_mode: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if mode not in ("round", "move"):
+            raise ValueError(f"mode is 'round' or 'move', got {mode!r}")
+        if episodes < 1:
+            raise ValueError(f"a round has at least 1 episode, got {episodes}")
+        self.game = registry.game(game, **kwargs) if isinstance(game, str) else game
+        self.mode, self.episodes = mode, episodes
+        self.follower = self.game.default_follower if follower is None else follower
+        self.episode = Episode(
+            self.game, view="commitment" if mode == "round" else "play", observations=observations, max_cycles=max_cycles
+        )
+        self.render_mode = checked_render_mode(render_mode)
+        self.observation_space: Space[Any] = self.episode.observation_spaces[LEADER]
+        self.action_space: Space[Any] = self.episode.action_spaces[LEADER]
+        self._follower_state: dict[int, Any] = {}
+        self._answer: tuple[bytes, int] | None = None
+        self._policies: list[np.ndarray] = []
+        self._ready = False
+        self.commit(np.zeros(self.game.dimension) if commitment is None else commitment)
+
+    def commit(self, x: Any) -> None:
+        """Announce the leader's policy; in ``"move"`` mode followers answer it from the next reset on."""
+        self.commitment = self.episode.legal_commitment(x)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Start a round or an episode; ``options`` may hold ``"context"`` and, in ``"move"`` mode, ``"commitment"``."""
+        super().reset(seed=seed)
+        options = options or {}
+        if "commitment" in options and self.mode == "move":
+            self.commit(options["commitment"])
+        self.episode.begin(self.np_random, context=options.get("context"), commitment=self.commitment if self.mode == "move" else None)
+        if self.mode == "move":
+            self._respond()
+        self._ready = True
+        return self.episode.observe(LEADER), self.episode.info(LEADER)
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """A round, or a move; raises ActionError or CommitmentError, with nothing changed, if the action is not legal."""
+        if not self._ready:
+            raise RuntimeError("call reset() before step(), and again after the end of an episode")
+        return self._round(action) if self.mode == "round" else self._move(action)
+
+    def render(self) -> Any:
+        return self.episode.render(self.render_mode)
+
+    def _round(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        x = self.episode.legal_commitment(action)
+        total = 0.0
+        for played in range(self.episodes):
+            if played:
+                fixed = self.episode.context if self.game.context_visibility == "before" else None
+                self.episode.begin(self.np_random, context=fixed)
+            self.episode.commit(x, self.np_random)
+            self._respond()
+            while not self.episode.over:
+                self.episode.follow(self._follower_actions(), self.np_random)
+            total += self.episode.returns[LEADER]
+        self._ready = False
+        return self.episode.observe(LEADER), total / self.episodes, True, False, self.episode.info(LEADER)
+
+    def _move(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        episode = self.episode
+        episode.lead(episode.legal_action(LEADER, action))
+        episode.follow(self._follower_actions(), self.np_random)
+        self._ready = not episode.over
+        return episode.observe(LEADER), episode.rewards[LEADER], episode.terminated, episode.truncated, episode.info(LEADER)
+
+    def _respond(self) -> None:
+        """Let the follower answer the current commitment, out of the leader's sight."""
+        x, context = self.episode.commitment, self.episode.context
+        assert x is not None
+        if self._answer == (x.tobytes(), context):
+            return
+        response: Response = self.follower.respond(
+            self.game, x, context, rng=self.np_random, state=self._follower_state.get(context)
+        )
+        self._follower_state[context] = response.state
+        self._policies = [cumulative(np.asarray(policy)) for policy in response.policies]
+        self._answer = (x.tobytes(), context)
+
+    def _follower_actions(self) -> list[int]:
+        actions = []
+        for i, policy in enumerate(self._policies):
+            s = self.episode.states[i]
+            over = s == policy.shape[0]
+            row = policy[0 if over else s, self.episode.leader_actions[i] or 0]
+            actions.append(0 if over else int(pick(row, np.asarray(self.np_random.random()))))
+        return actions
+
+
+class FollowerEnv(gymnasium.Env):
+    """A follower's side: the leader's commitment is fixed and observed, and the task is to best-respond.
+
+    Args:
+        game: a game or its id.
+        commitment: what the leader has committed to; zeros if not given.  ``reset(options={"commitment": x})`` changes it.
+        agent: which follower; the others of an independent group do not concern it.
+        observations: ``"vector"`` or ``"index"``.
+        max_cycles: steps of an episode; None for the game's own.
+        render_mode: ``"ansi"``, ``"rgb_array"`` or None.
+        **kwargs: arguments of the game, if an id was given.
+    """
+
+    metadata = {"render_modes": list(RENDER_MODES), "render_fps": 4}
+
+    def __init__(
+        self,
+        game: StackelbergGame | str,
+        *,
+        commitment: Any = None,
+        agent: str = "follower_0",
+        observations: Observations = "vector",
+        max_cycles: int | None = None,
+        render_mode: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.game = registry.game(game, **kwargs) if isinstance(game, str) else game
+        self.episode = Episode(self.game, view="commitment", observations=observations, max_cycles=max_cycles)
+        if agent not in self.episode.followers:
+            raise ValueError(f"agent is one of {', '.join(self.episode.followers)}, got {agent!r}")
+        self.agent, self.index = agent, self.episode.followers.index(agent)
+        self.render_mode = checked_render_mode(render_mode)
+        self.commitment = self.episode.legal_commitment(np.zeros(self.game.dimension) if commitment is None else commitment)
+        self.observation_space: Space[Any] = self.episode.observation_spaces[agent]
+        self.action_space: Space[Any] = self.episode.action_spaces[agent]
+        self._ready = False
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Start an episode; ``options`` may hold ``"commitment"`` and ``"context"``."""
+        super().reset(seed=seed)
+        options = options or {}
+        if "commitment" in options:
+            self.commitment = self.episode.legal_commitment(options["commitment"])
+        self.episode.begin(self.np_random, context=options.get("context"))
+        self.episode.commit(self.commitment, self.np_random)
+        self._ready = True
+        return self.episode.observe(self.agent), self.episode.info(self.agent)
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """One move; raises ActionError, with nothing changed, if it is not legal."""
+        if not self._ready:
+            raise RuntimeError("call reset() before step(), and again after the end of an episode")
+        episode = self.episode
+        actions = [0] * self.game.followers
+        actions[self.index] = episode.legal_action(self.agent, action)
+        episode.follow(actions, self.np_random)
+        arrived = episode.states[self.index] == self.game.sizes[self.index][0]
+        cut = not arrived and episode.truncated
+        self._ready = not (arrived or cut)
+        return episode.observe(self.agent), episode.rewards[self.agent], arrived, cut, episode.info(self.agent)
+
+    def render(self) -> Any:
+        return self.episode.render(self.render_mode)
+
+
+__all__ = ["ActionError", "FollowerEnv", "LeaderEnv"]
