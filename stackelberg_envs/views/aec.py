@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from gymnasium.spaces import Box, Space
-from gymnasium.utils import seeding
 from pettingzoo import AECEnv
 
 from ..game import StackelbergGame
-from .episode import LEADER, RENDER_MODES, Episode, Observations, RoundTransition, View, checked_render_mode
+from .episode import LEADER, Observations, View
+from .table import Table
 
 
-class StackelbergAEC(AECEnv):
+class StackelbergAEC(Table, AECEnv):
     """A Stackelberg Markov game as an AEC environment.
 
     In the commitment view ``leader_0`` acts once, with a vector of ``game.leader_space``, and stays alive to be paid; then the
@@ -39,21 +38,7 @@ class StackelbergAEC(AECEnv):
         max_cycles: int | None = None,
         render_mode: str | None = None,
     ) -> None:
-        super().__init__()
-        self.game = game
-        self.episode = Episode(game, view=view, observations=observations, max_cycles=max_cycles)
-        self.render_mode = checked_render_mode(render_mode)
-        # aec_to_parallel would let the follower act before it sees the commitment, and no test would notice
-        self.metadata = {
-            "name": f"{game.name}_v0",
-            "render_modes": list(RENDER_MODES),
-            "is_parallelizable": False,
-            "render_fps": 4,
-        }
-        self.possible_agents = list(self.episode.agents)
-        self.agents = []
-        self.max_cycles = self.episode.max_cycles
-        self.np_random: np.random.Generator | None = None
+        self._lay(game, view, observations, max_cycles, render_mode)
         self._pending: list[int] = []
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
@@ -63,18 +48,11 @@ class StackelbergAEC(AECEnv):
             seed: seeds the environment's own generator; without it the generator goes on.
             options: ``"context"`` fixes the context (index or name); in the play view ``"commitment"`` announces the leader's policy.
         """
-        options = options or {}
-        if self.episode.view == "commitment" and "commitment" in options:
-            raise ValueError("in the commitment view the leader commits by its first action; options['commitment'] is for the play view")
-        rng = self.np_random if seed is None and self.np_random is not None else seeding.np_random(seed)[0]
-        self.episode.max_cycles = self.max_cycles
-        self.episode.begin(rng, context=options.get("context"), commitment=options.get("commitment"))
-        self.np_random = rng
+        self._begin(seed, options)
         self._pending = []
-        self.agents = list(self.possible_agents)
         self.agent_selection = LEADER
         self._cumulative_rewards = dict.fromkeys(self.agents, 0.0)
-        self._publish()
+        self._publish(rewarded=False)
 
     def step(self, action: Any) -> None:
         """Act for ``agent_selection``.
@@ -111,34 +89,6 @@ class StackelbergAEC(AECEnv):
         """A fresh observation."""
         return self.episode.observe(agent)
 
-    def state(self) -> np.ndarray:
-        """The whole state, including what a decentralized leader must not see: for centralised critics only."""
-        return self.episode.state()
-
-    @property
-    def state_space(self) -> Box:
-        """The space of `state`."""
-        return self.episode.state_space
-
-    def observation_space(self, agent: str) -> Space[Any]:
-        return self.episode.observation_spaces[agent]
-
-    def action_space(self, agent: str) -> Space[Any]:
-        return self.episode.action_spaces[agent]
-
-    def round_transition(self) -> RoundTransition:
-        """The leader's round as one transition, for leader learners."""
-        return self.episode.round_transition()
-
-    def render(self) -> str | np.ndarray | None:
-        return self.episode.render(self.render_mode)
-
-    def close(self) -> None:
-        """Nothing to release."""
-
-    def __str__(self) -> str:
-        return self.metadata["name"]
-
     def _next_agent(self, moved: bool) -> str:
         if self.episode.over:
             return self.agents[0]
@@ -146,7 +96,7 @@ class StackelbergAEC(AECEnv):
             return LEADER if self.episode.view == "play" else self.episode.followers[0]
         return self.episode.followers[len(self._pending)]
 
-    def _publish(self, *, rewarded: bool = False) -> None:
+    def _publish(self, *, rewarded: bool) -> None:
         self.rewards = {agent: self.episode.rewards[agent] if rewarded else 0.0 for agent in self.agents}
         self.terminations = dict.fromkeys(self.agents, self.episode.terminated)
         self.truncations = dict.fromkeys(self.agents, self.episode.truncated)

@@ -79,6 +79,13 @@ class Episode:
         self._samplers: dict[tuple[bytes, int], list[Sampler]] = {}
         self.clear()
 
+    def replace_game(self, game: StackelbergGame) -> None:
+        """Play ``game`` from the next episode on; it must have the same spaces.  For conformance tests, which disguise games."""
+        if game.sizes != self.game.sizes or game.leader_space != self.game.leader_space or game.contexts != self.game.contexts:
+            raise ValueError(f"{game!r} cannot stand in for {self.game!r}: sizes, contexts and leader space must agree")
+        self.game, self._samplers = game, {}
+        self.clear()
+
     def clear(self) -> None:
         """Forget the episode: nothing is committed, nobody is anywhere."""
         game = self.game

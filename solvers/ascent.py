@@ -1,0 +1,101 @@
+"""Gradient ascent on the leader's objective: the outer loop of every "estimate, then ascend" method, written once.
+
+1. estimate dF/dx at x through the oracle (one estimator a file, in ``estimators/``)
+2. clip its global norm
+3. let an optimiser of ``torch.optim`` ascend
+"""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from stackelberg_envs.oracle import Access, Oracle
+
+from .base import Solver, State
+
+OPTIMISERS: dict[str, Any] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A gradient, and whatever the estimator carries to its next call."""
+
+    gradient: torch.Tensor
+    """dF/dx, (n,)."""
+    memory: Any = None
+
+
+class Estimator(abc.ABC):
+    """How dF/dx is obtained.  Subclasses are frozen dataclasses of hyperparameters."""
+
+    access: ClassVar[Access]
+
+    @abc.abstractmethod
+    def declines(self, oracle: Oracle) -> str | None:
+        """Why this estimator cannot handle the game, or None."""
+
+    @abc.abstractmethod
+    def estimate(self, oracle: Oracle, x: torch.Tensor, memory: Any, rng: np.random.Generator) -> Estimate:
+        """dF/dx at ``x`` (n,), given the memory of the last call (None at first)."""
+
+
+@dataclass
+class _Carried:
+    parameter: torch.Tensor
+    optimiser: Any
+    memory: Any
+
+
+@dataclass(frozen=True)
+class Ascent(Solver):
+    """Ascend along an estimator's gradients.
+
+    Args:
+        estimator: where gradients come from.
+        lr: learning rate.
+        optimiser: ``"sgd"`` or ``"adam"``, from ``torch.optim``.
+        clip: largest norm of a gradient; None for no clipping.
+        device: where torch works.
+    """
+
+    estimator: Estimator
+    lr: float = 0.5
+    optimiser: str = "sgd"
+    clip: float | None = 1.0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.optimiser not in OPTIMISERS:
+            raise ValueError(f"optimiser is one of {', '.join(OPTIMISERS)}, got {self.optimiser!r}")
+        if not self.lr > 0 or (self.clip is not None and not self.clip > 0):
+            raise ValueError(f"lr and clip are positive, got {self.lr} and {self.clip}")
+
+    @property
+    def access(self) -> Access:  # type: ignore[override]
+        return self.estimator.access
+
+    def declines(self, oracle: Oracle) -> str | None:
+        return self.estimator.declines(oracle)
+
+    def init(self, oracle: Oracle, x: np.ndarray) -> State:
+        parameter = torch.tensor(x, dtype=torch.float64, device=self.device)
+        return State(x, carried=_Carried(parameter, OPTIMISERS[self.optimiser]([parameter], lr=self.lr, maximize=True), None))
+
+    def step(self, oracle: Oracle, state: State, rng: np.random.Generator) -> State:
+        carried: _Carried = state.carried
+        estimate = self.estimator.estimate(oracle, carried.parameter.detach().clone(), carried.memory, rng)  # 1
+        gradient = estimate.gradient.detach()
+        norm = float(torch.linalg.vector_norm(gradient))
+        if self.clip is not None and norm > self.clip:  # 2
+            gradient = gradient * (self.clip / norm)
+        carried.parameter.grad = gradient  # 3
+        carried.optimiser.step()
+        oracle.charge(gradient_steps=1)
+        carried.memory = estimate.memory
+        x = carried.parameter.detach().cpu().numpy().copy()
+        return State(x, state.iteration + 1, carried, {"gradient_norm": norm})

@@ -1,0 +1,175 @@
+"""What a solver is, and the one loop that runs them all.
+
+A `Solver` is hyperparameters with ``init`` and ``step`` over an explicit `State`; it meets the game only through an
+`stackelberg_envs.oracle.Oracle` at the level it declares.  `solve` owns the house's side: rounds, ledger, referee, history, resuming.
+"""
+
+from __future__ import annotations
+
+import abc
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from stackelberg_envs.followers import Follower
+from stackelberg_envs.game import StackelbergGame
+from stackelberg_envs.oracle import Access, AccessError, Cost, Oracle, Permission, Rounds, referee_score
+
+
+class Declined(RuntimeError):
+    """A solver cannot handle this game or follower, and says why."""
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a solver stands between two steps; picklable."""
+
+    x: np.ndarray
+    """The commitment, float64, (n,)."""
+    iteration: int = 0
+    carried: Any = None
+    """The solver's own: optimiser, warm starts."""
+    row: dict[str, float] | None = None
+    """What the last step has to say for the history."""
+
+
+class Solver(abc.ABC):
+    """A method, as hyperparameters: see `solvers.ascent.Ascent` for the gradient methods."""
+
+    access: Access
+    permissions: ClassVar[Permission] = Permission.NONE
+
+    @abc.abstractmethod
+    def declines(self, oracle: Oracle) -> str | None:
+        """Why this method cannot handle the game, or None."""
+
+    @abc.abstractmethod
+    def init(self, oracle: Oracle, x: np.ndarray) -> State:
+        """The state before the first step, at starting point ``x``."""
+
+    @abc.abstractmethod
+    def step(self, oracle: Oracle, state: State, rng: np.random.Generator) -> State:
+        """One outer iteration."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything a run needs to go on; picklable.  ``solve(..., resume=solution.checkpoint)``."""
+
+    state: State
+    rounds: Rounds
+    rng: np.random.Generator
+    history: tuple[dict[str, Any], ...]
+    settings: tuple[Any, ...]
+    """Solver, seed, referee and reporting interval: a resumed run must have the same."""
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What a run came to."""
+
+    x: np.ndarray
+    """The last commitment, (n,)."""
+    reason: str
+    """Why it stopped, in words."""
+    history: tuple[dict[str, Any], ...]
+    """One row a report: iteration, the referee's score, the ledger, and what the solver said."""
+    cost: Cost
+    """The ledger at the end."""
+    checkpoint: Checkpoint
+    """For resuming."""
+
+    @property
+    def leader_return(self) -> float:
+        """The referee's score of ``x``."""
+        return float(self.history[-1]["leader_return"])
+
+
+def run(
+    solver: Solver,
+    game: StackelbergGame,
+    *,
+    follower: Follower | None = None,
+    referee: tuple[StackelbergGame, Follower | None] | None = None,
+    access: Access | None = None,
+    budget: int,
+    seed: int = 0,
+    start: Any = None,
+    start_scale: float = 0.01,
+    reports: int = 50,
+    progress: Callable[[int, dict[str, Any]], None] | None = None,
+    resume: Checkpoint | None = None,
+) -> Solution:
+    """Run ``solver`` until ``budget`` commitments are used; see `solvers.solve` for the arguments."""
+    if budget < 1:
+        raise ValueError(f"budget counts commitments and is at least 1, got {budget}")
+    granted = solver.access if access is None else access
+    if granted < solver.access:
+        raise AccessError(f"{solver!r} needs access {solver.access.name}, and was granted {granted.name}")
+    judge_game, judge = referee if referee is not None else (game, follower)
+    interval = max(1, budget // reports)
+    settings = (repr(solver), seed, interval, repr(judge))
+    if resume is None:
+        rounds, rng = Rounds(game, follower, seed), np.random.default_rng([seed, 0x501])
+        oracle = rounds.oracle(granted, solver.permissions)
+        reason = solver.declines(oracle)
+        if reason is not None:
+            raise Declined(reason)
+        x = start_scale * rng.normal(size=game.dimension) if start is None else np.array(game.checked(start), dtype=np.float64)
+        state, history = solver.init(oracle, x), []
+    else:
+        if resume.settings[:2] != settings[:2]:
+            raise ValueError(f"the checkpoint belongs to another run: {resume.settings[:2]} instead of {settings[:2]}")
+        interval = resume.settings[2]
+        rounds, rng, state, history = resume.rounds, resume.rng, resume.state, list(resume.history)
+        oracle = rounds.oracle(granted, solver.permissions)
+    reason = f"budget of {budget} commitments used"
+    with _deferred_interrupts() as interrupted:
+        while True:
+            due = not history or rounds.cost.commitments >= history[-1]["commitments"] + interval
+            done = rounds.cost.commitments >= budget
+            if (due or done) and not (history and history[-1]["iteration"] == state.iteration):
+                row = {"iteration": state.iteration, **referee_score(judge_game, state.x, judge), **asdict(rounds.cost), **(state.row or {})}
+                history.append(row)
+                if progress is not None:
+                    progress(min(rounds.cost.commitments, budget), row)
+            if done:
+                break
+            if interrupted():
+                reason = f"interrupted after {rounds.cost.commitments} of {budget} commitments"
+                break
+            began = time.perf_counter()
+            state = solver.step(oracle, state, rng)
+            rounds.cost = replace(rounds.cost, seconds=rounds.cost.seconds + time.perf_counter() - began)
+            if not np.isfinite(state.x).all():
+                raise FloatingPointError(
+                    f"{solver!r} left the reals at iteration {state.iteration}; a smaller learning rate or a gradient clip may help"
+                )
+    checkpoint = Checkpoint(state, rounds, rng, tuple(history), (*settings[:2], interval, settings[3]))
+    return Solution(state.x.copy(), reason, tuple(history), rounds.cost, checkpoint)
+
+
+@contextmanager
+def _deferred_interrupts() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C takes effect between steps, so that finished work stays intact; a second one interrupts at once."""
+    pressed: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)

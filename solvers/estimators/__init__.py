@@ -1,0 +1,1 @@
+"""How dF/dx is obtained: one paper a file."""

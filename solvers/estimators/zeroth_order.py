@@ -1,0 +1,57 @@
+"""Two-point zeroth-order gradient estimate, from returns alone.
+
+Nesterov and Spokoiny, "Random gradient-free minimization of convex functions", FoCM 2017; used as a baseline by Thoma et al., NeurIPS
+2024, whose float32 quotient loses all digits at small radii (here everything is float64)::
+
+    Z ~ N(0, I) ;   g = Z (F(x + u Z) - F(x)) / u            forward
+                    g = Z (F(x + u Z) - F(x - u Z)) / (2 u)   antithetic
+
+Either takes two commitments.  E g is the gradient of F smoothed by N(0, u^2 I).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from stackelberg_envs.oracle import Access, Oracle
+
+from ..ascent import Estimate, Estimator
+
+
+@dataclass(frozen=True)
+class ZerothOrder(Estimator):
+    """dF/dx from two returns (RETURN).
+
+    Args:
+        radius: u at the first iteration.
+        decay: whether u falls as radius/k, as published; else it stays.
+        antithetic: whether the second point is x - uZ instead of x.
+        episodes: returns are means over so many sampled episodes; None for expected returns, as published.
+    """
+
+    access: ClassVar[Access] = Access.RETURN
+    radius: float = 0.1
+    decay: bool = False
+    antithetic: bool = True
+    episodes: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.radius > 0:
+            raise ValueError(f"radius is positive, got {self.radius}")
+
+    def declines(self, oracle: Oracle) -> str | None:
+        return None
+
+    def estimate(self, oracle: Oracle, x: torch.Tensor, memory: int | None, rng: np.random.Generator) -> Estimate:
+        k = (memory or 0) + 1
+        u = self.radius / k if self.decay else self.radius
+        z = rng.normal(size=x.shape[0])
+        here = x.detach().cpu().numpy()
+        up = oracle.returns(here + u * z, episodes=self.episodes)
+        down = oracle.returns(here - u * z if self.antithetic else here, episodes=self.episodes)
+        slope = (up - down) / (2 * u if self.antithetic else u)
+        return Estimate(torch.as_tensor(slope * z, dtype=x.dtype, device=x.device), k)

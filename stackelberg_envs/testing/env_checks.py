@@ -1,0 +1,319 @@
+"""Checks of an environment: an AEC or parallel PettingZoo environment, or a Gymnasium one.
+
+An environment is judged by what it shows through PettingZoo's interface.  Checks that compare it with its model also need
+``env.unwrapped`` to have ``game``, ``context``, ``states``, ``leader_actions`` and ``replace_game``, as the views of this suite do; they
+are skipped, with the reason in the report, for environments that have not.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+from gymnasium.utils.env_checker import check_env as gymnasium_check_env
+from pettingzoo import AECEnv, ParallelEnv
+from pettingzoo.utils.conversions import aec_to_parallel
+
+from .disguise import Disguised
+from .driver import Driver, Moment, drive, sample
+from .report import Report, require
+
+MODEL = ("game", "context", "states", "leader_actions", "replace_game")
+STEPS = 60
+
+
+def check_env(env: Any, *, parallel: ParallelEnv | None = None, seed: int = 0, kernel_steps: int = 10_000) -> Report:
+    """Check an environment; it is stepped on copies, and left as it is but for a reset.
+
+    Args:
+        env: an AEC, parallel or Gymnasium environment.
+        parallel: the parallel form that an AEC claims; taken from ``env.unwrapped.game`` if not given.
+        seed: of the episodes that are played.
+        kernel_steps: moves on which the steps are compared with the model's kernel.
+
+    Raises:
+        ConformanceError: with everything that was found.
+        TypeError: if ``env`` is none of the three kinds.
+    """
+    if isinstance(env, gymnasium.Env):
+        report = Report(f"Gymnasium environment {env}")
+        report.check("gymnasium's own check", lambda: gymnasium_check_env(env.unwrapped, skip_render_check=True))
+        return report.conclude()
+    if not isinstance(env, (AECEnv, ParallelEnv)):
+        raise TypeError(f"check_env takes an AECEnv, a ParallelEnv or a gymnasium.Env, got {type(env).__name__}")
+    report = Report(f"environment {env}")
+    report.check("observations lie in their spaces", _spaces, env, seed)
+    report.check("flags are bool and the same for all", _flags, env, seed)
+    report.check("rewards are finite floats, infos numeric with steady keys", _rewards_and_infos, env, seed)
+    report.check("a seed determines every step", _determinism, env, seed)
+    report.check("copies and pickles go on alike", _copies, env, seed)
+    report.check("observations are fresh arrays", _fresh, env, seed)
+    report.check("illegal actions are refused and change nothing", _refusals, env, seed)
+    report.check("the leader sees nothing of the followers' insides", _non_interference, env, seed)
+    report.check("followers see the commitment", _commitment_seen, env, seed)
+    report.check("steps follow the model's kernel", _kernel, env, seed, kernel_steps)
+    if isinstance(env, AECEnv):
+        report.check("the parallel form plays the same game", _parallel_form, env, parallel, seed)
+    return report.conclude()
+
+
+def _spaces(env: Any, seed: int) -> None:
+    for moment in drive(env, seed, STEPS):
+        for agent, observation in moment.observations.items():
+            space = env.observation_space(agent)
+            where = f"{agent}, after {moment.moves} moves"
+            require(space.contains(observation), f"{where}: {_short(observation)} is not in {_short(space)}")
+            got, want = getattr(observation, "dtype", None), space.dtype
+            require(got == want, f"{where}: dtype {got}, the space says {want}")
+
+
+def _flags(env: Any, seed: int) -> None:
+    last = None
+    for moment in drive(env, seed, STEPS):
+        for kind, flags in (("termination", moment.terminations), ("truncation", moment.truncations)):
+            for agent, flag in flags.items():
+                require(type(flag) is bool, f"{agent}: a {kind} is {flag!r} of type {type(flag).__name__}, not a bool")
+            require(len(set(flags.values())) <= 1, f"a {kind} for some but not for all: {flags}; libraries then never end the episode")
+        last = moment
+    assert last is not None
+    require(set(last.observations) == set(env.possible_agents), f"agents left before the end: {sorted(last.observations)} remain")
+
+
+def _rewards_and_infos(env: Any, seed: int) -> None:
+    keys: dict[str, set[str]] = {}
+    for moment in drive(env, seed, STEPS):
+        for agent, reward in moment.rewards.items():
+            require(type(reward) is float and math.isfinite(reward), f"{agent}: a reward is {reward!r}, not a finite Python float")
+        for agent, info in moment.infos.items():
+            for key, value in info.items():
+                numeric = isinstance(value, (int, float, np.number, np.ndarray)) and np.asarray(value).dtype.kind in "biuf"
+                require(numeric, f"{agent}: info[{key!r}] is {value!r}, not numeric")
+            known = keys.setdefault(agent, set(info))
+            require(set(info) == known, f"{agent}: info keys change from {sorted(known)} to {sorted(info)}")
+
+
+def _determinism(env: Any, seed: int) -> None:
+    first, second = list(drive(env, seed, STEPS)), list(drive(env, seed, STEPS))
+    _compare(first, second, "two runs with the same seed and actions differ")
+    for _ in drive(env, seed, STEPS, env_seed=seed + 1):
+        pass
+    _compare(first, list(drive(env, seed, STEPS)), "a run with the same seed differs after another seed's run")
+
+
+def _copies(env: Any, seed: int) -> None:
+    for how, clone in (("deepcopy", copy.deepcopy), ("pickle", lambda e: pickle.loads(pickle.dumps(e)))):
+        driver = Driver(env, seed)
+        for _ in range(4):
+            if not driver.over:
+                driver.advance()
+        twin = Driver(clone(env), seed, adopt=driver)
+        for _ in range(20):
+            if driver.over:
+                break
+            _compare([driver.advance()], [twin.advance()], f"a {how} in mid-episode goes on differently")
+
+
+def _fresh(env: Any, seed: int) -> None:
+    driver = Driver(env, seed)
+    for _ in range(4):
+        shown = driver.moment().observations
+        kept = {agent: np.copy(observation) for agent, observation in shown.items()}
+        if isinstance(env, AECEnv):
+            for agent in env.agents:
+                observation = env.observe(agent)
+                if isinstance(observation, np.ndarray):
+                    observation += 1
+                require(np.array_equal(env.observe(agent), kept[agent]), f"{agent}: observe returns a buffer that the caller can change")
+        if driver.over:
+            return
+        driver.advance()
+        for agent, observation in shown.items():
+            require(np.array_equal(observation, kept[agent]), f"{agent}: an earlier observation changed when the world moved")
+
+
+def _refusals(env: Any, seed: int) -> None:
+    def provoke(agent: str, actions: dict[str, Any]) -> None:
+        space = env.action_space(agent)
+        illegal = [space.high + 1, np.full(space.shape, np.nan, space.dtype)] if isinstance(space, Box) else [int(space.n), -1]
+        for action in illegal:
+            try:
+                env.step(action) if isinstance(env, AECEnv) else env.step({**actions, agent: action})
+            except Exception as refusal:
+                require(bool(str(refusal)), f"{agent}: an illegal action is refused without a word")
+                continue
+            require(False, f"{agent}: the action {_short(action)} outside {_short(space)} was accepted")
+
+    plain = list(drive(env, seed, 12))
+    driver = Driver(env, seed)
+    seen = [driver.moment()]
+    while not driver.over and len(seen) < len(plain):
+        seen.append(driver.advance(before=provoke))
+    _compare(plain, seen, "a refused action changed the state")
+
+
+def _non_interference(env: Any, seed: int) -> str | None:
+    if not _has_model(env):
+        return "the environment has no model to disguise"
+    plain = list(drive(env, seed, STEPS))
+    disguised = copy.deepcopy(env)
+    disguised.unwrapped.replace_game(Disguised(env.unwrapped.game))
+    other = list(drive(disguised, seed, STEPS))
+    followers_differ = any(a.rewards != b.rewards for a, b in zip(plain, other, strict=True))
+    require(followers_differ, "the environment does not pay followers by its game, so the leader's ignorance cannot be checked")
+    for a, b in zip(plain, other, strict=True):
+        for agent in a.observations:
+            if not agent.startswith("leader"):
+                continue
+            where = f"{agent}, after {a.moves} moves"
+            require(np.array_equal(a.observations[agent], b.observations[agent]), f"{where}: the observation depends on a follower's reward")
+            require(a.infos[agent] == b.infos[agent], f"{where}: the info depends on a follower's reward")
+            require(a.rewards[agent] == b.rewards[agent], f"{where}: the leader's reward depends on a follower's")
+    return None
+
+
+def _commitment_seen(env: Any, seed: int) -> str | None:
+    leader = env.possible_agents[0]
+    space = env.action_space(leader)
+    followers = [agent for agent in env.possible_agents if agent.startswith("follower")]
+    if not isinstance(space, Box) or not followers or isinstance(env.observation_space(followers[0]), Discrete):
+        return "the leader does not commit to a vector here, or observations are indices"
+    seen = []
+    for scale in (0.0, 0.5):
+        driver = Driver(env, seed)
+        driver.advance({leader: np.asarray(scale * space.high, dtype=space.dtype)})
+        seen.append(driver.moment().observations[followers[0]])
+    require(not np.array_equal(*seen), f"{followers[0]} observes the same after two different commitments")
+    return None
+
+
+def _kernel(env: Any, seed: int, steps: int) -> str | None:
+    if not _has_model(env):
+        return "the environment has no model to compare with"
+    rng = np.random.default_rng(seed)
+    inner = env.unwrapped
+    tally = {"transitions": _Tally(rng), "first states": _Tally(rng), "leader actions": _Tally(rng)}
+    moves, episode = 0, 0
+    commits = isinstance(env.action_space(env.possible_agents[0]), Box)
+    while moves < steps:
+        driver = Driver(env, seed + episode, calm=0.3)
+        episode += 1
+        started = False
+        while not driver.over and moves < steps:
+            before, leader_actions = inner.states, inner.leader_actions
+            chosen = driver.choose()
+            acting = driver.acting()
+            moment = driver.advance(chosen)
+            if not started and inner.commitment is not None:
+                started = True
+                problems = inner.game.problems(inner.commitment, inner.context)
+                for mdp, s in zip(problems, inner.states, strict=True):
+                    tally["first states"].add(mdp.initial, s)
+            if not any(agent.startswith("follower") for agent in acting) or not driver.moved:
+                continue
+            moves += 1
+            if not commits:
+                leader_actions = (driver.led,)
+            paid = dict.fromkeys(moment.rewards, 0.0)
+            for i, (mdp, s) in enumerate(zip(problems, before, strict=True)):
+                if s == mdp.sizes[0]:
+                    continue
+                a, b = leader_actions[i], driver.followed[f"follower_{i}"]
+                if commits and mdp.sizes[1] > 1:
+                    tally["leader actions"].add(mdp.leader_policy[s], a)
+                row = mdp.transition[s, a, b]
+                tally["transitions"].add(np.append(row, max(0.0, 1 - row.sum())), inner.states[i])
+                paid[f"follower_{i}"] += float(mdp.follower_reward[s, a, b])
+                paid["leader_0"] += float(mdp.leader_reward[s, a, b])
+            for agent, reward in moment.rewards.items():
+                require(abs(reward - paid[agent]) < 1e-9, f"{agent} was paid {reward}, the model says {paid[agent]} in {before}")
+    for what, counted in tally.items():
+        counted.judge(what)
+    return None
+
+
+class _Tally:
+    """Two tests of draws against their distributions: log-likelihood, and uniformity of the randomised probability transform.
+
+    False alarms at five standard errors: fewer than one in a million.
+    """
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.rng = rng
+        self.surprise, self.variance, self.uniforms = 0.0, 0.0, []
+
+    def add(self, probabilities: Any, drawn: int) -> None:
+        p = np.asarray(probabilities, dtype=np.float64)
+        require(p[drawn] > 1e-12, f"a draw that the model makes impossible: index {drawn} of {_short(p)}")
+        positive = p[p > 0]
+        entropy = -float((positive * np.log(positive)).sum())
+        self.surprise += -math.log(p[drawn]) - entropy
+        self.variance += float((positive * np.log(positive) ** 2).sum()) - entropy**2
+        below = float(p[:drawn].sum())
+        self.uniforms.append(below + float(self.rng.random()) * p[drawn])
+
+    def judge(self, what: str) -> None:
+        from scipy.stats import kstest
+
+        if self.variance > 0:
+            z = self.surprise / math.sqrt(self.variance)
+            require(abs(z) < 5, f"{what} do not follow the model: log-likelihood off by {z:.1f} standard errors in {len(self.uniforms)} draws")
+        if len(self.uniforms) >= 20:
+            p = float(kstest(np.clip(self.uniforms, 0, 1), "uniform").pvalue)
+            require(p > 1e-7, f"{what} do not follow the model: probability transform is not uniform (p = {p:.1e})")
+
+
+def _parallel_form(env: Any, parallel: ParallelEnv | None, seed: int) -> str | None:
+    if env.metadata.get("is_parallelizable"):
+        _same_play(env, aec_to_parallel(copy.deepcopy(env)), seed, "metadata says is_parallelizable, but aec_to_parallel of it")
+    if parallel is None:
+        if not _has_model(env) or not hasattr(env.unwrapped, "episode"):
+            return "no parallel form is known; pass parallel="
+        from ..views.parallel import StackelbergParallel
+
+        episode = env.unwrapped.episode
+        parallel = StackelbergParallel(
+            env.unwrapped.game, view=episode.view, observations=episode.observations, max_cycles=env.unwrapped.max_cycles
+        )
+    _same_play(env, parallel, seed, "the parallel form")
+    return None
+
+
+def _same_play(aec: Any, parallel: Any, seed: int, what: str) -> None:
+    """Drive both with the same actions: before each move, the movers must have seen the same, and all are paid the same."""
+    one, other = Driver(aec, seed), Driver(parallel, seed)
+    for _ in range(STEPS):
+        here, there = one.moment(), other.moment()
+        for agent in one.acting():
+            same = agent in there.observations and np.array_equal(here.observations[agent], there.observations[agent])
+            require(same, f"{what} shows {agent} something else before it acts (after {here.moves} moves)")
+        for agent in here.rewards:
+            require(here.rewards[agent] == there.rewards.get(agent), f"{what} pays {agent} differently (after {here.moves} moves)")
+        require(one.over == other.over, f"{what} ends at another time")
+        if one.over:
+            return
+        chosen = one.choose()
+        rng = np.random.default_rng(seed)
+        waiting = {agent: sample(aec.action_space(agent), rng) for agent in aec.possible_agents if agent not in chosen}
+        one.advance(chosen)
+        other.advance({**waiting, **chosen})
+
+
+def _compare(first: list[Moment], second: list[Moment], what: str) -> None:
+    require(len(first) == len(second), f"{what}: {len(first)} against {len(second)} moves")
+    for a, b in zip(first, second, strict=True):
+        difference = a.difference(b)
+        require(difference is None, f"{what} (after {a.moves} moves): {difference}")
+
+
+def _has_model(env: Any) -> bool:
+    return all(hasattr(env.unwrapped, name) for name in MODEL)
+
+
+def _short(value: Any) -> str:
+    text = repr(value).replace("\n", " ")
+    return text if len(text) <= 100 else text[:97] + "..."

@@ -1,0 +1,180 @@
+"""Checks of a functional game: its tables, its purity, its agreement across array libraries."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from ..followers import Hard, Soft
+from ..game import CommitmentError, StackelbergGame
+from ..mdp import InducedMDP
+from .report import Report, require
+
+TABLES = tuple(field.name for field in fields(InducedMDP) if field.type == "Array")
+SUM_TOLERANCE = 1e-9
+
+
+def check_game(game: StackelbergGame, *, seed: int = 0) -> Report:
+    """Check a functional game.
+
+    Args:
+        game: the game.
+        seed: of the commitments that are tried.
+
+    Raises:
+        ConformanceError: with everything that was found.
+    """
+    rng = np.random.default_rng(seed)
+    tried = [np.zeros(game.dimension), *(np.clip(s * rng.normal(size=(2, game.dimension)), -10, 10) for s in (0.1, 3.0))]
+    points = np.clip(np.concatenate([np.atleast_2d(x) for x in tried]), game.leader_space.low, game.leader_space.high)
+    report = Report(f"game {game.name}")
+    report.check("declarations", _declarations, game)
+    report.check("tables are finite, rows sum to at most 1", _tables, game, points)
+    report.check("commit is pure and pickles", _purity, game, points)
+    report.check("a batch equals a loop", _batches, game, points)
+    report.check("bad commitments are refused", _refusals, game)
+    report.check("incentive is what the leader sets", _incentive, game, points)
+    report.check("log_leader_policy is the leader's policy", _leader_policy, game, points)
+    report.check("the default follower answers", _answers, game, points)
+    report.check("torch agrees and differentiates", _torch, game, points)
+    return report.conclude()
+
+
+def _declarations(game: StackelbergGame) -> None:
+    space = game.leader_space
+    require(space.dtype == np.float64 and len(space.shape) == 1, f"leader_space is a flat float64 Box, got {space}")
+    require(bool(np.isfinite(space.low).all() and np.isfinite(space.high).all()), "leader_space is bounded by finite numbers")
+    require(bool(np.zeros(game.dimension) in space), "leader_space contains 0, the null commitment")
+    probabilities = np.asarray(game.context_probabilities)
+    require(probabilities.shape == (len(game.contexts),), "one probability a context")
+    require(bool((probabilities >= 0).all()) and abs(probabilities.sum() - 1) < SUM_TOLERANCE, "context probabilities sum to 1")
+    require(game.max_cycles >= 1, "max_cycles is at least 1")
+    require(len(game.sizes) == game.followers, f"commit returns {len(game.sizes)} processes for {game.followers} followers")
+
+
+def _tables(game: StackelbergGame, points: np.ndarray) -> None:
+    for x in points:
+        for context in game.contexts:
+            for mdp in game.problems(x, context):
+                s, a, b = mdp.sizes
+                expected = {
+                    "leader_policy": (s, a),
+                    "transition": (s, a, b, s),
+                    "follower_reward": (s, a, b),
+                    "leader_reward": (s, a, b),
+                    "initial": (s,),
+                }
+                for name, shape in expected.items():
+                    table = np.asarray(getattr(mdp, name))
+                    require(table.shape == shape, f"{name} has shape {table.shape}, not {shape}")
+                    require(bool(np.isfinite(table).all()), f"{name} is not finite in context {context}")
+                rows = mdp.transition.sum(-1)
+                require(bool((mdp.transition >= 0).all()), "a transition probability is negative")
+                require(bool((rows <= 1 + SUM_TOLERANCE).all()), f"a row of transition sums to {rows.max()}")
+                for name in ("leader_policy", "initial"):
+                    table = np.asarray(getattr(mdp, name))
+                    normalised = (table >= 0).all() and np.allclose(table.sum(-1), 1, atol=SUM_TOLERANCE, rtol=0)
+                    require(bool(normalised), f"{name} is not a probability distribution")
+                for who, gamma in (("follower", mdp.follower_discount), ("leader", mdp.leader_discount)):
+                    require(0 <= gamma <= 1, f"{who}_discount is {gamma}")
+                    require(gamma < 1 or bool((rows < 1).any()), f"{who}_discount is 1, and no episode ends")
+
+
+def _purity(game: StackelbergGame, points: np.ndarray) -> None:
+    for x in points:
+        before = x.copy()
+        first = game.problems(x)
+        require(np.array_equal(x, before), "commit changed its argument")
+        for copy_of in (game, pickle.loads(pickle.dumps(game))):
+            _same(first, copy_of.problems(x), 0.0, "commit is not a function of x")
+
+
+def _batches(game: StackelbergGame, points: np.ndarray) -> None:
+    for context in game.contexts:
+        batched = game.problems(points, context)
+        for i, x in enumerate(points):
+            alone = game.problems(x, context)
+            for one, many in zip(alone, batched, strict=True):
+                for name in TABLES:
+                    single, table = np.asarray(getattr(one, name)), np.asarray(getattr(many, name))
+                    row = table[i] if table.ndim > single.ndim else table
+                    require(np.allclose(row, single, atol=1e-12, rtol=0), f"{name}: row {i} of a batch differs from the same commitment alone")
+
+
+def _refusals(game: StackelbergGame) -> None:
+    n = game.dimension
+    for bad, what in ((np.full(n, np.nan), "NaN"), (np.full(n, np.inf), "infinity"), (np.zeros(n + 1), "a wrong shape"), ("x", "text")):
+        try:
+            game.commit(bad)
+        except CommitmentError:
+            continue
+        require(False, f"commit accepted {what}")
+
+
+def _incentive(game: StackelbergGame, points: np.ndarray) -> str | None:
+    if game.incentive is None:
+        return "the leader sets no rewards"
+    for context in game.contexts:
+        rest = [game.problems(x, context)[0].follower_reward - game.incentive(x, context) for x in points]
+        for other in rest[1:]:
+            require(np.allclose(other, rest[0], atol=1e-12, rtol=0), "follower_reward less incentive still depends on the commitment")
+    return None
+
+
+def _leader_policy(game: StackelbergGame, points: np.ndarray) -> str | None:
+    if game.log_leader_policy is None:
+        return "the leader does not act in the game"
+    for x in points:
+        policy = game.problems(x)[0].leader_policy
+        require(np.allclose(np.exp(game.log_leader_policy(x)), policy, atol=1e-12, rtol=0), "exp(log_leader_policy) is not leader_policy")
+    return None
+
+
+def _answers(game: StackelbergGame, points: np.ndarray) -> None:
+    from ..evaluation import evaluate
+
+    for x in points:
+        result = evaluate(game, x)
+        require(bool(np.isfinite(result.leader_return)), "the score is not finite")
+        if isinstance(game.default_follower, (Soft, Hard)):
+            require(float(result.follower_gap) < 1e-7, f"the default follower leaves {float(result.follower_gap):.3g} on the table")
+
+
+def _torch(game: StackelbergGame, points: np.ndarray) -> str | None:
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return "torch is not imported"
+    step = 1e-6
+    rng = np.random.default_rng(0)
+    for x in points:
+        direction = rng.normal(size=x.shape)
+        for context in game.contexts:
+            leaf = torch.tensor(x, dtype=torch.float64, requires_grad=True)
+            there = game.problems(leaf, context)
+            _same(game.problems(x, context), there, 1e-12, "torch and NumPy disagree")
+            up, down = game.problems(x + step * direction, context), game.problems(x - step * direction, context)
+            for mdp, above, below in zip(there, up, down, strict=True):
+                for name in TABLES:
+                    table = getattr(mdp, name)
+                    weights = rng.normal(size=tuple(table.shape))
+                    difference = float((weights * (np.asarray(getattr(above, name)) - np.asarray(getattr(below, name)))).sum() / (2 * step))
+                    slope = 0.0
+                    if table.requires_grad:
+                        (gradient,) = torch.autograd.grad((table * torch.tensor(weights)).sum(), leaf, retain_graph=True)
+                        slope = float(gradient @ torch.tensor(direction))
+                    scale = 1 + abs(difference)
+                    require(abs(slope - difference) < 1e-6 * scale, f"d {name} is {slope:.9g}, central difference {difference:.9g}")
+    return None
+
+
+def _same(first: tuple[InducedMDP, ...], second: tuple[Any, ...], tolerance: float, message: str) -> None:
+    for one, other in zip(first, second, strict=True):
+        for name in TABLES:
+            table = getattr(other, name)
+            table = table.detach().cpu().numpy() if hasattr(table, "detach") else np.asarray(table)
+            worst = float(np.abs(np.asarray(getattr(one, name)) - table).max())
+            require(worst <= tolerance, f"{message}: {name} differs by {worst:.3g}")

@@ -1,0 +1,104 @@
+"""What the AEC and the parallel view share: the table at which the agents sit, as far as it does not depend on who acts when."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Box, Space
+from gymnasium.utils import seeding
+
+from ..game import StackelbergGame
+from .episode import RENDER_MODES, Episode, Observations, RoundTransition, View, checked_render_mode
+
+
+class Table:
+    """A mixin over one `Episode`: spaces, state, rendering, seeding, and what a conformance kit wants to know."""
+
+    possible_agents: list[str]
+    agents: list[str]
+
+    def _lay(
+        self, game: StackelbergGame, view: View, observations: Observations, max_cycles: int | None, render_mode: str | None
+    ) -> None:
+        self.game = game
+        self.episode = Episode(game, view=view, observations=observations, max_cycles=max_cycles)
+        self.render_mode = checked_render_mode(render_mode)
+        # aec_to_parallel would let the follower act before it sees the commitment, and no test would notice
+        self.metadata: dict[str, Any] = {
+            "name": f"{game.name}_v0",
+            "render_modes": list(RENDER_MODES),
+            "is_parallelizable": False,
+            "render_fps": 4,
+        }
+        self.possible_agents = list(self.episode.agents)
+        self.agents = []
+        self.max_cycles = self.episode.max_cycles
+        self.np_random: np.random.Generator | None = None
+
+    def _begin(self, seed: int | None, options: dict[str, Any] | None) -> None:
+        """Start an episode; nothing changes if the options are not legal."""
+        options = options or {}
+        if self.episode.view == "commitment" and "commitment" in options:
+            raise ValueError("in the commitment view the leader commits by its first action; options['commitment'] is for the play view")
+        rng = self.np_random if seed is None and self.np_random is not None else seeding.np_random(seed)[0]
+        self.episode.max_cycles = self.max_cycles
+        self.episode.begin(rng, context=options.get("context"), commitment=options.get("commitment"))
+        self.np_random = rng
+        self.agents = list(self.possible_agents)
+
+    def observation_space(self, agent: str) -> Space[Any]:
+        """Space of `agent`'s observations, always the same object."""
+        return self.episode.observation_spaces[agent]
+
+    def action_space(self, agent: str) -> Space[Any]:
+        """Space of `agent`'s actions, always the same object."""
+        return self.episode.action_spaces[agent]
+
+    def state(self) -> np.ndarray:
+        """The whole state, including what a decentralized leader must not see: for centralised critics only."""
+        return self.episode.state()
+
+    @property
+    def state_space(self) -> Box:
+        """The space of `state`."""
+        return self.episode.state_space
+
+    def round_transition(self) -> RoundTransition:
+        """The leader's round as one transition, for leader learners."""
+        return self.episode.round_transition()
+
+    def render(self) -> str | np.ndarray | None:
+        """Draw in the render mode; None without one."""
+        return self.episode.render(self.render_mode)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    @property
+    def context(self) -> int:
+        """Index of the context that holds, whether or not the leader sees it."""
+        return self.episode.context
+
+    @property
+    def commitment(self) -> np.ndarray | None:
+        """What the leader has committed to, (n,); None before."""
+        return self.episode.commitment
+
+    @property
+    def states(self) -> tuple[int, ...]:
+        """State of each follower's process; S before the start and after the end."""
+        return tuple(self.episode.states)
+
+    @property
+    def leader_actions(self) -> tuple[int, ...]:
+        """The leader's action that the next move of the world will take, in each follower's process."""
+        return tuple(action or 0 for action in self.episode.leader_actions)
+
+    def replace_game(self, game: StackelbergGame) -> None:
+        """Play another game with the same spaces from the next reset on; for conformance tests, which disguise games."""
+        self.episode.replace_game(game)
+        self.game = game
+
+    def __str__(self) -> str:
+        return self.metadata["name"]

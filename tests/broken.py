@@ -1,0 +1,137 @@
+"""Environments with one thing wrong each: what the conformance kit must find."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pettingzoo.utils import BaseWrapper
+
+import stackelberg_envs as se
+from stackelberg_envs.views.aec import StackelbergAEC
+
+GLOBAL = np.random.RandomState(0)
+
+
+def game() -> Any:
+    return se.game("toy3-v0", max_cycles=20)
+
+
+class OutOfSpace(BaseWrapper):
+    """The leader's observation leaves its box."""
+
+    def observe(self, agent: str) -> Any:
+        observation = super().observe(agent)
+        return observation * 2 if agent == "leader_0" else observation
+
+
+class NumpyFlag(StackelbergAEC):
+    """Flags are numpy booleans."""
+
+    def _publish(self, *, rewarded: bool) -> None:
+        super()._publish(rewarded=rewarded)
+        self.truncations = {agent: np.bool_(flag) for agent, flag in self.truncations.items()}  # type: ignore[misc]
+
+
+class MixedEnd(StackelbergAEC):
+    """The leader is truncated and the follower terminated."""
+
+    def _publish(self, *, rewarded: bool) -> None:
+        super()._publish(rewarded=rewarded)
+        if self.episode.over:
+            self.terminations["follower_0"], self.truncations["follower_0"] = True, False
+
+
+class LateNoise(StackelbergAEC):
+    """Deterministic at reset and in the first step; from the second on it draws from a generator of its own."""
+
+    def _publish(self, *, rewarded: bool) -> None:
+        super()._publish(rewarded=rewarded)
+        if self.episode.time >= 1:
+            self.rewards["follower_0"] += float(GLOBAL.normal())
+
+
+class Leak(StackelbergAEC):
+    """The leader's info tells the follower's reward."""
+
+    def _publish(self, *, rewarded: bool) -> None:
+        super()._publish(rewarded=rewarded)
+        self.infos["leader_0"]["discounted_return"] += self.rewards["follower_0"]
+
+
+class LeakByObservation(BaseWrapper):
+    """The leader observes the follower's reward, squeezed into its box."""
+
+    def observe(self, agent: str) -> Any:
+        observation = super().observe(agent)
+        if agent == "leader_0":
+            observation[0] = 1 / (1 + np.exp(-self.env.unwrapped.episode.returns["follower_0"]))
+        return observation
+
+
+class OtherParallel(StackelbergAEC):
+    """The leader is paid double, so that the parallel form plays another game."""
+
+    def _publish(self, *, rewarded: bool) -> None:
+        super()._publish(rewarded=rewarded)
+        self.rewards["leader_0"] *= 2
+
+
+class FalselyParallelizable(StackelbergAEC):
+    """Flagged so that ``aec_to_parallel`` accepts it, which makes the follower act before it sees the leader's action."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(game(), view="play", **kwargs)
+        self.metadata["is_parallelizable"] = True
+
+
+class OtherKernel(StackelbergAEC):
+    """Every tenth move the world does something else than the follower asked for: the published slip bug in small."""
+
+    def step(self, action: Any) -> None:
+        if self.agents and self.agent_selection == "follower_0" and action is not None and self.np_random is not None:
+            sound = not (self.terminations["follower_0"] or self.truncations["follower_0"]) and 0 <= int(action) < 4
+            if sound and self.np_random.random() < 0.1:
+                action = int(self.np_random.integers(self.action_space("follower_0").n))  # type: ignore[attr-defined]
+        super().step(action)
+
+
+class SharedBuffer(BaseWrapper):
+    """Observations are one buffer."""
+
+    def observe(self, agent: str) -> Any:
+        if not hasattr(self, "buffers"):
+            self.buffers: dict[str, Any] = {}
+        fresh = super().observe(agent)
+        buffer = self.buffers.setdefault(agent, np.copy(fresh))
+        if buffer.mean() < fresh.mean() + 0.5:
+            buffer[...] = fresh
+        return buffer
+
+
+class LenientActions(StackelbergAEC):
+    """Illegal actions are silently replaced by the first."""
+
+    def step(self, action: Any) -> None:
+        if action is not None and self.agents:
+            action = action if self.action_space(self.agent_selection).contains(action) else self.action_space(self.agent_selection).sample() * 0
+        super().step(action)
+
+
+BROKEN = {
+    "out-of-space observation": (lambda: OutOfSpace(se.make("toy3-v0", max_cycles=20)), "observations lie in their spaces"),
+    "non-bool flag": (lambda: NumpyFlag(game()), "flags are bool and the same for all"),
+    "different flags at the end": (lambda: MixedEnd(game()), "flags are bool and the same for all"),
+    "nondeterminism from step 2": (lambda: LateNoise(game()), "a seed determines every step"),
+    "leak by info": (lambda: Leak(game()), "the leader sees nothing of the followers' insides"),
+    "leak by observation": (
+        lambda: LeakByObservation(se.make("toy3-v0", max_cycles=20)),
+        "the leader sees nothing of the followers' insides",
+    ),
+    "AEC whose parallel form differs": (lambda: OtherParallel(game()), "the parallel form plays the same game"),
+    "falsely parallelizable": (FalselyParallelizable, "the parallel form plays the same game"),
+    "kernel that differs from its steps": (lambda: OtherKernel(se.game("four_rooms-v0")), "steps follow the model's kernel"),
+    "shared buffer": (lambda: SharedBuffer(se.make("toy3-v0", max_cycles=20)), "observations are fresh arrays"),
+    "lenient about actions": (lambda: LenientActions(game()), "illegal actions are refused and change nothing"),
+}
+"""Name to (environment, the check that must fail)."""
