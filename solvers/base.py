@@ -85,6 +85,9 @@ class Solution:
     checkpoint: Checkpoint
     """For resuming."""
 
+    finished: bool = True
+    """Whether the budget was used up; False after an interrupt."""
+
     @property
     def leader_return(self) -> float:
         """The referee's score of ``x``."""
@@ -129,7 +132,7 @@ def run(
         interval = resume.settings[2]
         rounds, rng, state, history = resume.rounds, resume.rng, resume.state, list(resume.history)
         oracle = rounds.oracle(granted, solver.permissions)
-    reason = f"budget of {budget} commitments used"
+    reason, finished = f"budget of {budget} commitments used", True
     with _deferred_interrupts() as interrupted:
         while True:
             due = not history or rounds.cost.commitments >= history[-1]["commitments"] + interval
@@ -142,7 +145,7 @@ def run(
             if done:
                 break
             if interrupted():
-                reason = f"interrupted after {rounds.cost.commitments} of {budget} commitments"
+                reason, finished = f"interrupted after {rounds.cost.commitments} of {budget} commitments", False
                 break
             began = time.perf_counter()
             state = solver.step(oracle, state, rng)
@@ -152,7 +155,7 @@ def run(
                     f"{solver!r} left the reals at iteration {state.iteration}; a smaller learning rate or a gradient clip may help"
                 )
     checkpoint = Checkpoint(state, rounds, rng, tuple(history), (*settings[:2], interval, settings[3]))
-    return Solution(state.x.copy(), reason, tuple(history), rounds.cost, checkpoint)
+    return Solution(state.x.copy(), reason, tuple(history), rounds.cost, checkpoint, finished)
 
 
 @contextmanager

@@ -1,0 +1,122 @@
+"""Figures of the report, as inline SVG."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+import stackelberg_envs as se
+from stackelberg_envs.mdp import InducedMDP
+
+from .stats import curve
+
+COLOURS = ("#1f6ebe", "#c8452c", "#148c50", "#9650b4", "#d28c14", "#3aa6a6", "#7a7a7a")
+AXES = {"commitments": "commitments", "queries": "exact returns or policies read", "outcome_steps": "outcome steps", "seconds": "solver seconds"}
+
+
+def svg(figure: Figure) -> str:
+    """A data URI."""
+    FigureCanvasSVG(figure)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def curves(groups: dict[str, list[dict[str, Any]]], best: float | None, published: list[dict[str, Any]]) -> Figure:
+    """F against commitments and against wall time, one line a solver: interquartile mean and bootstrap band over seeds."""
+    figure = Figure(figsize=(11, 3.8))
+    panels = figure.subplots(1, 2, sharey=True)
+    for axis, quantity in zip(panels, ("commitments", "seconds"), strict=True):
+        for colour, (label, results) in zip(COLOURS * 3, groups.items(), strict=False):
+            xs = [np.array(r["timing"]["history"] if quantity == "seconds" else [row[quantity] for row in r["history"]]) for r in results]
+            ys = [np.array([row["leader_return"] for row in r["history"]]) for r in results]
+            grid, middle, low, high = curve(xs, ys)
+            axis.plot(grid, middle, color=colour, label=label, lw=1.8)
+            axis.fill_between(grid, low, high, color=colour, alpha=0.18, lw=0)
+        if best is not None:
+            axis.axhline(best, color="black", lw=1, ls="--", label=f"best known, {best:.3f}")
+        for i, entry in enumerate(published):
+            axis.axhline(entry["value"], color="#888888", lw=0.9, ls=(0, (1, 1 + i)), label=f"published {entry['label']}, {entry['value']:.2f}")
+        axis.set_xlabel(AXES[quantity])
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("F(x), scored by the referee")
+    panels[1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=8)
+    return figure
+
+
+def learned(game: se.StackelbergGame, shown: dict[str, np.ndarray], follower: se.Follower | None) -> Figure:
+    """What each solver's leader learned: a map with penalties and likeliest paths, or the leader's policy as a table."""
+    columns = min(3, len(shown))
+    rows = -(-len(shown) // columns)
+    on_map = game.layout is not None
+    figure = Figure(figsize=(3.7 * columns, (3.9 if on_map else 1.9) * rows))
+    panels = figure.subplots(rows, columns, squeeze=False)
+    for axis in panels.flat[len(shown) :]:
+        axis.axis("off")
+    image: Any = None
+    for axis, (label, x) in zip(panels.flat, shown.items(), strict=False):
+        image = _map(axis, game, x, follower) if on_map else _policy(axis, game, x)
+        axis.set_title(label, fontsize=9)
+    figure.tight_layout()
+    if image is not None:
+        figure.colorbar(image, ax=panels.ravel().tolist(), shrink=0.6, label="penalty" if on_map else "P(leader's action)", pad=0.02)
+    return figure
+
+
+def _map(axis: Axes, game: se.StackelbergGame, x: np.ndarray, follower: se.Follower | None) -> Any:
+    layout = game.layout
+    assert layout is not None
+    assert game.shading is not None
+    height, width = len(layout.map), len(layout.map[0])
+    shade = np.full((height, width), np.nan)
+    for cell, value in zip(layout.cells, np.abs(np.asarray(game.shading(x))), strict=True):
+        shade[cell] = value
+    axis.set_facecolor("#2b2f36")
+    image = axis.imshow(np.ma.masked_invalid(shade), cmap="Reds", vmin=0, vmax=0.15)
+    evaluation = se.evaluate(game, x, follower=follower)
+    for context, name in enumerate(game.contexts):
+        for i, mdp in enumerate(game.problems(x, context)):
+            path = likeliest_path(mdp, np.asarray(evaluation.responses[context].policies[i]))
+            cells = np.array([layout.cells[s] for s in path], dtype=float) + (0.12 * (context - (len(game.contexts) - 1) / 2))
+            axis.plot(cells[:, 1], cells[:, 0], color=COLOURS[(0, 2)[context % 2]], lw=1.8, label=f"likeliest path to {name}" if i == 0 else None)
+        for (row, col), mark in (game.marks(context) if game.marks else {}).items():
+            axis.text(col, row, mark if mark != "G" else name, ha="center", va="center", fontsize=7, weight="bold")
+    axis.set_xticks([])
+    axis.set_yticks([])
+    per_context = "  ".join(f"{name} {value:.2f}" for name, value in zip(game.contexts, evaluation.per_context, strict=True))
+    axis.set_xlabel(f"F = {float(evaluation.leader_return):.3f}   ({per_context})", fontsize=8)
+    return image
+
+
+def likeliest_path(mdp: InducedMDP, policy: np.ndarray, limit: int = 80) -> list[int]:
+    """States visited when everybody always does the likeliest thing, until the end or the first repetition."""
+    s = int(np.argmax(mdp.initial))
+    path = [s]
+    for _ in range(limit):
+        a = int(np.argmax(mdp.leader_policy[s]))
+        row = mdp.transition[s, a, int(np.argmax(policy[s, a]))]
+        s = int(np.argmax(row))
+        if row.sum() < 0.5 or s in path:
+            break
+        path.append(s)
+    return path
+
+
+def _policy(axis: Axes, game: se.StackelbergGame, x: np.ndarray) -> Any:
+    policy = np.asarray(game.problems(x)[0].leader_policy)
+    image = axis.imshow(policy, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    if policy.size <= 30:
+        for (s, a), p in np.ndenumerate(policy):
+            axis.text(a, s, f"{p:.2f}", ha="center", va="center", fontsize=8, color="white" if p > 0.6 else "black")
+    axis.set_xticks(range(policy.shape[1]))
+    axis.set_yticks(range(policy.shape[0]))
+    axis.set_ylabel("state", fontsize=8)
+    axis.set_xlabel("leader's action", fontsize=8)
+    return image

@@ -1,0 +1,140 @@
+"""The report: one self-contained HTML page from results on disk, and the same table for the terminal."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader
+from rich.table import Table
+
+import solvers
+from stackelberg_envs.oracle import Access
+
+from . import best as best_known
+from . import figures, store
+from .jobs import Config, Job, Section
+from .stats import Summary, summary
+
+
+@dataclass(frozen=True)
+class Row:
+    """One solver on one game."""
+
+    label: str
+    solver: str
+    access: Access
+    score: Summary
+    highest: float
+    gap: float | None
+    """Best known less the interquartile mean."""
+    commitments: int
+    work: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Part:
+    """One game of the report."""
+
+    section: Section
+    rows: list[Row]
+    best: best_known.Best | None
+    groups: dict[str, list[dict[str, Any]]]
+
+    @property
+    def settings(self) -> str:
+        """The game's arguments and followers, as one line."""
+        arguments = ", ".join(f"{key}={value!r}" for key, value in self.section.world.arguments.items())
+        follower = self.section.world.answerer() or self.section.world.game().default_follower
+        judged = f"; scored in {self.section.referee.id} {self.section.referee.arguments}" if self.section.referee else ""
+        return f"{self.section.world.id}({arguments}), follower {follower!r}{judged}"
+
+
+def gather(config: Config, results: Path, *best_files: Path) -> list[Part]:
+    """What the results say of a configuration; runs that are not there yet are left out."""
+    found = store.read(results)
+    best = best_known.read(best_known.COMMITTED, *best_files)
+    parts = []
+    for section in config.sections:
+        groups: dict[str, list[dict[str, Any]]] = {}
+        for job in section.jobs:
+            if job.id in found:
+                groups.setdefault(job.label, []).append(found[job.id])
+        top = best.get((section.referee or section.world).key)
+        rows = [_row(label, group, top) for label, group in groups.items()]
+        parts.append(Part(section, sorted(rows, key=lambda row: (-row.access, -row.score.iqm)), top, groups))
+    return parts
+
+
+def _row(label: str, group: list[dict[str, Any]], top: best_known.Best | None) -> Row:
+    job = Job.from_dict(group[0]["job"])
+    values = [result["leader_return"] for result in group]
+    cost = {key: float(np.mean([result["cost"][key] for result in group])) for key in group[0]["cost"]}
+    work = ", ".join(
+        f"{cost[key]:,.0f} {name}"
+        for key, name in (
+            ("outcome_steps", "outcome steps"),
+            ("queries", "queries"),
+            ("model_calls", "model calls"),
+            ("newton_evaluations", "Newton evaluations"),
+            ("linear_solves", "linear solves"),
+        )
+        if cost[key]
+    )
+    score = summary(values)
+    access = solvers.build(job.solver, **job.hyperparameters).access
+    seconds = float(np.mean([result["timing"]["seconds"] for result in group]))
+    gap = None if top is None else top.leader_return - score.iqm
+    return Row(label, job.solver, access, score, max(values), gap, round(cost["commitments"]), work, seconds)
+
+
+def table(part: Part) -> Table:
+    """The table for the terminal, by access level."""
+    title = part.section.title + (f"   (best known {part.best.leader_return:.4f})" if part.best else "")
+    shown = Table(title=title, title_justify="left", caption=part.settings, caption_justify="left")
+    for name in ("access", "solver", "seeds", "F: IQM [95 %]", "best seed", "gap to best known", "commitments", "seconds"):
+        shown.add_column(name, justify="left" if name in ("access", "solver") else "right")
+    for row in part.rows:
+        gap = "-" if row.gap is None else f"{row.gap:.3f}"
+        cells = (str(row.score.count), str(row.score), f"{row.highest:.3f}", gap, f"{row.commitments:,}", f"{row.seconds:.1f}")
+        shown.add_row(row.access.name, row.label, *cells)
+    for entry in part.section.published:
+        error = f" ± {entry['error']:.3f}" if "error" in entry else ""
+        shown.add_row("", f"[dim]published: {entry['label']}[/]", "", f"[dim]{entry['value']:.2f}{error}[/]", "", "", "", "")
+    return shown
+
+
+def write(config: Config, parts: list[Part], path: Path, *, command: list[str]) -> None:
+    """Write the page."""
+    shown = []
+    for part in parts:
+        if not part.rows:
+            continue
+        game, follower = part.section.world.game(), part.section.world.answerer()
+        medians = {label: np.array(_median(group)["x"]) for label, group in part.groups.items()}
+        judged = part.section.referee or part.section.world
+        if part.best is not None:
+            medians["best known"] = np.array(part.best.x)
+        shown.append(
+            {
+                "part": part,
+                "story": (type(game).__module__ and __import__(type(game).__module__, fromlist=["_"]).__doc__ or "").split("\n\nSource:")[0],
+                "curves": figures.svg(figures.curves(part.groups, part.best.leader_return if part.best else None, list(part.section.published))),
+                "learned": figures.svg(figures.learned(judged.game(), medians, judged.answerer() or follower)),
+                "jobs": len(part.section.jobs),
+                "done": sum(len(group) for group in part.groups.values()),
+            }
+        )
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    versions = next((result["versions"] for part in parts for group in part.groups.values() for result in group), {})
+    page = environment.get_template("report.html.jinja").render(config=config, shown=shown, command=shlex.join(command), versions=versions)
+    store.replace(path, page)
+
+
+def _median(group: list[dict[str, Any]]) -> dict[str, Any]:
+    """The run whose score is the (lower) median."""
+    return sorted(group, key=lambda result: result["leader_return"])[(len(group) - 1) // 2]

@@ -1,0 +1,160 @@
+"""Running jobs: skip what is done, spread the rest over processes, write each result the moment it is there."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import platform
+import queue
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from . import store
+from .jobs import Job
+
+Report = Callable[[str, int], None]
+"""Called with (job id, commitments used)."""
+
+
+class Stopped(Exception):
+    """Somebody asked to stop; what is finished is written."""
+
+
+def execute(job: Job, report: Report | None = None) -> dict[str, Any]:
+    """Run one job in this process; the result is plain data, and everything outside ``"timing"`` is a function of the job.
+
+    Raises:
+        Stopped: if the run was interrupted.
+    """
+    from dataclasses import asdict
+
+    from solvers import solve
+
+    solution = solve(
+        job.world.game(),
+        job.solver,
+        follower=job.world.answerer(),
+        referee=(job.referee.game(), job.referee.answerer()) if job.referee else None,
+        budget=job.budget,
+        seed=job.seed,
+        start_scale=job.start_scale,
+        progress=(lambda used, row: report(job.id, used)) if report else None,
+        **job.hyperparameters,
+    )
+    if not solution.finished:
+        raise Stopped
+    history = [dict(row) for row in solution.history]
+    cost = asdict(solution.cost)
+    return {
+        "id": job.id,
+        "job": job.as_dict(),
+        "versions": {name: version(name) for name in ("stackelberg-envs", "torch", "numpy")},
+        "x": solution.x.tolist(),
+        "leader_return": solution.leader_return,
+        "reason": solution.reason,
+        "timing": {
+            "history": [row.pop("seconds") for row in history],
+            "seconds": cost.pop("seconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": platform.platform(),
+        },
+        "history": history,
+        "cost": cost,
+    }
+
+
+def run_all(jobs: list[Job], path: Path, *, processes: int, console: Console) -> int:
+    """Run all jobs whose results are not in ``path`` yet; returns how many were run.
+
+    Raises:
+        Stopped: on Ctrl-C; finished results are written, and the same call goes on from there.
+    """
+    done = store.read(path, repair=True)
+    todo = [job for job in jobs if job.id not in done]
+    if len(todo) < len(jobs):
+        console.print(f"{len(jobs) - len(todo)} of {len(jobs)} runs are already in {path}")
+    if not todo:
+        return 0
+    with _bars(console, jobs, todo) as (report, finished):
+        results = _one_by_one(todo, report) if processes == 1 else _in_parallel(todo, processes, report)
+        for result in results:
+            store.append(path, result)
+            finished()
+    return len(todo)
+
+
+def _one_by_one(jobs: list[Job], report: Report) -> Iterator[dict[str, Any]]:
+    for job in jobs:
+        yield execute(job, report)
+
+
+def _in_parallel(jobs: list[Job], processes: int, report: Report) -> Iterator[dict[str, Any]]:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by the workers: torch threads that share cores are slow
+    context = multiprocessing.get_context("spawn")
+    messages, stop = context.Queue(), context.Event()
+
+    def listen() -> None:
+        while not stop.is_set():
+            try:
+                report(*messages.get(timeout=0.2))
+            except queue.Empty:
+                continue
+
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
+    executor = ProcessPoolExecutor(processes, mp_context=context, initializer=_start_worker, initargs=(messages, stop))
+    try:
+        for future in as_completed([executor.submit(_work, job) for job in jobs]):
+            yield future.result()
+    finally:
+        stop.set()
+        executor.shutdown(wait=True, cancel_futures=True)
+        listener.join()
+
+
+_worker: dict[str, Any] = {}
+
+
+def _start_worker(messages: Any, stop: Any) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    _worker.update(messages=messages, stop=stop)
+
+
+def _work(job: Job) -> dict[str, Any]:
+    def report(id: str, used: int) -> None:
+        if _worker["stop"].is_set():
+            raise Stopped
+        _worker["messages"].put((id, used))
+
+    return execute(job, report)
+
+
+@contextmanager
+def _bars(console: Console, jobs: list[Job], todo: list[Job]) -> Iterator[tuple[Report, Callable[[], None]]]:
+    """A bar over all commitments, with an estimate of the time left, and the count of finished runs."""
+    used: dict[str, int] = {}
+    total = sum(job.budget for job in todo)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(elapsed_when_finished=True))
+    with Progress(*columns, console=console, refresh_per_second=4) as progress:
+        work = progress.add_task("commitments", total=total)
+        runs = progress.add_task("runs", total=len(jobs), completed=len(jobs) - len(todo))
+
+        def report(id: str, commitments: int) -> None:
+            used[id] = commitments
+            progress.update(work, completed=sum(used.values()))
+
+        yield report, lambda: progress.advance(runs)
+        progress.update(work, completed=total)

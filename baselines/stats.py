@@ -1,0 +1,47 @@
+"""Interquartile means and bootstrap intervals over seeds (Agarwal et al., NeurIPS 2021), from scipy."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import bootstrap, trim_mean
+
+
+class Summary(NamedTuple):
+    """A location over seeds with its interval."""
+
+    iqm: float
+    low: float
+    high: float
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.iqm:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def iqm(values: np.ndarray, axis: int = 0) -> np.ndarray:
+    """Mean of the middle half."""
+    return trim_mean(values, 0.25, axis=axis)
+
+
+def summary(values: list[float]) -> Summary:
+    """Interquartile mean with a 95 % percentile bootstrap interval over seeds; no interval from a single seed."""
+    data = np.asarray(values, dtype=np.float64)
+    centre = float(iqm(data))
+    if len(data) < 2:
+        return Summary(centre, centre, centre, len(data))
+    drawn = bootstrap((data,), iqm, n_resamples=2000, method="percentile", rng=np.random.default_rng(0), vectorized=True)
+    return Summary(centre, float(drawn.confidence_interval.low), float(drawn.confidence_interval.high), len(data))
+
+
+def curve(xs: list[np.ndarray], ys: list[np.ndarray], points: int = 120) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Seeds' histories on one grid, as far as all reach: (grid, iqm, low, high), the band by bootstrap over seeds.
+
+    A history is a step function: between two reports its value is the last one's.
+    """
+    grid = np.linspace(0, min(float(x[-1]) for x in xs), points)
+    table = np.stack([y[np.searchsorted(x, grid, side="right") - 1] for x, y in zip(xs, ys, strict=True)])
+    rng = np.random.default_rng(0)
+    drawn = iqm(table[rng.integers(len(table), size=(500, len(table)))], axis=1)
+    return grid, iqm(table), np.quantile(drawn, 0.025, axis=0), np.quantile(drawn, 0.975, axis=0)

@@ -1,0 +1,86 @@
+"""Results on disk: JSON lines, appended atomically, one line a finished run.
+
+A killed process leaves at most a torn last line; it is cut off with a warning, and that run is repeated.  Anything else that is not a
+result stops the reader with the line's number, and nothing is changed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+
+class ResultsError(RuntimeError):
+    """A results file that cannot be trusted; nothing in it was changed."""
+
+
+class TornLineWarning(UserWarning):
+    """The last line of a results file was half written and has been cut off."""
+
+
+def read(path: Path, *, repair: bool = False) -> dict[str, dict[str, Any]]:
+    """All results by id; the first line of an id counts.
+
+    Args:
+        path: the file; a missing one is empty.
+        repair: cut a torn last line off the file, instead of only leaving it out.
+
+    Raises:
+        ResultsError: if a line in the middle is not a result.
+    """
+    if not path.exists():
+        return {}
+    content = path.read_bytes()
+    found: dict[str, dict[str, Any]] = {}
+    start = 0
+    for number, line in enumerate(content.splitlines(keepends=True), 1):
+        last = start + len(line) == len(content)
+        result = _parse(line)
+        if result is None or not line.endswith(b"\n"):
+            if not last:
+                raise ResultsError(
+                    f"{path}, line {number} is not a result: {line[:60]!r}... Delete that line (its run will be repeated), or move the file away"
+                )
+            warnings.warn(f"{path}: the last line was half written, and its run will be repeated", TornLineWarning, stacklevel=2)
+            if repair:
+                with path.open("r+b") as file:
+                    file.truncate(start)
+            break
+        found.setdefault(result["id"], result)
+        start += len(line)
+    return found
+
+
+def append(path: Path, result: dict[str, Any]) -> None:
+    """Add one result: a single write to the end of the file, under a lock, flushed to the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    line = (json.dumps(result, sort_keys=True, allow_nan=False) + "\n").encode()
+    with path.open("ab", buffering=0) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(line)
+        os.fsync(file.fileno())
+
+
+def comparable(result: dict[str, Any]) -> dict[str, Any]:
+    """A result without what depends on the machine's mood: the same run gives the same."""
+    return {key: value for key, value in result.items() if key != "timing"}
+
+
+def replace(path: Path, text: str) -> None:
+    """Write a whole file so that a reader sees the old or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(text)
+    draft.replace(path)
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        result = json.loads(line)
+    except ValueError:
+        return None
+    return result if isinstance(result, dict) and isinstance(result.get("id"), str) else None
