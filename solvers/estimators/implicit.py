@@ -29,7 +29,7 @@ import numpy as np
 import torch
 
 from stackelberg_envs.followers import Soft
-from stackelberg_envs.mdp import InducedMDP, chain, decision_problem, expect, joint_policy
+from stackelberg_envs.mdp import InducedMDP, chain, decision_problem, expect, joint_policy, stack
 from stackelberg_envs.oracle import Access, Oracle
 from stackelberg_envs.planning import Plan, softmax_backup, soft_policy_iteration, system
 
@@ -59,29 +59,39 @@ def needs_soft_follower(name: str, oracle: Oracle) -> str | None:
     return None
 
 
-def exact_gradient(oracle: Oracle, x: torch.Tensor, memory: dict[int, list[torch.Tensor]] | None, *, reaction: bool) -> Estimate:
+def exact_gradient(oracle: Oracle, x: torch.Tensor, memory: list[torch.Tensor] | None, *, reaction: bool) -> Estimate:
     """dF/dx over all contexts and followers; without ``reaction`` the response is held fixed (the naive gradient).
 
-    ``memory`` holds each context's soft values, the warm start of the next call.
+    ``memory`` holds soft values, the warm start of the next call.  Contexts and followers of equal sizes are solved as one batch.
     """
-    memory = memory or {}
     leaf = x.requires_grad_()
+    problems = [(float(p), mdp) for c, p in enumerate(oracle.context_probabilities) for mdp in oracle.commit(leaf, c)]
     surrogate: Any = 0.0
-    kept: dict[int, list[torch.Tensor]] = {}
-    for context, probability in enumerate(oracle.context_probabilities):
-        warm = memory.get(context)
-        kept[context] = []
-        for i, mdp in enumerate(oracle.commit(leaf, context)):
-            with torch.no_grad():
-                plan = soft_policy_iteration(  # 1
-                    detached(mdp), oracle.temperature, values=warm[i] if warm else None, factorise=LU
-                )
-            kept[context].append(plan.values)
-            term, solves = surrogate_objective(mdp, plan, oracle.temperature, reaction=reaction)
-            oracle.charge(newton_evaluations=plan.evaluations, linear_solves=solves)
-            surrogate = surrogate + probability * term
+    kept = []
+    for i, (weights, mdp) in enumerate(_batches(problems)):
+        with torch.no_grad():
+            plan = soft_policy_iteration(  # 1
+                detached(mdp), oracle.temperature, values=memory[i] if memory else None, factorise=LU
+            )
+        kept.append(plan.values)
+        terms, solves = surrogate_objective(mdp, plan, oracle.temperature, reaction=reaction)
+        oracle.charge(newton_evaluations=plan.evaluations * len(weights), linear_solves=solves * len(weights))
+        surrogate = surrogate + (weights * terms).sum()
     (gradient,) = torch.autograd.grad(surrogate, leaf)  # 4
     return Estimate(gradient, kept)
+
+
+def _batches(problems: list[tuple[float, InducedMDP]]) -> list[tuple[torch.Tensor, InducedMDP]]:
+    """Processes of equal sizes stacked, with their probabilities (K,)."""
+    groups: dict[Any, list[tuple[float, InducedMDP]]] = {}
+    for probability, mdp in problems:
+        groups.setdefault((mdp.sizes, mdp.follower_discount, mdp.leader_discount, mdp.follower_sees), []).append((probability, mdp))
+    batches = []
+    for group in groups.values():
+        policy = group[0][1].leader_policy
+        weights = torch.tensor([probability for probability, _ in group], dtype=policy.dtype, device=policy.device)
+        batches.append((weights, stack([mdp for _, mdp in group])))
+    return batches
 
 
 def detached(mdp: InducedMDP) -> InducedMDP:
@@ -97,7 +107,7 @@ def detached(mdp: InducedMDP) -> InducedMDP:
 
 
 def surrogate_objective(mdp: InducedMDP, plan: Plan, temperature: float, *, reaction: bool) -> tuple[torch.Tensor, int]:
-    """A scalar whose gradient in x is the hypergradient at ``plan``, and the number of linear solves it took.
+    """Scalars (...) whose gradients in x are the hypergradients at ``plan``, and the number of linear solves each took.
 
     Args:
         mdp: what the follower faces, with its history in x.
@@ -114,34 +124,41 @@ def surrogate_objective(mdp: InducedMDP, plan: Plan, temperature: float, *, reac
         W = leader.solve((joint * frozen.leader_reward).sum((-2, -1)))  # 2
         occupancy = leader.solve_transposed(frozen.initial)
         leader_q = frozen.leader_reward + gamma_leader * expect(frozen.transition, W)
-    surrogate = _weigh(mdp.initial, W)
+        visits = occupancy[..., None, None] * joint
+    surrogate = _weigh(mdp.initial, W, 1)
     if mdp.leader_policy.requires_grad:
-        surrogate = surrogate + _weigh(mdp.leader_policy, occupancy[:, None] * (plan.policy * leader_q).sum(-1))
-    visits = occupancy[:, None, None] * joint
+        surrogate = surrogate + _weigh(mdp.leader_policy, occupancy[..., None] * (plan.policy * leader_q).sum(-1), 2)
     if mdp.leader_reward.requires_grad:
-        surrogate = surrogate + _weigh(mdp.leader_reward, visits)
+        surrogate = surrogate + _weigh(mdp.leader_reward, visits, 3)
     if mdp.transition.requires_grad:
-        surrogate = surrogate + gamma_leader * _weigh(expect(mdp.transition, W), visits)
+        surrogate = surrogate + gamma_leader * _weigh(expect(mdp.transition, W), visits, 3)
     if not reaction:
         return surrogate, 2
     with torch.no_grad():
         nodes = decision_problem(frozen, frozen.follower_reward)
         node_q = decision_problem(frozen, leader_q).reward  # leader action values at the follower's nodes
-        g = plan.policy[:, : nodes.weight.shape[-1]]
+        g = plan.policy[..., : nodes.weight.shape[-1], :]
         weighted = nodes.weight[..., None] * g
         advantage = node_q - (g * node_q).sum(-1, keepdim=True)
-        c = occupancy[:, None, None] * weighted * advantage / temperature
-        z = kept.solve_transposed(gamma * torch.einsum("snb,snbt->t", c, nodes.transition))  # 3
-        y = c + z[:, None, None] * weighted
-        U, _ = softmax_backup(nodes.reward + gamma * expect(nodes.transition, plan.values), temperature)
+        c = occupancy[..., None, None] * weighted * advantage / temperature
+        z = kept.solve_transposed(gamma * _carried(c, nodes.transition))  # 3
+        y = c + z[..., None, None] * weighted
     facing = decision_problem(mdp, mdp.follower_reward)
-    surrogate = surrogate + _weigh(facing.reward, y)
+    surrogate = surrogate + _weigh(facing.reward, y, 3)
     if facing.transition.requires_grad:
-        surrogate = surrogate + gamma * _weigh(expect(facing.transition, plan.values), y)
+        surrogate = surrogate + gamma * _weigh(expect(facing.transition, plan.values), y, 3)
     if facing.weight.requires_grad:
-        surrogate = surrogate + _weigh(facing.weight, z[:, None] * U)
+        U, _ = softmax_backup(nodes.reward + gamma * expect(nodes.transition, plan.values), temperature)
+        surrogate = surrogate + _weigh(facing.weight, z[..., None] * U, 2)
     return surrogate, 3
 
 
-def _weigh(table: torch.Tensor, multipliers: torch.Tensor) -> torch.Tensor:
-    return (table * multipliers).sum()
+def _weigh(table: torch.Tensor, multipliers: torch.Tensor, axes: int) -> torch.Tensor:
+    """Sum of products over the last ``axes`` axes."""
+    return (table * multipliers).sum(tuple(range(-axes, 0)))
+
+
+def _carried(c: torch.Tensor, transition: torch.Tensor) -> torch.Tensor:
+    """P^T c: (..., S, N, B) and (..., S, N, B, S) to (..., S)."""
+    flat = c.reshape(*c.shape[:-3], 1, -1)
+    return (flat @ transition.reshape(*transition.shape[:-4], flat.shape[-1], -1))[..., 0, :]

@@ -124,7 +124,9 @@ class Episode:
         space = self.game.leader_space
         if x.ndim != 1:
             raise CommitmentError(f"{LEADER} commits to one vector of {self.game.dimension} numbers, got shape {x.shape}")
-        outside = (x < space.low) | (x > space.high)
+        single = np.float32  # a float32 action on the bound is on the bound, also where float32 cannot express it
+        outside = (x < np.minimum(space.low, space.low.astype(single))) | (x > np.maximum(space.high, space.high.astype(single)))
+        x = np.where(outside, x, np.clip(x, space.low, space.high))
         if outside.any():
             i = int(np.argmax(outside))
             raise ActionError(

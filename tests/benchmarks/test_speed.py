@@ -1,0 +1,104 @@
+"""Ratios of running times, measured side by side in one process; run by ``make speed`` on a machine that is otherwise quiet.
+
+Accuracy is asserted before anything is timed.  Rounds are interleaved, times are CPU time of this process, and the median counts.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from benchmarks.amd import AMD
+
+import stackelberg_envs as se
+from solvers.estimators.implicit import exact_gradient
+from stackelberg_envs.oracle import Access, Rounds
+
+pytestmark = pytest.mark.speed
+
+
+def ratio(slow: Callable[[], object], fast: Callable[[], object], *, rounds: int = 7, repeat: int = 5) -> tuple[float, float, float]:
+    """(median ratio, seconds of slow, seconds of fast), interleaved."""
+    pairs = []
+    for _ in range(rounds):
+        began = time.process_time()
+        slow()
+        middle = time.process_time()
+        for _ in range(repeat):
+            fast()
+        pairs.append((middle - began, (time.process_time() - middle) / repeat))
+    return (
+        statistics.median(a / b for a, b in pairs),
+        statistics.median(a for a, _ in pairs),
+        statistics.median(b for _, b in pairs),
+    )
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def test_exact_outer_iteration_against_amd(capsys: pytest.CaptureFixture[str]) -> None:
+    """Cold, both contexts, Four Rooms at (.003, 3): implicit differentiation against 100 sweeps of AMD's recursion."""
+    game = se.game("four_rooms-v0", preset="hpgd")
+    oracle = Rounds(game, se.Soft(0.003)).oracle(Access.MODEL)
+    amd = AMD(game, 0.003)
+    x = torch.tensor(0.01 * np.random.default_rng(0).normal(size=game.dimension))
+
+    def ours() -> torch.Tensor:
+        return exact_gradient(oracle, x.clone(), None, reaction=True).gradient
+
+    exact = ours()
+    assert torch.linalg.vector_norm(amd.gradient(x, sweeps=2000) - exact) < 1e-8  # the same gradient, once AMD has converged
+    memory = exact_gradient(oracle, x.clone(), None, reaction=True).memory
+    near = x + 0.01 * exact / torch.linalg.vector_norm(exact)
+    cold, seconds_amd, seconds_ours = ratio(lambda: amd.gradient(x), ours)
+    warm, _, seconds_warm = ratio(lambda: amd.gradient(x), lambda: exact_gradient(oracle, near.clone(), memory, reaction=True))
+    with capsys.disabled():
+        print(f"\nexact outer iteration: AMD {seconds_amd * 1e3:.1f} ms, ours cold {seconds_ours * 1e3:.2f} ms ({cold:.0f} x), ", end="")
+        print(f"warm {seconds_warm * 1e3:.2f} ms ({warm:.0f} x)")
+    assert cold >= 20
+
+
+def test_gradient_cost_does_not_grow_with_the_commitment(capsys: pytest.CaptureFixture[str]) -> None:
+    """Counters are exact: the same Newton evaluations and three solves, whether x has 6 or 105 components."""
+    for id, arguments in (("four_rooms-v0", {"preset": "bchg"}), ("toy3-v0", {})):
+        rounds = Rounds(se.game(id, **arguments))
+        exact_gradient(rounds.oracle(Access.MODEL), torch.zeros(rounds.game.dimension, dtype=torch.float64), None, reaction=True)
+        assert rounds.cost.linear_solves == 3
+
+
+def test_batched_play_against_stepping(capsys: pytest.CaptureFixture[str]) -> None:
+    """Outcome steps a second: the oracle's batched play against the AEC view, same game, same follower."""
+    game = se.game("four_rooms-v0")
+    rounds = Rounds(game, seed=0)
+    oracle = rounds.oracle(Access.OUTCOME)
+    env = se.make("four_rooms-v0")
+    x = np.zeros(game.dimension)
+    policy = game.default_follower.respond(game, x).policy[:, 0].argmax(-1)
+
+    def step() -> int:
+        env.reset(seed=0)
+        env.step(x)
+        moves = 0
+        while env.agents and not (env.terminations["leader_0"] or env.truncations["leader_0"]):
+            env.step(policy[env.states[0]])
+            moves += 1
+        return moves
+
+    oracle.play(x, episodes=2)
+    began, before = time.process_time(), rounds.cost.outcome_steps
+    oracle.play(x, episodes=1000)
+    batched = (rounds.cost.outcome_steps - before) / (time.process_time() - began)
+    began, moves = time.process_time(), 0
+    for _ in range(20):
+        moves += step()
+    single = moves / (time.process_time() - began)
+    with capsys.disabled():
+        print(f"\nplay: batched {batched:,.0f} steps/s, AEC {single:,.0f} moves/s ({batched / single:.0f} x)")
+    assert batched > 3 * single
