@@ -55,7 +55,12 @@ def improve(path: Path, results: list[dict[str, Any]], *, known: dict[str, Best]
         incumbent = new.get(key) or known.get(key)
         if incumbent is not None and result["leader_return"] <= incumbent.leader_return + 1e-9:
             continue
-        candidate = Best(job.judged_in, result["leader_return"], tuple(result["x"]), f"{job.label or job.solver}, seed {job.seed}, {job.budget} commitments")
+        candidate = Best(
+            job.judged_in,
+            result["leader_return"],
+            tuple(result["x"]),
+            f"{job.label or job.solver}, seed {job.seed}, {job.budget} commitments",
+        )
         if abs(candidate.rescore() - candidate.leader_return) < 1e-6:
             new[key] = candidate
     if new:

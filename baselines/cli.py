@@ -10,14 +10,14 @@ from typing import Annotated, Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch: two threads on shared cores are slower than one
 
-import typer  # noqa: E402
-from rich.console import Console  # noqa: E402
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: E402
-from rich.table import Table  # noqa: E402
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
-import stackelberg_envs as se  # noqa: E402
+import stackelberg_envs as se
 
-console = Console()
+console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 130)  # a file or a log has no width of its own
 problems = Console(stderr=True)
 app = typer.Typer(
     no_args_is_help=True,
@@ -126,7 +126,8 @@ def bench(
 
     Stop it as you like (Ctrl-C, or worse): the same command goes on where it stopped, and repeats nothing.
     """
-    from . import best, jobs as configuration, store
+    from . import best, store
+    from . import jobs as configuration
     from .runner import Stopped, run_all
 
     loaded = configuration.load(config, seeds=seeds)
@@ -193,14 +194,19 @@ def _check_games(ids: list[str]) -> int:
     from stackelberg_envs.testing import ConformanceError, check_env, check_game
 
     failed = 0
-    with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=problems, transient=True) as bar:
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=problems, transient=True
+    ) as bar:
         task = bar.add_task("checking", total=3 * len(ids))
         for id in ids:
-            subjects = ((check_game, se.game), (check_env, se.make), (check_env, se.make_parallel))
-            for checker, builder in subjects:
-                bar.update(task, description=f"checking {id}")
+            bar.update(task, description=f"checking {id}")
+            for check in (
+                lambda id: check_game(se.game(id)),
+                lambda id: check_env(se.make(id)),
+                lambda id: check_env(se.make_parallel(id)),
+            ):
                 try:
-                    console.print(str(checker(builder(id))), highlight=False)
+                    console.print(str(check(id)), highlight=False)
                 except ConformanceError as error:
                     failed += 1
                     console.print(f"[red]{error}[/]", highlight=False)

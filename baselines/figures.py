@@ -17,7 +17,12 @@ from stackelberg_envs.mdp import InducedMDP
 from .stats import curve
 
 COLOURS = ("#1f6ebe", "#c8452c", "#148c50", "#9650b4", "#d28c14", "#3aa6a6", "#7a7a7a")
-AXES = {"commitments": "commitments", "queries": "exact returns or policies read", "outcome_steps": "outcome steps", "seconds": "solver seconds"}
+AXES = {
+    "commitments": "commitments",
+    "queries": "exact returns or policies read",
+    "outcome_steps": "outcome steps",
+    "seconds": "solver seconds",
+}
 
 
 def svg(figure: Figure) -> str:
@@ -42,7 +47,9 @@ def curves(groups: dict[str, list[dict[str, Any]]], best: float | None, publishe
         if best is not None:
             axis.axhline(best, color="black", lw=1, ls="--", label=f"best known, {best:.3f}")
         for i, entry in enumerate(published):
-            axis.axhline(entry["value"], color="#888888", lw=0.9, ls=(0, (1, 1 + i)), label=f"published {entry['label']}, {entry['value']:.2f}")
+            axis.axhline(
+                entry["value"], color="#888888", lw=0.9, ls=(0, (1, 1 + i)), label=f"published {entry['label']}, {entry['value']:.2f}"
+            )
         axis.set_xlabel(AXES[quantity])
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
@@ -85,7 +92,9 @@ def _map(axis: Axes, game: se.StackelbergGame, x: np.ndarray, follower: se.Follo
         for i, mdp in enumerate(game.problems(x, context)):
             path = likeliest_path(mdp, np.asarray(evaluation.responses[context].policies[i]))
             cells = np.array([layout.cells[s] for s in path], dtype=float) + (0.12 * (context - (len(game.contexts) - 1) / 2))
-            axis.plot(cells[:, 1], cells[:, 0], color=COLOURS[(0, 2)[context % 2]], lw=1.8, label=f"likeliest path to {name}" if i == 0 else None)
+            axis.plot(
+                cells[:, 1], cells[:, 0], color=COLOURS[(0, 2)[context % 2]], lw=1.8, label=f"likeliest path to {name}" if i == 0 else None
+            )
         for (row, col), mark in (game.marks(context) if game.marks else {}).items():
             axis.text(col, row, mark if mark != "G" else name, ha="center", va="center", fontsize=7, weight="bold")
     axis.set_xticks([])

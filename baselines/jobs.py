@@ -145,7 +145,9 @@ def load(path: str | Path, *, seeds: int | None = None) -> Config:
     if not file.exists():
         file = CONFIGS / f"{path}.toml"
         if not file.exists():
-            raise ConfigError(f"no configuration {str(path)!r}: not a file, and {nearest(str(path), sorted(p.stem for p in CONFIGS.glob('*.toml')))}")
+            raise ConfigError(
+                f"no configuration {str(path)!r}: not a file, and {nearest(str(path), sorted(p.stem for p in CONFIGS.glob('*.toml')))}"
+            )
     try:
         data = tomllib.loads(file.read_text())
     except tomllib.TOMLDecodeError as error:

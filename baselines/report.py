@@ -100,7 +100,7 @@ def table(part: Part) -> Table:
         shown.add_column(name, justify="left" if name in ("access", "solver") else "right")
     for row in part.rows:
         gap = "-" if row.gap is None else f"{row.gap:.3f}"
-        cells = (str(row.score.count), str(row.score), f"{row.highest:.3f}", gap, f"{row.commitments:,}", f"{row.seconds:.1f}")
+        cells = (str(row.score.seeds), str(row.score), f"{row.highest:.3f}", gap, f"{row.commitments:,}", f"{row.seconds:.1f}")
         shown.add_row(row.access.name, row.label, *cells)
     for entry in part.section.published:
         error = f" ± {entry['error']:.3f}" if "error" in entry else ""
@@ -122,8 +122,12 @@ def write(config: Config, parts: list[Part], path: Path, *, command: list[str]) 
         shown.append(
             {
                 "part": part,
-                "story": (type(game).__module__ and __import__(type(game).__module__, fromlist=["_"]).__doc__ or "").split("\n\nSource:")[0],
-                "curves": figures.svg(figures.curves(part.groups, part.best.leader_return if part.best else None, list(part.section.published))),
+                "story": ((type(game).__module__ and __import__(type(game).__module__, fromlist=["_"]).__doc__) or "").split("\n\nSource:")[
+                    0
+                ],
+                "curves": figures.svg(
+                    figures.curves(part.groups, part.best.leader_return if part.best else None, list(part.section.published))
+                ),
                 "learned": figures.svg(figures.learned(judged.game(), medians, judged.answerer() or follower)),
                 "jobs": len(part.section.jobs),
                 "done": sum(len(group) for group in part.groups.values()),

@@ -147,7 +147,13 @@ def _bars(console: Console, jobs: list[Job], todo: list[Job]) -> Iterator[tuple[
     """A bar over all commitments, with an estimate of the time left, and the count of finished runs."""
     used: dict[str, int] = {}
     total = sum(job.budget for job in todo)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(elapsed_when_finished=True))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
     with Progress(*columns, console=console, refresh_per_second=4) as progress:
         work = progress.add_task("commitments", total=total)
         runs = progress.add_task("runs", total=len(jobs), completed=len(jobs) - len(todo))

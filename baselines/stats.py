@@ -14,7 +14,7 @@ class Summary(NamedTuple):
     iqm: float
     low: float
     high: float
-    count: int
+    seeds: int
 
     def __str__(self) -> str:
         return f"{self.iqm:.3f} [{self.low:.3f}, {self.high:.3f}]"

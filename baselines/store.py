@@ -43,7 +43,8 @@ def read(path: Path, *, repair: bool = False) -> dict[str, dict[str, Any]]:
         if result is None or not line.endswith(b"\n"):
             if not last:
                 raise ResultsError(
-                    f"{path}, line {number} is not a result: {line[:60]!r}... Delete that line (its run will be repeated), or move the file away"
+                    f"{path}, line {number} is not a result: {line[:60]!r}... "
+                    "Delete that line (its run will be repeated), or move the file away"
                 )
             warnings.warn(f"{path}: the last line was half written, and its run will be repeated", TornLineWarning, stacklevel=2)
             if repair:

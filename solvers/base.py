@@ -138,7 +138,12 @@ def run(
             due = not history or rounds.cost.commitments >= history[-1]["commitments"] + interval
             done = rounds.cost.commitments >= budget
             if (due or done) and not (history and history[-1]["iteration"] == state.iteration):
-                row = {"iteration": state.iteration, **referee_score(judge_game, state.x, judge), **asdict(rounds.cost), **(state.row or {})}
+                row = {
+                    "iteration": state.iteration,
+                    **referee_score(judge_game, state.x, judge),
+                    **asdict(rounds.cost),
+                    **(state.row or {}),
+                }
                 history.append(row)
                 if progress is not None:
                     progress(min(rounds.cost.commitments, budget), row)

@@ -4,6 +4,7 @@ Importing this package registers its environments with PettingZoo (``stackelberg
 (``Stackelberg/<Name>-Leader-v0`` and ``-Follower-v0``).  It never imports torch.
 """
 
+import importlib
 from typing import Any
 
 # The functions `game` and `games` share their names with the module game.py and the folder games/.  Both are loaded here, first, so that
@@ -55,9 +56,7 @@ def __getattr__(name: str) -> Any:
         module = pettingzoo_module(name)
         globals()[name] = module
         return module
-    if name == "testing":
-        import importlib
-
+    if name == "testing":  # loaded when asked for
         return importlib.import_module(f"{__name__}.testing")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -7,6 +7,7 @@ without one as a table, states by leader actions, shaded by the leader's policy.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -153,7 +154,7 @@ def _trace(image: np.ndarray, cells: list[tuple[int, int]], colour: np.ndarray, 
     """A line through the centres of ``cells`` and a disc on the last."""
     centres = [(row * pixels + pixels // 2, col * pixels + pixels // 2) for row, col in cells]
     half = max(1, pixels // 12)
-    for (row, col), (to_row, to_col) in zip(centres, centres[1:], strict=False):
+    for (row, col), (to_row, to_col) in pairwise(centres):
         top, bottom = sorted((row, to_row))
         left, right = sorted((col, to_col))
         image[top - half : bottom + half, left - half : right + half] = colour

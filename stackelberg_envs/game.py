@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
@@ -79,16 +79,18 @@ class StackelbergGame(abc.ABC):
     """When the leader sees the context: before it commits (then x is (..., contexts, n)), after, or never."""
     additive: bool = True
     """Whether the leader's objective is occupancy times ``leader_reward``, which estimators with a leader Q-function require."""
-    incentive: Callable[[Array, int | str], Array] | None = None
-    """The part of follower 0's reward that the leader sets, shape broadcastable to (..., S, A, B); `induced` itself uses it."""
-    log_leader_policy: Callable[[Array], Array] | None = None
-    """log pi(a|s) as a function of x, (..., S, A), where the leader acts in the game (A > 1)."""
     layout: Layout | None = None
     """Where states lie on a map, if there is one; see `stackelberg_envs.drawing`."""
-    marks: Callable[[int], dict[tuple[int, int], str]] | None = None
-    """What to print on the map in a context, by (row, col)."""
-    shading: Callable[[Array], Array] | None = None
-    """What the commitment does to each state, (..., S), for the heat map."""
+
+    # Optional methods; a game that has none leaves None.  (Typed Any, because a method may not override a variable.)
+    incentive: Any = None
+    """``incentive(x, context)``: the part of follower 0's reward that the leader sets, broadcastable to (..., S, A, B)."""
+    log_leader_policy: Any = None
+    """``log_leader_policy(x)``: log pi(a|s), (..., S, A), where the leader acts in the game (A > 1)."""
+    marks: Any = None
+    """``marks(context)``: what to print on the map, by (row, col)."""
+    shading: Any = None
+    """``shading(x)``: what the commitment does to each state, (..., S), for the heat map."""
 
     @abc.abstractmethod
     def induced(self, x: Array, context: int) -> Induced:
@@ -163,15 +165,14 @@ class StackelbergGame(abc.ABC):
                 x = np.asarray(x, dtype=np.float64)
             except (TypeError, ValueError) as error:
                 raise CommitmentError(f"{self.name}: a commitment is an array of {self.dimension} numbers, got {x!r}") from error
+        x: Array = x
         xp = array_namespace(x)
         if not xp.isdtype(x.dtype, "real floating"):
             if not xp.isdtype(x.dtype, "integral"):
                 raise CommitmentError(f"{self.name}: a commitment is an array of real numbers, got dtype {x.dtype}")
             x = xp.astype(x, xp.float64)
         if x.ndim == 0 or x.shape[-1] != self.dimension:
-            raise CommitmentError(
-                f"{self.name}: a commitment has {self.dimension} components in its last axis, got shape {tuple(x.shape)}"
-            )
+            raise CommitmentError(f"{self.name}: a commitment has {self.dimension} components in its last axis, got shape {tuple(x.shape)}")
         finite = xp.isfinite(x)
         if not bool(xp.all(finite)):
             bad = int(xp.argmin(xp.astype(xp.reshape(finite, (-1,)), xp.int8))) % self.dimension

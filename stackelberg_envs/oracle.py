@@ -214,9 +214,12 @@ class Rounds:
         return self._play(contexts, self.game.max_cycles if horizon is None else horizon)
 
     def play_from(self, x: Array, context: int, states: np.ndarray, *, horizon: int | None = None) -> Outcome:
-        """`play` with every follower of episode i starting in ``states[i]``, in one context."""
+        """`play` in one context, with followers starting in chosen ``states``, integers (N, n)."""
         self._commit(x)
         states = np.asarray(states)
+        sizes = np.array([size[0] for size in self.game.sizes])
+        if states.ndim != 2 or states.shape[1] != len(sizes) or (states < 0).any() or (states >= sizes).any():
+            raise ValueError(f"states are integers (N, {len(sizes)}) below {sizes.tolist()}, got {states!r}")
         contexts = np.full(len(states), self.game.context_index(context))
         return self._play(contexts, self.game.max_cycles if horizon is None else horizon, states)
 
@@ -290,7 +293,7 @@ class Rounds:
             problems = self.game.problems(self.game.for_context(self._commitment, int(context)), int(context))
             for i, (mdp, policy) in enumerate(zip(problems, response.policies, strict=True)):
                 if states is not None:
-                    mdp = replace(mdp, initial=np.eye(mdp.sizes[0])[states[rows]])
+                    mdp = replace(mdp, initial=np.eye(mdp.sizes[0])[states[rows, i]])
                 seen = simulate(mdp, policy, initial_noise[i, rows], noise[i, rows])
                 visited[rows, i], leads[rows, i], follows[rows, i] = seen.states, seen.leader_actions, seen.follower_actions
                 rewards[rows] += seen.leader_rewards

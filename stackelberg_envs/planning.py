@@ -199,6 +199,8 @@ def entropy(policy: Array) -> Array:
 
 
 def regularised_reward(mdp: InducedMDP, policy: Array, temperature: float) -> Array:
-    """r_F plus the entropy bonus that ``policy`` earns, (..., S, A, B); where the follower sees only the leader's policy its own does
-    not depend on a, so the bonus counts once."""
+    """r_F plus the entropy bonus that ``policy`` earns, (..., S, A, B).
+
+    Where the follower sees only the leader's policy, its own does not depend on a, so the bonus counts once.
+    """
     return mdp.follower_reward + temperature * entropy(policy)[..., None]

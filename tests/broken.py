@@ -114,7 +114,9 @@ class LenientActions(StackelbergAEC):
 
     def step(self, action: Any) -> None:
         if action is not None and self.agents:
-            action = action if self.action_space(self.agent_selection).contains(action) else self.action_space(self.agent_selection).sample() * 0
+            action = (
+                action if self.action_space(self.agent_selection).contains(action) else self.action_space(self.agent_selection).sample() * 0
+            )
         super().step(action)
 
 

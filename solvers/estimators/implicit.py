@@ -31,7 +31,7 @@ import torch
 from stackelberg_envs.followers import Soft
 from stackelberg_envs.mdp import InducedMDP, chain, decision_problem, expect, joint_policy, stack
 from stackelberg_envs.oracle import Access, Oracle
-from stackelberg_envs.planning import Plan, softmax_backup, soft_policy_iteration, system
+from stackelberg_envs.planning import Plan, soft_policy_iteration, softmax_backup, system
 
 from ..ascent import Estimate, Estimator
 from ..linear import LU

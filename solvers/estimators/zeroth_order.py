@@ -12,7 +12,7 @@ Either takes two commitments.  E g is the gradient of F smoothed by N(0, u^2 I).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch

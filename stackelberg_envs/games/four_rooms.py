@@ -172,7 +172,7 @@ class FourRooms(StackelbergGame):
 
     def marks(self, context: int) -> dict[Cell, str]:
         """What to print on the map: T target, S starts, G goals (numbered where there are several walkers)."""
-        marks = {TARGET: "T"}
+        marks: dict[Cell, str] = {TARGET: "T"}
         for walker in self.walkers:
             marks[walker.start] = "S"
         for walker in self.walkers:

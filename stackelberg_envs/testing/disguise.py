@@ -29,4 +29,4 @@ class Disguised(StackelbergGame):
 
     def induced(self, x: Array, context: int) -> Induced:
         disguised = tuple(replace(mdp, follower_reward=1 - 3 * mdp.follower_reward) for mdp in as_tuple(self._game.induced(x, context)))
-        return disguised if len(disguised) > 1 else disguised[0]
+        return disguised if self.followers > 1 else disguised[0]

@@ -128,7 +128,10 @@ def _fresh(env: Any, seed: int) -> None:
                 observation = env.observe(agent)
                 if isinstance(observation, np.ndarray):
                     observation += 1
-                require(np.array_equal(env.observe(agent), kept[agent]), f"{agent}: observe returns a buffer that the caller can change")
+                require(
+                    np.array_equal(np.asarray(env.observe(agent)), kept[agent]),
+                    f"{agent}: observe returns a buffer that the caller can change",
+                )
         if driver.over:
             return
         driver.advance()
@@ -170,7 +173,9 @@ def _non_interference(env: Any, seed: int) -> str | None:
             if not agent.startswith("leader"):
                 continue
             where = f"{agent}, after {a.moves} moves"
-            require(np.array_equal(a.observations[agent], b.observations[agent]), f"{where}: the observation depends on a follower's reward")
+            require(
+                np.array_equal(a.observations[agent], b.observations[agent]), f"{where}: the observation depends on a follower's reward"
+            )
             require(a.infos[agent] == b.infos[agent], f"{where}: the info depends on a follower's reward")
             require(a.rewards[agent] == b.rewards[agent], f"{where}: the leader's reward depends on a follower's")
     return None
@@ -202,17 +207,16 @@ def _kernel(env: Any, seed: int, steps: int) -> str | None:
     while moves < steps:
         driver = Driver(env, seed + episode, calm=0.3)
         episode += 1
-        started = False
+        problems: tuple[Any, ...] = ()
         while not driver.over and moves < steps:
             before, leader_actions = inner.states, inner.leader_actions
+            if not problems and inner.commitment is not None:
+                problems = inner.game.problems(inner.commitment, inner.context)
+                for mdp, s in zip(problems, before, strict=True):
+                    tally["first states"].add(mdp.initial, s)
             chosen = driver.choose()
             acting = driver.acting()
             moment = driver.advance(chosen)
-            if not started and inner.commitment is not None:
-                started = True
-                problems = inner.game.problems(inner.commitment, inner.context)
-                for mdp, s in zip(problems, inner.states, strict=True):
-                    tally["first states"].add(mdp.initial, s)
             if not any(agent.startswith("follower") for agent in acting) or not driver.moved:
                 continue
             moves += 1
@@ -261,7 +265,9 @@ class _Tally:
 
         if self.variance > 0:
             z = self.surprise / math.sqrt(self.variance)
-            require(abs(z) < 5, f"{what} do not follow the model: log-likelihood off by {z:.1f} standard errors in {len(self.uniforms)} draws")
+            require(
+                abs(z) < 5, f"{what} do not follow the model: log-likelihood off by {z:.1f} standard errors in {len(self.uniforms)} draws"
+            )
         if len(self.uniforms) >= 20:
             p = float(kstest(np.clip(self.uniforms, 0, 1), "uniform").pvalue)
             require(p > 1e-7, f"{what} do not follow the model: probability transform is not uniform (p = {p:.1e})")

@@ -102,7 +102,9 @@ def _batches(game: StackelbergGame, points: np.ndarray) -> None:
                 for name in TABLES:
                     single, table = np.asarray(getattr(one, name)), np.asarray(getattr(many, name))
                     row = table[i] if table.ndim > single.ndim else table
-                    require(np.allclose(row, single, atol=1e-12, rtol=0), f"{name}: row {i} of a batch differs from the same commitment alone")
+                    require(
+                        np.allclose(row, single, atol=1e-12, rtol=0), f"{name}: row {i} of a batch differs from the same commitment alone"
+                    )
 
 
 def _refusals(game: StackelbergGame) -> None:

@@ -62,10 +62,8 @@ class Episode:
         self.game, self.view, self.observations, self.max_cycles = game, view, observations, max_cycles
         leader_actions = game.sizes[0][1]
         if view == "play" and (leader_actions == 1 or game.followers > 1):
-            raise ValueError(
-                f"{game.name} has no play view: its leader {'has no action of its own in a step' if leader_actions == 1 else 'faces several followers'}; "
-                "use view='commitment'"
-            )
+            why = "has no action of its own in a step" if leader_actions == 1 else "faces several followers"
+            raise ValueError(f"{game.name} has no play view: its leader {why}; use view='commitment'")
         self.followers = [f"follower_{i}" for i in range(game.followers)]
         self.agents = [LEADER, *self.followers]
         self.action_spaces: dict[str, Space[Any]] = {

@@ -122,9 +122,7 @@ class LeaderEnv(gymnasium.Env):
         assert x is not None
         if self._answer == (x.tobytes(), context):
             return
-        response: Response = self.follower.respond(
-            self.game, x, context, rng=self.np_random, state=self._follower_state.get(context)
-        )
+        response: Response = self.follower.respond(self.game, x, context, rng=self.np_random, state=self._follower_state.get(context))
         self._follower_state[context] = response.state
         self._policies = [cumulative(np.asarray(policy)) for policy in response.policies]
         self._answer = (x.tobytes(), context)

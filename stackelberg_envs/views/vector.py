@@ -24,7 +24,9 @@ class _SameGame(SyncVectorEnv):
         **kwargs: arguments of the single environment.
     """
 
-    def __init__(self, view: type[LeaderEnv] | type[FollowerEnv], num_envs: int, autoreset_mode: AutoresetMode | str, **kwargs: Any) -> None:
+    def __init__(
+        self, view: type[LeaderEnv] | type[FollowerEnv], num_envs: int, autoreset_mode: AutoresetMode | str, **kwargs: Any
+    ) -> None:
         super().__init__([lambda: view(**kwargs)] * num_envs, autoreset_mode=AutoresetMode(autoreset_mode))
 
 

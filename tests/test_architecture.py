@@ -1,0 +1,59 @@
+"""Which folder may import which, and what nobody does."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FORBIDDEN = {
+    "stackelberg_envs": {"torch", "solvers", "baselines", "matplotlib", "typer", "rich", "pygame"},
+    "solvers": {"pettingzoo", "baselines", "matplotlib", "typer", "rich"},
+    "baselines": set(),
+}
+FILES = [(folder, path) for folder in FORBIDDEN for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize(("folder", "path"), FILES, ids=lambda value: str(getattr(value, "name", value)))
+def test_arrows_point_down(folder: str, path: Path) -> None:
+    assert not imported(path) & FORBIDDEN[folder]
+
+
+@pytest.mark.parametrize(("folder", "path"), FILES, ids=lambda value: str(getattr(value, "name", value)))
+def test_no_global_randomness_and_no_unfinished_work(folder: str, path: Path) -> None:
+    text = path.read_text()
+    for word in (
+        "np.random.seed",
+        "np.random.rand",
+        "torch.manual_seed",
+        "random.seed(",
+        "EzPickle",
+        "TODO",
+        "FIXME",
+        "NotImplementedError",
+    ):
+        assert word not in text, f"{path.name} contains {word}"
+
+
+def test_public_names_are_documented() -> None:
+    import baselines
+    import solvers
+    import stackelberg_envs
+    from stackelberg_envs import testing
+
+    for module in (stackelberg_envs, solvers, testing, baselines):
+        for name in getattr(module, "__all__", ()):
+            value = getattr(module, name)
+            assert isinstance(value, dict) or (value.__doc__ or "").strip(), f"{module.__name__}.{name} has no docstring"

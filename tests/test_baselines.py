@@ -1,0 +1,272 @@
+"""Benchmarks that survive being killed, and mistakes that get an answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+from scipy.stats import trim_mean
+
+import stackelberg_envs as se
+from baselines import best, jobs, report, store
+from baselines.runner import execute, run_all
+from baselines.stats import curve, iqm, summary
+
+QUIET = Console(quiet=True)
+SMALL = """
+name = "small"
+seeds = 3
+
+[[games]]
+id = "toy3-v0"
+title = "Toy"
+published = [{ label = "BC-HG", value = 27.04, error = 0.155 }]
+
+[[games.solvers]]
+label = "exact"
+name = "implicit"
+budget = BUDGET
+hyperparameters = { optimiser = "adam", lr = 0.1 }
+
+[[games.solvers]]
+label = "two-point"
+name = "zeroth_order"
+budget = BUDGET
+
+[[games]]
+id = "four_rooms-v0"
+arguments = { preset = "bchg" }
+follower = { kind = "Soft", temperature = 0.005 }
+referee = { arguments = { preset = "bchg", beta = 1.0 } }
+
+[[games.solvers]]
+name = "naive"
+budget = 20
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL.replace("BUDGET", "30"))
+    return path
+
+
+def command(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    call = [sys.executable, "-m", "baselines.cli", *map(str, arguments)]
+    return subprocess.run(call, cwd=cwd, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "200"})
+
+
+def comparable(path: Path) -> list[str]:
+    return sorted(json.dumps(store.comparable(result), sort_keys=True) for result in store.read(path).values())
+
+
+def test_a_run_is_a_function_of_its_job(config: Path, tmp_path: Path) -> None:
+    loaded = jobs.load(config)
+    assert len({job.id for job in loaded.jobs}) == len(loaded.jobs) == 9
+    job = loaded.jobs[0]
+    assert jobs.Job.from_dict(json.loads(json.dumps(job.as_dict()))).id == job.id
+    assert store.comparable(execute(job)) == store.comparable(execute(job))
+    path = tmp_path / "out.jsonl"
+    assert run_all(loaded.jobs, path, processes=1, console=QUIET) == 9
+    assert run_all(loaded.jobs, path, processes=1, console=QUIET) == 0, "what is there is not repeated"
+
+
+def test_kill_and_resume(tmp_path: Path) -> None:
+    """``kill -9`` in the middle of ``stackelberg bench``, twice, then the same command: every seed once, as in an uninterrupted run."""
+    config = tmp_path / "small.toml"
+    config.write_text(SMALL.replace("BUDGET", "1500"))
+    whole = command("bench", config, "--jobs", "2", "--results", "whole", cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+    path = tmp_path / "killed" / "small.jsonl"
+    call = [sys.executable, "-m", "baselines.cli", "bench", str(config), "--jobs", "2", "--results", "killed"]
+    for enough in (1, 3):
+        process = subprocess.Popen(call, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        deadline = time.monotonic() + 120
+        while (not path.exists() or path.read_bytes().count(b"\n") < enough) and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert 1 <= len(store.read(path)) < 9
+    last = command(*call[3:], cwd=tmp_path)
+    assert last.returncode == 0, last.stderr
+    assert len(path.read_text().splitlines()) == 9
+    assert comparable(path) == comparable(tmp_path / "whole" / "small.jsonl")
+
+
+def test_ctrl_c_leaves_finished_work(tmp_path: Path) -> None:
+    config = tmp_path / "small.toml"
+    config.write_text(SMALL.replace("BUDGET", "4000"))
+    for processes in ("1", "2"):
+        path = tmp_path / processes / "small.jsonl"
+        call = [sys.executable, "-m", "baselines.cli", "bench", str(config), "--jobs", processes, "--results", processes]
+        process = subprocess.Popen(call, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        while not path.exists() or not path.read_bytes().count(b"\n"):
+            assert process.poll() is None
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert re.search(r"Stopped with \d of 9 runs in .*; the same command goes on from there", said.replace("\n", " "))
+        assert "Traceback" not in said
+        assert len(store.read(path)) >= 1
+
+
+def test_torn_last_line_is_cut_with_a_warning(config: Path, tmp_path: Path) -> None:
+    loaded, path = jobs.load(config), tmp_path / "out.jsonl"
+    run_all(loaded.jobs[:3], path, processes=1, console=QUIET)
+    intact = path.read_bytes()
+    path.write_bytes(intact + b'{"id": "abc", "x": [1.0, 2')
+    with pytest.warns(store.TornLineWarning, match="half written, and its run will be repeated"):
+        assert len(store.read(path)) == 3
+    with pytest.warns(store.TornLineWarning):
+        assert run_all(loaded.jobs[:4], path, processes=1, console=QUIET) == 1
+    assert path.read_bytes().startswith(intact)
+    assert len(store.read(path)) == 4
+
+
+def test_corruption_in_the_middle_is_an_error_and_nothing_changes(config: Path, tmp_path: Path) -> None:
+    path = tmp_path / "results" / "small.jsonl"
+    run_all(jobs.load(config).jobs[:2], path, processes=1, console=QUIET)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], "garbage", lines[1]]) + "\n")
+    before = path.read_bytes()
+    with pytest.raises(store.ResultsError, match=r"line 2 is not a result: b'garbage"):
+        store.read(path)
+    said = command("bench", config, "--jobs", "1", cwd=tmp_path)
+    assert said.returncode == 2
+    assert "line 2 is not a result" in said.stderr
+    assert "Delete that line" in said.stderr
+    assert path.read_bytes() == before
+
+
+@given(st.lists(st.binary(max_size=40), max_size=5))
+@settings(deadline=None, max_examples=50)
+def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]) -> None:
+    path = tmp_path_factory.mktemp("store") / "any.jsonl"
+    path.write_bytes(b"\n".join(lines))
+    whole = all(_is_result(line) for line in path.read_bytes().splitlines(keepends=True)[:-1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", store.TornLineWarning)
+        if whole:
+            assert isinstance(store.read(path), dict)
+        else:
+            with pytest.raises(store.ResultsError, match="is not a result"):
+                store.read(path)
+
+
+def _is_result(line: bytes) -> bool:
+    return line.endswith(b"\n") and store._parse(line) is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("seeds = 3", "seed = 3"), r"unknown key 'seed'; did you mean 'seeds'"),
+        (("seeds = 3", "seeds = 0"), "seeds is a whole number from 1, got 0"),
+        (("budget", "budgett"), r"games\[0\].solvers\[0\]: unknown key 'budgett'; did you mean 'budget'"),
+        (('id = "toy3-v0"', 'id = "toy4-v0"'), "did you mean 'toy3-v0'"),
+        (('name = "implicit"', 'name = "implict"'), "did you mean 'implicit'"),
+        (("lr = 0.1", "learning_rate = 0.1"), "implicit has no hyperparameter 'learning_rate'"),
+        (('preset = "bchg"', 'prest = "bchg"'), "takes no argument 'prest'; did you mean 'preset'"),
+        (('kind = "Soft"', 'kind = "Softy"'), "follower.kind is one of Soft"),
+        (("seeds = 3", "seeds = "), "is not TOML"),
+    ],
+)
+def test_mistakes_in_a_configuration(config: Path, tmp_path: Path, change: tuple[str, str], message: str) -> None:
+    config.write_text(config.read_text().replace(*change, 1))
+    with pytest.raises(jobs.ConfigError, match=message):
+        jobs.load(config)
+
+
+def test_the_command_line_answers_mistakes_in_a_line(tmp_path: Path) -> None:
+    for arguments, message in (
+        (("bench", "defualt"), "did you mean 'default'"),
+        (("solve", "four_rooms", "implicitt"), "did you mean 'implicit'"),
+        (("solve", "four_rooms-v9", "implicit"), "did you mean 'four_rooms-v0'"),
+        (("solve", "toy3-v0", "implicit", "--set", "lr"), "not of the form name=value"),
+        (("report", "--results", "nowhere"), "stackelberg bench default"),
+    ):
+        said = command(*arguments, cwd=tmp_path)
+        assert said.returncode == 2, said
+        assert message in said.stderr.replace("\n", " ")
+        assert "Traceback" not in said.stderr
+
+
+def test_solve_list_and_help_tell_the_story(tmp_path: Path) -> None:
+    said = command("solve", "four_rooms-v0", "implicit", "--budget", "20", "--game", "preset=bchg", "--set", "lr=0.1", cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    assert "budget of 20 commitments used: F = " in said.stdout
+    assert "#############" in said.stdout
+    listed = command("list", cwd=tmp_path).stdout
+    assert all(id in listed for id in (*se.games(), "implicit", "MODEL", "RETURN"))
+    for name in ("", "list", "solve", "bench", "report", "check"):
+        help_ = command(*([name] if name else []), "--help", cwd=tmp_path)
+        assert help_.returncode == 0
+        assert len(help_.stdout) > 200
+
+
+def test_report_and_best_known(config: Path, tmp_path: Path) -> None:
+    said = command("bench", config, "--jobs", "1", "--report", "page.html", cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    assert str(tmp_path / "page.html") in said.stdout
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("data:image/svg+xml;base64,") == 4
+    assert "http" not in re.sub(r"data:[^\"]+", "", page), "self-contained"
+    for expected in ("Toy", "exact", "two-point", "published: BC-HG", "MODEL", "RETURN"):
+        assert expected in page
+    loaded = jobs.load(config)
+    parts = report.gather(loaded, tmp_path / "results" / "small.jsonl", tmp_path / "results" / "best_known.jsonl")
+    values = [result["leader_return"] for result in parts[0].groups["exact"]]
+    assert parts[0].rows[0].score.iqm == pytest.approx(trim_mean(values, 0.25))
+    records = best.read(tmp_path / "results" / "best_known.jsonl")
+    for record in records.values():
+        assert record.rescore() == pytest.approx(record.leader_return, abs=1e-9)
+    judged = next(record for record in records.values() if record.world.id == "four_rooms-v0")
+    assert judged.world.arguments["beta"] == 1.0, "recorded where the score lives"
+    checked = command("check", "--best", cwd=tmp_path)
+    assert checked.returncode == 0
+    spoiled = (tmp_path / "results" / "best_known.jsonl").read_text().replace('"leader_return": ', '"leader_return": 9', 1)
+    (tmp_path / "results" / "best_known.jsonl").write_text(spoiled)
+    assert command("check", "--best", cwd=tmp_path).returncode == 1
+
+
+def test_committed_best_known_values_hold() -> None:
+    records = best.read(best.COMMITTED)
+    assert records
+    for record in records.values():
+        assert record.rescore() == pytest.approx(record.leader_return, abs=1e-6)
+        assert np.array(record.x) in record.world.game().leader_space
+
+
+@given(st.lists(st.floats(-100, 100), min_size=2, max_size=12))
+@settings(deadline=None, max_examples=30)
+def test_intervals(values: list[float]) -> None:
+    result = summary(values)
+    assert result.iqm == pytest.approx(float(iqm(np.array(values))))
+    assert min(values) - 1e-9 <= result.low <= result.iqm + 1e-9
+    assert result.iqm - 1e-9 <= result.high <= max(values) + 1e-9
+
+
+def test_curves_hold_the_last_report() -> None:
+    grid, middle, low, high = curve(
+        [np.array([0, 10, 20]), np.array([0, 5, 20])], [np.array([1.0, 2, 3]), np.array([1.0, 4, 5])], points=21
+    )
+    assert middle[0] == 1.0
+    assert middle[7] == pytest.approx((1 + 4) / 2)
+    assert (low <= middle + 1e-12).all()
+    assert (middle <= high + 1e-12).all()
+    assert grid[-1] == 20

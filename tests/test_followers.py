@@ -1,0 +1,116 @@
+"""Followers: order relations that theory promises, and what each refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import stackelberg_envs as se
+from stackelberg_envs.testing import commitments, random_games
+
+games_and_points = random_games().flatmap(lambda game: st.tuples(st.just(game), commitments(game)))
+ANYBODY = [
+    se.Soft(0.1),
+    se.Hard("strong"),
+    se.Hard("weak"),
+    se.Hard("uniform"),
+    se.Quantal(0.2),
+    se.Truncated(0.1, 3),
+    se.EpsilonOptimal(0.05),
+]
+
+
+@given(games_and_points)
+@settings(deadline=None, max_examples=30)
+def test_strong_uniform_weak(drawn: tuple[se.StackelbergGame, np.ndarray]) -> None:
+    """Ties broken for the leader are worth at least as much as evenly, and those at least as much as against it; all are optimal."""
+    game, x = drawn
+    strong, uniform, weak = (se.evaluate(game, x, follower=se.Hard(ties)) for ties in ("strong", "uniform", "weak"))  # type: ignore[arg-type]
+    assert strong.leader_return >= uniform.leader_return - 1e-9
+    assert uniform.leader_return >= weak.leader_return - 1e-9
+    assert max(strong.follower_gap, uniform.follower_gap, weak.follower_gap) < 1e-7
+
+
+@given(games_and_points, st.floats(0.001, 0.5))
+@settings(deadline=None, max_examples=25)
+def test_epsilon_optimal_brackets(drawn: tuple[se.StackelbergGame, np.ndarray], epsilon: float) -> None:
+    """Within epsilon of its optimum a follower can hurt or help at least as much as by breaking ties, and loses no more than that."""
+    game, x = drawn
+    worst = se.evaluate(game, x, follower=se.EpsilonOptimal(epsilon))
+    best = se.evaluate(game, x, follower=se.EpsilonOptimal(epsilon, "cooperative"))
+    assert worst.leader_return <= se.evaluate(game, x, follower=se.Hard("weak")).leader_return + 1e-6
+    assert best.leader_return >= se.evaluate(game, x, follower=se.Hard("strong")).leader_return - 1e-6
+    assert max(worst.follower_gap, best.follower_gap) <= epsilon + 1e-5
+
+
+@given(games_and_points, st.sampled_from(ANYBODY))
+@settings(deadline=None, max_examples=40)
+def test_gap_is_never_negative(drawn: tuple[se.StackelbergGame, np.ndarray], follower: se.Follower) -> None:
+    game, x = drawn
+    scored = se.evaluate(game, x, follower=follower)
+    assert scored.follower_gap >= 0
+    assert np.isfinite(scored.leader_return)
+
+
+def test_truncated_followers_improve_with_sweeps_and_memory() -> None:
+    game, x = se.game("random_markov_game-v0"), np.zeros(15)
+    gaps = [float(se.evaluate(game, x, follower=se.Truncated(0.05, k)).follower_gap) for k in (1, 5, 50, 300)]
+    assert gaps == sorted(gaps, reverse=True)
+    assert gaps[-1] < 1e-9
+    follower = se.Truncated(0.05, 1)
+    state = None
+    for _ in range(300):  # carrying its values over, one sweep a round is as good in the end
+        response = follower.respond(game, x, state=state)
+        state = response.state
+    assert se.evaluate(game, x, follower=follower, responses=(response,)).follower_gap < 1e-9
+    reset = se.Truncated(0.05, 1, "reset")
+    again = reset.respond(game, x, state=response.state)
+    np.testing.assert_allclose(again.policy, reset.respond(game, x).policy)
+
+
+def test_believes_answers_to_its_own_world() -> None:
+    """A follower that plans for slip .44 in a world with slip .33 answers as in its own, and has a gap here."""
+    here, there, x = se.game("four_rooms-v0"), se.game("four_rooms-v0", slip=0.44), np.zeros(105)
+    mistaken = se.Believes(there, se.Soft(0.003))
+    for context in (0, 1):
+        np.testing.assert_array_equal(mistaken.respond(here, x, context).policy, se.Soft(0.003).respond(there, x, context).policy)
+    assert se.evaluate(here, x, follower=mistaken).follower_gap > 1e-4
+    with pytest.raises(ValueError, match=r"sizes .* must agree"):
+        mistaken.respond(se.game("toy3-v0"), np.zeros(6))
+
+
+def test_seeing_the_action_and_seeing_the_policy_are_different_games() -> None:
+    x = np.random.default_rng(0).normal(size=15)
+    seen, announced = (se.evaluate(se.game("random_markov_game-v0", follower_sees=s), x) for s in ("action", "policy"))
+    assert abs(seen.leader_return - announced.leader_return) > 0.01
+    assert seen.follower_values.item() > announced.follower_values.item(), "to see more cannot hurt a lone follower"
+
+
+def test_several_followers_answer_separately_and_pay_together() -> None:
+    x = np.random.default_rng(1).normal(size=105)
+    crowd = se.game("four_rooms-v0", walkers=3)
+    alone = [se.game("four_rooms-v0", walkers=(walker,)) for walker in crowd.walkers]  # type: ignore[attr-defined]
+    scored = se.evaluate(crowd, x)
+    singles = [se.evaluate(game, x) for game in alone]
+    np.testing.assert_allclose(scored.leader_return, sum(single.leader_return for single in singles))
+    np.testing.assert_allclose(scored.follower_returns, [single.follower_returns[0] for single in singles])
+    with pytest.raises(ValueError, match="unpack"):
+        _ = scored.responses[0].policy
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: se.Soft(0), "above 0"),
+        (lambda: se.Soft(float("nan")), "above 0"),
+        (lambda: se.Hard("nice"), "'strong', 'weak' or 'uniform'"),  # type: ignore[arg-type]
+        (lambda: se.Quantal(-1), "above 0"),
+        (lambda: se.Truncated(0.1, 0), "sweeps >= 1"),
+        (lambda: se.EpsilonOptimal(-1), "epsilon >= 0"),
+    ],
+)
+def test_senseless_followers_are_refused(build: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build()  # type: ignore[operator]

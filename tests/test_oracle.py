@@ -1,0 +1,169 @@
+"""What a leader may know at each level, what it is charged, and that it cannot learn more."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+import stackelberg_envs as se
+from solvers import solve
+from solvers.base import Solver, State
+from stackelberg_envs.oracle import _GRANTS, Oracle, Permission, Rounds
+from stackelberg_envs.testing.disguise import Disguised
+
+NEEDS = [(name, level) for name, level in _GRANTS.items() if isinstance(level, se.Access)]
+
+
+@pytest.mark.parametrize("access", list(se.Access))
+def test_an_oracle_holds_what_was_granted_and_nothing_else(access: se.Access) -> None:
+    oracle = Rounds(se.game("four_rooms-v0")).oracle(access)
+    for name, needed in NEEDS:
+        if needed <= access:
+            assert name in vars(oracle)
+        else:
+            assert name not in vars(oracle)
+            with pytest.raises(se.AccessError, match=f"oracle.{name} needs access {needed.name}; this solver was granted {access.name}"):
+                getattr(oracle, name)
+    for name in ("snapshot", "restore", "play_from"):
+        with pytest.raises(se.AccessError, match="needs permission"):
+            getattr(oracle, name)
+    public = {type(value).__module__ for value in vars(oracle).values() if not callable(value)}
+    assert not any(module.startswith("stackelberg_envs.games") for module in public), "the game is nowhere in it"
+    with pytest.raises(AttributeError, match="an oracle has no 'gmae'"):
+        _ = oracle.gmae
+
+
+def test_the_ledger_counts_what_is_used() -> None:
+    rounds = Rounds(se.game("four_rooms-v0"), seed=1)
+    oracle = rounds.oracle(se.Access.MODEL, Permission.RESET | Permission.TRAINING)
+    x, y = np.zeros(105), np.ones(105)
+    oracle.returns(x)
+    oracle.policies(x, "G1")
+    oracle.values(x, "G2")
+    assert (rounds.cost.commitments, rounds.cost.queries) == (1, 3), "the same commitment again costs no new one"
+    seen = oracle.play(y, episodes=5)
+    assert rounds.cost.commitments == 2
+    assert rounds.cost.outcome_steps == int(seen.alive.sum())
+    oracle.commit(torch.ones(105, dtype=torch.float64), 0)
+    oracle.commit(torch.ones(105, dtype=torch.float64), 1)
+    assert (rounds.cost.commitments, rounds.cost.model_calls) == (2, 2)
+    oracle.play(x, episodes=1)
+    assert rounds.cost.commitments == 3
+    oracle.charge(gradient_steps=1, newton_evaluations=7)
+    assert rounds.cost.newton_evaluations == 7
+    with pytest.raises(se.AccessError, match="only its own work"):
+        oracle.charge(commitments=-1)
+
+
+def test_outcomes_are_what_the_leader_may_see() -> None:
+    game = se.game("four_rooms-v0", walkers=2)
+    rounds = Rounds(game, seed=0)
+    seen = rounds.oracle(se.Access.OUTCOME).play(np.zeros(105), episodes=40)
+    assert seen.states.shape == (40, 2, game.max_cycles + 1)
+    assert set(np.unique(seen.contexts)) == {0, 1}
+    assert set(vars(seen)) == {"contexts", "states", "leader_actions", "follower_actions", "leader_rewards", "alive"}
+    assert (seen.leader_rewards[~seen.alive.any(axis=1)] == 0).all()
+    game.context_visibility = "never"
+    assert (rounds.play(np.zeros(105), episodes=3).contexts == -1).all()
+
+
+def test_sampled_returns_estimate_expected_ones() -> None:
+    """Law of large numbers, four standard errors, at two sample sizes; the horizon is the played one."""
+    for id in ("four_rooms-v0", "random_markov_game-v0", "toy3-v0"):
+        game = se.game(id)
+        x = np.random.default_rng(4).normal(size=game.dimension) * 0.3
+        exact = float(se.evaluate(game, x, horizon=game.max_cycles).leader_return)
+        discount = game.problems(x)[0].leader_discount
+        for episodes in (300, 3000):
+            drawn = Rounds(game, seed=episodes).play(x, episodes=episodes).leader_returns(discount)
+            assert abs(drawn.mean() - exact) < 4 * drawn.std() / np.sqrt(episodes)
+
+
+def test_expected_returns_are_the_referees() -> None:
+    for id in se.games():
+        game = se.game(id)
+        x = np.random.default_rng(0).normal(size=game.dimension)
+        assert Rounds(game).returns(x) == pytest.approx(float(se.evaluate(game, x).leader_return), abs=1e-10)
+
+
+def test_reset_and_training_permissions() -> None:
+    game = se.game("four_rooms-v0")
+    follower = se.Truncated(0.003, 1)
+    oracle = Rounds(game, follower, 0).oracle(se.Access.VALUE, Permission.RESET | Permission.TRAINING)
+    starts = np.array([[0], [50], [103]])
+    seen = oracle.play_from(np.zeros(105), 0, starts, horizon=3)
+    np.testing.assert_array_equal(seen.states[:, :, 0], starts)
+    taken = oracle.snapshot()
+    first = oracle.values(np.zeros(105), 0)[0]
+    oracle.restore(taken)
+    np.testing.assert_array_equal(oracle.values(np.ones(105), 0)[0], _swept(follower, game, np.ones(105), taken))
+    assert not np.array_equal(first, oracle.values(np.ones(105), 0)[0])
+
+
+def _swept(follower: se.Truncated, game: se.StackelbergGame, x: np.ndarray, training: dict[int, object]) -> np.ndarray:
+    return follower.respond(game, x, 0, state=training[0]).answers[0].values
+
+
+def test_rounds_pickle_in_the_middle() -> None:
+    rounds = Rounds(se.game("toy3-v0"), seed=3)
+    rounds.play(np.zeros(6), episodes=3)
+    twin = pickle.loads(pickle.dumps(rounds))
+    for _ in range(3):
+        np.testing.assert_array_equal(rounds.play(np.zeros(6)).states, twin.play(np.zeros(6)).states)
+    assert rounds.cost == twin.cost
+
+
+class Nosy(Solver):
+    """Looks at everything that OUTCOME offers, and lets it decide the next commitment."""
+
+    access = se.Access.OUTCOME
+
+    def declines(self, oracle: Oracle) -> str | None:
+        return None
+
+    def init(self, oracle: Oracle, x: np.ndarray) -> State:
+        return State(x)
+
+    def step(self, oracle: Oracle, state: State, rng: np.random.Generator) -> State:
+        facts = [value for name, value in sorted(vars(oracle).items()) if isinstance(value, (int, float, tuple, np.ndarray))]
+        seen = oracle.play(state.x, episodes=3)
+        digest = [float(np.sum(table)) for table in vars(seen).values()] + [
+            float(np.sum(np.asarray(fact, dtype=float))) for fact in facts if not _text(fact)
+        ]
+        x = np.tanh(state.x + 0.01 * np.sin(sum(digest) + oracle.returns(state.x)) + 0.01 * rng.normal(size=state.x.shape))
+        return State(x, state.iteration + 1)
+
+
+def _text(fact: object) -> bool:
+    return isinstance(fact, tuple) and any(isinstance(part, str) for part in fact)
+
+
+@pytest.mark.parametrize("name", ["nosy", "zeroth_order"])
+@pytest.mark.parametrize(
+    ("id", "arguments"), [("four_rooms-v0", {}), ("four_rooms-v0", {"walkers": 2}), ("random_markov_game-v0", {}), ("toy3-v0", {})], ids=str
+)
+def test_non_interference(id: str, arguments: dict[str, object], name: str) -> None:
+    """Swap the followers' rewards for others with the same outcomes: the solver's whole trajectory is bit-identical.
+
+    The followers of the disguised game want something else, but answer as those of the true one do.
+    """
+    from solvers.base import run
+
+    game = se.game(id, **arguments)
+    disguised = Disguised(game)
+    follower = game.default_follower
+    trajectories = []
+    for world, answerer in ((game, follower), (disguised, se.Believes(game, follower))):
+        if name == "nosy":
+            solution = run(Nosy(), world, follower=answerer, budget=15, seed=2, reports=15)
+        else:
+            solution = solve(world, name, follower=answerer, budget=30, seed=2, reports=15, episodes=2)
+        trajectories.append((solution.x, [row["leader_return"] for row in solution.history], solution.cost.outcome_steps))
+    np.testing.assert_array_equal(trajectories[0][0], trajectories[1][0])
+    assert trajectories[0][1:] == trajectories[1][1:]
+    assert not np.array_equal(
+        game.problems(np.zeros(game.dimension))[0].follower_reward, disguised.problems(np.zeros(game.dimension))[0].follower_reward
+    )

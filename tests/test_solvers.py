@@ -1,0 +1,225 @@
+"""Gradients against finite differences and against the published recursion; the loop's promises."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from benchmarks.amd import AMD
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import solvers
+import stackelberg_envs as se
+from solvers.estimators.implicit import exact_gradient
+from solvers.estimators.zeroth_order import ZerothOrder
+from stackelberg_envs.oracle import Rounds
+from stackelberg_envs.testing import commitments, random_games
+
+GAMES: list[tuple[str, dict[str, Any]]] = [
+    ("four_rooms-v0", {}),
+    ("four_rooms-v0", {"preset": "bchg"}),
+    ("four_rooms-v0", {"walkers": 3}),
+    ("toy3-v0", {"R": 1}),
+    ("toy3-v0", {"R": 2}),
+    ("bimatrix-v0", {}),
+    ("random_markov_game-v0", {"follower_sees": "policy"}),
+    ("random_markov_game-v0", {"follower_sees": "action"}),
+]
+games_and_points = random_games().flatmap(lambda game: st.tuples(st.just(game), commitments(game)))
+
+
+def gradient(game: se.StackelbergGame, x: np.ndarray, *, follower: se.Follower | None = None, reaction: bool = True) -> np.ndarray:
+    oracle = Rounds(game, follower).oracle(se.Access.MODEL)
+    return exact_gradient(oracle, torch.tensor(x, dtype=torch.float64), None, reaction=reaction).gradient.numpy()
+
+
+def slope(game: se.StackelbergGame, x: np.ndarray, direction: np.ndarray, step: float = 1e-5) -> float:
+    up, down = se.evaluate(game, x + step * direction), se.evaluate(game, x - step * direction)
+    return float(up.leader_return - down.leader_return) / (2 * step)
+
+
+@pytest.mark.parametrize(("id", "arguments"), GAMES, ids=str)
+def test_hypergradient_is_the_derivative(id: str, arguments: dict[str, Any]) -> None:
+    """Central differences of the referee's score, component by component and along random directions, to 1e-6."""
+    game = se.game(id, **arguments)
+    rng = np.random.default_rng(0)
+    for scale in (0.01, 1.0):
+        x = scale * rng.normal(size=game.dimension)
+        exact = gradient(game, x)
+        tested = [np.eye(game.dimension)[i] for i in rng.permutation(game.dimension)[:6]]
+        for direction in [*tested, rng.normal(size=game.dimension) / np.sqrt(game.dimension)]:
+            assert exact @ direction == pytest.approx(slope(game, x, direction), abs=1e-6)
+
+
+@given(games_and_points)
+@settings(deadline=None, max_examples=25)
+def test_hypergradient_of_random_games(drawn: tuple[se.StackelbergGame, np.ndarray]) -> None:
+    game, x = drawn
+    direction = np.random.default_rng(1).normal(size=game.dimension) / np.sqrt(game.dimension)
+    assert gradient(game, x) @ direction == pytest.approx(slope(game, x, direction), abs=1e-5)
+
+
+def test_different_discounts_need_one_more_factorisation_and_agree() -> None:
+    """A leader that discounts otherwise than its followers."""
+
+    class Patient(type(se.game("random_markov_game-v0"))):  # type: ignore[misc]
+        def induced(self, x: Any, context: int) -> Any:
+            return dataclasses.replace(super().induced(x, context), leader_discount=0.97)
+
+    game = Patient()
+    x = np.random.default_rng(2).normal(size=game.dimension)
+    direction = np.ones(game.dimension) * np.linspace(-1, 1, game.dimension)
+    assert gradient(game, x) @ direction == pytest.approx(slope(game, x, direction), abs=1e-5)
+
+
+def test_amd_converges_to_the_same_gradient() -> None:
+    """The published recursion, swept until it has converged (its own follower and adjoint), on both contexts."""
+    game = se.game("four_rooms-v0", preset="hpgd")
+    x = 0.5 * np.random.default_rng(1).normal(size=105)
+    recursed = AMD(game, 0.003).gradient(torch.tensor(x), sweeps=1500).numpy()
+    np.testing.assert_allclose(recursed, gradient(game, x, follower=se.Soft(0.003)), atol=1e-9)
+
+
+def test_counters() -> None:
+    """At most 8 Newton evaluations cold and 3 warm a context, and three solves with the kept factorisation."""
+    game = se.game("four_rooms-v0", preset="hpgd")
+    rounds = Rounds(game)
+    oracle = rounds.oracle(se.Access.MODEL)
+    x = torch.tensor(0.01 * np.random.default_rng(0).normal(size=105))
+    memory, contexts = None, len(game.contexts)
+    for k in range(30):
+        before = rounds.cost
+        estimate = exact_gradient(oracle, x.detach().clone(), memory, reaction=True)
+        newton = (rounds.cost.newton_evaluations - before.newton_evaluations) / contexts
+        assert newton <= (8 if k == 0 else 3)
+        assert rounds.cost.linear_solves - before.linear_solves == 3 * contexts
+        memory, g = estimate.memory, estimate.gradient
+        x = x + 0.5 * g / max(1.0, float(g.norm()))
+
+
+def test_the_naive_gradient_has_the_wrong_sign_on_toy3() -> None:
+    """Kudo et al.: ignoring the reaction, the leader walks away from its optimum (R = 1, p = .5 and above)."""
+    game = se.game("toy3-v0", R=1)
+    x = np.zeros(6)
+    x[1::2] = (0.3, -0.4, 0.2)
+    true, naive = gradient(game, x), gradient(game, x, reaction=False)
+    assert true[3] < 0 < naive[3]
+    assert naive[3] == pytest.approx(0.151, abs=2e-3)
+    assert true[3] - naive[3] == pytest.approx(-41.551, abs=2e-3)
+
+
+def test_implicit_reaches_known_optima() -> None:
+    """Four Rooms (.003, 3) from the standard start: .39 (published .39 for AMD); toy3: the global optimum."""
+    solution = solvers.solve(se.game("four_rooms-v0", preset="hpgd"), "implicit", follower=se.Soft(0.003), budget=3000, lr=0.5)
+    assert solution.leader_return == pytest.approx(0.39, abs=0.02)
+    solution = solvers.solve(se.game("toy3-v0"), "implicit", budget=200, lr=0.1, optimiser="adam")
+    assert solution.leader_return == pytest.approx(34.9926, abs=1e-3)
+
+
+def test_naive_collapses_on_toy3() -> None:
+    assert solvers.solve(se.game("toy3-v0"), "naive", budget=200, lr=0.1, optimiser="adam").leader_return < 1
+
+
+@pytest.mark.parametrize("antithetic", [True, False])
+def test_zeroth_order_is_unbiased_up_to_smoothing(antithetic: bool) -> None:
+    """At a small radius the mean estimate is the gradient, within four standard errors, at two sample sizes."""
+    game = se.game("random_markov_game-v0", states=3, leader_actions=2, follower_actions=2, branching=2)
+    x = torch.tensor(np.random.default_rng(0).normal(size=game.dimension))
+    exact = gradient(game, x.numpy())
+    estimator = ZerothOrder(radius=1e-4, antithetic=antithetic)
+    oracle = Rounds(game).oracle(se.Access.RETURN)
+    rng = np.random.default_rng(5)
+    drawn = np.stack([estimator.estimate(oracle, x, None, rng).gradient.numpy() for _ in range(1200)])
+    for count in (300, 1200):
+        error = drawn[:count].std(axis=0) / np.sqrt(count)
+        assert (np.abs(drawn[:count].mean(axis=0) - exact) < 4 * error + 1e-3).all()
+
+
+def test_zeroth_order_radius_and_cost() -> None:
+    rounds = Rounds(se.game("toy3-v0"))
+    estimator = ZerothOrder(radius=0.5, decay=True, antithetic=False)
+    memory = None
+    for k in (1, 2, 3):
+        memory = estimator.estimate(
+            rounds.oracle(se.Access.RETURN), torch.zeros(6, dtype=torch.float64), memory, np.random.default_rng(0)
+        ).memory
+        assert memory == k
+    assert rounds.cost.commitments == 6
+
+
+@pytest.mark.parametrize("name", list(solvers.SOLVERS))
+@pytest.mark.parametrize("optimiser", ["sgd", "adam"])
+def test_a_seed_reproduces_and_a_stop_changes_nothing(name: str, optimiser: str) -> None:
+    """Bit for bit: twice the same; and stopped in the middle, pickled, and resumed."""
+    game = se.game("four_rooms-v0")
+
+    def go(budget: int, **more: Any) -> solvers.Solution:
+        return solvers.solve(game, name, budget=budget, seed=7, reports=10, optimiser=optimiser, lr=0.1, **more)
+
+    whole, again = go(40), go(40)
+    np.testing.assert_array_equal(whole.x, again.x)
+    half = go(20)
+    resumed = go(40, resume=pickle.loads(pickle.dumps(half.checkpoint)))
+    np.testing.assert_array_equal(resumed.x, whole.x)
+    assert {**resumed.history[-1], "seconds": 0} == {**whole.history[-1], "seconds": 0}
+    assert resumed.cost.commitments == 40
+    assert not np.array_equal(whole.x, solvers.solve(game, name, budget=40, seed=8, optimiser=optimiser, lr=0.1).x)
+    with pytest.raises(ValueError, match="another run"):
+        solvers.solve(game, name, budget=40, seed=8, optimiser=optimiser, lr=0.1, resume=half.checkpoint)
+
+
+def test_the_referee_may_live_elsewhere() -> None:
+    """Outcomes from slip .33 with a follower that plans for .44, score on .44: the published arrangement."""
+    world, planner = se.game("four_rooms-v0"), se.game("four_rooms-v0", preset="hpgd")
+    solution = solvers.solve(
+        world,
+        "zeroth_order",
+        follower=se.Believes(planner, se.Soft(0.003)),
+        referee=(planner, se.Soft(0.003)),
+        budget=4,
+        start=np.zeros(105),
+    )
+    assert solution.history[0]["leader_return"] == pytest.approx(-0.06787, abs=1e-5)
+
+
+def test_declining_and_refusing() -> None:
+    game = se.game("toy3-v0")
+    with pytest.raises(solvers.Declined, match=r"implicit differentiates a soft response; Hard\(.*\) is not Soft"):
+        solvers.solve(game, "implicit", follower=se.Hard())
+    with pytest.raises(se.AccessError, match="needs access MODEL, and was granted OUTCOME"):
+        solvers.solve(game, "implicit", access=se.Access.OUTCOME)
+    with pytest.raises(KeyError, match="did you mean 'implicit'"):
+        solvers.solve(game, "implict")
+    with pytest.raises(TypeError, match="implicit has no hyperparameter 'learning_rate'"):
+        solvers.solve(game, "implicit", learning_rate=0.1)
+    with pytest.raises(ValueError, match="budget counts commitments"):
+        solvers.solve(game, "implicit", budget=0)
+    with pytest.raises(ValueError, match="optimiser is one of sgd, adam"):
+        solvers.build("implicit", optimiser="adamw")
+    with pytest.raises(ValueError, match="radius is positive"):
+        solvers.build("zeroth_order", radius=0.0)
+    with pytest.raises(se.CommitmentError, match="6 components"):
+        solvers.solve(game, "implicit", start=np.zeros(5))
+
+
+def test_an_interrupt_leaves_a_resumable_solution() -> None:
+    """Ctrl-C between steps: the solution says so, and goes on to the same end."""
+    import os
+    import signal
+
+    game = se.game("toy3-v0")
+
+    def press(used: int, row: dict[str, Any]) -> None:
+        if used == 10:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    stopped = solvers.solve(game, "implicit", budget=30, reports=30, progress=press)
+    assert not stopped.finished
+    assert stopped.reason == "interrupted after 10 of 30 commitments"
+    whole = solvers.solve(game, "implicit", budget=30, reports=30)
+    np.testing.assert_array_equal(solvers.solve(game, "implicit", budget=30, reports=30, resume=stopped.checkpoint).x, whole.x)

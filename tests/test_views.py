@@ -1,0 +1,377 @@
+"""PettingZoo's, Gymnasium's and our own tests, for every game and view; and what a refused step leaves behind."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pettingzoo
+import pettingzoo.test as pzt
+import pytest
+from broken import BROKEN
+from gymnasium.utils.env_checker import check_env as gymnasium_check_env
+from pettingzoo.test.state_test import state_test
+
+import stackelberg_envs as se
+from stackelberg_envs.play import simulate
+from stackelberg_envs.registry import camel, register_all
+from stackelberg_envs.testing import ConformanceError, check_env
+from stackelberg_envs.views.episode import ActionError
+
+MARKOV = ("toy3-v0", "bimatrix-v0", "random_markov_game-v0")
+TWO_PHASE = [(id, "commitment", {}) for id in se.games()] + [(id, "play", {}) for id in MARKOV]
+TWO_PHASE += [("four_rooms-v0", "commitment", {"walkers": 3}), ("random_markov_game-v0", "play", {"follower_sees": "action"})]
+SIMULTANEOUS = [(id, "simultaneous", {}) for id in ("bimatrix-v0", "random_markov_game-v0")]
+OBSERVATIONS = ("vector", "index")
+
+
+@pytest.mark.parametrize("observations", OBSERVATIONS)
+@pytest.mark.parametrize(("id", "view", "arguments"), TWO_PHASE, ids=str)
+def test_pettingzoo_aec(id: str, view: str, arguments: dict[str, Any], observations: str) -> None:
+    def build() -> Any:
+        return se.make(id, view=view, observations=observations, **arguments)
+
+    pzt.api_test(build(), num_cycles=100)
+    pzt.seed_test(build, num_cycles=100)
+    state_test(build(), se.make_parallel(id, view=view, observations=observations, **arguments))
+
+
+@pytest.mark.parametrize("observations", OBSERVATIONS)
+@pytest.mark.parametrize(("id", "view", "arguments"), TWO_PHASE + SIMULTANEOUS, ids=str)
+def test_pettingzoo_parallel(id: str, view: str, arguments: dict[str, Any], observations: str) -> None:
+    def build() -> Any:
+        return se.make_parallel(id, view=view, observations=observations, **arguments)
+
+    pzt.parallel_api_test(build(), num_cycles=200)
+    pzt.parallel_seed_test(build, num_cycles=200)
+    check_env(build(), kernel_steps=1500)
+
+
+@pytest.mark.parametrize(("id", "view", "arguments"), TWO_PHASE, ids=str)
+def test_our_own_check(id: str, view: str, arguments: dict[str, Any]) -> None:
+    """Which includes: the two-phase parallel view plays the same game, step by step."""
+    report = check_env(se.make(id, view=view, **arguments), kernel_steps=4000)
+    assert "the parallel form plays the same game" in report.passed
+    assert "steps follow the model's kernel" in report.passed
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_the_kit_finds_what_is_broken(name: str) -> None:
+    build, check = BROKEN[name]
+    with pytest.raises(ConformanceError, match=check):
+        check_env(build())
+
+
+@pytest.mark.parametrize("mode", ["round", "move"])
+@pytest.mark.parametrize("id", se.games())
+def test_gymnasium_leader(id: str, mode: str) -> None:
+    if mode == "move" and id not in MARKOV:
+        with pytest.raises(ValueError, match="no play view"):
+            gymnasium.make(f"Stackelberg/{camel(id)}-Leader-v0", mode=mode)
+        return
+    _clean_gymnasium(gymnasium.make(f"Stackelberg/{camel(id)}-Leader-v0", mode=mode, render_mode="ansi"))
+
+
+@pytest.mark.parametrize("observations", OBSERVATIONS)
+@pytest.mark.parametrize("id", se.games())
+def test_gymnasium_follower(id: str, observations: str) -> None:
+    _clean_gymnasium(gymnasium.make(f"Stackelberg/{camel(id)}-Follower-v0", observations=observations, render_mode="rgb_array"))
+
+
+def _clean_gymnasium(env: gymnasium.Env) -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*normalized.*")  # logits are not between -1 and 1
+        gymnasium_check_env(env.unwrapped)
+        check_env(env)
+    env.close()
+
+
+@pytest.mark.parametrize("mode", [mode.value for mode in gymnasium.vector.AutoresetMode])
+def test_gymnasium_vector(mode: str) -> None:
+    """A vector of three is three single environments, seed by seed."""
+    vector = gymnasium.make_vec("Stackelberg/RandomMarkovGame-Follower-v0", num_envs=3, autoreset_mode=mode)
+    singles = [gymnasium.make("Stackelberg/RandomMarkovGame-Follower-v0") for _ in range(3)]
+    observations, _ = vector.reset(seed=5)
+    for i, single in enumerate(singles):
+        np.testing.assert_array_equal(observations[i], single.reset(seed=5 + i)[0])
+    for action in range(3):
+        observations, rewards, *_ = vector.step(np.full(3, action))
+        for i, single in enumerate(singles):
+            observation, reward, *_ = single.step(action)
+            np.testing.assert_array_equal(observations[i], observation)
+            assert rewards[i] == reward
+    leaders = gymnasium.make_vec("Stackelberg/Toy3-Leader-v0", num_envs=2, mode="move")
+    leaders.unwrapped.commit(np.ones(6))
+    np.testing.assert_array_equal(leaders.unwrapped.envs[1].unwrapped.commitment, np.ones(6))  # type: ignore[attr-defined]
+
+
+def test_registered_with_pettingzoo_and_silently_again() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        register_all()
+    for id in se.games():
+        assert str(pettingzoo.make("aec", f"stackelberg/{id}")) == id.replace("-", "_")
+        assert str(pettingzoo.make("parallel", f"stackelberg/{id}", max_cycles=7)) == id.replace("-", "_")
+        assert pettingzoo.make("aec", f"stackelberg/{id}", max_cycles=7).max_cycles == 7  # type: ignore[attr-defined]
+
+
+class Noise:
+    """A generator that hands out given uniforms in order."""
+
+    def __init__(self, uniforms: Iterator[float]) -> None:
+        self.uniforms = uniforms
+
+    def random(self) -> float:
+        return float(next(self.uniforms))
+
+
+@pytest.mark.parametrize(("id", "context"), [("four_rooms-v0", 1), ("toy3-v0", 0), ("random_markov_game-v0", 0), ("bimatrix-v0", 0)])
+def test_same_uniforms_same_episode(id: str, context: int) -> None:
+    """Eight AEC environments and one batched rollout fed the same variates are equal, not close."""
+    episodes, horizon = 8, 40
+    game = se.game(id)
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=game.dimension)
+    mdp = game.problems(x, context)[0]
+    policy = game.default_follower.respond(game, x, context).policy
+    first, noise = rng.random(episodes), rng.random((episodes, horizon, 3))
+    batch = simulate(mdp, policy, first, noise)
+    for i in range(episodes):
+        env = se.make(id, max_cycles=horizon)
+        env.reset(seed=0, options={"context": context})
+        used = [
+            first[i],
+            *(u for t in range(horizon) for u in ((noise[i, t, 0], noise[i, t, 2]) if mdp.sizes[1] > 1 else (noise[i, t, 2],))),
+        ]
+        env.np_random = Noise(iter([*used, 0.5]))  # type: ignore[assignment]
+        env.step(x)
+        for t in range(horizon):
+            assert env.states[0] == batch.states[i, t]
+            if env.terminations["leader_0"] or env.truncations["leader_0"]:
+                assert not batch.alive[i, t:].any()
+                break
+            env.step(int(batch.follower_actions[i, t]))
+            assert env.rewards["leader_0"] == batch.leader_rewards[i, t]
+            assert env.rewards["follower_0"] == batch.follower_rewards[i, t]
+
+
+def test_the_leader_is_paid_as_followers_move_and_learns_by_rounds() -> None:
+    env = se.make("toy3-v0", max_cycles=5)
+    env.reset(seed=0)
+    opening = env.observe("leader_0")
+    x = np.full(6, 0.5)
+    env.step(x)
+    paid = 0.0
+    while env.agents and not env.truncations["leader_0"]:
+        env.step(1 if env.states[0] == 0 else 0)
+        paid += env.rewards["leader_0"]
+    assert env.agent_selection == "leader_0"
+    assert env.last()[1] == paid, "the leader's cumulative reward is the episode's"
+    round_ = env.round_transition()
+    np.testing.assert_array_equal(round_.observation, opening)
+    np.testing.assert_array_equal(round_.commitment, x)
+    assert round_.over
+    assert round_.leader_return == env.infos["leader_0"]["discounted_return"]
+    assert not np.array_equal(round_.next_observation, opening)
+
+
+def test_the_leader_sees_the_context_only_when_it_may() -> None:
+    for visibility, before, after in (("before", True, True), ("after", False, True), ("never", False, False)):
+        env = se.make("four_rooms-v0")
+        env.game.context_visibility = visibility  # type: ignore[assignment]
+        shown = []
+        for context in (0, 1):
+            env.reset(seed=0, options={"context": context})
+            first = env.observe("leader_0")
+            env.step(np.zeros(105))
+            shown.append((first, env.observe("leader_0")))
+        assert (not np.array_equal(shown[0][0], shown[1][0])) == before
+        assert (not np.array_equal(shown[0][1], shown[1][1])) == after
+
+
+def test_play_views_announce_the_policy() -> None:
+    env = se.make("random_markov_game-v0", view="play")
+    x = np.linspace(-1, 1, 15)
+    env.reset(seed=0, options={"commitment": x})
+    np.testing.assert_allclose(env.observe("follower_0")[-15:], x, rtol=1e-6)  # type: ignore[index]
+    with pytest.raises(ValueError, match="for the play view"):
+        se.make("random_markov_game-v0").reset(options={"commitment": x})
+
+
+def test_the_follower_sees_the_action_only_where_it_may() -> None:
+    for sees, blocks in (("action", 6 + 4 + 15), ("policy", 6 + 15)):
+        env = se.make("random_markov_game-v0", follower_sees=sees)
+        assert env.observation_space("follower_0").shape == (blocks,)
+    with pytest.raises(ValueError, match="sees the leader's action before it moves"):
+        se.make_parallel("toy3-v0", view="simultaneous")
+
+
+REFUSED_AEC = [
+    (lambda env: env.step(np.full(105, np.nan)), "the commitment is not finite"),
+    (lambda env: env.step(np.zeros(3)), r"105 components in its last axis, got shape \(3,\)"),
+    (lambda env: env.step(np.zeros((1, 105))), r"one vector of 105 numbers, got shape \(1, 105\)"),
+    (lambda env: env.step(np.append(np.zeros(104), 12.5)), r"leader_0: component 104 of the commitment is 12.5, outside \[-10, 10\]"),
+    (lambda env: env.step(None), "an array of 105 numbers|not finite|105 components"),
+]
+REFUSED_MOVES = [
+    (4, "action 4 is outside its space, 0 to 3"),
+    (-1, "action -1 is outside"),
+    (1.5, "an integer from 0 to 3, got 1.5"),
+    (True, "got True"),
+]
+
+
+@pytest.mark.parametrize(("step", "message"), REFUSED_AEC)
+def test_refused_commitments_change_nothing(step: Any, message: str) -> None:
+    env = se.make("four_rooms-v0")
+    env.reset(seed=1)
+    before = pickle.dumps(env)
+    with pytest.raises((se.CommitmentError, ActionError), match=message):
+        step(env)
+    assert pickle.dumps(env) == before
+
+
+@pytest.mark.parametrize(("action", "message"), REFUSED_MOVES)
+def test_refused_moves_change_nothing(action: Any, message: str) -> None:
+    env, parallel = se.make("four_rooms-v0", walkers=2), se.make_parallel("four_rooms-v0", walkers=2)
+    env.reset(seed=1)
+    env.step(np.zeros(105))
+    env.step(2)
+    parallel.reset(seed=1)
+    parallel.step({"leader_0": np.zeros(105)})
+    before, parallel_before = pickle.dumps(env), pickle.dumps(parallel)
+    with pytest.raises(ActionError, match=f"follower_1: .*{message}"):
+        env.step(action)
+    with pytest.raises(ActionError, match=f"follower_1: .*{message}"):
+        parallel.step({"follower_0": 2, "follower_1": action})
+    with pytest.raises(ActionError, match="no action for follower_1; this step takes the actions of follower_0, follower_1"):
+        parallel.step({"follower_0": 2})
+    assert pickle.dumps(env) == before
+    assert pickle.dumps(parallel) == parallel_before
+
+
+def test_steps_before_reset_and_after_the_end() -> None:
+    for env, step in ((se.make("bimatrix-v0"), np.zeros(2)), (se.make_parallel("bimatrix-v0"), {"leader_0": np.zeros(2)})):
+        with pytest.raises(RuntimeError, match=r"call reset\(\) before step\(\)"):
+            env.step(step)
+    env = se.make("bimatrix-v0")
+    env.reset(seed=0)
+    env.step(np.zeros(2))
+    env.step(0)
+    with pytest.raises(ValueError, match="the only valid action is None"):
+        env.step(np.zeros(2))
+    env.step(None)
+    env.step(None)
+    with pytest.raises(RuntimeError, match="the episode is over"):
+        env.step(None)
+    parallel = se.make_parallel("bimatrix-v0")
+    parallel.reset(seed=0)
+    parallel.step({"leader_0": np.zeros(2)})
+    parallel.step({"follower_0": 0})
+    assert parallel.step({}) == ({}, {}, {}, {}, {})
+    with pytest.raises(RuntimeError, match="the episode is over"):
+        parallel.step({"follower_0": 0})
+    for side, action in (("Leader", np.zeros(2)), ("Follower", 0)):
+        gym = gymnasium.make(f"Stackelberg/Bimatrix-{side}-v0").unwrapped
+        with pytest.raises(RuntimeError, match=r"call reset\(\) before step\(\)"):
+            gym.step(action)
+        gym.reset(seed=0)
+        with pytest.raises(ValueError, match=r"outside|integer|finite"):
+            gym.step(np.full(2, 99.0) if side == "Leader" else 99)
+        gym.step(action)
+        with pytest.raises(RuntimeError, match="again after the end"):
+            gym.step(action)
+
+
+def test_refused_resets_change_nothing() -> None:
+    env = se.make("four_rooms-v0")
+    env.reset(seed=1)
+    env.step(np.zeros(105))
+    before = pickle.dumps(env)
+    with pytest.raises(KeyError, match="no context 'G9'"):
+        env.reset(options={"context": "G9"})
+    assert pickle.dumps(env) == before
+
+
+def test_bounds_that_float32_cannot_express() -> None:
+    """A float32 action on the bound of the leader's space is legal, and lands in it."""
+    env = se.make("toy3-v0")
+    env.game.leader_space = gymnasium.spaces.Box(-0.1, 0.1, (6,), np.float64)
+    env.reset(seed=0)
+    env.step(np.full(6, 0.1, dtype=np.float32))
+    assert env.commitment in env.game.leader_space
+
+
+def test_copies_are_independent() -> None:
+    env = se.make("four_rooms-v0")
+    env.reset(seed=2)
+    env.step(np.zeros(105))
+    twin = copy.deepcopy(env)
+    path = []
+    for _ in range(20):
+        env.step(1)
+        path.append(env.states)
+    assert twin.states != env.states or len(set(path)) == 1
+    for step in range(20):
+        twin.step(1)
+        assert twin.states == path[step]
+
+
+def test_round_rewards_agree_with_the_referee() -> None:
+    """The leader view's mean reward is F for the played horizon, within four standard errors (law of large numbers)."""
+    env = gymnasium.make("Stackelberg/FourRooms-Leader-v0").unwrapped
+    game = se.game("four_rooms-v0")
+    x = np.zeros(105)
+    rewards = []
+    for seed in range(600):
+        env.reset(seed=seed)
+        rewards.append(float(env.step(x)[1]))
+    exact = float(se.evaluate(game, x, horizon=game.max_cycles).leader_return)
+    error = np.std(rewards) / np.sqrt(len(rewards))
+    assert abs(np.mean(rewards) - exact) < 4 * error
+
+
+@pytest.mark.parametrize("id", se.games())
+def test_rendering(id: str) -> None:
+    env = se.make(id, render_mode="ansi")
+    assert env.reset(seed=0) is None
+    assert "waiting for the leader's commitment" in env.render()  # type: ignore[operator]
+    env.step(np.linspace(-1, 1, env.game.dimension))
+    env.step(0)
+    text = env.render()
+    assert isinstance(text, str)
+    assert "step 1" in text
+    env.render_mode = "rgb_array"
+    image = env.render()
+    assert isinstance(image, np.ndarray)
+    assert image.dtype == np.uint8
+    assert image.shape[2] == 3
+    env.render_mode = None
+    assert env.render() is None
+
+
+def test_rendered_map_shows_penalties_path_and_marks() -> None:
+    env = se.make("four_rooms-v0", render_mode="ansi")
+    env.reset(seed=0, options={"context": "G1"})
+    x = np.zeros(105)
+    top_door = env.game.layout.cells.index((3, 6))  # type: ignore[union-attr]
+    x[top_door] = 8.0
+    env.step(x)
+    env.step(1)
+    lines = str(env.render()).splitlines()[1:]
+    assert lines[3][6] == "@", "the taxed door is darkest"
+    assert (lines[8][4], lines[1][9]) == ("T", "G")
+    assert "0" in "".join(lines)
+
+
+def test_importing_never_imports_torch() -> None:
+    code = "import sys, stackelberg_envs as s, stackelberg_envs.testing, stackelberg_envs.views.vector; [s.make(i) for i in s.games()]; "
+    code += "s.evaluate(s.game('toy3-v0'), [0.0] * 6); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-W", "error", "-c", code], check=False).returncode == 0
