@@ -151,6 +151,7 @@ def report_(
     results: Annotated[Path, typer.Option(help="Folder with the results.")] = Path("results"),
     seeds: Annotated[int | None, typer.Option(help="As given to bench.", min=1)] = None,
     output: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
+    figures: Annotated[Path | None, typer.Option(help="Also write the figures into this folder, as SVG.")] = None,
 ) -> None:
     """Draw what is there of a configuration's results: a table, and a self-contained HTML page."""
     from . import jobs as configuration
@@ -159,7 +160,7 @@ def report_(
     path = results / f"{loaded.name}.jsonl"
     if not path.exists():
         raise typer.BadParameter(f"{path} does not exist; run  stackelberg bench {config}  first")
-    _show(loaded, path, results / "best_known.jsonl", output)
+    _show(loaded, path, results / "best_known.jsonl", output, figures)
 
 
 @app.command()
@@ -214,14 +215,14 @@ def _check_games(ids: list[str]) -> int:
     return failed
 
 
-def _show(config: Any, path: Path, best_file: Path, output: Path | None) -> None:
+def _show(config: Any, path: Path, best_file: Path, output: Path | None, figures: Path | None = None) -> None:
     from . import report
 
     parts = report.gather(config, path, best_file)
     for part in parts:
         console.print(report.table(part))
     if output is not None:
-        report.write(config, parts, output, command=["stackelberg", *sys.argv[1:]])
+        report.write(config, parts, output, command=["stackelberg", *sys.argv[1:]], figure_folder=figures)
         console.print(f"Report: {output.resolve()}", soft_wrap=True)
 
 

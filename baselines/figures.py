@@ -6,6 +6,7 @@ import base64
 import io
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -17,45 +18,55 @@ from stackelberg_envs.mdp import InducedMDP
 from .stats import curve
 
 COLOURS = ("#1f6ebe", "#c8452c", "#148c50", "#9650b4", "#d28c14", "#3aa6a6", "#7a7a7a")
-AXES = {
-    "commitments": "commitments",
-    "queries": "exact returns or policies read",
-    "outcome_steps": "outcome steps",
-    "seconds": "solver seconds",
-}
+AXES = {"commitments": "commitments", "outcome_steps": "outcome steps", "seconds": "solver seconds"}
 
 
 def svg(figure: Figure) -> str:
-    """A data URI."""
+    """The figure as SVG text, the same for the same figure."""
     FigureCanvasSVG(figure)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "stackelberg-envs"}):
+        figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def data_uri(text: str) -> str:
+    """SVG text as the source of an ``<img>``."""
+    return "data:image/svg+xml;base64," + base64.b64encode(text.encode()).decode()
 
 
 def curves(groups: dict[str, list[dict[str, Any]]], best: float | None, published: list[dict[str, Any]]) -> Figure:
-    """F against commitments and against wall time, one line a solver: interquartile mean and bootstrap band over seeds."""
-    figure = Figure(figsize=(11, 3.8))
-    panels = figure.subplots(1, 2, sharey=True)
-    for axis, quantity in zip(panels, ("commitments", "seconds"), strict=True):
+    """F against commitments, outcome steps (where anybody used some) and wall time: interquartile mean and bootstrap band over seeds."""
+    sampled = any(result["cost"]["outcome_steps"] for results in groups.values() for result in results)
+    quantities = [quantity for quantity in AXES if quantity != "outcome_steps" or sampled]
+    figure = Figure(figsize=(5.5 * len(quantities), 3.8))
+    panels = figure.subplots(1, len(quantities), sharey=True)
+    for axis, quantity in zip(panels, quantities, strict=True):
         for colour, (label, results) in zip(COLOURS * 3, groups.items(), strict=False):
-            xs = [np.array(r["timing"]["history"] if quantity == "seconds" else [row[quantity] for row in r["history"]]) for r in results]
-            ys = [np.array([row["leader_return"] for row in r["history"]]) for r in results]
-            grid, middle, low, high = curve(xs, ys)
+            if quantity == "outcome_steps" and not all(result["cost"][quantity] for result in results):
+                continue
+            grid, middle, low, high = curve([_spent(result, quantity) for result in results], [_scores(result) for result in results])
             axis.plot(grid, middle, color=colour, label=label, lw=1.8)
             axis.fill_between(grid, low, high, color=colour, alpha=0.18, lw=0)
         if best is not None:
             axis.axhline(best, color="black", lw=1, ls="--", label=f"best known, {best:.3f}")
         for i, entry in enumerate(published):
-            axis.axhline(
-                entry["value"], color="#888888", lw=0.9, ls=(0, (1, 1 + i)), label=f"published {entry['label']}, {entry['value']:.2f}"
-            )
+            label = f"published {entry['label']}, {entry['value']:.2f}"
+            axis.axhline(entry["value"], color="#888888", lw=0.9, ls=(0, (1, 1 + i)), label=label)
         axis.set_xlabel(AXES[quantity])
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("F(x), scored by the referee")
-    panels[1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=8)
+    panels[-1].legend(*panels[0].get_legend_handles_labels(), loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=8)
     return figure
+
+
+def _spent(result: dict[str, Any], quantity: str) -> np.ndarray:
+    return np.array(result["timing"]["history"] if quantity == "seconds" else [row[quantity] for row in result["history"]], dtype=float)
+
+
+def _scores(result: dict[str, Any]) -> np.ndarray:
+    return np.array([row["leader_return"] for row in result["history"]])
 
 
 def learned(game: se.StackelbergGame, shown: dict[str, np.ndarray], follower: se.Follower | None) -> Figure:

@@ -17,7 +17,8 @@ A configuration is numbers only::
     label = "exact hypergradient"
     name = "implicit"
     budget = 2000
-    start_scale = 0.01
+    start_scale = 0.01                                      # random start, or
+    # start = { 25 = 8.6 }                                  # these components, and zeros; then seeds = 1 is enough
     hyperparameters = { lr = 0.5 }
 """
 
@@ -31,6 +32,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import solvers
 import stackelberg_envs as se
@@ -79,6 +82,8 @@ class Job:
     budget: int
     seed: int
     start_scale: float = 0.01
+    start: dict[str, float] | None = None
+    """Components of the first commitment by index, the others 0; None for a random start."""
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     referee: World | None = None
     label: str = ""
@@ -89,6 +94,15 @@ class Job:
         """Hash of everything that the result depends on."""
         content = {key: value for key, value in self.as_dict().items() if key != "label"}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    def first_commitment(self) -> np.ndarray | None:
+        """Where the run starts, or None for a random start."""
+        if self.start is None:
+            return None
+        x = np.zeros(self.world.game().dimension)
+        for index, value in self.start.items():
+            x[int(index)] = value
+        return x
 
     @property
     def judged_in(self) -> World:
@@ -172,10 +186,11 @@ def _section(entry: dict[str, Any], seeds: int, where: str) -> Section:
     jobs = []
     for i, run in enumerate(entry.get("solvers", [])):
         here = f"{where}.solvers[{i}]"
-        _known(run, {"label", "name", "budget", "start_scale", "hyperparameters"}, here)
+        _known(run, {"label", "name", "budget", "seeds", "start_scale", "start", "hyperparameters"}, here)
         try:
             solvers.build(run["name"], **run.get("hyperparameters", {}))
-        except (KeyError, TypeError, ValueError) as error:
+            Job(world, run["name"], 1, 0, start=run.get("start")).first_commitment()
+        except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ConfigError(f"{here}: {error.args[0]}") from error
         jobs += [
             Job(
@@ -184,11 +199,12 @@ def _section(entry: dict[str, Any], seeds: int, where: str) -> Section:
                 budget=int(run.get("budget", 1000)),
                 seed=seed,
                 start_scale=float(run.get("start_scale", 0.01)),
+                start=run.get("start"),
                 hyperparameters=run.get("hyperparameters", {}),
                 referee=referee,
                 label=run.get("label", run["name"]),
             )
-            for seed in range(seeds)
+            for seed in range(min(seeds, run.get("seeds", seeds)))
         ]
     return Section(entry.get("title", world.id), world, referee, tuple(entry.get("published", ())), tuple(jobs))
 

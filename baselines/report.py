@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,27 +109,22 @@ def table(part: Part) -> Table:
     return shown
 
 
-def write(config: Config, parts: list[Part], path: Path, *, command: list[str]) -> None:
-    """Write the page."""
+def write(config: Config, parts: list[Part], path: Path, *, command: list[str], figure_folder: Path | None = None) -> None:
+    """Write the page and, if there is a folder for them, its figures as SVG files."""
     shown = []
     for part in parts:
         if not part.rows:
             continue
-        game, follower = part.section.world.game(), part.section.world.answerer()
-        medians = {label: np.array(_median(group)["x"]) for label, group in part.groups.items()}
-        judged = part.section.referee or part.section.world
-        if part.best is not None:
-            medians["best known"] = np.array(part.best.x)
+        drawn = draw(part)
+        if figure_folder is not None:
+            for name, text in drawn.items():
+                store.replace(figure_folder / f"{part.section.world.id.removesuffix('-v0')}-{name}.svg", text)
+        story = sys.modules[type(part.section.world.game()).__module__].__doc__ or ""
         shown.append(
             {
                 "part": part,
-                "story": ((type(game).__module__ and __import__(type(game).__module__, fromlist=["_"]).__doc__) or "").split("\n\nSource:")[
-                    0
-                ],
-                "curves": figures.svg(
-                    figures.curves(part.groups, part.best.leader_return if part.best else None, list(part.section.published))
-                ),
-                "learned": figures.svg(figures.learned(judged.game(), medians, judged.answerer() or follower)),
+                "story": story.split("\n\nSource:")[0],
+                "figures": {name: figures.data_uri(text) for name, text in drawn.items()},
                 "jobs": len(part.section.jobs),
                 "done": sum(len(group) for group in part.groups.values()),
             }
@@ -137,6 +133,19 @@ def write(config: Config, parts: list[Part], path: Path, *, command: list[str]) 
     versions = next((result["versions"] for part in parts for group in part.groups.values() for result in group), {})
     page = environment.get_template("report.html.jinja").render(config=config, shown=shown, command=shlex.join(command), versions=versions)
     store.replace(path, page)
+
+
+def draw(part: Part) -> dict[str, str]:
+    """The figures of one game by name, as SVG."""
+    learned = {label: np.array(_median(group)["x"]) for label, group in part.groups.items()}
+    if part.best is not None:
+        learned["best known"] = np.array(part.best.x)
+    judged = part.section.referee or part.section.world
+    top = part.best.leader_return if part.best else None
+    return {
+        "curves": figures.svg(figures.curves(part.groups, top, list(part.section.published))),
+        "learned": figures.svg(figures.learned(judged.game(), learned, judged.answerer())),
+    }
 
 
 def _median(group: list[dict[str, Any]]) -> dict[str, Any]:

@@ -47,6 +47,7 @@ def execute(job: Job, report: Report | None = None) -> dict[str, Any]:
         referee=(job.referee.game(), job.referee.answerer()) if job.referee else None,
         budget=job.budget,
         seed=job.seed,
+        start=job.first_commitment(),
         start_scale=job.start_scale,
         progress=(lambda used, row: report(job.id, used)) if report else None,
         **job.hyperparameters,

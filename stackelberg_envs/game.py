@@ -158,14 +158,14 @@ class StackelbergGame(abc.ABC):
             )
         return x[..., context, :]
 
-    def checked(self, x: Array) -> Array:
-        """``x`` as a finite floating-point array (..., n); see `commit`."""
-        if not is_array_api_obj(x):
+    def checked(self, commitment: Any) -> Array:
+        """``commitment`` as a finite floating-point array (..., n); see `commit`."""
+        x: Array = commitment
+        if not is_array_api_obj(commitment):
             try:
-                x = np.asarray(x, dtype=np.float64)
+                x = np.asarray(commitment, dtype=np.float64)
             except (TypeError, ValueError) as error:
-                raise CommitmentError(f"{self.name}: a commitment is an array of {self.dimension} numbers, got {x!r}") from error
-        x: Array = x
+                raise CommitmentError(f"{self.name}: a commitment is an array of {self.dimension} numbers, got {commitment!r}") from error
         xp = array_namespace(x)
         if not xp.isdtype(x.dtype, "real floating"):
             if not xp.isdtype(x.dtype, "integral"):

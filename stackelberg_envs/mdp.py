@@ -35,8 +35,8 @@ class InducedMDP:
     value 0 and no entropy.
 
     Args:
-        leader_policy: pi(a|s), shape (..., S, A).
-        transition: P(s'|s,a,b), shape (..., S, A, B, S).
+        leader_policy: ``pi(a|s)``, shape (..., S, A).
+        transition: ``P(s'|s,a,b)``, shape (..., S, A, B, S).
         follower_reward: r_F(s,a,b), shape (..., S, A, B).
         leader_reward: r_L(s,a,b), shape (..., S, A, B).
         initial: rho(s), shape (..., S).
@@ -103,7 +103,7 @@ def decision_problem(mdp: InducedMDP, reward: Array) -> DecisionProblem:
 
 
 def expect(transition: Array, values: Array) -> Array:
-    """sum_s' P(s'|.) V(s'): transition (..., S, N, B, S) and values (..., S) to (..., S, N, B).
+    """``sum_s' P(s'|.) V(s')``: transition (..., S, N, B, S) and values (..., S) to (..., S, N, B).
 
     The one place where the Bellman backup's fast path is chosen: a kernel without batch axes is one matrix product, and with them a row
     vector times the transposed kernel (the same product the other way round took torch four times as long).
@@ -121,7 +121,7 @@ def expect(transition: Array, values: Array) -> Array:
 
 
 def chain(joint: Array, transition: Array) -> Array:
-    """State-to-state kernel sum_ab joint(a,b|s) P(s'|s,a,b), shape (..., S, S).
+    """State-to-state kernel ``sum_ab joint(a,b|s) P(s'|s,a,b)``, shape (..., S, S).
 
     Args:
         joint: probabilities (..., S, N, B) that sum to 1 over the last two axes.

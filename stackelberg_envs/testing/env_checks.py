@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
@@ -21,7 +22,7 @@ from pettingzoo.utils.conversions import aec_to_parallel
 
 from .disguise import Disguised
 from .driver import Driver, Moment, drive, sample
-from .report import Report, require
+from .report import Report, require, unpicklable
 
 MODEL = ("game", "context", "states", "leader_actions", "replace_game")
 STEPS = 60
@@ -51,7 +52,8 @@ def check_env(env: Any, *, parallel: ParallelEnv | None = None, seed: int = 0, k
     report.check("flags are bool and the same for all", _flags, env, seed)
     report.check("rewards are finite floats, infos numeric with steady keys", _rewards_and_infos, env, seed)
     report.check("a seed determines every step", _determinism, env, seed)
-    report.check("copies and pickles go on alike", _copies, env, seed)
+    report.check("deep copies go on alike", _copies, env, seed, copy.deepcopy)
+    report.check("pickles go on alike", _pickles, env, seed)
     report.check("observations are fresh arrays", _fresh, env, seed)
     report.check("illegal actions are refused and change nothing", _refusals, env, seed)
     report.check("the leader sees nothing of the followers' insides", _non_interference, env, seed)
@@ -105,17 +107,23 @@ def _determinism(env: Any, seed: int) -> None:
     _compare(first, list(drive(env, seed, STEPS)), "a run with the same seed differs after another seed's run")
 
 
-def _copies(env: Any, seed: int) -> None:
-    for how, clone in (("deepcopy", copy.deepcopy), ("pickle", lambda e: pickle.loads(pickle.dumps(e)))):
-        driver = Driver(env, seed)
-        for _ in range(4):
-            if not driver.over:
-                driver.advance()
-        twin = Driver(clone(env), seed, adopt=driver)
-        for _ in range(20):
-            if driver.over:
-                break
-            _compare([driver.advance()], [twin.advance()], f"a {how} in mid-episode goes on differently")
+def _copies(env: Any, seed: int, clone: Callable[[Any], Any]) -> None:
+    driver = Driver(env, seed)
+    for _ in range(4):
+        if not driver.over:
+            driver.advance()
+    twin = Driver(clone(env), seed, adopt=driver)
+    for _ in range(20):
+        if driver.over:
+            break
+        _compare([driver.advance()], [twin.advance()], "a copy in mid-episode goes on differently")
+
+
+def _pickles(env: Any, seed: int) -> str | None:
+    reason = unpicklable(env)
+    if reason is None:
+        _copies(env, seed, lambda env: pickle.loads(pickle.dumps(env)))
+    return reason
 
 
 def _fresh(env: Any, seed: int) -> None:

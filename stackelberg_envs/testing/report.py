@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,6 +51,15 @@ class Report:
         lines += [f"  FAILED {name}: {why}" for name, why in self.failed.items()]
         lines += [f"  skipped {name}: {why}" for name, why in self.skipped.items()]
         return "\n".join(lines)
+
+
+def unpicklable(subject: Any) -> str | None:
+    """Why ``subject`` cannot be pickled although it could be: its class is defined where pickle cannot import it; else None."""
+    for cls in {type(subject), type(getattr(subject, "unwrapped", subject)), type(getattr(subject, "game", subject))}:
+        module = sys.modules.get(cls.__module__)
+        if "<locals>" in cls.__qualname__ or module is None or not hasattr(module, cls.__qualname__.split(".")[0]):
+            return f"{cls.__qualname__} is defined where pickle cannot import it"
+    return None
 
 
 def require(condition: bool, message: str) -> None:

@@ -12,7 +12,7 @@ from .. import registry
 from ..followers import Follower, Response
 from ..game import StackelbergGame
 from ..mdp import cumulative, pick
-from .episode import LEADER, RENDER_MODES, ActionError, Episode, Observations, checked_render_mode
+from .episode import LEADER, RENDER_MODES, Episode, Observations, checked_render_mode
 
 
 class LeaderEnv(gymnasium.Env):
@@ -200,6 +200,3 @@ class FollowerEnv(gymnasium.Env):
 
     def render(self) -> Any:
         return self.episode.render(self.render_mode)
-
-
-__all__ = ["ActionError", "FollowerEnv", "LeaderEnv"]

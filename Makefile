@@ -1,0 +1,39 @@
+# Two commands do everything on a fresh machine (Linux, Python >= 3.11, make):  make bench  and  make test
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+INSTALLED = $(VENV)/.installed
+export OMP_NUM_THREADS = 1
+
+.PHONY: help bench test speed check docs install clean
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+
+install: $(INSTALLED)  ## the virtual environment, with everything in it
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("stackelberg-envs needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV); torch is the large part ..."
+	$(BIN)/pip install -q --disable-pip-version-check --progress-bar on -c constraints.txt -e '.[all]'
+	@touch $@
+
+bench: $(INSTALLED)  ## run the embedded benchmark: progress, a table, and report.html
+	$(BIN)/stackelberg bench --report report.html
+
+test: $(INSTALLED)  ## all tests, README and docs included
+	$(BIN)/pytest -n 2
+
+speed: $(INSTALLED)  ## ratios of running times, side by side (wants a quiet machine)
+	$(BIN)/pytest -m speed tests/benchmarks
+
+check: $(INSTALLED)  ## lint, format, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+docs: $(INSTALLED)  ## the documentation, into docs/_build
+	$(BIN)/sphinx-build -W -q -b html docs docs/_build
+	@echo "docs/_build/index.html"
+
+clean:  ## what was built; results stay
+	rm -rf docs/_build dist .pytest_cache .ruff_cache .hypothesis

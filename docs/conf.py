@@ -1,0 +1,13 @@
+"""Sphinx configuration; `make docs` builds with warnings as errors."""
+
+project = "stackelberg-envs"
+author = "The stackelberg-envs authors"
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+html_theme = "furo"
+html_title = "stackelberg-envs"
+myst_enable_extensions = ["dollarmath", "amsmath"]
+exclude_patterns = ["_build"]
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+autodoc_class_signature = "separated"
+napoleon_use_ivar = True
