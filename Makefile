@@ -21,7 +21,7 @@ bench: $(INSTALLED)  ## run the embedded benchmark: progress, a table, and repor
 	$(BIN)/stackelberg bench --report report.html
 
 test: $(INSTALLED)  ## all tests, README and docs included
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadfile
 
 speed: $(INSTALLED)  ## ratios of running times, side by side (wants a quiet machine)
 	$(BIN)/pytest -m speed tests/benchmarks

@@ -217,7 +217,7 @@ REFUSED_AEC = [
     (lambda env: env.step(np.full(105, np.nan)), "the commitment is not finite"),
     (lambda env: env.step(np.zeros(3)), r"105 components in its last axis, got shape \(3,\)"),
     (lambda env: env.step(np.zeros((1, 105))), r"one vector of 105 numbers, got shape \(1, 105\)"),
-    (lambda env: env.step(np.append(np.zeros(104), 12.5)), r"leader_0: component 104 of the commitment is 12.5, outside \[-10, 10\]"),
+    (lambda env: env.step(np.append(np.zeros(104), 22.5)), r"leader_0: component 104 of the commitment is 22.5, outside \[-20, 20\]"),
     (lambda env: env.step(None), "an array of 105 numbers|not finite|105 components"),
 ]
 REFUSED_MOVES = [

@@ -38,7 +38,7 @@ class Bimatrix(StackelbergGame):
         if leader.ndim != 2 or leader.shape != follower.shape or not (np.isfinite(leader).all() and np.isfinite(follower).all()):
             raise ValueError(f"payoffs are two finite matrices of one shape (m, n); got {leader.shape} and {follower.shape}")
         self.max_cycles = 1
-        self.leader_space = Box(-10.0, 10.0, (leader.shape[0],), np.float64)
+        self.leader_space = Box(-20.0, 20.0, (leader.shape[0],), np.float64)
         self.default_follower = Soft(0.1)
         self._constants = Constants(
             transition=np.zeros((1, *leader.shape, 1)), follower_reward=follower[None], leader_reward=leader[None], initial=np.ones(1)

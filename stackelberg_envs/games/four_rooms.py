@@ -116,7 +116,7 @@ class FourRooms(StackelbergGame):
         self.context_probabilities = np.full(len(self.contexts), 1 / len(self.contexts))
         self.followers = len(self.walkers)
         self.max_cycles = max_cycles
-        self.leader_space = Box(-10.0, 10.0, (len(CELLS) + 1,), np.float64)
+        self.leader_space = Box(-20.0, 20.0, (len(CELLS) + 1,), np.float64)
         self.default_follower = Soft(0.003)
         self.layout = Layout(MAP, CELLS)
         self._constants = Constants(

@@ -62,7 +62,7 @@ class RandomMarkovGame(StackelbergGame):
         self.follower_sees: Literal["policy", "action"] = follower_sees
         self.discount = float(discount)
         self.max_cycles = max_cycles
-        self.leader_space = Box(-10.0, 10.0, (states * leader_actions,), np.float64)
+        self.leader_space = Box(-20.0, 20.0, (states * leader_actions,), np.float64)
         self.default_follower = Soft(0.05)
         rng = np.random.default_rng(seed)
         transition = np.zeros((*self.shape, states))

@@ -39,7 +39,7 @@ class Toy3(StackelbergGame):
     def __init__(self, *, R: float = 1.0, max_cycles: int = 150) -> None:  # noqa: N803 - the paper's symbol
         self.R = float(R)
         self.max_cycles = max_cycles
-        self.leader_space = Box(-10.0, 10.0, (6,), np.float64)
+        self.leader_space = Box(-20.0, 20.0, (6,), np.float64)
         self.default_follower = Soft(0.05)
         transition = np.zeros((3, 2, 3, 3))
         follower_reward, leader_reward = np.zeros((3, 2, 3)), np.zeros((3, 2, 3))
