@@ -12,6 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch: two thr
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -260,10 +261,11 @@ def main() -> None:
 
     try:
         app()
-    except (ConfigError, ResultsError, solvers.Declined, se.AccessError, PlanningError, KeyError, TypeError, ValueError) as error:
+    except (ConfigError, ResultsError, solvers.Declined, se.AccessError, PlanningError, KeyError, TypeError, ValueError, OSError) as error:
         if os.environ.get("STACKELBERG_TRACEBACK"):
             raise
-        problems.print(f"[red]Error:[/] {error.args[0] if error.args else error}", highlight=False, soft_wrap=True)
+        said = error.args[0] if error.args and not isinstance(error, OSError) else error
+        problems.print(f"[red]Error:[/] {escape(str(said))}", highlight=False, soft_wrap=True)
         problems.print("(set STACKELBERG_TRACEBACK=1 to see where)", style="dim")
         raise SystemExit(2) from None
 

@@ -79,19 +79,21 @@ def run_all(jobs: list[Job], path: Path, *, processes: int, console: Console) ->
 
     Raises:
         Stopped: on Ctrl-C; finished results are written, and the same call goes on from there.
+        ResultsError: if the file is corrupt, or another benchmark is writing to it.
     """
-    done = store.read(path, repair=True)
-    todo = [job for job in jobs if job.id not in done]
-    if len(todo) < len(jobs):
-        console.print(f"{len(jobs) - len(todo)} of {len(jobs)} runs are already in {path}")
-    if not todo:
-        return 0
-    with _bars(console, jobs, todo) as (report, finished):
-        results = _one_by_one(todo, report) if processes == 1 else _in_parallel(todo, processes, report)
-        for result in results:
-            store.append(path, result)
-            finished()
-    return len(todo)
+    with store.writing(path):
+        done = store.read(path, repair=True)
+        todo = [job for job in jobs if job.id not in done]
+        if len(todo) < len(jobs):
+            console.print(f"{len(jobs) - len(todo)} of {len(jobs)} runs are already in {path}")
+        if not todo:
+            return 0
+        with _bars(console, jobs, todo) as (report, finished):
+            results = _one_by_one(todo, report) if processes == 1 else _in_parallel(todo, processes, report)
+            for result in results:
+                store.append(path, result)
+                finished()
+        return len(todo)
 
 
 def _one_by_one(jobs: list[Job], report: Report) -> Iterator[dict[str, Any]]:

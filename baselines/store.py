@@ -10,6 +10,8 @@ import fcntl
 import json
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,22 @@ def append(path: Path, result: dict[str, Any]) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.write(line)
         os.fsync(file.fileno())
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Hold a results file against other benchmarks; released by the system however this process ends.
+
+    Raises:
+        ResultsError: if another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ResultsError(f"another benchmark is writing to {path}; wait for it, or give --results another folder") from None
+        yield
 
 
 def comparable(result: dict[str, Any]) -> dict[str, Any]:

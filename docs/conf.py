@@ -2,7 +2,7 @@
 
 project = "stackelberg-envs"
 author = "The stackelberg-envs authors"
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "sphinx-mathjax-offline"]
 html_theme = "furo"
 html_title = "stackelberg-envs"
 myst_enable_extensions = ["dollarmath", "amsmath"]

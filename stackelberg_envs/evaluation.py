@@ -59,7 +59,13 @@ def evaluate(
 
     Raises:
         CommitmentError: if ``x`` has the wrong shape or is not finite.
+        ValueError: for a horizon or discount that is none.
+        PlanningError: if there is no solution, e.g. discount 1 over an infinite horizon where episodes do not end.
     """
+    if horizon is not None and (not isinstance(horizon, int) or horizon < 0):
+        raise ValueError(f"horizon is a number of steps, or None for infinitely many; got {horizon!r}")
+    if leader_discount is not None and not 0 <= leader_discount <= 1:
+        raise ValueError(f"leader_discount is in [0, 1], got {leader_discount}")
     follower = game.default_follower if follower is None else follower
     x = game.checked(x)
     xp = array_namespace(x)

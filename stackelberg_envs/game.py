@@ -76,7 +76,7 @@ class StackelbergGame(abc.ABC):
     """Exogenous circumstances, drawn anew for each episode: F(x) = sum_c probability(c) F_c(x)."""
     context_probabilities: np.ndarray = np.ones(1)
     context_visibility: Literal["before", "after", "never"] = "after"
-    """When the leader sees the context: before it commits (then x is (..., contexts, n)), after, or never."""
+    """Whether the leader sees the context before it commits (then x is (..., contexts, n)), after, or never."""
     additive: bool = True
     """Whether the leader's objective is occupancy times ``leader_reward``, which estimators with a leader Q-function require."""
     layout: Layout | None = None

@@ -81,10 +81,24 @@ def softmax_backup(q: Array, temperature: float) -> tuple[Array, Array]:
 
 
 def system(kernel: Array, discount: float) -> Array:
-    """I - gamma P for a kernel (..., S, S)."""
+    """I - gamma P for a kernel (..., S, S).
+
+    Raises:
+        PlanningError: if the discount is 1 and some state never leads to the end, so that the matrix is singular.
+    """
     xp = array_namespace(kernel)
+    if discount >= 1 and not _ends(kernel):
+        raise PlanningError("an infinite horizon with discount 1 has no value where some state never leads to the end; give a horizon")
     identity = xp.eye(kernel.shape[-1], dtype=kernel.dtype, device=kernel.device)
     return identity - discount * kernel
+
+
+def _ends(kernel: Array) -> bool:
+    """Whether the end is reached from every state: P^n with n = 2^20 has lost mass in every row."""
+    xp = array_namespace(kernel)
+    for _ in range(20):
+        kernel = xp.matmul(kernel, kernel)
+    return bool(xp.max(xp.sum(kernel, axis=-1)) < 1 - 1e-9)
 
 
 def widen(policy: Array, mdp: InducedMDP) -> Array:

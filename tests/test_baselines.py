@@ -270,3 +270,17 @@ def test_curves_hold_the_last_report() -> None:
     assert (low <= middle + 1e-12).all()
     assert (middle <= high + 1e-12).all()
     assert grid[-1] == 20
+
+
+def test_two_benchmarks_do_not_write_to_one_file(config: Path, tmp_path: Path) -> None:
+    path = tmp_path / "results" / "small.jsonl"
+    with store.writing(path):
+        said = command("bench", config, "--jobs", "1", cwd=tmp_path)
+    assert said.returncode == 2
+    assert "another benchmark is writing to" in said.stderr
+    assert not path.exists()
+    (tmp_path / "file").touch()
+    said = command("bench", config, "--results", "file", cwd=tmp_path)
+    assert said.returncode == 2
+    assert "Error" in said.stderr
+    assert "Traceback" not in said.stderr

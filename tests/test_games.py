@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stackelberg_envs as se
+from stackelberg_envs.games.four_rooms import Walker
+from stackelberg_envs.planning import PlanningError
 from stackelberg_envs.registry import GAMES
 from stackelberg_envs.testing import check_game, commitments, random_games
 
@@ -143,6 +145,16 @@ def test_senseless_commitments_are_refused(x: object, message: str) -> None:
         (lambda: se.game("four_rooms-v0", preset="hpdg"), ValueError, "did you mean 'hpgd'"),
         (lambda: se.game("four_rooms-v0", slip=1.0), ValueError, "probability below 1"),
         (lambda: se.game("four_rooms-v0", walkers=9), ValueError, "walkers is 1 to 4"),
+        (lambda: se.game("four_rooms-v0", walkers=()), ValueError, "at least one Walker"),
+        (lambda: se.game("four_rooms-v0", walkers=(Walker((4, 1), ((1, 9),)),)), ValueError, r"a goal for every context \(G1, G2\)"),
+        (lambda: se.game("four_rooms-v0", walkers=(Walker((0, 0), ((1, 9), (1, 9))),)), ValueError, r"\(0, 0\) is not a free cell"),
+        (lambda: se.evaluate(se.game("toy3-v0"), np.zeros(6), horizon=-1), ValueError, "horizon is a number of steps"),
+        (lambda: se.evaluate(se.game("toy3-v0"), np.zeros(6), leader_discount=1.5), ValueError, r"leader_discount is in \[0, 1\]"),
+        (
+            lambda: se.evaluate(se.game("toy3-v0"), np.zeros(6), leader_discount=1.0),
+            PlanningError,
+            "discount 1 has no value where some state never leads to the end; give a horizon",
+        ),
         (lambda: se.game("four_rooms-v0").commit(np.zeros(105), "G3"), KeyError, "no context 'G3'"),
         (lambda: se.game("four_rooms-v0").commit(np.zeros(105), 2), KeyError, "contexts 0 to 1"),
         (lambda: se.game("random_markov_game-v0", branching=9), ValueError, "branching is 1 to states"),

@@ -113,6 +113,8 @@ class FourRooms(StackelbergGame):
             raise ValueError(f"walkers is 1 to {len(WALKERS)}, or a sequence of Walker; got {walkers}")
         self.walkers = WALKERS[:walkers] if isinstance(walkers, int) else tuple(walkers)
         self.contexts = chosen["contexts"]
+        if not self.walkers or any(len(walker.goals) < len(self.contexts) for walker in self.walkers):
+            raise ValueError(f"walkers need at least one Walker, each with a goal for every context ({', '.join(self.contexts)})")
         self.context_probabilities = np.full(len(self.contexts), 1 / len(self.contexts))
         self.followers = len(self.walkers)
         self.max_cycles = max_cycles
@@ -171,7 +173,7 @@ class FourRooms(StackelbergGame):
         )
 
     def marks(self, context: int) -> dict[Cell, str]:
-        """What to print on the map: T target, S starts, G goals (numbered where there are several walkers)."""
+        """What to print on the map: T for the target, S for starts, G for goals."""
         marks: dict[Cell, str] = {TARGET: "T"}
         for walker in self.walkers:
             marks[walker.start] = "S"

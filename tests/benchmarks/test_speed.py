@@ -65,14 +65,6 @@ def test_exact_outer_iteration_against_amd(capsys: pytest.CaptureFixture[str]) -
     assert cold >= 20
 
 
-def test_gradient_cost_does_not_grow_with_the_commitment(capsys: pytest.CaptureFixture[str]) -> None:
-    """Counters are exact: the same Newton evaluations and three solves, whether x has 6 or 105 components."""
-    for id, arguments in (("four_rooms-v0", {"preset": "bchg"}), ("toy3-v0", {})):
-        rounds = Rounds(se.game(id, **arguments))
-        exact_gradient(rounds.oracle(Access.MODEL), torch.zeros(rounds.game.dimension, dtype=torch.float64), None, reaction=True)
-        assert rounds.cost.linear_solves == 3
-
-
 def test_batched_play_against_stepping(capsys: pytest.CaptureFixture[str]) -> None:
     """Outcome steps a second: the oracle's batched play against the AEC view, same game, same follower."""
     game = se.game("four_rooms-v0")
