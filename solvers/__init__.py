@@ -36,6 +36,7 @@ __all__ = [
 
 SOLVERS = {
     "implicit": "estimators.implicit:Implicit",
+    "hpgd": "estimators.hpgd:HPGD",
     "zeroth_order": "estimators.zeroth_order:ZerothOrder",
     "naive": "estimators.naive:Naive",
 }

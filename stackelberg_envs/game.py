@@ -84,7 +84,10 @@ class StackelbergGame(abc.ABC):
 
     # Optional methods; a game that has none leaves None.  (Typed Any, because a method may not override a variable.)
     incentive: Any = None
-    """``incentive(x, context)``: the part of follower 0's reward that the leader sets, broadcastable to (..., S, A, B)."""
+    """``incentive(x, context)``: the part of the follower's reward that the leader sets, broadcastable to (..., S, A, B); like `induced`,
+    a tuple of them for several followers."""
+    leader_cost: Any = None
+    """``leader_cost(x, context)``: what the leader pays for its instrument, a part of -``leader_reward``; shaped like ``incentive``."""
     log_leader_policy: Any = None
     """``log_leader_policy(x)``: log pi(a|s), (..., S, A), where the leader acts in the game (A > 1)."""
     marks: Any = None
@@ -193,9 +196,9 @@ class StackelbergGame(abc.ABC):
         return f"<{type(self).__name__}: n={self.dimension}, contexts={self.contexts}, sizes={self.sizes}>"
 
 
-def as_tuple(induced: Induced) -> tuple[InducedMDP, ...]:
-    """One entry per follower."""
-    return (induced,) if isinstance(induced, InducedMDP) else tuple(induced)
+def as_tuple(induced: Any) -> tuple[Any, ...]:
+    """One entry per follower, of what is either one thing or a tuple with one for each."""
+    return induced if isinstance(induced, tuple) else (induced,)
 
 
 def softmax_policy(x: Array, s: int, a: int) -> Array:

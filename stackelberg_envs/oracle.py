@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ class Access(enum.IntEnum):
     OUTCOME = 1
     """See trajectories: states, its own actions and rewards, follower actions; and the score of its own policy."""
     INCENTIVE = 2
-    """Know its instrument, `StackelbergGame.incentive`, and the follower's temperature."""
+    """Know its instrument and what it costs (`StackelbergGame.incentive`, ``leader_cost``), and the follower's temperature."""
     POLICY = 3
     """Query the follower's policy."""
     VALUE = 4
@@ -94,6 +94,11 @@ class Outcome:
     alive: np.ndarray
     """(N, n, T) booleans."""
 
+    def split(self, at: int) -> tuple[Outcome, Outcome]:
+        """The first ``at`` episodes, and the rest."""
+        first, rest = ({field.name: getattr(self, field.name)[part] for field in fields(self)} for part in (slice(at), slice(at, None)))
+        return Outcome(**first), Outcome(**rest)
+
     def leader_returns(self, discount: float) -> np.ndarray:
         """Discounted return of each episode, (N,)."""
         return self.leader_rewards @ discount ** np.arange(self.leader_rewards.shape[-1])
@@ -104,6 +109,7 @@ _GRANTS: dict[str, Access | Permission] = {
     "play": Access.OUTCOME,
     "log_leader_policy": Access.OUTCOME,
     "incentive": Access.INCENTIVE,
+    "leader_cost": Access.INCENTIVE,
     "temperature": Access.INCENTIVE,
     "policies": Access.POLICY,
     "values": Access.VALUE,
@@ -123,7 +129,7 @@ class Oracle:
     ``context_visibility``, ``followers``, ``sizes``, ``max_cycles``, ``leader_discount``, ``follower_discount``, ``additive``, and
     ``charge(**work)``, which adds a solver's own work to the ledger.
 
-    By level: ``returns`` (RETURN); ``play``, ``log_leader_policy`` (OUTCOME); ``incentive``, ``temperature`` (INCENTIVE);
+    By level: ``returns`` (RETURN); ``play``, ``log_leader_policy`` (OUTCOME); ``incentive``, ``leader_cost``, ``temperature`` (INCENTIVE);
     ``policies`` (POLICY); ``values`` (VALUE); ``commit``, ``follower`` (MODEL); ``snapshot``, ``restore`` (TRAINING); ``play_from``
     (RESET).  They are the methods of the same name of `Rounds`.
     """
@@ -184,6 +190,7 @@ class Rounds:
         facts: dict[str, Callable[[], Any]] = {
             "log_leader_policy": lambda: game.log_leader_policy,
             "incentive": lambda: game.incentive,
+            "leader_cost": lambda: game.leader_cost,
             "temperature": lambda: getattr(follower, "temperature"),  # noqa: B009 - set in __post_init__
             "follower": lambda: follower,
         }
@@ -207,10 +214,14 @@ class Rounds:
             total += self.game.context_probabilities[context] * float(self.game.objective(problems, response.policies))
         return float(total)
 
-    def play(self, x: Array, *, episodes: int = 1, horizon: int | None = None) -> Outcome:
-        """Commit to ``x`` and watch ``episodes``, each in a context of its own, for ``horizon`` steps (the game's ``max_cycles``)."""
+    def play(self, x: Array, *, episodes: int = 1, horizon: int | None = None, one_context: bool = False) -> Outcome:
+        """Commit to ``x`` and watch ``episodes`` for ``horizon`` steps (the game's ``max_cycles``).
+
+        Each episode has a context of its own or, with ``one_context``, nature draws one for all.
+        """
         self._commit(x)
-        contexts = draw(np.broadcast_to(self.game.context_probabilities, (episodes, len(self.game.contexts))), self._rng.random(episodes))
+        u = np.full(episodes, self._rng.random()) if one_context else self._rng.random(episodes)
+        contexts = draw(np.broadcast_to(self.game.context_probabilities, (episodes, len(self.game.contexts))), u)
         return self._play(contexts, self.game.max_cycles if horizon is None else horizon)
 
     def play_from(self, x: Array, context: int, states: np.ndarray, *, horizon: int | None = None) -> Outcome:

@@ -78,31 +78,27 @@ def simulate(mdp: InducedMDP, policy: Array, initial_noise: Array, noise: Array)
         noise: uniforms (N, T, 3): for the leader's action, the follower's action, and the next state of each step.
     """
     xp = array_namespace(policy, noise)
-    s_count = mdp.sizes[0]
+    end = mdp.sizes[0]
     leader, follower, kernel = cumulative(mdp.leader_policy), cumulative(policy), cumulative(mdp.transition)
-    state = pick(cumulative(mdp.initial), initial_noise)
-    states, leads, follows, leader_rewards, follower_rewards, alive = [state], [], [], [], [], []
-    for t in range(noise.shape[1]):
-        playing = state < s_count
-        s = xp.where(playing, state, 0)
-        a = pick(leader[s], noise[:, t, 0])
-        b = pick(follower[s, a], noise[:, t, 1])
-        successor = pick(kernel[s, a, b], noise[:, t, 2])
-        leads.append(xp.where(playing, a, 0))
-        follows.append(xp.where(playing, b, 0))
-        leader_rewards.append(xp.where(playing, mdp.leader_reward[s, a, b], 0.0))
-        follower_rewards.append(xp.where(playing, mdp.follower_reward[s, a, b], 0.0))
-        alive.append(playing)
-        state = xp.where(playing, successor, s_count)
-        states.append(state)
-    return Trajectories(
-        states=xp.stack(states, axis=1),
-        leader_actions=xp.stack(leads, axis=1),
-        follower_actions=xp.stack(follows, axis=1),
-        leader_rewards=xp.stack(leader_rewards, axis=1),
-        follower_rewards=xp.stack(follower_rewards, axis=1),
-        alive=xp.stack(alive, axis=1),
-    )
+    episodes, horizon = noise.shape[:2]
+    integers, reals = (episodes, horizon), {"dtype": mdp.leader_reward.dtype, "device": noise.device}
+    states = xp.full((episodes, horizon + 1), end, dtype=xp.int64, device=noise.device)
+    states[:, 0] = pick(cumulative(mdp.initial), initial_noise)
+    leads = xp.zeros(integers, dtype=xp.int64, device=noise.device)
+    follows = xp.zeros(integers, dtype=xp.int64, device=noise.device)
+    leader_rewards, follower_rewards = xp.zeros(integers, **reals), xp.zeros(integers, **reals)
+    for t in range(horizon):
+        (playing,) = xp.nonzero(states[:, t] < end)
+        if playing.shape[0] == 0:
+            break
+        s, u = states[playing, t], noise[playing, t]
+        a = pick(leader[s], u[:, 0])
+        b = pick(follower[s, a], u[:, 1])
+        states[playing, t + 1] = pick(kernel[s, a, b], u[:, 2])
+        leads[playing, t], follows[playing, t] = a, b
+        leader_rewards[playing, t] = mdp.leader_reward[s, a, b]
+        follower_rewards[playing, t] = mdp.follower_reward[s, a, b]
+    return Trajectories(states, leads, follows, leader_rewards, follower_rewards, states[:, :-1] < end)
 
 
 def discounted(rewards: Array, discount: float) -> Array:

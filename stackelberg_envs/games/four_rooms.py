@@ -12,7 +12,7 @@ move of probability .67 and plans with .56; here there is one kernel, and ``slip
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,7 +22,7 @@ from gymnasium.spaces import Box
 
 from ..drawing import Layout
 from ..followers import Soft
-from ..game import Constants, StackelbergGame, nearest
+from ..game import Constants, StackelbergGame, as_tuple, nearest
 from ..mdp import Array, InducedMDP
 
 MAP = (
@@ -144,33 +144,39 @@ class FourRooms(StackelbergGame):
 
     shading = penalties
 
-    def incentive(self, x: Array, context: int | str = 0) -> Array:
-        """The first walker's reward that the leader sets: penalties everywhere but at its goal, shape (..., S, 1, 1)."""
-        return self._incentive(x, f"0_{self.context_index(context)}")[..., None, None]
+    def incentive(self, x: Array, context: int | str = 0) -> Array | tuple[Array, ...]:
+        """What the leader sets of a walker's reward: penalties everywhere but at its goal, (..., S, 1, 1); one for each walker."""
+        return self._each(lambda goal: (self.penalties(x) * (1 - goal))[..., None, None], x, self.context_index(context))
 
-    def _incentive(self, x: Array, which: str) -> Array:
-        return self.penalties(x) * (1 - getattr(self._constants.like(x), f"goal_{which}"))
+    def leader_cost(self, x: Array, context: int | str = 0) -> Array | tuple[Array, ...]:
+        """What the leader pays: ``beta`` times the used budget, at the walker's goal, (..., S, 1, 1); one for each walker."""
+        xp = array_namespace(x)
+        used = -xp.sum(self.penalties(x), axis=-1, keepdims=True)
+        return self._each(lambda goal: (self.beta * used * goal)[..., None, None], x, self.context_index(context))
 
     def induced(self, x: Array, context: int) -> InducedMDP | tuple[InducedMDP, ...]:
-        problems = tuple(self._problem(x, f"{i}_{context}") for i in range(self.followers))
+        incentives, costs = as_tuple(self.incentive(x, context)), as_tuple(self.leader_cost(x, context))
+        problems = tuple(self._problem(x, f"{i}_{context}", incentives[i], costs[i]) for i in range(self.followers))
         return problems if self.followers > 1 else problems[0]
 
-    def _problem(self, x: Array, which: str) -> InducedMDP:
+    def _problem(self, x: Array, which: str, incentive: Array, cost: Array) -> InducedMDP:
         xp, c = array_namespace(x), self._constants.like(x)
-        goal, kernel = getattr(c, f"goal_{which}"), getattr(c, f"transition_{which}")
-        used = -xp.sum(self.penalties(x), axis=-1, keepdims=True)
-        follower_reward = goal + self._incentive(x, which)
-        leader_reward = c.target - self.beta * used * goal
         shape = (*x.shape[:-1], len(CELLS), 1, len(MOVES))
         return InducedMDP(
             leader_policy=c.leader_policy,
-            transition=kernel,
-            follower_reward=xp.broadcast_to(follower_reward[..., None, None], shape),
-            leader_reward=xp.broadcast_to(leader_reward[..., None, None], shape),
+            transition=getattr(c, f"transition_{which}"),
+            follower_reward=xp.broadcast_to(getattr(c, f"goal_{which}")[:, None, None] + incentive, shape),
+            leader_reward=xp.broadcast_to(c.target[:, None, None] - cost, shape),
             initial=getattr(c, f"initial_{which}"),
             follower_discount=DISCOUNT,
             leader_discount=DISCOUNT,
         )
+
+    def _each(self, table: Callable[[Array], Array], x: Array, context: int) -> Array | tuple[Array, ...]:
+        """``table(goal)`` for each walker: bare for one, a tuple for several."""
+        c = self._constants.like(x)
+        tables = tuple(table(getattr(c, f"goal_{i}_{context}")) for i in range(self.followers))
+        return tables if self.followers > 1 else tables[0]
 
     def marks(self, context: int) -> dict[Cell, str]:
         """What to print on the map: T for the target, S for starts, G for goals."""

@@ -24,6 +24,8 @@ class Disguised(StackelbergGame):
             "context_visibility",
             "additive",
             "log_leader_policy",
+            "incentive",
+            "leader_cost",
         ):
             setattr(self, attribute, getattr(game, attribute))
 

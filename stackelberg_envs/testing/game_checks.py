@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..followers import Hard, Soft
-from ..game import CommitmentError, StackelbergGame
+from ..game import CommitmentError, StackelbergGame, as_tuple
 from ..mdp import InducedMDP
 from .report import Report, require, unpicklable
 
@@ -38,7 +38,7 @@ def check_game(game: StackelbergGame, *, seed: int = 0) -> Report:
     report.check("a pickled game is the same game", _pickles, game, points)
     report.check("a batch equals a loop", _batches, game, points)
     report.check("bad commitments are refused", _refusals, game)
-    report.check("incentive is what the leader sets", _incentive, game, points)
+    report.check("incentive and cost are what the leader sets", _incentive, game, points)
     report.check("log_leader_policy is the leader's policy", _leader_policy, game, points)
     report.check("the default follower answers", _answers, game, points)
     report.check("torch agrees and differentiates", _torch, game, points)
@@ -127,12 +127,17 @@ def _refusals(game: StackelbergGame) -> None:
 
 
 def _incentive(game: StackelbergGame, points: np.ndarray) -> str | None:
-    if game.incentive is None:
-        return "the leader sets no rewards"
-    for context in game.contexts:
-        rest = [game.problems(x, context)[0].follower_reward - game.incentive(x, context) for x in points]
-        for other in rest[1:]:
-            require(np.allclose(other, rest[0], atol=1e-12, rtol=0), "follower_reward less incentive still depends on the commitment")
+    if game.incentive is None and game.leader_cost is None:
+        return "the leader has no instrument of its own"
+    for instrument, reward, sign in ((game.incentive, "follower_reward", 1), (game.leader_cost, "leader_reward", -1)):
+        if instrument is None:
+            continue
+        for context in game.contexts:
+            for i in range(game.followers):
+                rest = [getattr(game.problems(x, context)[i], reward) - sign * as_tuple(instrument(x, context))[i] for x in points]
+                for other in rest[1:]:
+                    what = f"{reward} without the leader's {'incentive' if sign > 0 else 'cost'} still depends on the commitment"
+                    require(np.allclose(other, rest[0], atol=1e-12, rtol=0), what)
     return None
 
 

@@ -1,0 +1,144 @@
+"""HPGD: a sampled hypergradient from outcomes and the leader's own instrument.
+
+Thoma, Pasztor, Krause, Ramponi, Hu, "Contextual Bilevel Reinforcement Learning for Incentive Alignment", NeurIPS 2024, arXiv
+2406.01575, as their public code estimates it (every-visit tables from on-policy episodes), for design games whose leader sets rewards::
+
+    D_t  = d_x r(s_t, b_t) + gamma D_{t+1}                      how the follower's return reacts, r the incentive
+    U_t  = r_L,t + gamma_L U_{t+1}                              what it is worth to the leader
+    dF/dx ~ 1/N sum_episodes sum_t gamma_L^t [ -d_x cost(s_t) + (1/tau) (QU - VU)(s_t, b_t) (QD - VD)(s_t, b_t) ]
+
+with QU, VU, QD, VD the means of U and D over visits of (s, b) and of s.  D has dim x components, and the dense form needs an array of
+shape (T, B, dim x); here the sum is transposed, which is the same number with the order of summation changed:
+
+1. episodes: one batch (``"same"``) or two (``"independent"``), in one context drawn by nature
+2. c(s,b) = (QU - VU)(s,b) sum_visits gamma_L^t / (tau N), from the first batch
+3. weight of each visit in the second batch: w = c(s,b)/n(s,b) - sum_b' c(s,b')/n(s), n its visit counts
+4. W_t = w_t + gamma W_{t-1} within each episode, a forward scan of scalars
+5. dF/dx ~ sum_t W_t d_x r(s_t, b_t) - 1/N sum gamma_L^t d_x cost(s_t, b_t): one vector-Jacobian product
+
+**Bias.**  With ``batches="same"``, as published, QU and QD come from the same visits, and their product has a covariance term of order
+1/n(s,b) that pushes penalties onto cells whose visits go with bad luck for the leader.  With ``"independent"`` that term is gone
+(``tests/test_hpgd.py`` measures both).  Episodes that are cut (``max_cycles``) count as ended, as in the published code, which biases both
+forms where walkers do not arrive in time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+import torch
+
+from stackelberg_envs.game import as_tuple
+from stackelberg_envs.oracle import Access, Oracle, Outcome
+
+from ..ascent import Estimate, Estimator
+
+
+@dataclass(frozen=True)
+class HPGD(Estimator):
+    """Sampled dF/dx for incentive design, from outcomes and the leader's instrument (INCENTIVE).
+
+    Args:
+        episodes: length of a batch; 300 are about the 10,000 steps of the published code on Four Rooms.
+        batches: ``"same"``, as published, or ``"independent"``: a second batch for the follower's reaction.
+    """
+
+    access: ClassVar[Access] = Access.INCENTIVE
+    episodes: int = 300
+    batches: Literal["same", "independent"] = "same"
+
+    def __post_init__(self) -> None:
+        if self.episodes < 1 or self.batches not in ("same", "independent"):
+            raise ValueError(f"hpgd needs episodes >= 1 and batches 'same' or 'independent', got {self.episodes} and {self.batches!r}")
+
+    def declines(self, oracle: Oracle) -> str | None:
+        if oracle.incentive is None:
+            return "hpgd needs a leader that sets rewards (the game has no incentive)"
+        if not oracle.temperature > 0:
+            return "hpgd needs a follower with a temperature"
+        if oracle.context_visibility != "after":
+            return "hpgd needs a leader that sees the context of its episodes, after it has committed"
+        return None
+
+    def estimate(self, oracle: Oracle, x: torch.Tensor, memory: Any, rng: np.random.Generator) -> Estimate:
+        batches = 2 if self.batches == "independent" else 1
+        seen = oracle.play(x.detach().cpu().numpy(), episodes=batches * self.episodes, one_context=True)  # 1
+        valued, reacted = seen.split(self.episodes) if batches == 2 else (seen, seen)
+        leaf, context = x.requires_grad_(), int(seen.contexts[0])
+        incentives = as_tuple(oracle.incentive(leaf, context))
+        costs = (None,) * oracle.followers if oracle.leader_cost is None else as_tuple(oracle.leader_cost(leaf, context))
+        surrogate: Any = 0.0
+        for i, (incentive, cost) in enumerate(zip(incentives, costs, strict=True)):
+            first, second = Visits.of(valued, i, oracle.sizes[i]), Visits.of(reacted, i, oracle.sizes[i])
+            c = credit(first, valued.leader_rewards, oracle.leader_discount, oracle.temperature)
+            surrogate = surrogate + (_like(reaction(second, c, oracle.follower_discount), x) * incentive).sum()
+            if cost is not None:
+                paid = first.tabulate(first.discounts(oracle.leader_discount)) / self.episodes
+                surrogate = surrogate - (_like(paid, x) * cost).sum()
+        (gradient,) = torch.autograd.grad(surrogate, leaf)  # 5
+        return Estimate(gradient)
+
+
+class Visits(NamedTuple):
+    """Which pairs one follower visited in a batch of N episodes, padded to T steps."""
+
+    pairs: np.ndarray
+    """s * B + b, (N, T); 0 where the episode is over."""
+    alive: np.ndarray
+    """(N, T) booleans."""
+    shape: tuple[int, int]
+    """(S, B)."""
+
+    @staticmethod
+    def of(seen: Outcome, follower: int, sizes: tuple[int, int, int]) -> Visits:
+        """The visits of one follower."""
+        s, _, b = sizes
+        alive = seen.alive[:, follower]
+        pairs = np.where(alive, seen.states[:, follower, :-1] * b + seen.follower_actions[:, follower], 0)
+        return Visits(pairs, alive, (s, b))
+
+    def tabulate(self, weights: np.ndarray) -> np.ndarray:
+        """Sum of ``weights`` (N, T) over the visits of each pair, (S, B)."""
+        s, b = self.shape
+        return np.bincount(self.pairs[self.alive], weights[self.alive], minlength=s * b).reshape(s, b)
+
+    def discounts(self, discount: float) -> np.ndarray:
+        """discount^t at every step, (N, T)."""
+        return np.broadcast_to(discount ** np.arange(self.alive.shape[1]), self.alive.shape)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """n(s,b), (S, B)."""
+        return self.tabulate(np.ones(self.alive.shape))
+
+
+def credit(visits: Visits, leader_rewards: np.ndarray, discount: float, temperature: float) -> np.ndarray:
+    """c(s,b) of step 2, (S, B): what it is worth to the leader that the follower does b more often."""
+    togo = leader_rewards.copy()
+    for t in reversed(range(togo.shape[1] - 1)):
+        togo[:, t] += discount * togo[:, t + 1]
+    advantage = _less_mean(visits.tabulate(togo), visits.counts)
+    return advantage * visits.tabulate(visits.discounts(discount)) / (temperature * len(togo))
+
+
+def reaction(visits: Visits, c: np.ndarray, discount: float) -> np.ndarray:
+    """y(s,b) of steps 3 and 4, (S, B): the multiplier of d_x r(s,b)."""
+    counts = visits.counts
+    weight = _less_mean(np.where(counts > 0, c, 0.0), counts)  # a pair that this batch never visits says nothing
+    scanned = np.where(visits.alive, weight.ravel()[visits.pairs], 0.0)
+    for t in range(1, scanned.shape[1]):
+        scanned[:, t] += discount * scanned[:, t - 1]
+    return visits.tabulate(scanned)
+
+
+def _less_mean(total: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """total(s,b)/n(s,b) - sum_b total/n(s), and 0 for pairs without a visit."""
+    states = counts.sum(-1, keepdims=True)
+    return np.where(counts > 0, total / np.maximum(counts, 1) - total.sum(-1, keepdims=True) / np.maximum(states, 1), 0.0)
+
+
+def _like(table: np.ndarray, x: torch.Tensor) -> torch.Tensor:
+    """(S, B) as (S, 1, B) beside ``x``."""
+    return torch.as_tensor(table, dtype=x.dtype, device=x.device)[:, None]
