@@ -40,7 +40,10 @@ def read(*paths: Path) -> dict[str, Best]:
     best: dict[str, Best] = {}
     for path in paths:
         for entry in store.read(path).values():
-            found = Best(World(**entry["world"]), entry["leader_return"], tuple(entry["x"]), entry["found_by"])
+            try:
+                found = Best(World(**entry["world"]), entry["leader_return"], tuple(entry["x"]), entry["found_by"])
+            except (KeyError, TypeError) as error:
+                raise store.ResultsError(f"{path}: the record {entry['id']!r} is not a best commitment ({error})") from error
             if found.world.key not in best or found.leader_return > best[found.world.key].leader_return:
                 best[found.world.key] = found
     return best

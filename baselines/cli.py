@@ -134,16 +134,20 @@ def bench(
     loaded = configuration.load(config, seeds=seeds)
     path, best_file = results / f"{loaded.name}.jsonl", results / "best_known.jsonl"
     try:
-        run_all(loaded.jobs, path, processes=jobs or len(os.sched_getaffinity(0)), console=console)
+        failed = run_all(loaded.jobs, path, processes=jobs or len(os.sched_getaffinity(0)), console=console)
     except (KeyboardInterrupt, Stopped):
         there = sum(job.id in store.read(path) for job in loaded.jobs)
         problems.print(f"\nStopped with {there} of {len(loaded.jobs)} runs in {path}; the same command goes on from there.")
         raise typer.Exit(130) from None
     found = store.read(path)
-    finished = [found[job.id] for job in loaded.jobs]
+    finished = [found[job.id] for job in loaded.jobs if job.id in found]
     for new in best.improve(best_file, finished, known=best.read(best.COMMITTED, best_file)):
         console.print(f"New best known for {new.world.id}: {new.leader_return:.6f} ({new.found_by}); stored in {best_file}")
     _show(loaded, path, best_file, report)
+    for said in failed.values():
+        problems.print(f"[red]Failed:[/] {escape(said)}", highlight=False, soft_wrap=True)
+    if failed:
+        raise typer.Exit(1)
 
 
 @app.command("report")

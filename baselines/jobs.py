@@ -30,6 +30,7 @@ import json
 import tomllib
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ import numpy as np
 import solvers
 import stackelberg_envs as se
 from stackelberg_envs.game import nearest
+from stackelberg_envs.mdp import TABLES
+from stackelberg_envs.oracle import Rounds
 
 CONFIGS = Path(__file__).parent / "configs"
 FOLLOWERS = {"Soft": se.Soft, "Hard": se.Hard, "Quantal": se.Quantal, "Truncated": se.Truncated, "EpsilonOptimal": se.EpsilonOptimal}
@@ -66,11 +69,19 @@ class World:
         rest = {key: value for key, value in self.follower.items() if key != "kind"}
         return FOLLOWERS[self.follower["kind"]](**rest)
 
-    @property
+    @cached_property
     def key(self) -> str:
-        """One line of JSON that names this world."""
-        follower = repr(self.game().default_follower if self.follower is None else self.answerer())
-        return json.dumps({"id": self.id, "arguments": self.arguments, "follower": follower}, sort_keys=True)
+        """What names this world however its arguments are spelt: id, a digest of its tables at two commitments, and the follower."""
+        game, digest = self.game(), hashlib.sha256()
+        for x in (np.zeros(game.dimension), np.cos(np.arange(game.dimension))):
+            for context, probability in zip(game.contexts, game.context_probabilities, strict=True):
+                digest.update(f"{context} {probability:.9g} {game.context_visibility}".encode())
+                for mdp in game.problems(x, context):
+                    digest.update(f"{mdp.follower_discount:.9g} {mdp.leader_discount:.9g} {mdp.follower_sees}".encode())
+                    for name in TABLES:
+                        digest.update((np.round(np.asarray(getattr(mdp, name)), 9) + 0.0).tobytes())
+        follower = self.answerer() or game.default_follower
+        return f"{game.name}-v0 {digest.hexdigest()[:16]} {follower!r}"
 
 
 @dataclass(frozen=True)
@@ -91,8 +102,16 @@ class Job:
 
     @cached_property
     def id(self) -> str:
-        """Hash of everything that the result depends on."""
-        content = {key: value for key, value in self.as_dict().items() if key != "label"}
+        """Hash of what the result depends on: worlds by content, the solver with its defaults, and this package's version."""
+        content = {
+            "version": version("stackelberg-envs"),
+            "world": self.world.key,
+            "referee": self.judged_in.key,
+            "solver": repr(solvers.build(self.solver, **self.hyperparameters)),
+            "budget": self.budget,
+            "seed": self.seed,
+            "start": self.start_scale if self.start is None else self.start,
+        }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def first_commitment(self) -> np.ndarray | None:
@@ -101,6 +120,8 @@ class Job:
             return None
         x = np.zeros(self.world.game().dimension)
         for index, value in self.start.items():
+            if not 0 <= int(index) < len(x):
+                raise ValueError(f"start: there is no component {index}; they are 0 to {len(x) - 1}")
             x[int(index)] = value
         return x
 
@@ -183,30 +204,48 @@ def _section(entry: dict[str, Any], seeds: int, where: str) -> Section:
     if "referee" in entry:
         _known(entry["referee"], {"id", "arguments", "follower"}, f"{where}.referee")
         referee = _world({"id": world.id, "arguments": world.arguments, "follower": world.follower, **entry["referee"]}, f"{where}.referee")
-    jobs = []
+    published = tuple(entry.get("published", ()))
+    for quoted in published:
+        _known(quoted, {"label", "value", "error", "seeds", "source"}, f"{where}.published")
+        if not isinstance(quoted.get("label"), str) or not isinstance(quoted.get("value"), (int, float)):
+            raise ConfigError(f"{where}.published: each entry has a label and a value (a number), got {quoted}")
+    jobs: list[Job] = []
     for i, run in enumerate(entry.get("solvers", [])):
-        here = f"{where}.solvers[{i}]"
-        _known(run, {"label", "name", "budget", "seeds", "start_scale", "start", "hyperparameters"}, here)
-        try:
-            solvers.build(run["name"], **run.get("hyperparameters", {}))
-            Job(world, run["name"], 1, 0, start=run.get("start")).first_commitment()
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise ConfigError(f"{here}: {error.args[0]}") from error
-        jobs += [
-            Job(
-                world=world,
-                solver=run["name"],
-                budget=int(run.get("budget", 1000)),
-                seed=seed,
-                start_scale=float(run.get("start_scale", 0.01)),
-                start=run.get("start"),
-                hyperparameters=run.get("hyperparameters", {}),
-                referee=referee,
-                label=run.get("label", run["name"]),
-            )
-            for seed in range(min(seeds, run.get("seeds", seeds)))
-        ]
-    return Section(entry.get("title", world.id), world, referee, tuple(entry.get("published", ())), tuple(jobs))
+        jobs += _runs(run, world, referee, seeds, f"{where}.solvers[{i}]")
+    labels = [job.label for job in jobs if job.seed == 0]
+    if len(set(labels)) < len(labels):
+        raise ConfigError(f"{where}: two solvers have the same label ({', '.join(labels)}); give each a label of its own")
+    return Section(entry.get("title", world.id), world, referee, published, tuple(jobs))
+
+
+def _runs(run: dict[str, Any], world: World, referee: World | None, seeds: int, where: str) -> list[Job]:
+    """One solver's jobs, one a seed."""
+    _known(run, {"label", "name", "budget", "seeds", "start_scale", "start", "hyperparameters"}, where)
+    if "name" not in run:
+        raise ConfigError(f"{where} has no name; known solvers: {', '.join(solvers.SOLVERS)}")
+    for key in ("budget", "seeds"):
+        if not isinstance(run.get(key, 1), int) or run.get(key, 1) < 1:
+            raise ConfigError(f"{where}: {key} is a whole number from 1, got {run[key]!r}")
+    template = Job(
+        world=world,
+        solver=run["name"],
+        budget=run.get("budget", 1000),
+        seed=0,
+        start_scale=float(run.get("start_scale", 0.01)),
+        start=run.get("start"),
+        hyperparameters=run.get("hyperparameters", {}),
+        referee=referee,
+        label=run.get("label", run["name"]),
+    )
+    try:
+        solver = solvers.build(template.solver, **template.hyperparameters)
+        reason = solver.declines(Rounds(world.game(), world.answerer()).oracle(solver.access, solver.permissions))
+        template.first_commitment()
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise ConfigError(f"{where}: {error.args[0]}") from error
+    if reason is not None:
+        raise ConfigError(f"{where}: {reason}")
+    return [dataclasses.replace(template, seed=seed) for seed in range(min(seeds, run.get("seeds", seeds)))]
 
 
 def _world(entry: dict[str, Any], where: str) -> World:

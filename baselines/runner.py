@@ -74,8 +74,18 @@ def execute(job: Job, report: Report | None = None) -> dict[str, Any]:
     }
 
 
-def run_all(jobs: list[Job], path: Path, *, processes: int, console: Console) -> int:
-    """Run all jobs whose results are not in ``path`` yet; returns how many were run.
+def attempt(job: Job, report: Report | None = None) -> dict[str, Any]:
+    """`execute`, or ``{"id", "failed"}`` with what went wrong."""
+    try:
+        return execute(job, report)
+    except Exception as error:
+        if isinstance(error, Stopped):
+            raise
+        return {"id": job.id, "failed": f"{job.world.id}, {job.label or job.solver}, seed {job.seed}: {type(error).__name__}: {error}"}
+
+
+def run_all(jobs: list[Job], path: Path, *, processes: int, console: Console) -> dict[str, str]:
+    """Run all jobs whose results are not in ``path`` yet; returns what went wrong, by job id, with which the others go on.
 
     Raises:
         Stopped: on Ctrl-C; finished results are written, and the same call goes on from there.
@@ -86,19 +96,23 @@ def run_all(jobs: list[Job], path: Path, *, processes: int, console: Console) ->
         todo = [job for job in jobs if job.id not in done]
         if len(todo) < len(jobs):
             console.print(f"{len(jobs) - len(todo)} of {len(jobs)} runs are already in {path}")
+        failed: dict[str, str] = {}
         if not todo:
-            return 0
+            return failed
         with _bars(console, jobs, todo) as (report, finished):
             results = _one_by_one(todo, report) if processes == 1 else _in_parallel(todo, processes, report)
             for result in results:
-                store.append(path, result)
+                if "failed" in result:
+                    failed[result["id"]] = result["failed"]
+                else:
+                    store.append(path, result)
                 finished()
-        return len(todo)
+        return failed
 
 
 def _one_by_one(jobs: list[Job], report: Report) -> Iterator[dict[str, Any]]:
     for job in jobs:
-        yield execute(job, report)
+        yield attempt(job, report)
 
 
 def _in_parallel(jobs: list[Job], processes: int, report: Report) -> Iterator[dict[str, Any]]:
@@ -142,7 +156,7 @@ def _work(job: Job) -> dict[str, Any]:
             raise Stopped
         _worker["messages"].put((id, used))
 
-    return execute(job, report)
+    return attempt(job, report)
 
 
 @contextmanager

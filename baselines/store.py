@@ -32,29 +32,25 @@ def read(path: Path, *, repair: bool = False) -> dict[str, dict[str, Any]]:
         repair: cut a torn last line off the file, instead of only leaving it out.
 
     Raises:
-        ResultsError: if a line in the middle is not a result.
+        ResultsError: if a whole line is not a result.
     """
     if not path.exists():
         return {}
-    content = path.read_bytes()
+    *lines, rest = path.read_bytes().split(b"\n")
     found: dict[str, dict[str, Any]] = {}
-    start = 0
-    for number, line in enumerate(content.splitlines(keepends=True), 1):
-        last = start + len(line) == len(content)
+    for number, line in enumerate(lines, 1):
         result = _parse(line)
-        if result is None or not line.endswith(b"\n"):
-            if not last:
-                raise ResultsError(
-                    f"{path}, line {number} is not a result: {line[:60]!r}... "
-                    "Delete that line (its run will be repeated), or move the file away"
-                )
-            warnings.warn(f"{path}: the last line was half written, and its run will be repeated", TornLineWarning, stacklevel=2)
-            if repair:
-                with path.open("r+b") as file:
-                    file.truncate(start)
-            break
+        if result is None:
+            raise ResultsError(
+                f"{path}, line {number} is not a result: {line[:60]!r}... "
+                "Delete that line (its run will be repeated), or move the file away"
+            )
         found.setdefault(result["id"], result)
-        start += len(line)
+    if rest:  # only a line without its end can be half written
+        warnings.warn(f"{path}: the last line was half written, and its run will be repeated", TornLineWarning, stacklevel=2)
+        if repair:
+            with path.open("r+b") as file:
+                file.truncate(path.stat().st_size - len(rest))
     return found
 
 

@@ -105,7 +105,8 @@ def solve(
         start_scale: see ``start``.
         reports: about how many history rows.
         progress: called with (commitments used, history row) at each report.
-        resume: `Solution.checkpoint` of an earlier run with the same settings; the result is the same as without the stop.
+        resume: `Solution.checkpoint` of an earlier run with the same settings; commitment, scores and cost become the same as
+            without the stop (the history has one more row, where it stopped).
         **hyperparameters: of the solver.
 
     Raises:

@@ -7,6 +7,7 @@ A `Solver` is hyperparameters with ``init`` and ``step`` over an explicit `State
 from __future__ import annotations
 
 import abc
+import copy
 import signal
 import threading
 import time
@@ -18,7 +19,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stackelberg_envs.followers import Follower
-from stackelberg_envs.game import StackelbergGame
+from stackelberg_envs.game import CommitmentError, StackelbergGame
+from stackelberg_envs.mdp import TABLES
 from stackelberg_envs.oracle import Access, AccessError, Cost, Oracle, Permission, Rounds, referee_score
 
 
@@ -60,14 +62,14 @@ class Solver(abc.ABC):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything a run needs to go on; picklable.  ``solve(..., resume=solution.checkpoint)``."""
+    """Everything a run needs to go on; picklable, and not changed by resuming.  ``solve(..., resume=solution.checkpoint)``."""
 
     state: State
     rounds: Rounds
     rng: np.random.Generator
     history: tuple[dict[str, Any], ...]
     settings: tuple[Any, ...]
-    """Solver, seed, referee and reporting interval: a resumed run must have the same."""
+    """Solver, seed, reporting interval and referee's follower; a resumed run keeps the interval and must have the others."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,8 @@ def run(
     resume: Checkpoint | None = None,
 ) -> Solution:
     """Run ``solver`` until ``budget`` commitments are used; see `solvers.solve` for the arguments."""
-    if budget < 1:
-        raise ValueError(f"budget counts commitments and is at least 1, got {budget}")
+    if budget < 1 or reports < 1:
+        raise ValueError(f"budget counts commitments and is at least 1, like reports; got {budget} and {reports}")
     granted = solver.access if access is None else access
     if granted < solver.access:
         raise AccessError(f"{solver!r} needs access {solver.access.name}, and was granted {granted.name}")
@@ -124,12 +126,15 @@ def run(
         reason = solver.declines(oracle)
         if reason is not None:
             raise Declined(reason)
-        x = start_scale * rng.normal(size=game.dimension) if start is None else np.array(game.checked(start), dtype=np.float64)
+        x = start_scale * rng.normal(size=game.commitment_shape) if start is None else np.array(game.checked(start), dtype=np.float64)
+        if x.shape != game.commitment_shape:
+            raise CommitmentError(f"{game.name}: a start has shape {game.commitment_shape}, got {x.shape}")
         state, history = solver.init(oracle, x), []
     else:
-        if resume.settings[:2] != settings[:2]:
-            raise ValueError(f"the checkpoint belongs to another run: {resume.settings[:2]} instead of {settings[:2]}")
+        if resume.settings != (*settings[:2], resume.settings[2], settings[3]) or not _same_world(resume.rounds, game, follower):
+            raise ValueError("the checkpoint belongs to another run: its solver, seed, game, follower or referee differ")
         interval = resume.settings[2]
+        resume = copy.deepcopy(resume)
         rounds, rng, state, history = resume.rounds, resume.rng, resume.state, list(resume.history)
         oracle = rounds.oracle(granted, solver.permissions)
     reason, finished = f"budget of {budget} commitments used", True
@@ -152,15 +157,29 @@ def run(
             if interrupted():
                 reason, finished = f"interrupted after {rounds.cost.commitments} of {budget} commitments", False
                 break
-            began = time.perf_counter()
+            began, before = time.perf_counter(), rounds.cost.commitments
             state = solver.step(oracle, state, rng)
-            rounds.cost = replace(rounds.cost, seconds=rounds.cost.seconds + time.perf_counter() - began)
+            again = int(rounds.cost.commitments == before)  # a leader that stays where it is commits to the same once more
+            seconds = rounds.cost.seconds + time.perf_counter() - began
+            rounds.cost = replace(rounds.cost, seconds=seconds, commitments=rounds.cost.commitments + again)
             if not np.isfinite(state.x).all():
                 raise FloatingPointError(
                     f"{solver!r} left the reals at iteration {state.iteration}; a smaller learning rate or a gradient clip may help"
                 )
     checkpoint = Checkpoint(state, rounds, rng, tuple(history), (*settings[:2], interval, settings[3]))
-    return Solution(state.x.copy(), reason, tuple(history), rounds.cost, checkpoint, finished)
+    return Solution(state.x.copy(), reason, tuple(history), replace(rounds.cost), checkpoint, finished)
+
+
+def _same_world(rounds: Rounds, game: StackelbergGame, follower: Follower | None) -> bool:
+    """Whether a run's house plays ``game`` against ``follower``: the same tables at 0, and the same follower by its settings."""
+    expected = game.default_follower if follower is None else follower
+    if repr(rounds.follower) != repr(expected) or (rounds.game.name, rounds.game.contexts) != (game.name, game.contexts):
+        return False
+    zero = np.zeros(game.dimension)
+    if rounds.game.sizes != game.sizes or rounds.game.dimension != game.dimension:
+        return False
+    pairs = [pair for c in game.contexts for pair in zip(rounds.game.problems(zero, c), game.problems(zero, c), strict=True)]
+    return all(np.array_equal(getattr(a, name), getattr(b, name)) for a, b in pairs for name in TABLES)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ class LU:
     def __init__(self, matrix: torch.Tensor) -> None:
         self._factors, self._pivots = torch.linalg.lu_factor(matrix)
         self.solves = 0
+        """How often it has been solved with, for the ledger."""
 
     def solve(self, rhs: torch.Tensor) -> torch.Tensor:
         """M^{-1} rhs for rhs (..., S)."""

@@ -5,6 +5,7 @@ Importing this package registers its environments with PettingZoo (``stackelberg
 """
 
 import importlib
+import sys
 from typing import Any
 
 # The functions `game` and `games` share their names with the module game.py and the folder games/.  Both are loaded here, first, so that
@@ -48,18 +49,13 @@ __all__ = [
 
 del _game_module, _games_folder
 register_all()
+# PettingZoo modules: `from stackelberg_envs import four_rooms_v0`, or `import stackelberg_envs.four_rooms_v0`
+globals().update({name: pettingzoo_module(name) for name in (id.replace("-", "_") for id in games())})
+sys.modules.update({f"{__name__}.{id.replace('-', '_')}": globals()[id.replace("-", "_")] for id in games()})
 
 
 def __getattr__(name: str) -> Any:
-    """PettingZoo modules by attribute: ``stackelberg_envs.four_rooms_v0.parallel_env()``."""
-    if name.replace("_v0", "-v0") in games():
-        module = pettingzoo_module(name)
-        globals()[name] = module
-        return module
-    if name == "testing":  # loaded when asked for
+    """`stackelberg_envs.testing` is loaded when asked for; PettingZoo modules are set above, where type checkers do not see them."""
+    if name == "testing":
         return importlib.import_module(f"{__name__}.testing")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *(id.replace("-", "_") for id in games()), "testing"])

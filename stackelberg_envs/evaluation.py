@@ -7,13 +7,14 @@ never asked: scored at their own follower, penalty methods once reported 8.3 whe
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from numbers import Integral
 
 from array_api_compat import array_namespace
 
 from .followers import Follower, Response
 from .game import StackelbergGame
 from .mdp import Array, InducedMDP, decision_problem
-from .planning import hard_policy_iteration, policy_value, regularised_reward, soft_policy_iteration
+from .planning import hard_policy_iteration, number, policy_value, regularised_reward, soft_policy_iteration
 
 
 @dataclass(frozen=True)
@@ -62,34 +63,43 @@ def evaluate(
         ValueError: for a horizon or discount that is none.
         PlanningError: if there is no solution, e.g. discount 1 over an infinite horizon where episodes do not end.
     """
-    if horizon is not None and (not isinstance(horizon, int) or horizon < 0):
+    if horizon is not None and (not isinstance(horizon, Integral) or isinstance(horizon, bool) or horizon < 0):
         raise ValueError(f"horizon is a number of steps, or None for infinitely many; got {horizon!r}")
     if leader_discount is not None and not 0 <= leader_discount <= 1:
         raise ValueError(f"leader_discount is in [0, 1], got {leader_discount}")
+    if responses is not None and len(responses) != len(game.contexts):
+        raise ValueError(f"responses are one for each of the {len(game.contexts)} contexts, got {len(responses)}")
+    steps = None if horizon is None else int(horizon)
     follower = game.default_follower if follower is None else follower
     x = game.checked(x)
     xp = array_namespace(x)
-    answered, leader, rewards, values, gaps = [], [], [], [], []
+    answered, leader, scores = [], [], []
     for context in range(len(game.contexts)):
         committed = game.for_context(x, context)
+        batch = committed.shape[:-1]  # tables that do not depend on x have no batch axes
         problems = game.problems(committed, context)
         response = responses[context] if responses is not None else follower.respond(game, committed, context)
-        leader.append(game.objective(problems, response.policies, horizon=horizon, discount=leader_discount))
-        scored = [
-            _follower_score(mdp, policy, follower.temperature, horizon) for mdp, policy in zip(problems, response.policies, strict=True)
-        ]
-        rewards.append(xp.stack([score[0] for score in scored], axis=-1))
-        values.append(xp.stack([score[1] for score in scored], axis=-1))
-        gaps.append(xp.stack([score[2] for score in scored], axis=-1))
+        leader.append(xp.broadcast_to(game.objective(problems, response.policies, horizon=steps, discount=leader_discount), batch))
+        scores.append(
+            [
+                [xp.broadcast_to(score, batch) for score in _follower_score(mdp, policy, follower.temperature, steps)]
+                for mdp, policy in zip(problems, response.policies, strict=True)
+            ]
+        )
         answered.append(response)
     per_context = xp.stack(leader, axis=-1)
     weights = xp.asarray(game.context_probabilities, dtype=per_context.dtype, device=per_context.device)
+
+    def gathered(which: int) -> Array:
+        """One of the followers' scores, (..., C, n)."""
+        return xp.stack([xp.stack([scored[which] for scored in context], axis=-1) for context in scores], axis=-2)
+
     return Evaluation(
         leader_return=xp.sum(per_context * weights, axis=-1),
         per_context=per_context,
-        follower_returns=xp.sum(xp.stack(rewards, axis=-1) * weights, axis=-1),
-        follower_gap=xp.max(xp.stack(gaps, axis=-1), axis=(-2, -1)),
-        follower_values=xp.stack(values, axis=-2),
+        follower_returns=xp.sum(gathered(0) * weights[:, None], axis=-2),
+        follower_gap=xp.max(gathered(2), axis=(-2, -1)),
+        follower_values=gathered(1),
         responses=tuple(answered),
     )
 
@@ -109,4 +119,6 @@ def _follower_score(mdp: InducedMDP, policy: Array, temperature: float, horizon:
     else:
         best, _ = hard_policy_iteration(decision_problem(mdp, mdp.follower_reward), gamma)
     gap = start(best) - start(attained)
-    return start(plain), start(attained), xp.where(gap > 0, gap, xp.zeros_like(gap))
+    if number(xp.min(gap)) < -1e-6 * (1 + number(xp.max(xp.abs(start(best))))):
+        raise ValueError("this response beats the best one: it is not a policy that the follower of this game could have")
+    return start(plain), start(attained), xp.where(gap > 0, gap, xp.zeros_like(gap))  # what is left below 0 is rounding

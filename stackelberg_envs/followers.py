@@ -15,7 +15,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from .mdp import Array, InducedMDP, decision_problem, expect
-from .planning import PlanningError, hard_policy_iteration, soft_policy_iteration, softmax_backup, widen
+from .planning import PlanningError, hard_policy_iteration, number, soft_policy_iteration, softmax_backup, widen
 
 if TYPE_CHECKING:
     from .game import StackelbergGame
@@ -156,7 +156,8 @@ class Hard(TabularFollower):
         own = decision_problem(mdp, mdp.follower_reward)
         v, q = hard_policy_iteration(own, mdp.follower_discount)
         xp = array_namespace(q)
-        slack = TIE_TOLERANCE * (1 + float(xp.max(xp.abs(q))))
+        tolerance = max(TIE_TOLERANCE, 1000 * float(xp.finfo(q.dtype).eps))
+        slack = tolerance * (1 + xp.max(xp.abs(q), axis=(-3, -2, -1), keepdims=True))  # of each commitment of a batch
         best = q >= xp.max(q, axis=-1, keepdims=True) - slack
         if self.ties == "uniform":
             chosen = xp.astype(best, q.dtype)
@@ -168,7 +169,7 @@ class Hard(TabularFollower):
             arms = xp.arange(q.shape[-1], device=q.device)
             chosen = xp.astype(arms == xp.argmax(preference, axis=-1, keepdims=True), q.dtype)
         policy = chosen / xp.sum(chosen, axis=-1, keepdims=True)
-        return Answer(widen(policy, mdp), v, slack)
+        return Answer(widen(policy, mdp), v, number(xp.max(slack)))
 
 
 @dataclass(frozen=True)
@@ -209,7 +210,7 @@ class Truncated(TabularFollower):
         for _ in range(self.sweeps):
             node_values, _ = softmax_backup(problem.reward + mdp.follower_discount * expect(problem.transition, v), self.temperature)
             swept = xp.sum(problem.weight * node_values, axis=-1)
-            step, v = float(xp.max(xp.abs(swept - v))), swept
+            step, v = number(xp.max(xp.abs(swept - v))), swept
         _, policy = softmax_backup(problem.reward + mdp.follower_discount * expect(problem.transition, v), self.temperature)
         return Answer(widen(policy, mdp), v, step, self.sweeps)
 
@@ -291,10 +292,12 @@ class Believes:
         state: Any = None,
     ) -> Response:
         """See `Follower.respond`; ``game`` must have the sizes of the game it believes in."""
-        if game.sizes != self.game.sizes:
+        if game.sizes != self.game.sizes or game.visibility != self.game.visibility:
             raise ValueError(
-                f"a follower that believes in {self.game.name} with sizes {self.game.sizes} cannot act in {game.name} with sizes "
-                f"{game.sizes}; (S, A, B) must agree"
+                f"a follower that believes in {self.game.name} with sizes {self.game.sizes} and seeing the {self.game.visibility} cannot "
+                f"act in {game.name} with sizes {game.sizes} and seeing the {game.visibility}; both must agree"
             )
         name = game.contexts[game.context_index(context)]
+        if name not in self.game.contexts:
+            raise ValueError(f"a follower that believes in {self.game.name} with contexts {self.game.contexts} knows none called {name!r}")
         return self.follower.respond(self.game, x, name, budget=budget, rng=rng, state=state)

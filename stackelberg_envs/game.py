@@ -150,6 +150,17 @@ class StackelbergGame(abc.ABC):
         """(S, A, B) of each follower's process."""
         return tuple(mdp.sizes for mdp in self.problems(np.zeros(self.dimension)))
 
+    @cached_property
+    def visibility(self) -> tuple[str, ...]:
+        """What each follower sees of the leader in a step: ``"action"`` or ``"policy"`` (the same where A = 1)."""
+        problems = self.problems(np.zeros(self.dimension))
+        return tuple("policy" if mdp.sizes[1] == 1 else mdp.follower_sees for mdp in problems)
+
+    @property
+    def commitment_shape(self) -> tuple[int, ...]:
+        """(n,), or (C, n) for a leader that sees the context first."""
+        return (len(self.contexts), self.dimension) if self.context_visibility == "before" else (self.dimension,)
+
     def for_context(self, x: Array, context: int) -> Array:
         """The commitment that holds in ``context``: a row of x where the leader sees the context first, else x itself."""
         if self.context_visibility != "before":

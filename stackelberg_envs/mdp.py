@@ -14,8 +14,8 @@ out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 from array_api_compat import array_namespace
@@ -23,8 +23,10 @@ from array_api_compat import array_namespace
 Array = Any
 """An array of any library that follows the array-API standard (NumPy, torch, ...)."""
 
+TABLES = ("leader_policy", "transition", "follower_reward", "leader_reward", "initial")
+"""The array fields of an `InducedMDP`."""
 DEFICIT_TOLERANCE = 1e-9
-"""A row of ``transition`` whose sum falls short of 1 by less than this cannot end the episode: the shortfall is rounding."""
+"""A row of ``transition`` whose sum falls short of 1 by less than this (or by rounding of its dtype) cannot end the episode."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,14 @@ class InducedMDP:
     leader_discount: float
     follower_sees: Literal["action", "policy"] = "action"
 
+    def __post_init__(self) -> None:
+        if self.follower_sees not in ("action", "policy"):
+            raise ValueError(f"follower_sees is 'action' or 'policy', got {self.follower_sees!r}")
+
+    def map(self, f: Callable[[Array], Array]) -> InducedMDP:
+        """The same process with ``f`` applied to each table."""
+        return replace(self, **{name: f(getattr(self, name)) for name in TABLES})
+
     @property
     def sizes(self) -> tuple[int, int, int]:
         """(S, A, B)."""
@@ -73,8 +83,7 @@ def stack(mdps: Sequence[InducedMDP]) -> InducedMDP:
     if len(kinds) > 1:
         raise ValueError(f"processes differ in sizes, discounts or visibility and cannot be one batch: {kinds}")
     xp = array_namespace(first.leader_policy)
-    tables = {field.name: xp.stack([getattr(mdp, field.name) for mdp in mdps]) for field in fields(InducedMDP) if field.type == "Array"}
-    return replace(first, **tables)
+    return replace(first, **{name: xp.stack([getattr(mdp, name) for mdp in mdps]) for name in TABLES})
 
 
 class DecisionProblem(NamedTuple):
@@ -144,7 +153,8 @@ def cumulative(probabilities: Array) -> Array:
     xp = array_namespace(probabilities)
     sums = xp.cumulative_sum(probabilities, axis=-1)
     total = sums[..., -1:]
-    return xp.where(total > 1 - DEFICIT_TOLERANCE, sums / xp.where(total > 0, total, 1.0), sums)
+    tolerance = max(DEFICIT_TOLERANCE, probabilities.shape[-1] * float(xp.finfo(sums.dtype).eps))
+    return xp.where(total > 1 - tolerance, sums / xp.where(total > 0, total, 1.0), sums)
 
 
 def pick(cumulated: Array, u: Array) -> Array:

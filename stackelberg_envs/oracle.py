@@ -17,7 +17,7 @@ import numpy as np
 
 from .evaluation import evaluate
 from .followers import Follower, Response
-from .game import StackelbergGame
+from .game import CommitmentError, StackelbergGame
 from .mdp import Array, draw
 from .play import simulate
 
@@ -68,7 +68,9 @@ class Cost:
     follower_evaluations: int = 0
     """Policy evaluations or sweeps of followers who answered through the oracle."""
     newton_evaluations: int = 0
-    """Policy evaluations of the solver's own inner solves, one factorisation each."""
+    """Policy evaluations of the solver's own inner solves, one factorisation and one solve each."""
+    factorisations: int = 0
+    """Matrices that the solver factorised, those of Newton evaluations included."""
     linear_solves: int = 0
     """Solves with a kept factorisation for values, occupancies and adjoints."""
     gradient_steps: int = 0
@@ -125,9 +127,10 @@ _GRANTS: dict[str, Access | Permission] = {
 class Oracle:
     """A solver's handle on one run.  It holds what was granted, and raises `AccessError` for the rest.
 
-    Always there: ``access``, ``permissions``, ``dimension``, ``leader_space``, ``contexts``, ``context_probabilities``,
-    ``context_visibility``, ``followers``, ``sizes``, ``max_cycles``, ``leader_discount``, ``follower_discount``, ``additive``, and
-    ``charge(**work)``, which adds a solver's own work to the ledger.
+    Always there: ``access``, ``permissions``, ``dimension``, ``commitment_shape``, ``leader_space``, ``contexts``,
+    ``context_probabilities``, ``context_visibility``, ``followers``, ``sizes``, ``max_cycles``, ``leader_discount``,
+    ``follower_discounts``, ``additive``, and ``charge(**work)``, which adds a solver's own work to the ledger.  It holds functions, and
+    no game; Python being Python, a determined program could still dig.
 
     By level: ``returns`` (RETURN); ``play``, ``log_leader_policy`` (OUTCOME); ``incentive``, ``leader_cost``, ``temperature`` (INCENTIVE);
     ``policies`` (POLICY); ``values`` (VALUE); ``commit``, ``follower`` (MODEL); ``snapshot``, ``restore`` (TRAINING); ``play_from``
@@ -172,32 +175,35 @@ class Rounds:
     def oracle(self, access: Access, permissions: Permission = Permission.NONE) -> Oracle:
         """The solver's handle at a level; closures only, so that it does not contain the rest."""
         game, follower = self.game, self.follower
-        mdp = game.problems(np.zeros(game.dimension))[0]
+        problems = game.problems(np.zeros(game.dimension))
+        probabilities = np.array(game.context_probabilities)
+        probabilities.flags.writeable = False
         granted: dict[str, Any] = {
             "dimension": game.dimension,
-            "leader_space": game.leader_space,
+            "commitment_shape": game.commitment_shape,
+            "leader_space": copy.deepcopy(game.leader_space),
             "contexts": game.contexts,
-            "context_probabilities": game.context_probabilities,
+            "context_probabilities": probabilities,
             "context_visibility": game.context_visibility,
             "followers": game.followers,
             "sizes": game.sizes,
             "max_cycles": game.max_cycles,
-            "leader_discount": mdp.leader_discount,
-            "follower_discount": mdp.follower_discount,
+            "leader_discount": problems[0].leader_discount,
+            "follower_discounts": tuple(mdp.follower_discount for mdp in problems),
             "additive": game.additive,
-            "charge": self._charge,
+            "charge": _closed(self._charge),
         }
         facts: dict[str, Callable[[], Any]] = {
-            "log_leader_policy": lambda: game.log_leader_policy,
-            "incentive": lambda: game.incentive,
-            "leader_cost": lambda: game.leader_cost,
+            "log_leader_policy": lambda: _closed(game.log_leader_policy),
+            "incentive": lambda: _closed(game.incentive),
+            "leader_cost": lambda: _closed(game.leader_cost),
             "temperature": lambda: getattr(follower, "temperature"),  # noqa: B009 - set in __post_init__
             "follower": lambda: follower,
         }
         for name, needed in _GRANTS.items():
             allowed = needed <= access if isinstance(needed, Access) else bool(needed & permissions)
             if allowed:
-                granted[name] = facts[name]() if name in facts else getattr(self, name)
+                granted[name] = facts[name]() if name in facts else _closed(getattr(self, name))
         return Oracle(granted, access, permissions)
 
     def returns(self, x: Array, *, episodes: int | None = None) -> float:
@@ -226,31 +232,35 @@ class Rounds:
 
     def play_from(self, x: Array, context: int, states: np.ndarray, *, horizon: int | None = None) -> Outcome:
         """`play` in one context, with followers starting in chosen ``states``, integers (N, n)."""
-        self._commit(x)
+        index = self.game.context_index(context)
         states = np.asarray(states)
         sizes = np.array([size[0] for size in self.game.sizes])
         if states.ndim != 2 or states.shape[1] != len(sizes) or (states < 0).any() or (states >= sizes).any():
             raise ValueError(f"states are integers (N, {len(sizes)}) below {sizes.tolist()}, got {states!r}")
-        contexts = np.full(len(states), self.game.context_index(context))
+        self._commit(x)
+        contexts = np.full(len(states), index)
         return self._play(contexts, self.game.max_cycles if horizon is None else horizon, states)
 
     def policies(self, x: Array, context: int | str = 0) -> tuple[Array, ...]:
         """g(b|s,a) of each follower under ``x`` in ``context``."""
+        index = self.game.context_index(context)
         self._commit(x)
         self.cost.queries += 1
-        return self._respond(self.game.context_index(context)).policies
+        return self._respond(index).policies
 
     def values(self, x: Array, context: int | str = 0) -> tuple[Array, ...]:
         """The values (S,) that each follower planned with, under ``x`` in ``context``."""
+        index = self.game.context_index(context)
         self._commit(x)
         self.cost.queries += 1
-        return tuple(answer.values for answer in self._respond(self.game.context_index(context)).answers)
+        return tuple(answer.values for answer in self._respond(index).answers)
 
     def commit(self, x: Array, context: int | str = 0) -> tuple[Any, ...]:
         """What each follower faces; differentiable in ``x``."""
+        index = self.game.context_index(context)
         self._commit(x)
         self.cost.model_calls += 1
-        return self.game.problems(x, context)
+        return self.game.problems(self.game.for_context(x, index), index)
 
     def snapshot(self) -> dict[int, Any]:
         """The followers' training state by context."""
@@ -266,16 +276,18 @@ class Rounds:
         return self.game.problems(np.zeros(self.game.dimension))[0].leader_discount
 
     def _charge(self, **work: float) -> None:
-        """Add a solver's own work (``newton_evaluations``, ``linear_solves``, ``gradient_steps``, ``seconds``) to the ledger."""
-        own = ("newton_evaluations", "linear_solves", "gradient_steps", "seconds")
-        if not set(work) <= set(own):
-            raise AccessError(f"a solver charges only its own work ({', '.join(own)}); got {', '.join(work)}")
+        """Add a solver's own work to the ledger, in the units of `Cost`."""
+        own = ("newton_evaluations", "factorisations", "linear_solves", "gradient_steps")
+        if not set(work) <= set(own) or any(amount < 0 for amount in work.values()):
+            raise AccessError(f"a solver charges only its own work ({', '.join(own)}), and nothing negative; got {work}")
         self.cost = replace(self.cost, **{name: getattr(self.cost, name) + amount for name, amount in work.items()})
 
     def _commit(self, x: Array) -> None:
         """Freeze ``x`` until another commitment comes; the same one again costs nothing."""
         detached = x.detach().cpu() if hasattr(x, "detach") else x
         committed = np.array(self.game.checked(np.asarray(detached)), dtype=np.float64)
+        if committed.shape != self.game.commitment_shape:
+            raise CommitmentError(f"{self.game.name}: one commitment has shape {self.game.commitment_shape}, got {committed.shape}")
         if self._commitment is None or not np.array_equal(committed, self._commitment):
             self._commitment, self._responses = committed, {}
             self.cost.commitments += 1
@@ -312,6 +324,18 @@ class Rounds:
         self.cost.outcome_steps += int(alive.any(axis=1).sum())
         shown = contexts if self.game.context_visibility != "never" else np.full_like(contexts, -1)
         return Outcome(shown, visited, leads, follows, rewards, alive)
+
+
+def _closed(method: Any) -> Any:
+    """A function that calls ``method`` and does not lead to the object behind it; None stays None."""
+    if method is None:
+        return None
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return method(*args, **kwargs)
+
+    call.__doc__ = method.__doc__
+    return call
 
 
 def referee_score(game: StackelbergGame, x: Array, follower: Follower | None) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def system(kernel: Array, discount: float) -> Array:
     """
     xp = array_namespace(kernel)
     if discount >= 1 and not _ends(kernel):
-        raise PlanningError("an infinite horizon with discount 1 has no value where some state never leads to the end; give a horizon")
+        raise PlanningError("an infinite horizon with discount 1 has no value where some state never leads to the end")
     identity = xp.eye(kernel.shape[-1], dtype=kernel.dtype, device=kernel.device)
     return identity - discount * kernel
 
@@ -139,7 +139,7 @@ def soft_policy_iteration(
         factorised = factorise(system(chain(problem.weight[..., None] * g, problem.transition), gamma))
         newton = factorised.solve(residual)
         v = v + newton
-        step = float(xp.max(xp.abs(newton)))
+        step = number(xp.max(xp.abs(newton)))
         if step <= max(POLICY_TOLERANCE * temperature, _rounding(v, gamma)):
             _, g = softmax_backup(problem.reward + gamma * expect(problem.transition, v), temperature)
             return Plan(widen(g, mdp), v, evaluation, step, factorised)
@@ -149,10 +149,15 @@ def soft_policy_iteration(
     )
 
 
+def number(scalar: Array) -> float:
+    """A scalar array as a Python float, without its history."""
+    return float(scalar.detach() if hasattr(scalar, "detach") else scalar)
+
+
 def _rounding(values: Array, discount: float) -> float:
     """The size of a step that is only rounding: eps |V| / (1 - gamma), the factor capped for discounts near 1."""
     xp = array_namespace(values)
-    scale = max(1.0, float(xp.max(xp.abs(values))))
+    scale = max(1.0, number(xp.max(xp.abs(values))))
     return 4 * float(xp.finfo(values.dtype).eps) * scale / max(1 - discount, 1e-4)
 
 
@@ -168,21 +173,23 @@ def hard_policy_iteration(problem: DecisionProblem, discount: float, *, allowed:
     barred = xp.zeros_like(problem.reward) if allowed is None else xp.where(allowed, 0.0, -xp.inf)
     arms = xp.arange(problem.reward.shape[-1], device=problem.reward.device)
     v = xp.zeros_like(problem.reward[..., 0, 0])
+    if discount >= 1:  # greedy policies of values that no policy has may never end: start from those of the uniform one
+        even = problem.weight[..., None] * xp.where(barred == 0, 1.0, 0.0)
+        even = even / xp.sum(even, axis=(-2, -1), keepdims=True)
+        v = Dense(system(chain(even, problem.transition), discount)).solve(xp.sum(even * problem.reward, axis=(-2, -1)))
     for _ in range(MAX_EVALUATIONS):
         q = problem.reward + discount * expect(problem.transition, v)
         greedy = xp.astype(arms == xp.argmax(q + barred, axis=-1, keepdims=True), q.dtype)
         joint = problem.weight[..., None] * greedy
         reward = xp.sum(joint * problem.reward, axis=(-2, -1))
         improved = Dense(system(chain(joint, problem.transition), discount)).solve(reward)
-        if float(xp.max(xp.abs(improved - v))) <= 10 * _rounding(improved, discount):
+        if number(xp.max(xp.abs(improved - v))) <= 10 * _rounding(improved, discount):
             return improved, problem.reward + discount * expect(problem.transition, improved)
         v = improved
     raise PlanningError(f"policy iteration did not converge in {MAX_EVALUATIONS} evaluations")
 
 
-def policy_value(
-    mdp: InducedMDP, policy: Array, reward: Array, discount: float, *, horizon: int | None = None, factorised: Factorised | None = None
-) -> Array:
+def policy_value(mdp: InducedMDP, policy: Array, reward: Array, discount: float, *, horizon: int | None = None) -> Array:
     """Expected discounted sum of ``reward`` (..., S, A, B) from each state under ``policy`` (..., S, A, B): (..., S).
 
     Args:
@@ -191,14 +198,12 @@ def policy_value(
         reward: what is summed.
         discount: in [0, 1].
         horizon: number of steps; None for infinitely many.
-        factorised: ``I - discount P_g`` if it is at hand.
     """
     xp = array_namespace(policy)
     joint = joint_policy(mdp, policy)
     mean = xp.sum(joint * reward, axis=(-2, -1))
     if horizon is None:
-        factorised = factorised or Dense(system(chain(joint, mdp.transition), discount))
-        return factorised.solve(mean)
+        return Dense(system(chain(joint, mdp.transition), discount)).solve(mean)
     kernel = chain(joint, mdp.transition)
     v = xp.zeros_like(mean)
     for _ in range(horizon):

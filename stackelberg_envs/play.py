@@ -1,7 +1,7 @@
-"""Playing a process: the one kernel by which states move, for a single step and for a batch of episodes alike.
+"""Playing a process, by single steps (`Sampler`) or a batch of episodes (`simulate`), from the same cumulative tables.
 
 Noise is data.  Every random choice maps a uniform variate through cumulative probabilities (`stackelberg_envs.mdp.pick`), so a
-PettingZoo episode and a batched rollout that are fed the same variates visit the same states.
+PettingZoo episode and a batched rollout that are fed the same variates visit the same states; a test says equal.
 """
 
 from __future__ import annotations
@@ -99,10 +99,3 @@ def simulate(mdp: InducedMDP, policy: Array, initial_noise: Array, noise: Array)
         leader_rewards[playing, t] = mdp.leader_reward[s, a, b]
         follower_rewards[playing, t] = mdp.follower_reward[s, a, b]
     return Trajectories(states, leads, follows, leader_rewards, follower_rewards, states[:, :-1] < end)
-
-
-def discounted(rewards: Array, discount: float) -> Array:
-    """sum_t discount^t rewards[..., t], shape (...)."""
-    xp = array_namespace(rewards)
-    weights = xp.asarray(discount ** np.arange(rewards.shape[-1]), dtype=rewards.dtype, device=rewards.device)
-    return xp.sum(rewards * weights, axis=-1)

@@ -102,7 +102,7 @@ def pettingzoo_module(name: str) -> ModuleType:
     ``env`` is ``raw_env``: what PettingZoo's wrappers check is checked inside, with better messages and a tenth of the cost.
     """
     id = name.replace("_v0", "-v0")
-    module = ModuleType(f"stackelberg_envs.{name}", game_class(id).__doc__)
+    module = ModuleType(f"{__package__}.{name}", f"PettingZoo's view of {id}: env, raw_env and parallel_env.")
 
     def env(**kwargs: Any) -> StackelbergAEC:
         return make(id, **kwargs)

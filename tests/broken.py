@@ -96,6 +96,32 @@ class OtherKernel(StackelbergAEC):
         super().step(action)
 
 
+class LateLeak(StackelbergAEC):
+    """The leader's info tells a follower's reward, but only late in an episode."""
+
+    def _publish(self, *, rewarded: bool) -> None:
+        super()._publish(rewarded=rewarded)
+        if self.episode.time > 70:
+            self.infos["leader_0"]["discounted_return"] += self.rewards["follower_0"]
+
+
+class Unpaid(StackelbergAEC):
+    """The leader's cumulative reward stays zero."""
+
+    def step(self, action: Any) -> None:
+        super().step(action)
+        if "leader_0" in self._cumulative_rewards:
+            self._cumulative_rewards["leader_0"] = 0.0
+
+
+class SeedsEverybody(StackelbergAEC):
+    """Seeds NumPy's global generator."""
+
+    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
+        super().reset(seed, options)
+        np.random.seed(0)  # noqa: NPY002 - the defect
+
+
 class SharedBuffer(BaseWrapper):
     """Observations are one buffer."""
 
@@ -133,6 +159,9 @@ BROKEN = {
     "AEC whose parallel form differs": (lambda: OtherParallel(game()), "the parallel form plays the same game"),
     "falsely parallelizable": (FalselyParallelizable, "the parallel form plays the same game"),
     "kernel that differs from its steps": (lambda: OtherKernel(se.game("four_rooms-v0")), "steps follow the model's kernel"),
+    "late leak": (lambda: LateLeak(se.game("toy3-v0")), "the leader sees nothing of the followers' insides"),
+    "unpaid leader": (lambda: Unpaid(game()), "last() pays what was earned"),
+    "seeds the global generator": (lambda: SeedsEverybody(game()), "a seed determines every step"),
     "shared buffer": (lambda: SharedBuffer(se.make("toy3-v0", max_cycles=20)), "observations are fresh arrays"),
     "lenient about actions": (lambda: LenientActions(game()), "illegal actions are refused and change nothing"),
 }

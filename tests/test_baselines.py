@@ -80,8 +80,10 @@ def test_a_run_is_a_function_of_its_job(config: Path, tmp_path: Path) -> None:
     assert jobs.Job.from_dict(json.loads(json.dumps(job.as_dict()))).id == job.id
     assert store.comparable(execute(job)) == store.comparable(execute(job))
     path = tmp_path / "out.jsonl"
-    assert run_all(loaded.jobs, path, processes=1, console=QUIET) == 9
-    assert run_all(loaded.jobs, path, processes=1, console=QUIET) == 0, "what is there is not repeated"
+    assert run_all(loaded.jobs, path, processes=1, console=QUIET) == {}
+    first = path.read_bytes()
+    assert run_all(loaded.jobs, path, processes=1, console=QUIET) == {}
+    assert path.read_bytes() == first, "what is there is not repeated"
 
 
 def test_kill_and_resume(tmp_path: Path) -> None:
@@ -133,7 +135,7 @@ def test_torn_last_line_is_cut_with_a_warning(config: Path, tmp_path: Path) -> N
     with pytest.warns(store.TornLineWarning, match="half written, and its run will be repeated"):
         assert len(store.read(path)) == 3
     with pytest.warns(store.TornLineWarning):
-        assert run_all(loaded.jobs[:4], path, processes=1, console=QUIET) == 1
+        assert run_all(loaded.jobs[:4], path, processes=1, console=QUIET) == {}
     assert path.read_bytes().startswith(intact)
     assert len(store.read(path)) == 4
 
@@ -146,6 +148,10 @@ def test_corruption_in_the_middle_is_an_error_and_nothing_changes(config: Path, 
     before = path.read_bytes()
     with pytest.raises(store.ResultsError, match=r"line 2 is not a result: b'garbage"):
         store.read(path)
+    path.write_text("\n".join([*lines, "garbage"]) + "\n")
+    with pytest.raises(store.ResultsError, match="line 3 is not a result"):  # a whole line is not a torn one
+        store.read(path, repair=True)
+    path.write_bytes(before)
     said = command("bench", config, "--jobs", "1", cwd=tmp_path)
     assert said.returncode == 2
     assert "line 2 is not a result" in said.stderr
@@ -158,7 +164,7 @@ def test_corruption_in_the_middle_is_an_error_and_nothing_changes(config: Path, 
 def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]) -> None:
     path = tmp_path_factory.mktemp("store") / "any.jsonl"
     path.write_bytes(b"\n".join(lines))
-    whole = all(_is_result(line) for line in path.read_bytes().splitlines(keepends=True)[:-1])
+    whole = all(store._parse(line) is not None for line in path.read_bytes().split(b"\n")[:-1])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", store.TornLineWarning)
         if whole:
@@ -166,10 +172,6 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory,
         else:
             with pytest.raises(store.ResultsError, match="is not a result"):
                 store.read(path)
-
-
-def _is_result(line: bytes) -> bool:
-    return line.endswith(b"\n") and store._parse(line) is not None
 
 
 @pytest.mark.parametrize(
@@ -184,6 +186,12 @@ def _is_result(line: bytes) -> bool:
         (('preset = "bchg"', 'prest = "bchg"'), "takes no argument 'prest'; did you mean 'preset'"),
         (('kind = "Soft"', 'kind = "Softy"'), "follower.kind is one of Soft"),
         (("seeds = 3", "seeds = "), "is not TOML"),
+        (("budget = 30", 'budget = "many"'), r"solvers\[0\]: budget is a whole number from 1, got 'many'"),
+        (("budget = 30", "start = { 9 = 1.0 }"), "no component 9; they are 0 to 5"),
+        (('name = "implicit"', ""), r"solvers\[0\] has no name; known solvers: implicit"),
+        (('name = "implicit"', 'name = "hpgd"'), "has no hyperparameter|the game has no incentive"),
+        (('label = "two-point"', 'label = "exact"'), "two solvers have the same label"),
+        (("value = 27.04", "valeu = 27.04"), "unknown key 'valeu'; did you mean 'value'"),
     ],
 )
 def test_mistakes_in_a_configuration(config: Path, tmp_path: Path, change: tuple[str, str], message: str) -> None:
@@ -239,7 +247,7 @@ def test_report_and_best_known(config: Path, tmp_path: Path) -> None:
     assert judged.world.arguments["beta"] == 1.0, "recorded where the score lives"
     checked = command("check", "--best", cwd=tmp_path)
     assert checked.returncode == 0
-    spoiled = (tmp_path / "results" / "best_known.jsonl").read_text().replace('"leader_return": ', '"leader_return": 9', 1)
+    spoiled = re.sub(r'"leader_return": [-0-9.e]+', '"leader_return": 99.0', (tmp_path / "results" / "best_known.jsonl").read_text())
     (tmp_path / "results" / "best_known.jsonl").write_text(spoiled)
     assert command("check", "--best", cwd=tmp_path).returncode == 1
 
@@ -284,3 +292,23 @@ def test_two_benchmarks_do_not_write_to_one_file(config: Path, tmp_path: Path) -
     assert said.returncode == 2
     assert "Error" in said.stderr
     assert "Traceback" not in said.stderr
+
+
+def test_a_world_is_known_by_what_it_is() -> None:
+    """However its arguments are spelt; and a run by its solver's defaults too."""
+    keys = {jobs.World("toy3-v0").key, jobs.World("toy3", {"R": 1}).key, jobs.World("toy3-v0", {"R": 1.0, "max_cycles": 7}).key}
+    assert len(keys) == 1
+    assert jobs.World("toy3-v0", {"R": 2}).key not in keys
+    world = jobs.World("toy3-v0")
+    assert jobs.Job(world, "implicit", 5, 0).id == jobs.Job(world, "implicit", 5, 0, hyperparameters={"lr": 0.5}, label="x").id
+    assert jobs.Job(world, "implicit", 5, 0).id != jobs.Job(world, "implicit", 5, 0, hyperparameters={"lr": 0.4}).id
+
+
+def test_a_failed_run_is_named_and_the_others_go_on(config: Path, tmp_path: Path) -> None:
+    config.write_text(config.read_text().replace("lr = 0.1", "lr = 1e308", 1))
+    for processes in ("1", "2"):
+        said = command("bench", config, "--jobs", processes, "--results", processes, cwd=tmp_path)
+        assert said.returncode == 1
+        assert "Failed: toy3-v0, exact, seed 1: FloatingPointError" in said.stderr
+        assert "Traceback" not in said.stderr
+        assert len(store.read(tmp_path / processes / "small.jsonl")) == 6

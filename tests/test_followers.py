@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stackelberg_envs as se
+from stackelberg_envs.mdp import stack
 from stackelberg_envs.testing import commitments, random_games
 
 games_and_points = random_games().flatmap(lambda game: st.tuples(st.just(game), commitments(game)))
@@ -79,6 +82,36 @@ def test_believes_answers_to_its_own_world() -> None:
     assert se.evaluate(here, x, follower=mistaken).follower_gap > 1e-4
     with pytest.raises(ValueError, match=r"sizes .* must agree"):
         mistaken.respond(se.game("toy3-v0"), np.zeros(6))
+    with pytest.raises(ValueError, match="knows none called 'G2'"):
+        se.evaluate(here, x, follower=se.Believes(se.game("four_rooms-v0", preset="bchg"), se.Soft(0.003)))
+    seeing, blind = (se.game("random_markov_game-v0", follower_sees=sees) for sees in ("action", "policy"))
+    with pytest.raises(ValueError, match="both must agree"):
+        se.Believes(seeing, se.Soft(0.1)).respond(blind, np.zeros(15))
+    with pytest.raises(ValueError, match="not a policy that the follower of this game could have"):
+        se.evaluate(blind, np.zeros(15), responses=(se.Hard().respond(seeing, np.zeros(15)),), follower=se.Hard())
+
+
+def test_hard_followers_on_a_corridor_without_discount() -> None:
+    """Discount 1, a cost of 1 a step, and an end three steps away: the way out costs 3, and no improper policy gets in the way."""
+    kernel = np.zeros((3, 1, 2, 3))
+    for s in range(3):
+        kernel[s, 0, 0, s] = 1.0  # stay
+        if s < 2:
+            kernel[s, 0, 1, s + 1] = 1.0  # go on; the last step leads out
+    tables = {"leader_policy": np.ones((3, 1)), "transition": kernel, "initial": np.eye(3)[0]}
+    mdp = se.InducedMDP(
+        **tables, follower_reward=-np.ones((3, 1, 2)), leader_reward=np.ones((3, 1, 2)), follower_discount=1.0, leader_discount=1.0
+    )
+    for follower in (se.Hard("strong"), se.Hard("weak"), se.EpsilonOptimal(0.0), se.Quantal(0.1)):
+        assert follower.answer(mdp, None).values[0] == pytest.approx(-3.0)
+
+
+def test_ties_are_judged_for_each_commitment_of_a_batch() -> None:
+    """A neighbour with huge rewards does not turn a clear preference into a tie."""
+    small = se.game("random_markov_game-v0").problems(np.zeros(15))[0]
+    huge = small.map(lambda table: table)
+    batch = stack([small, dataclasses.replace(huge, follower_reward=huge.follower_reward * 1e9)])
+    np.testing.assert_array_equal(se.Hard("weak").answer(batch, None).policy[0], se.Hard("weak").answer(small, None).policy)
 
 
 def test_seeing_the_action_and_seeing_the_policy_are_different_games() -> None:

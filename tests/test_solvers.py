@@ -6,6 +6,7 @@ import dataclasses
 import pickle
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -102,6 +103,55 @@ def test_counters() -> None:
         x = x + 0.5 * g / max(1.0, float(g.norm()))
 
 
+def test_the_cost_of_a_gradient_does_not_depend_on_the_commitments_size() -> None:
+    """A game whose commitment has 4,000 components that do nothing: the same solves and factorisations, the same gradient."""
+
+    class Padded(type(se.game("random_markov_game-v0"))):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.leader_space = gymnasium.spaces.Box(-20.0, 20.0, (4015,), np.float64)
+
+        def induced(self, x: Any, context: int) -> Any:
+            return super().induced(x[..., :15], context)
+
+    x = np.random.default_rng(0).normal(size=15)
+    costs, gradients = [], []
+    for game in (se.game("random_markov_game-v0"), Padded()):
+        rounds = Rounds(game)
+        y = np.concatenate([x, np.zeros(game.dimension - 15)])
+        gradients.append(exact_gradient(rounds.oracle(se.Access.MODEL), torch.tensor(y), None, reaction=True).gradient.numpy())
+        costs.append((rounds.cost.newton_evaluations, rounds.cost.factorisations, rounds.cost.linear_solves))
+    assert costs[0] == costs[1]
+    assert costs[0][1:] == (costs[0][0], 3), "no factorisation beside Newton's, and three solves"
+    np.testing.assert_allclose(gradients[1][:15], gradients[0])
+    assert not gradients[1][15:].any()
+
+
+def test_a_leader_that_sees_the_context_first() -> None:
+    """x has a row a context: the gradient is the derivative of the referee's score, and solvers run."""
+    game = se.game("four_rooms-v0")
+    game.context_visibility = "before"
+    x = 0.3 * np.random.default_rng(0).normal(size=(2, 105))
+    direction = np.random.default_rng(1).normal(size=(2, 105)) / 14
+    assert (gradient(game, x) * direction).sum() == pytest.approx(slope(game, x, direction), abs=1e-6)
+    for name in ("implicit", "zeroth_order", "naive"):
+        solution = solvers.solve(game, name, budget=6)
+        assert solution.x.shape == (2, 105)
+        assert np.isfinite(solution.leader_return)
+    with pytest.raises(se.CommitmentError, match=r"shape \(2, 105\)"):
+        solvers.solve(game, "implicit", start=np.zeros(105))
+
+
+def test_a_leader_that_stands_still_comes_to_an_end() -> None:
+    """Where the gradient is zero the budget still runs out: the same commitment, once more."""
+    still = se.game("random_markov_game-v0", leader_actions=1)
+    assert solvers.solve(still, "implicit", budget=5).cost.commitments >= 5
+    free = se.game("four_rooms-v0", beta=0)  # nothing that the leader sets pays it directly
+    solution = solvers.solve(free, "naive", budget=5)
+    assert solution.finished
+    assert solution.history[-1]["gradient_norm"] == 0
+
+
 def test_the_naive_gradient_has_the_wrong_sign_on_toy3() -> None:
     """Kudo et al.: ignoring the reaction, the leader walks away from its optimum (R = 1, p = .5 and above)."""
     game = se.game("toy3-v0", R=1)
@@ -169,8 +219,14 @@ def test_a_seed_reproduces_and_a_stop_changes_nothing(name: str, optimiser: str)
     assert {**resumed.history[-1], "seconds": 0} == {**whole.history[-1], "seconds": 0}
     assert resumed.cost.commitments == 40
     assert not np.array_equal(whole.x, solvers.solve(game, name, budget=40, seed=8, optimiser=optimiser, lr=0.1).x)
+    once, twice = (go(40, resume=half.checkpoint) for _ in range(2))
+    np.testing.assert_array_equal(once.x, twice.x)
+    assert half.cost.commitments == half.checkpoint.rounds.cost.commitments == 20, "a checkpoint is not changed by resuming"
+    for other in ({"seed": 8}, {"follower": se.Soft(0.1)}, {"referee": (game, se.Soft(0.1))}):
+        with pytest.raises(ValueError, match="another run"):
+            solvers.solve(game, name, **{"budget": 40, "seed": 7, "optimiser": optimiser, "lr": 0.1, "resume": half.checkpoint, **other})
     with pytest.raises(ValueError, match="another run"):
-        solvers.solve(game, name, budget=40, seed=8, optimiser=optimiser, lr=0.1, resume=half.checkpoint)
+        solvers.solve(se.game("four_rooms-v0", beta=1), name, budget=40, seed=7, optimiser=optimiser, lr=0.1, resume=half.checkpoint)
 
 
 def test_the_referee_may_live_elsewhere() -> None:

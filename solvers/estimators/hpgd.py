@@ -1,7 +1,8 @@
 """HPGD: a sampled hypergradient from outcomes and the leader's own instrument.
 
 Thoma, Pasztor, Krause, Ramponi, Hu, "Contextual Bilevel Reinforcement Learning for Incentive Alignment", NeurIPS 2024, arXiv
-2406.01575, as their public code estimates it (every-visit tables from on-policy episodes), for design games whose leader sets rewards::
+2406.01575, as their public code estimates it (every-visit tables from on-policy episodes), for design games whose leader sets rewards and
+nothing else (a kernel that moves with x would need a term that is not here)::
 
     D_t  = d_x r(s_t, b_t) + gamma D_{t+1}                      how the follower's return reacts, r the incentive
     U_t  = r_L,t + gamma_L U_{t+1}                              what it is worth to the leader
@@ -56,6 +57,8 @@ class HPGD(Estimator):
     def declines(self, oracle: Oracle) -> str | None:
         if oracle.incentive is None:
             return "hpgd needs a leader that sets rewards (the game has no incentive)"
+        if any(a > 1 for _, a, _ in oracle.sizes):
+            return "hpgd estimates how rewards are steered, and this leader also acts in the game"
         if not oracle.temperature > 0:
             return "hpgd needs a follower with a temperature"
         if oracle.context_visibility != "after":
@@ -66,14 +69,14 @@ class HPGD(Estimator):
         batches = 2 if self.batches == "independent" else 1
         seen = oracle.play(x.detach().cpu().numpy(), episodes=batches * self.episodes, one_context=True)  # 1
         valued, reacted = seen.split(self.episodes) if batches == 2 else (seen, seen)
-        leaf, context = x.requires_grad_(), int(seen.contexts[0])
+        leaf, context = x.detach().clone().requires_grad_(), int(seen.contexts[0])
         incentives = as_tuple(oracle.incentive(leaf, context))
         costs = (None,) * oracle.followers if oracle.leader_cost is None else as_tuple(oracle.leader_cost(leaf, context))
         surrogate: Any = 0.0
         for i, (incentive, cost) in enumerate(zip(incentives, costs, strict=True)):
             first, second = Visits.of(valued, i, oracle.sizes[i]), Visits.of(reacted, i, oracle.sizes[i])
             c = credit(first, valued.leader_rewards, oracle.leader_discount, oracle.temperature)
-            surrogate = surrogate + (_like(reaction(second, c, oracle.follower_discount), x) * incentive).sum()
+            surrogate = surrogate + (_like(reaction(second, c, oracle.follower_discounts[i]), x) * incentive).sum()
             if cost is not None:
                 paid = first.tabulate(first.discounts(oracle.leader_discount)) / self.episodes
                 surrogate = surrogate - (_like(paid, x) * cost).sum()

@@ -22,7 +22,7 @@ Algorithm, for each context and follower:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -64,19 +64,25 @@ def exact_gradient(oracle: Oracle, x: torch.Tensor, memory: list[torch.Tensor] |
 
     ``memory`` holds soft values, the warm start of the next call.  Contexts and followers of equal sizes are solved as one batch.
     """
-    leaf = x.requires_grad_()
+    leaf = x.detach().clone().requires_grad_()
     problems = [(float(p), mdp) for c, p in enumerate(oracle.context_probabilities) for mdp in oracle.commit(leaf, c)]
     surrogate: Any = 0.0
     kept = []
     for i, (weights, mdp) in enumerate(_batches(problems)):
+        frozen = mdp.map(torch.Tensor.detach)
         with torch.no_grad():
-            plan = soft_policy_iteration(  # 1
-                detached(mdp), oracle.temperature, values=memory[i] if memory else None, factorise=LU
-            )
+            plan = soft_policy_iteration(frozen, oracle.temperature, values=memory[i] if memory else None, factorise=LU)  # 1
         kept.append(plan.values)
-        terms, solves = surrogate_objective(mdp, plan, oracle.temperature, reaction=reaction)
-        oracle.charge(newton_evaluations=plan.evaluations * len(weights), linear_solves=solves * len(weights))
+        terms, solves, factorisations = surrogate_objective(mdp, frozen, plan, oracle.temperature, reaction=reaction)
+        count = len(weights)
+        oracle.charge(
+            newton_evaluations=plan.evaluations * count,
+            factorisations=(plan.evaluations + factorisations) * count,
+            linear_solves=solves * count,
+        )
         surrogate = surrogate + (weights * terms).sum()
+    if not surrogate.requires_grad:  # nothing that x moves pays the leader directly
+        return Estimate(torch.zeros_like(x), kept)
     (gradient,) = torch.autograd.grad(surrogate, leaf)  # 4
     return Estimate(gradient, kept)
 
@@ -94,32 +100,23 @@ def _batches(problems: list[tuple[float, InducedMDP]]) -> list[tuple[torch.Tenso
     return batches
 
 
-def detached(mdp: InducedMDP) -> InducedMDP:
-    """The same tables without their history."""
-    return replace(
-        mdp,
-        leader_policy=mdp.leader_policy.detach(),
-        transition=mdp.transition.detach(),
-        follower_reward=mdp.follower_reward.detach(),
-        leader_reward=mdp.leader_reward.detach(),
-        initial=mdp.initial.detach(),
-    )
-
-
-def surrogate_objective(mdp: InducedMDP, plan: Plan, temperature: float, *, reaction: bool) -> tuple[torch.Tensor, int]:
-    """Scalars (...) whose gradients in x are the hypergradients at ``plan``, and the number of linear solves each took.
+def surrogate_objective(
+    mdp: InducedMDP, frozen: InducedMDP, plan: Plan, temperature: float, *, reaction: bool
+) -> tuple[torch.Tensor, int, int]:
+    """Scalars (...) whose gradients in x are the hypergradients at ``plan``; the linear solves and further factorisations each took.
 
     Args:
         mdp: what the follower faces, with its history in x.
+        frozen: the same without.
         plan: the follower's soft response to it.
         temperature: the follower's.
         reaction: whether the response reacts to x.
     """
-    frozen = detached(mdp)
     gamma, gamma_leader = mdp.follower_discount, mdp.leader_discount
     with torch.no_grad():
         joint = joint_policy(frozen, plan.policy)
-        kept = plan.factorised
+        kept: Any = plan.factorised
+        solved = kept.solves
         leader = kept if gamma_leader == gamma else LU(system(chain(joint, frozen.transition), gamma_leader))
         W = leader.solve((joint * frozen.leader_reward).sum((-2, -1)))  # 2
         occupancy = leader.solve_transposed(frozen.initial)
@@ -133,7 +130,7 @@ def surrogate_objective(mdp: InducedMDP, plan: Plan, temperature: float, *, reac
     if mdp.transition.requires_grad:
         surrogate = surrogate + gamma_leader * _weigh(expect(mdp.transition, W), visits, 3)
     if not reaction:
-        return surrogate, 2
+        return surrogate, *_work(leader, kept, solved)
     with torch.no_grad():
         nodes = decision_problem(frozen, frozen.follower_reward)
         node_q = decision_problem(frozen, leader_q).reward  # leader action values at the follower's nodes
@@ -150,7 +147,13 @@ def surrogate_objective(mdp: InducedMDP, plan: Plan, temperature: float, *, reac
     if facing.weight.requires_grad:
         U, _ = softmax_backup(nodes.reward + gamma * expect(nodes.transition, plan.values), temperature)
         surrogate = surrogate + _weigh(facing.weight, z[..., None] * U, 2)
-    return surrogate, 3
+    return surrogate, *_work(leader, kept, solved)
+
+
+def _work(leader: LU, kept: LU, solved: int) -> tuple[int, int]:
+    """(linear solves, factorisations) since the kept factors had ``solved`` times been solved with."""
+    another = leader is not kept
+    return kept.solves - solved + (leader.solves if another else 0), int(another)
 
 
 def _weigh(table: torch.Tensor, multipliers: torch.Tensor, axes: int) -> torch.Tensor:

@@ -49,7 +49,7 @@ class ZerothOrder(Estimator):
     def estimate(self, oracle: Oracle, x: torch.Tensor, memory: int | None, rng: np.random.Generator) -> Estimate:
         k = (memory or 0) + 1
         u = self.radius / k if self.decay else self.radius
-        z = rng.normal(size=x.shape[0])
+        z = rng.normal(size=tuple(x.shape))
         here = x.detach().cpu().numpy()
         up = oracle.returns(here + u * z, episodes=self.episodes)
         down = oracle.returns(here - u * z if self.antithetic else here, episodes=self.episodes)

@@ -107,6 +107,8 @@ class FourRooms(StackelbergGame):
         chosen = PRESETS[preset]
         self.beta = float(chosen["beta"] if beta is None else beta)
         self.slip = float(chosen["slip"] if slip is None else slip)
+        if not np.isfinite(self.beta):
+            raise ValueError(f"beta is a number, got {self.beta}")
         if not 0 <= self.slip < 1:
             raise ValueError(f"slip is a probability below 1, got {self.slip}")
         if isinstance(walkers, int) and not 1 <= walkers <= len(WALKERS):

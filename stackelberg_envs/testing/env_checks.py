@@ -25,11 +25,11 @@ from .driver import Driver, Moment, drive, sample
 from .report import Report, require, unpicklable
 
 MODEL = ("game", "context", "states", "leader_actions", "replace_game")
-STEPS = 60
+STEPS = 250
 
 
 def check_env(env: Any, *, parallel: ParallelEnv | None = None, seed: int = 0, kernel_steps: int = 10_000) -> Report:
-    """Check an environment; it is stepped on copies, and left as it is but for a reset.
+    """Check an environment, by playing it: reset it before you go on using it.
 
     Args:
         env: an AEC, parallel or Gymnasium environment.
@@ -51,6 +51,7 @@ def check_env(env: Any, *, parallel: ParallelEnv | None = None, seed: int = 0, k
     report.check("observations lie in their spaces", _spaces, env, seed)
     report.check("flags are bool and the same for all", _flags, env, seed)
     report.check("rewards are finite floats, infos numeric with steady keys", _rewards_and_infos, env, seed)
+    report.check("last() pays what was earned", _last_pays, env, seed)
     report.check("a seed determines every step", _determinism, env, seed)
     report.check("deep copies go on alike", _copies, env, seed, copy.deepcopy)
     report.check("pickles go on alike", _pickles, env, seed)
@@ -99,8 +100,35 @@ def _rewards_and_infos(env: Any, seed: int) -> None:
             require(set(info) == known, f"{agent}: info keys change from {sorted(known)} to {sorted(info)}")
 
 
+def _last_pays(env: Any, seed: int) -> str | None:
+    if not isinstance(env, AECEnv):
+        return "only AEC environments have last()"
+    driver = Driver(env, seed)
+    owed = dict.fromkeys(env.possible_agents, 0.0)
+    for _ in range(STEPS):
+        mover = env.agent_selection
+        paid = env.last()[1]
+        require(abs(paid - owed[mover]) < 1e-9, f"last() pays {mover} {paid}, but it has earned {owed[mover]} since it last acted")
+        if driver.over:
+            return None
+        acting = driver.acting()
+        driver.advance()
+        for agent in acting:
+            owed[agent] = 0.0
+        for agent, reward in env.rewards.items():
+            owed[agent] += reward
+    return None
+
+
 def _determinism(env: Any, seed: int) -> None:
-    first, second = list(drive(env, seed, STEPS)), list(drive(env, seed, STEPS))
+    kept = np.random.get_state()  # noqa: NPY002 - marked, looked at and put back
+    np.random.set_state(np.random.RandomState(12345).get_state())  # noqa: NPY002
+    mark = str(np.random.get_state())  # noqa: NPY002
+    try:
+        first, second = list(drive(env, seed, STEPS)), list(drive(env, seed, STEPS))
+        require(mark == str(np.random.get_state()), "the environment uses or seeds NumPy's global generator")  # noqa: NPY002
+    finally:
+        np.random.set_state(kept)  # noqa: NPY002
     _compare(first, second, "two runs with the same seed and actions differ")
     for _ in drive(env, seed, STEPS, env_seed=seed + 1):
         pass

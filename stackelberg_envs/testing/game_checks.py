@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import pickle
 import sys
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
 from ..followers import Hard, Soft
 from ..game import CommitmentError, StackelbergGame, as_tuple
-from ..mdp import InducedMDP
+from ..mdp import TABLES, InducedMDP
 from .report import Report, require, unpicklable
 
-TABLES = tuple(field.name for field in fields(InducedMDP) if field.type == "Array")
 SUM_TOLERANCE = 1e-9
 
 
@@ -54,6 +52,8 @@ def _declarations(game: StackelbergGame) -> None:
     require(probabilities.shape == (len(game.contexts),), "one probability a context")
     require(bool((probabilities >= 0).all()) and abs(probabilities.sum() - 1) < SUM_TOLERANCE, "context probabilities sum to 1")
     require(game.max_cycles >= 1, "max_cycles is at least 1")
+    discounts = {mdp.leader_discount for context in game.contexts for mdp in game.problems(np.zeros(game.dimension), context)}
+    require(len(discounts) == 1, f"the leader has one discount, not {sorted(discounts)}")
     require(len(game.sizes) == game.followers, f"commit returns {len(game.sizes)} processes for {game.followers} followers")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium.spaces import Space
 
 from .. import registry
-from ..followers import Follower, Response
+from ..followers import Follower
 from ..game import StackelbergGame
 from ..mdp import cumulative, pick
 from .episode import LEADER, RENDER_MODES, Episode, Observations, checked_render_mode
@@ -54,7 +54,7 @@ class LeaderEnv(gymnasium.Env):
             raise ValueError(f"mode is 'round' or 'move', got {mode!r}")
         if episodes < 1:
             raise ValueError(f"a round has at least 1 episode, got {episodes}")
-        self.game = registry.game(game, **kwargs) if isinstance(game, str) else game
+        self.game = _built(game, kwargs)
         self.mode, self.episodes = mode, episodes
         self.follower = self.game.default_follower if follower is None else follower
         self.episode = Episode(
@@ -63,9 +63,10 @@ class LeaderEnv(gymnasium.Env):
         self.render_mode = checked_render_mode(render_mode)
         self.observation_space: Space[Any] = self.episode.observation_spaces[LEADER]
         self.action_space: Space[Any] = self.episode.action_spaces[LEADER]
-        self._follower_state: dict[int, Any] = {}
-        self._answer: tuple[bytes, int] | None = None
-        self._policies: list[np.ndarray] = []
+        self._training: dict[int, Any] = {}
+        self._answered = b""
+        self._answers: dict[int, list[np.ndarray]] = {}
+        self._fixed_context: int | str | None = None
         self._ready = False
         self.commit(np.zeros(self.game.dimension) if commitment is None else commitment)
 
@@ -74,12 +75,21 @@ class LeaderEnv(gymnasium.Env):
         self.commitment = self.episode.legal_commitment(x)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Start a round or an episode; ``options`` may hold ``"context"`` and, in ``"move"`` mode, ``"commitment"``."""
-        super().reset(seed=seed)
+        """Start a round or an episode; ``options`` may hold ``"context"`` and, in ``"move"`` mode, ``"commitment"``.
+
+        A seed also makes a learning follower start anew.
+        """
         options = options or {}
-        if "commitment" in options and self.mode == "move":
-            self.commit(options["commitment"])
-        self.episode.begin(self.np_random, context=options.get("context"), commitment=self.commitment if self.mode == "move" else None)
+        announced = options["commitment"] if self.mode == "move" and "commitment" in options else self.commitment
+        x = self.episode.legal_commitment(announced)
+        context = options.get("context")
+        if context is not None:
+            context = self.game.context_index(context)
+        super().reset(seed=seed)
+        if seed is not None:
+            self._training, self._answers = {}, {}
+        self.commitment, self._fixed_context = x, context
+        self.episode.begin(self.np_random, context=context, commitment=x if self.mode == "move" else None)
         if self.mode == "move":
             self._respond()
         self._ready = True
@@ -99,8 +109,8 @@ class LeaderEnv(gymnasium.Env):
         total = 0.0
         for played in range(self.episodes):
             if played:
-                fixed = self.episode.context if self.game.context_visibility == "before" else None
-                self.episode.begin(self.np_random, context=fixed)
+                seen = self.episode.context if self.game.context_visibility == "before" else None
+                self.episode.begin(self.np_random, context=seen if self._fixed_context is None else self._fixed_context)
             self.episode.commit(x, self.np_random)
             self._respond()
             while not self.episode.over:
@@ -117,19 +127,19 @@ class LeaderEnv(gymnasium.Env):
         return episode.observe(LEADER), episode.rewards[LEADER], episode.terminated, episode.truncated, episode.info(LEADER)
 
     def _respond(self) -> None:
-        """Let the follower answer the current commitment, out of the leader's sight."""
+        """Let the follower answer the current commitment in the current context, once, out of the leader's sight."""
         x, context = self.episode.commitment, self.episode.context
         assert x is not None
-        if self._answer == (x.tobytes(), context):
-            return
-        response: Response = self.follower.respond(self.game, x, context, rng=self.np_random, state=self._follower_state.get(context))
-        self._follower_state[context] = response.state
-        self._policies = [cumulative(np.asarray(policy)) for policy in response.policies]
-        self._answer = (x.tobytes(), context)
+        if x.tobytes() != self._answered:
+            self._answered, self._answers = x.tobytes(), {}
+        if context not in self._answers:
+            response = self.follower.respond(self.game, x, context, rng=self.np_random, state=self._training.get(context))
+            self._training[context] = response.state
+            self._answers[context] = [cumulative(np.asarray(policy)) for policy in response.policies]
 
     def _follower_actions(self) -> list[int]:
         actions = []
-        for i, policy in enumerate(self._policies):
+        for i, policy in enumerate(self._answers[self.episode.context]):
             s = self.episode.states[i]
             over = s == policy.shape[0]
             row = policy[0 if over else s, self.episode.leader_actions[i] or 0]
@@ -163,7 +173,7 @@ class FollowerEnv(gymnasium.Env):
         render_mode: str | None = None,
         **kwargs: Any,
     ) -> None:
-        self.game = registry.game(game, **kwargs) if isinstance(game, str) else game
+        self.game = _built(game, kwargs)
         self.episode = Episode(self.game, view="commitment", observations=observations, max_cycles=max_cycles)
         if agent not in self.episode.followers:
             raise ValueError(f"agent is one of {', '.join(self.episode.followers)}, got {agent!r}")
@@ -176,11 +186,14 @@ class FollowerEnv(gymnasium.Env):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start an episode; ``options`` may hold ``"commitment"`` and ``"context"``."""
-        super().reset(seed=seed)
         options = options or {}
-        if "commitment" in options:
-            self.commitment = self.episode.legal_commitment(options["commitment"])
-        self.episode.begin(self.np_random, context=options.get("context"))
+        x = self.episode.legal_commitment(options.get("commitment", self.commitment))
+        context = options.get("context")
+        if context is not None:
+            context = self.game.context_index(context)
+        super().reset(seed=seed)
+        self.commitment = x
+        self.episode.begin(self.np_random, context=context)
         self.episode.commit(self.commitment, self.np_random)
         self._ready = True
         return self.episode.observe(self.agent), self.episode.info(self.agent)
@@ -200,3 +213,12 @@ class FollowerEnv(gymnasium.Env):
 
     def render(self) -> Any:
         return self.episode.render(self.render_mode)
+
+
+def _built(game: StackelbergGame | str, arguments: dict[str, Any]) -> StackelbergGame:
+    """A game, or the one that an id and arguments say."""
+    if isinstance(game, str):
+        return registry.game(game, **arguments)
+    if arguments:
+        raise TypeError(f"arguments of the game go with an id; {game.name} is built already, got {', '.join(arguments)}")
+    return game
