@@ -138,7 +138,7 @@ def write(config: Config, parts: list[Part], path: Path, *, command: list[str], 
 def draw(part: Part) -> dict[str, str]:
     """The figures of one game by name, as SVG."""
     learned = {label: np.array(_median(group)["x"]) for label, group in part.groups.items()}
-    if part.best is not None:
+    if part.best is not None and not any(np.array_equal(x, part.best.x) for x in learned.values()):
         learned["best known"] = np.array(part.best.x)
     judged = part.section.referee or part.section.world
     top = part.best.leader_return if part.best else None

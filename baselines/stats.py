@@ -17,7 +17,7 @@ class Summary(NamedTuple):
     seeds: int
 
     def __str__(self) -> str:
-        return f"{self.iqm:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        return f"{self.iqm:.3f}" if self.seeds == 1 else f"{self.iqm:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
 def iqm(values: np.ndarray, axis: int = 0) -> np.ndarray:
