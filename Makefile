@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 export OMP_NUM_THREADS = 1
 
-.PHONY: help bench test speed check docs install clean
+.PHONY: help bench test speed consumers check docs install clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
 
@@ -25,6 +25,9 @@ test: $(INSTALLED)  ## all tests, README and docs included
 
 speed: $(INSTALLED)  ## ratios of running times, side by side (wants a quiet machine)
 	$(BIN)/pytest -m speed tests/benchmarks
+
+consumers:  ## TorchRL, Stable-Baselines3 and RLlib on every view, each in a throw-away environment
+	tests/consumers/run.sh
 
 check: $(INSTALLED)  ## lint, format, types
 	$(BIN)/ruff check .

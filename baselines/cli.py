@@ -39,7 +39,7 @@ def list_() -> None:
     """Show the games and the solvers, the latter by what they may know."""
     games = Table(title="Games", title_justify="left")
     for column in ("id", "commitment", "(S, A, B)", "contexts", "followers", "default follower", "about"):
-        games.add_column(column)
+        games.add_column(column, no_wrap=column in ("id", "default follower"))
     for id in se.games():
         game = se.game(id)
         story = (sys.modules[type(game).__module__].__doc__ or "").splitlines()[0]
@@ -113,6 +113,8 @@ def solve(
         f"{solution.reason}: F = {solution.leader_return:.6f}, {cost.newton_evaluations} Newton evaluations, {cost.linear_solves} linear "
         f"solves, {cost.queries} queries, {cost.outcome_steps} outcome steps, {cost.seconds:.1f} s"
     )
+    if not solution.finished:
+        raise typer.Exit(130)
 
 
 @app.command()
@@ -241,7 +243,7 @@ def _assignments(pairs: list[str] | None) -> dict[str, Any]:
         try:
             assigned[key] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:
-            assigned[key] = value
+            assigned[key] = None if value.lower() == "none" else value
     return assigned
 
 
@@ -265,7 +267,19 @@ def main() -> None:
 
     try:
         app()
-    except (ConfigError, ResultsError, solvers.Declined, se.AccessError, PlanningError, KeyError, TypeError, ValueError, OSError) as error:
+    except (
+        ConfigError,
+        ResultsError,
+        solvers.Declined,
+        se.AccessError,
+        PlanningError,
+        KeyError,
+        TypeError,
+        ValueError,
+        OSError,
+        RuntimeError,
+        ArithmeticError,
+    ) as error:
         if os.environ.get("STACKELBERG_TRACEBACK"):
             raise
         said = error.args[0] if error.args and not isinstance(error, OSError) else error

@@ -191,6 +191,8 @@ def load(path: str | Path, *, seeds: int | None = None) -> Config:
     count = data.get("seeds", 5) if seeds is None else seeds
     if not isinstance(count, int) or count < 1:
         raise ConfigError(f"{file}: seeds is a whole number from 1, got {count!r}")
+    if not isinstance(data.get("games", []), list):
+        raise ConfigError(f"{file}: games are tables, [[games]], got {data['games']!r}")
     sections = tuple(_section(entry, count, f"{file}, games[{i}]") for i, entry in enumerate(data.get("games", [])))
     if not sections:
         raise ConfigError(f"{file} has no [[games]]")
@@ -212,6 +214,8 @@ def _section(entry: dict[str, Any], seeds: int, where: str) -> Section:
     jobs: list[Job] = []
     for i, run in enumerate(entry.get("solvers", [])):
         jobs += _runs(run, world, referee, seeds, f"{where}.solvers[{i}]")
+    if not jobs:
+        raise ConfigError(f"{where} has no [[games.solvers]]")
     labels = [job.label for job in jobs if job.seed == 0]
     if len(set(labels)) < len(labels):
         raise ConfigError(f"{where}: two solvers have the same label ({', '.join(labels)}); give each a label of its own")
@@ -252,8 +256,9 @@ def _world(entry: dict[str, Any], where: str) -> World:
     if "id" not in entry:
         raise ConfigError(f"{where} has no id; known games: {', '.join(se.games())}")
     follower = entry.get("follower")
-    if follower is not None and follower.get("kind") not in FOLLOWERS:
-        raise ConfigError(f"{where}: follower.kind is one of {', '.join(FOLLOWERS)}, got {follower.get('kind')!r}")
+    kind = follower.get("kind") if isinstance(follower, dict) else follower
+    if follower is not None and (not isinstance(follower, dict) or kind not in FOLLOWERS):
+        raise ConfigError(f'{where}: follower.kind is one of {", ".join(FOLLOWERS)}, as in {{ kind = "Soft", ... }}, got {kind!r}')
     world = World(entry["id"], entry.get("arguments", {}), follower)
     try:
         world.game()

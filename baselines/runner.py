@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import os
 import platform
 import queue
@@ -133,6 +134,10 @@ def _in_parallel(jobs: list[Job], processes: int, report: Report) -> Iterator[di
     try:
         for future in as_completed([executor.submit(_work, job) for job in jobs]):
             yield future.result()
+    except BaseException:  # Ctrl-C, or the consumer is gone: whatever still runs would only be repeated
+        for worker in multiprocessing.active_children():
+            worker.terminate()
+        raise
     finally:
         stop.set()
         executor.shutdown(wait=True, cancel_futures=True)
@@ -147,7 +152,16 @@ def _start_worker(messages: Any, stop: Any) -> None:
 
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker.update(messages=messages, stop=stop)
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed leaves no workers behind."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def _work(job: Job) -> dict[str, Any]:

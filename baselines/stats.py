@@ -36,11 +36,11 @@ def summary(values: list[float]) -> Summary:
 
 
 def curve(xs: list[np.ndarray], ys: list[np.ndarray], points: int = 120) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Seeds' histories on one grid, as far as all reach: (grid, iqm, low, high), the band by bootstrap over seeds.
+    """Seeds' histories on one grid: (grid, iqm, low, high), the band by bootstrap over seeds.
 
-    A history is a step function: between two reports its value is the last one's.
+    A history is a step function: between two reports, and after the last, its value is the last one's.
     """
-    grid = np.linspace(0, min(float(x[-1]) for x in xs), points)
+    grid = np.linspace(0, max(float(x[-1]) for x in xs), points)
     table = np.stack([y[np.searchsorted(x, grid, side="right") - 1] for x, y in zip(xs, ys, strict=True)])
     rng = np.random.default_rng(0)
     drawn = iqm(table[rng.integers(len(table), size=(500, len(table)))], axis=1)

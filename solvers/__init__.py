@@ -68,10 +68,22 @@ def build(name: str, **hyperparameters: Any) -> Solver:
     for key in hyperparameters:
         if key not in own | outer:
             raise TypeError(f"{name} has no hyperparameter {key!r}; {nearest(key, sorted(own | outer))}")
+    fields = {field.name: field for field in [*dataclasses.fields(cls), *dataclasses.fields(Ascent)]}  # type: ignore[arg-type]
+    for key, value in hyperparameters.items():
+        _check_type(name, key, value, fields[key].default)
     inner = cls(**{key: value for key, value in hyperparameters.items() if key in own})
     if isinstance(inner, Solver):
         return inner
     return Ascent(inner, **{key: value for key, value in hyperparameters.items() if key in outer})
+
+
+def _check_type(name: str, key: str, value: Any, default: Any) -> None:
+    """A hyperparameter is of the kind of its default; None where the default is None or a number that may be switched off."""
+    kinds = {bool: ("true or false", bool), int: ("a whole number", int), float: ("a number", (int, float)), str: ("text", str)}
+    words, kind = kinds.get(type(default), ("", object))
+    wrong = not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool and kind is not object)
+    if wrong and not (value is None and key == "clip"):
+        raise TypeError(f"{name}: {key} is {words}, got {value!r}")
 
 
 def solve(

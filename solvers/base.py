@@ -112,6 +112,8 @@ def run(
     resume: Checkpoint | None = None,
 ) -> Solution:
     """Run ``solver`` until ``budget`` commitments are used; see `solvers.solve` for the arguments."""
+    if not isinstance(game, StackelbergGame):
+        raise TypeError(f"solvers take a game, such as stackelberg_envs.game('toy3-v0'); got {game!r}")
     if budget < 1 or reports < 1:
         raise ValueError(f"budget counts commitments and is at least 1, like reports; got {budget} and {reports}")
     granted = solver.access if access is None else access

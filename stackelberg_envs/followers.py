@@ -132,8 +132,8 @@ class Soft(TabularFollower):
     temperature: float
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0:
-            raise ValueError(f"Soft needs a temperature above 0, got {self.temperature}; for the limit use Hard(ties=...)")
+        if not 0 < self.temperature < float("inf"):
+            raise ValueError(f"Soft needs a temperature above 0, and finite, got {self.temperature}; for the limit use Hard(ties=...)")
 
     def answer(self, mdp: InducedMDP, values: Array | None) -> Answer:
         plan = soft_policy_iteration(mdp, self.temperature, values=values)

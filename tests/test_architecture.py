@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,15 @@ def test_no_global_randomness_and_no_unfinished_work(folder: str, path: Path) ->
         "NotImplementedError",
     ):
         assert word not in text, f"{path.name} contains {word}"
+
+
+def test_every_page_is_run() -> None:
+    """Each page with a Python fence is collected, whatever folder it is in."""
+    pages = [path for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")] if "```python" in path.read_text()]
+    call = [sys.executable, "-m", "pytest", "--collect-only", "-q", "README.md", "docs"]
+    collected = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    for page in pages:
+        assert f"{page.relative_to(ROOT)}::" in collected, f"{page} is not tested"
 
 
 def test_public_names_are_documented() -> None:

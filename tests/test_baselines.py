@@ -127,6 +127,39 @@ def test_ctrl_c_leaves_finished_work(tmp_path: Path) -> None:
         assert len(store.read(path)) >= 1
 
 
+def test_a_killed_parent_leaves_no_workers(tmp_path: Path) -> None:
+    """SIGKILL to the parent alone, and SIGINT to it alone: its workers end."""
+    config = tmp_path / "small.toml"
+    config.write_text(SMALL.replace("BUDGET", "100000000"))
+    for number in (signal.SIGKILL, signal.SIGINT):
+        call = [sys.executable, "-m", "baselines.cli", "bench", str(config), "--jobs", "2", "--results", str(int(number))]
+        process = subprocess.Popen(call, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        deadline = time.monotonic() + 90
+        while len(_alive(process.pid)) < 4:  # the parent, a resource tracker, two workers
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(3)  # into the runs
+        process.send_signal(number)
+        process.wait(timeout=60)
+        while _alive(process.pid):
+            assert time.monotonic() < deadline + 60, "workers are still there"
+            time.sleep(0.1)
+
+
+def _alive(session: int) -> list[str]:
+    """Processes of a session that are not zombies."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session and fields[0] != "Z":
+            found.append(stat.parent.name)
+    return found
+
+
 def test_torn_last_line_is_cut_with_a_warning(config: Path, tmp_path: Path) -> None:
     loaded, path = jobs.load(config), tmp_path / "out.jsonl"
     run_all(loaded.jobs[:3], path, processes=1, console=QUIET)
@@ -185,6 +218,8 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory,
         (("lr = 0.1", "learning_rate = 0.1"), "implicit has no hyperparameter 'learning_rate'"),
         (('preset = "bchg"', 'prest = "bchg"'), "takes no argument 'prest'; did you mean 'preset'"),
         (('kind = "Soft"', 'kind = "Softy"'), "follower.kind is one of Soft"),
+        (('follower = { kind = "Soft", temperature = 0.005 }', 'follower = "Soft"'), "follower.kind is one of Soft"),
+        (("lr = 0.1", 'lr = "fast"'), "implicit: lr is a number, got 'fast'"),
         (("seeds = 3", "seeds = "), "is not TOML"),
         (("budget = 30", 'budget = "many"'), r"solvers\[0\]: budget is a whole number from 1, got 'many'"),
         (("budget = 30", "start = { 9 = 1.0 }"), "no component 9; they are 0 to 5"),

@@ -57,8 +57,8 @@ class Episode:
         if observations not in ("vector", "index"):
             raise ValueError(f"observations is 'vector' or 'index', got {observations!r}")
         max_cycles = game.max_cycles if max_cycles is None else max_cycles
-        if max_cycles < 1:
-            raise ValueError(f"max_cycles is at least 1, got {max_cycles}")
+        if not isinstance(max_cycles, int) or max_cycles < 1:
+            raise ValueError(f"max_cycles is at least 1, and whole, got {max_cycles!r}")
         self.game, self.view, self.observations, self.max_cycles = game, view, observations, max_cycles
         leader_actions = game.sizes[0][1]
         if view == "play" and (leader_actions == 1 or game.followers > 1):
