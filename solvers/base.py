@@ -18,10 +18,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stackelberg_envs.evaluation import evaluate
 from stackelberg_envs.followers import Follower
 from stackelberg_envs.game import CommitmentError, StackelbergGame
 from stackelberg_envs.mdp import TABLES
-from stackelberg_envs.oracle import Access, AccessError, Cost, Oracle, Permission, Rounds, referee_score
+from stackelberg_envs.oracle import Access, AccessError, Cost, Oracle, Permission, Rounds
 
 
 class Declined(RuntimeError):
@@ -147,7 +148,7 @@ def run(
             if (due or done) and not (history and history[-1]["iteration"] == state.iteration):
                 row = {
                     "iteration": state.iteration,
-                    **referee_score(judge_game, state.x, judge),
+                    **_referee_score(judge_game, state.x, judge),
                     **asdict(rounds.cost),
                     **(state.row or {}),
                 }
@@ -170,6 +171,16 @@ def run(
                 )
     checkpoint = Checkpoint(state, rounds, rng, tuple(history), (*settings[:2], interval, settings[3]))
     return Solution(state.x.copy(), reason, tuple(history), replace(rounds.cost), checkpoint, finished)
+
+
+def _referee_score(game: StackelbergGame, x: np.ndarray, follower: Follower | None) -> dict[str, Any]:
+    """What the referee writes into a history row: exact, on numbers of its own."""
+    scored = evaluate(game, x, follower=follower)
+    return {
+        "leader_return": float(scored.leader_return),
+        "per_context": [float(value) for value in np.asarray(scored.per_context)],
+        "follower_gap": float(scored.follower_gap),
+    }
 
 
 def _same_world(rounds: Rounds, game: StackelbergGame, follower: Follower | None) -> bool:

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from .evaluation import evaluate
 from .followers import Follower, Response
 from .game import CommitmentError, StackelbergGame
 from .mdp import Array, draw
@@ -336,13 +335,3 @@ def _closed(method: Any) -> Any:
 
     call.__doc__ = method.__doc__
     return call
-
-
-def referee_score(game: StackelbergGame, x: Array, follower: Follower | None) -> dict[str, Any]:
-    """What the referee writes into a history row: exact, on numbers of its own."""
-    scored = evaluate(game, x, follower=follower)
-    return {
-        "leader_return": float(scored.leader_return),
-        "per_context": [float(value) for value in np.asarray(scored.per_context)],
-        "follower_gap": float(scored.follower_gap),
-    }

@@ -1,0 +1,89 @@
+"""Do the steps of an environment follow its model's kernel?  The check that both published Four Rooms would have failed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Box
+
+from .driver import Driver
+from .report import require
+
+
+def compare_with_kernel(env: Any, seed: int, steps: int) -> None:
+    """Play ``steps`` moves at random and compare them with ``env.unwrapped.game``; raises `Violation`."""
+    rng = np.random.default_rng(seed)
+    inner = env.unwrapped
+    tally = {"transitions": Tally(rng), "first states": Tally(rng), "leader actions": Tally(rng)}
+    moves, episode = 0, 0
+    commits = isinstance(env.action_space(env.possible_agents[0]), Box)
+    while moves < steps:
+        driver = Driver(env, seed + episode, calm=0.3)
+        episode += 1
+        problems: tuple[Any, ...] = ()
+        while not driver.over and moves < steps:
+            before, leader_actions = inner.states, inner.leader_actions
+            if not problems and inner.commitment is not None:
+                problems = inner.game.problems(inner.commitment, inner.context)
+                for mdp, s in zip(problems, before, strict=True):
+                    tally["first states"].add(mdp.initial, s)
+            chosen = driver.choose()
+            acting = driver.acting()
+            moment = driver.advance(chosen)
+            if not any(agent.startswith("follower") for agent in acting) or not driver.moved:
+                continue
+            moves += 1
+            if not commits:
+                leader_actions = (driver.led,)
+            paid = dict.fromkeys(moment.rewards, 0.0)
+            for i, (mdp, s) in enumerate(zip(problems, before, strict=True)):
+                if s == mdp.sizes[0]:
+                    continue
+                a, b = leader_actions[i], driver.followed[f"follower_{i}"]
+                if commits and mdp.sizes[1] > 1:
+                    tally["leader actions"].add(mdp.leader_policy[s], a)
+                row = mdp.transition[s, a, b]
+                tally["transitions"].add(np.append(row, max(0.0, 1 - row.sum())), inner.states[i])
+                paid[f"follower_{i}"] += float(mdp.follower_reward[s, a, b])
+                paid["leader_0"] += float(mdp.leader_reward[s, a, b])
+            for agent, reward in moment.rewards.items():
+                require(abs(reward - paid[agent]) < 1e-9, f"{agent} was paid {reward}, the model says {paid[agent]} in {before}")
+    for what, counted in tally.items():
+        counted.judge(what)
+
+
+class Tally:
+    """Two tests of draws against their distributions: log-likelihood, and uniformity of the randomised probability transform.
+
+    False alarms at five standard errors: fewer than one in a million.
+    """
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.rng = rng
+        self.surprise, self.variance, self.uniforms = 0.0, 0.0, []
+
+    def add(self, probabilities: Any, drawn: int) -> None:
+        """One draw."""
+        p = np.asarray(probabilities, dtype=np.float64)
+        require(p[drawn] > 1e-12, f"a draw that the model makes impossible: index {drawn} of {p}")
+        positive = p[p > 0]
+        entropy = -float((positive * np.log(positive)).sum())
+        self.surprise += -math.log(p[drawn]) - entropy
+        self.variance += float((positive * np.log(positive) ** 2).sum()) - entropy**2
+        below = float(p[:drawn].sum())
+        self.uniforms.append(below + float(self.rng.random()) * p[drawn])
+
+    def judge(self, what: str) -> None:
+        """Raise `Violation` unless the draws follow their distributions."""
+        from scipy.stats import kstest
+
+        if self.variance > 0:
+            z = self.surprise / math.sqrt(self.variance)
+            require(
+                abs(z) < 5, f"{what} do not follow the model: log-likelihood off by {z:.1f} standard errors in {len(self.uniforms)} draws"
+            )
+        if len(self.uniforms) >= 20:
+            p = float(kstest(np.clip(self.uniforms, 0, 1), "uniform").pvalue)
+            require(p > 1e-7, f"{what} do not follow the model: probability transform is not uniform (p = {p:.1e})")
