@@ -42,7 +42,7 @@ class HPGD(Estimator):
     """Sampled dF/dx for incentive design, from outcomes and the leader's instrument (INCENTIVE).
 
     Args:
-        episodes: length of a batch; 300 are about the 10,000 steps of the published code on Four Rooms.
+        episodes: length of a batch; 300 are some 8,600 steps on Four Rooms at x = 0 (the published code plays 10,000 steps).
         batches: ``"same"``, as published, or ``"independent"``: a second batch for the follower's reaction.
     """
 
