@@ -4,6 +4,9 @@ A configuration is numbers only::
 
     name = "default"
     seeds = 5
+    first_seed = 0                                          # tuning runs have seeds of their own, from 1000
+
+    [[solvers]]                                             # optional: run in every game, beside those of the game itself
 
     [[games]]
     id = "four_rooms-v0"
@@ -12,6 +15,7 @@ A configuration is numbers only::
     follower = { kind = "Soft", temperature = 0.003 }
     referee = { arguments = { preset = "hpgd" } }          # optional: where the score lives, if elsewhere
     published = [{ label = "HPGD", value = 0.73, error = 0.001 }]
+    seeds = 10                                              # optional: instead of those above
 
     [[games.solvers]]
     label = "exact hypergradient"
@@ -20,6 +24,8 @@ A configuration is numbers only::
     start_scale = 0.01                                      # random start, or
     # start = { 25 = 8.6 }                                  # these components, and zeros; then seeds = 1 is enough
     hyperparameters = { lr = 0.5 }
+    # outcomes = { slip = 0.33 }                            # this solver's outcomes come from the game changed so, while the followers
+                                                            # answer to the game as it is above, and the score lives there
 """
 
 from __future__ import annotations
@@ -66,8 +72,16 @@ class World:
         """The follower, or None for the game's default."""
         if self.follower is None:
             return None
-        rest = {key: value for key, value in self.follower.items() if key != "kind"}
-        return FOLLOWERS[self.follower["kind"]](**rest)
+        rest = {key: value for key, value in self.follower.items() if key not in ("kind", "believes")}
+        follower = FOLLOWERS[self.follower["kind"]](**rest)
+        return se.Believes(self._believed.game(), follower) if "believes" in self.follower else follower
+
+    @property
+    def _believed(self) -> World:
+        """The world that the follower takes this one for."""
+        assert self.follower is not None
+        rest = {key: value for key, value in self.follower.items() if key != "believes"}
+        return World(self.id, self.follower.get("believes", self.arguments), rest)
 
     @cached_property
     def key(self) -> str:
@@ -80,8 +94,10 @@ class World:
                     digest.update(f"{mdp.follower_discount:.9g} {mdp.leader_discount:.9g} {mdp.follower_sees}".encode())
                     for name in TABLES:
                         digest.update((np.round(np.asarray(getattr(mdp, name)), 9) + 0.0).tobytes())
-        follower = self.answerer() or game.default_follower
-        return f"{game.name}-v0 {digest.hexdigest()[:16]} {follower!r}"
+        named = f"{game.name}-v0 {digest.hexdigest()[:16]}"
+        if self.follower is not None and "believes" in self.follower:
+            return f"{named}, answered as in {self._believed.key}"
+        return f"{named} {self.answerer() or game.default_follower!r}"
 
 
 @dataclass(frozen=True)
@@ -187,20 +203,33 @@ def load(path: str | Path, *, seeds: int | None = None) -> Config:
         data = tomllib.loads(file.read_text())
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file} is not TOML: {error}") from error
-    _known(data, {"name", "seeds", "games"}, str(file))
-    count = data.get("seeds", 5) if seeds is None else seeds
-    if not isinstance(count, int) or count < 1:
-        raise ConfigError(f"{file}: seeds is a whole number from 1, got {count!r}")
-    if not isinstance(data.get("games", []), list):
-        raise ConfigError(f"{file}: games are tables, [[games]], got {data['games']!r}")
-    sections = tuple(_section(entry, count, f"{file}, games[{i}]") for i, entry in enumerate(data.get("games", [])))
+    _known(data, {"name", "seeds", "first_seed", "games", "solvers"}, str(file))
+    for key in ("games", "solvers"):
+        if not isinstance(data.get(key, []), list):
+            raise ConfigError(f"{file}: {key} are tables, [[{key}]], got {data[key]!r}")
+    first = _count(data, "first_seed", 0, str(file), least=0)
+    common = _count(data, "seeds", 5, str(file)) if seeds is None else seeds
+    sections = []
+    for i, entry in enumerate(data.get("games", [])):
+        where = f"{file}, games[{i}]"
+        count = _count(entry, "seeds", common, where) if seeds is None else seeds
+        runs = [(run, f"{file}, solvers[{j}]") for j, run in enumerate(data.get("solvers", []))]
+        runs += [(run, f"{where}.solvers[{j}]") for j, run in enumerate(entry.get("solvers", []))]
+        sections.append(_section(entry, runs, range(first, first + count), where))
     if not sections:
         raise ConfigError(f"{file} has no [[games]]")
-    return Config(data.get("name", file.stem), sections)
+    return Config(data.get("name", file.stem), tuple(sections))
 
 
-def _section(entry: dict[str, Any], seeds: int, where: str) -> Section:
-    _known(entry, {"id", "title", "arguments", "follower", "referee", "published", "solvers"}, where)
+def _count(entry: dict[str, Any], key: str, default: int, where: str, *, least: int = 1) -> int:
+    count = entry.get(key, default)
+    if not isinstance(count, int) or count < least:
+        raise ConfigError(f"{where}: {key} is a whole number from {least}, got {count!r}")
+    return count
+
+
+def _section(entry: dict[str, Any], runs: list[tuple[dict[str, Any], str]], seeds: range, where: str) -> Section:
+    _known(entry, {"id", "title", "arguments", "follower", "referee", "published", "seeds", "solvers"}, where)
     world = _world(entry, where)
     referee = None
     if "referee" in entry:
@@ -212,28 +241,33 @@ def _section(entry: dict[str, Any], seeds: int, where: str) -> Section:
         if not isinstance(quoted.get("label"), str) or not isinstance(quoted.get("value"), (int, float)):
             raise ConfigError(f"{where}.published: each entry has a label and a value (a number), got {quoted}")
     jobs: list[Job] = []
-    for i, run in enumerate(entry.get("solvers", [])):
-        jobs += _runs(run, world, referee, seeds, f"{where}.solvers[{i}]")
+    for run, place in runs:
+        jobs += _runs(run, world, referee, seeds, place)
     if not jobs:
         raise ConfigError(f"{where} has no [[games.solvers]]")
-    labels = [job.label for job in jobs if job.seed == 0]
+    labels = [job.label for job in jobs if job.seed == seeds[0]]
     if len(set(labels)) < len(labels):
         raise ConfigError(f"{where}: two solvers have the same label ({', '.join(labels)}); give each a label of its own")
     return Section(entry.get("title", world.id), world, referee, published, tuple(jobs))
 
 
-def _runs(run: dict[str, Any], world: World, referee: World | None, seeds: int, where: str) -> list[Job]:
+def _runs(run: dict[str, Any], world: World, referee: World | None, seeds: range, where: str) -> list[Job]:
     """One solver's jobs, one a seed."""
-    _known(run, {"label", "name", "budget", "seeds", "start_scale", "start", "hyperparameters"}, where)
+    _known(run, {"label", "name", "budget", "seeds", "start_scale", "start", "hyperparameters", "outcomes"}, where)
     if "name" not in run:
         raise ConfigError(f"{where} has no name; known solvers: {', '.join(solvers.SOLVERS)}")
-    for key in ("budget", "seeds"):
-        if not isinstance(run.get(key, 1), int) or run.get(key, 1) < 1:
-            raise ConfigError(f"{where}: {key} is a whole number from 1, got {run[key]!r}")
+    if "outcomes" in run:
+        if referee is not None or not isinstance(run["outcomes"], dict):
+            raise ConfigError(f"{where}: outcomes are arguments of the game, as in {{ slip = 0.33 }}, and need a game without a referee")
+        follower = world.follower or {}
+        if "kind" not in follower or "believes" in follower:
+            raise ConfigError(f"{where}: outcomes from elsewhere need a game with a follower.kind of its own")
+        referee, believing = world, {**follower, "believes": world.arguments}
+        world = _world({"id": world.id, "arguments": {**world.arguments, **run["outcomes"]}, "follower": believing}, f"{where}.outcomes")
     template = Job(
         world=world,
         solver=run["name"],
-        budget=run.get("budget", 1000),
+        budget=_count(run, "budget", 1000, where),
         seed=0,
         start_scale=float(run.get("start_scale", 0.01)),
         start=run.get("start"),
@@ -249,7 +283,7 @@ def _runs(run: dict[str, Any], world: World, referee: World | None, seeds: int, 
         raise ConfigError(f"{where}: {error.args[0]}") from error
     if reason is not None:
         raise ConfigError(f"{where}: {reason}")
-    return [dataclasses.replace(template, seed=seed) for seed in range(min(seeds, run.get("seeds", seeds)))]
+    return [dataclasses.replace(template, seed=seed) for seed in seeds[: _count(run, "seeds", len(seeds), where)]]
 
 
 def _world(entry: dict[str, Any], where: str) -> World:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from stackelberg_envs.oracle import Access, Oracle
+from stackelberg_envs.oracle import Access, Oracle, Permission
 
 from .base import Solver, State
 
@@ -34,6 +34,7 @@ class Estimator(abc.ABC):
     """How dF/dx is obtained.  Subclasses are frozen dataclasses of hyperparameters."""
 
     access: ClassVar[Access]
+    permissions: ClassVar[Permission] = Permission.NONE
 
     @abc.abstractmethod
     def declines(self, oracle: Oracle) -> str | None:
@@ -78,6 +79,10 @@ class Ascent(Solver):
     @property
     def access(self) -> Access:  # type: ignore[override]
         return self.estimator.access
+
+    @property
+    def permissions(self) -> Permission:  # type: ignore[override]
+        return self.estimator.permissions
 
     def declines(self, oracle: Oracle) -> str | None:
         return self.estimator.declines(oracle)

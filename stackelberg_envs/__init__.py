@@ -19,7 +19,7 @@ from .mdp import InducedMDP, draw, expect
 from .oracle import Access, AccessError, Cost, Oracle, Outcome
 from .registry import game, games, make, make_parallel, pettingzoo_module, register_all
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "Access",
     "AccessError",

@@ -159,8 +159,31 @@ def cumulative(probabilities: Array) -> Array:
 
 def pick(cumulated: Array, u: Array) -> Array:
     """The first index whose cumulative probability exceeds ``u``; the number of entries where none does (the episode ends)."""
-    xp = array_namespace(cumulated, u)
-    return xp.sum(xp.astype(cumulated <= u[..., None], xp.int64), axis=-1)
+    return (cumulated <= u[..., None]).sum(-1)  # the method: rollouts call this at every step, and a namespace costs as much as the sum
+
+
+def successor_lists(transition: Array) -> tuple[Array, Array]:
+    """The same kernel by its few possible successors: K is their largest number.
+
+    Args:
+        transition: (S, A, B, S).
+
+    Returns:
+        Next states, integers (S*A*B, K + 1), the last column S (the end); and cumulative probabilities (S*A*B, K) for `pick`, which
+        chooses the successor that it would choose from the dense row.
+    """
+    xp = array_namespace(transition)
+    end = transition.shape[-1]
+    dense = xp.reshape(transition, (-1, end))
+    possible = dense > 0
+    counts = xp.sum(xp.astype(possible, xp.int64), axis=-1)
+    rows, columns = xp.nonzero(possible)
+    place = xp.arange(rows.shape[0], device=dense.device) - (xp.cumulative_sum(counts) - counts)[rows]
+    width = max(1, int(xp.max(counts)))
+    successors = xp.full((dense.shape[0], width + 1), end, dtype=xp.int64, device=dense.device)
+    probabilities = xp.zeros((dense.shape[0], width), dtype=dense.dtype, device=dense.device)
+    successors[rows, place], probabilities[rows, place] = columns, dense[rows, columns]
+    return successors, cumulative(probabilities)
 
 
 def draw(probabilities: Array, u: Array) -> Array:

@@ -10,15 +10,16 @@ from __future__ import annotations
 import copy
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from .followers import Follower, Response
 from .game import CommitmentError, StackelbergGame
-from .mdp import Array, draw
-from .play import simulate
+from .mdp import Array, cumulative, draw, pick
+from .outcome import Outcome, end_to_end, gathered
+from .play import Trajectories, simulate
 
 
 class Access(enum.IntEnum):
@@ -78,36 +79,10 @@ class Cost:
     """Wall time of the solver, without the referee's."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What the leader saw of N episodes with n followers, padded to T steps; behind an episode's end ``alive`` is False."""
-
-    contexts: np.ndarray
-    """(N,) indices; -1 where the leader never sees the context."""
-    states: np.ndarray
-    """(N, n, T + 1) integers; S once the episode is over."""
-    leader_actions: np.ndarray
-    """(N, n, T) integers; 0 in design games."""
-    follower_actions: np.ndarray
-    """(N, n, T) integers."""
-    leader_rewards: np.ndarray
-    """(N, T), summed over followers."""
-    alive: np.ndarray
-    """(N, n, T) booleans."""
-
-    def split(self, at: int) -> tuple[Outcome, Outcome]:
-        """The first ``at`` episodes, and the rest."""
-        first, rest = ({field.name: getattr(self, field.name)[part] for field in fields(self)} for part in (slice(at), slice(at, None)))
-        return Outcome(**first), Outcome(**rest)
-
-    def leader_returns(self, discount: float) -> np.ndarray:
-        """Discounted return of each episode, (N,)."""
-        return self.leader_rewards @ discount ** np.arange(self.leader_rewards.shape[-1])
-
-
 _GRANTS: dict[str, Access | Permission] = {
     "returns": Access.RETURN,
     "play": Access.OUTCOME,
+    "play_streams": Access.OUTCOME,
     "log_leader_policy": Access.OUTCOME,
     "incentive": Access.INCENTIVE,
     "leader_cost": Access.INCENTIVE,
@@ -131,7 +106,8 @@ class Oracle:
     ``follower_discounts``, ``additive``, and ``charge(**work)``, which adds a solver's own work to the ledger.  It holds functions, and
     no game; Python being Python, a determined program could still dig.
 
-    By level: ``returns`` (RETURN); ``play``, ``log_leader_policy`` (OUTCOME); ``incentive``, ``leader_cost``, ``temperature`` (INCENTIVE);
+    By level: ``returns`` (RETURN); ``play``, ``play_streams``, ``log_leader_policy`` (OUTCOME);
+    ``incentive``, ``leader_cost``, ``temperature`` (INCENTIVE);
     ``policies`` (POLICY); ``values`` (VALUE); ``commit``, ``follower`` (MODEL); ``snapshot``, ``restore`` (TRAINING); ``play_from``
     (RESET).  They are the methods of the same name of `Rounds`.
     """
@@ -170,6 +146,8 @@ class Rounds:
         self._commitment: np.ndarray | None = None
         self._responses: dict[int, Response] = {}
         self._training: dict[int, Any] = {}
+        self._pace = float(self.game.max_cycles)
+        """Steps of an episode, on average, when last seen: how many to play to fill a stream."""
 
     def oracle(self, access: Access, permissions: Permission = Permission.NONE) -> Oracle:
         """The solver's handle at a level; closures only, so that it does not contain the rest."""
@@ -219,26 +197,48 @@ class Rounds:
             total += self.game.context_probabilities[context] * float(self.game.objective(problems, response.policies))
         return float(total)
 
-    def play(self, x: Array, *, episodes: int = 1, horizon: int | None = None, one_context: bool = False) -> Outcome:
-        """Commit to ``x`` and watch ``episodes`` for ``horizon`` steps (the game's ``max_cycles``).
+    def play(self, x: Array, *, episodes: int = 1, horizon: int | np.ndarray | None = None, one_context: bool = False) -> Outcome:
+        """Commit to ``x`` and watch ``episodes`` for ``horizon`` steps: one number (the game's ``max_cycles``) or integers (N,).
 
         Each episode has a context of its own or, with ``one_context``, nature draws one for all.
         """
+        limits = self._limits(horizon, episodes)
         self._commit(x)
-        u = np.full(episodes, self._rng.random()) if one_context else self._rng.random(episodes)
-        contexts = draw(np.broadcast_to(self.game.context_probabilities, (episodes, len(self.game.contexts))), u)
-        return self._play(contexts, self.game.max_cycles if horizon is None else horizon)
+        contexts = self._contexts(episodes, one_context)
+        return self._seen(gathered(contexts, self._ends, self._play(contexts, limits)))
 
-    def play_from(self, x: Array, context: int, states: np.ndarray, *, horizon: int | None = None) -> Outcome:
-        """`play` in one context, with followers starting in chosen ``states``, integers (N, n)."""
+    def play_streams(self, x: Array, *, streams: int, steps: int, one_context: bool = False) -> Outcome:
+        """Commit to ``x`` and watch ``streams`` of ``steps`` steps: a new episode begins where one ends, and the last one is cut."""
+        self._commit(x)
+        contexts, pieces, played = np.zeros(0, dtype=np.int64), [], 0
+        while True:
+            count = 1 + int(1.1 * max(streams * steps - played, steps // 8) / self._pace)
+            more = np.full(count, contexts[0]) if one_context and len(contexts) else self._contexts(count, one_context)
+            pieces += self._play(more, self._limits(None, count), offset=len(contexts))
+            contexts = np.concatenate([contexts, more])
+            seen = gathered(contexts, self._ends, pieces)
+            played, self._pace = seen.steps, seen.steps / len(contexts)
+            laid = end_to_end(seen, streams, steps, self._ends)
+            if laid is not None:
+                return self._seen(laid)
+
+    def play_from(
+        self, x: Array, context: int, states: np.ndarray, *, actions: np.ndarray | None = None, horizon: int | np.ndarray | None = None
+    ) -> Outcome:
+        """`play` in one context, with followers starting in chosen ``states``, perhaps with chosen first ``actions``, integers (N, n).
+
+        A follower that starts in S does not walk.
+        """
         index = self.game.context_index(context)
-        states = np.asarray(states)
-        sizes = np.array([size[0] for size in self.game.sizes])
-        if states.ndim != 2 or states.shape[1] != len(sizes) or (states < 0).any() or (states >= sizes).any():
-            raise ValueError(f"states are integers (N, {len(sizes)}) below {sizes.tolist()}, got {states!r}")
+        sizes = np.array(self.game.sizes)
+        states = _indices("states", states, sizes[:, 0] + 1)
+        chosen = None if actions is None else _indices("actions", actions, sizes[:, 2])
+        if chosen is not None and chosen.shape != states.shape:
+            raise ValueError(f"states and actions have one shape, got {states.shape} and {chosen.shape}")
+        limits = self._limits(horizon, len(states))
         self._commit(x)
         contexts = np.full(len(states), index)
-        return self._play(contexts, self.game.max_cycles if horizon is None else horizon, states)
+        return self._seen(gathered(contexts, self._ends, self._play(contexts, limits, states=states, actions=chosen)))
 
     def policies(self, x: Array, context: int | str = 0) -> tuple[Array, ...]:
         """g(b|s,a) of each follower under ``x`` in ``context``."""
@@ -302,27 +302,56 @@ class Rounds:
             self._responses[context] = response
         return self._responses[context]
 
-    def _play(self, contexts: np.ndarray, horizon: int, states: np.ndarray | None = None) -> Outcome:
+    def _limits(self, horizon: int | np.ndarray | None, episodes: int) -> np.ndarray:
+        limits = np.asarray(self.game.max_cycles if horizon is None else horizon)
+        if limits.shape not in ((), (episodes,)) or limits.dtype.kind not in "iu" or (limits < 0).any():
+            raise ValueError(f"horizon is a number of steps or one for each of {episodes} episodes, got {horizon!r}")
+        return np.broadcast_to(limits, episodes)
+
+    def _contexts(self, episodes: int, one_context: bool) -> np.ndarray:
+        u = np.full(episodes, self._rng.random()) if one_context else self._rng.random(episodes)
+        return draw(np.broadcast_to(self.game.context_probabilities, (episodes, len(self.game.contexts))), u)
+
+    def _seen(self, outcome: Outcome) -> Outcome:
+        """What the leader gets to see, and pays for."""
+        self.cost.outcome_steps += outcome.steps
+        return outcome if self.game.context_visibility != "never" else replace(outcome, contexts=np.full_like(outcome.contexts, -1))
+
+    @property
+    def _ends(self) -> list[int]:
+        return [size[0] for size in self.game.sizes]
+
+    def _play(
+        self,
+        contexts: np.ndarray,
+        limits: np.ndarray,
+        *,
+        states: np.ndarray | None = None,
+        actions: np.ndarray | None = None,
+        offset: int = 0,
+    ) -> list[tuple[np.ndarray, int, Trajectories]]:
+        """Episodes in given contexts, as `gathered` takes them, numbered from ``offset``."""
         assert self._commitment is not None
-        episodes, n = len(contexts), self.game.followers
-        initial_noise, noise = self._rng.random((n, episodes)), self._rng.random((n, episodes, horizon, 3))
-        visited = np.zeros((episodes, n, horizon + 1), dtype=np.int64)
-        leads, follows = np.zeros((2, episodes, n, horizon), dtype=np.int64)
-        rewards, alive = np.zeros((episodes, horizon)), np.zeros((episodes, n, horizon), dtype=bool)
+        rng, pieces = self._rng, []
         for context in np.unique(contexts):
             rows = np.flatnonzero(contexts == context)
             response = self._respond(int(context))
             problems = self.game.problems(self.game.for_context(self._commitment, int(context)), int(context))
             for i, (mdp, policy) in enumerate(zip(problems, response.policies, strict=True)):
-                if states is not None:
-                    mdp = replace(mdp, initial=np.eye(mdp.sizes[0])[states[rows, i]])
-                seen = simulate(mdp, policy, initial_noise[i, rows], noise[i, rows])
-                visited[rows, i], leads[rows, i], follows[rows, i] = seen.states, seen.leader_actions, seen.follower_actions
-                rewards[rows] += seen.leader_rewards
-                alive[rows, i] = seen.alive
-        self.cost.outcome_steps += int(alive.any(axis=1).sum())
-        shown = contexts if self.game.context_visibility != "never" else np.full_like(contexts, -1)
-        return Outcome(shown, visited, leads, follows, rewards, alive)
+                first = pick(cumulative(mdp.initial), rng.random(len(rows))) if states is None else states[rows, i]
+                chosen = None if actions is None else actions[rows, i]
+                noise = lambda t, running: rng.random((len(running), 3))  # noqa: E731 - drawn as it is needed
+                pieces.append((offset + rows, i, simulate(mdp, policy, first, noise, limits[rows], actions=chosen)))
+        return pieces
+
+
+def _indices(what: str, given: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Integers (N, n), each column below its follower's size."""
+    indices = np.asarray(given)
+    wrong = indices.dtype.kind not in "iu" or indices.ndim != 2 or indices.shape[1] != len(sizes)
+    if wrong or len(indices) == 0 or (indices < 0).any() or (indices >= sizes).any():
+        raise ValueError(f"{what} are integers (N, {len(sizes)}) below {sizes.tolist()}, got {given!r}")
+    return indices
 
 
 def _closed(method: Any) -> Any:

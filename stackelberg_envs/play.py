@@ -6,13 +6,14 @@ PettingZoo episode and a batched rollout that are fed the same variates visit th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from array_api_compat import array_namespace
 
-from .mdp import Array, InducedMDP, cumulative, pick
+from .mdp import Array, InducedMDP, cumulative, pick, successor_lists
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,10 @@ class Sampler:
 
 @dataclass(frozen=True)
 class Trajectories:
-    """N episodes of one process, padded to T steps; what lies behind an episode's end has ``alive`` False, state S and reward 0."""
+    """N episodes of one process, padded to the T steps of the longest; behind an episode's end ``alive`` is False, and the state S."""
 
     states: Array
-    """State at which step t is taken, integers (N, T + 1); the last column is where the episode stood when it was cut."""
+    """State at which step t is taken, integers (N, T + 1); after the last step, where the episode stood when it was cut, or S."""
     leader_actions: Array
     """(N, T) integers."""
     follower_actions: Array
@@ -68,34 +69,68 @@ class Trajectories:
     """(N, T) booleans: step t was played."""
 
 
-def simulate(mdp: InducedMDP, policy: Array, initial_noise: Array, noise: Array) -> Trajectories:
+def simulate(
+    mdp: InducedMDP,
+    policy: Array,
+    states: Array,
+    noise: Callable[[int, Array], Array],
+    horizon: int | Array,
+    *,
+    actions: Array | None = None,
+) -> Trajectories:
     """Play N episodes at once.
 
     Args:
         mdp: the process, tables without batch axes.
         policy: g(b|s,a), (S, A, B).
-        initial_noise: uniforms (N,) for the first states.
-        noise: uniforms (N, T, 3): for the leader's action, the follower's action, and the next state of each step.
+        states: first states, integers (N,); S plays nothing.
+        noise: ``noise(t, rows)`` gives the uniforms (n, 3) of step t for the n episodes ``rows`` that still run: for the leader's
+            action, the follower's action, and the next state.
+        horizon: steps after which an episode is cut; an integer or integers (N,).
+        actions: first actions of the follower, integers (N,); drawn from ``policy`` if not given.
     """
-    xp = array_namespace(policy, noise)
-    end = mdp.sizes[0]
-    leader, follower, kernel = cumulative(mdp.leader_policy), cumulative(policy), cumulative(mdp.transition)
-    episodes, horizon = noise.shape[:2]
-    integers, reals = (episodes, horizon), {"dtype": mdp.leader_reward.dtype, "device": noise.device}
-    states = xp.full((episodes, horizon + 1), end, dtype=xp.int64, device=noise.device)
-    states[:, 0] = pick(cumulative(mdp.initial), initial_noise)
-    leads = xp.zeros(integers, dtype=xp.int64, device=noise.device)
-    follows = xp.zeros(integers, dtype=xp.int64, device=noise.device)
-    leader_rewards, follower_rewards = xp.zeros(integers, **reals), xp.zeros(integers, **reals)
-    for t in range(horizon):
-        (playing,) = xp.nonzero(states[:, t] < end)
-        if playing.shape[0] == 0:
-            break
-        s, u = states[playing, t], noise[playing, t]
-        a = pick(leader[s], u[:, 0])
-        b = pick(follower[s, a], u[:, 1])
-        states[playing, t + 1] = pick(kernel[s, a, b], u[:, 2])
-        leads[playing, t], follows[playing, t] = a, b
-        leader_rewards[playing, t] = mdp.leader_reward[s, a, b]
-        follower_rewards[playing, t] = mdp.follower_reward[s, a, b]
-    return Trajectories(states, leads, follows, leader_rewards, follower_rewards, states[:, :-1] < end)
+    xp = array_namespace(policy)
+    s_count, a_count, b_count = mdp.sizes
+    leader = cumulative(mdp.leader_policy)
+    follower = xp.reshape(cumulative(policy), (s_count * a_count, b_count))
+    successors, kernel = successor_lists(mdp.transition)
+    limits = xp.zeros_like(states) + horizon
+    (rows,) = xp.nonzero((states < s_count) & (limits > 0))
+    s, t, played = states[rows], 0, []
+    while rows.shape[0] > 0:
+        u = noise(t, rows)
+        node = s if a_count == 1 else s * a_count + pick(leader[s], u[:, 0])
+        b = pick(follower[node], u[:, 1]) if actions is None or t > 0 else actions[rows]
+        node = node * b_count + b
+        arrived = successors[node, pick(kernel[node], u[:, 2])]
+        played.append((rows, node, arrived))
+        t += 1
+        going = (arrived < s_count) & (limits[rows] > t)
+        rows, s = rows[going], arrived[going]
+    return _laid_out(mdp, states, played)
+
+
+def _laid_out(mdp: InducedMDP, first: Array, played: list[tuple[Array, Array, Array]]) -> Trajectories:
+    """Played steps (episodes, node, next state), one entry a time step, as padded arrays."""
+    xp = array_namespace(mdp.leader_reward)
+    s_count, a_count, b_count = mdp.sizes
+    shape, device = (first.shape[0], max(1, len(played))), mdp.leader_reward.device
+    states = xp.full((shape[0], shape[1] + 1), s_count, dtype=xp.int64, device=device)
+    states[:, 0] = first
+    leads, follows = xp.zeros(shape, dtype=xp.int64, device=device), xp.zeros(shape, dtype=xp.int64, device=device)
+    paid, earned = (xp.zeros(shape, dtype=mdp.leader_reward.dtype, device=device) for _ in range(2))
+    alive = xp.zeros(shape, dtype=xp.bool, device=device)
+    if played:
+        rows, node, arrived = (xp.concat(column) for column in zip(*played, strict=True))
+        times = xp.repeat(xp.arange(len(played), device=device), xp.asarray([len(step[0]) for step in played], device=device))
+        at = rows * shape[1] + times
+        states[rows, times + 1] = arrived
+        for table, values in (
+            (leads, node // b_count % a_count),
+            (follows, node % b_count),
+            (paid, xp.take(xp.reshape(mdp.leader_reward, (-1,)), node)),
+            (earned, xp.take(xp.reshape(mdp.follower_reward, (-1,)), node)),
+            (alive, True),
+        ):
+            xp.reshape(table, (-1,))[at] = values
+    return Trajectories(states, leads, follows, paid, earned, alive)

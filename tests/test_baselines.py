@@ -347,3 +347,61 @@ def test_a_failed_run_is_named_and_the_others_go_on(config: Path, tmp_path: Path
         assert "Failed: toy3-v0, exact, seed 1: FloatingPointError" in said.stderr
         assert "Traceback" not in said.stderr
         assert len(store.read(tmp_path / processes / "small.jsonl")) == 6
+
+
+def test_outcomes_from_a_changed_game(tmp_path: Path) -> None:
+    """``outcomes`` is the published arrangement: the world slips less than followers and referee think."""
+    path = tmp_path / "c.toml"
+    path.write_text("""
+first_seed = 1000
+[[solvers]]
+name = "naive"
+budget = 3
+[[games]]
+id = "four_rooms-v0"
+seeds = 2
+arguments = { preset = "hpgd" }
+follower = { kind = "Soft", temperature = 0.003 }
+[[games.solvers]]
+name = "hpgd"
+budget = 3
+outcomes = { slip = 0.33 }
+hyperparameters = { episodes = 20 }
+[[games.solvers]]
+label = "planned for"
+name = "hpgd"
+budget = 3
+hyperparameters = { episodes = 20 }
+""")
+    loaded = jobs.load(path)
+    assert [job.seed for job in loaded.jobs] == [1000, 1000, 1000, 1001, 1001, 1001]
+    by_label = {job.label: job for job in loaded.jobs}
+    odd, plain = by_label["hpgd"], by_label["planned for"]
+    believing = odd.world.answerer()
+    assert isinstance(believing, se.Believes)
+    worlds = (odd.world.game(), believing.game, odd.judged_in.game())
+    assert [getattr(game, "slip") for game in worlds] == [0.33, 0.44, 0.44]  # noqa: B009 - only this game has one
+    assert odd.judged_in.key == plain.judged_in.key
+    assert odd.world.key != plain.world.key
+    assert odd.id != plain.id
+    assert jobs.Job.from_dict(json.loads(json.dumps(odd.as_dict()))).id == odd.id
+    played = {label: execute(job) for label, job in by_label.items()}
+    assert played["hpgd"]["x"] != played["planned for"]["x"]
+    assert len({row["history"][0]["leader_return"] for row in played.values()}) == 1, "one start, one referee"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("first_seed = -1\nSECTION\nRUN", "first_seed is a whole number from 0, got -1"),
+        ("SECTION\nseeds = 0\nRUN", "seeds is a whole number from 1, got 0"),
+        ('SECTION\nfollower = { kind = "Soft", temperature = 0.1 }\nRUN\noutcomes = { slid = 0.3 }', "has no argument|slid"),
+        ("SECTION\nRUN\noutcomes = { slip = 0.3 }", "need a game with a follower.kind of its own"),
+        ("SECTION\nRUN\noutcomes = 3", "outcomes are arguments of the game"),
+    ],
+)
+def test_bad_seeds_and_outcomes(line: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(line.replace("SECTION", '[[games]]\nid = "four_rooms-v0"').replace("RUN", '[[games.solvers]]\nname = "naive"'))
+    with pytest.raises(jobs.ConfigError, match=said):
+        jobs.load(path)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from array_api_compat import array_namespace
+from gymnasium.spaces import Box
 
 import solvers
 import stackelberg_envs as se
 from solvers.estimators.hpgd import HPGD
 from solvers.estimators.implicit import exact_gradient
 from stackelberg_envs.game import as_tuple
-from stackelberg_envs.oracle import Outcome, Rounds
+from stackelberg_envs.mdp import InducedMDP
+from stackelberg_envs.oracle import Rounds
+from stackelberg_envs.outcome import Outcome
 
 
 def dense(game: se.StackelbergGame, x: np.ndarray, valued: Outcome, reacted: Outcome, temperature: float, who: int = 0) -> np.ndarray:
@@ -49,25 +55,30 @@ def dense(game: se.StackelbergGame, x: np.ndarray, valued: Outcome, reacted: Out
     gradient = np.zeros_like(x)
     for i, t in zip(*np.nonzero(valued.alive[:, who]), strict=True):
         s, b = valued.states[i, who, t], valued.follower_actions[i, who, t]
-        weight = mdp.leader_discount**t / len(valued.alive)
+        weight = mdp.leader_discount**t / valued.ended.sum()
         gradient -= weight * dcost[s]
         if not np.isnan(QD[s, b]).any():
             gradient += weight / temperature * (QU[s, b] - VU[s]) * (QD[s, b] - VD[s])
     return gradient
 
 
+@pytest.mark.parametrize("streams", [0, 2])
 @pytest.mark.parametrize("batches", ["same", "independent"])
-def test_the_transposed_estimator_is_the_dense_one(batches: str) -> None:
-    """On the same trajectories, to 1e-10."""
+def test_the_transposed_estimator_is_the_dense_one(batches: str, streams: int) -> None:
+    """On the same trajectories, to 1e-10; whole episodes, and streams with cut ends."""
     game = se.game("four_rooms-v0")
     x, norms = 0.3 * np.random.default_rng(0).normal(size=105), []
     for seed in (0, 1, 2, 3):
-        estimate = HPGD(episodes=40, batches=batches).estimate(  # type: ignore[arg-type]
+        estimate = HPGD(episodes=40, batches=batches, streams=streams, steps=300).estimate(  # type: ignore[arg-type]
             Rounds(game, se.Soft(0.003), seed).oracle(se.Access.INCENTIVE), torch.tensor(x), None, np.random.default_rng(0)
         )
-        count = 80 if batches == "independent" else 40
-        seen = Rounds(game, se.Soft(0.003), seed).play(x, episodes=count, one_context=True)
-        valued, reacted = seen.split(40) if batches == "independent" else (seen, seen)
+        times = 2 if batches == "independent" else 1
+        rounds = Rounds(game, se.Soft(0.003), seed)
+        if streams:
+            seen = rounds.play_streams(x, streams=times * streams, steps=300, one_context=True)
+        else:
+            seen = rounds.play(x, episodes=40 * times, one_context=True)
+        valued, reacted = seen.split(streams or 40) if batches == "independent" else (seen, seen)
         wanted = dense(game, x, valued, reacted, 0.003)
         norms.append(np.linalg.norm(wanted))
         np.testing.assert_allclose(estimate.gradient.numpy(), wanted, atol=1e-10)
@@ -82,8 +93,8 @@ def _mean_estimate(
     exact = exact_gradient(Rounds(game, follower).oracle(se.Access.MODEL), torch.tensor(x), None, reaction=True).gradient.numpy()
     rng = np.random.default_rng(11)
     directions = np.stack([exact / np.linalg.norm(exact), *(d / np.linalg.norm(d) for d in rng.normal(size=(2, 105)))])
-    oracle = Rounds(game, follower, 3).oracle(se.Access.INCENTIVE)
     estimator = HPGD(**options)  # type: ignore[arg-type]
+    oracle = Rounds(game, follower, 3).oracle(se.Access.INCENTIVE, estimator.permissions)
     drawn = np.stack([directions @ estimator.estimate(oracle, torch.tensor(x), None, rng).gradient.numpy() for _ in range(count)])
     return drawn.mean(axis=0) - directions @ exact, drawn.std(axis=0) / np.sqrt(count)
 
@@ -107,6 +118,58 @@ def test_bias() -> None:
     assert 2 < same[50] / same[200] < 5
 
 
+class Corridor(se.StackelbergGame):
+    """Five cells in a row, left or right with slip; the last ends it.  Short-sighted players, so that geometric times are short."""
+
+    name, followers, max_cycles = "corridor", 2, 50
+
+    def __init__(self) -> None:
+        self.leader_space = Box(-5.0, 5.0, (5,), np.float64)
+        self.default_follower = se.Soft(0.5)
+
+    def incentive(self, x: Any, context: int | str = 0) -> Any:
+        return (x[..., None, None], 0.5 * x[..., None, None])
+
+    def leader_cost(self, x: Any, context: int | str = 0) -> Any:
+        return (0.3 * x[..., None, None], 0.1 * x[..., None, None] ** 2)
+
+    def induced(self, x: Any, context: int) -> tuple[InducedMDP, ...]:
+        xp = array_namespace(x)
+        table = np.zeros((5, 1, 2, 5))
+        for s in range(4):
+            for b, step in enumerate((-1, 1)):
+                for move, p in ((step, 0.8), (-step, 0.2)):
+                    table[s, 0, b, min(max(s + move, 0), 4)] += p
+        own = np.arange(10.0).reshape(5, 1, 2) / 10
+        paid = np.cos(np.arange(10.0)).reshape(5, 1, 2)
+        return tuple(
+            InducedMDP(
+                leader_policy=xp.ones((5, 1), dtype=x.dtype),
+                transition=xp.asarray(table, dtype=x.dtype),
+                follower_reward=xp.asarray(own, dtype=x.dtype) + incentive,
+                leader_reward=xp.asarray(paid, dtype=x.dtype) - cost,
+                initial=xp.asarray(np.eye(5)[i], dtype=x.dtype),
+                follower_discount=0.7,
+                leader_discount=0.8,
+            )
+            for i, (incentive, cost) in enumerate(zip(self.incentive(x), self.leader_cost(x), strict=True))
+        )
+
+
+@pytest.mark.parametrize("samples", [1000, 8000])
+def test_geometric_horizons_have_no_bias(samples: int) -> None:
+    """Every component within four standard errors of the exact gradient; two followers who walk at once, two discounts."""
+    game, x = Corridor(), np.array([0.1, -0.2, 0.3, 0.0, 0.2])
+    exact = exact_gradient(Rounds(game).oracle(se.Access.MODEL), torch.tensor(x), None, reaction=True).gradient.numpy()
+    estimator, rng = HPGD(episodes=samples, batches="geometric"), np.random.default_rng(0)
+    oracle = Rounds(game, seed=1).oracle(se.Access.INCENTIVE, estimator.permissions)
+    drawn = np.stack([estimator.estimate(oracle, torch.tensor(x), None, rng).gradient.numpy() for _ in range(40)])
+    error = drawn.std(axis=0, ddof=1) / np.sqrt(len(drawn))
+    assert (np.abs(drawn.mean(axis=0) - exact) < 4 * error).all()
+    if samples == 8000:
+        assert (error < 0.15 * np.linalg.norm(exact)).all(), "a bias of a sixth of the gradient would be seen"
+
+
 def test_several_followers_add_up() -> None:
     """Two walkers: the estimate is the sum of the dense ones, each with the leader's whole return."""
     game = se.game("four_rooms-v0", walkers=2)
@@ -123,5 +186,5 @@ def test_hpgd_declines() -> None:
         solvers.solve(se.game("toy3-v0"), "hpgd")
     with pytest.raises(solvers.Declined, match="a follower with a temperature"):
         solvers.solve(se.game("four_rooms-v0"), "hpgd", follower=se.Hard())
-    with pytest.raises(ValueError, match="batches 'same' or 'independent'"):
+    with pytest.raises(ValueError, match="'same', 'independent' or 'geometric'"):
         solvers.build("hpgd", batches="both")

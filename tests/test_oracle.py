@@ -60,7 +60,7 @@ def test_the_ledger_counts_what_is_used() -> None:
         with pytest.raises(se.AccessError, match="only its own work"):
             oracle.charge(**work)
     before = rounds.cost
-    for refused in (lambda: oracle.policies(y, "G9"), lambda: oracle.commit(y, 7), lambda: oracle.play_from(y, 0, np.array([[104]]))):
+    for refused in (lambda: oracle.policies(y, "G9"), lambda: oracle.commit(y, 7), lambda: oracle.play_from(y, 0, np.array([[105]]))):
         with pytest.raises((KeyError, ValueError)):
             refused()
     assert rounds.cost == before, "what is refused costs nothing"
@@ -70,9 +70,11 @@ def test_outcomes_are_what_the_leader_may_see() -> None:
     game = se.game("four_rooms-v0", walkers=2)
     rounds = Rounds(game, seed=0)
     seen = rounds.oracle(se.Access.OUTCOME).play(np.zeros(105), episodes=40)
-    assert seen.states.shape == (40, 2, game.max_cycles + 1)
+    longest = int(seen.alive.any(axis=1).sum(axis=-1).max())
+    assert seen.states.shape == (40, 2, longest + 1)
+    assert longest <= game.max_cycles
     assert set(np.unique(seen.contexts)) == {0, 1}
-    assert set(vars(seen)) == {"contexts", "states", "leader_actions", "follower_actions", "leader_rewards", "alive"}
+    assert set(vars(seen)) == {"contexts", "states", "leader_actions", "follower_actions", "leader_rewards", "alive", "streams", "ended"}
     assert (seen.leader_rewards[~seen.alive.any(axis=1)] == 0).all()
     game.context_visibility = "never"
     assert (rounds.play(np.zeros(105), episodes=3).contexts == -1).all()
@@ -180,3 +182,46 @@ def test_non_interference(id: str, arguments: dict[str, object], name: str) -> N
     assert not np.array_equal(
         game.problems(np.zeros(game.dimension))[0].follower_reward, disguised.problems(np.zeros(game.dimension))[0].follower_reward
     )
+
+
+@pytest.mark.parametrize("arguments", [{}, {"walkers": 2}], ids=str)
+def test_streams_are_full_and_only_their_ends_are_cut(arguments: dict[str, object]) -> None:
+    """Exactly streams x steps steps are seen and paid for, each stream a row of whole episodes but for its last."""
+    rounds = Rounds(se.game("four_rooms-v0", **arguments), seed=0)
+    seen = rounds.oracle(se.Access.OUTCOME).play_streams(np.zeros(105), streams=3, steps=500, one_context=True)
+    lengths = seen.alive.any(axis=1).sum(axis=-1)
+    assert [int(lengths[seen.streams == stream].sum()) for stream in range(3)] == [500, 500, 500]
+    assert rounds.cost.outcome_steps == 1500
+    last = np.array([np.flatnonzero(seen.streams == stream)[-1] for stream in range(3)])
+    assert set(np.flatnonzero(~seen.ended)) <= set(last)
+    assert not seen.ended[last].all(), "this seed cuts at least one"
+    for i in np.flatnonzero(~seen.ended):
+        assert (seen.states[i, :, lengths[i]] < 104).any(), "a cut episode was under way"
+        assert (seen.states[i, :, lengths[i] + 1 :] == 104).all()
+        assert not seen.leader_rewards[i, lengths[i] :].any()
+    first, rest = seen.split(2)
+    assert (len(first.contexts), set(rest.streams)) == ((seen.streams < 2).sum(), {2})
+
+
+def test_streams_see_what_single_episodes_see() -> None:
+    """Law of large numbers: the share of each cell among the steps of long streams is the stationary one of episodes laid end to end."""
+    game = se.game("four_rooms-v0", preset="bchg")
+    seen = Rounds(game, seed=1).play_streams(np.zeros(105), streams=100, steps=2000)
+    apart = Rounds(game, seed=2).play(np.zeros(105), episodes=6000)
+    shares = [np.bincount(batch.states[:, 0, :-1][batch.alive[:, 0]], minlength=104) / batch.steps for batch in (seen, apart)]
+    assert np.abs(shares[0] - shares[1]).max() < 0.003
+
+
+def test_chosen_first_actions_and_horizons() -> None:
+    """A walker that is told to go east from the start and does not slip is one cell to the east; one in S does not walk."""
+    game = se.game("four_rooms-v0", slip=0.0, walkers=2)
+    oracle = Rounds(game, seed=0).oracle(se.Access.OUTCOME, Permission.RESET)
+    start = 0
+    seen = oracle.play_from(np.zeros(105), 0, np.array([[start, 104]] * 3), actions=np.array([[1, 0]] * 3), horizon=np.array([0, 1, 4]))
+    np.testing.assert_array_equal(seen.alive[:, 0].sum(-1), [0, 1, 4])
+    assert not seen.alive[:, 1].any()
+    assert (seen.follower_actions[1:, 0, 0] == 1).all()
+    assert (seen.states[1:, 0, 1] == start + 1).all()
+    for wrong in ({"actions": np.array([[9, 0]])}, {"actions": np.array([[1]])}, {"horizon": -1}, {"horizon": np.array([1, 2])}):
+        with pytest.raises(ValueError, match=r"actions are integers|one shape|horizon is a number"):
+            oracle.play_from(np.zeros(105), 0, np.array([[start, 104]]), **wrong)

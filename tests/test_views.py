@@ -21,6 +21,7 @@ from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 from pettingzoo.test.state_test import state_test
 
 import stackelberg_envs as se
+from stackelberg_envs.mdp import cumulative, pick
 from stackelberg_envs.play import simulate
 from stackelberg_envs.registry import camel, register_all
 from stackelberg_envs.testing import ConformanceError, check_env
@@ -170,7 +171,7 @@ def test_same_uniforms_same_episode(id: str, context: int) -> None:
     mdp = game.problems(x, context)[0]
     policy = game.default_follower.respond(game, x, context).policy
     first, noise = rng.random(episodes), rng.random((episodes, horizon, 3))
-    batch = simulate(mdp, policy, first, noise)
+    batch = simulate(mdp, policy, pick(cumulative(mdp.initial), first), lambda t, rows: noise[rows, t], horizon)
     for i in range(episodes):
         env = se.make(id, max_cycles=horizon)
         env.reset(seed=0, options={"context": context})
@@ -181,7 +182,8 @@ def test_same_uniforms_same_episode(id: str, context: int) -> None:
         env.np_random = Noise(iter([*used, 0.5]))  # type: ignore[assignment]
         env.step(x)
         for t in range(horizon):
-            assert env.states[0] == batch.states[i, t]
+            if t < batch.states.shape[1]:
+                assert env.states[0] == batch.states[i, t]
             if env.terminations["leader_0"] or env.truncations["leader_0"]:
                 assert not batch.alive[i, t:].any()
                 break

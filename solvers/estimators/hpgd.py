@@ -17,10 +17,12 @@ shape (T, B, dim x); here the sum is transposed, which is the same number with t
 4. W_t = w_t + gamma W_{t-1} within each episode, a forward scan of scalars
 5. dF/dx ~ sum_t W_t d_x r(s_t, b_t) - 1/N sum gamma_L^t d_x cost(s_t, b_t): one vector-Jacobian product
 
+``batches="geometric"`` is the form of the paper's analysis instead: see `solvers.estimators.geometric`.
+
 **Bias.**  With ``batches="same"``, as published, QU and QD come from the same visits, and their product has a covariance term of order
 1/n(s,b) that pushes penalties onto cells whose visits go with bad luck for the leader.  With ``"independent"`` that term is gone
-(``tests/test_hpgd.py`` measures both).  Episodes that are cut (``max_cycles``) count as ended, as in the published code, which biases both
-forms where walkers do not arrive in time.
+(``tests/test_hpgd.py`` measures both).  Episodes that are cut (by ``max_cycles``, or by the end of a stream) count as ended in D and U,
+as in the published code, which biases both where walkers do not arrive in time.  ``"geometric"`` has no bias.
 """
 
 from __future__ import annotations
@@ -32,9 +34,22 @@ import numpy as np
 import torch
 
 from stackelberg_envs.game import as_tuple
-from stackelberg_envs.oracle import Access, Oracle, Outcome
+from stackelberg_envs.oracle import Access, Oracle, Permission
+from stackelberg_envs.outcome import Outcome
 
 from ..ascent import Estimate, Estimator
+from .geometric import geometric_tables
+
+BATCHES = ("same", "independent", "geometric")
+
+
+class Tables(NamedTuple):
+    """What the vector-Jacobian product of step 5 needs of one follower."""
+
+    reaction: np.ndarray
+    """Multiplier of d_x r(s,b), (S, B)."""
+    paid: np.ndarray
+    """Multiplier of -d_x cost(s,b), (S, B): discounted visits of an episode."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +58,29 @@ class HPGD(Estimator):
 
     Args:
         episodes: length of a batch; 300 are some 8,600 steps on Four Rooms at x = 0 (the published code plays 10,000 steps).
-        batches: ``"same"``, as published, or ``"independent"``: a second batch for the follower's reaction.
+        batches: ``"same"``, as published; ``"independent"``: a second batch for the follower's reaction; or ``"geometric"``, where
+            ``episodes`` counts sampled state-action pairs (with the RESET permission).
+        streams: instead of whole episodes, watch so many streams of ``steps`` steps, the last episode of each cut; published: 5.
+        steps: length of a stream.
     """
 
     access: ClassVar[Access] = Access.INCENTIVE
     episodes: int = 300
-    batches: Literal["same", "independent"] = "same"
+    batches: Literal["same", "independent", "geometric"] = "same"
+    streams: int = 0
+    steps: int = 2000
 
     def __post_init__(self) -> None:
-        if self.episodes < 1 or self.batches not in ("same", "independent"):
-            raise ValueError(f"hpgd needs episodes >= 1 and batches 'same' or 'independent', got {self.episodes} and {self.batches!r}")
+        if self.batches not in BATCHES:
+            raise ValueError(f"hpgd needs batches 'same', 'independent' or 'geometric', got {self.batches!r}")
+        if self.episodes < 1 or self.streams < 0 or self.steps < 1:
+            raise ValueError(f"hpgd needs episodes and steps from 1 and streams from 0, got {self!r}")
+        if self.streams and self.batches == "geometric":
+            raise ValueError("hpgd with batches='geometric' restarts its episodes; it has no streams")
+
+    @property
+    def permissions(self) -> Permission:  # type: ignore[override]
+        return Permission.RESET if self.batches == "geometric" else Permission.NONE
 
     def declines(self, oracle: Oracle) -> str | None:
         if oracle.incentive is None:
@@ -63,25 +91,42 @@ class HPGD(Estimator):
             return "hpgd needs a follower with a temperature"
         if oracle.context_visibility != "after":
             return "hpgd needs a leader that sees the context of its episodes, after it has committed"
+        if self.batches == "geometric" and not 0 <= oracle.leader_discount < 1:
+            return "hpgd with batches='geometric' needs discounts below 1"
         return None
 
     def estimate(self, oracle: Oracle, x: torch.Tensor, memory: Any, rng: np.random.Generator) -> Estimate:
-        batches = 2 if self.batches == "independent" else 1
-        seen = oracle.play(x.detach().cpu().numpy(), episodes=batches * self.episodes, one_context=True)  # 1
-        valued, reacted = seen.split(self.episodes) if batches == 2 else (seen, seen)
-        leaf, context = x.detach().clone().requires_grad_(), int(seen.contexts[0])
+        here = x.detach().cpu().numpy()
+        if self.batches == "geometric":
+            context, pairs = geometric_tables(oracle, here, self.episodes, rng)
+            tables = [Tables(*pair) for pair in pairs]
+        else:
+            context, tables = self._every_visit(oracle, here)
+        leaf = x.detach().clone().requires_grad_()
         incentives = as_tuple(oracle.incentive(leaf, context))
         costs = (None,) * oracle.followers if oracle.leader_cost is None else as_tuple(oracle.leader_cost(leaf, context))
         surrogate: Any = 0.0
-        for i, (incentive, cost) in enumerate(zip(incentives, costs, strict=True)):
-            first, second = Visits.of(valued, i, oracle.sizes[i]), Visits.of(reacted, i, oracle.sizes[i])
-            c = credit(first, valued.leader_rewards, oracle.leader_discount, oracle.temperature)
-            surrogate = surrogate + (_like(reaction(second, c, oracle.follower_discounts[i]), x) * incentive).sum()
+        for (reaction, paid), incentive, cost in zip(tables, incentives, costs, strict=True):
+            surrogate = surrogate + (_like(reaction, x) * incentive).sum()
             if cost is not None:
-                paid = first.tabulate(first.discounts(oracle.leader_discount)) / self.episodes
                 surrogate = surrogate - (_like(paid, x) * cost).sum()
         (gradient,) = torch.autograd.grad(surrogate, leaf)  # 5
         return Estimate(gradient)
+
+    def _every_visit(self, oracle: Oracle, x: np.ndarray) -> tuple[int, list[Tables]]:
+        """Steps 1 to 4: the context, and the tables of each follower."""
+        batches, count = 2 if self.batches == "independent" else 1, self.streams or self.episodes
+        if self.streams:  # 1
+            seen = oracle.play_streams(x, streams=batches * count, steps=self.steps, one_context=True)
+        else:
+            seen = oracle.play(x, episodes=batches * count, one_context=True)
+        valued, reacted = seen.split(count) if batches == 2 else (seen, seen)
+        ended, tables = max(1, int(valued.ended.sum())), []
+        for i, discount in enumerate(oracle.follower_discounts):
+            first, second = Visits.of(valued, i, oracle.sizes[i]), Visits.of(reacted, i, oracle.sizes[i])
+            c = credit(first, valued.leader_rewards, oracle.leader_discount, oracle.temperature * ended)
+            tables.append(Tables(reaction(second, c, discount), first.tabulate(first.discounts(oracle.leader_discount)) / ended))
+        return int(seen.contexts[0]), tables
 
 
 class Visits(NamedTuple):
@@ -117,13 +162,13 @@ class Visits(NamedTuple):
         return self.tabulate(np.ones(self.alive.shape))
 
 
-def credit(visits: Visits, leader_rewards: np.ndarray, discount: float, temperature: float) -> np.ndarray:
-    """c(s,b) of step 2, (S, B): what it is worth to the leader that the follower does b more often."""
+def credit(visits: Visits, leader_rewards: np.ndarray, discount: float, scale: float) -> np.ndarray:
+    """c(s,b) of step 2, (S, B): what it is worth to the leader that the follower does b more often; ``scale`` is tau N."""
     togo = leader_rewards.copy()
     for t in reversed(range(togo.shape[1] - 1)):
         togo[:, t] += discount * togo[:, t + 1]
     advantage = _less_mean(visits.tabulate(togo), visits.counts)
-    return advantage * visits.tabulate(visits.discounts(discount)) / (temperature * len(togo))
+    return advantage * visits.tabulate(visits.discounts(discount)) / scale
 
 
 def reaction(visits: Visits, c: np.ndarray, discount: float) -> np.ndarray:

@@ -1,0 +1,73 @@
+"""HPGD with geometric horizons: every part from rollouts of its own, unbiased (the form of the paper's analysis).
+
+Thoma et al., NeurIPS 2024 (see `solvers.estimators.hpgd`); reconstructed, as the public code has no such option.  A sum discounted by gamma
+is the expectation of the plain sum up to a random time that survives each step with probability gamma::
+
+    dF/dx = E[ 1/((1 - gamma_L) tau) AU(s,b) dA(s,b) - sum_t gamma_L^t d_x cost(s_t, b_t) ],   s ~ (1 - gamma_L) d_L,  b ~ g(.|s)
+
+The leader needs outcomes from states of its choice (RESET).  For each of N samples:
+
+1. an episode from the start, stopped after a geometric number of steps of mean 1/(1 - gamma_L): its last step is (s, b), and what it paid
+   is the direct part; a walker whose episode had ended before that step contributes nothing more
+2. AU: leader rewards of an episode from (s, b) less those of one from s, to independent geometric times of mean 1/(1 - gamma_L)
+3. dA: visits of an episode from (s, b) less those of one from s, to independent geometric times of mean 1/(1 - gamma)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stackelberg_envs.oracle import Oracle
+from stackelberg_envs.outcome import Outcome
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+def geometric_tables(oracle: Oracle, x: np.ndarray, samples: int, rng: np.random.Generator) -> tuple[int, list[Pair]]:
+    """The context, and for each follower the multipliers (S, B) of d_x r and of -d_x cost."""
+    leader = oracle.leader_discount
+
+    def times(count: int, discount: float) -> np.ndarray:
+        return rng.geometric(1 - discount, size=count)
+
+    stops = times(samples, leader)
+    seen = oracle.play(x, episodes=samples, horizon=stops, one_context=True)  # 1
+    context = int(seen.contexts[0])
+    tables = [(np.zeros((s, b)), _visits(seen, i, (s, b), np.ones(samples)) / samples) for i, (s, _, b) in enumerate(oracle.sizes)]
+    ends = np.array([s for s, _, _ in oracle.sizes])
+    states, actions = _at(seen, stops - 1, ends)
+    if len(states) == 0:
+        return context, tables
+    count = len(states)
+    worth = [
+        oracle.play_from(x, context, states, actions=chosen, horizon=times(count, leader)).leader_rewards.sum(-1)
+        for chosen in (actions, None)
+    ]  # 2
+    weight = (worth[0] - worth[1]) / ((1 - leader) * oracle.temperature * samples)
+    for i, (size, discount) in enumerate(zip(oracle.sizes, oracle.follower_discounts, strict=True)):
+        for chosen, sign in ((actions, 1.0), (None, -1.0)):  # 3
+            walked = oracle.play_from(x, context, _alone(states, i, ends), actions=chosen, horizon=times(count, discount))
+            tables[i] = (tables[i][0] + _visits(walked, i, (size[0], size[2]), sign * weight), tables[i][1])
+    return context, tables
+
+
+def _at(seen: Outcome, step: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """States and actions (n, followers) at step (N,) of the n episodes that anybody still walks then; S for those who do not."""
+    (long,) = np.nonzero(step < seen.alive.shape[2])
+    walking = seen.alive[long, :, step[long]]
+    rows = long[walking.any(axis=1)]
+    states = np.where(walking[walking.any(axis=1)], seen.states[rows, :, step[rows]], ends)
+    return states, seen.follower_actions[rows, :, step[rows]]
+
+
+def _alone(states: np.ndarray, follower: int, ends: np.ndarray) -> np.ndarray:
+    """The same states, but nobody except one follower walks."""
+    return np.where(np.arange(states.shape[1]) == follower, states, ends)
+
+
+def _visits(seen: Outcome, follower: int, shape: tuple[int, int], weights: np.ndarray) -> np.ndarray:
+    """Visits of each pair (s, b), each episode counted by its weight (N,), as a table (S, B)."""
+    alive = seen.alive[:, follower]
+    pairs = seen.states[:, follower, :-1] * shape[1] + seen.follower_actions[:, follower]
+    counted = np.broadcast_to(weights[:, None], alive.shape)
+    return np.bincount(pairs[alive], counted[alive], minlength=shape[0] * shape[1]).reshape(shape)
