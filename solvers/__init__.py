@@ -36,11 +36,12 @@ __all__ = [
 
 SOLVERS = {
     "implicit": "estimators.implicit:Implicit",
+    "multistart": "multistart:Multistart",
     "hpgd": "estimators.hpgd:HPGD",
     "zeroth_order": "estimators.zeroth_order:ZerothOrder",
     "naive": "estimators.naive:Naive",
 }
-"""Name to module and class, below `solvers`; an `Estimator` is run by `Ascent`."""
+"""Name to module and class, below `solvers`; an `Estimator` is run by `Ascent`, a `Solver` runs itself."""
 
 
 def solver_class(name: str) -> type[Solver] | type[Estimator]:

@@ -28,6 +28,8 @@ class Estimate:
     gradient: torch.Tensor
     """dF/dx, (n,)."""
     memory: Any = None
+    value: float | None = None
+    """F(x), from estimators that know it."""
 
 
 class Estimator(abc.ABC):

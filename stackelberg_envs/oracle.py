@@ -340,8 +340,7 @@ class Rounds:
             for i, (mdp, policy) in enumerate(zip(problems, response.policies, strict=True)):
                 first = pick(cumulative(mdp.initial), rng.random(len(rows))) if states is None else states[rows, i]
                 chosen = None if actions is None else actions[rows, i]
-                noise = lambda t, running: rng.random((len(running), 3))  # noqa: E731 - drawn as it is needed
-                pieces.append((offset + rows, i, simulate(mdp, policy, first, noise, limits[rows], actions=chosen)))
+                pieces.append((offset + rows, i, simulate(mdp, policy, first, rng, limits[rows], actions=chosen)))
         return pieces
 
 

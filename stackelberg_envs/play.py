@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 
 import numpy as np
 from array_api_compat import array_namespace
 
 from .mdp import Array, InducedMDP, cumulative, pick, successor_lists
+
+FUSED = find_spec("numba") is not None
+"""Whether `simulate` runs compiled where it can."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def simulate(
     mdp: InducedMDP,
     policy: Array,
     states: Array,
-    noise: Callable[[int, Array], Array],
+    noise: np.random.Generator | Callable[[int, Array], Array],
     horizon: int | Array,
     *,
     actions: Array | None = None,
@@ -85,7 +89,8 @@ def simulate(
         policy: g(b|s,a), (S, A, B).
         states: first states, integers (N,); S plays nothing.
         noise: ``noise(t, rows)`` gives the uniforms (n, 3) of step t for the n episodes ``rows`` that still run: for the leader's
-            action, the follower's action, and the next state.
+            action, the follower's action, and the next state.  A generator gives them as it comes, and then numba (if it is installed)
+            runs the loop: see `stackelberg_envs.fused`.
         horizon: steps after which an episode is cut; an integer or integers (N,).
         actions: first actions of the follower, integers (N,); drawn from ``policy`` if not given.
     """
@@ -95,6 +100,16 @@ def simulate(
     follower = xp.reshape(cumulative(policy), (s_count * a_count, b_count))
     successors, kernel = successor_lists(mdp.transition)
     limits = xp.zeros_like(states) + horizon
+    if isinstance(noise, np.random.Generator):
+        generator = noise
+        if FUSED:
+            from . import fused
+
+            first_actions = np.zeros(0, dtype=np.int64) if actions is None else np.asarray(actions, dtype=np.int64)
+            steps = fused.walk(leader, follower, kernel, successors, states, limits, first_actions, generator)
+            rewards = np.ravel(mdp.leader_reward), np.ravel(mdp.follower_reward)
+            return Trajectories(*fused.lay_out(*steps, states, mdp.sizes, *rewards))
+        noise = lambda t, rows: generator.random((len(rows), 3))  # noqa: E731
     (rows,) = xp.nonzero((states < s_count) & (limits > 0))
     s, t, played = states[rows], 0, []
     while rows.shape[0] > 0:

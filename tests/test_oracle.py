@@ -225,3 +225,23 @@ def test_chosen_first_actions_and_horizons() -> None:
     for wrong in ({"actions": np.array([[9, 0]])}, {"actions": np.array([[1]])}, {"horizon": -1}, {"horizon": np.array([1, 2])}):
         with pytest.raises(ValueError, match=r"actions are integers|one shape|horizon is a number"):
             oracle.play_from(np.zeros(105), 0, np.array([[start, 104]]), **wrong)
+
+
+@pytest.mark.parametrize("id", se.games())
+def test_compiled_play_is_bit_for_bit_the_same(id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba", reason="the extra 'fast' is not installed")
+    seen = []
+    for fused in (True, False):
+        monkeypatch.setattr("stackelberg_envs.play.FUSED", fused)
+        rounds = Rounds(se.game(id), seed=3)
+        x = np.random.default_rng(0).normal(size=rounds.game.dimension)
+        starts = np.arange(20)[:, None] % rounds.game.sizes[0][0]
+        batches = (
+            rounds.play(x, episodes=50),
+            rounds.play_streams(x, streams=2, steps=100),
+            rounds.play_from(x, 0, starts, actions=0 * starts, horizon=np.arange(20)),
+        )
+        seen.append([table for batch in batches for table in vars(batch).values()])
+    for fused_table, table in zip(*seen, strict=True):
+        assert fused_table.dtype == table.dtype
+        np.testing.assert_array_equal(fused_table, table)

@@ -60,20 +60,20 @@ def needs_soft_follower(name: str, oracle: Oracle) -> str | None:
 
 
 def exact_gradient(oracle: Oracle, x: torch.Tensor, memory: list[torch.Tensor] | None, *, reaction: bool) -> Estimate:
-    """dF/dx over all contexts and followers; without ``reaction`` the response is held fixed (the naive gradient).
+    """dF/dx and F(x) over all contexts and followers; without ``reaction`` the response is held fixed (the naive gradient).
 
     ``memory`` holds soft values, the warm start of the next call.  Contexts and followers of equal sizes are solved as one batch.
     """
     leaf = x.detach().clone().requires_grad_()
     problems = [(float(p), mdp) for c, p in enumerate(oracle.context_probabilities) for mdp in oracle.commit(leaf, c)]
     surrogate: Any = 0.0
-    kept = []
+    kept, value = [], 0.0
     for i, (weights, mdp) in enumerate(_batches(problems)):
         frozen = mdp.map(torch.Tensor.detach)
         with torch.no_grad():
             plan = soft_policy_iteration(frozen, oracle.temperature, values=memory[i] if memory else None, factorise=LU)  # 1
         kept.append(plan.values)
-        terms, solves, factorisations = surrogate_objective(mdp, frozen, plan, oracle.temperature, reaction=reaction)
+        terms, returns, solves, factorisations = surrogate_objective(mdp, frozen, plan, oracle.temperature, reaction=reaction)
         count = len(weights)
         oracle.charge(
             newton_evaluations=plan.evaluations * count,
@@ -81,10 +81,11 @@ def exact_gradient(oracle: Oracle, x: torch.Tensor, memory: list[torch.Tensor] |
             linear_solves=solves * count,
         )
         surrogate = surrogate + (weights * terms).sum()
+        value += float((weights * returns).sum())
     if not surrogate.requires_grad:  # nothing that x moves pays the leader directly
-        return Estimate(torch.zeros_like(x), kept)
+        return Estimate(torch.zeros_like(x), kept, value)
     (gradient,) = torch.autograd.grad(surrogate, leaf)  # 4
-    return Estimate(gradient, kept)
+    return Estimate(gradient, kept, value)
 
 
 def _batches(problems: list[tuple[float, InducedMDP]]) -> list[tuple[torch.Tensor, InducedMDP]]:
@@ -102,8 +103,8 @@ def _batches(problems: list[tuple[float, InducedMDP]]) -> list[tuple[torch.Tenso
 
 def surrogate_objective(
     mdp: InducedMDP, frozen: InducedMDP, plan: Plan, temperature: float, *, reaction: bool
-) -> tuple[torch.Tensor, int, int]:
-    """Scalars (...) whose gradients in x are the hypergradients at ``plan``; the linear solves and further factorisations each took.
+) -> tuple[torch.Tensor, torch.Tensor, int, int]:
+    """Scalars (...) whose gradients in x are the hypergradients at ``plan``; the leader's returns (...); and the work each took.
 
     Args:
         mdp: what the follower faces, with its history in x.
@@ -111,6 +112,9 @@ def surrogate_objective(
         plan: the follower's soft response to it.
         temperature: the follower's.
         reaction: whether the response reacts to x.
+
+    Returns:
+        The scalars, the returns, the number of linear solves, and of factorisations beyond the plan's own.
     """
     gamma, gamma_leader = mdp.follower_discount, mdp.leader_discount
     with torch.no_grad():
@@ -122,6 +126,7 @@ def surrogate_objective(
         occupancy = leader.solve_transposed(frozen.initial)
         leader_q = frozen.leader_reward + gamma_leader * expect(frozen.transition, W)
         visits = occupancy[..., None, None] * joint
+        returns = _weigh(frozen.initial, W, 1)
     surrogate = _weigh(mdp.initial, W, 1)
     if mdp.leader_policy.requires_grad:
         surrogate = surrogate + _weigh(mdp.leader_policy, occupancy[..., None] * (plan.policy * leader_q).sum(-1), 2)
@@ -130,7 +135,7 @@ def surrogate_objective(
     if mdp.transition.requires_grad:
         surrogate = surrogate + gamma_leader * _weigh(expect(mdp.transition, W), visits, 3)
     if not reaction:
-        return surrogate, *_work(leader, kept, solved)
+        return surrogate, returns, *_work(leader, kept, solved)
     with torch.no_grad():
         nodes = decision_problem(frozen, frozen.follower_reward)
         node_q = decision_problem(frozen, leader_q).reward  # leader action values at the follower's nodes
@@ -147,7 +152,7 @@ def surrogate_objective(
     if facing.weight.requires_grad:
         U, _ = softmax_backup(nodes.reward + gamma * expect(nodes.transition, plan.values), temperature)
         surrogate = surrogate + _weigh(facing.weight, z[..., None] * U, 2)
-    return surrogate, *_work(leader, kept, solved)
+    return surrogate, returns, *_work(leader, kept, solved)
 
 
 def _work(leader: LU, kept: LU, solved: int) -> tuple[int, int]:

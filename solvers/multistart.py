@@ -1,0 +1,95 @@
+"""Local searches from many starts: the leader's problem has many local optima, and one ascent sees one of them.
+
+Each search is L-BFGS (Liu and Nocedal, Math. Programming 1989; scipy's L-BFGS-B, inside the leader's space) on the exact return and
+hypergradient of `solvers.estimators.implicit`.  A line search that doubles its step where plain ascent takes many small ones is
+what crosses the flat stretch between the basins of Four Rooms, and restarts do the rest:
+
+1. start: first the run's own; then in turn anywhere, N(0, sigma^2 I), and near the best so far, N(shrink x_best, sigma^2 I), with sigma
+   going round ``scales``.  Shrinking matters where x is a softmax: what it has given up for dead has no gradient, and comes to life again
+2. L-BFGS until it converges or has used ``evaluations`` commitments
+3. keep the best commitment so far, by its exact return
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from scipy.optimize import minimize
+
+from stackelberg_envs.oracle import Access, Oracle
+
+from .base import Solver, State
+from .estimators.implicit import exact_gradient, needs_soft_follower
+
+
+class Best(NamedTuple):
+    """Where the searches stand."""
+
+    value: float
+    x: np.ndarray
+    searches: int
+
+
+@dataclass(frozen=True)
+class Multistart(Solver):
+    """Repeated exact local searches (MODEL); one iteration is one search.
+
+    Args:
+        scales: standard deviations sigma of the random starts, taken in turn.
+        shrink: how much of the best commitment is kept at a start near it; see above.
+        evaluations: most commitments of a search.
+        tolerance: a search has converged when no component of the gradient (off the bounds) exceeds this.
+    """
+
+    access = Access.MODEL
+    scales: tuple[float, ...] = (0.01, 0.3, 1.0, 2.0, 3.0)
+    shrink: float = 0.7
+    evaluations: int = 200
+    tolerance: float = 1e-6
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scales", tuple(float(scale) for scale in self.scales))
+        if not self.scales or any(not scale > 0 for scale in self.scales) or self.evaluations < 1 or not self.tolerance > 0:
+            raise ValueError(f"multistart needs positive scales, evaluations and tolerance, got {self!r}")
+
+    def declines(self, oracle: Oracle) -> str | None:
+        return needs_soft_follower("multistart", oracle)
+
+    def init(self, oracle: Oracle, x: np.ndarray) -> State:
+        return State(x, carried=Best(-np.inf, x, 0))
+
+    def step(self, oracle: Oracle, state: State, rng: np.random.Generator) -> State:
+        best: Best = state.carried
+        start, (pair, near) = state.x, divmod(best.searches + 1, 2)
+        if best.searches > 0:  # 1
+            start = near * self.shrink * best.x + self.scales[pair % len(self.scales)] * rng.normal(size=state.x.shape)
+        x, value, slope = self._search(oracle, start)  # 2
+        if value > best.value:  # 3
+            best = best._replace(value=value, x=x)
+        best = best._replace(searches=best.searches + 1)
+        return State(best.x, state.iteration + 1, best, {"search_return": value, "gradient_norm": slope})
+
+    def _search(self, oracle: Oracle, start: np.ndarray) -> tuple[np.ndarray, float, float]:
+        """(end point, its return, largest component of its gradient) of one local search."""
+        memory: list[Any] = [None]
+
+        def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+            exact = exact_gradient(oracle, torch.from_numpy(flat.reshape(start.shape).copy()), memory[0], reaction=True)
+            memory[0] = exact.memory
+            assert exact.value is not None
+            return -exact.value, -exact.gradient.numpy().ravel()
+
+        low, high = (np.broadcast_to(bound, start.shape).ravel() for bound in (oracle.leader_space.low, oracle.leader_space.high))
+        found = minimize(
+            loss,
+            np.clip(start.ravel(), low, high),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=list(zip(low, high, strict=True)),
+            options={"maxfun": self.evaluations, "maxiter": self.evaluations, "gtol": self.tolerance, "ftol": 0.0},
+        )
+        oracle.charge(gradient_steps=int(found.nit))
+        return found.x.reshape(start.shape), -float(found.fun), float(np.abs(found.jac).max())
