@@ -188,3 +188,16 @@ def test_hpgd_declines() -> None:
         solvers.solve(se.game("four_rooms-v0"), "hpgd", follower=se.Hard())
     with pytest.raises(ValueError, match="'same', 'independent' or 'geometric'"):
         solvers.build("hpgd", batches="both")
+
+
+@pytest.mark.parametrize("batches", ["same", "independent"])
+def test_compiled_passes_are_bit_for_bit_the_same(batches: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba", reason="the extra 'fast' is not installed")
+    estimator, x = HPGD(streams=3, steps=400, batches=batches), torch.tensor(0.3 * np.random.default_rng(0).normal(size=105))  # type: ignore[arg-type]
+    gradients = []
+    for fused in (True, False):
+        monkeypatch.setattr("solvers.estimators.hpgd.FUSED", fused)
+        oracle = Rounds(se.game("four_rooms-v0", walkers=2), seed=2).oracle(se.Access.INCENTIVE)
+        gradients.append(estimator.estimate(oracle, x, None, np.random.default_rng(0)).gradient.numpy())
+    np.testing.assert_array_equal(*gradients)
+    assert np.abs(gradients[0]).max() > 0

@@ -28,6 +28,7 @@ as in the published code, which biases both where walkers do not arrive in time.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -41,6 +42,8 @@ from ..ascent import Estimate, Estimator
 from .geometric import geometric_tables
 
 BATCHES = ("same", "independent", "geometric")
+FUSED = find_spec("numba") is not None
+"""Whether the passes over visits run compiled."""
 
 
 class Tables(NamedTuple):
@@ -122,69 +125,71 @@ class HPGD(Estimator):
             seen = oracle.play(x, episodes=batches * count, one_context=True)
         valued, reacted = seen.split(count) if batches == 2 else (seen, seen)
         ended, tables = max(1, int(valued.ended.sum())), []
-        for i, discount in enumerate(oracle.follower_discounts):
-            first, second = Visits.of(valued, i, oracle.sizes[i]), Visits.of(reacted, i, oracle.sizes[i])
-            c = credit(first, valued.leader_rewards, oracle.leader_discount, oracle.temperature * ended)
-            tables.append(Tables(reaction(second, c, discount), first.tabulate(first.discounts(oracle.leader_discount)) / ended))
+        for i, ((s, _, b), discount) in enumerate(zip(oracle.sizes, oracle.follower_discounts, strict=True)):
+            pairs, alive = _visits(valued, i, b)
+            counts, worth, weights = _pass("returns_by_pair")(
+                pairs, alive, valued.leader_rewards, oracle.leader_discount ** np.arange(max(2, alive.shape[1])), s * b
+            )
+            c = _less_mean(worth, counts, b) * weights / (oracle.temperature * ended)  # 2
+            if reacted is not valued:
+                pairs, alive = _visits(reacted, i, b)
+                counts = np.bincount(pairs[alive], minlength=s * b).astype(np.float64)
+            weight = _less_mean(np.where(counts > 0, c, 0.0), counts, b)  # 3; a pair that this batch never visits says nothing
+            reaction = _pass("scanned_by_pair")(pairs, alive, weight, discount)  # 4
+            tables.append(Tables(reaction.reshape(s, b), weights.reshape(s, b) / ended))
         return int(seen.contexts[0]), tables
 
 
-class Visits(NamedTuple):
-    """Which pairs one follower visited in a batch of N episodes, padded to T steps."""
+def returns_by_pair(
+    pairs: np.ndarray, alive: np.ndarray, rewards: np.ndarray, discounts: np.ndarray, size: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Over the visits of each pair, (size,): their number, the sum of returns-to-go U_t, and the sum of gamma_L^t.
 
-    pairs: np.ndarray
-    """s * B + b, (N, T); 0 where the episode is over."""
-    alive: np.ndarray
-    """(N, T) booleans."""
-    shape: tuple[int, int]
-    """(S, B)."""
-
-    @staticmethod
-    def of(seen: Outcome, follower: int, sizes: tuple[int, int, int]) -> Visits:
-        """The visits of one follower."""
-        s, _, b = sizes
-        alive = seen.alive[:, follower]
-        pairs = np.where(alive, seen.states[:, follower, :-1] * b + seen.follower_actions[:, follower], 0)
-        return Visits(pairs, alive, (s, b))
-
-    def tabulate(self, weights: np.ndarray) -> np.ndarray:
-        """Sum of ``weights`` (N, T) over the visits of each pair, (S, B)."""
-        s, b = self.shape
-        return np.bincount(self.pairs[self.alive], weights[self.alive], minlength=s * b).reshape(s, b)
-
-    def discounts(self, discount: float) -> np.ndarray:
-        """discount^t at every step, (N, T)."""
-        return np.broadcast_to(discount ** np.arange(self.alive.shape[1]), self.alive.shape)
-
-    @property
-    def counts(self) -> np.ndarray:
-        """n(s,b), (S, B)."""
-        return self.tabulate(np.ones(self.alive.shape))
-
-
-def credit(visits: Visits, leader_rewards: np.ndarray, discount: float, scale: float) -> np.ndarray:
-    """c(s,b) of step 2, (S, B): what it is worth to the leader that the follower does b more often; ``scale`` is tau N."""
-    togo = leader_rewards.copy()
+    Args:
+        pairs: s * B + b of each step, (N, T).
+        alive: which steps were played, (N, T).
+        rewards: the leader's, (N, T), 0 where nothing was played.
+        discounts: gamma_L^t, (T,) or longer.
+        size: S * B.
+    """
+    togo = rewards.copy()
     for t in reversed(range(togo.shape[1] - 1)):
-        togo[:, t] += discount * togo[:, t + 1]
-    advantage = _less_mean(visits.tabulate(togo), visits.counts)
-    return advantage * visits.tabulate(visits.discounts(discount)) / scale
+        togo[:, t] += discounts[1] * togo[:, t + 1]
+    weights = np.broadcast_to(discounts[: alive.shape[1]], alive.shape)
+    visited = pairs[alive]
+    counts = np.bincount(visited, minlength=size).astype(np.float64)
+    return counts, np.bincount(visited, togo[alive], size), np.bincount(visited, weights[alive], size)
 
 
-def reaction(visits: Visits, c: np.ndarray, discount: float) -> np.ndarray:
-    """y(s,b) of steps 3 and 4, (S, B): the multiplier of d_x r(s,b)."""
-    counts = visits.counts
-    weight = _less_mean(np.where(counts > 0, c, 0.0), counts)  # a pair that this batch never visits says nothing
-    scanned = np.where(visits.alive, weight.ravel()[visits.pairs], 0.0)
+def scanned_by_pair(pairs: np.ndarray, alive: np.ndarray, weight: np.ndarray, discount: float) -> np.ndarray:
+    """Sum over the visits of each pair of W_t = weight + discount W_{t-1}, (S * B,); arguments as in `returns_by_pair`."""
+    scanned = np.where(alive, weight[pairs], 0.0)
     for t in range(1, scanned.shape[1]):
         scanned[:, t] += discount * scanned[:, t - 1]
-    return visits.tabulate(scanned)
+    return np.bincount(pairs[alive], scanned[alive], len(weight))
 
 
-def _less_mean(total: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """total(s,b)/n(s,b) - sum_b total/n(s), and 0 for pairs without a visit."""
-    states = counts.sum(-1, keepdims=True)
-    return np.where(counts > 0, total / np.maximum(counts, 1) - total.sum(-1, keepdims=True) / np.maximum(states, 1), 0.0)
+def _pass(name: str) -> Any:
+    """One of the two functions above, compiled if numba is there."""
+    if not FUSED:
+        return globals()[name]
+    from ..kernels import visits
+
+    return getattr(visits, name)
+
+
+def _visits(seen: Outcome, follower: int, b_count: int) -> tuple[np.ndarray, np.ndarray]:
+    """(pairs, alive) of one follower, each (N, T); pair 0 where the episode is over."""
+    alive = seen.alive[:, follower]
+    return np.where(alive, seen.states[:, follower, :-1] * b_count + seen.follower_actions[:, follower], 0), alive
+
+
+def _less_mean(total: np.ndarray, counts: np.ndarray, b_count: int) -> np.ndarray:
+    """total(s,b)/n(s,b) - sum_b total/n(s), and 0 for pairs without a visit; all (S * B,)."""
+    totals, visits = total.reshape(-1, b_count), counts.reshape(-1, b_count)
+    states = visits.sum(-1, keepdims=True)
+    means = totals / np.maximum(visits, 1) - totals.sum(-1, keepdims=True) / np.maximum(states, 1)
+    return np.where(visits > 0, means, 0.0).ravel()
 
 
 def _like(table: np.ndarray, x: torch.Tensor) -> torch.Tensor:
