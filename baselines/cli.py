@@ -152,6 +152,43 @@ def bench(
         raise typer.Exit(1)
 
 
+@app.command()
+def polish(
+    configs: Annotated[list[str], typer.Argument(help="Configurations whose results to start from.")],
+    results: Annotated[Path, typer.Option(help="Folder with the results.")] = Path("results"),
+    jobs: Annotated[int, typer.Option(help="Processes; 0 for one a core.", min=0)] = 0,
+) -> None:
+    """Ascend exactly from every end point, and store what beats the best commitment known of its world."""
+    from . import best, store
+    from . import jobs as configuration
+    from .polish import polishing
+    from .runner import Stopped, run_all
+
+    ends = []
+    for config in configs:
+        loaded = configuration.load(config)
+        found = store.read(results / f"{loaded.name}.jsonl")
+        ends += [found[job.id] for job in loaded.jobs if job.id in found]
+    path, best_file = results / "polished.jsonl", results / "best_known.jsonl"
+    searches = polishing(ends)
+    if not searches:
+        raise typer.BadParameter(f"{results} has no finished runs of {', '.join(configs)} in worlds with gradients; run them first")
+    try:
+        failed = run_all(searches, path, processes=jobs or len(os.sched_getaffinity(0)), console=console)
+    except (KeyboardInterrupt, Stopped):
+        problems.print(f"\nStopped; what is finished is in {path}, and the same command goes on from there.")
+        raise typer.Exit(130) from None
+    done = store.read(path)
+    polished = [done[job.id] for job in searches if job.id in done]
+    for new in best.improve(best_file, ends + polished, known=best.read(best.COMMITTED, best_file)):
+        console.print(f"New best known for {new.world.id} {new.world.arguments}: {new.leader_return:.6f} ({new.found_by}); in {best_file}")
+    console.print(f"{len(polished)} end points polished")
+    for said in failed.values():
+        problems.print(f"[red]Failed:[/] {escape(said)}", highlight=False, soft_wrap=True)
+    if failed:
+        raise typer.Exit(1)
+
+
 @app.command("report")
 def report_(
     config: Annotated[str, typer.Argument(help="The configuration whose results are drawn.")] = "default",
@@ -183,7 +220,7 @@ def check(
     if not best:
         failed = _check_games(games or list(se.games()))
     table = Table(title="Best known commitments, scored again", title_justify="left")
-    for column in ("world", "stored", "scored now", "found by"):
+    for column in ("world", "stored", "scored now", "no commitment beats", "found by"):
         table.add_column(column, overflow="fold")
     for key, record in records.read(records.COMMITTED, results / "best_known.jsonl").items():
         if games and record.world.id not in games:
@@ -191,7 +228,10 @@ def check(
         value = record.rescore()
         agrees = abs(value - record.leader_return) < 1e-6
         failed += not agrees
-        table.add_row(key, f"{record.leader_return:.6f}", f"{'' if agrees else '[red]'}{value:.6f}", record.found_by)
+        upper = se.cooperative_value(record.world.game())
+        bound = "-" if upper is None else f"{upper:.4f}"
+        world = f"{key} {record.world.arguments or ''}"
+        table.add_row(world, f"{record.leader_return:.6f}", f"{'' if agrees else '[red]'}{value:.6f}", bound, record.found_by)
     console.print(table)
     if failed:
         problems.print(f"[red]{failed} checks failed[/]")

@@ -105,7 +105,8 @@ def table(part: Part) -> Table:
         shown.add_row(row.access.name, row.label, *cells)
     for entry in part.section.published:
         error = f" ± {entry['error']:.3f}" if "error" in entry else ""
-        shown.add_row("", f"[dim]published: {entry['label']}[/]", "", f"[dim]{entry['value']:.2f}{error}[/]", "", "", "", "")
+        gap = f"[dim]{part.best.leader_return - entry['value']:.2f}[/]" if part.best else ""
+        shown.add_row("", f"[dim]published: {entry['label']}[/]", "", f"[dim]{entry['value']:.2f}{error}[/]", "", gap, "", "")
     return shown
 
 

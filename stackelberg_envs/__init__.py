@@ -12,6 +12,7 @@ from typing import Any
 # no later import puts the module in the function's place; `from stackelberg_envs.games.four_rooms import FourRooms` works as ever.
 from . import game as _game_module
 from . import games as _games_folder
+from .bounds import cooperative_value
 from .evaluation import Evaluation, evaluate
 from .followers import Believes, EpsilonOptimal, Follower, Hard, Quantal, Response, Soft, Truncated
 from .game import CommitmentError, StackelbergGame
@@ -38,6 +39,7 @@ __all__ = [
     "Soft",
     "StackelbergGame",
     "Truncated",
+    "cooperative_value",
     "draw",
     "evaluate",
     "expect",

@@ -405,3 +405,24 @@ def test_bad_seeds_and_outcomes(line: str, said: str, tmp_path: Path) -> None:
     path.write_text(line.replace("SECTION", '[[games]]\nid = "four_rooms-v0"').replace("RUN", '[[games.solvers]]\nname = "naive"'))
     with pytest.raises(jobs.ConfigError, match=said):
         jobs.load(path)
+
+
+def test_polish_ascends_from_every_end_point(config: Path, tmp_path: Path) -> None:
+    """What it stores is at least what it started from, re-scored; worlds without gradients and repeated calls cost nothing."""
+    assert command("bench", config, "--results", "r", "--jobs", "1", cwd=tmp_path).returncode == 0
+    nothing = command("polish", config, "--results", "elsewhere", cwd=tmp_path)
+    assert nothing.returncode == 2
+    assert "no finished runs" in nothing.stderr
+    first = command("polish", config, "--results", "r", "--jobs", "1", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "9 end points polished" in first.stdout
+    before = {result["id"]: result["leader_return"] for result in store.read(tmp_path / "r" / "small.jsonl").values()}
+    polished = store.read(tmp_path / "r" / "polished.jsonl")
+    assert min(result["leader_return"] for result in polished.values()) >= min(before.values())
+    for record in best.read(tmp_path / "r" / "best_known.jsonl").values():
+        assert record.rescore() == pytest.approx(record.leader_return, abs=1e-6)
+        assert record.leader_return >= max(
+            result["leader_return"] for result in polished.values() if jobs.Job.from_dict(result["job"]).judged_in.key == record.world.key
+        )
+    again = command("polish", config, "--results", "r", "--jobs", "1", cwd=tmp_path)
+    assert "9 of 9 runs are already" in again.stdout
