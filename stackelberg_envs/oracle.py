@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -81,6 +81,7 @@ class Cost:
 
 _GRANTS: dict[str, Access | Permission] = {
     "returns": Access.RETURN,
+    "returns_together": Access.RETURN,
     "play": Access.OUTCOME,
     "play_streams": Access.OUTCOME,
     "log_leader_policy": Access.OUTCOME,
@@ -106,7 +107,7 @@ class Oracle:
     ``follower_discounts``, ``additive``, and ``charge(**work)``, which adds a solver's own work to the ledger.  It holds functions, and
     no game; Python being Python, a determined program could still dig.
 
-    By level: ``returns`` (RETURN); ``play``, ``play_streams``, ``log_leader_policy`` (OUTCOME);
+    By level: ``returns``, ``returns_together`` (RETURN); ``play``, ``play_streams``, ``log_leader_policy`` (OUTCOME);
     ``incentive``, ``leader_cost``, ``temperature`` (INCENTIVE);
     ``policies`` (POLICY); ``values`` (VALUE); ``commit``, ``follower`` (MODEL); ``snapshot``, ``restore`` (TRAINING); ``play_from``
     (RESET).  They are the methods of the same name of `Rounds`.
@@ -188,14 +189,23 @@ class Rounds:
         if episodes is not None:
             return float(self.play(x, episodes=episodes).leader_returns(self._leader_discount).mean())
         self._commit(x)
-        assert self._commitment is not None
         self.cost.queries += 1
-        answers = tuple(self._respond(context) for context in range(len(self.game.contexts)))
-        total = 0.0
-        for context, response in enumerate(answers):
-            problems = self.game.problems(self.game.for_context(self._commitment, context), context)
-            total += self.game.context_probabilities[context] * float(self.game.objective(problems, response.policies))
-        return float(total)
+        return float(sum(p * self._expected_return(context) for context, p in enumerate(self.game.context_probabilities)))
+
+    def returns_together(self, xs: Sequence[Array]) -> np.ndarray:
+        """The leader's expected returns (K,) from several commitments in one context, which nature draws and the leader does not see."""
+        (context,) = self._contexts(1, one_context=True)
+        returns = []
+        for x in xs:
+            self._commit(x)
+            self.cost.queries += 1
+            returns.append(self._expected_return(int(context)))
+        return np.array(returns)
+
+    def _expected_return(self, context: int) -> float:
+        assert self._commitment is not None
+        problems = self.game.problems(self.game.for_context(self._commitment, context), context)
+        return float(self.game.objective(problems, self._respond(context).policies))
 
     def play(self, x: Array, *, episodes: int = 1, horizon: int | np.ndarray | None = None, one_context: bool = False) -> Outcome:
         """Commit to ``x`` and watch ``episodes`` for ``horizon`` steps: one number (the game's ``max_cycles``) or integers (N,).

@@ -99,6 +99,17 @@ def test_expected_returns_are_the_referees() -> None:
         assert Rounds(game).returns(x) == pytest.approx(float(se.evaluate(game, x).leader_return), abs=1e-10)
 
 
+def test_returns_together_are_of_one_context_that_nature_draws() -> None:
+    game = se.game("four_rooms-v0")
+    points = np.random.default_rng(0).normal(size=(2, 105))
+    exact = np.stack([se.evaluate(game, x).per_context for x in points], axis=1)
+    rounds = Rounds(game, seed=0)
+    drawn = np.stack([rounds.oracle(se.Access.RETURN).returns_together(points) for _ in range(40)])
+    which = [int(np.flatnonzero(np.isclose(pair, exact, atol=1e-10).all(axis=1))[0]) for pair in drawn]
+    assert 8 < sum(which) < 32, "each context about half of the time"
+    assert (rounds.cost.commitments, rounds.cost.queries) == (80, 80)
+
+
 def test_reset_and_training_permissions() -> None:
     game = se.game("four_rooms-v0")
     follower = se.Truncated(0.003, 1)

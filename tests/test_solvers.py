@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import solvers
 import stackelberg_envs as se
-from solvers.estimators.implicit import exact_gradient
+from solvers.estimators.implicit import Implicit, exact_gradient
 from solvers.estimators.zeroth_order import ZerothOrder
 from stackelberg_envs.oracle import Rounds
 from stackelberg_envs.testing import commitments, random_games
@@ -227,6 +227,20 @@ def test_a_seed_reproduces_and_a_stop_changes_nothing(name: str, optimiser: str)
             solvers.solve(game, name, **{"budget": 40, "seed": 7, "optimiser": optimiser, "lr": 0.1, "resume": half.checkpoint, **other})
     with pytest.raises(ValueError, match="another run"):
         solvers.solve(se.game("four_rooms-v0", beta=1), name, budget=40, seed=7, optimiser=optimiser, lr=0.1, resume=half.checkpoint)
+
+
+def test_one_context_an_iteration_is_right_on_average() -> None:
+    """The published way: gradients of a context that is drawn; their mean over the contexts is the whole gradient, and each comes up."""
+    game = se.game("four_rooms-v0")
+    x, rng = torch.tensor(0.5 * np.random.default_rng(1).normal(size=105)), np.random.default_rng(0)
+    oracle = Rounds(game).oracle(se.Access.MODEL)
+    estimator, memory, seen = Implicit(one_context=True), None, {}
+    for _ in range(12):
+        estimate = estimator.estimate(oracle, x, memory, rng)
+        memory = estimate.memory
+        seen[round(float(estimate.gradient.norm()), 9)] = estimate.gradient.numpy()
+    assert len(seen) == 2
+    np.testing.assert_allclose(np.mean(list(seen.values()), axis=0), gradient(game, x.numpy()), atol=1e-10)
 
 
 def test_the_referee_may_live_elsewhere() -> None:

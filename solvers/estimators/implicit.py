@@ -39,15 +39,25 @@ from ..linear import LU
 
 @dataclass(frozen=True)
 class Implicit(Estimator):
-    """Exact dF/dx by implicit differentiation (MODEL); for soft followers and additive objectives."""
+    """Exact dF/dx by implicit differentiation (MODEL); for soft followers and additive objectives.
+
+    Args:
+        one_context: take the gradient of one context, drawn anew at each iteration, as AMD is published; else of all of them.
+    """
 
     access: ClassVar[Access] = Access.MODEL
+    one_context: bool = False
 
     def declines(self, oracle: Oracle) -> str | None:
         return needs_soft_follower("implicit", oracle)
 
     def estimate(self, oracle: Oracle, x: torch.Tensor, memory: Any, rng: np.random.Generator) -> Estimate:
-        return exact_gradient(oracle, x, memory, reaction=True)
+        if not self.one_context:
+            return exact_gradient(oracle, x, memory, reaction=True)
+        drawn = int(rng.choice(len(oracle.contexts), p=oracle.context_probabilities))
+        kept = memory or {}
+        exact = exact_gradient(oracle, x, kept.get(drawn), reaction=True, context=drawn)
+        return Estimate(exact.gradient, {**kept, drawn: exact.memory}, exact.value)
 
 
 def needs_soft_follower(name: str, oracle: Oracle) -> str | None:
@@ -59,13 +69,16 @@ def needs_soft_follower(name: str, oracle: Oracle) -> str | None:
     return None
 
 
-def exact_gradient(oracle: Oracle, x: torch.Tensor, memory: list[torch.Tensor] | None, *, reaction: bool) -> Estimate:
-    """dF/dx and F(x) over all contexts and followers; without ``reaction`` the response is held fixed (the naive gradient).
+def exact_gradient(
+    oracle: Oracle, x: torch.Tensor, memory: list[torch.Tensor] | None, *, reaction: bool, context: int | None = None
+) -> Estimate:
+    """dF/dx and F(x) over all contexts (or of one) and all followers; without ``reaction`` the response is held fixed (the naive gradient).
 
     ``memory`` holds soft values, the warm start of the next call.  Contexts and followers of equal sizes are solved as one batch.
     """
     leaf = x.detach().clone().requires_grad_()
-    problems = [(float(p), mdp) for c, p in enumerate(oracle.context_probabilities) for mdp in oracle.commit(leaf, c)]
+    weights = enumerate(oracle.context_probabilities) if context is None else [(context, 1.0)]
+    problems = [(float(p), mdp) for c, p in weights for mdp in oracle.commit(leaf, c)]
     surrogate: Any = 0.0
     kept, value = [], 0.0
     for i, (weights, mdp) in enumerate(_batches(problems)):

@@ -31,6 +31,7 @@ class ZerothOrder(Estimator):
         decay: whether u falls as radius/k, as published; else it stays.
         antithetic: whether the second point is x - uZ instead of x.
         episodes: returns are means over so many sampled episodes; None for expected returns, as published.
+        one_context: compare the expected returns of both points in one context, drawn by nature at each iteration, as published.
     """
 
     access: ClassVar[Access] = Access.RETURN
@@ -38,10 +39,13 @@ class ZerothOrder(Estimator):
     decay: bool = False
     antithetic: bool = True
     episodes: int | None = None
+    one_context: bool = False
 
     def __post_init__(self) -> None:
         if not self.radius > 0:
             raise ValueError(f"radius is positive, got {self.radius}")
+        if self.one_context and self.episodes is not None:
+            raise ValueError("one_context compares expected returns; it does not go with episodes")
 
     def declines(self, oracle: Oracle) -> str | None:
         return None
@@ -51,7 +55,10 @@ class ZerothOrder(Estimator):
         u = self.radius / k if self.decay else self.radius
         z = rng.normal(size=tuple(x.shape))
         here = x.detach().cpu().numpy()
-        up = oracle.returns(here + u * z, episodes=self.episodes)
-        down = oracle.returns(here - u * z if self.antithetic else here, episodes=self.episodes)
+        points = here + u * z, here - u * z if self.antithetic else here
+        if self.one_context:
+            up, down = oracle.returns_together(points)
+        else:
+            up, down = (oracle.returns(point, episodes=self.episodes) for point in points)
         slope = (up - down) / (2 * u if self.antithetic else u)
         return Estimate(torch.as_tensor(slope * z, dtype=x.dtype, device=x.device), k)
