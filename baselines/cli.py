@@ -1,7 +1,8 @@
-"""The command line: ``stackelberg list | solve | bench | report | check``."""
+"""The command line: ``stackelberg list | solve | bench | report | compare | polish | check``."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tomllib
@@ -205,6 +206,53 @@ def report_(
     if not path.exists():
         raise typer.BadParameter(f"{path} does not exist; run  stackelberg bench {config}  first")
     _show(loaded, path, results / "best_known.jsonl", output, figures)
+
+
+@app.command()
+def compare(
+    config: Annotated[str, typer.Argument(help="A configuration with published values.")],
+    results: Annotated[Path, typer.Option(help="Folder with the results; baselines/recorded has those of the documentation.")] = Path(
+        "results"
+    ),
+    output: Annotated[Path, typer.Option(help="Folder for NAME.md and its figures.")] = Path("compared"),
+    maps: Annotated[
+        list[int] | None, typer.Option(help="Draw maps of this game of the configuration, counted from 0; may be repeated.")
+    ] = None,
+    record: Annotated[Path | None, typer.Option(help="Also store a slim copy of the results in this folder, to be committed.")] = None,
+) -> None:
+    """Set results beside what was published: a table with intervals and verdicts, and curves.
+
+    Example: `stackelberg compare hpgd-table --results baselines/recorded --maps 4`
+    """
+    from . import compare as comparison
+    from . import figures, report, store
+    from . import jobs as configuration
+
+    loaded = configuration.load(config)
+    path = results / f"{loaded.name}.jsonl"
+    parts = [part for part in report.gather(loaded, path, results / "best_known.jsonl") if part.groups]
+    if not parts:
+        raise typer.BadParameter(f"{path} has no results of {config}; run  stackelberg bench {config}  first")
+    there, wanted = sum(len(group) for part in parts for group in part.groups.values()), len(loaded.jobs)
+    text = comparison.markdown(parts)
+    store.replace(output / f"{loaded.name}.md", text)
+    store.replace(output / f"{loaded.name}-curves.svg", figures.svg(comparison.curves(parts)))
+    for i in maps or []:
+        if not 0 <= i < len(parts):
+            raise typer.BadParameter(f"--maps {i}: games are counted from 0 to {len(parts) - 1}")
+        store.replace(output / f"{loaded.name}-maps-{i}.svg", figures.svg(comparison.maps(parts[i])))
+    if record is not None:
+        found = store.read(path)
+        lines = [json.dumps(store.slim(found[job.id]), sort_keys=True) for job in loaded.jobs if job.id in found]
+        store.replace(record / f"{loaded.name}.jsonl", "".join(f"{line}\n" for line in lines))
+    table = Table(title=f"{loaded.name}: {there} of {wanted} runs", title_justify="left")
+    header, _, *rows = text.splitlines()
+    for column in header.strip("| ").split(" | "):
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*(cell.strip().replace("**", "") for cell in row.strip("|").split("|")))
+    console.print(table)
+    console.print(f"Table and figures: {output.resolve()}", soft_wrap=True)
 
 
 @app.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import bootstrap, trim_mean
+from scipy.stats import binomtest, bootstrap, trim_mean
 
 
 class Summary(NamedTuple):
@@ -33,6 +33,46 @@ def summary(values: list[float]) -> Summary:
         return Summary(centre, centre, centre, len(data))
     drawn = bootstrap((data,), iqm, n_resamples=2000, method="percentile", rng=np.random.default_rng(0), vectorized=True)
     return Summary(centre, float(drawn.confidence_interval.low), float(drawn.confidence_interval.high), len(data))
+
+
+class Mean(NamedTuple):
+    """A mean over seeds with its interval."""
+
+    mean: float
+    low: float
+    high: float
+    seeds: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f}" if self.seeds == 1 else f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def mean_interval(values: list[float]) -> Mean:
+    """Mean with a 95 % percentile bootstrap interval over seeds, for comparison with published means; none from a single seed."""
+    data = np.asarray(values, dtype=np.float64)
+    centre = float(data.mean())
+    if len(data) < 2 or np.ptp(data) == 0:
+        return Mean(centre, float(data.min()), float(data.max()), len(data))
+    drawn = bootstrap((data,), np.mean, n_resamples=10000, method="percentile", rng=np.random.default_rng(0), vectorized=True)
+    return Mean(centre, float(drawn.confidence_interval.low), float(drawn.confidence_interval.high), len(data))
+
+
+class Share(NamedTuple):
+    """A fraction of seeds, with its 95 % interval (Wilson)."""
+
+    successes: int
+    seeds: int
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.successes} of {self.seeds} [{self.low:.2f}, {self.high:.2f}]"
+
+
+def share(successes: int, seeds: int) -> Share:
+    """How many of the seeds, and the interval of their probability."""
+    interval = binomtest(successes, seeds).proportion_ci(method="wilson")
+    return Share(successes, seeds, float(interval.low), float(interval.high))
 
 
 def curve(xs: list[np.ndarray], ys: list[np.ndarray], points: int = 120) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

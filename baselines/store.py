@@ -85,6 +85,17 @@ def comparable(result: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in result.items() if key != "timing"}
 
 
+def slim(result: dict[str, Any]) -> dict[str, Any]:
+    """What a record in the repository keeps of a result: everything but the finer points of its history, and 9 digits of x."""
+    keys = ("iteration", "commitments", "outcome_steps", "leader_return")
+    return {
+        **result,
+        "x": [float(f"{value:.9g}") for value in result["x"]],
+        "history": [{key: row[key] for key in keys} for row in result["history"]],
+        "timing": {**result["timing"], "history": [round(seconds, 2) for seconds in result["timing"]["history"]]},
+    }
+
+
 def replace(path: Path, text: str) -> None:
     """Write a whole file so that a reader sees the old or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)

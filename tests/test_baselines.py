@@ -22,7 +22,7 @@ from scipy.stats import trim_mean
 import stackelberg_envs as se
 from baselines import best, jobs, report, store
 from baselines.runner import execute, run_all
-from baselines.stats import curve, iqm, summary
+from baselines.stats import curve, iqm, mean_interval, share, summary
 
 QUIET = Console(quiet=True)
 SMALL = """
@@ -426,3 +426,35 @@ def test_polish_ascends_from_every_end_point(config: Path, tmp_path: Path) -> No
         )
     again = command("polish", config, "--results", "r", "--jobs", "1", cwd=tmp_path)
     assert "9 of 9 runs are already" in again.stdout
+
+
+def test_compare_says_what_agrees(config: Path, tmp_path: Path) -> None:
+    """Published entries meet the solver of the same label; a record is a results file of its own; intervals decide."""
+    text = config.read_text().replace('label = "BC-HG", value = 27.04', 'label = "exact", value = 99.0')
+    config.write_text(text + 'seeds = 2\n[[games.solvers]]\nlabel = "alone"\nname = "naive"\nseeds = 1\nbudget = 20\n')
+    assert command("bench", config, "--results", "r", "--jobs", "1", cwd=tmp_path).returncode == 0
+    done = command("compare", config, "--results", "r", "--output", "c", "--maps", "1", "--record", "kept", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    table = (tmp_path / "c" / "small.md").read_text()
+    rows = {row.split("|")[3].strip(): [cell.strip() for cell in row.split("|")[1:-1]] for row in table.splitlines()[2:]}
+    assert rows["exact"][3] == "99.00 ± 0.155"
+    assert rows["exact"][6] == "**no**"
+    assert rows["alone"][4].count("[") == 0, "one seed has no interval"
+    assert {path.name for path in (tmp_path / "c").iterdir()} == {"small.md", "small-curves.svg", "small-maps-1.svg"}
+    (tmp_path / "kept" / "best_known.jsonl").write_bytes((tmp_path / "r" / "best_known.jsonl").read_bytes())
+    again = command("compare", config, "--results", "kept", "--output", "d", cwd=tmp_path)
+    assert again.returncode == 0
+    assert (tmp_path / "d" / "small.md").read_text() == table
+    assert command("bench", config, "--results", "kept", "--jobs", "1", cwd=tmp_path).stdout.count("are already in") == 1
+    assert "counted from 0 to 1" in command("compare", config, "--results", "r", "--maps", "7", cwd=tmp_path).stderr
+    assert "no results of" in command("compare", config, "--results", "none", cwd=tmp_path).stderr
+
+
+def test_means_and_shares() -> None:
+    """Means and shares against their textbook values."""
+    drawn = np.random.default_rng(0).normal(size=400)
+    interval = mean_interval(drawn.tolist())
+    assert interval.mean == pytest.approx(drawn.mean())
+    assert interval.high - interval.low == pytest.approx(2 * 1.96 * drawn.std(ddof=1) / 20, rel=0.05)
+    assert mean_interval([1.0, 1.0]) == (1.0, 1.0, 1.0, 2)
+    assert str(share(8, 10)) == "8 of 10 [0.49, 0.94]", "Wilson's interval, Brown, Cai and DasGupta 2001"

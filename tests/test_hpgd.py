@@ -52,11 +52,12 @@ def dense(game: se.StackelbergGame, x: np.ndarray, valued: Outcome, reacted: Out
     indices = np.minimum(reacted.states[:, who, :-1], s_count - 1)
     QD, VD = means(reacted, backward(dr[indices], mdp.follower_discount, reacted.alive[:, who]))
     QU, VU = means(valued, backward(valued.leader_rewards[..., None], mdp.leader_discount, valued.alive.any(axis=1)))
-    gradient = np.zeros_like(x)
+    own = np.minimum(valued.states[:, who, :-1], s_count - 1)
+    _, VE = means(valued, backward(dcost[own], mdp.leader_discount, valued.alive[:, who]))
+    gradient = -np.mean([VE[s] for s in valued.states[:, who, 0]], axis=0)
     for i, t in zip(*np.nonzero(valued.alive[:, who]), strict=True):
         s, b = valued.states[i, who, t], valued.follower_actions[i, who, t]
         weight = mdp.leader_discount**t / valued.ended.sum()
-        gradient -= weight * dcost[s]
         if not np.isnan(QD[s, b]).any():
             gradient += weight / temperature * (QU[s, b] - VU[s]) * (QD[s, b] - VD[s])
     return gradient

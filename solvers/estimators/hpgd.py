@@ -6,16 +6,19 @@ nothing else (a kernel that moves with x would need a term that is not here)::
 
     D_t  = d_x r(s_t, b_t) + gamma D_{t+1}                      how the follower's return reacts, r the incentive
     U_t  = r_L,t + gamma_L U_{t+1}                              what it is worth to the leader
-    dF/dx ~ 1/N sum_episodes sum_t gamma_L^t [ -d_x cost(s_t) + (1/tau) (QU - VU)(s_t, b_t) (QD - VD)(s_t, b_t) ]
+    E_t  = d_x cost(s_t) + gamma_L E_{t+1}                      what it pays for its instrument
+    dF/dx ~ 1/N sum_episodes sum_t gamma_L^t (1/tau) (QU - VU)(s_t, b_t) (QD - VD)(s_t, b_t) - sum_s rho(s) VE(s)
 
-with QU, VU, QD, VD the means of U and D over visits of (s, b) and of s.  D has dim x components, and the dense form needs an array of
-shape (T, B, dim x); here the sum is transposed, which is the same number with the order of summation changed:
+with QU, VU, QD, VD, VE the means of U, D and E over visits of (s, b) and of s, and rho the share of episodes that start in s.  D and E
+have dim x components, and the dense form needs arrays of shape (T, B, dim x); here the sum is transposed, which is the same number with
+the order of summation changed:
 
 1. episodes: one batch (``"same"``) or two (``"independent"``), in one context drawn by nature
 2. c(s,b) = (QU - VU)(s,b) sum_visits gamma_L^t / (tau N), from the first batch
 3. weight of each visit in the second batch: w = c(s,b)/n(s,b) - sum_b' c(s,b')/n(s), n its visit counts
 4. W_t = w_t + gamma W_{t-1} within each episode, a forward scan of scalars
-5. dF/dx ~ sum_t W_t d_x r(s_t, b_t) - 1/N sum gamma_L^t d_x cost(s_t, b_t): one vector-Jacobian product
+5. likewise Z_t = rho(s_t)/n(s_t) + gamma_L Z_{t-1} for VE
+6. dF/dx ~ sum_t W_t d_x r(s_t, b_t) - sum_t Z_t d_x cost(s_t, b_t): one vector-Jacobian product
 
 ``batches="geometric"`` is the form of the paper's analysis instead: see `solvers.estimators.geometric`.
 
@@ -47,12 +50,12 @@ FUSED = find_spec("numba") is not None
 
 
 class Tables(NamedTuple):
-    """What the vector-Jacobian product of step 5 needs of one follower."""
+    """What the vector-Jacobian product of step 6 needs of one follower."""
 
     reaction: np.ndarray
     """Multiplier of d_x r(s,b), (S, B)."""
     paid: np.ndarray
-    """Multiplier of -d_x cost(s,b), (S, B): discounted visits of an episode."""
+    """Multiplier of -d_x cost(s,b), (S, B): expected discounted visits of an episode."""
 
 
 @dataclass(frozen=True)
@@ -113,11 +116,11 @@ class HPGD(Estimator):
             surrogate = surrogate + (_like(reaction, x) * incentive).sum()
             if cost is not None:
                 surrogate = surrogate - (_like(paid, x) * cost).sum()
-        (gradient,) = torch.autograd.grad(surrogate, leaf)  # 5
+        (gradient,) = torch.autograd.grad(surrogate, leaf)  # 6
         return Estimate(gradient)
 
     def _every_visit(self, oracle: Oracle, x: np.ndarray) -> tuple[int, list[Tables]]:
-        """Steps 1 to 4: the context, and the tables of each follower."""
+        """Steps 1 to 5: the context, and the tables of each follower."""
         batches, count = 2 if self.batches == "independent" else 1, self.streams or self.episodes
         if self.streams:  # 1
             seen = oracle.play_streams(x, streams=batches * count, steps=self.steps, one_context=True)
@@ -131,12 +134,15 @@ class HPGD(Estimator):
                 pairs, alive, valued.leader_rewards, oracle.leader_discount ** np.arange(max(2, alive.shape[1])), s * b
             )
             c = _less_mean(worth, counts, b) * weights / (oracle.temperature * ended)  # 2
+            starts = np.bincount(valued.states[:, i, 0], minlength=s) / len(valued.states)
+            visits = np.maximum(counts.reshape(s, b).sum(-1), 1)
+            paid = _pass("scanned_by_pair")(pairs, alive, np.repeat(starts / visits, b), oracle.leader_discount)  # 5
             if reacted is not valued:
                 pairs, alive = _visits(reacted, i, b)
                 counts = np.bincount(pairs[alive], minlength=s * b).astype(np.float64)
             weight = _less_mean(np.where(counts > 0, c, 0.0), counts, b)  # 3; a pair that this batch never visits says nothing
             reaction = _pass("scanned_by_pair")(pairs, alive, weight, discount)  # 4
-            tables.append(Tables(reaction.reshape(s, b), weights.reshape(s, b) / ended))
+            tables.append(Tables(reaction.reshape(s, b), paid.reshape(s, b)))
         return int(seen.contexts[0]), tables
 
 

@@ -27,19 +27,21 @@ def dense_gradient(
     """
     s_count, b_count = sizes
     alive, states = seen.alive[:, 0], np.minimum(seen.states[:, 0, :-1], s_count - 1)
-    reacts = reward_jacobian[states] * alive[..., None]  # D_t, (N, T, n)
+    reacts, pays = (table[states] * alive[..., None] for table in (reward_jacobian, cost_jacobian))  # D_t and E_t, (N, T, n)
     togo = seen.leader_rewards.copy()
     for t in reversed(range(togo.shape[1] - 1)):
         reacts[:, t] += discount * reacts[:, t + 1]
+        pays[:, t] += discount * pays[:, t + 1]
         togo[:, t] += discount * togo[:, t + 1]
     rows, s, b = np.flatnonzero(alive.ravel()), states[alive], seen.follower_actions[:, 0][alive]
-    D, U = reacts.reshape(-1, reacts.shape[-1])[rows], togo.ravel()[rows]
+    D, E = (table.reshape(-1, table.shape[-1])[rows] for table in (reacts, pays))
+    U, start = togo.ravel()[rows], states[0, 0]
     QD, QU = (_means(table, s * b_count + b, s_count * b_count) for table in (D, U[:, None]))
     VD, VU = (_means(table, s, s_count) for table in (D, U[:, None]))
     weight = np.broadcast_to(discount ** np.arange(alive.shape[1]), alive.shape)[alive] / seen.ended.sum()
     pair = s * b_count + b
     credit = weight * (QU[pair, 0] - VU[s, 0]) / temperature
-    return credit @ (QD[pair] - VD[s]) - weight @ cost_jacobian[s]
+    return credit @ (QD[pair] - VD[s]) - E[s == start].mean(axis=0)
 
 
 def _means(values: np.ndarray, index: np.ndarray, size: int) -> np.ndarray:
