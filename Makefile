@@ -5,9 +5,9 @@ BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 export OMP_NUM_THREADS = 1
 
-.PHONY: help bench test speed consumers check docs install clean
+.PHONY: help bench test speed reproduce-hpgd consumers check docs install clean
 help:  ## this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
 
 install: $(INSTALLED)  ## the virtual environment, with everything in it
 $(INSTALLED): pyproject.toml constraints.txt
@@ -25,6 +25,15 @@ test: $(INSTALLED)  ## all tests, README and docs included
 
 speed: $(INSTALLED)  ## ratios of running times, side by side (wants a quiet machine)
 	$(BIN)/pytest -m speed tests/benchmarks
+
+reproduce-hpgd: $(INSTALLED)  ## Thoma et al. 2024: Table 1, why HPGD escapes, best known values (two hours on two cores; resumes)
+	for config in hpgd-tuning hpgd-table hpgd-rates hpgd-escape hpgd-basin; do $(BIN)/stackelberg bench $$config || exit 1; done
+	$(BIN)/stackelberg polish hpgd-table hpgd-escape hpgd-basin
+	$(BIN)/python -m baselines.bias
+	$(BIN)/stackelberg compare hpgd-table --maps 0 --maps 4
+	$(BIN)/stackelberg compare hpgd-escape
+	$(BIN)/stackelberg compare hpgd-basin
+	$(BIN)/pytest -m slow tests/test_reproductions.py
 
 consumers:  ## TorchRL, Stable-Baselines3 and RLlib on every view, each in a throw-away environment
 	tests/consumers/run.sh

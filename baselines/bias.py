@@ -77,11 +77,11 @@ def draw(rows: list[dict[str, Any]]) -> Figure:
                 chosen = [row for row in rows if row["point"] == point and row["mode"] == mode]
                 x = np.array([row["steps"] for row in chosen]) * 1.06 ** (i - 1)
                 y, error = (np.array([row[key][k] for row in chosen]) for key in ("bias", "error"))
-                axis.errorbar(x, y, 2 * error, color=colour, marker="o", ms=4, lw=1.2, capsize=3, label=mode)
+                axis.errorbar(x, y, 2 * error, color=colour, fmt="o", ms=4, lw=1.2, capsize=3, label=mode)
                 exact = chosen[0]["exact"][k]
             axis.axhline(0, color="#888888", lw=0.8)
             axis.axhline(exact, color="black", ls="--", lw=0.9, label="the exact gradient itself")
-            axis.set(xscale="log", yscale="symlog")
+            axis.set_xscale("log")
             axis.set_yscale("symlog", linthresh=1e-3)
             axis.set_title(f"{'x = 0' if point == 'start' else 'plateau'}: {direction}", fontsize=9)
             axis.grid(alpha=0.25)
@@ -89,7 +89,7 @@ def draw(rows: list[dict[str, Any]]) -> Figure:
         axis.set_xlabel("outcome steps of one estimate")
     for axis in panels[:, 0]:
         axis.set_ylabel("bias ± 2 standard errors")
-    panels[0, 1].legend(frameon=False, fontsize=8)
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="upper center", ncol=4, frameon=False, bbox_to_anchor=(0.5, 0.0))
     figure.tight_layout()
     return figure
 

@@ -90,8 +90,8 @@ def slim(result: dict[str, Any]) -> dict[str, Any]:
     keys = ("iteration", "commitments", "outcome_steps", "leader_return")
     return {
         **result,
-        "x": [float(f"{value:.9g}") for value in result["x"]],
-        "history": [{key: row[key] for key in keys} for row in result["history"]],
+        "x": json.loads(json.dumps(result["x"]), parse_float=lambda digits: float(f"{float(digits):.9g}")),
+        "history": [{**{key: row[key] for key in keys}, "leader_return": round(row["leader_return"], 7)} for row in result["history"]],
         "timing": {**result["timing"], "history": [round(seconds, 2) for seconds in result["timing"]["history"]]},
     }
 
