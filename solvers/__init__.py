@@ -80,9 +80,16 @@ def build(name: str, **hyperparameters: Any) -> Solver:
 
 def _check_type(name: str, key: str, value: Any, default: Any) -> None:
     """A hyperparameter is of the kind of its default; None where the default is None or a number that may be switched off."""
-    kinds = {bool: ("true or false", bool), int: ("a whole number", int), float: ("a number", (int, float)), str: ("text", str)}
+    kinds: dict[type, tuple[str, Any]] = {
+        bool: ("true or false", bool),
+        int: ("a whole number", int),
+        float: ("a number", (int, float)),
+        str: ("text", str),
+        tuple: ("a list of numbers", (tuple, list)),
+    }
     words, kind = kinds.get(type(default), ("", object))
     wrong = not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool and kind is not object)
+    wrong = wrong or (type(default) is tuple and not all(type(entry) in (int, float) for entry in value))
     if wrong and not (value is None and key == "clip"):
         raise TypeError(f"{name}: {key} is {words}, got {value!r}")
 

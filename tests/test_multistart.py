@@ -60,6 +60,10 @@ def test_multistart_stays_in_the_leaders_space() -> None:
         solvers.solve(game, "multistart", follower=se.Hard())
     with pytest.raises(ValueError, match="positive scales"):
         solvers.build("multistart", scales=[0.0])
+    for scales in (0.1, [0.1, "a"], [True]):
+        with pytest.raises(TypeError, match="scales is a list of numbers"):
+            solvers.build("multistart", scales=scales)
+    assert solvers.build("multistart", scales=[1, 2]) == solvers.build("multistart", scales=(1.0, 2.0))
 
 
 def test_cooperative_values() -> None:
