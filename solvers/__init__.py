@@ -89,7 +89,8 @@ def _check_type(name: str, key: str, value: Any, default: Any) -> None:
     }
     words, kind = kinds.get(type(default), ("", object))
     wrong = not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool and kind is not object)
-    wrong = wrong or (type(default) is tuple and not all(type(entry) in (int, float) for entry in value))
+    if isinstance(value, (tuple, list)):
+        wrong = wrong or not all(type(entry) in (int, float) for entry in value)
     if wrong and not (value is None and key == "clip"):
         raise TypeError(f"{name}: {key} is {words}, got {value!r}")
 
