@@ -37,6 +37,7 @@ __all__ = [
 SOLVERS = {
     "implicit": "estimators.implicit:Implicit",
     "multistart": "multistart:Multistart",
+    "inverse_planning": "inverse_planning.solver:InversePlanning",
     "hpgd": "estimators.hpgd:HPGD",
     "zeroth_order": "estimators.zeroth_order:ZerothOrder",
     "naive": "estimators.naive:Naive",

@@ -104,8 +104,8 @@ class Oracle:
 
     Always there: ``access``, ``permissions``, ``dimension``, ``commitment_shape``, ``leader_space``, ``contexts``,
     ``context_probabilities``, ``context_visibility``, ``followers``, ``sizes``, ``max_cycles``, ``leader_discount``,
-    ``follower_discounts``, ``additive``, and ``charge(**work)``, which adds a solver's own work to the ledger.  It holds functions, and
-    no game; Python being Python, a determined program could still dig.
+    ``follower_discounts``, ``follower_sees``, ``additive``, and ``charge(**work)``, which adds a solver's own work to the ledger.  It
+    holds functions, and no game; Python being Python, a determined program could still dig.
 
     By level: ``returns``, ``returns_together`` (RETURN); ``play``, ``play_streams``, ``log_leader_policy`` (OUTCOME);
     ``incentive``, ``leader_cost``, ``temperature`` (INCENTIVE);
@@ -168,6 +168,7 @@ class Rounds:
             "max_cycles": game.max_cycles,
             "leader_discount": problems[0].leader_discount,
             "follower_discounts": tuple(mdp.follower_discount for mdp in problems),
+            "follower_sees": game.visibility,
             "additive": game.additive,
             "charge": _closed(self._charge),
         }

@@ -1,0 +1,125 @@
+"""The leader's model of the game: what it has counted, as a game of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from stackelberg_envs.followers import Soft
+from stackelberg_envs.game import Constants, StackelbergGame
+from stackelberg_envs.mdp import Array, InducedMDP
+from stackelberg_envs.oracle import Oracle
+from stackelberg_envs.outcome import Outcome
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Everything seen so far, pooled over commitments: neither the dynamics nor the leader's reward depend on them."""
+
+    moves: np.ndarray
+    """Arrivals from each (s, a, b), the last column the end, (S, A, B, S + 1)."""
+    paid: np.ndarray
+    """Sum of the leader's rewards at each (s, a, b), what it pays for its instrument added back, (S, A, B)."""
+    firsts: np.ndarray
+    """First states of episodes, (S,)."""
+
+    @staticmethod
+    def none(sizes: tuple[int, int, int]) -> Counts:
+        """Nothing seen yet."""
+        return Counts(np.zeros((*sizes, sizes[0] + 1)), np.zeros(sizes), np.zeros(sizes[0]))
+
+    @property
+    def visits(self) -> np.ndarray:
+        """How often each (s, a, b) was played, (S, A, B)."""
+        return self.moves.sum(-1)
+
+    def plus(self, seen: Outcome, costs: np.ndarray | float) -> tuple[Counts, np.ndarray]:
+        """With one more outcome, and that outcome's own visits (S, A, B); ``costs`` is what the leader paid for its instrument there."""
+        s_count = len(self.firsts)
+        alive, states = seen.alive[:, 0], seen.states[:, 0]
+        s, a, b = states[:, :-1][alive], seen.leader_actions[:, 0][alive], seen.follower_actions[:, 0][alive]
+        now = np.zeros_like(self.moves)
+        np.add.at(now, (s, a, b, states[:, 1:][alive]), 1.0)
+        paid = np.zeros_like(self.paid)
+        np.add.at(paid, (s, a, b), seen.leader_rewards[alive])
+        visits = now.sum(-1)
+        firsts = np.bincount(states[:, 0], minlength=s_count)[:s_count]
+        return Counts(self.moves + now, self.paid + paid + visits * costs, self.firsts + firsts), visits
+
+    def transition(self, prior: float, rng: np.random.Generator | None = None) -> np.ndarray:
+        """P(s'|s,a,b), (S, A, B, S): the mean of a Dirichlet posterior whose prior has mass ``prior`` a row, or a draw from it."""
+        weights = self.moves + prior / self.moves.shape[-1]
+        if rng is not None:
+            weights = rng.standard_gamma(weights) + 1e-300
+        return (weights / weights.sum(-1, keepdims=True))[..., :-1]
+
+    def leader_reward(self, bonus: float = 0.0) -> np.ndarray:
+        """Mean reward of the leader at each (s, a, b), (S, A, B); ``bonus`` where it has never been."""
+        return np.where(self.visits > 0, self.paid / np.maximum(self.visits, 1), bonus)
+
+    def initial(self) -> np.ndarray:
+        """Shares of first states, (S,)."""
+        return self.firsts / self.firsts.sum()
+
+
+class EstimatedGame(StackelbergGame):
+    """The game as the leader believes it to be; planning in it is planning with the exact hypergradient of the suite.
+
+    What the leader knows of the true game enters as it is: its policy as a function of x, or its instrument and what that costs.
+    """
+
+    name = "estimated"
+
+    def __init__(self, oracle: Oracle, temperature: float, tables: dict[str, np.ndarray], follower_reward: np.ndarray) -> None:
+        self.leader_space, self.max_cycles = oracle.leader_space, oracle.max_cycles
+        self.default_follower = Soft(temperature)
+        self._oracle = oracle
+        self._constants = Constants(**tables, follower_reward=follower_reward)
+
+    def induced(self, x: Array, context: int) -> InducedMDP:
+        c, oracle = self._constants.like(x), self._oracle
+        designs = oracle.sizes[0][1] == 1
+        mdp = InducedMDP(
+            leader_policy=c.leader_policy if designs else oracle.log_leader_policy(x).exp(),
+            transition=c.transition,
+            follower_reward=c.follower_reward,
+            leader_reward=c.leader_reward,
+            initial=c.initial,
+            follower_discount=oracle.follower_discounts[0],
+            leader_discount=oracle.leader_discount,
+            follower_sees=oracle.follower_sees[0],
+        )
+        if not designs:
+            return mdp
+        paid = 0.0 if oracle.leader_cost is None else oracle.leader_cost(x, context)
+        return replace(
+            mdp,
+            follower_reward=c.follower_reward + oracle.incentive(x, context),
+            leader_reward=c.leader_reward - paid,
+        )
+
+
+def tables(counts: Counts, prior: float, *, bonus: float = 0.0, rng: np.random.Generator | None = None) -> dict[str, np.ndarray]:
+    """Tables of an `EstimatedGame` but for the follower's reward."""
+    s, a, _ = counts.paid.shape
+    return {
+        "transition": counts.transition(prior, rng),
+        "leader_reward": counts.leader_reward(bonus),
+        "initial": counts.initial(),
+        "leader_policy": np.full((s, a), 1.0 / a),
+    }
+
+
+def in_torch(x: np.ndarray) -> torch.Tensor:
+    """A commitment, or several, as the leader's known functions take them."""
+    return torch.as_tensor(x, dtype=torch.float64)
+
+
+def known_cost(oracle: Oracle, x: np.ndarray) -> Any:
+    """What the leader pays for its instrument at each (s, a, b) under ``x``; 0 for a leader that acts in the game."""
+    if oracle.sizes[0][1] > 1 or oracle.leader_cost is None:
+        return 0.0
+    return np.asarray(oracle.leader_cost(in_torch(x), 0))

@@ -1,0 +1,118 @@
+"""Inverse RL against finite differences and theorems; planning from outcomes alone against the exact optimum."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import solvers
+import stackelberg_envs as se
+from solvers.inverse_planning.irl import Belief, Responses, fit, forget, response_jacobian
+from solvers.inverse_planning.model import Counts
+from stackelberg_envs.oracle import Rounds
+from stackelberg_envs.planning import soft_policy_iteration
+
+SEES = ["action", "policy"]
+
+
+def faced(sees: str, commitments: int = 4) -> tuple[se.StackelbergGame, Responses, np.ndarray]:
+    """A random game, its true responses to several commitments as expected counts, and the true reward."""
+    game = se.game("random_markov_game-v0", follower_sees=sees, states=4)
+    xs = 1.5 * np.random.default_rng(0).normal(size=(commitments, game.dimension))
+    mdp = game.problems(torch.tensor(xs))[0].map(lambda table: table.numpy())
+    g = soft_policy_iteration(mdp, 0.05).policy
+    if sees == "policy":
+        g = g[:, :, :1]
+    reward = mdp.follower_reward
+    return game, Responses(replace(mdp, follower_reward=0 * reward), 50.0 * g), reward
+
+
+@pytest.mark.parametrize("sees", SEES)
+def test_the_response_jacobian_is_the_derivative(sees: str) -> None:
+    """d log g / d r against central differences, every component, to 1e-6 relative to its size."""
+    _, data, reward = faced(sees)
+    temperature = 0.2
+    mdp = replace(data.mdp, follower_reward=np.broadcast_to(reward, (4, *reward.shape[-3:])))
+    nodes = data.counts.shape[-2]
+    D = response_jacobian(mdp, soft_policy_iteration(mdp, temperature), temperature)
+    step = 1e-5
+    for i in range(reward.size):
+        bump = step * np.eye(reward.size)[i].reshape(reward.shape)
+        up, down = (
+            np.log(
+                soft_policy_iteration(replace(mdp, follower_reward=mdp.follower_reward + sign * bump), temperature).policy[..., :nodes, :]
+            )
+            for sign in (1, -1)
+        )
+        np.testing.assert_allclose(D[..., i], (up - down) / (2 * step), atol=2e-5)
+
+
+@pytest.mark.parametrize("sees", SEES)
+def test_pooled_commitments_predict_the_next_response_and_one_does_not(sees: str) -> None:
+    """Fitted to expected counts of several commitments, the response to a new one is right; fitted to one, it is not."""
+    game, data, _ = faced(sees, commitments=12)
+    new = 1.5 * np.random.default_rng(9).normal(size=game.dimension)
+    true = game.problems(new)[0]
+    errors = {}
+    for count in (1, 12):
+        seen = Responses(replace(data.mdp, leader_policy=data.mdp.leader_policy[:count]), data.counts[:count])
+        belief = fit(Belief.prior(game.sizes[0], 3.0), seen, 0.05, 3.0, steps=40)
+        guess = soft_policy_iteration(replace(true, follower_reward=belief.reward), 0.05).policy
+        errors[count] = np.abs(guess - soft_policy_iteration(true, 0.05).policy).sum(-1).mean() / 2
+    assert errors[12] < 0.03
+    assert errors[1] > 5 * errors[12]
+
+
+def test_memory_stands_for_what_it_replaces() -> None:
+    """At the fitted reward, folding commitments into the quadratic form leaves gradient and Fisher matrix as they were."""
+    game, data, _ = faced("policy", commitments=6)
+    belief = fit(Belief.prior(game.sizes[0], 1.0), data, 0.05, 1.0, steps=30)
+    part = [
+        Responses(replace(data.mdp, leader_policy=data.mdp.leader_policy[which]), data.counts[which]) for which in (slice(3), slice(3, 6))
+    ]
+    folded = fit(forget(belief, part[0], 0.05), part[1], 0.05, 1.0, steps=0)
+    np.testing.assert_allclose(folded.precision, belief.precision, rtol=1e-9, atol=1e-9)
+    moved = fit(forget(belief, part[0], 0.05), part[1], 0.05, 1.0, steps=1)
+    assert np.abs(moved.reward - belief.reward).max() < 1e-3, "the optimum stays where it was"
+
+
+def test_counts_estimate_the_game() -> None:
+    """Law of large numbers: dynamics, own reward and first states, four standard errors; nothing is lost or counted twice."""
+    game = se.game("random_markov_game-v0")
+    rounds = Rounds(game, seed=0)
+    counts = Counts.none(game.sizes[0])
+    for x in np.random.default_rng(0).normal(size=(20, game.dimension)):
+        seen = rounds.play(x, episodes=40)
+        counts, visits = counts.plus(seen, 0.0)
+        assert visits.sum() == seen.steps
+    assert counts.visits.sum() == rounds.cost.outcome_steps
+    truth = game.problems(np.zeros(game.dimension))[0]
+    n = np.maximum(counts.visits, 1)[..., None]
+    p = truth.transition
+    error = np.abs(counts.transition(1e-9) - p)
+    often = counts.visits > 200
+    assert often.sum() > 20
+    assert (error[often] < 4 * np.sqrt(p * (1 - p) / n)[often] + 1e-3).all()
+    np.testing.assert_allclose(counts.leader_reward()[counts.visits > 0], truth.leader_reward[counts.visits > 0], atol=1e-9)
+
+
+@pytest.mark.parametrize(("R", "start"), [(1.0, 0.5), (1.0, 0.73), (2.0, 0.7)])
+def test_the_toy_from_outcomes_alone(R: float, start: float) -> None:
+    """At least 95 % of the optimum within ten commitments (a tuning seed), without follower policy, values, reward or temperature."""
+    game = se.game("toy3-v0", R=R)
+    x = np.zeros(6)
+    x[3] = np.log(start / (1 - start))
+    solution = solvers.solve(game, "inverse_planning", budget=10, seed=1000, start=x, reports=10)
+    assert solution.leader_return > 0.95 * {1.0: 34.9926, 2.0: 39.94}[R]
+    assert solution.cost.commitments == 10
+    assert solution.cost.queries == solution.cost.model_calls == 0
+
+
+def test_inverse_planning_declines() -> None:
+    with pytest.raises(solvers.Declined, match="one follower in one context"):
+        solvers.solve(se.game("four_rooms-v0"), "inverse_planning")
+    with pytest.raises(solvers.Declined, match="grant it access INCENTIVE"):
+        solvers.solve(se.game("four_rooms-v0", preset="bchg"), "inverse_planning")
