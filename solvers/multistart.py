@@ -40,7 +40,8 @@ class Multistart(Solver):
     Args:
         scales: standard deviations sigma of the random starts, taken in turn.
         shrink: how much of the best commitment is kept at a start near it; see above.
-        evaluations: most commitments of a search.
+        evaluations: about how many commitments a search may use; its last line search is finished, and so a run's budget may be overshot
+            by the rest of a search.
         tolerance: a search has converged when no component of the gradient (off the bounds) exceeds this.
     """
 
@@ -52,8 +53,9 @@ class Multistart(Solver):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scales", tuple(float(scale) for scale in self.scales))
-        if not self.scales or any(not scale > 0 for scale in self.scales) or self.evaluations < 1 or not self.tolerance > 0:
-            raise ValueError(f"multistart needs positive scales, evaluations and tolerance, got {self!r}")
+        numbers = (*self.scales, self.shrink, self.tolerance)
+        if not self.scales or not np.isfinite(numbers).all() or min(*self.scales, self.evaluations, self.tolerance) <= 0:
+            raise ValueError(f"multistart needs positive scales, evaluations and tolerance, and a finite shrink, got {self!r}")
 
     def declines(self, oracle: Oracle) -> str | None:
         return needs_soft_follower("multistart", oracle)
@@ -63,14 +65,14 @@ class Multistart(Solver):
 
     def step(self, oracle: Oracle, state: State, rng: np.random.Generator) -> State:
         best: Best = state.carried
-        start, (pair, near) = state.x, divmod(best.searches + 1, 2)
+        start, (pair, near) = state.x, divmod(best.searches - 1, 2)
         if best.searches > 0:  # 1
             start = near * self.shrink * best.x + self.scales[pair % len(self.scales)] * rng.normal(size=state.x.shape)
         x, value, slope = self._search(oracle, start)  # 2
         if value > best.value:  # 3
             best = best._replace(value=value, x=x)
         best = best._replace(searches=best.searches + 1)
-        return State(best.x, state.iteration + 1, best, {"search_return": value, "gradient_norm": slope})
+        return State(best.x, state.iteration + 1, best, {"search_return": value, "largest_slope": slope})
 
     def _search(self, oracle: Oracle, start: np.ndarray) -> tuple[np.ndarray, float, float]:
         """(end point, its return, largest component of its gradient) of one local search."""

@@ -12,21 +12,23 @@ from .planning import PlanningError, hard_policy_iteration
 def cooperative_value(game: StackelbergGame) -> float | None:
     """The leader's best return if it chose the followers' actions too: an upper bound on F, whatever the followers want.
 
-    What the leader pays for its instrument (`StackelbergGame.leader_cost`, never negative) is left out, which keeps it a bound.
+    What the leader pays for its instrument (`StackelbergGame.leader_cost`) is left out, which keeps it a bound as long as no instrument
+    pays the leader.  Whether anything else moves with the commitment is probed at a few commitments, and not proved.
 
     Returns:
-        None where there is no such bound to compute this way: dynamics or rewards that move with the commitment, an objective that is
-        not a sum over steps, or a value that is infinite.
+        None where there is no such bound to compute this way: dynamics or rewards that move with the commitment, a negative cost, an
+        objective that is not a sum over steps, or a value that is infinite.
     """
     if not game.additive:
         return None
-    probes = (np.zeros(game.dimension), np.cos(np.arange(game.dimension)))
+    wave = np.cos(np.arange(game.dimension))
+    probes = (np.zeros(game.dimension), wave, -wave, game.leader_space.low, game.leader_space.high)
     total = 0.0
     for context, probability in enumerate(game.context_probabilities):
-        free = [_without_cost(game, x, context) for x in probes]
-        for mdp, reward, other, other_reward in zip(*free[0], *free[1], strict=True):
-            if not (np.array_equal(mdp.transition, other.transition) and np.allclose(reward, other_reward, rtol=0, atol=1e-12)):
-                return None
+        (problems, free), *others = (_without_cost(game, x, context) for x in probes)
+        if free is None or any(not _same(problems, free, *other) for other in others):
+            return None
+        for mdp, reward in zip(problems, free, strict=True):
             s, a, b = mdp.sizes
             joint = DecisionProblem(np.ones((s, 1)), reward.reshape(s, 1, a * b), np.asarray(mdp.transition).reshape(s, 1, a * b, s))
             try:
@@ -37,8 +39,20 @@ def cooperative_value(game: StackelbergGame) -> float | None:
     return total
 
 
-def _without_cost(game: StackelbergGame, x: np.ndarray, context: int) -> tuple[tuple[InducedMDP, ...], list[np.ndarray]]:
-    """What the followers face, and what the leader is paid before it pays for its instrument."""
+def _same(
+    problems: tuple[InducedMDP, ...], free: list[np.ndarray], others: tuple[InducedMDP, ...], rewards: list[np.ndarray] | None
+) -> bool:
+    """Whether two commitments leave dynamics and uncosted rewards alone."""
+    return rewards is not None and all(
+        np.array_equal(mdp.transition, other.transition) and np.allclose(reward, other_reward, rtol=0, atol=1e-12)
+        for mdp, other, reward, other_reward in zip(problems, others, free, rewards, strict=True)
+    )
+
+
+def _without_cost(game: StackelbergGame, x: np.ndarray, context: int) -> tuple[tuple[InducedMDP, ...], list[np.ndarray] | None]:
+    """What the followers face, and what the leader is paid before it pays for its instrument; None if the instrument pays it."""
     problems = game.problems(x, context)
     costs = (0.0,) * len(problems) if game.leader_cost is None else as_tuple(game.leader_cost(x, context))
+    if any((np.asarray(cost) < 0).any() for cost in costs):
+        return problems, None
     return problems, [np.asarray(mdp.leader_reward) + cost for mdp, cost in zip(problems, costs, strict=True)]

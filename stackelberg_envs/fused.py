@@ -98,7 +98,9 @@ def lay_out(
     steps = np.zeros(n, np.int64)
     for m in range(who.shape[0]):
         steps[who[m]] += 1
-    longest = max(1, steps.max())
+    longest = 1
+    for i in range(n):
+        longest = max(longest, steps[i])
     states = np.full((n, longest + 1), s_count, np.int64)
     leads, follows = np.zeros((n, longest), np.int64), np.zeros((n, longest), np.int64)
     paid, earned = np.zeros((n, longest), leader_reward.dtype), np.zeros((n, longest), leader_reward.dtype)

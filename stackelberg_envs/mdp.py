@@ -148,12 +148,12 @@ def joint_policy(mdp: InducedMDP, policy: Array) -> Array:
     return mdp.leader_policy[..., None] * policy
 
 
-def cumulative(probabilities: Array) -> Array:
-    """Cumulative sums over the last axis; a total within rounding of 1 becomes exactly 1."""
+def cumulative(probabilities: Array, entries: int | None = None) -> Array:
+    """Cumulative sums over the last axis; a total within rounding (of as many ``entries`` as were added up) of 1 becomes exactly 1."""
     xp = array_namespace(probabilities)
     sums = xp.cumulative_sum(probabilities, axis=-1)
     total = sums[..., -1:]
-    tolerance = max(DEFICIT_TOLERANCE, probabilities.shape[-1] * float(xp.finfo(sums.dtype).eps))
+    tolerance = max(DEFICIT_TOLERANCE, (entries or probabilities.shape[-1]) * float(xp.finfo(sums.dtype).eps))
     return xp.where(total > 1 - tolerance, sums / xp.where(total > 0, total, 1.0), sums)
 
 
@@ -183,7 +183,7 @@ def successor_lists(transition: Array) -> tuple[Array, Array]:
     successors = xp.full((dense.shape[0], width + 1), end, dtype=xp.int64, device=dense.device)
     probabilities = xp.zeros((dense.shape[0], width), dtype=dense.dtype, device=dense.device)
     successors[rows, place], probabilities[rows, place] = columns, dense[rows, columns]
-    return successors, cumulative(probabilities)
+    return successors, cumulative(probabilities, entries=end)
 
 
 def draw(probabilities: Array, u: Array) -> Array:

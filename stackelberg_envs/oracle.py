@@ -26,7 +26,7 @@ class Access(enum.IntEnum):
     """What the leader may do in a round; each level includes those below it."""
 
     RETURN = 0
-    """See its own return."""
+    """See its own return: over all contexts, or of several commitments in one that nature draws."""
     OUTCOME = 1
     """See trajectories: states, its own actions and rewards, follower actions; and the score of its own policy."""
     INCENTIVE = 2
@@ -46,7 +46,7 @@ class Permission(enum.Flag):
     TRAINING = enum.auto()
     """Snapshot and restore the follower's training."""
     RESET = enum.auto()
-    """Outcomes from chosen states."""
+    """Outcomes from chosen states and first actions."""
 
 
 class AccessError(RuntimeError):
@@ -195,9 +195,12 @@ class Rounds:
 
     def returns_together(self, xs: Sequence[Array]) -> np.ndarray:
         """The leader's expected returns (K,) from several commitments in one context, which nature draws and the leader does not see."""
+        points = [self._checked(x) for x in xs]
+        if not points:
+            raise ValueError("returns_together compares commitments, and got none")
         (context,) = self._contexts(1, one_context=True)
         returns = []
-        for x in xs:
+        for x in points:
             self._commit(x)
             self.cost.queries += 1
             returns.append(self._expected_return(int(context)))
@@ -213,6 +216,7 @@ class Rounds:
 
         Each episode has a context of its own or, with ``one_context``, nature draws one for all.
         """
+        _whole("episodes", episodes)
         limits = self._limits(horizon, episodes)
         self._commit(x)
         contexts = self._contexts(episodes, one_context)
@@ -220,6 +224,9 @@ class Rounds:
 
     def play_streams(self, x: Array, *, streams: int, steps: int, one_context: bool = False) -> Outcome:
         """Commit to ``x`` and watch ``streams`` of ``steps`` steps: a new episode begins where one ends, and the last one is cut."""
+        _whole("streams", streams)
+        _whole("steps", steps)
+        _whole("max_cycles of the game", self.game.max_cycles)
         self._commit(x)
         contexts, pieces, played = np.zeros(0, dtype=np.int64), [], 0
         while True:
@@ -294,13 +301,17 @@ class Rounds:
 
     def _commit(self, x: Array) -> None:
         """Freeze ``x`` until another commitment comes; the same one again costs nothing."""
+        committed = self._checked(x)
+        if self._commitment is None or not np.array_equal(committed, self._commitment):
+            self._commitment, self._responses = committed, {}
+            self.cost.commitments += 1
+
+    def _checked(self, x: Array) -> np.ndarray:
         detached = x.detach().cpu() if hasattr(x, "detach") else x
         committed = np.array(self.game.checked(np.asarray(detached)), dtype=np.float64)
         if committed.shape != self.game.commitment_shape:
             raise CommitmentError(f"{self.game.name}: one commitment has shape {self.game.commitment_shape}, got {committed.shape}")
-        if self._commitment is None or not np.array_equal(committed, self._commitment):
-            self._commitment, self._responses = committed, {}
-            self.cost.commitments += 1
+        return committed
 
     def _respond(self, context: int) -> Response:
         if context not in self._responses:
@@ -353,6 +364,11 @@ class Rounds:
                 chosen = None if actions is None else actions[rows, i]
                 pieces.append((offset + rows, i, simulate(mdp, policy, first, rng, limits[rows], actions=chosen)))
         return pieces
+
+
+def _whole(what: str, count: int) -> None:
+    if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:
+        raise ValueError(f"{what}: a whole number from 1, got {count!r}")
 
 
 def _indices(what: str, given: np.ndarray, sizes: np.ndarray) -> np.ndarray:

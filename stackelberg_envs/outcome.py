@@ -30,7 +30,7 @@ class Outcome:
     streams: np.ndarray
     """(N,) integers: which stream an episode belongs to; each is its own where episodes were played apart."""
     ended: np.ndarray
-    """(N,) booleans: False where the end of its stream cut an episode."""
+    """(N,) booleans: False where the end of its stream cut an episode; one that its horizon cut counts as ended."""
 
     @property
     def steps(self) -> int:
@@ -42,8 +42,9 @@ class Outcome:
         return Outcome(**{field.name: getattr(self, field.name)[episodes] for field in fields(self)})
 
     def split(self, at: int) -> tuple[Outcome, Outcome]:
-        """The first ``at`` streams (episodes, where they were played apart), and the rest."""
-        return self.take(self.streams < at), self.take(self.streams >= at)
+        """The first ``at`` streams (episodes, where they were played apart), and the rest; each is numbered from 0 again."""
+        first, rest = self.take(self.streams < at), self.take(self.streams >= at)
+        return first, replace(rest, streams=rest.streams - at)
 
     def leader_returns(self, discount: float) -> np.ndarray:
         """Discounted return of each episode, (N,)."""

@@ -6,6 +6,7 @@ PettingZoo episode and a batched rollout that are fed the same variates visit th
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,8 +17,8 @@ from array_api_compat import array_namespace
 
 from .mdp import Array, InducedMDP, cumulative, pick, successor_lists
 
-FUSED = find_spec("numba") is not None
-"""Whether `simulate` runs compiled where it can."""
+FUSED = find_spec("numba") is not None and os.environ.get("STACKELBERG_COMPILED", "1") != "0"
+"""Whether loops run compiled where they can: if numba is installed, and STACKELBERG_COMPILED=0 is not set."""
 
 
 @dataclass(frozen=True)
@@ -86,30 +87,36 @@ def simulate(
 
     Args:
         mdp: the process, tables without batch axes.
-        policy: g(b|s,a), (S, A, B).
+        policy: g(b|s,a), (S, A, B); rows sum to 1.
         states: first states, integers (N,); S plays nothing.
         noise: ``noise(t, rows)`` gives the uniforms (n, 3) of step t for the n episodes ``rows`` that still run: for the leader's
             action, the follower's action, and the next state.  A generator gives them as it comes, and then numba (if it is installed)
             runs the loop: see `stackelberg_envs.fused`.
         horizon: steps after which an episode is cut; an integer or integers (N,).
         actions: first actions of the follower, integers (N,); drawn from ``policy`` if not given.
+
+    Raises:
+        ValueError: if a row of a policy does not sum to 1.
     """
     xp = array_namespace(policy)
     s_count, a_count, b_count = mdp.sizes
     leader = cumulative(mdp.leader_policy)
     follower = xp.reshape(cumulative(policy), (s_count * a_count, b_count))
+    for whose, table in (("leader's", leader), ("follower's", follower)):
+        if not bool(xp.all(table[..., -1] == 1)):
+            raise ValueError(f"the {whose} policy has rows that do not sum to 1")
     successors, kernel = successor_lists(mdp.transition)
     limits = xp.zeros_like(states) + horizon
     if isinstance(noise, np.random.Generator):
         generator = noise
-        if FUSED:
+        if FUSED and isinstance(states, np.ndarray) and isinstance(policy, np.ndarray):
             from . import fused
 
             first_actions = np.zeros(0, dtype=np.int64) if actions is None else np.asarray(actions, dtype=np.int64)
             steps = fused.walk(leader, follower, kernel, successors, states, limits, first_actions, generator)
             rewards = np.ravel(mdp.leader_reward), np.ravel(mdp.follower_reward)
             return Trajectories(*fused.lay_out(*steps, states, mdp.sizes, *rewards))
-        noise = lambda t, rows: generator.random((len(rows), 3))  # noqa: E731
+        noise = lambda t, rows: xp.asarray(generator.random((len(rows), 3)), dtype=leader.dtype, device=leader.device)  # noqa: E731
     (rows,) = xp.nonzero((states < s_count) & (limits > 0))
     s, t, played = states[rows], 0, []
     while rows.shape[0] > 0:

@@ -31,7 +31,6 @@ as in the published code, which biases both where walkers do not arrive in time.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -40,13 +39,12 @@ import torch
 from stackelberg_envs.game import as_tuple
 from stackelberg_envs.oracle import Access, Oracle, Permission
 from stackelberg_envs.outcome import Outcome
+from stackelberg_envs.play import FUSED
 
 from ..ascent import Estimate, Estimator
 from .geometric import geometric_tables
 
 BATCHES = ("same", "independent", "geometric")
-FUSED = find_spec("numba") is not None
-"""Whether the passes over visits run compiled."""
 
 
 class Tables(NamedTuple):
@@ -63,7 +61,7 @@ class HPGD(Estimator):
     """Sampled dF/dx for incentive design, from outcomes and the leader's instrument (INCENTIVE).
 
     Args:
-        episodes: length of a batch; 300 are some 8,600 steps on Four Rooms at x = 0 (the published code plays 10,000 steps).
+        episodes: how many make a batch, if there are no streams; 300 are some 8,600 steps on Four Rooms at x = 0.
         batches: ``"same"``, as published; ``"independent"``: a second batch for the follower's reaction; or ``"geometric"``, where
             ``episodes`` counts sampled state-action pairs (with the RESET permission).
         streams: instead of whole episodes, watch so many streams of ``steps`` steps, the last episode of each cut; published: 5.
@@ -97,7 +95,7 @@ class HPGD(Estimator):
             return "hpgd needs a follower with a temperature"
         if oracle.context_visibility != "after":
             return "hpgd needs a leader that sees the context of its episodes, after it has committed"
-        if self.batches == "geometric" and not 0 <= oracle.leader_discount < 1:
+        if self.batches == "geometric" and not max(oracle.leader_discount, *oracle.follower_discounts) < 1:
             return "hpgd with batches='geometric' needs discounts below 1"
         return None
 

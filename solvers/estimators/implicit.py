@@ -57,7 +57,7 @@ class Implicit(Estimator):
         drawn = int(rng.choice(len(oracle.contexts), p=oracle.context_probabilities))
         kept = memory or {}
         exact = exact_gradient(oracle, x, kept.get(drawn), reaction=True, context=drawn)
-        return Estimate(exact.gradient, {**kept, drawn: exact.memory}, exact.value)
+        return Estimate(exact.gradient, {**kept, drawn: exact.memory})
 
 
 def needs_soft_follower(name: str, oracle: Oracle) -> str | None:
@@ -77,8 +77,8 @@ def exact_gradient(
     ``memory`` holds soft values, the warm start of the next call.  Contexts and followers of equal sizes are solved as one batch.
     """
     leaf = x.detach().clone().requires_grad_()
-    weights = enumerate(oracle.context_probabilities) if context is None else [(context, 1.0)]
-    problems = [(float(p), mdp) for c, p in weights for mdp in oracle.commit(leaf, c)]
+    drawn = enumerate(oracle.context_probabilities) if context is None else [(context, 1.0)]
+    problems = [(float(p), mdp) for c, p in drawn for mdp in oracle.commit(leaf, c)]
     surrogate: Any = 0.0
     kept, value = [], 0.0
     for i, (weights, mdp) in enumerate(_batches(problems)):

@@ -44,6 +44,8 @@ class ZerothOrder(Estimator):
     def __post_init__(self) -> None:
         if not self.radius > 0:
             raise ValueError(f"radius is positive, got {self.radius}")
+        if self.episodes is not None and self.episodes < 1:
+            raise ValueError(f"episodes is at least 1, or None for expected returns, got {self.episodes}")
         if self.one_context and self.episodes is not None:
             raise ValueError("one_context compares expected returns; it does not go with episodes")
 

@@ -96,7 +96,8 @@ def _local(r: np.ndarray, responses: Responses, temperature: float) -> tuple[flo
     """(log-likelihood, its gradient (n,), Fisher information (n, n)) of the responses at r."""
     mdp, counts = responses
     sizes = mdp.sizes
-    assumed = _facing(mdp, r.reshape(sizes))
+    known = np.broadcast_to(mdp.follower_reward, (len(counts), *sizes))
+    assumed = replace(mdp, follower_reward=known + r.reshape(sizes))
     plan = soft_policy_iteration(assumed, temperature)
     g = plan.policy[..., : counts.shape[-2], :]
     D = response_jacobian(assumed, plan, temperature).reshape(-1, r.size)
@@ -106,12 +107,6 @@ def _local(r: np.ndarray, responses: Responses, temperature: float) -> tuple[flo
     D = D[seen]
     weighted = D * (visits * g).ravel()[seen, None]
     return score, counts.ravel()[seen] @ D, weighted.T @ D
-
-
-def _facing(mdp: InducedMDP, reward: np.ndarray) -> InducedMDP:
-    """The processes with an assumed reward added to what is known of it."""
-    known = np.broadcast_to(mdp.follower_reward, (*mdp.leader_policy.shape[:-2], *reward.shape))
-    return replace(mdp, follower_reward=known + reward)
 
 
 def response_jacobian(mdp: InducedMDP, plan: Plan, temperature: float) -> np.ndarray:
