@@ -101,7 +101,10 @@ def main() -> None:
     parser.add_argument("--record", type=Path, default=Path("results/hpgd-bias.json"), help="where measurements are kept; drawn if there")
     parser.add_argument("--figure", type=Path, default=Path("compared/hpgd-bias.svg"), help="the figure to write")
     arguments = parser.parse_args()
+    if arguments.estimates < 2:
+        parser.error("a bias has an error from two estimates on")
     if arguments.record.exists():
+        print(f"{arguments.record} is there already and is drawn as it is; delete it to measure again")
         rows = json.loads(arguments.record.read_text())
     else:
         rows = measure(arguments.estimates)

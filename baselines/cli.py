@@ -211,9 +211,7 @@ def report_(
 @app.command()
 def compare(
     config: Annotated[str, typer.Argument(help="A configuration with published values.")],
-    results: Annotated[Path, typer.Option(help="Folder with the results; baselines/recorded has those of the documentation.")] = Path(
-        "results"
-    ),
+    results: Annotated[Path, typer.Option(help="Folder with the results; docs/reproductions/recorded has ours.")] = Path("results"),
     output: Annotated[Path, typer.Option(help="Folder for NAME.md and its figures.")] = Path("compared"),
     maps: Annotated[
         list[int] | None, typer.Option(help="Draw maps of this game of the configuration, counted from 0; may be repeated.")
@@ -222,7 +220,7 @@ def compare(
 ) -> None:
     """Set results beside what was published: a table with intervals and verdicts, and curves.
 
-    Example: `stackelberg compare hpgd-table --results baselines/recorded --maps 4`
+    Example: `stackelberg compare hpgd-table --results docs/reproductions/recorded --maps 4`
     """
     from . import compare as comparison
     from . import figures, report, store
@@ -230,17 +228,21 @@ def compare(
 
     loaded = configuration.load(config)
     path = results / f"{loaded.name}.jsonl"
-    parts = [part for part in report.gather(loaded, path, results / "best_known.jsonl") if part.groups]
+    if record is not None and record.resolve() == results.resolve():
+        raise typer.BadParameter("--record stores a slim copy; give it another folder than --results")
+    gathered = report.gather(loaded, path, results / "best_known.jsonl")
+    parts = [part for part in gathered if part.groups]
     if not parts:
         raise typer.BadParameter(f"{path} has no results of {config}; run  stackelberg bench {config}  first")
+    for i in maps or []:
+        if not 0 <= i < len(gathered) or not gathered[i].groups:
+            raise typer.BadParameter(f"--maps {i}: games are counted from 0 to {len(gathered) - 1}, and this one needs results")
     there, wanted = sum(len(group) for part in parts for group in part.groups.values()), len(loaded.jobs)
     text = comparison.markdown(parts)
     store.replace(output / f"{loaded.name}.md", text)
     store.replace(output / f"{loaded.name}-curves.svg", figures.svg(comparison.curves(parts)))
     for i in maps or []:
-        if not 0 <= i < len(parts):
-            raise typer.BadParameter(f"--maps {i}: games are counted from 0 to {len(parts) - 1}")
-        store.replace(output / f"{loaded.name}-maps-{i}.svg", figures.svg(comparison.maps(parts[i])))
+        store.replace(output / f"{loaded.name}-maps-{i}.svg", figures.svg(comparison.maps(gathered[i])))
     if record is not None:
         found = store.read(path)
         lines = [json.dumps(store.slim(found[job.id]), sort_keys=True) for job in loaded.jobs if job.id in found]
@@ -250,7 +252,7 @@ def compare(
     for column in header.strip("| ").split(" | "):
         table.add_column(column)
     for row in rows:
-        table.add_row(*(cell.strip().replace("**", "") for cell in row.strip("|").split("|")))
+        table.add_row(*(escape(cell.strip().replace("**", "")) for cell in row.strip("|").split("|")))
     console.print(table)
     console.print(f"Table and figures: {output.resolve()}", soft_wrap=True)
 

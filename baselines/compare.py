@@ -6,6 +6,7 @@ tenth of the iterations, then over seeds.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 
 from .figures import COLOURS, learned
 from .report import Part
-from .stats import Mean, mean_interval
+from .stats import Interval, mean_interval
 
 
 @dataclass(frozen=True)
@@ -22,14 +23,17 @@ class Cell:
     """One method in one setting."""
 
     label: str
-    ours: Mean
+    ours: Interval
     published: dict[str, Any] | None
     best: float | None
 
     @property
     def agrees(self) -> bool | None:
-        """Whether our 95 % interval meets the published mean +- 2 standard errors, widened by half a unit of its last digit."""
-        if self.published is None:
+        """Whether our 95 % interval meets the published mean +- 2 standard errors, widened by half a unit of its last digit.
+
+        None without a published mean, or from a single seed.
+        """
+        if self.published is None or self.ours.seeds < 2:
             return None
         slack = 2 * self.published.get("error", 0.0) + 0.005
         return self.ours.low <= self.published["value"] + slack and self.published["value"] - slack <= self.ours.high
@@ -66,9 +70,15 @@ def markdown(parts: list[Part]) -> str:
             said = "-" if quoted is None else f"{quoted['value']:.2f} ± {quoted.get('error', 0):.3f}"
             verdict = {None: "-", True: "yes", False: "**no**"}[cell.agrees]
             theirs = "-" if quoted is None or cell.best is None else f"{cell.best - quoted['value']:.2f}"
-            gap = "-" if cell.best is None else f"{cell.best - cell.ours.mean:.3f}"
+            gap = "-" if cell.best is None else f"{cell.best - cell.ours.centre:.3f}"
             lines.append(f"| {setting} | {best} | {cell.label} | {said} | {cell.ours} | {cell.ours.seeds} | {verdict} | {theirs} | {gap} |")
             setting, best = "", ""
+        for quoted in part.section.published:
+            if quoted["label"] not in part.groups:
+                theirs = f"{part.best.leader_return - quoted['value']:.2f}" if part.best else "-"
+                said = f"{quoted['value']:.2f} ± {quoted.get('error', 0):.3f}"
+                lines.append(f"| {setting} | {best} | {quoted['label']} | {said} | - | - | - | {theirs} | - |")
+                setting, best = "", ""
     return "\n".join(lines) + "\n"
 
 
@@ -78,8 +88,11 @@ def curves(parts: list[Part]) -> Figure:
     rows = -(-len(parts) // columns)
     figure = Figure(figsize=(4.2 * columns, 3.0 * rows))
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True)
+    for axis in panels.flat[len(parts) :]:
+        axis.axis("off")
+    legend: dict[str, Any] = {}
     for axis, part in zip(panels.flat, parts, strict=False):
-        for colour, cell in zip(COLOURS, cells(part), strict=False):
+        for colour, cell in zip(itertools.cycle(COLOURS), cells(part)):
             runs = part.groups[cell.label]
             steps = [np.array([row["iteration"] for row in run["history"]]) for run in runs]
             scores = [np.array([row["leader_return"] for row in run["history"]]) for run in runs]
@@ -97,12 +110,12 @@ def curves(parts: list[Part]) -> Figure:
         axis.set_title(part.section.title.partition(", ")[2] or part.section.title, fontsize=9)
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
+        legend |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
     for axis in panels[-1]:
         axis.set_xlabel("share of the iterations")
     for axis in panels[:, 0]:
         axis.set_ylabel("F(x)")
-    handles, labels = panels.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="upper center", ncol=len(labels), frameon=False, bbox_to_anchor=(0.5, 0.0))
+    figure.legend(legend.values(), legend.keys(), loc="upper center", ncol=min(6, len(legend)), frameon=False, bbox_to_anchor=(0.5, 0.0))
     figure.tight_layout()
     return figure
 

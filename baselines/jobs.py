@@ -212,9 +212,11 @@ def load(path: str | Path, *, seeds: int | None = None) -> Config:
     sections = []
     for i, entry in enumerate(data.get("games", [])):
         where = f"{file}, games[{i}]"
+        _known(entry, {"id", "title", "arguments", "follower", "referee", "published", "seeds", "solvers"}, where)
         count = _count(entry, "seeds", common, where) if seeds is None else seeds
+        own = entry.get("solvers", []) if isinstance(entry.get("solvers", []), list) else []
         runs = [(run, f"{file}, solvers[{j}]") for j, run in enumerate(data.get("solvers", []))]
-        runs += [(run, f"{where}.solvers[{j}]") for j, run in enumerate(entry.get("solvers", []))]
+        runs += [(run, f"{where}.solvers[{j}]") for j, run in enumerate(own)]
         sections.append(_section(entry, runs, range(first, first + count), where))
     if not sections:
         raise ConfigError(f"{file} has no [[games]]")
@@ -229,7 +231,13 @@ def _count(entry: dict[str, Any], key: str, default: int, where: str, *, least: 
 
 
 def _section(entry: dict[str, Any], runs: list[tuple[dict[str, Any], str]], seeds: range, where: str) -> Section:
-    _known(entry, {"id", "title", "arguments", "follower", "referee", "published", "seeds", "solvers"}, where)
+    for key, kind, words in (
+        ("title", str, "text"),
+        ("published", list, "a list of tables"),
+        ("solvers", list, "tables, [[games.solvers]]"),
+    ):
+        if not isinstance(entry.get(key, kind()), kind):
+            raise ConfigError(f"{where}: {key} is {words}, got {entry[key]!r}")
     world = _world(entry, where)
     referee = None
     if "referee" in entry:
@@ -240,6 +248,8 @@ def _section(entry: dict[str, Any], runs: list[tuple[dict[str, Any], str]], seed
         _known(quoted, {"label", "value", "error", "seeds", "source"}, f"{where}.published")
         if not isinstance(quoted.get("label"), str) or not isinstance(quoted.get("value"), (int, float)):
             raise ConfigError(f"{where}.published: each entry has a label and a value (a number), got {quoted}")
+        if not isinstance(quoted.get("error", 0.0), (int, float)):
+            raise ConfigError(f"{where}.published: an error is a number, the standard error, got {quoted['error']!r}")
     jobs: list[Job] = []
     for run, place in runs:
         jobs += _runs(run, world, referee, seeds, place)
@@ -264,6 +274,9 @@ def _runs(run: dict[str, Any], world: World, referee: World | None, seeds: range
             raise ConfigError(f"{where}: outcomes from elsewhere need a game with a follower.kind of its own")
         referee, believing = world, {**follower, "believes": world.arguments}
         world = _world({"id": world.id, "arguments": {**world.arguments, **run["outcomes"]}, "follower": believing}, f"{where}.outcomes")
+        ours, theirs = ((game.sizes, game.contexts, game.visibility) for game in (world.game(), referee.game()))
+        if ours != theirs:
+            raise ConfigError(f"{where}.outcomes: followers cannot take {ours} for {theirs} (sizes, contexts, who sees what)")
     template = Job(
         world=world,
         solver=run["name"],
@@ -302,7 +315,9 @@ def _world(entry: dict[str, Any], where: str) -> World:
     return world
 
 
-def _known(entry: dict[str, Any], keys: set[str], where: str) -> None:
+def _known(entry: Any, keys: set[str], where: str) -> None:
+    if not isinstance(entry, dict):
+        raise ConfigError(f"{where} is a table with keys {', '.join(sorted(keys))}; got {entry!r}")
     for key in entry:
         if key not in keys:
             raise ConfigError(f"{where}: unknown key {key!r}; {nearest(key, sorted(keys))}")

@@ -15,12 +15,17 @@ EVALUATIONS = 1000
 
 
 def polishing(results: list[dict[str, Any]]) -> list[Job]:
-    """One local search (`solvers.multistart`) from each end point, in the world where it was scored; where that world has gradients."""
+    """One local search (`solvers.multistart`) from each end point, in the world where it was scored; where that world has gradients.
+
+    Searches stay inside the leader's space, and plain ascent may have left it: such an end point is moved to the border first.
+    """
     searches: dict[str, Job] = {}
     for result in results:
         job = Job.from_dict(result["job"])
         world = job.judged_in
         search = solvers.build("multistart", evaluations=EVALUATIONS)
+        if world.game().context_visibility == "before":  # a job's start is one vector, and here a commitment has a row a context
+            continue
         if search.declines(Rounds(world.game(), world.answerer()).oracle(search.access)) is not None:
             continue
         start = {str(i): float(value) for i, value in enumerate(np.ravel(result["x"]))}

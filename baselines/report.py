@@ -18,7 +18,7 @@ from stackelberg_envs.oracle import Access
 from . import best as best_known
 from . import figures, store
 from .jobs import Config, Job, Section
-from .stats import Summary, summary
+from .stats import Interval, summary
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Row:
     label: str
     solver: str
     access: Access
-    score: Summary
+    score: Interval
     highest: float
     gap: float | None
     """Best known less the interquartile mean."""
@@ -67,7 +67,7 @@ def gather(config: Config, results: Path, *best_files: Path) -> list[Part]:
                 groups.setdefault(job.label, []).append(found[job.id])
         top = best.get((section.referee or section.world).key)
         rows = [_row(label, group, top) for label, group in groups.items()]
-        parts.append(Part(section, sorted(rows, key=lambda row: (-row.access, -row.score.iqm)), top, groups))
+        parts.append(Part(section, sorted(rows, key=lambda row: (-row.access, -row.score.centre)), top, groups))
     return parts
 
 
@@ -89,7 +89,7 @@ def _row(label: str, group: list[dict[str, Any]], top: best_known.Best | None) -
     score = summary(values)
     access = solvers.build(job.solver, **job.hyperparameters).access
     seconds = float(np.mean([result["timing"]["seconds"] for result in group]))
-    gap = None if top is None else top.leader_return - score.iqm
+    gap = None if top is None else top.leader_return - score.centre
     return Row(label, job.solver, access, score, max(values), gap, round(cost["commitments"]), work, seconds)
 
 

@@ -8,16 +8,16 @@ import numpy as np
 from scipy.stats import binomtest, bootstrap, trim_mean
 
 
-class Summary(NamedTuple):
-    """A location over seeds with its interval."""
+class Interval(NamedTuple):
+    """A location over seeds with its 95 % interval."""
 
-    iqm: float
+    centre: float
     low: float
     high: float
     seeds: int
 
     def __str__(self) -> str:
-        return f"{self.iqm:.3f}" if self.seeds == 1 else f"{self.iqm:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        return f"{self.centre:.3f}" if self.seeds == 1 else f"{self.centre:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
 def iqm(values: np.ndarray, axis: int = 0) -> np.ndarray:
@@ -25,36 +25,24 @@ def iqm(values: np.ndarray, axis: int = 0) -> np.ndarray:
     return trim_mean(values, 0.25, axis=axis)
 
 
-def summary(values: list[float]) -> Summary:
+def summary(values: list[float]) -> Interval:
     """Interquartile mean with a 95 % percentile bootstrap interval over seeds; no interval from a single seed."""
     data = np.asarray(values, dtype=np.float64)
     centre = float(iqm(data))
     if len(data) < 2:
-        return Summary(centre, centre, centre, len(data))
+        return Interval(centre, centre, centre, len(data))
     drawn = bootstrap((data,), iqm, n_resamples=2000, method="percentile", rng=np.random.default_rng(0), vectorized=True)
-    return Summary(centre, float(drawn.confidence_interval.low), float(drawn.confidence_interval.high), len(data))
+    return Interval(centre, float(drawn.confidence_interval.low), float(drawn.confidence_interval.high), len(data))
 
 
-class Mean(NamedTuple):
-    """A mean over seeds with its interval."""
-
-    mean: float
-    low: float
-    high: float
-    seeds: int
-
-    def __str__(self) -> str:
-        return f"{self.mean:.3f}" if self.seeds == 1 else f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
-
-
-def mean_interval(values: list[float]) -> Mean:
+def mean_interval(values: list[float]) -> Interval:
     """Mean with a 95 % percentile bootstrap interval over seeds, for comparison with published means; none from a single seed."""
     data = np.asarray(values, dtype=np.float64)
     centre = float(data.mean())
     if len(data) < 2 or np.ptp(data) == 0:
-        return Mean(centre, float(data.min()), float(data.max()), len(data))
+        return Interval(centre, float(data.min()), float(data.max()), len(data))
     drawn = bootstrap((data,), np.mean, n_resamples=10000, method="percentile", rng=np.random.default_rng(0), vectorized=True)
-    return Mean(centre, float(drawn.confidence_interval.low), float(drawn.confidence_interval.high), len(data))
+    return Interval(centre, float(drawn.confidence_interval.low), float(drawn.confidence_interval.high), len(data))
 
 
 class Share(NamedTuple):

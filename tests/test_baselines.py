@@ -274,7 +274,7 @@ def test_report_and_best_known(config: Path, tmp_path: Path) -> None:
     loaded = jobs.load(config)
     parts = report.gather(loaded, tmp_path / "results" / "small.jsonl", tmp_path / "results" / "best_known.jsonl")
     values = [result["leader_return"] for result in parts[0].groups["exact"]]
-    assert parts[0].rows[0].score.iqm == pytest.approx(trim_mean(values, 0.25))
+    assert parts[0].rows[0].score.centre == pytest.approx(trim_mean(values, 0.25))
     records = best.read(tmp_path / "results" / "best_known.jsonl")
     for record in records.values():
         assert record.rescore() == pytest.approx(record.leader_return, abs=1e-9)
@@ -299,9 +299,9 @@ def test_committed_best_known_values_hold() -> None:
 @settings(deadline=None, max_examples=30)
 def test_intervals(values: list[float]) -> None:
     result = summary(values)
-    assert result.iqm == pytest.approx(float(iqm(np.array(values))))
-    assert min(values) - 1e-9 <= result.low <= result.iqm + 1e-9
-    assert result.iqm - 1e-9 <= result.high <= max(values) + 1e-9
+    assert result.centre == pytest.approx(float(iqm(np.array(values))))
+    assert min(values) - 1e-9 <= result.low <= result.centre + 1e-9
+    assert result.centre - 1e-9 <= result.high <= max(values) + 1e-9
 
 
 def test_curves_hold_the_last_report() -> None:
@@ -398,6 +398,13 @@ hyperparameters = { episodes = 20 }
         ('SECTION\nfollower = { kind = "Soft", temperature = 0.1 }\nRUN\noutcomes = { slid = 0.3 }', "has no argument|slid"),
         ("SECTION\nRUN\noutcomes = { slip = 0.3 }", "need a game with a follower.kind of its own"),
         ("SECTION\nRUN\noutcomes = 3", "outcomes are arguments of the game"),
+        ('SECTION\nfollower = { kind = "Soft", temperature = 0.1 }\nRUN\noutcomes = { walkers = 2 }', "cannot take"),
+        ("games = [3]", r"games\[0\] is a table"),
+        ("solvers = [3]\nSECTION\nRUN", r"solvers\[0\] is a table"),
+        ("SECTION\npublished = 3\nRUN", "published is a list of tables"),
+        ('SECTION\npublished = ["HPGD"]\nRUN', "published is a table"),
+        ('SECTION\npublished = [{ label = "a", value = 1, error = "x" }]\nRUN', "an error is a number"),
+        ("SECTION\ntitle = 3\nRUN", "title is text"),
     ],
 )
 def test_bad_seeds_and_outcomes(line: str, said: str, tmp_path: Path) -> None:
@@ -416,9 +423,12 @@ def test_polish_ascends_from_every_end_point(config: Path, tmp_path: Path) -> No
     first = command("polish", config, "--results", "r", "--jobs", "1", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     assert "9 end points polished" in first.stdout
-    before = {result["id"]: result["leader_return"] for result in store.read(tmp_path / "r" / "small.jsonl").values()}
+    before = store.read(tmp_path / "r" / "small.jsonl").values()
     polished = store.read(tmp_path / "r" / "polished.jsonl")
-    assert min(result["leader_return"] for result in polished.values()) >= min(before.values())
+    starts = {tuple(np.ravel(result["x"])): result["leader_return"] for result in before}
+    for result in polished.values():
+        start = result["job"]["start"]
+        assert result["leader_return"] >= starts[tuple(start[str(i)] for i in range(len(start)))] - 1e-12
     for record in best.read(tmp_path / "r" / "best_known.jsonl").values():
         assert record.rescore() == pytest.approx(record.leader_return, abs=1e-6)
         assert record.leader_return >= max(
@@ -446,6 +456,7 @@ def test_compare_says_what_agrees(config: Path, tmp_path: Path) -> None:
     assert again.returncode == 0
     assert (tmp_path / "d" / "small.md").read_text() == table
     assert command("bench", config, "--results", "kept", "--jobs", "1", cwd=tmp_path).stdout.count("are already in") == 1
+    assert "another folder" in command("compare", config, "--results", "r", "--record", "r", cwd=tmp_path).stderr
     assert "counted from 0 to 1" in command("compare", config, "--results", "r", "--maps", "7", cwd=tmp_path).stderr
     assert "no results of" in command("compare", config, "--results", "none", cwd=tmp_path).stderr
 
@@ -454,7 +465,7 @@ def test_means_and_shares() -> None:
     """Means and shares against their textbook values."""
     drawn = np.random.default_rng(0).normal(size=400)
     interval = mean_interval(drawn.tolist())
-    assert interval.mean == pytest.approx(drawn.mean())
+    assert interval.centre == pytest.approx(drawn.mean())
     assert interval.high - interval.low == pytest.approx(2 * 1.96 * drawn.std(ddof=1) / 20, rel=0.05)
     assert mean_interval([1.0, 1.0]) == (1.0, 1.0, 1.0, 2)
     assert str(share(8, 10)) == "8 of 10 [0.49, 0.94]", "Wilson's interval, Brown, Cai and DasGupta 2001"

@@ -12,6 +12,7 @@ import stackelberg_envs as se
 from solvers import SOLVERS, Declined, build, solve
 from solvers.base import Solver, State
 from stackelberg_envs.oracle import _GRANTS, Oracle, Permission, Rounds
+from stackelberg_envs.play import simulate
 from stackelberg_envs.testing.disguise import Disguised
 
 NEEDS = [(name, level) for name, level in _GRANTS.items() if isinstance(level, se.Access)]
@@ -211,7 +212,45 @@ def test_streams_are_full_and_only_their_ends_are_cut(arguments: dict[str, objec
         assert (seen.states[i, :, lengths[i] + 1 :] == 104).all()
         assert not seen.leader_rewards[i, lengths[i] :].any()
     first, rest = seen.split(2)
-    assert (len(first.contexts), set(rest.streams)) == ((seen.streams < 2).sum(), {2})
+    assert (len(first.contexts), set(rest.streams)) == ((seen.streams < 2).sum(), {0})
+
+
+def test_refused_play_says_why_and_costs_nothing() -> None:
+    rounds, x = Rounds(se.game("four_rooms-v0"), seed=0), np.zeros(105)
+    noise = rounds._rng.bit_generator.state
+    for call, said in (
+        (lambda: rounds.play(x, episodes=0), "episodes: a whole number from 1, got 0"),
+        (lambda: rounds.play(x, episodes=-1), "episodes: a whole number from 1"),
+        (lambda: rounds.play_streams(x, streams=0, steps=5), "streams: a whole number from 1"),
+        (lambda: rounds.play_streams(x, streams=1, steps=10.5), "steps: a whole number from 1, got 10.5"),
+        (lambda: rounds.returns_together([]), "got none"),
+        (lambda: rounds.returns_together([x, np.zeros(3)]), "105 components"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            call()
+    assert rounds.cost.commitments == rounds.cost.queries == 0
+    assert rounds._rng.bit_generator.state == noise
+
+
+def test_policies_that_do_not_sum_to_one_are_not_played() -> None:
+    """In either form: what lies behind a row of cumulative probabilities is another row."""
+    game = se.game("four_rooms-v0")
+    mdp = game.problems(np.zeros(105))[0]
+    for noise in (np.random.default_rng(0), lambda t, rows: np.zeros((len(rows), 3))):
+        with pytest.raises(ValueError, match="the follower's policy has rows that do not sum to 1"):
+            simulate(mdp, np.full((104, 1, 4), 0.2), np.zeros(3, dtype=np.int64), noise, 5)
+
+
+def test_torch_tables_are_played_too() -> None:
+    game = se.game("toy3-v0")
+    mdp = game.problems(torch.zeros(6, dtype=torch.float64))[0]
+    policy = torch.full((3, 2, 3), 1 / 3, dtype=torch.float64)
+    torched = simulate(mdp, policy, torch.zeros(4, dtype=torch.int64), np.random.default_rng(1), 20)
+    played = simulate(mdp.map(lambda t: t.numpy()), policy.numpy(), np.zeros(4, dtype=np.int64), np.random.default_rng(1), 20)
+    np.testing.assert_array_equal(torched.states.numpy(), played.states)
+    np.testing.assert_array_equal(torched.leader_rewards.numpy(), played.leader_rewards)
+    nobody = simulate(mdp.map(lambda t: t.numpy()), policy.numpy(), np.zeros(0, dtype=np.int64), np.random.default_rng(1), 20)
+    assert nobody.states.shape == (0, 2)
 
 
 def test_streams_see_what_single_episodes_see() -> None:

@@ -243,6 +243,27 @@ def test_one_context_an_iteration_is_right_on_average() -> None:
     np.testing.assert_allclose(np.mean(list(seen.values()), axis=0), gradient(game, x.numpy()), atol=1e-10)
 
 
+@pytest.mark.parametrize(
+    ("name", "hyperparameters"),
+    [
+        ("hpgd", {"streams": 2, "steps": 300}),
+        ("hpgd", {"batches": "independent", "episodes": 10}),
+        ("hpgd", {"batches": "geometric", "episodes": 10}),
+        ("implicit", {"one_context": True}),
+        ("zeroth_order", {"one_context": True}),
+        ("inverse_planning", {}),
+    ],
+)
+def test_every_mode_resumes_bit_for_bit(name: str, hyperparameters: dict[str, Any]) -> None:
+    game = se.game("toy3-v0") if name == "inverse_planning" else se.game("four_rooms-v0")
+    whole = solvers.solve(game, name, budget=16, seed=3, **hyperparameters)
+    half = solvers.solve(game, name, budget=8, seed=3, **hyperparameters)
+    resumed = solvers.solve(game, name, budget=16, seed=3, resume=pickle.loads(pickle.dumps(half.checkpoint)), **hyperparameters)
+    np.testing.assert_array_equal(whole.x, resumed.x)
+    assert not np.array_equal(whole.x, half.x) or name == "inverse_planning"
+    assert dataclasses.replace(whole.cost, seconds=0) == dataclasses.replace(resumed.cost, seconds=0)
+
+
 def test_the_referee_may_live_elsewhere() -> None:
     """Outcomes from slip .33 with a follower that plans for .44, score on .44: the published arrangement."""
     world, planner = se.game("four_rooms-v0"), se.game("four_rooms-v0", preset="hpgd")

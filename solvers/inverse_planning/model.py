@@ -50,7 +50,7 @@ class Counts:
         return Counts(self.moves + now, self.paid + paid + visits * costs, self.firsts + firsts), visits
 
     def transition(self, prior: float, rng: np.random.Generator | None = None) -> np.ndarray:
-        """P(s'|s,a,b), (S, A, B, S): the mean of a Dirichlet posterior whose prior has mass ``prior`` a row, or a draw from it."""
+        """``P(s'|s,a,b)``, (S, A, B, S): the mean of a Dirichlet posterior whose prior has mass ``prior`` a row, or a draw from it."""
         weights = self.moves + prior / self.moves.shape[-1]
         if rng is not None:
             weights = rng.standard_gamma(weights) + 1e-300
