@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader
 from rich.table import Table
 
 import solvers
-from stackelberg_envs.oracle import Access
+from stackelberg_envs.access import Access
 
 from . import best as best_known
 from . import figures, store

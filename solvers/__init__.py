@@ -11,9 +11,9 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
+from stackelberg_envs.access import Access
 from stackelberg_envs.followers import Follower
 from stackelberg_envs.game import StackelbergGame, nearest
-from stackelberg_envs.oracle import Access
 
 from .ascent import Ascent, Estimate, Estimator
 from .base import Checkpoint, Declined, Solution, Solver, State, run

@@ -1,7 +1,7 @@
 """What a solver is, and the one loop that runs them all.
 
 A `Solver` is hyperparameters with ``init`` and ``step`` over an explicit `State`; it meets the game only through an
-`stackelberg_envs.oracle.Oracle` at the level it declares.  `solve` owns the house's side: rounds, ledger, referee, history, resuming.
+`stackelberg_envs.access.Oracle` at the level it declares.  `solve` owns the house's side: rounds, ledger, referee, history, resuming.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stackelberg_envs.access import Access, AccessError, Cost, Oracle, Permission
 from stackelberg_envs.evaluation import evaluate
 from stackelberg_envs.followers import Follower
 from stackelberg_envs.game import CommitmentError, StackelbergGame
 from stackelberg_envs.mdp import TABLES
-from stackelberg_envs.oracle import Access, AccessError, Cost, Oracle, Permission, Rounds
+from stackelberg_envs.oracle import Rounds
 
 
 class Declined(RuntimeError):

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from scipy.optimize import minimize
 
-from stackelberg_envs.oracle import Access, Oracle
+from stackelberg_envs.access import Access, Oracle
 
 from .base import Solver, State
 from .estimators.implicit import exact_gradient, needs_soft_follower

@@ -12,12 +12,13 @@ from typing import Any
 # no later import puts the module in the function's place; `from stackelberg_envs.games.four_rooms import FourRooms` works as ever.
 from . import game as _game_module
 from . import games as _games_folder
+from .access import Access, AccessError, Cost, Oracle, Permission
 from .bounds import cooperative_value
 from .evaluation import Evaluation, evaluate
 from .followers import Believes, EpsilonOptimal, Follower, Hard, Quantal, Response, Soft, Truncated
 from .game import CommitmentError, StackelbergGame
 from .mdp import InducedMDP, draw, expect
-from .oracle import Access, AccessError, Cost, Oracle, Outcome
+from .outcome import Outcome
 from .registry import game, games, make, make_parallel, pettingzoo_module, register_all
 
 __version__ = "0.2.0"
@@ -34,6 +35,7 @@ __all__ = [
     "InducedMDP",
     "Oracle",
     "Outcome",
+    "Permission",
     "Quantal",
     "Response",
     "Soft",

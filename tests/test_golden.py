@@ -10,7 +10,8 @@ from scipy.optimize import minimize_scalar
 
 import stackelberg_envs as se
 from solvers.estimators.implicit import exact_gradient
-from stackelberg_envs.oracle import Access, Rounds
+from stackelberg_envs.access import Access
+from stackelberg_envs.oracle import Rounds
 
 
 def gradient(game: se.StackelbergGame, x: np.ndarray, follower: se.Follower | None = None) -> np.ndarray:

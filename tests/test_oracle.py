@@ -11,11 +11,12 @@ import torch
 import stackelberg_envs as se
 from solvers import SOLVERS, Declined, build, solve
 from solvers.base import Solver, State
-from stackelberg_envs.oracle import _GRANTS, Oracle, Permission, Rounds
+from stackelberg_envs.access import GRANTS, Oracle, Permission
+from stackelberg_envs.oracle import Rounds
 from stackelberg_envs.play import simulate
 from stackelberg_envs.testing.disguise import Disguised
 
-NEEDS = [(name, level) for name, level in _GRANTS.items() if isinstance(level, se.Access)]
+NEEDS = [(name, level) for name, level in GRANTS.items() if isinstance(level, se.Access)]
 
 
 @pytest.mark.parametrize("access", list(se.Access))

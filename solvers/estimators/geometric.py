@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stackelberg_envs.oracle import Oracle
+from stackelberg_envs.access import Oracle
 from stackelberg_envs.outcome import Outcome
 
 Pair = tuple[np.ndarray, np.ndarray]

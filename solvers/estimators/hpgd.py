@@ -36,8 +36,8 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 import torch
 
+from stackelberg_envs.access import Access, Oracle, Permission
 from stackelberg_envs.game import as_tuple
-from stackelberg_envs.oracle import Access, Oracle, Permission
 from stackelberg_envs.outcome import Outcome
 from stackelberg_envs.play import FUSED
 

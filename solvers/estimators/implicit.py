@@ -28,9 +28,9 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from stackelberg_envs.access import Access, Oracle
 from stackelberg_envs.followers import Soft
 from stackelberg_envs.mdp import InducedMDP, chain, decision_problem, expect, joint_policy, stack
-from stackelberg_envs.oracle import Access, Oracle
 from stackelberg_envs.planning import Plan, soft_policy_iteration, softmax_backup, system
 
 from ..ascent import Estimate, Estimator

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from stackelberg_envs.oracle import Access, Oracle
+from stackelberg_envs.access import Access, Oracle
 
 from ..ascent import Estimate, Estimator
 from .implicit import exact_gradient, needs_soft_follower

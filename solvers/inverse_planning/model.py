@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from stackelberg_envs.access import Oracle
 from stackelberg_envs.followers import Soft
 from stackelberg_envs.game import Constants, StackelbergGame
 from stackelberg_envs.mdp import Array, InducedMDP
-from stackelberg_envs.oracle import Oracle
 from stackelberg_envs.outcome import Outcome
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from stackelberg_envs.access import Access, Oracle
 from stackelberg_envs.followers import Soft
 from stackelberg_envs.mdp import InducedMDP
-from stackelberg_envs.oracle import Access, Oracle
 from stackelberg_envs.planning import soft_policy_iteration
 
 from ..base import Solver, State

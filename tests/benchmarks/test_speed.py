@@ -18,7 +18,8 @@ from benchmarks.dense_hpgd import dense_gradient
 import stackelberg_envs as se
 from solvers.estimators.hpgd import HPGD
 from solvers.estimators.implicit import exact_gradient
-from stackelberg_envs.oracle import Access, Rounds
+from stackelberg_envs.access import Access
+from stackelberg_envs.oracle import Rounds
 
 pytestmark = pytest.mark.speed
 
