@@ -62,7 +62,7 @@ def improve(path: Path, results: list[dict[str, Any]], *, known: dict[str, Best]
             job.judged_in,
             result["leader_return"],
             tuple(result["x"]),
-            f"{job.label or job.solver}, seed {job.seed}, {job.budget} commitments",
+            f"{job.label or job.solver}" + (f", seed {job.seed}, {job.budget} commitments" if job.start is None else ""),
         )
         if abs(candidate.rescore() - candidate.leader_return) < 1e-6:
             new[key] = candidate

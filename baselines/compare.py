@@ -70,7 +70,7 @@ def markdown(parts: list[Part]) -> str:
             said = "-" if quoted is None else f"{quoted['value']:.2f} ± {quoted.get('error', 0):.3f}"
             verdict = {None: "-", True: "yes", False: "**no**"}[cell.agrees]
             theirs = "-" if quoted is None or cell.best is None else f"{cell.best - quoted['value']:.2f}"
-            gap = "-" if cell.best is None else f"{cell.best - cell.ours.centre:.3f}"
+            gap = "-" if cell.best is None else f"{round(cell.best - cell.ours.centre, 3) + 0.0:.3f}"  # no -0.000
             lines.append(f"| {setting} | {best} | {cell.label} | {said} | {cell.ours} | {cell.ours.seeds} | {verdict} | {theirs} | {gap} |")
             setting, best = "", ""
         for quoted in part.section.published:
