@@ -86,7 +86,7 @@ def curves(parts: list[Part]) -> Figure:
     """F against the share of iterations, one panel a setting: every seed thin, the mean thick, published values at the right edge."""
     columns = min(3, len(parts))
     rows = -(-len(parts) // columns)
-    figure = Figure(figsize=(4.2 * columns, 3.0 * rows))
+    figure = Figure(figsize=(4.2 * columns, 3.0 * rows) if len(parts) > 1 else (7.0, 4.0))
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True)
     for axis in panels.flat[len(parts) :]:
         axis.axis("off")
@@ -115,7 +115,9 @@ def curves(parts: list[Part]) -> Figure:
         axis.set_xlabel("share of the iterations")
     for axis in panels[:, 0]:
         axis.set_ylabel("F(x)")
-    figure.legend(legend.values(), legend.keys(), loc="upper center", ncol=min(6, len(legend)), frameon=False, bbox_to_anchor=(0.5, 0.0))
+    figure.legend(
+        legend.values(), legend.keys(), loc="upper center", ncol=min(2 * columns + 1, len(legend)), frameon=False, bbox_to_anchor=(0.5, 0.0)
+    )
     figure.tight_layout()
     return figure
 
