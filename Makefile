@@ -31,6 +31,7 @@ reproduce-hpgd: $(INSTALLED)  ## Thoma et al. 2024: Table 1, why HPGD escapes, b
 	$(BIN)/stackelberg polish hpgd-table hpgd-escape hpgd-basin
 	$(BIN)/python -m baselines.bias
 	$(BIN)/stackelberg compare hpgd-table --maps 0 --maps 1 --maps 4
+	$(BIN)/stackelberg compare hpgd-rates
 	$(BIN)/stackelberg compare hpgd-escape
 	$(BIN)/stackelberg compare hpgd-basin
 	$(BIN)/pytest -m slow tests/test_reproductions.py

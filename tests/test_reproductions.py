@@ -15,7 +15,7 @@ from baselines.runner import execute
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reproductions"
 RECORDED = FOLDER / "recorded"
-NAMES = ("hpgd-table", "hpgd-escape", "hpgd-basin")
+NAMES = ("hpgd-table", "hpgd-rates", "hpgd-escape", "hpgd-basin")
 
 
 def recorded(name: str) -> dict[str, dict[str, Any]]:
