@@ -37,6 +37,11 @@ class Outcome:
         """How many steps were seen; several followers walk at once."""
         return int(self.alive.any(axis=1).sum())
 
+    def pairs(self, follower: int, actions: int) -> np.ndarray:
+        """s * B + b at each step of one follower with B = ``actions``, (N, T); 0 where its episode is over."""
+        numbered = self.states[:, follower, :-1] * actions + self.follower_actions[:, follower]
+        return np.where(self.alive[:, follower], numbered, 0)
+
     def take(self, episodes: np.ndarray | slice) -> Outcome:
         """Some of the episodes."""
         return Outcome(**{field.name: getattr(self, field.name)[episodes] for field in fields(self)})

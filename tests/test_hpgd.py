@@ -197,7 +197,7 @@ def test_compiled_passes_are_bit_for_bit_the_same(batches: str, monkeypatch: pyt
     estimator, x = HPGD(streams=3, steps=400, batches=batches), torch.tensor(0.3 * np.random.default_rng(0).normal(size=105))  # type: ignore[arg-type]
     gradients = []
     for fused in (True, False):
-        monkeypatch.setattr("solvers.estimators.hpgd.FUSED", fused)
+        monkeypatch.setattr("solvers.estimators.visits.FUSED", fused)
         oracle = Rounds(se.game("four_rooms-v0", walkers=2), seed=2).oracle(se.Access.INCENTIVE)
         gradients.append(estimator.estimate(oracle, x, None, np.random.default_rng(0)).gradient.numpy())
     np.testing.assert_array_equal(*gradients)

@@ -20,10 +20,10 @@ import numpy as np
 from stackelberg_envs.access import Oracle
 from stackelberg_envs.outcome import Outcome
 
-Pair = tuple[np.ndarray, np.ndarray]
+from .visits import Tables
 
 
-def geometric_tables(oracle: Oracle, x: np.ndarray, samples: int, rng: np.random.Generator) -> tuple[int, list[Pair]]:
+def geometric_tables(oracle: Oracle, x: np.ndarray, samples: int, rng: np.random.Generator) -> tuple[int, list[Tables]]:
     """The context, and for each follower the multipliers (S, B) of d_x r and of -d_x cost."""
     leader = oracle.leader_discount
 
@@ -33,7 +33,7 @@ def geometric_tables(oracle: Oracle, x: np.ndarray, samples: int, rng: np.random
     stops = times(samples, leader)
     seen = oracle.play(x, episodes=samples, horizon=stops, one_context=True)  # 1
     context = int(seen.contexts[0])
-    tables = [(np.zeros((s, b)), _visits(seen, i, (s, b), np.ones(samples)) / samples) for i, (s, _, b) in enumerate(oracle.sizes)]
+    tables = [Tables(np.zeros((s, b)), _weighed(seen, i, (s, b), np.ones(samples)) / samples) for i, (s, _, b) in enumerate(oracle.sizes)]
     ends = np.array([s for s, _, _ in oracle.sizes])
     states, actions = _at(seen, stops - 1, ends)
     if len(states) == 0:
@@ -47,7 +47,8 @@ def geometric_tables(oracle: Oracle, x: np.ndarray, samples: int, rng: np.random
     for i, (size, discount) in enumerate(zip(oracle.sizes, oracle.follower_discounts, strict=True)):
         for chosen, sign in ((actions, 1.0), (None, -1.0)):  # 3
             walked = oracle.play_from(x, context, _alone(states, i, ends), actions=chosen, horizon=times(count, discount))
-            tables[i] = (tables[i][0] + _visits(walked, i, (size[0], size[2]), sign * weight), tables[i][1])
+            reaction = tables[i].reaction + _weighed(walked, i, (size[0], size[2]), sign * weight)
+            tables[i] = tables[i]._replace(reaction=reaction)
     return context, tables
 
 
@@ -65,9 +66,8 @@ def _alone(states: np.ndarray, follower: int, ends: np.ndarray) -> np.ndarray:
     return np.where(np.arange(states.shape[1]) == follower, states, ends)
 
 
-def _visits(seen: Outcome, follower: int, shape: tuple[int, int], weights: np.ndarray) -> np.ndarray:
+def _weighed(seen: Outcome, follower: int, shape: tuple[int, int], weights: np.ndarray) -> np.ndarray:
     """Visits of each pair (s, b), each episode counted by its weight (N,), as a table (S, B)."""
     alive = seen.alive[:, follower]
-    pairs = seen.states[:, follower, :-1] * shape[1] + seen.follower_actions[:, follower]
     counted = np.broadcast_to(weights[:, None], alive.shape)
-    return np.bincount(pairs[alive], counted[alive], minlength=shape[0] * shape[1]).reshape(shape)
+    return np.bincount(seen.pairs(follower, shape[1])[alive], counted[alive], minlength=shape[0] * shape[1]).reshape(shape)

@@ -31,29 +31,18 @@ as in the published code, which biases both where walkers do not arrive in time.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 
 from stackelberg_envs.access import Access, Oracle, Permission
-from stackelberg_envs.game import as_tuple
-from stackelberg_envs.outcome import Outcome
-from stackelberg_envs.play import FUSED
 
 from ..ascent import Estimate, Estimator
 from .geometric import geometric_tables
+from .visits import Tables, compiled, designed, less_mean
 
 BATCHES = ("same", "independent", "geometric")
-
-
-class Tables(NamedTuple):
-    """What the vector-Jacobian product of step 6 needs of one follower."""
-
-    reaction: np.ndarray
-    """Multiplier of d_x r(s,b), (S, B)."""
-    paid: np.ndarray
-    """Multiplier of -d_x cost(s,b), (S, B): expected discounted visits of an episode."""
 
 
 @dataclass(frozen=True)
@@ -102,20 +91,10 @@ class HPGD(Estimator):
     def estimate(self, oracle: Oracle, x: torch.Tensor, memory: Any, rng: np.random.Generator) -> Estimate:
         here = x.detach().cpu().numpy()
         if self.batches == "geometric":
-            context, pairs = geometric_tables(oracle, here, self.episodes, rng)
-            tables = [Tables(*pair) for pair in pairs]
+            context, tables = geometric_tables(oracle, here, self.episodes, rng)
         else:
             context, tables = self._every_visit(oracle, here)
-        leaf = x.detach().clone().requires_grad_()
-        incentives = as_tuple(oracle.incentive(leaf, context))
-        costs = (None,) * oracle.followers if oracle.leader_cost is None else as_tuple(oracle.leader_cost(leaf, context))
-        surrogate: Any = 0.0
-        for (reaction, paid), incentive, cost in zip(tables, incentives, costs, strict=True):
-            surrogate = surrogate + (_like(reaction, x) * incentive).sum()
-            if cost is not None:
-                surrogate = surrogate - (_like(paid, x) * cost).sum()
-        (gradient,) = torch.autograd.grad(surrogate, leaf)  # 6
-        return Estimate(gradient)
+        return Estimate(designed(oracle, x, context, tables))  # 6
 
     def _every_visit(self, oracle: Oracle, x: np.ndarray) -> tuple[int, list[Tables]]:
         """Steps 1 to 5: the context, and the tables of each follower."""
@@ -127,75 +106,18 @@ class HPGD(Estimator):
         valued, reacted = seen.split(count) if batches == 2 else (seen, seen)
         ended, tables = max(1, int(valued.ended.sum())), []
         for i, ((s, _, b), discount) in enumerate(zip(oracle.sizes, oracle.follower_discounts, strict=True)):
-            pairs, alive = _visits(valued, i, b)
-            counts, worth, weights = _pass("returns_by_pair")(
+            pairs, alive = valued.pairs(i, b), valued.alive[:, i]
+            counts, worth, weights = compiled("returns_by_pair")(
                 pairs, alive, valued.leader_rewards, oracle.leader_discount ** np.arange(max(2, alive.shape[1])), s * b
             )
-            c = _less_mean(worth, counts, b) * weights / (oracle.temperature * ended)  # 2
+            c = less_mean(worth, counts, b) * weights / (oracle.temperature * ended)  # 2
             starts = np.bincount(valued.states[:, i, 0], minlength=s) / len(valued.states)
             visits = np.maximum(counts.reshape(s, b).sum(-1), 1)
-            paid = _pass("scanned_by_pair")(pairs, alive, np.repeat(starts / visits, b), oracle.leader_discount)  # 5
+            paid = compiled("scanned_by_pair")(pairs, alive, np.repeat(starts / visits, b), oracle.leader_discount)  # 5
             if reacted is not valued:
-                pairs, alive = _visits(reacted, i, b)
+                pairs, alive = reacted.pairs(i, b), reacted.alive[:, i]
                 counts = np.bincount(pairs[alive], minlength=s * b).astype(np.float64)
-            weight = _less_mean(np.where(counts > 0, c, 0.0), counts, b)  # 3; a pair that this batch never visits says nothing
-            reaction = _pass("scanned_by_pair")(pairs, alive, weight, discount)  # 4
+            weight = less_mean(np.where(counts > 0, c, 0.0), counts, b)  # 3; a pair that this batch never visits says nothing
+            reaction = compiled("scanned_by_pair")(pairs, alive, weight, discount)  # 4
             tables.append(Tables(reaction.reshape(s, b), paid.reshape(s, b)))
         return int(seen.contexts[0]), tables
-
-
-def returns_by_pair(
-    pairs: np.ndarray, alive: np.ndarray, rewards: np.ndarray, discounts: np.ndarray, size: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Over the visits of each pair, (size,): their number, the sum of returns-to-go U_t, and the sum of gamma_L^t.
-
-    Args:
-        pairs: s * B + b of each step, (N, T).
-        alive: which steps were played, (N, T).
-        rewards: the leader's, (N, T), 0 where nothing was played.
-        discounts: gamma_L^t, (T,) or longer.
-        size: S * B.
-    """
-    togo = rewards.copy()
-    for t in reversed(range(togo.shape[1] - 1)):
-        togo[:, t] += discounts[1] * togo[:, t + 1]
-    weights = np.broadcast_to(discounts[: alive.shape[1]], alive.shape)
-    visited = pairs[alive]
-    counts = np.bincount(visited, minlength=size).astype(np.float64)
-    return counts, np.bincount(visited, togo[alive], size), np.bincount(visited, weights[alive], size)
-
-
-def scanned_by_pair(pairs: np.ndarray, alive: np.ndarray, weight: np.ndarray, discount: float) -> np.ndarray:
-    """Sum over the visits of each pair of W_t = weight + discount W_{t-1}, (S * B,); arguments as in `returns_by_pair`."""
-    scanned = np.where(alive, weight[pairs], 0.0)
-    for t in range(1, scanned.shape[1]):
-        scanned[:, t] += discount * scanned[:, t - 1]
-    return np.bincount(pairs[alive], scanned[alive], len(weight))
-
-
-def _pass(name: str) -> Any:
-    """One of the two functions above, compiled if numba is there."""
-    if not FUSED:
-        return globals()[name]
-    from ..kernels import visits
-
-    return getattr(visits, name)
-
-
-def _visits(seen: Outcome, follower: int, b_count: int) -> tuple[np.ndarray, np.ndarray]:
-    """(pairs, alive) of one follower, each (N, T); pair 0 where the episode is over."""
-    alive = seen.alive[:, follower]
-    return np.where(alive, seen.states[:, follower, :-1] * b_count + seen.follower_actions[:, follower], 0), alive
-
-
-def _less_mean(total: np.ndarray, counts: np.ndarray, b_count: int) -> np.ndarray:
-    """total(s,b)/n(s,b) - sum_b total/n(s), and 0 for pairs without a visit; all (S * B,)."""
-    totals, visits = total.reshape(-1, b_count), counts.reshape(-1, b_count)
-    states = visits.sum(-1, keepdims=True)
-    means = totals / np.maximum(visits, 1) - totals.sum(-1, keepdims=True) / np.maximum(states, 1)
-    return np.where(visits > 0, means, 0.0).ravel()
-
-
-def _like(table: np.ndarray, x: torch.Tensor) -> torch.Tensor:
-    """(S, B) as (S, 1, B) beside ``x``."""
-    return torch.as_tensor(table, dtype=x.dtype, device=x.device)[:, None]

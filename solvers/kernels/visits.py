@@ -1,4 +1,4 @@
-"""The passes of `solvers.estimators.hpgd` over a batch of visits, compiled by numba (the extra ``fast``)."""
+"""The passes of `solvers.estimators.visits` over a batch of visits, compiled by numba (the extra ``fast``)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numba import njit
 def returns_by_pair(
     pairs: np.ndarray, alive: np.ndarray, rewards: np.ndarray, discounts: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`solvers.estimators.hpgd.returns_by_pair`."""
+    """`solvers.estimators.visits.returns_by_pair`."""
     counts, worth, weights = np.zeros(size), np.zeros(size), np.zeros(size)
     togo = np.zeros(pairs.shape[1])
     for i in range(pairs.shape[0]):
@@ -29,7 +29,7 @@ def returns_by_pair(
 
 @njit(cache=True)
 def scanned_by_pair(pairs: np.ndarray, alive: np.ndarray, weight: np.ndarray, discount: float) -> np.ndarray:
-    """`solvers.estimators.hpgd.scanned_by_pair`."""
+    """`solvers.estimators.visits.scanned_by_pair`."""
     total = np.zeros(weight.shape[0])
     for i in range(pairs.shape[0]):
         carried = 0.0

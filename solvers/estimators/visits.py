@@ -1,0 +1,90 @@
+"""Sums over visits: what the sampled estimators of incentive design share.
+
+A visit is one step of one episode; visits of the same pair (s, b) are averaged.  The two passes over a batch, backward for returns and
+forward for influences, are compiled if numba is there (`solvers.kernels.visits`), to the same bits.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from stackelberg_envs.access import Oracle
+from stackelberg_envs.game import as_tuple
+from stackelberg_envs.play import FUSED
+
+
+class Tables(NamedTuple):
+    """What the gradient of an incentive needs of one follower."""
+
+    reaction: np.ndarray
+    """Multiplier of d_x r(s,b), (S, B)."""
+    paid: np.ndarray
+    """Multiplier of -d_x cost(s,b), (S, B): expected discounted visits of an episode."""
+
+
+def designed(oracle: Oracle, x: torch.Tensor, context: int, tables: list[Tables]) -> torch.Tensor:
+    """sum reaction d_x r - sum paid d_x cost over all followers: one vector-Jacobian product, (n,)."""
+    leaf = x.detach().clone().requires_grad_()
+    incentives = as_tuple(oracle.incentive(leaf, context))
+    costs = (None,) * oracle.followers if oracle.leader_cost is None else as_tuple(oracle.leader_cost(leaf, context))
+    surrogate: Any = 0.0
+    for (reaction, paid), incentive, cost in zip(tables, incentives, costs, strict=True):
+        surrogate = surrogate + (_like(reaction, x) * incentive).sum()
+        if cost is not None:
+            surrogate = surrogate - (_like(paid, x) * cost).sum()
+    (gradient,) = torch.autograd.grad(surrogate, leaf)
+    return gradient
+
+
+def returns_by_pair(
+    pairs: np.ndarray, alive: np.ndarray, rewards: np.ndarray, discounts: np.ndarray, size: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Over the visits of each pair, (size,): their number, the sum of returns-to-go U_t, and the sum of gamma_L^t.
+
+    Args:
+        pairs: s * B + b of each step, (N, T).
+        alive: which steps were played, (N, T).
+        rewards: the leader's, (N, T), 0 where nothing was played.
+        discounts: gamma_L^t, (T,) or longer.
+        size: S * B.
+    """
+    togo = rewards.copy()
+    for t in reversed(range(togo.shape[1] - 1)):
+        togo[:, t] += discounts[1] * togo[:, t + 1]
+    weights = np.broadcast_to(discounts[: alive.shape[1]], alive.shape)
+    visited = pairs[alive]
+    counts = np.bincount(visited, minlength=size).astype(np.float64)
+    return counts, np.bincount(visited, togo[alive], size), np.bincount(visited, weights[alive], size)
+
+
+def scanned_by_pair(pairs: np.ndarray, alive: np.ndarray, weight: np.ndarray, discount: float) -> np.ndarray:
+    """Sum over the visits of each pair of W_t = weight + discount W_{t-1}, (S * B,); arguments as in `returns_by_pair`."""
+    scanned = np.where(alive, weight[pairs], 0.0)
+    for t in range(1, scanned.shape[1]):
+        scanned[:, t] += discount * scanned[:, t - 1]
+    return np.bincount(pairs[alive], scanned[alive], len(weight))
+
+
+def compiled(name: str) -> Any:
+    """One of the two functions above, compiled if numba is there."""
+    if not FUSED:
+        return globals()[name]
+    from ..kernels import visits
+
+    return getattr(visits, name)
+
+
+def less_mean(total: np.ndarray, counts: np.ndarray, b_count: int) -> np.ndarray:
+    """total(s,b)/n(s,b) - sum_b total/n(s), and 0 for pairs without a visit; all (S * B,)."""
+    totals, visits = total.reshape(-1, b_count), counts.reshape(-1, b_count)
+    states = visits.sum(-1, keepdims=True)
+    means = totals / np.maximum(visits, 1) - totals.sum(-1, keepdims=True) / np.maximum(states, 1)
+    return np.where(visits > 0, means, 0.0).ravel()
+
+
+def _like(table: np.ndarray, x: torch.Tensor) -> torch.Tensor:
+    """(S, B) as (S, 1, B) beside ``x``."""
+    return torch.as_tensor(table, dtype=x.dtype, device=x.device)[:, None]
