@@ -37,7 +37,7 @@ __all__ = [
 SOLVERS = {
     "implicit": "estimators.implicit:Implicit",
     "multistart": "multistart:Multistart",
-    "inverse_planning": "inverse_planning.solver:InversePlanning",
+    "inverse_planning": "inverse_planning:InversePlanning",
     "hpgd": "estimators.hpgd:HPGD",
     "zeroth_order": "estimators.zeroth_order:ZerothOrder",
     "naive": "estimators.naive:Naive",

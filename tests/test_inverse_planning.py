@@ -10,8 +10,8 @@ import torch
 
 import solvers
 import stackelberg_envs as se
-from solvers.inverse_planning.irl import Belief, Responses, fit, forget, response_jacobian
-from solvers.inverse_planning.model import Counts
+from solvers.inference.irl import Belief, Responses, fit, forget, response_jacobian
+from solvers.inference.model import Counts
 from stackelberg_envs.oracle import Rounds
 from stackelberg_envs.planning import soft_policy_iteration
 

@@ -1,40 +1,47 @@
-"""The rounds of `inverse_planning`: commit, watch, explain, confirm, plan, sometimes explore."""
+"""Planning in the game that explains all responses so far: a Stackelberg leader that sees outcomes and nothing else.
+
+Our own method.  The follower's reward is one unknown table, and the leader's commitments are the experiments that identify it: the dynamics
+that a commitment induces differ from round to round, and one reward has to explain the responses to all of them (`solvers.inference.irl`).
+Dynamics and the leader's own reward are counted (`solvers.inference.model`).  In the estimated game the leader plans with the exact
+hypergradient of the suite, which makes better use of an outcome than following one noisy gradient through it.  One round:
+
+1. commit, and watch some episodes
+2. count transitions and rewards, pooled over all commitments
+3. explain: maximum causal entropy inverse RL, pooled, by damped Fisher scoring
+4. confirm: a commitment that has just been tried becomes the incumbent if the model, which now contains its outcomes, says so
+5. plan: a few steps of ascent from the incumbent and from a small population; the best is tried next
+6. explore, ever more rarely: plan instead in a game drawn from the posterior, with optimism where the leader has never been
+
+What is reported is the incumbent, never an exploration.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 
 from stackelberg_envs.access import Access, Oracle
-from stackelberg_envs.followers import Soft
-from stackelberg_envs.mdp import InducedMDP
 from stackelberg_envs.planning import soft_policy_iteration
 
-from ..base import Solver, State
-from ..estimators.implicit import surrogate_objective
-from ..linear import LU
-from .irl import Belief, Responses, fit, forget
-from .model import Counts, EstimatedGame, known_cost, tables
+from .base import Solver, State
+from .estimators.implicit import surrogate_objective
+from .inference.explained import Explained, Settings
+from .inference.model import EstimatedGame
+from .linear import LU
 
 
 @dataclass(frozen=True)
 class Carried:
     """What the leader remembers."""
 
-    counts: Counts
-    belief: Belief
-    commitments: np.ndarray
-    """Those in the window, (w, n)."""
-    responses: np.ndarray
-    """Visits of each (s, a, b) under them, (w, S, A, B)."""
+    explained: Explained
     population: np.ndarray
     """Candidates, (P, n)."""
     trying: np.ndarray
     """The next commitment, (n,)."""
-    rounds: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,53 +89,32 @@ class InversePlanning(Solver):
             return "inverse_planning needs to know the leader's instrument in a design game: grant it access INCENTIVE"
         return None
 
+    @cached_property
+    def settings(self) -> Settings:
+        """How outcomes are explained."""
+        return Settings(self.temperature, self.scale, self.kernel_prior, self.window)
+
     def init(self, oracle: Oracle, x: np.ndarray) -> State:
-        sizes, none = oracle.sizes[0], np.zeros((0, x.size))
-        belief = Belief.prior(sizes, self.scale)
-        return State(x, carried=Carried(Counts.none(sizes), belief, none, np.zeros((0, *sizes)), none, x.copy()))
+        return State(x, carried=Carried(Explained.nothing(oracle, self.settings), np.zeros((0, x.size)), x.copy()))
 
     def step(self, oracle: Oracle, state: State, rng: np.random.Generator) -> State:
         memory: Carried = state.carried
-        x = memory.trying
+        x, rounds = memory.trying, memory.explained.rounds
         seen = oracle.play(x, episodes=self.episodes)  # 1
-        counts, visits = memory.counts.plus(seen, known_cost(oracle, x))  # 2
-        memory = self._explained(oracle, replace(memory, counts=counts), x, visits)  # 3
-        believed = EstimatedGame(oracle, self.temperature, tables(counts, self.kernel_prior), memory.belief.reward)
+        explained = memory.explained.plus(oracle, x, seen, self.settings)  # 2, 3
+        believed = explained.game(oracle, self.settings)
         incumbent = state.x
         if not np.array_equal(x, incumbent):  # 4
-            tried, kept = _values(believed, np.stack([x, incumbent]), self.temperature)
+            tried, kept = _values(believed, np.stack([x, incumbent]))
             incumbent = x if tried > kept else incumbent
         best, value, population = self._planned(believed, incumbent, self._renewed(memory, rng, x.size))  # 5
-        following, explores = best, rng.random() < self.explore / np.sqrt(1 + memory.rounds / 20)
-        if memory.rounds < self.first:
+        following, explores = best, rng.random() < self.explore / np.sqrt(1 + rounds / 20)
+        if rounds < self.first:
             following = np.clip(self.spread * rng.normal(size=x.size), -self.largest, self.largest)
         elif explores:  # 6
-            drawn = tables(counts, self.kernel_prior, bonus=self.optimism, rng=rng)
-            possible = EstimatedGame(oracle, self.temperature, drawn, memory.belief.draw(rng))
+            possible = explained.drawn(oracle, self.settings, rng, optimism=self.optimism)
             following, _, _ = self._planned(possible, incumbent, population)
-        memory = replace(memory, population=population, trying=following, rounds=memory.rounds + 1)
-        return State(incumbent, state.iteration + 1, memory, {"predicted_return": value})
-
-    def _explained(self, oracle: Oracle, memory: Carried, x: np.ndarray, visits: np.ndarray) -> Carried:
-        """Memory with one more commitment, and a belief that explains it too."""
-        commitments = np.concatenate([memory.commitments, x[None]])
-        responses = np.concatenate([memory.responses, visits[None]])
-        belief, transition = memory.belief, memory.counts.transition(self.kernel_prior)
-        if len(commitments) > self.window:
-            belief = forget(belief, self._responses(oracle, commitments[:1], responses[:1], transition, memory.counts), self.temperature)
-            commitments, responses = commitments[1:], responses[1:]
-        data = self._responses(oracle, commitments, responses, transition, memory.counts)
-        steps = 9 if memory.rounds < 10 else 3
-        belief = fit(belief, data, self.temperature, self.scale, steps=steps)
-        return replace(memory, commitments=commitments, responses=responses, belief=belief)
-
-    def _responses(self, oracle: Oracle, xs: np.ndarray, visits: np.ndarray, transition: np.ndarray, counts: Counts) -> Responses:
-        """Commitments (K, n) and the visits under them, as `irl.fit` takes them."""
-        unknown = EstimatedGame(oracle, self.temperature, {**tables(counts, self.kernel_prior), "transition": transition}, 0 * counts.paid)
-        with torch.no_grad():
-            mdp = unknown.problems(torch.as_tensor(xs))[0].map(lambda table: table.numpy())
-        sees_policy = mdp.follower_sees == "policy" and mdp.sizes[1] > 1
-        return Responses(mdp, visits.sum(-2, keepdims=True) if sees_policy else visits)
+        return State(incumbent, state.iteration + 1, Carried(explained, population, following), {"predicted_return": value})
 
     def _renewed(self, memory: Carried, rng: np.random.Generator, n: int) -> np.ndarray:
         """The population; every fifth round one member is replaced by a random one."""
@@ -136,14 +122,15 @@ class InversePlanning(Solver):
         if len(memory.population) == 0:
             return fresh
         population = memory.population.copy()
-        if memory.rounds % 5 == 0:
-            population[memory.rounds // 5 % self.population] = fresh[0]
+        rounds = memory.explained.rounds
+        if rounds % 5 == 0:
+            population[rounds // 5 % self.population] = fresh[0]
         return population
 
     def _planned(self, game: EstimatedGame, incumbent: np.ndarray, population: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
         """(commitment, its predicted return, population) after some steps of ascent; the incumbent stays unless 1 % is to be gained."""
         planned = ascend(game, np.concatenate([incumbent[None], population]), self)
-        values = _values(game, np.concatenate([incumbent[None], planned]), self.temperature)
+        values = _values(game, np.concatenate([incumbent[None], planned]))
         i = int(np.argmax(values))
         if values[i] <= values[0] + 0.01 * abs(values[0]):
             i = 0
@@ -159,9 +146,9 @@ def ascend(game: EstimatedGame, xs: np.ndarray, settings: InversePlanning) -> np
         mdp = game.problems(points)[0]
         frozen = mdp.map(torch.Tensor.detach)
         with torch.no_grad():
-            plan = soft_policy_iteration(_batched(frozen, len(xs)), settings.temperature, values=values, factorise=LU)
+            plan = soft_policy_iteration(frozen, settings.temperature, values=values, factorise=LU)
             values = plan.values
-        terms, _, _, _ = surrogate_objective(_batched(mdp, len(xs)), _batched(frozen, len(xs)), plan, settings.temperature, reaction=True)
+        terms, _, _, _ = surrogate_objective(mdp, frozen, plan, settings.temperature, reaction=True)
         optimiser.zero_grad()
         terms.sum().backward()
         optimiser.step()
@@ -170,19 +157,9 @@ def ascend(game: EstimatedGame, xs: np.ndarray, settings: InversePlanning) -> np
     return points.detach().numpy()
 
 
-def _batched(mdp: InducedMDP, count: int) -> InducedMDP:
-    """Every table with the batch axis, which those that do not depend on x lack."""
-    ranks = {"leader_policy": 2, "transition": 4, "follower_reward": 3, "leader_reward": 3, "initial": 1}
-    expanded: dict[str, Any] = {}
-    for name, rank in ranks.items():
-        table = getattr(mdp, name)
-        expanded[name] = table if table.ndim > rank else table.expand(count, *table.shape)
-    return replace(mdp, **expanded)
-
-
-def _values(game: EstimatedGame, xs: np.ndarray, temperature: float) -> np.ndarray:
+def _values(game: EstimatedGame, xs: np.ndarray) -> np.ndarray:
     """Predicted returns of commitments (K, n)."""
     with torch.no_grad():
-        mdp = _batched(game.problems(torch.tensor(xs))[0], len(xs))
-        policy = Soft(temperature).answer(mdp, None).policy
+        (mdp,) = game.problems(torch.tensor(xs))
+        policy = game.soft.answer(mdp, None).policy
         return game.objective((mdp,), (policy,)).numpy()

@@ -75,7 +75,7 @@ class EstimatedGame(StackelbergGame):
 
     def __init__(self, oracle: Oracle, temperature: float, tables: dict[str, np.ndarray], follower_reward: np.ndarray) -> None:
         self.leader_space, self.max_cycles = oracle.leader_space, oracle.max_cycles
-        self.default_follower = Soft(temperature)
+        self.default_follower = self.soft = Soft(temperature)
         self._oracle = oracle
         self._constants = Constants(**tables, follower_reward=follower_reward)
 

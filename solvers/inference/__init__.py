@@ -1,0 +1,1 @@
+"""What outcomes say about the game: counts, and the reward that explains all of the follower's responses."""

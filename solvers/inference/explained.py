@@ -1,0 +1,81 @@
+"""Everything a leader has learned from outcomes, one commitment after the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stackelberg_envs.access import Oracle
+from stackelberg_envs.mdp import InducedMDP
+from stackelberg_envs.outcome import Outcome
+
+from .irl import Belief, Responses, fit, forget
+from .model import Counts, EstimatedGame, in_torch, known_cost, tables
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How outcomes are explained.
+
+    Args:
+        temperature: assumed of the follower; where it is not known, any will do, as only its ratio to ``scale`` matters.
+        scale: prior standard deviation of the follower's rewards.
+        kernel_prior: mass of the Dirichlet prior over the next state of each (s, a, b).
+        window: commitments that are kept exactly; older ones are kept as a quadratic form.
+    """
+
+    temperature: float
+    scale: float
+    kernel_prior: float
+    window: int
+
+
+@dataclass(frozen=True)
+class Explained:
+    """Counts, commitments with the responses to them, and the belief that explains those."""
+
+    counts: Counts
+    belief: Belief
+    commitments: np.ndarray
+    """Those in the window, (w, n)."""
+    responses: np.ndarray
+    """Visits of each (s, a, b) under them, (w, S, A, B)."""
+    rounds: int = 0
+
+    @staticmethod
+    def nothing(oracle: Oracle, settings: Settings) -> Explained:
+        """Before the first commitment."""
+        sizes = oracle.sizes[0]
+        return Explained(Counts.none(sizes), Belief.prior(sizes, settings.scale), np.zeros((0, oracle.dimension)), np.zeros((0, *sizes)))
+
+    def plus(self, oracle: Oracle, x: np.ndarray, seen: Outcome, settings: Settings) -> Explained:
+        """With the outcome of one more commitment ``x`` (n,), and a belief that explains it too."""
+        counts, visits = self.counts.plus(seen, known_cost(oracle, x))
+        commitments = np.concatenate([self.commitments, x[None]])
+        responses = np.concatenate([self.responses, visits[None]])
+        belief = self.belief
+        if len(commitments) > settings.window:
+            belief = forget(belief, _responses(oracle, counts, commitments[:1], responses[:1], settings), settings.temperature)
+            commitments, responses = commitments[1:], responses[1:]
+        data = _responses(oracle, counts, commitments, responses, settings)
+        steps = 9 if self.rounds < 10 else 3
+        belief = fit(belief, data, settings.temperature, settings.scale, steps=steps)
+        return Explained(counts, belief, commitments, responses, self.rounds + 1)
+
+    def game(self, oracle: Oracle, settings: Settings) -> EstimatedGame:
+        """The game as it is believed to be."""
+        return EstimatedGame(oracle, settings.temperature, tables(self.counts, settings.kernel_prior), self.belief.reward)
+
+    def drawn(self, oracle: Oracle, settings: Settings, rng: np.random.Generator, *, optimism: float) -> EstimatedGame:
+        """A game drawn from the posterior; the leader earns ``optimism`` where it has never been."""
+        known = tables(self.counts, settings.kernel_prior, bonus=optimism, rng=rng)
+        return EstimatedGame(oracle, settings.temperature, known, self.belief.draw(rng))
+
+
+def _responses(oracle: Oracle, counts: Counts, xs: np.ndarray, visits: np.ndarray, settings: Settings) -> Responses:
+    """Commitments (K, n) and the visits under them, as `irl.fit` takes them."""
+    unknown = EstimatedGame(oracle, settings.temperature, tables(counts, settings.kernel_prior), 0 * counts.paid)
+    mdp: InducedMDP = unknown.problems(in_torch(xs))[0].map(lambda table: table.numpy())
+    sees_policy = mdp.follower_sees == "policy" and mdp.sizes[1] > 1
+    return Responses(mdp, visits.sum(-2, keepdims=True) if sees_policy else visits)
