@@ -38,6 +38,7 @@ SOLVERS = {
     "implicit": "estimators.implicit:Implicit",
     "multistart": "multistart:Multistart",
     "inverse_planning": "inverse_planning:InversePlanning",
+    "bchg": "estimators.bchg:BCHG",
     "hpgd": "estimators.hpgd:HPGD",
     "zeroth_order": "estimators.zeroth_order:ZerothOrder",
     "naive": "estimators.naive:Naive",

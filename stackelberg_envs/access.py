@@ -79,6 +79,7 @@ GRANTS: dict[str, Access | Permission] = {
     "temperature": Access.INCENTIVE,
     "policies": Access.POLICY,
     "values": Access.VALUE,
+    "action_values": Access.VALUE,
     "commit": Access.MODEL,
     "follower": Access.MODEL,
     "snapshot": Permission.TRAINING,
@@ -98,8 +99,8 @@ class Oracle:
 
     By level: ``returns``, ``returns_together`` (RETURN); ``play``, ``play_streams``, ``log_leader_policy`` (OUTCOME);
     ``incentive``, ``leader_cost``, ``temperature`` (INCENTIVE);
-    ``policies`` (POLICY); ``values`` (VALUE); ``commit``, ``follower`` (MODEL); ``snapshot``, ``restore`` (TRAINING); ``play_from``
-    (RESET).  They are the methods of the same name of `Rounds`.
+    ``policies`` (POLICY); ``values``, ``action_values`` (VALUE); ``commit``, ``follower`` (MODEL); ``snapshot``, ``restore`` (TRAINING);
+    ``play_from`` (RESET).  They are the methods of the same name of `Rounds`.
     """
 
     def __init__(self, granted: dict[str, Any], access: Access, permissions: Permission) -> None:

@@ -8,7 +8,7 @@ independent followers of a game answer separately.
 from __future__ import annotations
 
 import abc
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -36,6 +36,16 @@ class Answer:
     """How far from its own optimum the answer may be: last Newton step, residual or LP gap, in units of value."""
     evaluations: int = 1
     """Policy evaluations, sweeps or LPs that were used."""
+    planned_in: InducedMDP | None = field(default=None, repr=False)
+    """What the follower took its world for; set by `TabularFollower.respond`."""
+
+    @property
+    def action_values(self) -> Array:
+        """r_F(s,a,b) + gamma E V(s') as the follower planned, (..., S, A, B); not averaged over the leader's action."""
+        mdp = self.planned_in
+        if mdp is None:
+            raise ValueError("this follower does not say what it planned with")
+        return mdp.follower_reward + mdp.follower_discount * expect(mdp.transition, self.values)
 
 
 @dataclass(frozen=True)
@@ -121,7 +131,7 @@ class TabularFollower(abc.ABC):
         del budget, rng
         problems = game.problems(x, context)
         carried = (None,) * len(problems) if state is None else state
-        answers = tuple(self.answer(mdp, values) for mdp, values in zip(problems, carried, strict=True))
+        answers = tuple(replace(self.answer(mdp, values), planned_in=mdp) for mdp, values in zip(problems, carried, strict=True))
         return Response(answers, state=tuple(answer.values for answer in answers))
 
 

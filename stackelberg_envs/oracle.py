@@ -16,7 +16,7 @@ import numpy as np
 from .access import GRANTS, Access, AccessError, Cost, Oracle, Permission
 from .followers import Follower, Response
 from .game import CommitmentError, StackelbergGame
-from .mdp import Array, cumulative, draw, pick
+from .mdp import Array, InducedMDP, cumulative, draw, pick
 from .outcome import Outcome, end_to_end, gathered
 from .play import Trajectories, simulate
 
@@ -40,6 +40,7 @@ class Rounds:
         self.follower = self.game.default_follower if self.follower is None else self.follower
         self._rng = np.random.default_rng([self.seed, 0x0AC1E])
         self._commitment: np.ndarray | None = None
+        self._problems: dict[int, tuple[InducedMDP, ...]] = {}
         self._responses: dict[int, Response] = {}
         self._training: dict[int, Any] = {}
         self._pace = float(self.game.max_cycles)
@@ -103,8 +104,7 @@ class Rounds:
 
     def _expected_return(self, context: int) -> float:
         assert self._commitment is not None
-        problems = self.game.problems(self.game.for_context(self._commitment, context), context)
-        return float(self.game.objective(problems, self._respond(context).policies))
+        return float(self.game.objective(self._faced(context), self._respond(context).policies))
 
     def play(self, x: Array, *, episodes: int = 1, horizon: int | np.ndarray | None = None, one_context: bool = False) -> Outcome:
         """Commit to ``x`` and watch ``episodes`` for ``horizon`` steps: one number (the game's ``max_cycles``) or integers (N,).
@@ -167,6 +167,13 @@ class Rounds:
         self.cost.queries += 1
         return tuple(answer.values for answer in self._respond(index).answers)
 
+    def action_values(self, x: Array, context: int | str = 0) -> tuple[Array, ...]:
+        """r_F(s,a,b) + gamma E V(s'), (S, A, B), of each follower, as it planned under ``x``; not averaged over the leader's action."""
+        index = self.game.context_index(context)
+        self._commit(x)
+        self.cost.queries += 1
+        return tuple(answer.action_values for answer in self._respond(index).answers)
+
     def commit(self, x: Array, context: int | str = 0) -> tuple[Any, ...]:
         """What each follower faces; differentiable in ``x``."""
         index = self.game.context_index(context)
@@ -198,7 +205,7 @@ class Rounds:
         """Freeze ``x`` until another commitment comes; the same one again costs nothing."""
         committed = self._checked(x)
         if self._commitment is None or not np.array_equal(committed, self._commitment):
-            self._commitment, self._responses = committed, {}
+            self._commitment, self._responses, self._problems = committed, {}, {}
             self.cost.commitments += 1
 
     def _checked(self, x: Array) -> np.ndarray:
@@ -207,6 +214,13 @@ class Rounds:
         if committed.shape != self.game.commitment_shape:
             raise CommitmentError(f"{self.game.name}: one commitment has shape {self.game.commitment_shape}, got {committed.shape}")
         return committed
+
+    def _faced(self, context: int) -> tuple[InducedMDP, ...]:
+        """What the followers face under the frozen commitment, computed once."""
+        if context not in self._problems:
+            assert self._commitment is not None
+            self._problems[context] = self.game.problems(self.game.for_context(self._commitment, context), context)
+        return self._problems[context]
 
     def _respond(self, context: int) -> Response:
         if context not in self._responses:
@@ -253,8 +267,7 @@ class Rounds:
         for context in np.unique(contexts):
             rows = np.flatnonzero(contexts == context)
             response = self._respond(int(context))
-            problems = self.game.problems(self.game.for_context(self._commitment, int(context)), int(context))
-            for i, (mdp, policy) in enumerate(zip(problems, response.policies, strict=True)):
+            for i, (mdp, policy) in enumerate(zip(self._faced(int(context)), response.policies, strict=True)):
                 first = pick(cumulative(mdp.initial), rng.random(len(rows))) if states is None else states[rows, i]
                 chosen = None if actions is None else actions[rows, i]
                 pieces.append((offset + rows, i, simulate(mdp, policy, first, rng, limits[rows], actions=chosen)))

@@ -68,8 +68,20 @@ def scanned_by_pair(pairs: np.ndarray, alive: np.ndarray, weight: np.ndarray, di
     return np.bincount(pairs[alive], scanned[alive], len(weight))
 
 
+def sarsa_pass(
+    table: np.ndarray, pairs: np.ndarray, after: np.ndarray, rewards: np.ndarray, policy: np.ndarray, rate: float, discount: float
+) -> None:
+    """Update ``table`` (S * B + B,) in place, step by step, towards r + discount sum_b g(b|s') Q(s',b); the last B entries are the end."""
+    b_count = policy.shape[1]
+    for pair, state, reward in zip(pairs, after, rewards, strict=True):
+        ahead = 0.0
+        for b in range(b_count):
+            ahead += policy[state, b] * table[state * b_count + b]
+        table[pair] += rate * (reward + discount * ahead - table[pair])
+
+
 def compiled(name: str) -> Any:
-    """One of the two functions above, compiled if numba is there."""
+    """One of the three functions above, compiled if numba is there."""
     if not FUSED:
         return globals()[name]
     from ..kernels import visits

@@ -74,7 +74,7 @@ class EstimatedGame(StackelbergGame):
     name = "estimated"
 
     def __init__(self, oracle: Oracle, temperature: float, tables: dict[str, np.ndarray], follower_reward: np.ndarray) -> None:
-        self.leader_space, self.max_cycles = oracle.leader_space, oracle.max_cycles
+        self.leader_space, self.max_cycles, self.contexts = oracle.leader_space, oracle.max_cycles, oracle.contexts
         self.default_follower = self.soft = Soft(temperature)
         self._oracle = oracle
         self._constants = Constants(**tables, follower_reward=follower_reward)
@@ -118,8 +118,8 @@ def in_torch(x: np.ndarray) -> torch.Tensor:
     return torch.as_tensor(x, dtype=torch.float64)
 
 
-def known_cost(oracle: Oracle, x: np.ndarray) -> Any:
+def known_cost(oracle: Oracle, x: np.ndarray, context: int = 0) -> Any:
     """What the leader pays for its instrument at each (s, a, b) under ``x``; 0 for a leader that acts in the game."""
     if oracle.sizes[0][1] > 1 or oracle.leader_cost is None:
         return 0.0
-    return np.asarray(oracle.leader_cost(in_torch(x), 0))
+    return np.asarray(oracle.leader_cost(in_torch(x), context))

@@ -38,3 +38,16 @@ def scanned_by_pair(pairs: np.ndarray, alive: np.ndarray, weight: np.ndarray, di
             if alive[i, t]:
                 total[pairs[i, t]] += carried
     return total
+
+
+@njit(cache=True)
+def sarsa_pass(
+    table: np.ndarray, pairs: np.ndarray, after: np.ndarray, rewards: np.ndarray, policy: np.ndarray, rate: float, discount: float
+) -> None:
+    """`solvers.estimators.visits.sarsa_pass`."""
+    b_count = policy.shape[1]
+    for i in range(pairs.shape[0]):
+        ahead = 0.0
+        for b in range(b_count):
+            ahead += policy[after[i], b] * table[after[i] * b_count + b]
+        table[pairs[i]] += rate * (rewards[i] + discount * ahead - table[pairs[i]])

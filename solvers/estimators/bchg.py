@@ -1,0 +1,267 @@
+"""BC-HG: the Boltzmann-covariance hypergradient, from outcomes and what else the leader may know of its follower.
+
+Kudo, Tanabe, Wachi, Akimoto, "Sample-Efficient Hypergradient Estimation for Decentralized Bi-Level RL", ICAPS 2026, arXiv 2603.14867; the
+formulas are derived here and agree with their public code (the body of the paper was not at hand).  For a Boltzmann response
+g = softmax(q_F / tau), any function h of the follower's action has ``sum_b dg(b) h(b) = Cov_g(dq_F, h) / tau``, and a covariance may centre
+either factor.  HPGD centres the vector dq_F, which takes estimates of its mean in every state; BC-HG centres the leader's scalar critic::
+
+    B_L(n,b) = Q_L(n,b) - sum_b' g(b'|n) Q_L(n,b')                    n: the follower's decision nodes, (s,a) or s
+    dF/dx    = direct + (1/tau) sum_t gamma_L^t E[ B_L(n_t,b_t) dq_F(n_t,b_t) ]
+
+dq_F is a discounted sum of vectors over the steps that follow.  Transposed it is a scan of scalars, I_t the benefits of earlier steps::
+
+    I_t  = gamma (I_{t-1} + gamma_L^{t-1} B_L(n_{t-1},b_{t-1}))
+    D(s) = mean over episodes of sum_t 1[s_t = s] gamma_L^t ;   Z(s) = the same of sum_t 1[s_t = s] I_t
+
+In a Markov game the expectations over both players' actions at a visited state are exact (V_F, q_F: the follower's soft values)::
+
+    action seen:  dF/dx = sum_sa dpi(a|s) [ D(s) sum_b g Q_L + Z(s) V_F(s,a) / tau ]
+    policy seen:  dF/dx = sum_sa dpi(a|s) [ D(s) sum_b g (Q_L + B_L(s,b) q_F(s,a,b) / tau) + Z(s) sum_b g q_F / tau ]
+
+In a design game dq_F sums d_x r and is averaged over the visits of each pair, as published; the notation is `solvers.estimators.hpgd`'s.
+
+1. watch episodes under x
+2. know the follower: read its policy and values (VALUE), or its policy (POLICY, enough for design games), or infer both (OUTCOME)
+3. critic Q_L and benefit B_L
+4. scan the benefits forward
+5. one vector-Jacobian product
+
+Whole episodes are cut at the game's ``max_cycles``, and what would have come later is missing from D and Z.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+
+from stackelberg_envs.access import Access, Oracle, Permission
+from stackelberg_envs.mdp import InducedMDP, expect
+from stackelberg_envs.outcome import Outcome
+from stackelberg_envs.planning import soft_policy_iteration, softmax_backup
+
+from ..ascent import Estimate, Estimator
+from ..inference.explained import Explained, Settings
+from ..inference.model import Counts, EstimatedGame, in_torch, known_cost, tables
+from .critics import action_values, benefit, sarsa
+from .visits import Tables, compiled, designed, less_mean
+
+LEVELS = {"value": Access.VALUE, "policy": Access.POLICY, "outcome": Access.OUTCOME}
+CRITICS = ("counts", "sarsa", "returns", "reset")
+
+
+class Known(NamedTuple):
+    """What the leader knows of the game and of its follower, by whatever means."""
+
+    policy: np.ndarray
+    """g(b|s,a), (S, A, B)."""
+    mdp: InducedMDP | None
+    """The counted game under x, if the critic needs it; its follower reward is only meaningful at OUTCOME."""
+    follower_q: np.ndarray | None
+    """q_F(s,a,b), (S, A, B); None at POLICY."""
+
+
+@dataclass(frozen=True)
+class BCHG(Estimator):
+    """Sampled dF/dx with the leader's critic centred; one follower.
+
+    Args:
+        level: ``"value"``, as published; ``"policy"``, for design games; ``"outcome"``: the follower's policy and values are inferred from
+            trajectories (design games need INCENTIVE besides).
+        critic: of design games.  ``"counts"``: exact in the counted model; ``"sarsa"``: a table, one pass an iteration, as published;
+            ``"returns"``: means of sampled returns; ``"reset"``: the same, and dq_F too, from a batch that starts everywhere (RESET).
+        centred: ``"leader"``, or ``"both"``: also dq_F, as HPGD does.  With critic "sarsa" this is the published HPGD (SA), with "returns"
+            HPGD (MC), with "reset" HPGD (oracle).
+        episodes: watched under each commitment, if there are no streams.
+        streams: instead of whole episodes, watch so many streams of ``steps`` steps, the last episode of each cut.
+        steps: length of a stream.
+        rate: of SARSA.
+        table_scale: standard deviation of SARSA's first table; published: 1.
+        reset_episodes: of the batch that starts everywhere; 200 are some 10,000 steps in Four Rooms.
+        temperature: assumed of the follower at OUTCOME; any will do, as only its ratio to ``scale`` matters.
+        scale: prior standard deviation of the follower's rewards, at OUTCOME.
+        kernel_prior: mass of the Dirichlet prior over the next state of each (s, a, b).
+        window: commitments that inference keeps exactly.
+    """
+
+    level: Literal["value", "policy", "outcome"] = "value"
+    critic: Literal["counts", "sarsa", "returns", "reset"] = "counts"
+    centred: Literal["leader", "both"] = "leader"
+    episodes: int = 3
+    streams: int = 0
+    steps: int = 200
+    rate: float = 0.5
+    table_scale: float = 1.0
+    reset_episodes: int = 200
+    temperature: float = 0.05
+    scale: float = 1.0
+    kernel_prior: float = 0.1
+    window: int = 24
+
+    def __post_init__(self) -> None:
+        if self.level not in LEVELS or self.critic not in CRITICS or self.centred not in ("leader", "both"):
+            raise ValueError(
+                f"bchg has levels {', '.join(LEVELS)}, critics {', '.join(CRITICS)}, and centres 'leader' or 'both'; got "
+                f"{self.level!r}, {self.critic!r}, {self.centred!r}"
+            )
+        numbers = (self.rate, self.temperature, self.scale, self.kernel_prior)
+        whole = (self.episodes, self.steps, self.reset_episodes, self.window)
+        if min(whole) < 1 or self.streams < 0 or self.table_scale < 0 or not min(numbers) > 0:
+            raise ValueError(
+                f"bchg needs whole numbers from 1 (streams from 0) and positive rate, temperature, scale and prior; got {self!r}"
+            )
+
+    @property
+    def access(self) -> Access:  # type: ignore[override]
+        return LEVELS[self.level]
+
+    @property
+    def permissions(self) -> Permission:  # type: ignore[override]
+        return Permission.RESET if self.critic == "reset" else Permission.NONE
+
+    @cached_property
+    def settings(self) -> Settings:
+        """How outcomes are explained."""
+        return Settings(self.temperature, self.scale, self.kernel_prior, self.window)
+
+    def declines(self, oracle: Oracle) -> str | None:
+        designs = all(a == 1 for _, a, _ in oracle.sizes)
+        if oracle.followers > 1 or not oracle.additive:
+            return "bchg steers one follower, for an additive leader objective"
+        if oracle.context_visibility == "never" and len(oracle.contexts) > 1:
+            return "bchg needs a leader that sees the context of its episodes"
+        if oracle.context_visibility == "before":
+            return "bchg needs a leader that sees the context of its episodes after it has committed"
+        if not designs and self.level == "policy":
+            return "in a Markov game bchg needs the follower's values: level 'value' to read, or 'outcome' to infer them"
+        if not designs and (self.critic != "counts" or self.centred == "both"):
+            return "in a Markov game bchg has the critic 'counts' and centres the leader's side"
+        if designs and oracle.access < Access.INCENTIVE:
+            return "bchg needs to know the leader's instrument in a design game: grant it access INCENTIVE"
+        if designs and oracle.incentive is None:
+            return "bchg needs a leader that sets rewards or acts in the game (this game has no incentive)"
+        if self.level == "outcome" and len(oracle.contexts) > 1:
+            return "bchg infers the reward of one follower in one context"
+        if self.level != "outcome" and not oracle.temperature > 0:
+            return "bchg needs a follower with a temperature"
+        return None
+
+    def estimate(self, oracle: Oracle, x: torch.Tensor, memory: Any, rng: np.random.Generator) -> Estimate:
+        here = x.detach().cpu().numpy()
+        if self.streams:  # 1
+            seen = oracle.play_streams(here, streams=self.streams, steps=self.steps, one_context=True)
+        else:
+            seen = oracle.play(here, episodes=self.episodes, one_context=True)
+        context = int(seen.contexts[0])
+        remembered = dict(memory or {})
+        known, learned = self._known(oracle, here, context, seen, remembered.get(("model", context)))  # 2
+        remembered["model", context] = learned
+        if oracle.sizes[0][1] > 1:
+            return Estimate(self._markov(oracle, x, seen, known), remembered)
+        leader_q = self._critic(oracle, seen, known, remembered, context, rng)
+        return Estimate(designed(oracle, x, context, [self._design(oracle, here, seen, known, leader_q)]), remembered)
+
+    def _temperature(self, oracle: Oracle) -> float:
+        return self.temperature if self.level == "outcome" else oracle.temperature
+
+    def _known(self, oracle: Oracle, x: np.ndarray, context: int, seen: Outcome, learned: Any) -> tuple[Known, Any]:
+        """What is known now, and what to remember of it: counts, and at OUTCOME the belief."""
+        if self.level == "outcome":
+            explained = (learned or Explained.nothing(oracle, self.settings)).plus(oracle, x, seen, self.settings)
+            mdp = _tables(explained.game(oracle, self.settings), x, context)
+            plan = soft_policy_iteration(mdp, self.temperature)
+            q = mdp.follower_reward + mdp.follower_discount * expect(mdp.transition, plan.values)
+            return Known(plan.policy, mdp, q), explained
+        policy = np.asarray(oracle.policies(x, context)[0])
+        follower_q = oracle.action_values(x, context)[0] if self.level == "value" else None
+        if self.critic != "counts":
+            return Known(policy, None, follower_q), None
+        counts, _ = (learned or Counts.none(oracle.sizes[0])).plus(seen, known_cost(oracle, x, context))
+        counted = EstimatedGame(oracle, oracle.temperature, tables(counts, self.kernel_prior), np.zeros(oracle.sizes[0]))
+        return Known(policy, _tables(counted, x, context), follower_q), counts
+
+    def _markov(self, oracle: Oracle, x: torch.Tensor, seen: Outcome, known: Known) -> torch.Tensor:
+        """dF/dx where the leader acts in the game, exact expectations at visited states."""
+        g, mdp, q = known
+        assert mdp is not None
+        assert q is not None
+        tau = self._temperature(oracle)
+        leader_q = action_values(mdp, g)  # 3
+        worth = benefit(mdp, g, leader_q)
+        alive, states = seen.alive[:, 0], np.minimum(seen.states[:, 0, :-1], len(g) - 1)
+        nodes = seen.leader_actions[:, 0] if worth.shape[1] > 1 else 0
+        discounts = mdp.leader_discount ** np.arange(alive.shape[1])
+        gained = np.where(alive, discounts * worth[states, nodes, seen.follower_actions[:, 0]], 0.0)
+        influence = np.zeros_like(gained)
+        for t in range(1, alive.shape[1]):  # 4
+            influence[:, t] = mdp.follower_discount * (influence[:, t - 1] + gained[:, t - 1])
+        episodes, visited = len(alive), states[alive]
+        D = np.bincount(visited, np.broadcast_to(discounts, alive.shape)[alive], len(g)) / episodes
+        Z = np.bincount(visited, influence[alive], len(g)) / episodes
+        multiplier = D[:, None] * (g * leader_q).sum(-1)
+        if mdp.follower_sees == "action":
+            multiplier += Z[:, None] * softmax_backup(q, tau)[0] / tau
+        else:
+            multiplier += (D[:, None] * (g * worth * q).sum(-1) + Z[:, None] * (g * q).sum(-1)) / tau
+        leaf = x.detach().clone().requires_grad_()
+        surrogate = (torch.as_tensor(multiplier, dtype=x.dtype, device=x.device) * oracle.log_leader_policy(leaf).exp()).sum()
+        (gradient,) = torch.autograd.grad(surrogate, leaf)  # 5
+        return gradient
+
+    def _critic(
+        self, oracle: Oracle, seen: Outcome, known: Known, remembered: dict[Any, Any], context: int, rng: np.random.Generator
+    ) -> np.ndarray | None:
+        """Q_L(s,b), (S, B), of a design game; None where returns are averaged instead."""
+        if known.mdp is not None and self.critic == "counts":
+            return action_values(known.mdp, known.policy)[:, 0]
+        if self.critic != "sarsa":
+            return None
+        s, _, b = oracle.sizes[0]
+        table = remembered.get(("critic", context))
+        if table is None:
+            table = self.table_scale * rng.normal(size=(s, b))
+        table = sarsa(table, seen, known.policy[:, 0], rate=self.rate, discount=oracle.leader_discount, rng=rng)
+        remembered["critic", context] = table
+        return table
+
+    def _design(self, oracle: Oracle, x: np.ndarray, seen: Outcome, known: Known, leader_q: np.ndarray | None) -> Tables:
+        """Steps 3 and 4 where the leader sets rewards: the visits of each pair, as in `solvers.estimators.hpgd`."""
+        (s, _, b), tau = oracle.sizes[0], self._temperature(oracle)
+        own, reacted = _batch(seen, b, oracle.leader_discount), seen
+        counts, worth, weights = compiled("returns_by_pair")(*own, s * b)
+        tabled = counts, worth
+        if self.critic == "reset":
+            reacted = oracle.play_from(x, int(seen.contexts[0]), _everywhere(s, self.reset_episodes))
+            tabled = compiled("returns_by_pair")(*_batch(reacted, b, oracle.leader_discount), s * b)[:2]
+        if leader_q is None:
+            value = less_mean(tabled[1], tabled[0], b)
+        else:
+            value = (leader_q - (known.policy[:, 0] * leader_q).sum(-1, keepdims=True)).ravel()
+        c = value * weights / (tau * max(1, int(seen.ended.sum())))
+        c = np.where(tabled[0] > 0, c, 0.0)
+        weight = less_mean(c, tabled[0], b) if self.centred == "both" else c / np.maximum(tabled[0], 1)
+        reaction = compiled("scanned_by_pair")(reacted.pairs(0, b), reacted.alive[:, 0], weight, oracle.follower_discounts[0])
+        starts = np.bincount(seen.states[:, 0, 0], minlength=s) / len(seen.states)
+        visits = np.maximum(counts.reshape(s, b).sum(-1), 1)
+        paid = compiled("scanned_by_pair")(own[0], own[1], np.repeat(starts / visits, b), oracle.leader_discount)
+        return Tables(reaction.reshape(s, b), paid.reshape(s, b))
+
+
+def _batch(seen: Outcome, b: int, discount: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs, alive, rewards and discounts, as `solvers.estimators.visits.returns_by_pair` takes them."""
+    return seen.pairs(0, b), seen.alive[:, 0], seen.leader_rewards, discount ** np.arange(max(2, seen.alive.shape[2]))
+
+
+def _everywhere(states: int, count: int) -> np.ndarray:
+    """States (count, 1), each as often as the others up to one."""
+    return (np.arange(count) * states // count)[:, None] if count < states else (np.arange(count) % states)[:, None]
+
+
+def _tables(game: EstimatedGame, x: np.ndarray, context: int) -> InducedMDP:
+    """What the follower faces in the estimated game, in NumPy."""
+    with torch.no_grad():
+        (mdp,) = game.problems(in_torch(x), context)
+        return mdp.map(lambda table: table.numpy())

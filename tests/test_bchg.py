@@ -1,0 +1,190 @@
+"""BC-HG: the covariance formula is the hypergradient, the sampled form is right on average, and OUTCOME sees outcomes only."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import solvers
+import stackelberg_envs as se
+from solvers.estimators.bchg import BCHG
+from solvers.estimators.critics import action_values, benefit, sarsa
+from solvers.estimators.hpgd import HPGD
+from solvers.estimators.implicit import exact_gradient
+from stackelberg_envs.access import Permission
+from stackelberg_envs.mdp import chain, decision_problem, expect, joint_policy
+from stackelberg_envs.oracle import Rounds
+from stackelberg_envs.planning import policy_value, soft_policy_iteration
+from stackelberg_envs.testing.disguise import Disguised
+
+TOY = [("toy3-v0", {"R": 1}), ("toy3-v0", {"R": 2})]
+GARNETS = [("random_markov_game-v0", {"follower_sees": sees}) for sees in ("policy", "action")]
+
+
+def exact(game: se.StackelbergGame, x: np.ndarray) -> np.ndarray:
+    return exact_gradient(Rounds(game).oracle(se.Access.MODEL), torch.tensor(x), None, reaction=True).gradient.numpy()
+
+
+def covariance_formula(game: se.StackelbergGame, x: np.ndarray) -> np.ndarray:
+    """Sections 2.1 to 2.3 of the derivation, written down: dq_F as vectors of dim x by one linear solve, h centred, nothing transposed."""
+    mdp, tau = game.problems(x)[0], game.default_follower.temperature
+    plan = soft_policy_iteration(mdp, tau)
+    g, s = plan.policy, mdp.sizes[0]
+    gamma, gamma_l = mdp.follower_discount, mdp.leader_discount
+    dpi = torch.autograd.functional.jacobian(lambda y: game.log_leader_policy(y).exp(), torch.tensor(x)).numpy()  # (S, A, n)
+    q = mdp.follower_reward + gamma * expect(mdp.transition, plan.values)
+    sees_action = mdp.follower_sees == "action"
+    # what one step of x's effect is worth at a state: E over a of the score times V_F (action seen) or q_F (policy seen, b averaged)
+    soft = tau * np.log(np.exp(q / tau - (q / tau).max()).sum(-1)) + (q / tau).max() * tau
+    node_value = soft if sees_action else (g * q).sum(-1)
+    here = np.einsum("san,sa->sn", dpi, node_value)
+    P_g = chain(joint_policy(mdp, g), mdp.transition)
+    ahead = np.linalg.solve(np.eye(s) - gamma * P_g, here)  # (S, n): dV_F
+    problem = decision_problem(mdp, mdp.follower_reward)
+    dq = gamma * np.einsum("smbt,tn->smbn", problem.transition, ahead)
+    if not sees_action:
+        dq = dq + np.einsum("san,sab->sbn", dpi, q)[:, None]
+    leader_q = action_values(mdp, g)
+    worth = benefit(mdp, g, leader_q)
+    occupancy = np.linalg.solve((np.eye(s) - gamma_l * P_g).T, mdp.initial)
+    nodes = g[:, : problem.weight.shape[-1]]
+    indirect = np.einsum("s,sm,smb,smb,smbn->n", occupancy, problem.weight, nodes, worth, dq) / tau
+    return indirect + np.einsum("s,san,sab,sab->n", occupancy, dpi, g, leader_q)
+
+
+@pytest.mark.parametrize(("id", "arguments"), TOY + GARNETS, ids=str)
+def test_covariance_formula_is_the_hypergradient(id: str, arguments: dict[str, Any]) -> None:
+    """= implicit gradient = central differences of the referee's score, to 1e-6."""
+    game = se.game(id, **arguments)
+    x = 0.4 * np.random.default_rng(1).normal(size=game.dimension)
+    formula = covariance_formula(game, x)
+    np.testing.assert_allclose(formula, exact(game, x), atol=1e-6)
+    for i in range(game.dimension):
+        step = 1e-5 * np.eye(game.dimension)[i]
+        up, down = (float(se.evaluate(game, x + sign * step).leader_return) for sign in (1, -1))
+        assert formula[i] == pytest.approx((up - down) / 2e-5, abs=1e-6 * max(1.0, abs(formula[i])))
+
+
+@pytest.mark.parametrize(("id", "arguments"), GARNETS, ids=str)
+def test_sampled_value_form_is_right_on_average(id: str, arguments: dict[str, Any]) -> None:
+    """Within four standard errors of the exact gradient at two sample sizes, once the counted critic has converged."""
+    game = se.game(id, max_cycles=150, **arguments)
+    x = 0.5 * np.random.default_rng(2).normal(size=game.dimension)
+    true = exact(game, x)
+    oracle, rng = Rounds(game, seed=1).oracle(se.Access.VALUE), np.random.default_rng(0)
+    memory = BCHG(episodes=4000, kernel_prior=1e-6).estimate(oracle, torch.tensor(x), None, rng).memory
+    for episodes, count in ((3, 400), (30, 60)):
+        estimator = BCHG(episodes=episodes, kernel_prior=1e-6)
+        drawn = np.stack([estimator.estimate(oracle, torch.tensor(x), memory, rng).gradient.numpy() for _ in range(count)])
+        error = drawn.std(axis=0) / np.sqrt(count)
+        assert (np.abs(drawn.mean(axis=0) - true) < 4 * error + 0.01 * np.abs(true).max()).all()
+
+
+def test_cut_episodes_bias_it() -> None:
+    """What lies behind the cut is missing: toy3 at discount .99 and 150 steps, and no more at 1,500."""
+    x = np.zeros(6)
+    bias = {}
+    for cycles, episodes in ((150, 2000), (1500, 500)):
+        game = se.game("toy3-v0", R=1, max_cycles=cycles)
+        oracle = Rounds(game, seed=2).oracle(se.Access.VALUE)
+        estimate = BCHG(episodes=episodes).estimate(oracle, torch.tensor(x), None, np.random.default_rng(0)).gradient.numpy()
+        bias[cycles] = estimate[3] / exact(game, x)[3] - 1
+    assert bias[150] < -0.1
+    assert abs(bias[1500]) < 0.1
+
+
+def test_hpgd_is_one_subtraction_away() -> None:
+    """Critic by returns and both sides centred: the published HPGD (MC), bit for bit on the same outcomes; the leader's side only: not."""
+    game, x = se.game("four_rooms-v0", preset="bchg"), torch.tensor(0.3 * np.random.default_rng(0).normal(size=105))
+    seen = {}
+    for name, estimator in {
+        "hpgd": HPGD(streams=2, steps=200),
+        "both": BCHG(level="policy", critic="returns", centred="both", streams=2, steps=200),
+        "leader": BCHG(level="policy", critic="returns", streams=2, steps=200),
+    }.items():
+        oracle = Rounds(game, se.Soft(0.003), 4).oracle(estimator.access, estimator.permissions)
+        seen[name] = estimator.estimate(oracle, x, None, np.random.default_rng(0)).gradient.numpy()
+    assert np.linalg.norm(seen["hpgd"]) > 0
+    np.testing.assert_array_equal(seen["hpgd"], seen["both"])
+    assert not np.allclose(seen["hpgd"], seen["leader"])
+
+
+@pytest.mark.parametrize("centred", ["leader", "both"])
+def test_design_forms_are_right_on_average(centred: Any) -> None:
+    """Four Rooms, one goal, known critic: along the exact gradient and at random, within four standard errors, at two batch sizes."""
+    game, follower, x = se.game("four_rooms-v0", preset="bchg"), se.Soft(0.003), torch.zeros(105, dtype=torch.float64)
+    true = exact_gradient(Rounds(game, follower).oracle(se.Access.MODEL), x, None, reaction=True).gradient.numpy()
+    rng = np.random.default_rng(11)
+    directions = np.stack([true / np.linalg.norm(true), *(d / np.linalg.norm(d) for d in rng.normal(size=(2, 105)))])
+    oracle = Rounds(game, follower, 0).oracle(se.Access.POLICY)
+    memory = BCHG(level="policy", episodes=20000, kernel_prior=1e-6).estimate(oracle, x, None, rng).memory
+    for episodes, count in ((100, 100), (400, 50)):
+        estimator = BCHG(level="policy", centred=centred, episodes=episodes, kernel_prior=1e-6)
+        drawn = np.stack([directions @ estimator.estimate(oracle, x, memory, rng).gradient.numpy() for _ in range(count)])
+        error = drawn.std(axis=0) / np.sqrt(count)
+        assert (np.abs(drawn.mean(axis=0) - directions @ true) < 4 * error + 1e-4).all()
+    assert directions[0] @ true > 0.007
+
+
+def test_sarsa_converges_to_the_values_of_the_policy() -> None:
+    """Passes with a falling rate over many sampled steps; and compiled or not, the same bits."""
+    game, follower = se.game("four_rooms-v0", preset="bchg"), se.Soft(0.05)
+    x = np.zeros(105)
+    (mdp,) = game.problems(x)
+    policy = follower.respond(game, x).policy
+    true = mdp.leader_reward + mdp.leader_discount * expect(
+        mdp.transition, policy_value(mdp, policy, mdp.leader_reward, mdp.leader_discount)
+    )
+    rounds, table, rng = Rounds(game, follower, 0), np.zeros((104, 4)), np.random.default_rng(0)
+    starts = np.arange(104).repeat(10)[:, None]
+    for k in range(60):
+        seen = rounds.play_from(x, 0, starts, actions=rng.integers(4, size=starts.shape))
+        table = sarsa(table, seen, policy[:, 0], rate=1 / (1 + k), discount=mdp.leader_discount, rng=rng)
+    assert np.abs(table - true[:, 0]).max() < 0.05 * np.abs(true).max()
+
+
+def test_outcome_level_sees_outcomes_only() -> None:
+    """Followers that want something else but answer alike leave the whole trajectory bit-identical, and nothing else is asked for."""
+    game = se.game("random_markov_game-v0")
+    follower = se.Soft(0.05)
+
+    @dataclasses.dataclass(frozen=True)
+    class Answers:
+        """Whoever is asked, and in whatever world: what `follower` answers in `game`."""
+
+        temperature: float = 0.7
+
+        def respond(self, world: Any, x: Any, context: Any = 0, **rest: Any) -> Any:
+            return follower.respond(game, x, context, **rest)
+
+    runs = [
+        solvers.solve(world, "bchg", follower=Answers(), referee=(game, follower), budget=8, seed=3, level="outcome", lr=0.1)
+        for world in (game, Disguised(game))
+    ]
+    np.testing.assert_array_equal(runs[0].x, runs[1].x)
+    assert runs[0].cost.queries == runs[0].cost.model_calls == 0
+    assert runs[0].cost.outcome_steps == 8 * 3 * game.max_cycles
+
+
+def test_declines() -> None:
+    toy, rooms = se.game("toy3-v0"), se.game("four_rooms-v0", preset="bchg")
+    for game, options, said in (
+        (toy, {"level": "policy"}, "needs the follower's values"),
+        (toy, {"critic": "sarsa"}, "has the critic 'counts'"),
+        (rooms, {"level": "outcome"}, "grant it access INCENTIVE"),
+        (se.game("four_rooms-v0", walkers=2), {}, "one follower"),
+    ):
+        with pytest.raises(solvers.Declined, match=said):
+            solvers.solve(game, "bchg", **options)
+    with pytest.raises(ValueError, match="bchg has levels value, policy, outcome"):
+        solvers.build("bchg", level="model")
+    with pytest.raises(ValueError, match="whole numbers from 1"):
+        solvers.build("bchg", episodes=0)
+    oracle = Rounds(rooms, se.Soft(0.003)).oracle(se.Access.POLICY)
+    with pytest.raises(se.AccessError, match="RESET"):
+        BCHG(level="policy", critic="reset").estimate(oracle, torch.zeros(105, dtype=torch.float64), None, np.random.default_rng(0))
+    assert BCHG(critic="reset").permissions == Permission.RESET
