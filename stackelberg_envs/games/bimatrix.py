@@ -20,6 +20,7 @@ from gymnasium.spaces import Box
 
 from ..followers import Soft
 from ..game import Constants, StackelbergGame, nearest, softmax_policy
+from ..matrix_programmes import payoff_tables, type_weights
 from ..mdp import Array, InducedMDP
 from .bimatrix_presets import PRESETS, random_payoffs
 
@@ -73,14 +74,12 @@ class Bimatrix(StackelbergGame):
         random = {"rows": rows, "columns": columns, "types": types, "correlation": correlation, "seed": seed}
         leader, follower = _payoffs(preset, leader_payoff, follower_payoff, {k: v for k, v in random.items() if v is not None})
         count, m, n = follower.shape
-        given = np.full(count, 1 / count) if type_probabilities is None else np.asarray(type_probabilities, dtype=np.float64)
-        if given.shape != (count,) or not (given >= 0).all() or abs(given.sum() - 1) > 1e-9:
-            raise ValueError(f"type_probabilities are {count} non-negative numbers, one a type, that sum to 1; got {type_probabilities}")
+        probabilities = type_weights(type_probabilities, count)
         if not 1 <= rounds < float("inf") or visibility not in ("after", "never"):
             raise ValueError(f"rounds is at least 1 and finite, and visibility 'after' or 'never'; got {rounds=}, {visibility=}")
         if count > 1:
             self.contexts = tuple(f"type_{t}" for t in range(count))
-            self.context_probabilities, self.context_visibility = given, visibility
+            self.context_probabilities, self.context_visibility = probabilities, visibility
         self.states = 1 if rounds == 1 else 1 + m * n
         self.max_cycles = 1 if rounds == 1 else int(np.ceil(EPISODES_CUT * rounds))
         self.leader_space = Box(-20.0, 20.0, (self.states * m,), np.float64)
@@ -124,12 +123,4 @@ def _payoffs(preset: str | None, leader: Any, follower: Any, random: dict[str, A
         if preset not in (known := (*PRESETS, "random")):
             raise ValueError(f"bimatrix has no preset {preset!r}; {nearest(str(preset), known)}")
         leader, follower = random_payoffs(**random) if preset == "random" else PRESETS[preset]
-    own = np.asarray(CONITZER_LEADER if leader is None else leader, dtype=np.float64)
-    other = np.asarray(CONITZER_FOLLOWER if follower is None else follower, dtype=np.float64)
-    fits = own.ndim in (2, 3) and other.ndim in (2, 3) and own.shape[-2:] == other.shape[-2:] and own.size > 0
-    if not fits or not (np.isfinite(own).all() and np.isfinite(other).all()):
-        raise ValueError(f"payoffs are two finite matrices of one shape (m, n), or one a type, (T, m, n); got {own.shape} and {other.shape}")
-    own, other = own.reshape(-1, *own.shape[-2:]), other.reshape(-1, *other.shape[-2:])
-    if len(own) not in (1, len(other)) and len(other) != 1:
-        raise ValueError(f"leader and follower have one payoff matrix a type; got {len(own)} and {len(other)}")
-    return tuple(np.broadcast_arrays(own, other))  # type: ignore[return-value]
+    return payoff_tables(CONITZER_LEADER if leader is None else leader, CONITZER_FOLLOWER if follower is None else follower)

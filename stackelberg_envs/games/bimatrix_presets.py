@@ -65,7 +65,9 @@ def random_payoffs(
         ValueError: for sizes below 1 or a correlation that is none.
     """
     if min(rows, columns, types) < 1 or not -1 <= correlation <= 1:
-        raise ValueError(f"rows, columns and types are at least 1 and correlation in [-1, 1]; got {rows=}, {columns=}, {types=}, {correlation=}")
+        raise ValueError(
+            f"rows, columns and types are at least 1 and correlation in [-1, 1]; got {(rows, columns, types)} and {correlation}"
+        )
     rng = np.random.default_rng(seed)
     leader = rng.normal(size=(rows, columns))
     return leader, correlation * leader + np.sqrt(1 - correlation**2) * rng.normal(size=(types, rows, columns))
