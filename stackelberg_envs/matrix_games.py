@@ -1,7 +1,7 @@
 r"""What commitment is worth in a matrix game: exact values by linear programming, with the commitment that attains each.
 
-The leader plays a mixture x over m rows, the follower of type t (probability p_t) answers with a column j_t; payoffs are x.L_t[:, j]
-and x.B_t[:, j].  Column j is a best response where x.(B[:, j] - B[:, k]) >= 0 for all k: a polytope, and the leader's payoff is linear on it.
+The leader plays a mixture x over m rows, the follower of type t (probability p_t) answers with a column j; they are paid x.L_t[:, j] and
+x.B_t[:, j].  Column j is a best response where x.(B[:, j] - B[:, k]) >= 0 for all k: a polytope, on which x.L[:, j] is linear.
 
 * strong (ties for the leader): one LP a column, the best of n (Conitzer and Sandholm, "Computing the optimal strategy to commit to",
   EC 2006, multiple LPs); with types, one for each joint response, or one mixed-integer programme (DOBSS: Paruchuri et al., "Playing games
