@@ -31,7 +31,6 @@ TOY3_OPTIMA = [
 ]
 TOY3_GRADIENT = (np.array([0.3, -0.4, 0.2]), -41.4006)
 """State-wise logits of action 1 and dF along the key state's, R = 1, infinite horizon (central differences, independent code)."""
-CONITZER = {"strong": 2.5, "weak": 0.5, "pure": 2.0, "nash": 1.0}
 MATRIX_GAMES: dict[str, dict[str, Any]] = {
     # Conitzer and Sandholm 2006; Zhang et al. 2020; ordinal games by hand and, like the rest, by independent code (project notes, A1)
     "conitzer": {

@@ -70,6 +70,10 @@ def test_the_twelve_are_all_symmetric_strict_ordinal_games() -> None:
     assert len(classes) == 12
     assert {frozenset([ranks, ranks[::-1]]) for ranks in ORDINAL.values()} == classes
     assert all(np.array_equal(PRESETS[name][0], PRESETS[name][1].T) for name in ORDINAL)
+    strong = {name: mg.strong_commitment(*PRESETS[name]).value for name in ORDINAL}
+    assert strong.pop("prisoners_dilemma") == 2
+    assert [strong.pop(name) for name in ("deadlock", "prisoners_delight")] == [3, 3], "the follower's second move is dominant"
+    assert set(strong.values()) == {4.0}, "a row to which the follower's reply pays the leader most"
 
 
 def test_random_payoffs_are_correlated_as_asked() -> None:
