@@ -42,6 +42,9 @@ SOLVERS = {
     "hpgd": "estimators.hpgd:HPGD",
     "zeroth_order": "estimators.zeroth_order:ZerothOrder",
     "naive": "estimators.naive:Naive",
+    "multiple_lp": "planners:MultipleLP",
+    "enumeration": "planners:Enumeration",
+    "line_search": "planners:LineSearch",
 }
 """Name to module and class, below `solvers`; an `Estimator` is run by `Ascent`, a `Solver` runs itself."""
 

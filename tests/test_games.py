@@ -24,6 +24,10 @@ VARIANTS = [
     ("toy3-v0", {"R": 1}),
     ("toy3-v0", {"R": 2}),
     ("bimatrix-v0", {}),
+    ("bimatrix-v0", {"preset": "maintain"}),
+    ("bimatrix-v0", {"preset": "prisoners_dilemma", "rounds": 10}),
+    ("bimatrix-v0", {"preset": "random", "rows": 4, "columns": 2, "types": 3, "correlation": -0.5}),
+    ("bimatrix-v0", {"preset": "random", "rows": 2, "types": 2, "rounds": 3, "visibility": "after"}),
     ("random_markov_game-v0", {"follower_sees": "policy"}),
     ("random_markov_game-v0", {"follower_sees": "action", "conflict": 0.0, "seed": 5}),
 ]
@@ -44,7 +48,7 @@ def test_contract_of_random_games(game: se.StackelbergGame) -> None:
 
 def test_registry_and_folder_agree() -> None:
     folder = Path(se.__file__).parent / "games"
-    files = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    files = {path.stem for path in folder.glob("*.py") if not path.stem.endswith("_presets")} - {"__init__"}
     assert files == {entry.split(":")[0] for entry in GAMES.values()}
     assert all(se.game(id).name == id.removesuffix("-v0") for id in se.games())
 
@@ -160,6 +164,13 @@ def test_senseless_commitments_are_refused(x: object, message: str) -> None:
         (lambda: se.game("random_markov_game-v0", branching=9), ValueError, "branching is 1 to states"),
         (lambda: se.game("random_markov_game-v0", discount=1.0), ValueError, r"discount in \[0, 1\)"),
         (lambda: se.game("bimatrix-v0", leader_payoff=[[1]]), ValueError, r"one shape \(m, n\)"),
+        (lambda: se.game("bimatrix-v0", preset="chiken"), ValueError, "did you mean 'chicken'"),
+        (lambda: se.game("bimatrix-v0", preset="chicken", seed=1), ValueError, "seed belong to preset='random'"),
+        (lambda: se.game("bimatrix-v0", preset="chicken", leader_payoff=[[1]]), ValueError, "either payoffs or a preset"),
+        (lambda: se.game("bimatrix-v0", preset="random", correlation=2.0), ValueError, r"correlation in \[-1, 1\]"),
+        (lambda: se.game("bimatrix-v0", preset="random", types=2, type_probabilities=[1.0]), ValueError, "one a type"),
+        (lambda: se.game("bimatrix-v0", rounds=0), ValueError, "rounds is at least 1"),
+        (lambda: se.game("bimatrix-v0", visibility="before"), ValueError, "'after' or 'never'"),
         (lambda: se.make("toy3-v0", view="ply"), ValueError, "'commitment' or 'play'"),
         (lambda: se.make("four_rooms-v0", view="play"), ValueError, "use view='commitment'"),
         (lambda: se.make("toy3-v0", max_cycles=0), ValueError, "max_cycles is at least 1"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from known_values import CONITZER, FOUR_ROOMS_AT_ZERO, FOUR_ROOMS_WITHOUT_PENALTIES, TOY3_GRADIENT, TOY3_OPTIMA, toy3_commitment
+from known_values import FOUR_ROOMS_AT_ZERO, FOUR_ROOMS_WITHOUT_PENALTIES, MATRIX_GAMES, TOY3_GRADIENT, TOY3_OPTIMA, toy3_commitment
 from scipy.optimize import minimize_scalar
 
 import stackelberg_envs as se
@@ -76,10 +76,10 @@ def test_toy3_gradient() -> None:
 
 
 def test_conitzer_and_sandholm() -> None:
-    game, even = se.game("bimatrix-v0"), np.zeros(2)
-    assert se.evaluate(game, even, follower=se.Hard("strong")).leader_return == pytest.approx(CONITZER["strong"])
-    assert se.evaluate(game, even, follower=se.Hard("weak")).leader_return == pytest.approx(CONITZER["weak"])
-    for row, value in ((0, CONITZER["nash"]), (1, CONITZER["pure"])):
+    game, even, known = se.game("bimatrix-v0"), np.zeros(2), MATRIX_GAMES["conitzer"]
+    assert se.evaluate(game, even, follower=se.Hard("strong")).leader_return == pytest.approx(known["strong"])
+    assert se.evaluate(game, even, follower=se.Hard("weak")).leader_return == pytest.approx(known["weak_there"])
+    for row, value in ((0, known["pure_nash"][0]), (1, known["pure"])):
         pure = np.full(2, -800.0)
         pure[row] = 0.0
         assert se.evaluate(game, pure, follower=se.Hard("strong")).leader_return == pytest.approx(value)

@@ -28,6 +28,8 @@ GAMES: list[tuple[str, dict[str, Any]]] = [
     ("toy3-v0", {"R": 1}),
     ("toy3-v0", {"R": 2}),
     ("bimatrix-v0", {}),
+    ("bimatrix-v0", {"preset": "prisoners_dilemma", "rounds": 10}),
+    ("bimatrix-v0", {"preset": "random", "types": 3}),
     ("random_markov_game-v0", {"follower_sees": "policy"}),
     ("random_markov_game-v0", {"follower_sees": "action"}),
 ]

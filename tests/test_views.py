@@ -31,7 +31,11 @@ from stackelberg_envs.views.gym import LeaderEnv
 MARKOV = ("toy3-v0", "bimatrix-v0", "random_markov_game-v0")
 TWO_PHASE = [(id, "commitment", {}) for id in se.games()] + [(id, "play", {}) for id in MARKOV]
 TWO_PHASE += [("four_rooms-v0", "commitment", {"walkers": 3}), ("random_markov_game-v0", "play", {"follower_sees": "action"})]
+ITERATED = {"preset": "chicken", "rounds": 5}
+TYPES = {"preset": "random", "rows": 2, "types": 2}
+TWO_PHASE += [("bimatrix-v0", view, arguments) for view in ("commitment", "play") for arguments in (ITERATED, TYPES)]
 SIMULTANEOUS = [(id, "simultaneous", {}) for id in ("bimatrix-v0", "random_markov_game-v0")]
+SIMULTANEOUS += [("bimatrix-v0", "simultaneous", arguments) for arguments in (ITERATED, TYPES)]
 OBSERVATIONS = ("vector", "index")
 
 

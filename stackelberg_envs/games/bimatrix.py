@@ -1,62 +1,126 @@
 """Bimatrix: the leader commits to a mixed row, the follower picks a column, both are paid once.
 
+Iterated, they meet again and again, and the leader's mixture depends on what both did last; with several follower types, the leader
+commits before it is drawn whom it meets.
+
 Source: the default payoffs are the example of Conitzer and Sandholm, "Computing the optimal strategy to commit to", EC 2006, where
-commitment to a mixture is worth 2.5, to a pure row 2, and the only Nash equilibrium 1.
+commitment to a mixture is worth 2.5, to a pure row 2, and the only Nash equilibrium 1.  Those of the other presets: see
+`stackelberg_envs.games.bimatrix_presets`.  Exact values: `stackelberg_envs.matrix_games`.  Types as in Paruchuri et al., "Playing games
+for security", AAMAS 2008; memory one as in Gerstgrasser and Parkes, "Oracles & Followers", ICML 2023.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..followers import Soft
-from ..game import Constants, StackelbergGame, softmax_policy
+from ..game import Constants, StackelbergGame, nearest, softmax_policy
+from ..matrix_programmes import payoff_tables, type_weights
 from ..mdp import Array, InducedMDP
+from .bimatrix_presets import PRESETS, random_payoffs
 
-Matrix = Sequence[Sequence[float]]
-CONITZER_LEADER: Matrix = ((1.0, 3.0), (0.0, 2.0))
-CONITZER_FOLLOWER: Matrix = ((1.0, 0.0), (0.0, 1.0))
+Matrix = Sequence[Sequence[float]] | np.ndarray
+CONITZER_LEADER, CONITZER_FOLLOWER = PRESETS["conitzer"]
+EPISODES_CUT = 10
+"""Iterated episodes are cut after this many times their mean length, which at most one in 22,000 (e^-10) reaches."""
 
 
 class Bimatrix(StackelbergGame):
-    """A one-shot game: one state, no discount, and the episode ends after one move.
+    """A matrix game, once or iterated, against one follower or one of several types.
 
-    * Commitment: m logits, softmax over the rows.  The follower knows the mixture, not the row that is drawn.
+    * One-shot: one state, no discount, and the episode ends after one move.  Commitment: m logits, softmax over the rows.
+    * Iterated: 1 + m n states, the start and then the last joint action (a, b) as 1 + a n + b.  Commitment: (1 + m n) m logits,
+      row-major, softmax over the rows.  After each move the episode ends with probability 1 / rounds, so that returns are plain sums
+      (discount 1) over ``rounds`` moves on average, and a stationary follower knows no last move from which to reason backwards.
+    * The follower knows the mixture, not the row that is drawn.
 
     Args:
-        leader_payoff: (m, n) matrix of the leader.
-        follower_payoff: (m, n) matrix of the follower.
+        preset: ``"conitzer"`` (if no payoffs are given), ``"escape"``, ``"maintain"``, ``"random"``, or one of the twelve ordinal games,
+            such as ``"prisoners_dilemma"``, ``"stag_hunt"``, ``"chicken"``, ``"battle"``.
+        leader_payoff: (m, n) matrix of the leader, or one against each type, (T, m, n).
+        follower_payoff: (m, n) matrix of the follower, or one a type, (T, m, n); types are the game's contexts.
+        type_probabilities: of the types, (T,); even if not given.
+        visibility: whether the leader learns of the type ``"after"`` the round, or ``"never"``; it commits before in any case.
+        rounds: 1 for one-shot, or the mean number of moves of an iterated game.
+        rows: m, of ``"random"``; 3 if not given.
+        columns: n, of ``"random"``; 3 if not given.
+        types: T, of ``"random"``; 1 if not given.
+        correlation: of ``"random"``, in [-1, 1]: -1 zero-sum, 0 independent, 1 a team; 0 if not given.
+        seed: which instance of ``"random"``; 0 if not given.
     """
 
     name = "bimatrix"
 
-    def __init__(self, *, leader_payoff: Matrix = CONITZER_LEADER, follower_payoff: Matrix = CONITZER_FOLLOWER) -> None:
-        leader, follower = np.asarray(leader_payoff, dtype=np.float64), np.asarray(follower_payoff, dtype=np.float64)
-        if leader.ndim != 2 or leader.shape != follower.shape or not (np.isfinite(leader).all() and np.isfinite(follower).all()):
-            raise ValueError(f"payoffs are two finite matrices of one shape (m, n); got {leader.shape} and {follower.shape}")
-        self.max_cycles = 1
-        self.leader_space = Box(-20.0, 20.0, (leader.shape[0],), np.float64)
+    def __init__(
+        self,
+        *,
+        preset: str | None = None,
+        leader_payoff: Matrix | None = None,
+        follower_payoff: Matrix | Sequence[Matrix] | None = None,
+        type_probabilities: Sequence[float] | None = None,
+        visibility: Literal["after", "never"] = "never",
+        rounds: int = 1,
+        rows: int | None = None,
+        columns: int | None = None,
+        types: int | None = None,
+        correlation: float | None = None,
+        seed: int | None = None,
+    ) -> None:
+        random = {"rows": rows, "columns": columns, "types": types, "correlation": correlation, "seed": seed}
+        leader, follower = _payoffs(preset, leader_payoff, follower_payoff, {k: v for k, v in random.items() if v is not None})
+        count, m, n = follower.shape
+        probabilities = type_weights(type_probabilities, count)
+        if not 1 <= rounds < float("inf") or visibility not in ("after", "never"):
+            raise ValueError(f"rounds is at least 1 and finite, and visibility 'after' or 'never'; got {rounds=}, {visibility=}")
+        if count > 1:
+            self.contexts = tuple(f"type_{t}" for t in range(count))
+            self.context_probabilities, self.context_visibility = probabilities, visibility
+        self.states = 1 if rounds == 1 else 1 + m * n
+        self.max_cycles = 1 if rounds == 1 else int(np.ceil(EPISODES_CUT * rounds))
+        self.leader_space = Box(-20.0, 20.0, (self.states * m,), np.float64)
         self.default_follower = Soft(0.1)
+        transition = np.zeros((self.states, m, n, self.states))
+        if rounds > 1:
+            transition[:, :, :, 1:] = (1 - 1 / rounds) * np.eye(m * n).reshape(m, n, m * n)
+        everywhere = (count, self.states, m, n)
         self._constants = Constants(
-            transition=np.zeros((1, *leader.shape, 1)), follower_reward=follower[None], leader_reward=leader[None], initial=np.ones(1)
+            transition=transition,
+            follower_reward=np.broadcast_to(follower[:, None], everywhere).copy(),
+            leader_reward=np.broadcast_to(leader[:, None], everywhere).copy(),
+            initial=np.eye(self.states)[0],
         )
 
     def log_leader_policy(self, x: Array) -> Array:
-        """log pi(row), (..., 1, m)."""
-        return softmax_policy(x, 1, self.dimension)
+        """log pi(row|s), (..., S, m)."""
+        return softmax_policy(x, self.states, self.dimension // self.states)
 
     def induced(self, x: Array, context: int) -> InducedMDP:
         c = self._constants.like(x)
         return InducedMDP(
             leader_policy=array_namespace(x).exp(self.log_leader_policy(x)),
             transition=c.transition,
-            follower_reward=c.follower_reward,
-            leader_reward=c.leader_reward,
+            follower_reward=c.follower_reward[context],
+            leader_reward=c.leader_reward[context],
             initial=c.initial,
             follower_discount=1.0,
             leader_discount=1.0,
             follower_sees="policy",
         )
+
+
+def _payoffs(preset: str | None, leader: Any, follower: Any, random: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """(leader's, follower's) payoffs as checked tables (T, m, n)."""
+    if random and preset != "random":
+        raise ValueError(f"{', '.join(random)} belong to preset='random', got preset={preset!r}")
+    if preset is not None:
+        if leader is not None or follower is not None:
+            raise ValueError(f"give either payoffs or a preset, not both; got preset={preset!r}")
+        if preset not in (known := (*PRESETS, "random")):
+            raise ValueError(f"bimatrix has no preset {preset!r}; {nearest(str(preset), known)}")
+        leader, follower = random_payoffs(**random) if preset == "random" else PRESETS[preset]
+    return payoff_tables(CONITZER_LEADER if leader is None else leader, CONITZER_FOLLOWER if follower is None else follower)
