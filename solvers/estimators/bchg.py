@@ -85,6 +85,8 @@ class BCHG(Estimator):
         scale: prior standard deviation of the follower's rewards, at OUTCOME.
         kernel_prior: mass of the Dirichlet prior over the next state of each (s, a, b).
         window: commitments that inference keeps exactly.
+        optimism: what the counted critic believes the leader earns where it has never been.
+        jitter: standard deviation of noise on the commitment that is watched; varied commitments are what identifies the follower's reward.
     """
 
     level: Literal["value", "policy", "outcome"] = "value"
@@ -100,6 +102,8 @@ class BCHG(Estimator):
     scale: float = 1.0
     kernel_prior: float = 0.1
     window: int = 24
+    optimism: float = 0.0
+    jitter: float = 0.0
 
     def __post_init__(self) -> None:
         if self.level not in LEVELS or self.critic not in CRITICS or self.centred not in ("leader", "both"):
@@ -109,7 +113,7 @@ class BCHG(Estimator):
             )
         numbers = (self.rate, self.temperature, self.scale, self.kernel_prior)
         whole = (self.episodes, self.steps, self.reset_episodes, self.window)
-        if min(whole) < 1 or self.streams < 0 or self.table_scale < 0 or not min(numbers) > 0:
+        if min(whole) < 1 or min(self.streams, self.table_scale, self.jitter) < 0 or not min(numbers) > 0:
             raise ValueError(
                 f"bchg needs whole numbers from 1 (streams from 0) and positive rate, temperature, scale and prior; got {self!r}"
             )
@@ -150,6 +154,8 @@ class BCHG(Estimator):
         return None
 
     def estimate(self, oracle: Oracle, x: torch.Tensor, memory: Any, rng: np.random.Generator) -> Estimate:
+        if self.jitter:
+            x = x + torch.as_tensor(self.jitter * rng.normal(size=tuple(x.shape)), dtype=x.dtype, device=x.device)
         here = x.detach().cpu().numpy()
         if self.streams:  # 1
             seen = oracle.play_streams(here, streams=self.streams, steps=self.steps, one_context=True)
@@ -171,7 +177,7 @@ class BCHG(Estimator):
         """What is known now, and what to remember of it: counts, and at OUTCOME the belief."""
         if self.level == "outcome":
             explained = (learned or Explained.nothing(oracle, self.settings)).plus(oracle, x, seen, self.settings)
-            mdp = _tables(explained.game(oracle, self.settings), x, context)
+            mdp = _tables(explained.game(oracle, self.settings, optimism=self.optimism), x, context)
             plan = soft_policy_iteration(mdp, self.temperature)
             q = mdp.follower_reward + mdp.follower_discount * expect(mdp.transition, plan.values)
             return Known(plan.policy, mdp, q), explained
@@ -180,7 +186,9 @@ class BCHG(Estimator):
         if self.critic != "counts":
             return Known(policy, None, follower_q), None
         counts, _ = (learned or Counts.none(oracle.sizes[0])).plus(seen, known_cost(oracle, x, context))
-        counted = EstimatedGame(oracle, oracle.temperature, tables(counts, self.kernel_prior), np.zeros(oracle.sizes[0]))
+        counted = EstimatedGame(
+            oracle, oracle.temperature, tables(counts, self.kernel_prior, bonus=self.optimism), np.zeros(oracle.sizes[0])
+        )
         return Known(policy, _tables(counted, x, context), follower_q), counts
 
     def _markov(self, oracle: Oracle, x: torch.Tensor, seen: Outcome, known: Known) -> torch.Tensor:

@@ -63,12 +63,12 @@ class Explained:
         belief = fit(belief, data, settings.temperature, settings.scale, steps=steps)
         return Explained(counts, belief, commitments, responses, self.rounds + 1)
 
-    def game(self, oracle: Oracle, settings: Settings) -> EstimatedGame:
-        """The game as it is believed to be."""
-        return EstimatedGame(oracle, settings.temperature, tables(self.counts, settings.kernel_prior), self.belief.reward)
+    def game(self, oracle: Oracle, settings: Settings, *, optimism: float = 0.0) -> EstimatedGame:
+        """The game as it is believed to be; the leader earns ``optimism`` where it has never been."""
+        return EstimatedGame(oracle, settings.temperature, tables(self.counts, settings.kernel_prior, bonus=optimism), self.belief.reward)
 
     def drawn(self, oracle: Oracle, settings: Settings, rng: np.random.Generator, *, optimism: float) -> EstimatedGame:
-        """A game drawn from the posterior; the leader earns ``optimism`` where it has never been."""
+        """The same, drawn from the posterior."""
         known = tables(self.counts, settings.kernel_prior, bonus=optimism, rng=rng)
         return EstimatedGame(oracle, settings.temperature, known, self.belief.draw(rng))
 
