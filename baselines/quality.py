@@ -177,7 +177,7 @@ def draw(rows: list[dict[str, Any]]) -> Figure:
         mine = [row for row in rows if row["game"] == game]
         for colour, label in zip(figures.COLOURS, dict.fromkeys(row["estimator"] for row in mine), strict=False):
             for axis, what in zip(line, ("cosine", "bias", "variance"), strict=True):
-                curves = []
+                curves, steps = [], np.zeros(0)
                 for checkpoint in dict.fromkeys(row["checkpoint"] for row in mine):
                     chosen = [row for row in mine if row["estimator"] == label and row["checkpoint"] == checkpoint]
                     steps, values = np.array([row["steps"] for row in chosen]), np.array([row[what] for row in chosen])
