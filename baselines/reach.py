@@ -1,0 +1,119 @@
+"""Who comes how close to the best, how soon, and in how many runs: ``python -m baselines.reach CONFIG`` over all games of a configuration.
+
+A run's normalised score is (J - J_start) / (J* - J_start), with J* the best known value of its game, or J / J* with ``--of optimum``;
+J is always the referee's.  A run reaches the target at the first report from which its score is that high; what it has later is in
+the columns of scores.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from . import figures, store
+from . import jobs as configuration
+from .report import Part, gather
+from .stats import curve, mean_interval, share
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run on a common scale."""
+
+    commitments: np.ndarray
+    steps: np.ndarray
+    """Outcome steps at each report."""
+    scores: np.ndarray
+
+    def at(self, commitments: int) -> float:
+        """The score after so many commitments: that of the last report until then."""
+        return float(self.scores[np.searchsorted(self.commitments, commitments, side="right") - 1])
+
+    def reaches(self, target: float) -> float:
+        """Commitments at the first report with a score of at least ``target``; infinite if there is none."""
+        (there,) = np.nonzero(self.scores >= target)
+        return float(self.commitments[there[0]]) if len(there) else float("inf")
+
+
+def normalised(parts: list[Part], *, of: str = "gain") -> dict[str, list[Run]]:
+    """Runs of each method over all games, on a common scale: the ``"gain"`` over the start, or ``"optimum"``."""
+    runs: dict[str, list[Run]] = {}
+    for part in parts:
+        best = max(row["leader_return"] for group in part.groups.values() for result in group for row in result["history"])
+        best = max(best, part.best.leader_return) if part.best else best
+        for label, group in part.groups.items():
+            for result in group:
+                history = result["history"]
+                scores = np.array([row["leader_return"] for row in history])
+                zero = scores[0] if of == "gain" else 0.0
+                commitments, steps = (np.array([row[key] for row in history]) for key in ("commitments", "outcome_steps"))
+                runs.setdefault(label, []).append(Run(commitments, steps, (scores - zero) / (best - zero)))
+    return runs
+
+
+def markdown(runs: dict[str, list[Run]], at: list[int], target: float) -> str:
+    """One row a method: mean score at some commitments, runs that have reached the target by then, and the median of when."""
+    heads = [f"score at {k}" for k in at] + [f"reached {target:.2f} by {k}" for k in at] + ["median commitments to it", "runs"]
+    lines = ["| method | " + " | ".join(heads) + " |", "|" + "---|" * (len(heads) + 1)]
+    for label, group in runs.items():
+        when = np.array([run.reaches(target) for run in group])
+        cells = [str(mean_interval([run.at(k) for run in group])) for k in at]
+        cells += [str(share(int((when <= k).sum()), len(group))) for k in at]
+        median = float(np.quantile(when, 0.5, method="higher"))
+        cells += [f"{median:.0f}" if np.isfinite(median) else "never", str(len(group))]
+        lines.append(f"| {label} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def draw(runs: dict[str, list[Run]], target: float) -> Figure:
+    """Scores against commitments and against outcome steps: interquartile mean over games and seeds, and its bootstrap band."""
+    figure = Figure(figsize=(11, 4))
+    panels = figure.subplots(1, 2, sharey=True)
+    for axis, quantity in zip(panels, ("commitments", "steps"), strict=True):
+        for colour, (label, group) in zip(figures.COLOURS, runs.items(), strict=False):
+            spent = [np.asarray(getattr(run, quantity), dtype=float) for run in group]
+            if quantity == "steps" and not all(used[-1] for used in spent):
+                continue
+            grid, middle, low, high = curve(spent, [run.scores for run in group], points=400)
+            axis.plot(grid, middle, color=colour, lw=1.8, label=label)
+            axis.fill_between(grid, low, high, color=colour, alpha=0.18, lw=0)
+        axis.axhline(target, color="black", lw=0.8, ls="--")
+        axis.set_xscale("symlog", linthresh=10 if quantity == "commitments" else 4500)
+        axis.set_xlabel(quantity if quantity == "commitments" else "outcome steps")
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("normalised score")
+    panels[0].set_ylim(-0.3, 1.05)
+    panels[1].legend(*panels[0].get_legend_handles_labels(), loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
+    figure.tight_layout()
+    return figure
+
+
+def main() -> None:
+    """Write the table and the figure of a configuration's results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", help="a configuration, by path or name, that has been run")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder with the results (results)")
+    parser.add_argument("--output", type=Path, default=Path("compared"), help="folder for NAME-reach.md and NAME-reach.svg (compared)")
+    parser.add_argument("--at", type=int, action="append", help="commitments at which scores are quoted (10, 100); may be repeated")
+    parser.add_argument("--target", type=float, default=0.95, help="the score that counts as arrived (.95)")
+    parser.add_argument("--of", choices=("gain", "optimum"), default="gain", help="what scores are shares of")
+    arguments: Any = parser.parse_args()
+    loaded = configuration.load(arguments.config)
+    parts = gather(loaded, arguments.results / f"{loaded.name}.jsonl", arguments.results / "best_known.jsonl")
+    runs = normalised([part for part in parts if part.groups], of=arguments.of)
+    if not runs:
+        parser.error(f"no results of {loaded.name} in {arguments.results}; run  stackelberg bench {arguments.config}  first")
+    text = markdown(runs, arguments.at or [10, 100], arguments.target)
+    store.replace(arguments.output / f"{loaded.name}-reach.md", text)
+    store.replace(arguments.output / f"{loaded.name}-reach.svg", figures.svg(draw(runs, arguments.target)))
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
