@@ -41,6 +41,7 @@ SOLVERS = {
     "hpgd": "estimators.hpgd:HPGD",
     "zeroth_order": "estimators.zeroth_order:ZerothOrder",
     "naive": "estimators.naive:Naive",
+    "leader_ppo": "leader_ppo:LeaderPPO",
 }
 """Name to module and class, below `solvers`; an `Estimator` is run by `Ascent`, a `Solver` runs itself."""
 
