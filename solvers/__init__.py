@@ -41,6 +41,9 @@ SOLVERS = {
     "hpgd": "estimators.hpgd:HPGD",
     "zeroth_order": "estimators.zeroth_order:ZerothOrder",
     "naive": "estimators.naive:Naive",
+    "msobirl": "estimators.sobirl:MSoBiRL",
+    "sobirl": "estimators.sobirl:SoBiRL",
+    "biac": "estimators.biac:BiAC",
     "leader_ppo": "leader_ppo:LeaderPPO",
 }
 """Name to module and class, below `solvers`; an `Estimator` is run by `Ascent`, a `Solver` runs itself."""

@@ -87,14 +87,8 @@ class HPGD(Estimator):
         return Permission.RESET if self.batches == "geometric" else Permission.NONE
 
     def declines(self, oracle: Oracle) -> str | None:
-        if oracle.incentive is None:
-            return "hpgd needs a leader that sets rewards (the game has no incentive)"
-        if any(a > 1 for _, a, _ in oracle.sizes):
-            return "hpgd estimates how rewards are steered, and this leader also acts in the game"
-        if not oracle.temperature > 0:
-            return "hpgd needs a follower with a temperature"
-        if oracle.context_visibility != "after":
-            return "hpgd needs a leader that sees the context of its episodes, after it has committed"
+        if (reason := needs_incentives("hpgd", oracle)) is not None:
+            return reason
         if self.batches == "geometric" and not max(oracle.leader_discount, *oracle.follower_discounts) < 1:
             return "hpgd with batches='geometric' needs discounts below 1"
         return None
@@ -111,9 +105,9 @@ class HPGD(Estimator):
         costs = (None,) * oracle.followers if oracle.leader_cost is None else as_tuple(oracle.leader_cost(leaf, context))
         surrogate: Any = 0.0
         for (reaction, paid), incentive, cost in zip(tables, incentives, costs, strict=True):
-            surrogate = surrogate + (_like(reaction, x) * incentive).sum()
+            surrogate = surrogate + (like(reaction, x) * incentive).sum()
             if cost is not None:
-                surrogate = surrogate - (_like(paid, x) * cost).sum()
+                surrogate = surrogate - (like(paid, x) * cost).sum()
         (gradient,) = torch.autograd.grad(surrogate, leaf)  # 6
         return Estimate(gradient)
 
@@ -127,21 +121,34 @@ class HPGD(Estimator):
         valued, reacted = seen.split(count) if batches == 2 else (seen, seen)
         ended, tables = max(1, int(valued.ended.sum())), []
         for i, ((s, _, b), discount) in enumerate(zip(oracle.sizes, oracle.follower_discounts, strict=True)):
-            pairs, alive = _visits(valued, i, b)
-            counts, worth, weights = _pass("returns_by_pair")(
+            pairs, alive = visited_pairs(valued, i, b)
+            counts, worth, weights = compiled("returns_by_pair")(
                 pairs, alive, valued.leader_rewards, oracle.leader_discount ** np.arange(max(2, alive.shape[1])), s * b
             )
             c = _less_mean(worth, counts, b) * weights / (oracle.temperature * ended)  # 2
             starts = np.bincount(valued.states[:, i, 0], minlength=s) / len(valued.states)
             visits = np.maximum(counts.reshape(s, b).sum(-1), 1)
-            paid = _pass("scanned_by_pair")(pairs, alive, np.repeat(starts / visits, b), oracle.leader_discount)  # 5
+            paid = compiled("scanned_by_pair")(pairs, alive, np.repeat(starts / visits, b), oracle.leader_discount)  # 5
             if reacted is not valued:
-                pairs, alive = _visits(reacted, i, b)
+                pairs, alive = visited_pairs(reacted, i, b)
                 counts = np.bincount(pairs[alive], minlength=s * b).astype(np.float64)
             weight = _less_mean(np.where(counts > 0, c, 0.0), counts, b)  # 3; a pair that this batch never visits says nothing
-            reaction = _pass("scanned_by_pair")(pairs, alive, weight, discount)  # 4
+            reaction = compiled("scanned_by_pair")(pairs, alive, weight, discount)  # 4
             tables.append(Tables(reaction.reshape(s, b), paid.reshape(s, b)))
         return int(seen.contexts[0]), tables
+
+
+def needs_incentives(name: str, oracle: Oracle) -> str | None:
+    """Why sampled gradients of an incentive, with the context of their episodes, cannot be had, or None."""
+    if oracle.incentive is None:
+        return f"{name} needs a leader that sets rewards (the game has no incentive)"
+    if any(a > 1 for _, a, _ in oracle.sizes):
+        return f"{name} estimates how rewards are steered, and this leader also acts in the game"
+    if not oracle.temperature > 0:
+        return f"{name} needs a follower with a temperature"
+    if oracle.context_visibility != "after":
+        return f"{name} needs a leader that sees the context of its episodes, after it has committed"
+    return None
 
 
 def returns_by_pair(
@@ -173,7 +180,7 @@ def scanned_by_pair(pairs: np.ndarray, alive: np.ndarray, weight: np.ndarray, di
     return np.bincount(pairs[alive], scanned[alive], len(weight))
 
 
-def _pass(name: str) -> Any:
+def compiled(name: str) -> Any:
     """One of the two functions above, compiled if numba is there."""
     if not FUSED:
         return globals()[name]
@@ -182,7 +189,7 @@ def _pass(name: str) -> Any:
     return getattr(visits, name)
 
 
-def _visits(seen: Outcome, follower: int, b_count: int) -> tuple[np.ndarray, np.ndarray]:
+def visited_pairs(seen: Outcome, follower: int, b_count: int) -> tuple[np.ndarray, np.ndarray]:
     """(pairs, alive) of one follower, each (N, T); pair 0 where the episode is over."""
     alive = seen.alive[:, follower]
     return np.where(alive, seen.states[:, follower, :-1] * b_count + seen.follower_actions[:, follower], 0), alive
@@ -196,6 +203,6 @@ def _less_mean(total: np.ndarray, counts: np.ndarray, b_count: int) -> np.ndarra
     return np.where(visits > 0, means, 0.0).ravel()
 
 
-def _like(table: np.ndarray, x: torch.Tensor) -> torch.Tensor:
+def like(table: np.ndarray, x: torch.Tensor) -> torch.Tensor:
     """(S, B) as (S, 1, B) beside ``x``."""
     return torch.as_tensor(table, dtype=x.dtype, device=x.device)[:, None]
