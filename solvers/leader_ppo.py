@@ -82,6 +82,7 @@ class LeaderPPO(Solver):
         return needs_acting_leader("leader_ppo", oracle)
 
     def init(self, oracle: Oracle, x: np.ndarray) -> State:
+        _library()  # if it is missing, say so before anything is played
         return State(x)
 
     def step(self, oracle: Oracle, state: State, rng: np.random.Generator) -> State:
@@ -107,13 +108,12 @@ class LeaderPPO(Solver):
         """A fresh model of the library; what it has learned is carried as tensors, which pickle under every version of it."""
         ppo, logger = _library()
         s, a, _ = oracle.sizes[0]
-        size = min(self.batch_size, 2048)
         model = ppo(
             "MlpPolicy",
             _Spaces(s, a),
             learning_rate=self.learning_rate,
-            n_steps=size,  # of a buffer that is replaced
-            batch_size=size,
+            n_steps=self.batch_size,  # of a buffer that is replaced
+            batch_size=self.batch_size,
             n_epochs=self.n_epochs,
             gamma=oracle.leader_discount,
             gae_lambda=self.gae_lambda,
@@ -124,7 +124,6 @@ class LeaderPPO(Solver):
             policy_kwargs={"net_arch": list(self.hidden)},
             device="cpu",
         )
-        model.batch_size = self.batch_size
         model.set_logger(logger(None, []))
         return model
 

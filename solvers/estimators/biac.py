@@ -25,7 +25,7 @@ leader's action; one that sees the policy only has the same b*(s) for all a.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
