@@ -59,7 +59,7 @@ class LeaderPPO(Solver):
     access = Access.OUTCOME
     episodes: int = 9
     hidden: tuple[int, ...] = (64, 64)
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-3
     n_epochs: int = 10
     batch_size: int = 150
     clip_range: float = 0.2

@@ -94,14 +94,21 @@ def test_global_generators_are_left_alone_and_do_not_matter() -> None:
     resumed = go(resume=pickle.loads(pickle.dumps(go(3).checkpoint)))
     np.testing.assert_array_equal(first.x, resumed.x)
     assert {**first.history[-1], "seconds": 0} == {**resumed.history[-1], "seconds": 0}
-    with pytest.raises(RuntimeError, match="inside"), private_generators(np.random.default_rng(0)):
-        np.random.random()  # noqa: NPY002
-        raise RuntimeError("inside")
-    torch.manual_seed(2)
-    here = torch.get_rng_state()
-    with private_generators(np.random.default_rng(0)):
-        torch.rand(3)
-    assert torch.equal(here, torch.get_rng_state())
+
+
+def test_generators_come_back_after_an_error() -> None:
+    before = np.random.get_state()[1].tolist(), torch.get_rng_state()  # type: ignore[union-attr] # noqa: NPY002
+
+    def interrupted() -> None:
+        with private_generators(np.random.default_rng(0)):
+            np.random.random(700)  # noqa: NPY002 - more than the state holds, so that it moves on
+            torch.rand(3)
+            raise RuntimeError("inside")
+
+    with pytest.raises(RuntimeError, match="inside"):
+        interrupted()
+    assert np.random.get_state()[1].tolist() == before[0]  # type: ignore[union-attr] # noqa: NPY002
+    assert torch.equal(before[1], torch.get_rng_state())
 
 
 def test_the_ledger() -> None:

@@ -165,7 +165,7 @@ def test_sobirl_is_naive_on_four_rooms(weights: str) -> None:
 
 
 def test_msobirl_follows_where_one_adjoint_step_is_enough() -> None:
-    """At gamma = .5, as published, it climbs as the exact gradient does; at gamma = .9 and a tenth of the temperature it needs more steps."""
+    """At gamma = .5, as published, it climbs as the exact gradient does; at gamma = .9 and a tenth of tau it needs more steps."""
     easy = Bonuses(discount=0.5)
     ends = [solvers.solve(easy, name, budget=150, lr=0.05, reports=1).leader_return for name in ("implicit", "msobirl")]
     assert ends[1] == pytest.approx(ends[0], rel=0.01)

@@ -77,18 +77,18 @@ class BiAC(Estimator):
         return Estimate(gradient, (counts, Q))
 
 
-def swept(counts: Counts, Q: np.ndarray, answer: np.ndarray, discount: float, sweeps: int) -> np.ndarray:
+def swept(counts: Counts, start: np.ndarray, answer: np.ndarray, discount: float, sweeps: int) -> np.ndarray:
     """The leader's stage-game action values (S, A, B) after so many more sweeps over the triples that were seen; the others keep 0.
 
     Args:
         counts: what was seen.
-        Q: values to begin with.
+        start: values to begin with.
         answer: the follower's policy g(b|s,a), (S, A, B).
         discount: gamma_L.
         sweeps: how many.
     """
     transition, reward = counts.moves[..., :-1] / np.maximum(counts.visits, 1)[..., None], counts.leader_reward()
-    mode = answer.argmax(-1)[..., None]
+    Q, mode = start, answer.argmax(-1)[..., None]
     for _ in range(sweeps):
         Q = reward + discount * expect(transition, np.take_along_axis(Q, mode, -1)[..., 0].max(-1))
     return Q

@@ -12,11 +12,13 @@ u(s,b) = (g dF/dg)(s,b) = d_L(s) g(b|s) Q_L(s,b) (d_L: leader occupancy, Q_L: le
 2. one gradient step on ||A w - U^T u||^2 / 2:   w <- w - zeta A^T (A w - U^T u)
 3. dF/dx by the formula, as it stands
 
-w begins at u(s) = sum_b u(s,b) = d_L(s) V_L(s).  With z = (u(s) - w(s)) / tau these are the formulas of `solvers.estimators.implicit`, and its
-surrogate objective is used: w follows its adjoint z.  Differences from the published code: there F is an explicit function of the policy,
-here d_L and Q_L take two solves with the present g; there x moves rewards alone, here also leader policies and kernels, by the terms of
-`implicit`; and a step zeta above 1/||A||^2, where descent may diverge, is cut to that (||A|| the largest singular value; with the
-published gamma = .5 and sparse kernels it hardly binds, with gamma near 1 it does).  Sweeps and products with A are not in the ledger.
+w begins at u(s) = sum_b u(s,b) = d_L(s) V_L(s).  With z = (u(s) - w(s)) / tau these are the formulas of
+`solvers.estimators.implicit`, and its surrogate objective is used: w follows its adjoint z.  Differences from the published code: there F
+is an explicit function of the policy, here d_L and Q_L take two solves with the present g; there x moves rewards alone, here also leader
+policies and kernels, by the terms of `implicit`; and a step zeta above 1/||A||^2, where descent may diverge, is cut to that (||A|| the
+largest singular value).  At the published gamma = .5 and tau = 1 one step an iteration keeps up with x; at gamma = .9 and tau = .05 the
+error of w, over tau, does not (``tests/test_sobirl.py`` measures both), and ``adjoint_steps`` is the remedy.  Sweeps and products with A
+are not in the ledger.
 
 **SoBiRL** (`SoBiRL`, POLICY) replaces dQ - dV, the score of the response, by one step of it, which samples give::
 
@@ -89,9 +91,9 @@ class MSoBiRL(Estimator):
                 matrix = system(chain(joint_policy(frozen, answer.policy), frozen.transition), frozen.follower_discount)
             plan = Plan(answer.policy, answer.values, answer.evaluations, answer.certificate, LU(matrix))
 
-            def adjoint(carried: torch.Tensor, worth: torch.Tensor, w: Any = w, A: torch.Tensor = matrix.mT) -> torch.Tensor:
+            def adjoint(carried: torch.Tensor, worth: torch.Tensor, w: Any = w, matrix: torch.Tensor = matrix) -> torch.Tensor:
                 """Step 2: z = (u(s) - w) / tau, where U^T u = A u(s) - tau gamma P^T c; w begins at u(s)."""
-                w = self._descend(A, worth if w is None else w, _times(A, worth) - tau * carried)
+                w = self._descend(matrix.mT, worth if w is None else w, _times(matrix.mT, worth) - tau * carried)
                 kept.append((answer.values, w))  # noqa: B023 - called in this turn of the loop
                 return (worth - w) / tau
 
@@ -101,11 +103,11 @@ class MSoBiRL(Estimator):
         (gradient,) = torch.autograd.grad(surrogate, leaf)  # 3
         return Estimate(gradient, kept)
 
-    def _descend(self, A: torch.Tensor, w: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """``w`` (..., S) after gradient steps on ||A w - b||^2 / 2."""
-        zeta = torch.clamp(1 / torch.linalg.matrix_norm(A, 2) ** 2, max=self.zeta)[..., None]
+    def _descend(self, a: torch.Tensor, w: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        """``w`` (..., S) after gradient steps on ||a w - b||^2 / 2."""
+        zeta = torch.clamp(1 / torch.linalg.matrix_norm(a, 2) ** 2, max=self.zeta)[..., None]
         for _ in range(self.adjoint_steps):
-            w = w - zeta * _times(A.mT, _times(A, w) - b)
+            w = w - zeta * _times(a.mT, _times(a, w) - b)
         return w
 
 
