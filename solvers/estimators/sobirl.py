@@ -16,7 +16,7 @@ w begins at u(s) = sum_b u(s,b) = d_L(s) V_L(s).  With z = (u(s) - w(s)) / tau t
 `solvers.estimators.implicit`, and its surrogate objective is used: w follows its adjoint z.  Differences from the published code: there F
 is an explicit function of the policy, here d_L and Q_L take two solves with the present g; there x moves rewards alone, here also leader
 policies and kernels, by the terms of `implicit`; and a step zeta above 1/||A||^2, where descent may diverge, is cut to that (||A|| the
-largest singular value).  At the published gamma = .5 and tau = 1 one step an iteration keeps up with x; at gamma = .9 and tau = .05 the
+largest singular value).  At gamma = tau = .5 (published: .5 and 1) one step an iteration keeps up with x; at gamma = .9 and tau = .05 the
 error of w, over tau, does not (``tests/test_sobirl.py`` measures both), and ``adjoint_steps`` is the remedy.  Sweeps and products with A
 are not in the ledger.
 
