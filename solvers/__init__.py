@@ -45,6 +45,10 @@ SOLVERS = {
     "multiple_lp": "planners:MultipleLP",
     "enumeration": "planners:Enumeration",
     "line_search": "planners:LineSearch",
+    "msobirl": "estimators.sobirl:MSoBiRL",
+    "sobirl": "estimators.sobirl:SoBiRL",
+    "biac": "estimators.biac:BiAC",
+    "leader_ppo": "leader_ppo:LeaderPPO",
 }
 """Name to module and class, below `solvers`; an `Estimator` is run by `Ascent`, a `Solver` runs itself."""
 

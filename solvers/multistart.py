@@ -22,7 +22,8 @@ from scipy.optimize import minimize
 from stackelberg_envs.access import Access, Oracle
 
 from .base import Solver, State
-from .estimators.implicit import exact_gradient, needs_soft_follower
+from .estimators.implicit import exact_gradient
+from .needs import needs_soft_follower
 
 
 class Best(NamedTuple):

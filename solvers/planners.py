@@ -20,18 +20,7 @@ from stackelberg_envs.followers import Hard
 from stackelberg_envs.matrix_games import logits, strong_commitment, weak_commitment
 
 from .base import Declined, Solver, State
-
-
-def needs_a_policy(name: str, oracle: Oracle) -> str | None:
-    """Why a commitment cannot be taken for the logits (S, A) of a leader policy, or None."""
-    s, a, _ = oracle.sizes[0]
-    if oracle.followers > 1 or oracle.log_leader_policy is None or oracle.commitment_shape != (s * a,):
-        return f"{name} needs a leader that commits to a policy, S x A logits, against one follower, whatever the context"
-    probes = np.cos(np.arange(3 * s * a)).reshape(3, s, a)
-    softmax = np.exp(probes) / np.exp(probes).sum(axis=-1, keepdims=True)
-    if not np.allclose(np.exp(oracle.log_leader_policy(probes.reshape(3, -1))), softmax, atol=1e-9):
-        return f"{name} needs a leader policy that is the softmax of the commitment"
-    return None
+from .needs import needs_a_policy
 
 
 @dataclass(frozen=True)

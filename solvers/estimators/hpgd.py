@@ -39,6 +39,7 @@ import torch
 from stackelberg_envs.access import Access, Oracle, Permission
 
 from ..ascent import Estimate, Estimator
+from ..needs import needs_incentives
 from .geometric import geometric_tables
 from .visits import Tables, compiled, designed, less_mean
 
@@ -76,14 +77,8 @@ class HPGD(Estimator):
         return Permission.RESET if self.batches == "geometric" else Permission.NONE
 
     def declines(self, oracle: Oracle) -> str | None:
-        if oracle.incentive is None:
-            return "hpgd needs a leader that sets rewards (the game has no incentive)"
-        if any(a > 1 for _, a, _ in oracle.sizes):
-            return "hpgd estimates how rewards are steered, and this leader also acts in the game"
-        if not oracle.temperature > 0:
-            return "hpgd needs a follower with a temperature"
-        if oracle.context_visibility != "after":
-            return "hpgd needs a leader that sees the context of its episodes, after it has committed"
+        if (reason := needs_incentives("hpgd", oracle)) is not None:
+            return reason
         if self.batches == "geometric" and not max(oracle.leader_discount, *oracle.follower_discounts) < 1:
             return "hpgd with batches='geometric' needs discounts below 1"
         return None

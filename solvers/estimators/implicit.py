@@ -22,6 +22,7 @@ Algorithm, for each context and follower:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -29,12 +30,12 @@ import numpy as np
 import torch
 
 from stackelberg_envs.access import Access, Oracle
-from stackelberg_envs.followers import Soft
 from stackelberg_envs.mdp import InducedMDP, chain, decision_problem, expect, joint_policy, stack
 from stackelberg_envs.planning import Plan, soft_policy_iteration, softmax_backup, system
 
 from ..ascent import Estimate, Estimator
 from ..linear import LU
+from ..needs import needs_soft_follower
 
 
 @dataclass(frozen=True)
@@ -60,15 +61,6 @@ class Implicit(Estimator):
         return Estimate(exact.gradient, {**kept, drawn: exact.memory})
 
 
-def needs_soft_follower(name: str, oracle: Oracle) -> str | None:
-    """Why an exact gradient cannot be had, or None."""
-    if not isinstance(oracle.follower, Soft):
-        return f"{name} differentiates a soft response; {oracle.follower!r} is not Soft(temperature)"
-    if not oracle.additive:
-        return f"{name} needs an additive leader objective (occupancy times leader reward)"
-    return None
-
-
 def exact_gradient(
     oracle: Oracle, x: torch.Tensor, memory: list[torch.Tensor] | None, *, reaction: bool, context: int | None = None
 ) -> Estimate:
@@ -81,7 +73,7 @@ def exact_gradient(
     problems = [(float(p), mdp) for c, p in drawn for mdp in oracle.commit(leaf, c)]
     surrogate: Any = 0.0
     kept, value = [], 0.0
-    for i, (weights, mdp) in enumerate(_batches(problems)):
+    for i, (weights, mdp) in enumerate(batches(problems)):
         frozen = mdp.map(torch.Tensor.detach)
         with torch.no_grad():
             plan = soft_policy_iteration(frozen, oracle.temperature, values=memory[i] if memory else None, factorise=LU)  # 1
@@ -101,7 +93,7 @@ def exact_gradient(
     return Estimate(gradient, kept, value)
 
 
-def _batches(problems: list[tuple[float, InducedMDP]]) -> list[tuple[torch.Tensor, InducedMDP]]:
+def batches(problems: list[tuple[float, InducedMDP]]) -> list[tuple[torch.Tensor, InducedMDP]]:
     """Processes of equal sizes stacked, with their probabilities (K,)."""
     groups: dict[Any, list[tuple[float, InducedMDP]]] = {}
     for probability, mdp in problems:
@@ -115,7 +107,13 @@ def _batches(problems: list[tuple[float, InducedMDP]]) -> list[tuple[torch.Tenso
 
 
 def surrogate_objective(
-    mdp: InducedMDP, frozen: InducedMDP, plan: Plan, temperature: float, *, reaction: bool
+    mdp: InducedMDP,
+    frozen: InducedMDP,
+    plan: Plan,
+    temperature: float,
+    *,
+    reaction: bool,
+    adjoint: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, int, int]:
     """Scalars (...) whose gradients in x are the hypergradients at ``plan``; the leader's returns (...); and the work each took.
 
@@ -125,6 +123,7 @@ def surrogate_objective(
         plan: the follower's soft response to it.
         temperature: the follower's.
         reaction: whether the response reacts to x.
+        adjoint: ``adjoint(gamma P^T c, d_L W)``, each (..., S), gives z otherwise than by a solve.
 
     Returns:
         The scalars, the returns, the number of linear solves, and of factorisations beyond the plan's own.
@@ -156,7 +155,8 @@ def surrogate_objective(
         weighted = nodes.weight[..., None] * g
         advantage = node_q - (g * node_q).sum(-1, keepdim=True)
         c = occupancy[..., None, None] * weighted * advantage / temperature
-        z = kept.solve_transposed(gamma * _carried(c, nodes.transition))  # 3
+        carried = gamma * _carried(c, nodes.transition)
+        z = kept.solve_transposed(carried) if adjoint is None else adjoint(carried, occupancy * W)  # 3
         y = c + z[..., None, None] * weighted
     facing = decision_problem(mdp, mdp.follower_reward)
     surrogate = surrogate + _weigh(facing.reward, y, 3)

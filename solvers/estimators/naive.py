@@ -15,7 +15,8 @@ import torch
 from stackelberg_envs.access import Access, Oracle
 
 from ..ascent import Estimate, Estimator
-from .implicit import exact_gradient, needs_soft_follower
+from ..needs import needs_soft_follower
+from .implicit import exact_gradient
 
 
 @dataclass(frozen=True)

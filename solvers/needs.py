@@ -1,0 +1,55 @@
+"""Why a method cannot handle a game or a follower: the reasons that several solvers share, each None where all is well."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stackelberg_envs.access import Oracle
+from stackelberg_envs.followers import Soft
+
+
+def needs_soft_follower(name: str, oracle: Oracle) -> str | None:
+    """Exact gradients differentiate a soft response and an additive objective."""
+    if not isinstance(oracle.follower, Soft):
+        return f"{name} differentiates a soft response; {oracle.follower!r} is not Soft(temperature)"
+    if not oracle.additive:
+        return f"{name} needs an additive leader objective (occupancy times leader reward)"
+    return None
+
+
+def needs_incentives(name: str, oracle: Oracle) -> str | None:
+    """Sampled gradients of an incentive, with the context of their episodes."""
+    if oracle.incentive is None:
+        return f"{name} needs a leader that sets rewards (the game has no incentive)"
+    if any(a > 1 for _, a, _ in oracle.sizes):
+        return f"{name} estimates how rewards are steered, and this leader also acts in the game"
+    if not oracle.temperature > 0:
+        return f"{name} needs a follower with a temperature"
+    if oracle.context_visibility != "after":
+        return f"{name} needs a leader that sees the context of its episodes, after it has committed"
+    return None
+
+
+def needs_acting_leader(name: str, oracle: Oracle) -> str | None:
+    """Why a learner of one leader policy, as S x A logits, cannot be used, or None."""
+    if oracle.log_leader_policy is None or oracle.sizes[0][1] < 2:
+        return f"{name} learns a policy for the game, and this leader does not act in it"
+    if oracle.followers > 1 or len(oracle.contexts) > 1:
+        return f"{name} needs one follower and one context, and this game has {oracle.followers} and {len(oracle.contexts)}"
+    s, a, _ = oracle.sizes[0]
+    uneven = np.log(np.arange(1.0, a + 1) / (a * (a + 1) / 2)) * np.ones((s, 1))
+    if oracle.dimension != s * a or not np.allclose(oracle.log_leader_policy(uneven.ravel()), uneven):
+        return f"{name} needs a commitment of S x A logits, and this game's is something else"
+    return None
+
+
+def needs_a_policy(name: str, oracle: Oracle) -> str | None:
+    """Why a commitment cannot be taken for the logits (S, A) of a leader policy, or None."""
+    s, a, _ = oracle.sizes[0]
+    if oracle.followers > 1 or oracle.log_leader_policy is None or oracle.commitment_shape != (s * a,):
+        return f"{name} needs a leader that commits to a policy, S x A logits, against one follower, whatever the context"
+    probes = np.cos(np.arange(3 * s * a)).reshape(3, s, a)
+    softmax = np.exp(probes) / np.exp(probes).sum(axis=-1, keepdims=True)
+    if not np.allclose(np.exp(oracle.log_leader_policy(probes.reshape(3, -1))), softmax, atol=1e-9):
+        return f"{name} needs a leader policy that is the softmax of the commitment"
+    return None
