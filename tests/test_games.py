@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import stackelberg_envs as se
 from stackelberg_envs.games.four_rooms import Walker
+from stackelberg_envs.games.toy3 import VARIANTS as VARIANTS_OF_TOY3
 from stackelberg_envs.planning import PlanningError
 from stackelberg_envs.registry import GAMES
 from stackelberg_envs.testing import check_game, commitments, random_games
@@ -23,6 +24,8 @@ VARIANTS = [
     ("four_rooms-v0", {"walkers": 3}),
     ("toy3-v0", {"R": 1}),
     ("toy3-v0", {"R": 2}),
+    *(("toy3-v0", {"variant": variant}) for variant in sorted(VARIANTS_OF_TOY3.keys() - {"4"})),
+    ("toy3-v0", {"variant": "1_1a", "follower_sees": "policy"}),
     ("bimatrix-v0", {}),
     ("random_markov_game-v0", {"follower_sees": "policy"}),
     ("random_markov_game-v0", {"follower_sees": "action", "conflict": 0.0, "seed": 5}),
@@ -155,6 +158,9 @@ def test_senseless_commitments_are_refused(x: object, message: str) -> None:
             PlanningError,
             "discount 1 has no value where some state never leads to the end",
         ),
+        (lambda: se.game("toy3-v0", variant="1-2a"), ValueError, "did you mean '1_2a'"),
+        (lambda: se.game("toy3-v0", variant="1_2a", R=2), ValueError, "only variants 4 and 4_1a have an R"),
+        (lambda: se.game("toy3-v0", follower_sees="both"), ValueError, "'action' or 'policy', got 'both'"),
         (lambda: se.game("four_rooms-v0").commit(np.zeros(105), "G3"), KeyError, "no context 'G3'"),
         (lambda: se.game("four_rooms-v0").commit(np.zeros(105), 2), KeyError, "contexts 0 to 1"),
         (lambda: se.game("random_markov_game-v0", branching=9), ValueError, "branching is 1 to states"),

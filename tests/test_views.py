@@ -32,6 +32,7 @@ MARKOV = ("toy3-v0", "bimatrix-v0", "random_markov_game-v0")
 TWO_PHASE = [(id, "commitment", {}) for id in se.games()] + [(id, "play", {}) for id in MARKOV]
 TWO_PHASE += [("four_rooms-v0", "commitment", {"walkers": 3}), ("random_markov_game-v0", "play", {"follower_sees": "action"})]
 SIMULTANEOUS = [(id, "simultaneous", {}) for id in ("bimatrix-v0", "random_markov_game-v0")]
+SIMULTANEOUS += [("toy3-v0", "simultaneous", {"variant": "4_1a", "follower_sees": "policy"})]
 OBSERVATIONS = ("vector", "index")
 
 
