@@ -20,6 +20,7 @@ from known_values import (
 from scipy.optimize import minimize_scalar
 
 import stackelberg_envs as se
+from baselines.jobs import World
 from solvers.estimators.implicit import exact_gradient
 from stackelberg_envs.access import Access
 from stackelberg_envs.oracle import Rounds
@@ -83,7 +84,8 @@ def test_toy3_optima(R: int, temperature: float, horizon: int | None, discount: 
 def test_toy3_with_the_published_follower_and_the_right_one(
     kind: str, R: int, p: float, discounted: float, undiscounted: float, for_ever: float
 ) -> None:
-    game, x, follower = se.game("toy3-v0", R=R), toy3_commitment(p), getattr(se, kind)(0.05)
+    world, x = World("toy3-v0", {"R": R}, {"kind": kind, "temperature": 0.05}), toy3_commitment(p)
+    game, follower = world.game(), world.answerer()
     scored = se.evaluate(game, x, follower=follower, horizon=150)
     assert scored.leader_return == pytest.approx(discounted, abs=5e-3 if discounted > 30 else 1e-3)
     assert se.evaluate(game, x, follower=follower, horizon=150, leader_discount=1.0).leader_return == pytest.approx(undiscounted, abs=5e-3)
