@@ -49,7 +49,7 @@ from stackelberg_envs.mdp import TABLES
 from stackelberg_envs.oracle import Rounds
 
 CONFIGS = Path(__file__).parent / "configs"
-FOLLOWERS = {"Soft": se.Soft, "Hard": se.Hard, "Quantal": se.Quantal, "Truncated": se.Truncated, "EpsilonOptimal": se.EpsilonOptimal}
+FOLLOWERS = {follower.__name__: follower for follower in (se.Soft, se.SoftInside, se.Hard, se.Quantal, se.Truncated, se.EpsilonOptimal)}
 
 
 class ConfigError(ValueError):

@@ -20,6 +20,7 @@ from .game import CommitmentError, StackelbergGame
 from .mdp import InducedMDP, draw, expect
 from .outcome import Outcome
 from .registry import game, games, make, make_parallel, pettingzoo_module, register_all
+from .replication import SoftInside
 
 __version__ = "0.2.0"
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "Quantal",
     "Response",
     "Soft",
+    "SoftInside",
     "StackelbergGame",
     "Truncated",
     "cooperative_value",

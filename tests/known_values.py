@@ -24,11 +24,40 @@ FOUR_ROOMS_WITHOUT_PENALTIES = [
     (0.003, 0.0015, 0.6405, 0.7723, 0.6795),
 ]
 TOY3_OPTIMA = [
-    # (R, horizon, leader discount, optimum over p = P(leader plays 1 in A)); exact, correct follower
-    (1, 150, None, 27.3156),
-    (1, None, None, 34.9926),
-    (2, 150, 1.0, 59.7501),
+    # (R, temperature, horizon, leader discount, optimum over p = P(leader plays 1 in A), its p); exact, correct follower
+    (1, 0.05, 150, None, 27.3156, 0.1665),
+    (1, 0.05, None, None, 34.9926, 0.1665),
+    (1, 0.05, 150, 1.0, 52.324, 0.1665),
+    (1, 0.01, None, None, 37.074, 0.2875),
+    (1, 0.2, None, None, 30.393, 0.0),
+    (2, 0.05, 150, 1.0, 59.7501, 0.5025),
+    (2, 0.05, None, None, 39.940, 0.5025),
 ]
+TOY3_PUBLISHED = [
+    # (follower, R, p on a grid of .005, discounted 150 steps, undiscounted 150 steps, discounted for ever), by an independent solver
+    # for the code of Kudo et al. 2026; "SoftInside" is that code's own follower
+    ("SoftInside", 1, 0.160, 27.255, 52.21, 34.92),
+    ("Soft", 1, 0.165, 27.315, 52.32, 34.99),
+    ("SoftInside", 2, 0.490, 31.03, 59.48, 39.76),
+    ("Soft", 2, 0.505, 31.16, 59.75, 39.94),
+]
+TOY3_CURVES = [
+    # (R, leader discount, return over 150 steps by p)
+    (1, None, {0: 26.2, 0.25: 26.1, 0.3: 22.5, 0.35: 14.9, 0.4: 6.4, 0.5: 0.48}),
+    (2, 1.0, {0: 50, 0.3: 55.9, 0.5: 59.7, 0.55: 57.7, 0.6: 41.5, 0.65: 10.6}),
+]
+TOY3_HARD = [(1, 0.66555, 37.846), (2, 0.39960, 41.988)]
+"""(R, 1 - p at which a hard follower is indifferent between A and B, the leader's return if it then chooses A; else 0)."""
+TOY3_VARIANTS = {
+    # (state in which the leader chooses, (follower, leader) return where it plays 0 there, and where it plays 1): undiscounted, hard
+    # follower; from the docstrings of the source
+    "1_1a": ("S", (50, -50), (50, 50)),
+    "1_2a": ("S", (250, -50), (375, 75)),
+    "2_1": ("S", (150, -50), (150, 50)),
+    "2_2": ("A", (150, 0), (150, 50)),
+    "3_1a": ("S", (75, -75), (-50, 50)),
+    "3_2": ("A", (1500, 0), (75, 75)),
+}
 TOY3_GRADIENT = (np.array([0.3, -0.4, 0.2]), -41.4006)
 """State-wise logits of action 1 and dF along the key state's, R = 1, infinite horizon (central differences, independent code)."""
 MATRIX_GAMES: dict[str, dict[str, Any]] = {
@@ -70,8 +99,8 @@ TOY3_LINE_SEARCH = [
 ]
 
 
-def toy3_commitment(p: float) -> np.ndarray:
-    """x with P(leader plays 1 in A) = p, other logits 0."""
+def toy3_commitment(p: float, state: str = "A") -> np.ndarray:
+    """x with P(leader plays 1 in ``state``) = p (up to 1e-17), other logits 0."""
     x = np.zeros(6)
-    x[3] = np.log(p / (1 - p))
+    x[1 + 2 * "SAB".index(state)] = 40.0 * np.sign(p - 0.5) if p in (0, 1) else np.log(p / (1 - p))
     return x

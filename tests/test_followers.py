@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import logsumexp, softmax
 
 import stackelberg_envs as se
 from stackelberg_envs.mdp import stack
@@ -21,6 +22,7 @@ ANYBODY = [
     se.Hard("uniform"),
     se.Quantal(0.2),
     se.Truncated(0.1, 3),
+    se.SoftInside(0.1),
     se.EpsilonOptimal(0.05),
 ]
 
@@ -55,6 +57,27 @@ def test_gap_is_never_negative(drawn: tuple[se.StackelbergGame, np.ndarray], fol
     scored = se.evaluate(game, x, follower=follower)
     assert scored.follower_gap >= 0
     assert np.isfinite(scored.leader_return)
+
+
+@given(games_and_points, st.floats(0.01, 0.5))
+@settings(deadline=None, max_examples=20)
+def test_the_published_recursion_by_brute_force(drawn: tuple[se.StackelbergGame, np.ndarray], temperature: float) -> None:
+    """`SoftInside` is the fixed point of the published sweeps; where followers see only the policy it is the right one, `Soft`'s."""
+    game, x = drawn
+    (mdp,) = game.problems(x)
+    answer = se.SoftInside(temperature).answer(mdp, None)
+    if mdp.follower_sees == "policy":
+        np.testing.assert_allclose(answer.policy, se.Soft(temperature).answer(mdp, None).policy, atol=1e-9)
+        return
+    v = np.zeros(mdp.sizes[0])
+
+    def action_values() -> np.ndarray:
+        return mdp.follower_reward + mdp.follower_discount * (mdp.transition @ v)
+
+    for _ in range(1500):  # discounts are at most .98
+        v = temperature * logsumexp((mdp.leader_policy[..., None] * action_values()).sum(1) / temperature, axis=-1)  # type: ignore[operator]
+    np.testing.assert_allclose(answer.values, v, atol=1e-6)
+    np.testing.assert_allclose(answer.policy, softmax(action_values() / temperature, axis=-1), atol=1e-5)
 
 
 def test_truncated_followers_improve_with_sweeps_and_memory() -> None:
@@ -138,6 +161,7 @@ def test_several_followers_answer_separately_and_pay_together() -> None:
     [
         (lambda: se.Soft(0), "above 0"),
         (lambda: se.Soft(float("nan")), "above 0"),
+        (lambda: se.SoftInside(-0.1), "above 0"),
         (lambda: se.Hard("nice"), "'strong', 'weak' or 'uniform'"),  # type: ignore[arg-type]
         (lambda: se.Quantal(-1), "above 0"),
         (lambda: se.Truncated(0.1, 0), "sweeps >= 1"),

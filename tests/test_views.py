@@ -36,6 +36,7 @@ TYPES = {"preset": "random", "rows": 2, "types": 2}
 TWO_PHASE += [("bimatrix-v0", view, arguments) for view in ("commitment", "play") for arguments in (ITERATED, TYPES)]
 SIMULTANEOUS = [(id, "simultaneous", {}) for id in ("bimatrix-v0", "random_markov_game-v0")]
 SIMULTANEOUS += [("bimatrix-v0", "simultaneous", arguments) for arguments in (ITERATED, TYPES)]
+SIMULTANEOUS += [("toy3-v0", "simultaneous", {"variant": "4_1a", "follower_sees": "policy"})]
 OBSERVATIONS = ("vector", "index")
 
 

@@ -1,39 +1,67 @@
 """Random Markov game: a Garnet in which leader and follower both act, with a dial for how much their interests conflict.
 
-Source: Garnets after Archibald, McKinnon, Thomas, "On the generation of Markov decision processes", JORS 1995, with a second player.
+Sources: Garnets after Archibald, McKinnon, Thomas, "On the generation of Markov decision processes", JORS 1995, with a second player;
+``preset="penalty"`` is the random Stackelberg Markov game of Shen, Yang, Chen, "Principled penalty-based methods for bilevel
+reinforcement learning and RLHF", ICML 2024, arXiv 2402.06886, as recalled without the paper at hand (see `PRESETS`).
 Whether the follower sees the leader's action decides how hard they are: with independent rewards and visible actions a naive leader
 is already near the optimum, with commitment to a policy only and conflicting rewards it is not (so that is the default).
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..followers import Soft
-from ..game import Constants, StackelbergGame, softmax_policy
+from ..game import Constants, StackelbergGame, nearest, softmax_policy
 from ..mdp import Array, InducedMDP
+
+_DIRICHLET = {"branching": 3, "weights": "dirichlet", "conflict": 0.5, "reward_threshold": 0.0}
+_UNIFORM = {"branching": None, "weights": "uniform", "conflict": 0.0, "reward_threshold": 0.7}
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {"states": 5, "leader_actions": 3, "follower_actions": 3, **_DIRICHLET, "temperature": 0.05},
+    "penalty": {"states": 100, "leader_actions": 5, "follower_actions": 5, **_UNIFORM, "temperature": 0.001},
+}
+"""What arguments that are not given are; ``branching`` None is every state.  Every number of ``"penalty"`` is recalled, not read: 100
+states, 5 x 5 actions, U(0, 1) weights of all states, normalised, rewards U(0, 1) with those below .7 set to 0, uniform start,
+temperature .001, and a follower that knows the leader's policy and not its action.  Its discount is not even recalled; .9 is ours."""
+CHOICES = {
+    "preset": tuple(PRESETS),
+    "weights": ("dirichlet", "uniform"),
+    "influence": ("both", "reward", "dynamics"),
+    "follower_sees": ("policy", "action"),
+}
 
 
 class RandomMarkovGame(StackelbergGame):
     """A random two-player Markov game; the same arguments give the same game.
 
     * Commitment: S x A logits, row-major, softmax over the leader's actions.
-    * P(.|s,a,b) puts Dirichlet(1) weights on ``branching`` random successors; the start is uniform.
-    * r_L ~ U(0, 1) and r_F = (1 - conflict) U(0, 1) + conflict (1 - r_L), for each (s, a, b).
+    * P(.|s,a,b) puts random weights on ``branching`` random successors; the start is uniform.
+    * u_L, u_F ~ U(0, 1) for each (s, a, b), 0 where they fall below ``reward_threshold``; then
+      r_F = noise u_F + conflict (1 - u_L) and r_L = u_L - (cost of a).
 
     Args:
+        preset: ``"default"``, or ``"penalty"``, see `PRESETS`: what the arguments are that are None.
         states: S.
         leader_actions: A.
         follower_actions: B.
         branching: successors of each (s, a, b), at most S.
+        weights: of the successors, ``"dirichlet"`` for Dirichlet(1) or ``"uniform"`` for U(0, 1), normalised.
         conflict: in [0, 1]; 0 for independent rewards, 1 for a constant-sum game.
+        noise: weight of the follower's own noise, at least 0; None for 1 - conflict.
+        reward_threshold: in [0, 1); the share of rewards that are 0.
+        influence: what the leader's action changes: ``"reward"`` (P is that of action 0), ``"dynamics"`` (u_L and u_F are) or ``"both"``.
+        own_action_pays: False if u_L is that of action 0 whatever the leader plays, so that it gains by its action only through the
+            follower and the dynamics.
+        action_cost: what the leader pays for an action, one number for each; or a number c, for c times the action's index.
         follower_sees: ``"policy"`` (simultaneous moves) or ``"action"``.
         discount: of both players, below 1.
-        seed: which instance.
+        seed: which instance; the arguments above change what is made of the draws, and only sizes, branching and weights the draws.
         max_cycles: steps after which a played episode is cut.
     """
 
@@ -42,40 +70,66 @@ class RandomMarkovGame(StackelbergGame):
     def __init__(
         self,
         *,
-        states: int = 5,
-        leader_actions: int = 3,
-        follower_actions: int = 3,
-        branching: int = 3,
-        conflict: float = 0.5,
+        preset: Literal["default", "penalty"] = "default",
+        states: int | None = None,
+        leader_actions: int | None = None,
+        follower_actions: int | None = None,
+        branching: int | None = None,
+        weights: Literal["dirichlet", "uniform"] | None = None,
+        conflict: float | None = None,
+        noise: float | None = None,
+        reward_threshold: float | None = None,
+        influence: Literal["both", "reward", "dynamics"] = "both",
+        own_action_pays: bool = True,
+        action_cost: float | Sequence[float] = 0.0,
         follower_sees: Literal["policy", "action"] = "policy",
         discount: float = 0.9,
         seed: int = 0,
         max_cycles: int = 50,
     ) -> None:
-        if min(states, leader_actions, follower_actions) < 1 or not 1 <= branching <= states:
-            raise ValueError(f"sizes are at least 1 and branching is 1 to states; got {states=}, {branching=}")
-        if not 0 <= conflict <= 1 or not 0 <= discount < 1:
-            raise ValueError(f"conflict is in [0, 1] and discount in [0, 1); got {conflict=}, {discount=}")
-        if follower_sees not in ("policy", "action"):
-            raise ValueError(f"follower_sees is 'policy' or 'action', got {follower_sees!r}")
-        self.shape = (states, leader_actions, follower_actions)
+        _require("preset", preset)
+
+        def usual(name: str, given: Any) -> Any:
+            return PRESETS[preset][name] if given is None else given
+
+        s, a, b = usual("states", states), usual("leader_actions", leader_actions), usual("follower_actions", follower_actions)
+        successors, kind = usual("branching", branching), usual("weights", weights)
+        successors = s if successors is None else successors
+        c, threshold = usual("conflict", conflict), usual("reward_threshold", reward_threshold)
+        w = 1 - c if noise is None else float(noise)
+        for name, value in (("weights", kind), ("influence", influence), ("follower_sees", follower_sees)):
+            _require(name, value)
+        if min(s, a, b) < 1 or not 1 <= successors <= s:
+            raise ValueError(f"sizes are at least 1 and branching is 1 to states; got states={s}, branching={successors}")
+        if not 0 <= c <= 1 or not 0 <= discount < 1:
+            raise ValueError(f"conflict is in [0, 1] and discount in [0, 1); got conflict={c}, {discount=}")
+        if not 0 <= w < np.inf or not 0 <= threshold < 1:
+            raise ValueError(f"noise is at least 0 and reward_threshold in [0, 1); got noise={w}, reward_threshold={threshold}")
+        cost = np.asarray(action_cost, dtype=np.float64)
+        cost = cost * np.arange(a) if cost.ndim == 0 else cost
+        if cost.shape != (a,) or not np.isfinite(cost).all():
+            raise ValueError(f"action_cost is a number, or one for each of the {a} leader actions; got {action_cost!r}")
+        self.shape = (s, a, b)
         self.follower_sees: Literal["policy", "action"] = follower_sees
         self.discount = float(discount)
         self.max_cycles = max_cycles
-        self.leader_space = Box(-20.0, 20.0, (states * leader_actions,), np.float64)
-        self.default_follower = Soft(0.05)
+        self.leader_space = Box(-20.0, 20.0, (s * a,), np.float64)
+        self.default_follower = Soft(PRESETS[preset]["temperature"])
         rng = np.random.default_rng(seed)
-        transition = np.zeros((*self.shape, states))
-        for entry in np.ndindex(*self.shape):
-            successors = rng.choice(states, size=branching, replace=False)
-            transition[(*entry, successors)] = rng.dirichlet(np.ones(branching))
-        leader_reward = rng.uniform(size=self.shape)
-        follower_reward = (1 - conflict) * rng.uniform(size=self.shape) + conflict * (1 - leader_reward)
+        transition = _garnet(rng, self.shape, successors, kind)
+        u_leader, u_follower = (np.where(u < threshold, 0.0, u) for u in rng.uniform(size=(2, *self.shape)))
+        # Everything is drawn; what the leader does not influence is now that of its action 0.
+        if influence == "reward":
+            transition = np.repeat(transition[:, :1], a, axis=1)
+        if influence == "dynamics":
+            u_follower = np.repeat(u_follower[:, :1], a, axis=1)
+        if influence == "dynamics" or not own_action_pays:
+            u_leader = np.repeat(u_leader[:, :1], a, axis=1)
         self._constants = Constants(
             transition=transition,
-            follower_reward=follower_reward,
-            leader_reward=leader_reward,
-            initial=np.full(states, 1 / states),
+            follower_reward=w * u_follower + c * (1 - u_leader),
+            leader_reward=u_leader - cost[:, None],
+            initial=np.full(s, 1 / s),
         )
 
     def log_leader_policy(self, x: Array) -> Array:
@@ -94,3 +148,18 @@ class RandomMarkovGame(StackelbergGame):
             leader_discount=self.discount,
             follower_sees=self.follower_sees,
         )
+
+
+def _garnet(rng: np.random.Generator, shape: tuple[int, int, int], branching: int, weights: str) -> np.ndarray:
+    """P(s'|s,a,b), (S, A, B, S)."""
+    transition = np.zeros((*shape, shape[0]))
+    for entry in np.ndindex(*shape):
+        successors = rng.choice(shape[0], size=branching, replace=False)
+        drawn = rng.dirichlet(np.ones(branching)) if weights == "dirichlet" else rng.uniform(size=branching)
+        transition[(*entry, successors)] = drawn if weights == "dirichlet" else drawn / drawn.sum()
+    return transition
+
+
+def _require(argument: str, value: object) -> None:
+    if value not in CHOICES[argument]:
+        raise ValueError(f"random_markov_game has no {argument} {value!r}; {nearest(str(value), CHOICES[argument])}")
