@@ -209,15 +209,13 @@ def load(path: str | Path, *, seeds: int | None = None) -> Config:
             raise ConfigError(f"{file}: {key} are tables, [[{key}]], got {data[key]!r}")
     first = _count(data, "first_seed", 0, str(file), least=0)
     common = _count(data, "seeds", 5, str(file)) if seeds is None else seeds
+    shared = [(run, f"{file}, solvers[{j}]") for j, run in enumerate(data.get("solvers", []))]
     sections = []
     for i, entry in enumerate(data.get("games", [])):
         where = f"{file}, games[{i}]"
         _known(entry, {"id", "title", "arguments", "follower", "referee", "published", "seeds", "solvers"}, where)
         count = _count(entry, "seeds", common, where) if seeds is None else seeds
-        own = entry.get("solvers", []) if isinstance(entry.get("solvers", []), list) else []
-        runs = [(run, f"{file}, solvers[{j}]") for j, run in enumerate(data.get("solvers", []))]
-        runs += [(run, f"{where}.solvers[{j}]") for j, run in enumerate(own)]
-        sections.append(_section(entry, runs, range(first, first + count), where))
+        sections.append(_section(entry, shared, range(first, first + count), where))
     if not sections:
         raise ConfigError(f"{file} has no [[games]]")
     return Config(data.get("name", file.stem), tuple(sections))
@@ -230,7 +228,8 @@ def _count(entry: dict[str, Any], key: str, default: int, where: str, *, least: 
     return count
 
 
-def _section(entry: dict[str, Any], runs: list[tuple[dict[str, Any], str]], seeds: range, where: str) -> Section:
+def _section(entry: dict[str, Any], shared: list[tuple[dict[str, Any], str]], seeds: range, where: str) -> Section:
+    """One game's part; ``shared`` are the solvers that every game runs, each with its place in the file."""
     for key, kind, words in (
         ("title", str, "text"),
         ("published", list, "a list of tables"),
@@ -251,7 +250,7 @@ def _section(entry: dict[str, Any], runs: list[tuple[dict[str, Any], str]], seed
         if not isinstance(quoted.get("error", 0.0), (int, float)):
             raise ConfigError(f"{where}.published: an error is a number, the standard error, got {quoted['error']!r}")
     jobs: list[Job] = []
-    for run, place in runs:
+    for run, place in shared + [(run, f"{where}.solvers[{j}]") for j, run in enumerate(entry.get("solvers", []))]:
         jobs += _runs(run, world, referee, seeds, place)
     if not jobs:
         raise ConfigError(f"{where} has no [[games.solvers]]")
