@@ -131,4 +131,4 @@ def maps(part: Part) -> Figure:
     if part.best is not None:
         shown["best known"] = np.array(part.best.x)
     judged = part.section.referee or part.section.world
-    return learned(judged.game(), shown, judged.answerer())
+    return learned(judged.game(), shown, judged.answerer(), part.section.score)

@@ -14,6 +14,8 @@ A configuration is numbers only::
     arguments = { preset = "hpgd", beta = 3.0 }
     follower = { kind = "Soft", temperature = 0.003 }
     referee = { arguments = { preset = "hpgd" } }          # optional: where the score lives, if elsewhere
+    # score = { horizon = 150, discount = 1.0 }             # optional: what the referee counts, if not infinitely many steps at the game's
+                                                            # discount; such runs do not enter the record of best commitments
     published = [{ label = "HPGD", value = 0.73, error = 0.001 }]
     seeds = 10                                              # optional: instead of those above
 
@@ -24,6 +26,7 @@ A configuration is numbers only::
     start_scale = 0.01                                      # random start, or
     # start = { 25 = 8.6 }                                  # these components, and zeros; then seeds = 1 is enough
     hyperparameters = { lr = 0.5 }
+    # access = "MODEL"                                      # grant this level instead of the one that the solver declares
     # outcomes = { slip = 0.33 }                            # this solver's outcomes come from the game changed so, while the followers
                                                             # answer to the game as it is above, and the score lives there
 """
@@ -44,9 +47,11 @@ import numpy as np
 
 import solvers
 import stackelberg_envs as se
+from stackelberg_envs.access import Access
 from stackelberg_envs.game import nearest
 from stackelberg_envs.mdp import TABLES
 from stackelberg_envs.oracle import Rounds
+from stackelberg_envs.planning import PlanningError
 
 CONFIGS = Path(__file__).parent / "configs"
 FOLLOWERS = {"Soft": se.Soft, "Hard": se.Hard, "Quantal": se.Quantal, "Truncated": se.Truncated, "EpsilonOptimal": se.EpsilonOptimal}
@@ -115,6 +120,10 @@ class Job:
     referee: World | None = None
     label: str = ""
     """For people; not part of the id."""
+    access: Access | None = None
+    """Granted instead of the level that the solver declares."""
+    score: solvers.Score | None = None
+    """What the referee counts, if it is not the infinite horizon at the game's discount."""
 
     @cached_property
     def id(self) -> str:
@@ -123,12 +132,25 @@ class Job:
             "version": version("stackelberg-envs"),
             "world": self.world.key,
             "referee": self.judged_in.key,
-            "solver": repr(solvers.build(self.solver, **self.hyperparameters)),
+            "solver": repr(self.build()),
             "budget": self.budget,
             "seed": self.seed,
             "start": self.start_scale if self.start is None else self.start,
         }
+        if self.granted != self.build().access:
+            content["access"] = self.granted.name
+        if self.score is not None:
+            content["score"] = dataclasses.asdict(self.score)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    def build(self) -> solvers.Solver:
+        """The solver with its hyperparameters."""
+        return solvers.build(self.solver, **self.hyperparameters)
+
+    @property
+    def granted(self) -> Access:
+        """The level of access that the solver has."""
+        return self.build().access if self.access is None else self.access
 
     def first_commitment(self) -> np.ndarray | None:
         """Where the run starts, or None for a random start."""
@@ -147,14 +169,19 @@ class Job:
         return self.referee or self.world
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data, for a results line."""
-        return dataclasses.asdict(self)
+        """Plain data, for a results line; access and score only where the configuration gives them."""
+        plain = {**dataclasses.asdict(self), "access": None if self.access is None else self.access.name}
+        return {key: value for key, value in plain.items() if value is not None or key not in ("access", "score")}
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> Job:
         """The inverse of `as_dict`."""
-        referee = World(**data["referee"]) if data["referee"] else None
-        return Job(**{**data, "world": World(**data["world"]), "referee": referee})
+        made = {**data, "world": World(**data["world"]), "referee": World(**data["referee"]) if data["referee"] else None}
+        if "access" in data:
+            made["access"] = Access[data["access"]]
+        if "score" in data:
+            made["score"] = solvers.Score(**data["score"])
+        return Job(**made)
 
 
 @dataclass(frozen=True)
@@ -164,6 +191,7 @@ class Section:
     title: str
     world: World
     referee: World | None
+    score: solvers.Score | None
     published: tuple[dict[str, Any], ...]
     jobs: tuple[Job, ...]
 
@@ -213,7 +241,7 @@ def load(path: str | Path, *, seeds: int | None = None) -> Config:
     sections = []
     for i, entry in enumerate(data.get("games", [])):
         where = f"{file}, games[{i}]"
-        _known(entry, {"id", "title", "arguments", "follower", "referee", "published", "seeds", "solvers"}, where)
+        _known(entry, {"id", "title", "arguments", "follower", "referee", "score", "published", "seeds", "solvers"}, where)
         count = _count(entry, "seeds", common, where) if seeds is None else seeds
         sections.append(_section(entry, shared, range(first, first + count), where))
     if not sections:
@@ -242,6 +270,7 @@ def _section(entry: dict[str, Any], shared: list[tuple[dict[str, Any], str]], se
     if "referee" in entry:
         _known(entry["referee"], {"id", "arguments", "follower"}, f"{where}.referee")
         referee = _world({"id": world.id, "arguments": world.arguments, "follower": world.follower, **entry["referee"]}, f"{where}.referee")
+    score = _score(entry.get("score", {}), referee or world, f"{where}.score")
     published = tuple(entry.get("published", ()))
     for quoted in published:
         _known(quoted, {"label", "value", "error", "seeds", "source"}, f"{where}.published")
@@ -251,18 +280,46 @@ def _section(entry: dict[str, Any], shared: list[tuple[dict[str, Any], str]], se
             raise ConfigError(f"{where}.published: an error is a number, the standard error, got {quoted['error']!r}")
     jobs: list[Job] = []
     for run, place in shared + [(run, f"{where}.solvers[{j}]") for j, run in enumerate(entry.get("solvers", []))]:
-        jobs += _runs(run, world, referee, seeds, place)
+        jobs += _runs(run, world, referee, score, seeds, place)
     if not jobs:
         raise ConfigError(f"{where} has no [[games.solvers]]")
     labels = [job.label for job in jobs if job.seed == seeds[0]]
     if len(set(labels)) < len(labels):
         raise ConfigError(f"{where}: two solvers have the same label ({', '.join(labels)}); give each a label of its own")
-    return Section(entry.get("title", world.id), world, referee, published, tuple(jobs))
+    return Section(entry.get("title", world.id), world, referee, score, published, tuple(jobs))
 
 
-def _runs(run: dict[str, Any], world: World, referee: World | None, seeds: range, where: str) -> list[Job]:
+def _score(entry: Any, judged: World, where: str) -> solvers.Score | None:
+    """What the referee counts; None for the infinite horizon at the game's discount.  Tried on the commitment 0."""
+    _known(entry, {"horizon", "discount"}, where)
+    if not entry:
+        return None
+    discount = entry.get("discount")
+    if not isinstance(discount, (int, float, type(None))):
+        raise ConfigError(f"{where}: discount is a number in [0, 1], got {discount!r}")
+    score = solvers.Score(entry.get("horizon"), None if discount is None else float(discount))
+    game = judged.game()
+    try:
+        score.of(game, np.zeros(game.commitment_shape), judged.answerer())
+    except (ValueError, PlanningError) as error:
+        raise ConfigError(f"{where}: {error}") from error
+    return score
+
+
+def access_level(name: Any) -> Access:
+    """The level of that name, in whatever case.
+
+    Raises:
+        ConfigError: if there is none; the message suggests the nearest.
+    """
+    if str(name).upper() not in Access.__members__:
+        raise ConfigError(f"no access level {name!r}; {nearest(str(name).upper(), tuple(Access.__members__))}")
+    return Access[str(name).upper()]
+
+
+def _runs(run: dict[str, Any], world: World, referee: World | None, score: solvers.Score | None, seeds: range, where: str) -> list[Job]:
     """One solver's jobs, one a seed."""
-    _known(run, {"label", "name", "budget", "seeds", "start_scale", "start", "hyperparameters", "outcomes"}, where)
+    _known(run, {"label", "name", "budget", "seeds", "start_scale", "start", "hyperparameters", "outcomes", "access"}, where)
     if "name" not in run:
         raise ConfigError(f"{where} has no name; known solvers: {', '.join(solvers.SOLVERS)}")
     if "outcomes" in run:
@@ -286,15 +343,15 @@ def _runs(run: dict[str, Any], world: World, referee: World | None, seeds: range
         hyperparameters=run.get("hyperparameters", {}),
         referee=referee,
         label=run.get("label", run["name"]),
+        score=score,
     )
     try:
-        solver = solvers.build(template.solver, **template.hyperparameters)
-        reason = solver.declines(Rounds(world.game(), world.answerer()).oracle(solver.access, solver.permissions))
+        if "access" in run:
+            template = dataclasses.replace(template, access=access_level(run["access"]))
+        solvers.admit(template.build(), Rounds(world.game(), world.answerer()), template.granted)
         template.first_commitment()
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, se.AccessError, solvers.Declined) as error:
         raise ConfigError(f"{where}: {error.args[0]}") from error
-    if reason is not None:
-        raise ConfigError(f"{where}: {reason}")
     return [dataclasses.replace(template, seed=seed) for seed in seeds[: _count(run, "seeds", len(seeds), where)]]
 
 

@@ -46,6 +46,8 @@ def execute(job: Job, report: Report | None = None) -> dict[str, Any]:
         job.solver,
         follower=job.world.answerer(),
         referee=(job.referee.game(), job.referee.answerer()) if job.referee else None,
+        score=job.score,
+        access=job.access,
         budget=job.budget,
         seed=job.seed,
         start=job.first_commitment(),
