@@ -16,7 +16,7 @@ import numpy as np
 import stackelberg_envs as se
 
 from . import store
-from .jobs import Job, World
+from .worlds import Job, World
 
 COMMITTED = Path(__file__).parent / "best_known.jsonl"
 

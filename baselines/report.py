@@ -16,8 +16,9 @@ from stackelberg_envs.access import Access, Permission
 
 from . import best as best_known
 from . import figures, store
-from .jobs import Config, Job, Section
+from .jobs import Config, Section
 from .stats import Interval, summary
+from .worlds import Job
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from . import store
-from .jobs import Job
+from .worlds import Job
 
 Report = Callable[[str, int], None]
 """Called with (job id, commitments used)."""
