@@ -16,7 +16,7 @@ import numpy as np
 import stackelberg_envs as se
 
 from . import store
-from .jobs import Job, World
+from .worlds import Job, World
 
 COMMITTED = Path(__file__).parent / "best_known.jsonl"
 
@@ -50,10 +50,15 @@ def read(*paths: Path) -> dict[str, Best]:
 
 
 def improve(path: Path, results: list[dict[str, Any]], *, known: dict[str, Best]) -> list[Best]:
-    """Write to ``path`` every result that beats what is ``known``, re-scored; returns the new ones."""
+    """Write to ``path`` every result that beats what is ``known``, re-scored; returns the new ones.
+
+    Runs with a score of their own (another horizon or discount) are passed over: their numbers mean something else.
+    """
     new: dict[str, Best] = {}
     for result in results:
         job = Job.from_dict(result["job"])
+        if job.score is not None:
+            continue
         key = job.judged_in.key
         incumbent = new.get(key) or known.get(key)
         if incumbent is not None and result["leader_return"] <= incumbent.leader_return + 1e-9:

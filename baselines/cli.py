@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch: two threads on shared cores are slower than one
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 import stackelberg_envs as se
 
-console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 130)  # a file or a log has no width of its own
-problems = Console(stderr=True)
+from . import printing
+from .printing import console, problems
+
+if TYPE_CHECKING:
+    from .worlds import Job
+
+Results = Annotated[Path, typer.Option(help="Folder for results; finished runs in it are not repeated.")]
+Processes = Annotated[int, typer.Option(help="Processes; 0 for one a core.", min=0)]
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -38,24 +41,8 @@ Everything that is finished is on disk at once: stop a benchmark at any time, an
 @app.command("list")
 def list_() -> None:
     """Show the games and the solvers, the latter by what they may know."""
-    games = Table(title="Games", title_justify="left")
-    for column in ("id", "commitment", "(S, A, B)", "contexts", "followers", "default follower", "about"):
-        games.add_column(column, no_wrap=column in ("id", "default follower"))
-    for id in se.games():
-        game = se.game(id)
-        story = (sys.modules[type(game).__module__].__doc__ or "").splitlines()[0]
-        cells = (str(game.sizes[0]), ", ".join(game.contexts), str(game.followers), repr(game.default_follower), story.partition(": ")[2])
-        games.add_row(id, f"R^{game.dimension}", *cells)
-    console.print(games)
-    import solvers
-
-    known = Table(title="Solvers", title_justify="left")
-    for column in ("name", "access", "about"):
-        known.add_column(column)
-    for name in sorted(solvers.SOLVERS, key=lambda name: -solvers.build(name).access):
-        cls = solvers.solver_class(name)
-        known.add_row(name, solvers.build(name).access.name, (cls.__doc__ or "").splitlines()[0])
-    console.print(known)
+    console.print(printing.games())
+    console.print(printing.methods())
 
 
 @app.command()
@@ -66,6 +53,7 @@ def solve(
     seed: Annotated[int, typer.Option(help="Of the start and of all noise.")] = 0,
     temperature: Annotated[float | None, typer.Option(help="Soft follower with this temperature, instead of the game's default.")] = None,
     start_scale: Annotated[float, typer.Option(help="Standard deviation of the random first commitment.")] = 0.01,
+    access: Annotated[str | None, typer.Option(help="Grant this level of access instead of the solver's own, e.g. INCENTIVE.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="A hyperparameter of the solver, e.g. --set lr=0.1")] = None,
     game_set: Annotated[list[str] | None, typer.Option("--game", help="An argument of the game, e.g. --game preset=hpgd")] = None,
 ) -> None:
@@ -74,41 +62,27 @@ def solve(
     Example: `stackelberg solve four_rooms-v0 implicit --game preset=hpgd --budget 1000 --set lr=0.5`
     """
     import solvers
-    from stackelberg_envs.drawing import Frame, ansi
 
-    from .figures import likeliest_path
+    from .jobs import access_level
 
     played = se.game(game, **_assignments(game_set))
     follower = played.default_follower if temperature is None else se.Soft(temperature)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=problems, transient=True) as bar:
+    hyperparameters = _assignments(set_)
+    with printing.bar() as bar:
         task = bar.add_task(solver, total=budget)
-        hyperparameters = _assignments(set_)
         solution = solvers.solve(
             played,
             solver,
             follower=follower,
+            access=None if access is None else access_level(access),
             budget=budget,
             seed=seed,
             start_scale=start_scale,
             progress=lambda used, row: bar.update(task, completed=used, description=f"{solver}: F = {row['leader_return']:.4f}"),
             **hyperparameters,
         )
-    history = Table()
-    for column in ("iteration", "commitments", "F(x)", "per context", "follower gap", "|gradient|"):
-        history.add_column(column, justify="right")
-    rows = solution.history
-    for row in [rows[round(i * (len(rows) - 1) / 9)] for i in range(min(10, len(rows)))] if len(rows) > 1 else rows:
-        contexts = "  ".join(f"{value:.4f}" for value in row["per_context"])
-        gradient = f"{row['gradient_norm']:.2e}" if "gradient_norm" in row else "-"
-        cells = (f"{row['leader_return']:.5f}", contexts, f"{row['follower_gap']:.1e}", gradient)
-        history.add_row(str(row["iteration"]), str(row["commitments"]), *cells)
-    console.print(history)
-    evaluation = se.evaluate(played, solution.x, follower=follower)
-    for context in range(len(played.contexts)):
-        problem = played.problems(solution.x, context)
-        paths = tuple(tuple(likeliest_path(mdp, p)) for mdp, p in zip(problem, evaluation.responses[context].policies, strict=True))
-        console.print(ansi(Frame(played, solution.x, context, paths, len(paths[0]) - 1)), markup=False, highlight=False)
+    console.print(printing.history(solution.history))
+    printing.draw(played, solution.x, follower)
     cost = solution.cost
     console.print(
         f"{solution.reason}: F = {solution.leader_return:.6f}, {cost.newton_evaluations} Newton evaluations, {cost.linear_solves} linear "
@@ -121,73 +95,48 @@ def solve(
 @app.command()
 def bench(
     config: Annotated[str, typer.Argument(help="A TOML file, or the name of an embedded configuration.")] = "default",
-    results: Annotated[Path, typer.Option(help="Folder for results; finished runs in it are not repeated.")] = Path("results"),
+    results: Results = Path("results"),
     seeds: Annotated[int | None, typer.Option(help="Seeds a solver, instead of what the configuration says.", min=1)] = None,
-    jobs: Annotated[int, typer.Option(help="Processes; 0 for one a core.", min=0)] = 0,
+    jobs: Processes = 0,
     report: Annotated[Path | None, typer.Option(help="Also write the HTML report here.")] = None,
 ) -> None:
     """Run a configuration: games x solvers x seeds, each result written to disk the moment it is finished.
 
     Stop it as you like (Ctrl-C, or worse): the same command goes on where it stopped, and repeats nothing.
     """
-    from . import best, store
     from . import jobs as configuration
-    from .runner import Stopped, run_all
 
     loaded = configuration.load(config, seeds=seeds)
     path, best_file = results / f"{loaded.name}.jsonl", results / "best_known.jsonl"
-    try:
-        failed = run_all(loaded.jobs, path, processes=jobs or len(os.sched_getaffinity(0)), console=console)
-    except (KeyboardInterrupt, Stopped):
-        there = sum(job.id in store.read(path) for job in loaded.jobs)
-        problems.print(f"\nStopped with {there} of {len(loaded.jobs)} runs in {path}; the same command goes on from there.")
-        raise typer.Exit(130) from None
-    found = store.read(path)
-    finished = [found[job.id] for job in loaded.jobs if job.id in found]
-    for new in best.improve(best_file, finished, known=best.read(best.COMMITTED, best_file)):
-        console.print(f"New best known for {new.world.id}: {new.leader_return:.6f} ({new.found_by}); stored in {best_file}")
+    finished, failed = _run(loaded.jobs, path, jobs)
+    _record(finished, best_file)
     _show(loaded, path, best_file, report)
-    for said in failed.values():
-        problems.print(f"[red]Failed:[/] {escape(said)}", highlight=False, soft_wrap=True)
-    if failed:
-        raise typer.Exit(1)
+    _end(failed)
 
 
 @app.command()
 def polish(
     configs: Annotated[list[str], typer.Argument(help="Configurations whose results to start from.")],
     results: Annotated[Path, typer.Option(help="Folder with the results.")] = Path("results"),
-    jobs: Annotated[int, typer.Option(help="Processes; 0 for one a core.", min=0)] = 0,
+    jobs: Processes = 0,
 ) -> None:
     """Ascend exactly from every end point, and store what beats the best commitment known of its world."""
-    from . import best, store
     from . import jobs as configuration
+    from . import store
     from .polish import polishing
-    from .runner import Stopped, run_all
 
     ends = []
     for config in configs:
         loaded = configuration.load(config)
         found = store.read(results / f"{loaded.name}.jsonl")
         ends += [found[job.id] for job in loaded.jobs if job.id in found]
-    path, best_file = results / "polished.jsonl", results / "best_known.jsonl"
     searches = polishing(ends)
     if not searches:
         raise typer.BadParameter(f"{results} has no finished runs of {', '.join(configs)} in worlds with gradients; run them first")
-    try:
-        failed = run_all(searches, path, processes=jobs or len(os.sched_getaffinity(0)), console=console)
-    except (KeyboardInterrupt, Stopped):
-        problems.print(f"\nStopped; what is finished is in {path}, and the same command goes on from there.")
-        raise typer.Exit(130) from None
-    done = store.read(path)
-    polished = [done[job.id] for job in searches if job.id in done]
-    for new in best.improve(best_file, ends + polished, known=best.read(best.COMMITTED, best_file)):
-        console.print(f"New best known for {new.world.id} {new.world.arguments}: {new.leader_return:.6f} ({new.found_by}); in {best_file}")
+    polished, failed = _run(searches, results / "polished.jsonl", jobs)
+    _record(ends + polished, results / "best_known.jsonl")
     console.print(f"{len(polished)} end points polished")
-    for said in failed.values():
-        problems.print(f"[red]Failed:[/] {escape(said)}", highlight=False, soft_wrap=True)
-    if failed:
-        raise typer.Exit(1)
+    _end(failed)
 
 
 @app.command("report")
@@ -223,37 +172,25 @@ def compare(
     Example: `stackelberg compare hpgd-table --results docs/reproductions/recorded --maps 4`
     """
     from . import compare as comparison
-    from . import figures, report, store
     from . import jobs as configuration
+    from . import report, store
 
     loaded = configuration.load(config)
     path = results / f"{loaded.name}.jsonl"
     if record is not None and record.resolve() == results.resolve():
         raise typer.BadParameter("--record stores a slim copy; give it another folder than --results")
     gathered = report.gather(loaded, path, results / "best_known.jsonl")
-    parts = [part for part in gathered if part.groups]
-    if not parts:
+    there = sum(len(group) for part in gathered for group in part.groups.values())
+    if not there:
         raise typer.BadParameter(f"{path} has no results of {config}; run  stackelberg bench {config}  first")
     for i in maps or []:
         if not 0 <= i < len(gathered) or not gathered[i].groups:
             raise typer.BadParameter(f"--maps {i}: games are counted from 0 to {len(gathered) - 1}, and this one needs results")
-    there, wanted = sum(len(group) for part in parts for group in part.groups.values()), len(loaded.jobs)
-    text = comparison.markdown(parts)
-    store.replace(output / f"{loaded.name}.md", text)
-    store.replace(output / f"{loaded.name}-curves.svg", figures.svg(comparison.curves(parts)))
-    for i in maps or []:
-        store.replace(output / f"{loaded.name}-maps-{i}.svg", figures.svg(comparison.maps(gathered[i])))
+    comparison.write(loaded.name, gathered, output, mapped=maps or [])
     if record is not None:
         found = store.read(path)
-        lines = [json.dumps(store.slim(found[job.id]), sort_keys=True) for job in loaded.jobs if job.id in found]
-        store.replace(record / f"{loaded.name}.jsonl", "".join(f"{line}\n" for line in lines))
-    table = Table(title=f"{loaded.name}: {there} of {wanted} runs", title_justify="left")
-    header, _, *rows = text.splitlines()
-    for column in header.strip("| ").split(" | "):
-        table.add_column(column)
-    for row in rows:
-        table.add_row(*(escape(cell.strip().replace("**", "")) for cell in row.strip("|").split("|")))
-    console.print(table)
+        store.record(record / path.name, [found[job.id] for job in loaded.jobs if job.id in found])
+    console.print(comparison.table(gathered, f"{loaded.name}: {there} of {len(loaded.jobs)} runs"))
     console.print(f"Table and figures: {output.resolve()}", soft_wrap=True)
 
 
@@ -264,52 +201,45 @@ def check(
     results: Annotated[Path, typer.Option(help="Folder with results, for its own best commitments.")] = Path("results"),
 ) -> None:
     """Check that games and environments are what they claim, and that stored best commitments score what they say."""
-    from . import best as records
+    from . import checks
 
-    failed = 0
-    if not best:
-        failed = _check_games(games or list(se.games()))
-    table = Table(title="Best known commitments, scored again", title_justify="left")
-    for column in ("world", "stored", "scored now", "no commitment beats", "found by"):
-        table.add_column(column, overflow="fold")
-    for key, record in records.read(records.COMMITTED, results / "best_known.jsonl").items():
-        if games and record.world.id not in games:
-            continue
-        value = record.rescore()
-        agrees = abs(value - record.leader_return) < 1e-6
-        failed += not agrees
-        upper = se.cooperative_value(record.world.game())
-        bound = "-" if upper is None else f"{upper:.4f}"
-        world = f"{key} {record.world.arguments or ''}"
-        table.add_row(world, f"{record.leader_return:.6f}", f"{'' if agrees else '[red]'}{value:.6f}", bound, record.found_by)
-    console.print(table)
+    failed = 0 if best else checks.games(games or list(se.games()))
+    failed += checks.best_known(results / "best_known.jsonl", games)
     if failed:
         problems.print(f"[red]{failed} checks failed[/]")
         raise typer.Exit(1)
 
 
-def _check_games(ids: list[str]) -> int:
-    from stackelberg_envs.testing import ConformanceError, check_env, check_game
+def _run(wanted: list[Job], path: Path, processes: int) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Run what is not in ``path`` yet; (all results there are, what failed by job id).  Ctrl-C ends the command, saying how to go on."""
+    from . import store
+    from .runner import Stopped, run_all
 
-    failed = 0
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=problems, transient=True
-    ) as bar:
-        task = bar.add_task("checking", total=3 * len(ids))
-        for id in ids:
-            bar.update(task, description=f"checking {id}")
-            for check in (
-                lambda id: check_game(se.game(id)),
-                lambda id: check_env(se.make(id)),
-                lambda id: check_env(se.make_parallel(id)),
-            ):
-                try:
-                    console.print(str(check(id)), highlight=False)
-                except ConformanceError as error:
-                    failed += 1
-                    console.print(f"[red]{error}[/]", highlight=False)
-                bar.advance(task)
-    return failed
+    try:
+        failed = run_all(wanted, path, processes=processes or len(os.sched_getaffinity(0)), console=console)
+    except (KeyboardInterrupt, Stopped):
+        there = sum(job.id in store.read(path) for job in wanted)
+        problems.print(f"\nStopped with {there} of {len(wanted)} runs in {path}; the same command goes on from there.")
+        raise typer.Exit(130) from None
+    found = store.read(path)
+    return [found[job.id] for job in wanted if job.id in found], failed
+
+
+def _record(results: list[dict[str, Any]], best_file: Path) -> None:
+    """Store what beats the best known, and say so."""
+    from . import best
+
+    for new in best.improve(best_file, results, known=best.read(best.COMMITTED, best_file)):
+        world = f"{new.world.id} {new.world.arguments or ''}".rstrip()
+        console.print(f"New best known for {world}: {new.leader_return:.6f} ({new.found_by}); stored in {best_file}")
+
+
+def _end(failed: dict[str, str]) -> None:
+    """Name the runs that failed, if any, and end with status 1."""
+    for said in failed.values():
+        problems.print(f"[red]Failed:[/] {escape(said)}", highlight=False, soft_wrap=True)
+    if failed:
+        raise typer.Exit(1)
 
 
 def _show(config: Any, path: Path, best_file: Path, output: Path | None, figures: Path | None = None) -> None:
@@ -379,27 +309,9 @@ def main() -> None:
             "Run from another folder, or uninstall it."
         )
         raise SystemExit(2)
-    import solvers
-    from stackelberg_envs.planning import PlanningError
-
-    from .jobs import ConfigError
-    from .store import ResultsError
-
     try:
         app()
-    except (
-        ConfigError,
-        ResultsError,
-        solvers.Declined,
-        se.AccessError,
-        PlanningError,
-        KeyError,
-        TypeError,
-        ValueError,
-        OSError,
-        RuntimeError,
-        ArithmeticError,
-    ) as error:
+    except (KeyError, TypeError, ValueError, OSError, RuntimeError, ArithmeticError) as error:  # those of our own are subclasses
         if os.environ.get("STACKELBERG_TRACEBACK"):
             raise
         said = error.args[0] if error.args and not isinstance(error, OSError) else error

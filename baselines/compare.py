@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from rich.markup import escape
+from rich.table import Table
 
-from .figures import COLOURS, learned
+from . import store
+from .figures import COLOURS, learned, svg
 from .report import Part
 from .stats import Interval, mean_interval
 
@@ -23,7 +27,8 @@ class Cell:
     """One method in one setting."""
 
     label: str
-    ours: Interval
+    ours: Interval | None
+    """None if we have no runs of a published method."""
     published: dict[str, Any] | None
     best: float | None
 
@@ -31,24 +36,22 @@ class Cell:
     def agrees(self) -> bool | None:
         """Whether our 95 % interval meets the published mean +- 2 standard errors, widened by half a unit of its last digit.
 
-        None without a published mean, or from a single seed.
+        None without a published mean, or without two seeds of ours.
         """
-        if self.published is None or self.ours.seeds < 2:
+        if self.published is None or self.ours is None or self.ours.seeds < 2:
             return None
         slack = 2 * self.published.get("error", 0.0) + 0.005
         return self.ours.low <= self.published["value"] + slack and self.published["value"] - slack <= self.ours.high
 
 
 def cells(part: Part) -> list[Cell]:
-    """Every method of a setting, in the order of the configuration."""
+    """Every method of a setting that has runs, in the order of the configuration, and after them published ones that have none."""
     published = {entry["label"]: entry for entry in part.section.published}
     best = part.best.leader_return if part.best else None
-    labels = list(dict.fromkeys(job.label for job in part.section.jobs))
-    return [
-        Cell(label, mean_interval([tail(result) for result in part.groups[label]]), published.get(label), best)
-        for label in labels
-        if label in part.groups
-    ]
+    ours = [label for label in dict.fromkeys(job.label for job in part.section.jobs) if label in part.groups]
+    theirs = [label for label in published if label not in ours]
+    means = {label: mean_interval([tail(result) for result in part.groups[label]]) for label in ours}
+    return [Cell(label, means.get(label), published.get(label), best) for label in ours + theirs]
 
 
 def tail(result: dict[str, Any]) -> float:
@@ -57,29 +60,49 @@ def tail(result: dict[str, Any]) -> float:
     return float(np.mean([row["leader_return"] for row in result["history"] if row["iteration"] > 0.9 * last]))
 
 
-def markdown(parts: list[Part]) -> str:
-    """A table, one row a setting and method."""
-    lines = [
-        "| setting | best known | method | published | ours: mean [95 %] | seeds | agrees | gap to best known, published | ours |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for part in parts:
+HEADER = ("setting", "best known", "method", "published", "ours: mean [95 %]", "seeds", "agrees", "gap to best known, published", "ours")
+
+
+def rows(parts: list[Part]) -> list[tuple[str, ...]]:
+    """The table under `HEADER`: a row a setting and method; the setting and its best known value only in its first row.
+
+    Games without runs are left out.
+    """
+    table = []
+    for part in [part for part in parts if part.groups]:
         setting, best = part.section.title, f"{part.best.leader_return:.3f}" if part.best else "-"
         for cell in cells(part):
-            quoted = cell.published
+            quoted, ours, verdict = cell.published, cell.ours, {None: "-", True: "yes", False: "no"}[cell.agrees]
             said = "-" if quoted is None else f"{quoted['value']:.2f} ± {quoted.get('error', 0):.3f}"
-            verdict = {None: "-", True: "yes", False: "**no**"}[cell.agrees]
+            found, seeds = ("-", "-") if ours is None else (str(ours), str(ours.seeds))
             theirs = "-" if quoted is None or cell.best is None else f"{cell.best - quoted['value']:.2f}"
-            gap = "-" if cell.best is None else f"{round(cell.best - cell.ours.centre, 3) + 0.0:.3f}"  # no -0.000
-            lines.append(f"| {setting} | {best} | {cell.label} | {said} | {cell.ours} | {cell.ours.seeds} | {verdict} | {theirs} | {gap} |")
+            gap = "-" if ours is None or cell.best is None else f"{round(cell.best - ours.centre, 3) + 0.0:.3f}"  # no -0.000
+            table.append((setting, best, cell.label, said, found, seeds, verdict, theirs, gap))
             setting, best = "", ""
-        for quoted in part.section.published:
-            if quoted["label"] not in part.groups:
-                theirs = f"{part.best.leader_return - quoted['value']:.2f}" if part.best else "-"
-                said = f"{quoted['value']:.2f} ± {quoted.get('error', 0):.3f}"
-                lines.append(f"| {setting} | {best} | {quoted['label']} | {said} | - | - | - | {theirs} | - |")
-                setting, best = "", ""
-    return "\n".join(lines) + "\n"
+    return table
+
+
+def markdown(parts: list[Part]) -> str:
+    """`rows` for a page of the documentation, disagreement in bold."""
+    lines = [HEADER, *((*row[:6], "**no**" if row[6] == "no" else row[6], *row[7:]) for row in rows(parts))]
+    head, *body = (f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join([head, "|" + "---|" * len(HEADER), *body]) + "\n"
+
+
+def table(parts: list[Part], title: str) -> Table:
+    """`rows` for the terminal."""
+    shown = Table(*HEADER, title=title, title_justify="left")
+    for row in rows(parts):
+        shown.add_row(*map(escape, row))
+    return shown
+
+
+def write(name: str, parts: list[Part], folder: Path, *, mapped: list[int]) -> None:
+    """Write the table, the curves, and maps of some parts (by their number) into ``folder``; games without runs are left out."""
+    store.replace(folder / f"{name}.md", markdown(parts))
+    store.replace(folder / f"{name}-curves.svg", svg(curves([part for part in parts if part.groups])))
+    for i in mapped:
+        store.replace(folder / f"{name}-maps-{i}.svg", svg(maps(parts[i])))
 
 
 def curves(parts: list[Part]) -> Figure:
@@ -92,7 +115,7 @@ def curves(parts: list[Part]) -> Figure:
         axis.axis("off")
     legend: dict[str, Any] = {}
     for axis, part in zip(panels.flat, parts, strict=False):
-        for colour, cell in zip(itertools.cycle(COLOURS), cells(part)):
+        for colour, cell in zip(itertools.cycle(COLOURS), [cell for cell in cells(part) if cell.ours]):
             runs = part.groups[cell.label]
             steps = [np.array([row["iteration"] for row in run["history"]]) for run in runs]
             scores = [np.array([row["leader_return"] for row in run["history"]]) for run in runs]
@@ -125,10 +148,10 @@ def curves(parts: list[Part]) -> Figure:
 def maps(part: Part) -> Figure:
     """What the leader of the median seed learned by each method, and the best known commitment."""
     shown = {}
-    for cell in cells(part):
+    for cell in [cell for cell in cells(part) if cell.ours]:
         runs = sorted(part.groups[cell.label], key=tail)
         shown[f"{cell.label}, median of {len(runs)} seeds"] = np.array(runs[(len(runs) - 1) // 2]["x"])
     if part.best is not None:
         shown["best known"] = np.array(part.best.x)
     judged = part.section.referee or part.section.world
-    return learned(judged.game(), shown, judged.answerer())
+    return learned(judged.game(), shown, judged.answerer(), part.section.score)

@@ -13,6 +13,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 import stackelberg_envs as se
+from solvers import Score
 from stackelberg_envs.mdp import InducedMDP
 
 from .stats import curve
@@ -69,7 +70,7 @@ def _scores(result: dict[str, Any]) -> np.ndarray:
     return np.array([row["leader_return"] for row in result["history"]])
 
 
-def learned(game: se.StackelbergGame, shown: dict[str, np.ndarray], follower: se.Follower | None) -> Figure:
+def learned(game: se.StackelbergGame, shown: dict[str, np.ndarray], follower: se.Follower | None, score: Score | None = None) -> Figure:
     """What each solver's leader learned: a map with penalties and likeliest paths, or the leader's policy as a table."""
     columns = min(3, len(shown))
     rows = -(-len(shown) // columns)
@@ -80,7 +81,7 @@ def learned(game: se.StackelbergGame, shown: dict[str, np.ndarray], follower: se
         axis.axis("off")
     image: Any = None
     for axis, (label, x) in zip(panels.flat, shown.items(), strict=False):
-        image = _map(axis, game, x, follower) if on_map else _policy(axis, game, x)
+        image = _map(axis, game, x, follower, score or Score()) if on_map else _policy(axis, game, x)
         axis.set_title(label, fontsize=9)
     figure.tight_layout()
     if image is not None:
@@ -88,7 +89,7 @@ def learned(game: se.StackelbergGame, shown: dict[str, np.ndarray], follower: se
     return figure
 
 
-def _map(axis: Axes, game: se.StackelbergGame, x: np.ndarray, follower: se.Follower | None) -> Any:
+def _map(axis: Axes, game: se.StackelbergGame, x: np.ndarray, follower: se.Follower | None, score: Score) -> Any:
     layout = game.layout
     assert layout is not None
     assert game.shading is not None
@@ -98,7 +99,7 @@ def _map(axis: Axes, game: se.StackelbergGame, x: np.ndarray, follower: se.Follo
         shade[cell] = value
     axis.set_facecolor("#2b2f36")
     image = axis.imshow(np.ma.masked_invalid(shade), cmap="Reds", vmin=0, vmax=0.15)
-    evaluation = se.evaluate(game, x, follower=follower)
+    evaluation = score.of(game, x, follower)
     for context, name in enumerate(game.contexts):
         for i, mdp in enumerate(game.problems(x, context)):
             path = likeliest_path(mdp, np.asarray(evaluation.responses[context].policies[i]))

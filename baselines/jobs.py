@@ -1,4 +1,4 @@
-"""From a TOML file to jobs: one job is one (game, follower, solver, seed), with an id that names it for ever.
+"""From a TOML file to jobs (`baselines.worlds.Job`).
 
 A configuration is numbers only::
 
@@ -14,6 +14,8 @@ A configuration is numbers only::
     arguments = { preset = "hpgd", beta = 3.0 }
     follower = { kind = "Soft", temperature = 0.003 }
     referee = { arguments = { preset = "hpgd" } }          # optional: where the score lives, if elsewhere
+    # score = { horizon = 150, discount = 1.0 }             # optional: what the referee counts, if not infinitely many steps at the game's
+                                                            # discount; such runs do not enter the record of best commitments
     published = [{ label = "HPGD", value = 0.73, error = 0.001 }]
     seeds = 10                                              # optional: instead of those above
 
@@ -24,6 +26,7 @@ A configuration is numbers only::
     start_scale = 0.01                                      # random start, or
     # start = { 25 = 8.6 }                                  # these components, and zeros; then seeds = 1 is enough
     hyperparameters = { lr = 0.5 }
+    # access = "MODEL"                                      # grant this level instead of the one that the solver declares
     # outcomes = { slip = 0.33 }                            # this solver's outcomes come from the game changed so, while the followers
                                                             # answer to the game as it is above, and the score lives there
 """
@@ -31,12 +34,8 @@ A configuration is numbers only::
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import tomllib
-from dataclasses import dataclass, field
-from functools import cached_property
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,117 +43,18 @@ import numpy as np
 
 import solvers
 import stackelberg_envs as se
+from stackelberg_envs.access import Access
 from stackelberg_envs.game import nearest
-from stackelberg_envs.mdp import TABLES
 from stackelberg_envs.oracle import Rounds
+from stackelberg_envs.planning import PlanningError
+
+from .worlds import FOLLOWERS, Job, World
 
 CONFIGS = Path(__file__).parent / "configs"
-FOLLOWERS = {follower.__name__: follower for follower in (se.Soft, se.SoftInside, se.Hard, se.Quantal, se.Truncated, se.EpsilonOptimal)}
 
 
 class ConfigError(ValueError):
     """A configuration that cannot be run; the message says where and what to write instead."""
-
-
-@dataclass(frozen=True)
-class World:
-    """A game and who answers in it."""
-
-    id: str
-    arguments: dict[str, Any] = field(default_factory=dict)
-    follower: dict[str, Any] | None = None
-
-    def game(self) -> se.StackelbergGame:
-        """The functional game."""
-        return se.game(self.id, **self.arguments)
-
-    def answerer(self) -> se.Follower | None:
-        """The follower, or None for the game's default."""
-        if self.follower is None:
-            return None
-        rest = {key: value for key, value in self.follower.items() if key not in ("kind", "believes")}
-        follower = FOLLOWERS[self.follower["kind"]](**rest)
-        return se.Believes(self._believed.game(), follower) if "believes" in self.follower else follower
-
-    @property
-    def _believed(self) -> World:
-        """The world that the follower takes this one for."""
-        assert self.follower is not None
-        rest = {key: value for key, value in self.follower.items() if key != "believes"}
-        return World(self.id, self.follower.get("believes", self.arguments), rest)
-
-    @cached_property
-    def key(self) -> str:
-        """What names this world however its arguments are spelt: id, a digest of its tables at two commitments, and the follower."""
-        game, digest = self.game(), hashlib.sha256()
-        for x in (np.zeros(game.dimension), np.cos(np.arange(game.dimension))):
-            for context, probability in zip(game.contexts, game.context_probabilities, strict=True):
-                digest.update(f"{context} {probability:.9g} {game.context_visibility}".encode())
-                for mdp in game.problems(x, context):
-                    digest.update(f"{mdp.follower_discount:.9g} {mdp.leader_discount:.9g} {mdp.follower_sees}".encode())
-                    for name in TABLES:
-                        digest.update((np.round(np.asarray(getattr(mdp, name)), 9) + 0.0).tobytes())
-        named = f"{game.name}-v0 {digest.hexdigest()[:16]}"
-        if self.follower is not None and "believes" in self.follower:
-            return f"{named}, answered as in {self._believed.key}"
-        return f"{named} {self.answerer() or game.default_follower!r}"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run."""
-
-    world: World
-    solver: str
-    budget: int
-    seed: int
-    start_scale: float = 0.01
-    start: dict[str, float] | None = None
-    """Components of the first commitment by index, the others 0; None for a random start."""
-    hyperparameters: dict[str, Any] = field(default_factory=dict)
-    referee: World | None = None
-    label: str = ""
-    """For people; not part of the id."""
-
-    @cached_property
-    def id(self) -> str:
-        """Hash of what the result depends on: worlds by content, the solver with its defaults, and this package's version."""
-        content = {
-            "version": version("stackelberg-envs"),
-            "world": self.world.key,
-            "referee": self.judged_in.key,
-            "solver": repr(solvers.build(self.solver, **self.hyperparameters)),
-            "budget": self.budget,
-            "seed": self.seed,
-            "start": self.start_scale if self.start is None else self.start,
-        }
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-
-    def first_commitment(self) -> np.ndarray | None:
-        """Where the run starts, or None for a random start."""
-        if self.start is None:
-            return None
-        x = np.zeros(self.world.game().dimension)
-        for index, value in self.start.items():
-            if not 0 <= int(index) < len(x):
-                raise ValueError(f"start: there is no component {index}; they are 0 to {len(x) - 1}")
-            x[int(index)] = value
-        return x
-
-    @property
-    def judged_in(self) -> World:
-        """Where the score lives."""
-        return self.referee or self.world
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data, for a results line."""
-        return dataclasses.asdict(self)
-
-    @staticmethod
-    def from_dict(data: dict[str, Any]) -> Job:
-        """The inverse of `as_dict`."""
-        referee = World(**data["referee"]) if data["referee"] else None
-        return Job(**{**data, "world": World(**data["world"]), "referee": referee})
 
 
 @dataclass(frozen=True)
@@ -164,6 +64,7 @@ class Section:
     title: str
     world: World
     referee: World | None
+    score: solvers.Score | None
     published: tuple[dict[str, Any], ...]
     jobs: tuple[Job, ...]
 
@@ -209,15 +110,13 @@ def load(path: str | Path, *, seeds: int | None = None) -> Config:
             raise ConfigError(f"{file}: {key} are tables, [[{key}]], got {data[key]!r}")
     first = _count(data, "first_seed", 0, str(file), least=0)
     common = _count(data, "seeds", 5, str(file)) if seeds is None else seeds
+    shared = [(run, f"{file}, solvers[{j}]") for j, run in enumerate(data.get("solvers", []))]
     sections = []
     for i, entry in enumerate(data.get("games", [])):
         where = f"{file}, games[{i}]"
-        _known(entry, {"id", "title", "arguments", "follower", "referee", "published", "seeds", "solvers"}, where)
+        _known(entry, {"id", "title", "arguments", "follower", "referee", "score", "published", "seeds", "solvers"}, where)
         count = _count(entry, "seeds", common, where) if seeds is None else seeds
-        own = entry.get("solvers", []) if isinstance(entry.get("solvers", []), list) else []
-        runs = [(run, f"{file}, solvers[{j}]") for j, run in enumerate(data.get("solvers", []))]
-        runs += [(run, f"{where}.solvers[{j}]") for j, run in enumerate(own)]
-        sections.append(_section(entry, runs, range(first, first + count), where))
+        sections.append(_section(entry, shared, range(first, first + count), where))
     if not sections:
         raise ConfigError(f"{file} has no [[games]]")
     return Config(data.get("name", file.stem), tuple(sections))
@@ -230,7 +129,8 @@ def _count(entry: dict[str, Any], key: str, default: int, where: str, *, least: 
     return count
 
 
-def _section(entry: dict[str, Any], runs: list[tuple[dict[str, Any], str]], seeds: range, where: str) -> Section:
+def _section(entry: dict[str, Any], shared: list[tuple[dict[str, Any], str]], seeds: range, where: str) -> Section:
+    """One game's part; ``shared`` are the solvers that every game runs, each with its place in the file."""
     for key, kind, words in (
         ("title", str, "text"),
         ("published", list, "a list of tables"),
@@ -243,6 +143,7 @@ def _section(entry: dict[str, Any], runs: list[tuple[dict[str, Any], str]], seed
     if "referee" in entry:
         _known(entry["referee"], {"id", "arguments", "follower"}, f"{where}.referee")
         referee = _world({"id": world.id, "arguments": world.arguments, "follower": world.follower, **entry["referee"]}, f"{where}.referee")
+    score = _score(entry.get("score", {}), referee or world, f"{where}.score")
     published = tuple(entry.get("published", ()))
     for quoted in published:
         _known(quoted, {"label", "value", "error", "seeds", "source"}, f"{where}.published")
@@ -251,19 +152,47 @@ def _section(entry: dict[str, Any], runs: list[tuple[dict[str, Any], str]], seed
         if not isinstance(quoted.get("error", 0.0), (int, float)):
             raise ConfigError(f"{where}.published: an error is a number, the standard error, got {quoted['error']!r}")
     jobs: list[Job] = []
-    for run, place in runs:
-        jobs += _runs(run, world, referee, seeds, place)
+    for run, place in shared + [(run, f"{where}.solvers[{j}]") for j, run in enumerate(entry.get("solvers", []))]:
+        jobs += _runs(run, world, referee, score, seeds, place)
     if not jobs:
         raise ConfigError(f"{where} has no [[games.solvers]]")
     labels = [job.label for job in jobs if job.seed == seeds[0]]
     if len(set(labels)) < len(labels):
         raise ConfigError(f"{where}: two solvers have the same label ({', '.join(labels)}); give each a label of its own")
-    return Section(entry.get("title", world.id), world, referee, published, tuple(jobs))
+    return Section(entry.get("title", world.id), world, referee, score, published, tuple(jobs))
 
 
-def _runs(run: dict[str, Any], world: World, referee: World | None, seeds: range, where: str) -> list[Job]:
+def _score(entry: Any, judged: World, where: str) -> solvers.Score | None:
+    """What the referee counts; None for the infinite horizon at the game's discount.  Tried on the commitment 0."""
+    _known(entry, {"horizon", "discount"}, where)
+    if not entry:
+        return None
+    discount = entry.get("discount")
+    if not isinstance(discount, (int, float, type(None))):
+        raise ConfigError(f"{where}: discount is a number in [0, 1], got {discount!r}")
+    score = solvers.Score(entry.get("horizon"), None if discount is None else float(discount))
+    game = judged.game()
+    try:
+        score.of(game, np.zeros(game.commitment_shape), judged.answerer())
+    except (ValueError, PlanningError) as error:
+        raise ConfigError(f"{where}: {error}") from error
+    return score
+
+
+def access_level(name: Any) -> Access:
+    """The level of that name, in whatever case.
+
+    Raises:
+        ConfigError: if there is none; the message suggests the nearest.
+    """
+    if str(name).upper() not in Access.__members__:
+        raise ConfigError(f"no access level {name!r}; {nearest(str(name).upper(), tuple(Access.__members__))}")
+    return Access[str(name).upper()]
+
+
+def _runs(run: dict[str, Any], world: World, referee: World | None, score: solvers.Score | None, seeds: range, where: str) -> list[Job]:
     """One solver's jobs, one a seed."""
-    _known(run, {"label", "name", "budget", "seeds", "start_scale", "start", "hyperparameters", "outcomes"}, where)
+    _known(run, {"label", "name", "budget", "seeds", "start_scale", "start", "hyperparameters", "outcomes", "access"}, where)
     if "name" not in run:
         raise ConfigError(f"{where} has no name; known solvers: {', '.join(solvers.SOLVERS)}")
     if "outcomes" in run:
@@ -287,15 +216,15 @@ def _runs(run: dict[str, Any], world: World, referee: World | None, seeds: range
         hyperparameters=run.get("hyperparameters", {}),
         referee=referee,
         label=run.get("label", run["name"]),
+        score=score,
     )
     try:
-        solver = solvers.build(template.solver, **template.hyperparameters)
-        reason = solver.declines(Rounds(world.game(), world.answerer()).oracle(solver.access, solver.permissions))
+        if "access" in run:
+            template = dataclasses.replace(template, access=access_level(run["access"]))
+        solvers.admit(template.build(), Rounds(world.game(), world.answerer()), template.granted)
         template.first_commitment()
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, se.AccessError, solvers.Declined) as error:
         raise ConfigError(f"{where}: {error.args[0]}") from error
-    if reason is not None:
-        raise ConfigError(f"{where}: {reason}")
     return [dataclasses.replace(template, seed=seed) for seed in seeds[: _count(run, "seeds", len(seeds), where)]]
 
 

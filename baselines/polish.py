@@ -9,7 +9,7 @@ import numpy as np
 import solvers
 from stackelberg_envs.oracle import Rounds
 
-from .jobs import Job
+from .worlds import Job
 
 EVALUATIONS = 1000
 

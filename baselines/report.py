@@ -12,13 +12,13 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader
 from rich.table import Table
 
-import solvers
-from stackelberg_envs.access import Access
+from stackelberg_envs.access import Access, Permission
 
 from . import best as best_known
 from . import figures, store
-from .jobs import Config, Job, Section
+from .jobs import Config, Section
 from .stats import Interval, summary
+from .worlds import Job
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Row:
     label: str
     solver: str
     access: Access
+    """What it was granted: results are compared within a level."""
+    permissions: Permission
     score: Interval
     highest: float
     gap: float | None
@@ -35,6 +37,11 @@ class Row:
     commitments: int
     work: str
     seconds: float
+
+    @property
+    def knows(self) -> str:
+        """Level and permissions, as in ``INCENTIVE + RESET``."""
+        return " + ".join([self.access.name, *(str(permission.name) for permission in self.permissions)])
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,8 @@ class Part:
         arguments = ", ".join(f"{key}={value!r}" for key, value in self.section.world.arguments.items())
         follower = self.section.world.answerer() or self.section.world.game().default_follower
         judged = f"; scored in {self.section.referee.id} {self.section.referee.arguments}" if self.section.referee else ""
-        return f"{self.section.world.id}({arguments}), follower {follower!r}{judged}"
+        score = f"; {self.section.score!r}" if self.section.score else ""
+        return f"{self.section.world.id}({arguments}), follower {follower!r}{judged}{score}"
 
 
 def gather(config: Config, results: Path, *best_files: Path) -> list[Part]:
@@ -65,7 +73,7 @@ def gather(config: Config, results: Path, *best_files: Path) -> list[Part]:
         for job in section.jobs:
             if job.id in found:
                 groups.setdefault(job.label, []).append(found[job.id])
-        top = best.get((section.referee or section.world).key)
+        top = best.get((section.referee or section.world).key) if section.score is None else None  # the record has one kind of score
         rows = [_row(label, group, top) for label, group in groups.items()]
         parts.append(Part(section, sorted(rows, key=lambda row: (-row.access, -row.score.centre)), top, groups))
     return parts
@@ -87,10 +95,9 @@ def _row(label: str, group: list[dict[str, Any]], top: best_known.Best | None) -
         if cost[key]
     )
     score = summary(values)
-    access = solvers.build(job.solver, **job.hyperparameters).access
     seconds = float(np.mean([result["timing"]["seconds"] for result in group]))
     gap = None if top is None else top.leader_return - score.centre
-    return Row(label, job.solver, access, score, max(values), gap, round(cost["commitments"]), work, seconds)
+    return Row(label, job.solver, job.granted, job.build().permissions, score, max(values), gap, round(cost["commitments"]), work, seconds)
 
 
 def table(part: Part) -> Table:
@@ -102,7 +109,7 @@ def table(part: Part) -> Table:
     for row in part.rows:
         gap = "-" if row.gap is None else f"{row.gap:.3f}"
         cells = (str(row.score.seeds), str(row.score), f"{row.highest:.3f}", gap, f"{row.commitments:,}", f"{row.seconds:.1f}")
-        shown.add_row(row.access.name, row.label, *cells)
+        shown.add_row(row.knows, row.label, *cells)
     for entry in part.section.published:
         error = f" ± {entry['error']:.3f}" if "error" in entry else ""
         gap = f"[dim]{part.best.leader_return - entry['value']:.2f}[/]" if part.best else ""
@@ -145,7 +152,7 @@ def draw(part: Part) -> dict[str, str]:
     top = part.best.leader_return if part.best else None
     return {
         "curves": figures.svg(figures.curves(part.groups, top, list(part.section.published))),
-        "learned": figures.svg(figures.learned(judged.game(), learned, judged.answerer())),
+        "learned": figures.svg(figures.learned(judged.game(), learned, judged.answerer(), part.section.score)),
     }
 
 

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from . import store
-from .jobs import Job
+from .worlds import Job
 
 Report = Callable[[str, int], None]
 """Called with (job id, commitments used)."""
@@ -46,6 +46,8 @@ def execute(job: Job, report: Report | None = None) -> dict[str, Any]:
         job.solver,
         follower=job.world.answerer(),
         referee=(job.referee.game(), job.referee.answerer()) if job.referee else None,
+        score=job.score,
+        access=job.access,
         budget=job.budget,
         seed=job.seed,
         start=job.first_commitment(),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.stats import binomtest, bootstrap, trim_mean
@@ -27,21 +28,20 @@ def iqm(values: np.ndarray, axis: int = 0) -> np.ndarray:
 
 def summary(values: list[float]) -> Interval:
     """Interquartile mean with a 95 % percentile bootstrap interval over seeds; no interval from a single seed."""
-    data = np.asarray(values, dtype=np.float64)
-    centre = float(iqm(data))
-    if len(data) < 2:
-        return Interval(centre, centre, centre, len(data))
-    drawn = bootstrap((data,), iqm, n_resamples=2000, method="percentile", rng=np.random.default_rng(0), vectorized=True)
-    return Interval(centre, float(drawn.confidence_interval.low), float(drawn.confidence_interval.high), len(data))
+    return _bootstrapped(values, iqm, 2000)
 
 
 def mean_interval(values: list[float]) -> Interval:
     """Mean with a 95 % percentile bootstrap interval over seeds, for comparison with published means; none from a single seed."""
+    return _bootstrapped(values, np.mean, 10000)
+
+
+def _bootstrapped(values: list[float], location: Callable[..., Any], resamples: int) -> Interval:
     data = np.asarray(values, dtype=np.float64)
-    centre = float(data.mean())
-    if len(data) < 2 or np.ptp(data) == 0:
-        return Interval(centre, float(data.min()), float(data.max()), len(data))
-    drawn = bootstrap((data,), np.mean, n_resamples=10000, method="percentile", rng=np.random.default_rng(0), vectorized=True)
+    centre = float(location(data))
+    if len(data) < 2:
+        return Interval(centre, centre, centre, len(data))
+    drawn = bootstrap((data,), location, n_resamples=resamples, method="percentile", rng=np.random.default_rng(0), vectorized=True)
     return Interval(centre, float(drawn.confidence_interval.low), float(drawn.confidence_interval.high), len(data))
 
 

@@ -96,6 +96,11 @@ def slim(result: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def record(path: Path, results: list[dict[str, Any]]) -> None:
+    """A results file of slim copies, to be committed."""
+    replace(path, "".join(json.dumps(slim(result), sort_keys=True) + "\n" for result in results))
+
+
 def replace(path: Path, text: str) -> None:
     """Write a whole file so that a reader sees the old or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)

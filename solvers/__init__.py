@@ -16,7 +16,7 @@ from stackelberg_envs.followers import Follower
 from stackelberg_envs.game import StackelbergGame, nearest
 
 from .ascent import Ascent, Estimate, Estimator
-from .base import Checkpoint, Declined, Solution, Solver, State, run
+from .base import Checkpoint, Declined, Score, Solution, Solver, State, admit, run
 
 __distribution__ = "stackelberg-envs"
 __all__ = [
@@ -26,9 +26,11 @@ __all__ = [
     "Declined",
     "Estimate",
     "Estimator",
+    "Score",
     "Solution",
     "Solver",
     "State",
+    "admit",
     "build",
     "solve",
     "solver_class",
@@ -110,6 +112,7 @@ def solve(
     *,
     follower: Follower | None = None,
     referee: tuple[StackelbergGame, Follower | None] | None = None,
+    score: Score | None = None,
     access: Access | None = None,
     budget: int = 1000,
     seed: int = 0,
@@ -128,6 +131,7 @@ def solve(
         follower: who answers; the game's default follower if not given.
         referee: (game, follower) that scores the history, where the score lives elsewhere than the outcomes; the game and follower of
             the run if not given.
+        score: over how many steps, and at which discount, the history is scored; see `Score`.
         access: grant this level instead of the one that the solver declares.
         budget: how many commitments it may use.
         seed: of the start, of the solver's noise and of the outcomes.
@@ -149,6 +153,7 @@ def solve(
         game,
         follower=follower,
         referee=referee,
+        score=score,
         access=access,
         budget=budget,
         seed=seed,

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stackelberg_envs.access import Access, AccessError, Cost, Oracle, Permission
-from stackelberg_envs.evaluation import evaluate
+from stackelberg_envs.evaluation import Evaluation, evaluate
 from stackelberg_envs.followers import Follower
 from stackelberg_envs.game import CommitmentError, StackelbergGame
 from stackelberg_envs.mdp import TABLES
@@ -63,6 +63,23 @@ class Solver(abc.ABC):
 
 
 @dataclass(frozen=True)
+class Score:
+    """What a commitment is scored by: infinitely many steps at the game's own discount, unless it says otherwise.
+
+    ``Score(150, 1.0)`` is the plain sum of the leader's rewards over 150 steps.  Followers plan as they always do.
+    """
+
+    horizon: int | None = None
+    """Steps that count; None for infinitely many."""
+    discount: float | None = None
+    """The leader's, in [0, 1]; None for the game's own."""
+
+    def of(self, game: StackelbergGame, x: Any, follower: Follower | None) -> Evaluation:
+        """`evaluate`, by this score; raises what it raises."""
+        return evaluate(game, x, follower=follower, horizon=self.horizon, leader_discount=self.discount)
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """Everything a run needs to go on; picklable, and not changed by resuming.  ``solve(..., resume=solution.checkpoint)``."""
 
@@ -71,7 +88,9 @@ class Checkpoint:
     rng: np.random.Generator
     history: tuple[dict[str, Any], ...]
     settings: tuple[Any, ...]
-    """Solver, seed, reporting interval and referee's follower; a resumed run keeps the interval and must have the others."""
+    """Solver, access, seed, the referee's follower and score; a resumed run must have the same."""
+    interval: int
+    """Commitments between two reports; a resumed run keeps it."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +117,29 @@ class Solution:
         return float(self.history[-1]["leader_return"])
 
 
+def admit(solver: Solver, rounds: Rounds, granted: Access) -> Oracle:
+    """The handle on a run that ``solver`` gets at a level of access.
+
+    Raises:
+        AccessError: if the solver needs more.
+        Declined: if the solver cannot handle the game or follower.
+    """
+    if granted < solver.access:
+        raise AccessError(f"{solver!r} needs access {solver.access.name}, and was granted {granted.name}")
+    oracle = rounds.oracle(granted, solver.permissions)
+    reason = solver.declines(oracle)
+    if reason is not None:
+        raise Declined(reason)
+    return oracle
+
+
 def run(
     solver: Solver,
     game: StackelbergGame,
     *,
     follower: Follower | None = None,
     referee: tuple[StackelbergGame, Follower | None] | None = None,
+    score: Score | None = None,
     access: Access | None = None,
     budget: int,
     seed: int = 0,
@@ -118,29 +154,22 @@ def run(
         raise TypeError(f"solvers take a game, such as stackelberg_envs.game('toy3-v0'); got {game!r}")
     if budget < 1 or reports < 1:
         raise ValueError(f"budget counts commitments and is at least 1, like reports; got {budget} and {reports}")
-    granted = solver.access if access is None else access
-    if granted < solver.access:
-        raise AccessError(f"{solver!r} needs access {solver.access.name}, and was granted {granted.name}")
     judge_game, judge = referee if referee is not None else (game, follower)
-    interval = max(1, budget // reports)
-    settings = (repr(solver), seed, interval, repr(judge))
+    granted, score = solver.access if access is None else access, score or Score()
+    settings = (repr(solver), granted, seed, repr(judge), repr(score))
     if resume is None:
-        rounds, rng = Rounds(game, follower, seed), np.random.default_rng([seed, 0x501])
-        oracle = rounds.oracle(granted, solver.permissions)
-        reason = solver.declines(oracle)
-        if reason is not None:
-            raise Declined(reason)
+        rounds, rng, interval = Rounds(game, follower, seed), np.random.default_rng([seed, 0x501]), max(1, budget // reports)
+        oracle = admit(solver, rounds, granted)
         x = start_scale * rng.normal(size=game.commitment_shape) if start is None else np.array(game.checked(start), dtype=np.float64)
         if x.shape != game.commitment_shape:
             raise CommitmentError(f"{game.name}: a start has shape {game.commitment_shape}, got {x.shape}")
         state, history = solver.init(oracle, x), []
     else:
-        if resume.settings != (*settings[:2], resume.settings[2], settings[3]) or not _same_world(resume.rounds, game, follower):
-            raise ValueError("the checkpoint belongs to another run: its solver, seed, game, follower or referee differ")
-        interval = resume.settings[2]
+        if resume.settings != settings or not _same_world(resume.rounds, game, follower):
+            raise ValueError("the checkpoint belongs to another run: its solver, access, seed, game, follower, referee or score differ")
         resume = copy.deepcopy(resume)
-        rounds, rng, state, history = resume.rounds, resume.rng, resume.state, list(resume.history)
-        oracle = rounds.oracle(granted, solver.permissions)
+        rounds, rng, state, history, interval = resume.rounds, resume.rng, resume.state, list(resume.history), resume.interval
+        oracle = admit(solver, rounds, granted)
     reason, finished = f"budget of {budget} commitments used", True
     with _deferred_interrupts() as interrupted:
         while True:
@@ -149,7 +178,7 @@ def run(
             if (due or done) and not (history and history[-1]["iteration"] == state.iteration):
                 row = {
                     "iteration": state.iteration,
-                    **_referee_score(judge_game, state.x, judge),
+                    **_referee_row(score.of(judge_game, state.x, judge)),
                     **asdict(rounds.cost),
                     **(state.row or {}),
                 }
@@ -170,13 +199,12 @@ def run(
                 raise FloatingPointError(
                     f"{solver!r} left the reals at iteration {state.iteration}; a smaller learning rate or a gradient clip may help"
                 )
-    checkpoint = Checkpoint(state, rounds, rng, tuple(history), (*settings[:2], interval, settings[3]))
+    checkpoint = Checkpoint(state, rounds, rng, tuple(history), settings, interval)
     return Solution(state.x.copy(), reason, tuple(history), replace(rounds.cost), checkpoint, finished)
 
 
-def _referee_score(game: StackelbergGame, x: np.ndarray, follower: Follower | None) -> dict[str, Any]:
+def _referee_row(scored: Evaluation) -> dict[str, Any]:
     """What the referee writes into a history row: exact, on numbers of its own."""
-    scored = evaluate(game, x, follower=follower)
     return {
         "leader_return": float(scored.leader_return),
         "per_context": [float(value) for value in np.asarray(scored.per_context)],

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from known_values import TOY3_OPTIMA, toy3_commitment
 from rich.console import Console
 from scipy.stats import trim_mean
 
@@ -226,6 +227,13 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory,
         (('name = "implicit"', ""), r"solvers\[0\] has no name; known solvers: implicit"),
         (('name = "implicit"', 'name = "hpgd"'), "has no hyperparameter|the game has no incentive"),
         (('label = "two-point"', 'label = "exact"'), "two solvers have the same label"),
+        (('name = "implicit"', 'name = "implicit"\naccess = "MODELL"'), "no access level 'MODELL'; did you mean 'MODEL'"),
+        (('name = "implicit"', 'name = "implicit"\naccess = "outcome"'), "needs access MODEL, and was granted OUTCOME"),
+        (('name = "naive"', 'name = "inverse_planning"'), r"solvers\[0\]: inverse_planning .* grant it access INCENTIVE"),
+        (('title = "Toy"', "score = { horizn = 150 }"), "unknown key 'horizn'; did you mean 'horizon'"),
+        (('title = "Toy"', "score = { horizon = 1.5 }"), r"games\[0\].score: horizon is a number of steps"),
+        (('title = "Toy"', 'score = { discount = "all" }'), "discount is a number in .*, got 'all'"),
+        (('title = "Toy"', "score = { discount = 1.0 }"), "an infinite horizon with discount 1 has no value"),
         (("value = 27.04", "valeu = 27.04"), "unknown key 'valeu'; did you mean 'value'"),
     ],
 )
@@ -241,6 +249,7 @@ def test_the_command_line_answers_mistakes_in_a_line(tmp_path: Path) -> None:
         (("solve", "four_rooms", "implicitt"), "did you mean 'implicit'"),
         (("solve", "four_rooms-v9", "implicit"), "did you mean 'four_rooms-v0'"),
         (("solve", "toy3-v0", "implicit", "--set", "lr"), "not of the form name=value"),
+        (("solve", "toy3-v0", "implicit", "--access", "mdel"), "did you mean 'MODEL'"),
         (("report", "--results", "nowhere"), "stackelberg bench default"),
     ):
         said = command(*arguments, cwd=tmp_path)
@@ -390,6 +399,86 @@ hyperparameters = { episodes = 20 }
     assert len({row["history"][0]["leader_return"] for row in played.values()}) == 1, "one start, one referee"
 
 
+def test_a_level_of_access_is_granted_and_shown(tmp_path: Path) -> None:
+    """Inverse planning declines to design rewards that it may not know; told of its instrument it runs, and the report says so."""
+    path = tmp_path / "c.toml"
+    path.write_text("""
+seeds = 1
+[[games]]
+id = "four_rooms-v0"
+arguments = { preset = "bchg" }
+[[games.solvers]]
+name = "inverse_planning"
+access = "Incentive"
+budget = 2
+[[games.solvers]]
+name = "implicit"
+access = "model"
+budget = 2
+""")
+    loaded = jobs.load(path)
+    design, exact = loaded.jobs
+    assert design.granted == se.Access.INCENTIVE
+    assert exact.id == jobs.Job(exact.world, "implicit", 2, 0).id, "what it has anyway is not another run"
+    assert "access" not in jobs.Job(exact.world, "implicit", 2, 0).as_dict(), "lines of results stay what they were"
+    assert design.id != jobs.Job(design.world, "inverse_planning", 2, 0).id
+    assert jobs.Job.from_dict(json.loads(json.dumps(design.as_dict()))) == design
+    assert run_all(loaded.jobs, tmp_path / "r.jsonl", processes=1, console=QUIET) == {}
+    (part,) = report.gather(loaded, tmp_path / "r.jsonl")
+    assert {row.label: row.knows for row in part.rows} == {"implicit": "MODEL", "inverse_planning": "INCENTIVE"}
+    assert list(report.table(part).columns[0].cells) == ["MODEL", "INCENTIVE"]
+    solved = command(
+        "solve", "four_rooms-v0", "inverse_planning", "--game", "preset=bchg", "--budget", "1", "--access", "incentive", cwd=tmp_path
+    )
+    assert solved.returncode == 0, solved.stderr
+
+
+def test_scores_on_another_horizon(tmp_path: Path) -> None:
+    """At the optimum of the undiscounted 150 steps the referee's first row is that optimum; nothing of it is mixed with other scores."""
+    R, horizon, discount, optimum = TOY3_OPTIMA[2]
+    assert discount is not None
+    game = se.game("toy3-v0", R=float(R))
+
+    def value(p: float) -> float:
+        return float(se.evaluate(game, toy3_commitment(p), horizon=horizon, leader_discount=discount).leader_return)
+
+    p = max(np.linspace(0.01, 0.99, 981), key=value)
+    path = tmp_path / "c.toml"
+    text = f"""
+name = "c"
+seeds = 1
+[[games]]
+id = "toy3-v0"
+arguments = {{ R = {R}.0 }}
+published = [{{ label = "BC-HG", value = 58.9, error = 0.35 }}]
+SCORE
+[[games.solvers]]
+name = "implicit"
+budget = 2
+start = {{ 3 = {toy3_commitment(p)[3]} }}
+"""
+    path.write_text(text.replace("SCORE", ""))
+    (usual,) = jobs.load(path).jobs
+    assert "score" not in usual.as_dict()
+    path.write_text(text.replace("SCORE", "score = {}"))
+    assert jobs.load(path).jobs[0].id == usual.id
+    path.write_text(text.replace("SCORE", f"score = {{ horizon = {horizon}, discount = {int(discount)} }}"))
+    (job,) = jobs.load(path).jobs
+    assert job.id != usual.id
+    assert jobs.Job.from_dict(json.loads(json.dumps(job.as_dict()))) == job
+    result = execute(job)
+    assert result["history"][0]["leader_return"] == pytest.approx(optimum, abs=0.01)
+    assert result["x"] == execute(usual)["x"], "the leader's own objective is the game's"
+    assert best.improve(tmp_path / "best.jsonl", [result], known={}) == []
+    assert len(best.improve(tmp_path / "best.jsonl", [execute(usual)], known={})) == 1
+    assert command("bench", path, "--results", "r", "--jobs", "1", "--report", "page.html", cwd=tmp_path).returncode == 0
+    assert not (tmp_path / "r" / "best_known.jsonl").exists()
+    (part,) = report.gather(jobs.load(path), tmp_path / "r" / "c.jsonl", tmp_path / "best.jsonl")
+    assert part.best is None
+    assert part.rows[0].score.centre == pytest.approx(result["leader_return"])
+    assert "Score(horizon=150, discount=1.0)" in (tmp_path / "page.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
@@ -450,6 +539,8 @@ def test_compare_says_what_agrees(config: Path, tmp_path: Path) -> None:
     assert rows["exact"][3] == "99.00 ± 0.155"
     assert rows["exact"][6] == "**no**"
     assert rows["alone"][4].count("[") == 0, "one seed has no interval"
+    assert rows["alone"][3] == "-"
+    assert "│ 99.00 ± 0.155" in done.stdout, "the terminal shows the same"
     assert {path.name for path in (tmp_path / "c").iterdir()} == {"small.md", "small-curves.svg", "small-maps-1.svg"}
     (tmp_path / "kept" / "best_known.jsonl").write_bytes((tmp_path / "r" / "best_known.jsonl").read_bytes())
     again = command("compare", config, "--results", "kept", "--output", "d", cwd=tmp_path)

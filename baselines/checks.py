@@ -1,0 +1,54 @@
+"""What ``stackelberg check`` does: games and environments against the conformance kit, stored best commitments against the referee."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.table import Table
+
+import stackelberg_envs as se
+from stackelberg_envs.testing import ConformanceError, check_env, check_game
+
+from . import best
+from .printing import bar, console
+
+
+def games(ids: list[str]) -> int:
+    """Check games and their environments, printing each verdict; how many checks failed."""
+    failed = 0
+    with bar() as shown:
+        task = shown.add_task("checking", total=3 * len(ids))
+        for id in ids:
+            shown.update(task, description=f"checking {id}")
+            for check in (
+                lambda id: check_game(se.game(id)),
+                lambda id: check_env(se.make(id)),
+                lambda id: check_env(se.make_parallel(id)),
+            ):
+                try:
+                    console.print(str(check(id)), highlight=False)
+                except ConformanceError as error:
+                    failed += 1
+                    console.print(f"[red]{error}[/]", highlight=False)
+                shown.advance(task)
+    return failed
+
+
+def best_known(own: Path, ids: list[str] | None) -> int:
+    """Score the common record and ``own`` again, of these games or all, and print a table; how many are not worth what they say."""
+    failed = 0
+    table = Table(title="Best known commitments, scored again", title_justify="left")
+    for column in ("world", "stored", "scored now", "no commitment beats", "found by"):
+        table.add_column(column, overflow="fold")
+    for key, record in best.read(best.COMMITTED, own).items():
+        if ids and record.world.id not in ids:
+            continue
+        value = record.rescore()
+        agrees = abs(value - record.leader_return) < 1e-6
+        failed += not agrees
+        upper = se.cooperative_value(record.world.game())
+        bound = "-" if upper is None else f"{upper:.4f}"
+        world = f"{key} {record.world.arguments or ''}"
+        table.add_row(world, f"{record.leader_return:.6f}", f"{'' if agrees else '[red]'}{value:.6f}", bound, record.found_by)
+    console.print(table)
+    return failed
