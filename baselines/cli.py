@@ -275,9 +275,8 @@ def instances_(
     """Make the lists of conflict games to tune on, to report and to hold out, without those that a naive leader solves."""
     from . import instances
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     wrong: list[str] = []
-    with Progress(*columns, console=problems, transient=True) as bar:
+    with printing.bar() as bar:
         if check:
             lists = instances.read(instances.COMMITTED)
             wrong += instances.misfits(lists)
