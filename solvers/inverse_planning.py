@@ -61,6 +61,7 @@ class InversePlanning(Solver):
         first: how many commitments after the start are random.
         explore: probability of exploring in the first round; it falls with 1/sqrt(1 + k/20).
         optimism: what exploration believes the leader earns where it has never been.
+        margin: share of its predicted return by which another commitment has to beat the incumbent.
         largest: bound on the components of planned commitments.
     """
 
@@ -70,12 +71,13 @@ class InversePlanning(Solver):
     kernel_prior: float = 0.1
     window: int = 24
     population: int = 6
-    planning_steps: int = 10
+    planning_steps: int = 20
     lr: float = 0.1
     spread: float = 1.5
-    first: int = 4
+    first: int = 6
     explore: float = 0.5
     optimism: float = 0.5
+    margin: float = 0.01
     largest: float = 5.0
 
     access = Access.OUTCOME
@@ -106,7 +108,7 @@ class InversePlanning(Solver):
         incumbent = state.x
         if not np.array_equal(x, incumbent):  # 4
             tried, kept = _values(believed, np.stack([x, incumbent]))
-            incumbent = x if tried > kept else incumbent
+            incumbent = x if tried > kept + self.margin * abs(kept) else incumbent
         best, value, population = self._planned(believed, incumbent, self._renewed(memory, rng, x.size))  # 5
         following, explores = best, rng.random() < self.explore / np.sqrt(1 + rounds / 20)
         if rounds < self.first:
@@ -128,11 +130,11 @@ class InversePlanning(Solver):
         return population
 
     def _planned(self, game: EstimatedGame, incumbent: np.ndarray, population: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
-        """(commitment, its predicted return, population) after some steps of ascent; the incumbent stays unless 1 % is to be gained."""
+        """(commitment, its predicted return, population) after some steps of ascent; less than ``margin`` moves nobody."""
         planned = ascend(game, np.concatenate([incumbent[None], population]), self)
         values = _values(game, np.concatenate([incumbent[None], planned]))
         i = int(np.argmax(values))
-        if values[i] <= values[0] + 0.01 * abs(values[0]):
+        if values[i] <= values[0] + self.margin * abs(values[0]):
             i = 0
         return (incumbent if i == 0 else planned[i - 1]), float(values[i]), planned[1:]
 

@@ -26,7 +26,10 @@ In a design game dq_F sums d_x r and is averaged over the visits of each pair, a
 4. scan the benefits forward
 5. one vector-Jacobian product
 
-Whole episodes are cut at the game's ``max_cycles``, and what would have come later is missing from D and Z.
+Episodes are cut at the game's ``max_cycles``.  In a Markov game what would have come later is completed from the counted model: with u the
+mean over cut episodes of gamma_L^T at their last state, v that of I_T, and P_g the counted kernel under both policies::
+
+    D += d ;  d = (I - gamma_L P_g)^{-T} u              Z += (I - gamma P_g)^{-T} (v + gamma P^T [d w g B_L])
 """
 
 from __future__ import annotations
@@ -39,9 +42,9 @@ import numpy as np
 import torch
 
 from stackelberg_envs.access import Access, Oracle, Permission
-from stackelberg_envs.mdp import InducedMDP, expect
+from stackelberg_envs.mdp import InducedMDP, chain, decision_problem, expect, joint_policy
 from stackelberg_envs.outcome import Outcome
-from stackelberg_envs.planning import soft_policy_iteration, softmax_backup
+from stackelberg_envs.planning import Dense, soft_policy_iteration, softmax_backup, system
 
 from ..ascent import Estimate, Estimator
 from ..inference.explained import Explained, Settings
@@ -85,6 +88,8 @@ class BCHG(Estimator):
         scale: prior standard deviation of the follower's rewards, at OUTCOME.
         kernel_prior: mass of the Dirichlet prior over the next state of each (s, a, b).
         window: commitments that inference keeps exactly.
+        complete: in a Markov game, whether cut episodes are completed from the counted model; published: no.
+        scan: cut episodes after so many steps for D and Z, and complete; 0 leaves all to the counted model, None scans to their ends.
         optimism: what the counted critic believes the leader earns where it has never been.
         jitter: standard deviation of noise on the commitment that is watched; varied commitments are what identifies the follower's reward.
     """
@@ -102,6 +107,8 @@ class BCHG(Estimator):
     scale: float = 1.0
     kernel_prior: float = 0.1
     window: int = 24
+    complete: bool = True
+    scan: int | None = None
     optimism: float = 0.0
     jitter: float = 0.0
 
@@ -111,6 +118,8 @@ class BCHG(Estimator):
                 f"bchg has levels {', '.join(LEVELS)}, critics {', '.join(CRITICS)}, and centres 'leader' or 'both'; got "
                 f"{self.level!r}, {self.critic!r}, {self.centred!r}"
             )
+        if self.scan is not None and (self.scan < 0 or not self.complete):
+            raise ValueError(f"bchg scans a number of steps from 0 and completes the rest, or all of them (None), got {self.scan}")
         numbers = (self.rate, self.temperature, self.scale, self.kernel_prior)
         whole = (self.episodes, self.steps, self.reset_episodes, self.window)
         if min(whole) < 1 or min(self.streams, self.table_scale, self.jitter) < 0 or not min(numbers) > 0:
@@ -199,16 +208,22 @@ class BCHG(Estimator):
         tau = self._temperature(oracle)
         leader_q = action_values(mdp, g)  # 3
         worth = benefit(mdp, g, leader_q)
-        alive, states = seen.alive[:, 0], np.minimum(seen.states[:, 0, :-1], len(g) - 1)
-        nodes = seen.leader_actions[:, 0] if worth.shape[1] > 1 else 0
-        discounts = mdp.leader_discount ** np.arange(alive.shape[1])
-        gained = np.where(alive, discounts * worth[states, nodes, seen.follower_actions[:, 0]], 0.0)
-        influence = np.zeros_like(gained)
-        for t in range(1, alive.shape[1]):  # 4
-            influence[:, t] = mdp.follower_discount * (influence[:, t - 1] + gained[:, t - 1])
-        episodes, visited = len(alive), states[alive]
-        D = np.bincount(visited, np.broadcast_to(discounts, alive.shape)[alive], len(g)) / episodes
-        Z = np.bincount(visited, influence[alive], len(g)) / episodes
+        horizon = seen.alive.shape[2] if self.scan is None else min(self.scan, seen.alive.shape[2])
+        alive, states = seen.alive[:, 0, :horizon], np.minimum(seen.states[:, 0, : horizon + 1], len(g) - 1)
+        nodes = seen.leader_actions[:, 0, :horizon] if worth.shape[1] > 1 else 0
+        discounts = mdp.leader_discount ** np.arange(horizon + 1)
+        gained = np.where(alive, discounts[:-1] * worth[states[:, :-1], nodes, seen.follower_actions[:, 0, :horizon]], 0.0)
+        influence = np.zeros(states.shape)
+        for t in range(horizon):  # 4
+            influence[:, t + 1] = mdp.follower_discount * (influence[:, t] + gained[:, t])
+        D = _summed(states[:, :-1], np.where(alive, discounts[:-1], 0.0), len(g))
+        Z = _summed(states[:, :-1], np.where(alive, influence[:, :-1], 0.0), len(g))
+        if self.complete:
+            cut = seen.states[:, 0, horizon, None] < len(g)
+            u = _summed(states[:, -1:], np.where(cut, discounts[-1], 0.0), len(g))
+            v = _summed(states[:, -1:], np.where(cut, influence[:, -1:], 0.0), len(g))
+            behind = _completed(mdp, g, worth, u, v)
+            D, Z = D + behind[0], Z + behind[1]
         multiplier = D[:, None] * (g * leader_q).sum(-1)
         if mdp.follower_sees == "action":
             multiplier += Z[:, None] * softmax_backup(q, tau)[0] / tau
@@ -256,6 +271,20 @@ class BCHG(Estimator):
         visits = np.maximum(counts.reshape(s, b).sum(-1), 1)
         paid = compiled("scanned_by_pair")(own[0], own[1], np.repeat(starts / visits, b), oracle.leader_discount)
         return Tables(reaction.reshape(s, b), paid.reshape(s, b))
+
+
+def _summed(states: np.ndarray, weights: np.ndarray, size: int) -> np.ndarray:
+    """Mean over episodes (N, T) of the weights at each state, (S,)."""
+    return np.bincount(states.ravel(), weights.ravel(), size) / len(states)
+
+
+def _completed(mdp: InducedMDP, g: np.ndarray, worth: np.ndarray, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What D and Z lack where episodes are cut, each (S,), in the model."""
+    P_g, problem = chain(joint_policy(mdp, g), mdp.transition), decision_problem(mdp, mdp.leader_reward)
+    d = Dense(system(P_g, mdp.leader_discount)).solve_transposed(u)
+    c = d[:, None, None] * problem.weight[..., None] * g[:, : worth.shape[1]] * worth
+    arrives = np.einsum("smb,smbt->t", c, problem.transition)
+    return d, Dense(system(P_g, mdp.follower_discount)).solve_transposed(v + mdp.follower_discount * arrives)
 
 
 def _batch(seen: Outcome, b: int, discount: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

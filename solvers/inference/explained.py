@@ -13,6 +13,9 @@ from stackelberg_envs.outcome import Outcome
 from .irl import Belief, Responses, fit, forget
 from .model import Counts, EstimatedGame, in_torch, known_cost, tables
 
+MAX_STEPS = 50
+"""Of Fisher scoring a commitment; most take two to five."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -59,8 +62,7 @@ class Explained:
             belief = forget(belief, _responses(oracle, counts, commitments[:1], responses[:1], settings), settings.temperature)
             commitments, responses = commitments[1:], responses[1:]
         data = _responses(oracle, counts, commitments, responses, settings)
-        steps = 9 if self.rounds < 10 else 3
-        belief = fit(belief, data, settings.temperature, settings.scale, steps=steps)
+        belief = fit(belief, data, settings.temperature, settings.scale, steps=MAX_STEPS)
         return Explained(counts, belief, commitments, responses, self.rounds + 1)
 
     def game(self, oracle: Oracle, settings: Settings, *, optimism: float = 0.0) -> EstimatedGame:

@@ -24,6 +24,9 @@ import numpy as np
 from stackelberg_envs.mdp import InducedMDP, decision_problem, joint_policy
 from stackelberg_envs.planning import Plan, soft_policy_iteration
 
+CONVERGED = 1e-3
+"""A step that gains less log-likelihood than this is the last."""
+
 
 class Responses(NamedTuple):
     """Commitments with what the follower was seen to do under them."""
@@ -59,7 +62,10 @@ class Belief:
 
 
 def fit(belief: Belief, responses: Responses, temperature: float, scale: float, *, steps: int) -> Belief:
-    """``steps`` of damped Fisher scoring on all ``responses`` and the memory, from where the belief stands."""
+    """Damped Fisher scoring on all ``responses`` and the memory, from where the belief stands, until it has converged: at most ``steps``.
+
+    A fit that stops halfway believes what it believed before, and trusts a commitment that has just failed.
+    """
     r, mu = belief.reward.ravel(), belief.damping
     here = _local(r, responses, temperature)
     score, slope, fisher = _with_priors(here, r, belief.memory, scale)
@@ -69,7 +75,10 @@ def fit(belief: Belief, responses: Responses, temperature: float, scale: float, 
         there = _local(candidate, responses, temperature)
         tried = _with_priors(there, candidate, belief.memory, scale)
         if tried[0] >= score:
+            converged = tried[0] - score < CONVERGED
             r, (score, slope, fisher), mu = candidate, tried, max(mu / 5, 1e-9)
+            if converged:
+                break
         else:
             mu = min(8 * mu, 1e9)
     return Belief(r.reshape(belief.reward.shape), fisher, belief.memory, mu)
