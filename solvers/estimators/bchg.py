@@ -36,35 +36,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from stackelberg_envs.access import Access, Oracle, Permission
-from stackelberg_envs.mdp import InducedMDP, chain, decision_problem, expect, joint_policy
+from stackelberg_envs.mdp import InducedMDP, expect
 from stackelberg_envs.outcome import Outcome
-from stackelberg_envs.planning import Dense, soft_policy_iteration, softmax_backup, system
+from stackelberg_envs.planning import soft_policy_iteration
 
 from ..ascent import Estimate, Estimator
 from ..inference.explained import Explained, Settings
 from ..inference.model import Counts, EstimatedGame, in_torch, known_cost, tables
-from .critics import action_values, benefit, sarsa
-from .visits import Tables, compiled, designed, less_mean
+from .bchg_design import design_tables
+from .bchg_markov import markov_gradient
+from .critics import Known, action_values, sarsa
+from .visits import designed
 
 LEVELS = {"value": Access.VALUE, "policy": Access.POLICY, "outcome": Access.OUTCOME}
 CRITICS = ("counts", "sarsa", "returns", "reset")
-
-
-class Known(NamedTuple):
-    """What the leader knows of the game and of its follower, by whatever means."""
-
-    policy: np.ndarray
-    """g(b|s,a), (S, A, B)."""
-    mdp: InducedMDP | None
-    """The counted game under x, if the critic needs it; its follower reward is only meaningful at OUTCOME."""
-    follower_q: np.ndarray | None
-    """q_F(s,a,b), (S, A, B); None at POLICY."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +143,8 @@ class BCHG(Estimator):
             return "in a Markov game bchg needs the follower's values: level 'value' to read, or 'outcome' to infer them"
         if not designs and (self.critic != "counts" or self.centred == "both"):
             return "in a Markov game bchg has the critic 'counts' and centres the leader's side"
+        if not designs and self.streams:
+            return "in a Markov game bchg watches whole episodes, no streams"
         if designs and oracle.access < Access.INCENTIVE:
             return "bchg needs to know the leader's instrument in a design game: grant it access INCENTIVE"
         if designs and oracle.incentive is None:
@@ -174,10 +167,15 @@ class BCHG(Estimator):
         remembered = dict(memory or {})
         known, learned = self._known(oracle, here, context, seen, remembered.get(("model", context)))  # 2
         remembered["model", context] = learned
-        if oracle.sizes[0][1] > 1:
-            return Estimate(self._markov(oracle, x, seen, known), remembered)
-        leader_q = self._critic(oracle, seen, known, remembered, context, rng)
-        return Estimate(designed(oracle, x, context, [self._design(oracle, here, seen, known, leader_q)]), remembered)
+        if oracle.sizes[0][1] > 1:  # 3 to 5
+            tau = self._temperature(oracle)
+            return Estimate(markov_gradient(oracle, x, seen, known, tau, scan=self.scan, complete=self.complete), remembered)
+        benefits, everywhere = self._benefits(oracle, seen, known, remembered, context, rng), None  # 3
+        if self.critic == "reset":
+            states = np.arange(self.reset_episodes) % oracle.sizes[0][0]
+            everywhere = oracle.play_from(here, context, states[:, None])
+        tables = design_tables(oracle, seen, everywhere, benefits, self._temperature(oracle), both=self.centred == "both")  # 4
+        return Estimate(designed(oracle, x, context, [tables]), remembered)  # 5
 
     def _temperature(self, oracle: Oracle) -> float:
         return self.temperature if self.level == "outcome" else oracle.temperature
@@ -200,101 +198,22 @@ class BCHG(Estimator):
         )
         return Known(policy, _tables(counted, x, context), follower_q), counts
 
-    def _markov(self, oracle: Oracle, x: torch.Tensor, seen: Outcome, known: Known) -> torch.Tensor:
-        """dF/dx where the leader acts in the game, exact expectations at visited states."""
-        g, mdp, q = known
-        assert mdp is not None
-        assert q is not None
-        tau = self._temperature(oracle)
-        leader_q = action_values(mdp, g)  # 3
-        worth = benefit(mdp, g, leader_q)
-        horizon = seen.alive.shape[2] if self.scan is None else min(self.scan, seen.alive.shape[2])
-        alive, states = seen.alive[:, 0, :horizon], np.minimum(seen.states[:, 0, : horizon + 1], len(g) - 1)
-        nodes = seen.leader_actions[:, 0, :horizon] if worth.shape[1] > 1 else 0
-        discounts = mdp.leader_discount ** np.arange(horizon + 1)
-        gained = np.where(alive, discounts[:-1] * worth[states[:, :-1], nodes, seen.follower_actions[:, 0, :horizon]], 0.0)
-        influence = np.zeros(states.shape)
-        for t in range(horizon):  # 4
-            influence[:, t + 1] = mdp.follower_discount * (influence[:, t] + gained[:, t])
-        D = _summed(states[:, :-1], np.where(alive, discounts[:-1], 0.0), len(g))
-        Z = _summed(states[:, :-1], np.where(alive, influence[:, :-1], 0.0), len(g))
-        if self.complete:
-            cut = seen.states[:, 0, horizon, None] < len(g)
-            u = _summed(states[:, -1:], np.where(cut, discounts[-1], 0.0), len(g))
-            v = _summed(states[:, -1:], np.where(cut, influence[:, -1:], 0.0), len(g))
-            behind = _completed(mdp, g, worth, u, v)
-            D, Z = D + behind[0], Z + behind[1]
-        multiplier = D[:, None] * (g * leader_q).sum(-1)
-        if mdp.follower_sees == "action":
-            multiplier += Z[:, None] * softmax_backup(q, tau)[0] / tau
-        else:
-            multiplier += (D[:, None] * (g * worth * q).sum(-1) + Z[:, None] * (g * q).sum(-1)) / tau
-        leaf = x.detach().clone().requires_grad_()
-        surrogate = (torch.as_tensor(multiplier, dtype=x.dtype, device=x.device) * oracle.log_leader_policy(leaf).exp()).sum()
-        (gradient,) = torch.autograd.grad(surrogate, leaf)  # 5
-        return gradient
-
-    def _critic(
+    def _benefits(
         self, oracle: Oracle, seen: Outcome, known: Known, remembered: dict[Any, Any], context: int, rng: np.random.Generator
     ) -> np.ndarray | None:
-        """Q_L(s,b), (S, B), of a design game; None where returns are averaged instead."""
+        """B_L(s,b), (S, B), of a design game by its critic; None where returns are averaged instead."""
+        g = known.policy[:, 0]
         if known.mdp is not None and self.critic == "counts":
-            return action_values(known.mdp, known.policy)[:, 0]
-        if self.critic != "sarsa":
-            return None
-        s, _, b = oracle.sizes[0]
-        table = remembered.get(("critic", context))
-        if table is None:
-            table = self.table_scale * rng.normal(size=(s, b))
-        table = sarsa(table, seen, known.policy[:, 0], rate=self.rate, discount=oracle.leader_discount, rng=rng)
-        remembered["critic", context] = table
-        return table
-
-    def _design(self, oracle: Oracle, x: np.ndarray, seen: Outcome, known: Known, leader_q: np.ndarray | None) -> Tables:
-        """Steps 3 and 4 where the leader sets rewards: the visits of each pair, as in `solvers.estimators.hpgd`."""
-        (s, _, b), tau = oracle.sizes[0], self._temperature(oracle)
-        own, reacted = _batch(seen, b, oracle.leader_discount), seen
-        counts, worth, weights = compiled("returns_by_pair")(*own, s * b)
-        tabled = counts, worth
-        if self.critic == "reset":
-            reacted = oracle.play_from(x, int(seen.contexts[0]), _everywhere(s, self.reset_episodes))
-            tabled = compiled("returns_by_pair")(*_batch(reacted, b, oracle.leader_discount), s * b)[:2]
-        if leader_q is None:
-            value = less_mean(tabled[1], tabled[0], b)
+            leader_q = action_values(known.mdp, known.policy)[:, 0]
+        elif self.critic == "sarsa":
+            table = remembered.get(("critic", context))
+            if table is None:
+                table = self.table_scale * rng.normal(size=g.shape)
+            leader_q = sarsa(table, seen, g, rate=self.rate, discount=oracle.leader_discount, rng=rng)
+            remembered["critic", context] = leader_q
         else:
-            value = (leader_q - (known.policy[:, 0] * leader_q).sum(-1, keepdims=True)).ravel()
-        c = value * weights / (tau * max(1, int(seen.ended.sum())))
-        c = np.where(tabled[0] > 0, c, 0.0)
-        weight = less_mean(c, tabled[0], b) if self.centred == "both" else c / np.maximum(tabled[0], 1)
-        reaction = compiled("scanned_by_pair")(reacted.pairs(0, b), reacted.alive[:, 0], weight, oracle.follower_discounts[0])
-        starts = np.bincount(seen.states[:, 0, 0], minlength=s) / len(seen.states)
-        visits = np.maximum(counts.reshape(s, b).sum(-1), 1)
-        paid = compiled("scanned_by_pair")(own[0], own[1], np.repeat(starts / visits, b), oracle.leader_discount)
-        return Tables(reaction.reshape(s, b), paid.reshape(s, b))
-
-
-def _summed(states: np.ndarray, weights: np.ndarray, size: int) -> np.ndarray:
-    """Mean over episodes (N, T) of the weights at each state, (S,)."""
-    return np.bincount(states.ravel(), weights.ravel(), size) / len(states)
-
-
-def _completed(mdp: InducedMDP, g: np.ndarray, worth: np.ndarray, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What D and Z lack where episodes are cut, each (S,), in the model."""
-    P_g, problem = chain(joint_policy(mdp, g), mdp.transition), decision_problem(mdp, mdp.leader_reward)
-    d = Dense(system(P_g, mdp.leader_discount)).solve_transposed(u)
-    c = d[:, None, None] * problem.weight[..., None] * g[:, : worth.shape[1]] * worth
-    arrives = np.einsum("smb,smbt->t", c, problem.transition)
-    return d, Dense(system(P_g, mdp.follower_discount)).solve_transposed(v + mdp.follower_discount * arrives)
-
-
-def _batch(seen: Outcome, b: int, discount: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs, alive, rewards and discounts, as `solvers.estimators.visits.returns_by_pair` takes them."""
-    return seen.pairs(0, b), seen.alive[:, 0], seen.leader_rewards, discount ** np.arange(max(2, seen.alive.shape[2]))
-
-
-def _everywhere(states: int, count: int) -> np.ndarray:
-    """States (count, 1), each as often as the others up to one."""
-    return (np.arange(count) * states // count)[:, None] if count < states else (np.arange(count) % states)[:, None]
+            return None
+        return leader_q - (g * leader_q).sum(-1, keepdims=True)
 
 
 def _tables(game: EstimatedGame, x: np.ndarray, context: int) -> InducedMDP:

@@ -6,6 +6,8 @@ The benefit is what an action of the follower is worth to the leader beyond its 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from stackelberg_envs.mdp import InducedMDP, decision_problem, expect
@@ -13,6 +15,17 @@ from stackelberg_envs.outcome import Outcome
 from stackelberg_envs.planning import policy_value
 
 from .visits import compiled
+
+
+class Known(NamedTuple):
+    """What the leader knows of the game and of its follower, by whatever means."""
+
+    policy: np.ndarray
+    """g(b|s,a), (S, A, B)."""
+    mdp: InducedMDP | None
+    """The counted game under x, if the critic needs it; its follower reward is only meaningful at OUTCOME."""
+    follower_q: np.ndarray | None
+    """q_F(s,a,b), (S, A, B); None at POLICY."""
 
 
 def action_values(mdp: InducedMDP, policy: np.ndarray) -> np.ndarray:

@@ -1,0 +1,46 @@
+"""BC-HG where the leader sets rewards: dq_F is averaged over the visits of each pair, as in `solvers.estimators.hpgd`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stackelberg_envs.access import Oracle
+from stackelberg_envs.outcome import Outcome
+
+from .visits import Tables, compiled, less_mean
+
+
+def design_tables(
+    oracle: Oracle, seen: Outcome, everywhere: Outcome | None, benefits: np.ndarray | None, tau: float, *, both: bool
+) -> Tables:
+    """Multipliers of d_x r and of -d_x cost where the leader sets rewards.
+
+    Args:
+        oracle: for sizes and discounts.
+        seen: episodes under the commitment.
+        everywhere: a batch that starts in all states, from which returns and dq_F are averaged; None for ``seen``.
+        benefits: B_L(s,b), (S, B), from a critic; None to average returns.
+        tau: the follower's temperature.
+        both: whether dq_F is centred too.
+    """
+    s, _, b = oracle.sizes[0]
+    own, reacted = _batch(seen, b, oracle.leader_discount), seen
+    counts, worth, weights = compiled("returns_by_pair")(*own, s * b)
+    tabled = counts, worth
+    if everywhere is not None:
+        reacted = everywhere
+        tabled = compiled("returns_by_pair")(*_batch(everywhere, b, oracle.leader_discount), s * b)[:2]
+    value = less_mean(tabled[1], tabled[0], b) if benefits is None else benefits.ravel()
+    c = value * weights / (tau * max(1, int(seen.ended.sum())))
+    c = np.where(tabled[0] > 0, c, 0.0)
+    weight = less_mean(c, tabled[0], b) if both else c / np.maximum(tabled[0], 1)
+    reaction = compiled("scanned_by_pair")(reacted.pairs(0, b), reacted.alive[:, 0], weight, oracle.follower_discounts[0])
+    starts = np.bincount(seen.states[:, 0, 0], minlength=s) / len(seen.states)
+    visits = np.maximum(counts.reshape(s, b).sum(-1), 1)
+    paid = compiled("scanned_by_pair")(own[0], own[1], np.repeat(starts / visits, b), oracle.leader_discount)
+    return Tables(reaction.reshape(s, b), paid.reshape(s, b))
+
+
+def _batch(seen: Outcome, b: int, discount: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs, alive, rewards and discounts, as `solvers.estimators.visits.returns_by_pair` takes them."""
+    return seen.pairs(0, b), seen.alive[:, 0], seen.leader_rewards, discount ** np.arange(max(2, seen.alive.shape[2]))

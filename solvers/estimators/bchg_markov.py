@@ -1,0 +1,76 @@
+"""BC-HG where the leader acts in the game: one scan of the benefits, and exact expectations over both players' actions.
+
+The formulas are those of `solvers.estimators.bchg`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from stackelberg_envs.access import Oracle
+from stackelberg_envs.mdp import InducedMDP, chain, decision_problem, joint_policy
+from stackelberg_envs.outcome import Outcome
+from stackelberg_envs.planning import Dense, softmax_backup, system
+
+from .critics import Known, action_values, benefit
+
+
+def markov_gradient(
+    oracle: Oracle, x: torch.Tensor, seen: Outcome, known: Known, tau: float, *, scan: int | None, complete: bool
+) -> torch.Tensor:
+    """dF/dx (n,) where the leader acts in the game.
+
+    Args:
+        oracle: for the leader's own policy.
+        x: the commitment, (n,).
+        seen: whole episodes under it.
+        known: of the follower; with its action values, and the counted game.
+        tau: the follower's temperature, in the units of its values.
+        scan: after how many steps to cut episodes; None for their own ends.
+        complete: whether what is cut off is completed from the counted game.
+    """
+    g, mdp, q = known
+    assert mdp is not None
+    assert q is not None
+    leader_q = action_values(mdp, g)
+    worth = benefit(mdp, g, leader_q)
+    horizon = seen.alive.shape[2] if scan is None else min(scan, seen.alive.shape[2])
+    alive, states = seen.alive[:, 0, :horizon], np.minimum(seen.states[:, 0, : horizon + 1], len(g) - 1)
+    nodes = seen.leader_actions[:, 0, :horizon] if worth.shape[1] > 1 else 0
+    discounts = mdp.leader_discount ** np.arange(horizon + 1)
+    gained = np.where(alive, discounts[:-1] * worth[states[:, :-1], nodes, seen.follower_actions[:, 0, :horizon]], 0.0)
+    influence = np.zeros(states.shape)
+    for t in range(horizon):
+        influence[:, t + 1] = mdp.follower_discount * (influence[:, t] + gained[:, t])
+    D = _summed(states[:, :-1], np.where(alive, discounts[:-1], 0.0), len(g))
+    Z = _summed(states[:, :-1], np.where(alive, influence[:, :-1], 0.0), len(g))
+    if complete:
+        cut = seen.states[:, 0, horizon, None] < len(g)
+        u = _summed(states[:, -1:], np.where(cut, discounts[-1], 0.0), len(g))
+        v = _summed(states[:, -1:], np.where(cut, influence[:, -1:], 0.0), len(g))
+        behind = _completed(mdp, g, worth, u, v)
+        D, Z = D + behind[0], Z + behind[1]
+    multiplier = D[:, None] * (g * leader_q).sum(-1)
+    if mdp.follower_sees == "action":
+        multiplier += Z[:, None] * softmax_backup(q, tau)[0] / tau
+    else:
+        multiplier += (D[:, None] * (g * worth * q).sum(-1) + Z[:, None] * (g * q).sum(-1)) / tau
+    leaf = x.detach().clone().requires_grad_()
+    surrogate = (torch.as_tensor(multiplier, dtype=x.dtype, device=x.device) * oracle.log_leader_policy(leaf).exp()).sum()
+    (gradient,) = torch.autograd.grad(surrogate, leaf)
+    return gradient
+
+
+def _summed(states: np.ndarray, weights: np.ndarray, size: int) -> np.ndarray:
+    """Mean over episodes (N, T) of the weights at each state, (S,)."""
+    return np.bincount(states.ravel(), weights.ravel(), size) / len(states)
+
+
+def _completed(mdp: InducedMDP, g: np.ndarray, worth: np.ndarray, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What D and Z lack where episodes are cut, each (S,), in the model."""
+    P_g, problem = chain(joint_policy(mdp, g), mdp.transition), decision_problem(mdp, mdp.leader_reward)
+    d = Dense(system(P_g, mdp.leader_discount)).solve_transposed(u)
+    c = d[:, None, None] * problem.weight[..., None] * g[:, : worth.shape[1]] * worth
+    arrives = np.einsum("smb,smbt->t", c, problem.transition)
+    return d, Dense(system(P_g, mdp.follower_discount)).solve_transposed(v + mdp.follower_discount * arrives)
