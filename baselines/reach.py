@@ -40,10 +40,14 @@ class Run:
         return float(self.commitments[there[0]]) if len(there) else float("inf")
 
 
-def normalised(parts: list[Part], *, of: str = "gain") -> dict[str, list[Run]]:
-    """Runs of each method over all games, on a common scale: the ``"gain"`` over the start, or ``"optimum"``."""
+def normalised(parts: list[Part], *, of: str = "gain", split: bool = False) -> dict[str, list[Run]]:
+    """Runs of each method over all games, on a common scale: the ``"gain"`` over the start, or ``"optimum"``.
+
+    With ``split`` games are told apart by their titles, up to the last comma, which begin the method's name then.
+    """
     runs: dict[str, list[Run]] = {}
     for part in parts:
+        setting = f"{part.section.title.rpartition(',')[0] or part.section.title}: " if split else ""
         best = max(row["leader_return"] for group in part.groups.values() for result in group for row in result["history"])
         best = max(best, part.best.leader_return) if part.best else best
         for label, group in part.groups.items():
@@ -52,7 +56,7 @@ def normalised(parts: list[Part], *, of: str = "gain") -> dict[str, list[Run]]:
                 scores = np.array([row["leader_return"] for row in history])
                 zero = scores[0] if of == "gain" else 0.0
                 commitments, steps = (np.array([row[key] for row in history]) for key in ("commitments", "outcome_steps"))
-                runs.setdefault(label, []).append(Run(commitments, steps, (scores - zero) / (best - zero)))
+                runs.setdefault(setting + label, []).append(Run(commitments, steps, (scores - zero) / (best - zero)))
     return runs
 
 
@@ -103,10 +107,14 @@ def main() -> None:
     parser.add_argument("--at", type=int, action="append", help="commitments at which scores are quoted (10, 100); may be repeated")
     parser.add_argument("--target", type=float, default=0.95, help="the score that counts as arrived (.95)")
     parser.add_argument("--of", choices=("gain", "optimum"), default="gain", help="what scores are shares of")
+    parser.add_argument("--split", action="store_true", help="tell games apart by their titles, up to the last comma")
+    parser.add_argument("--only", action="append", help="only methods of this label; may be repeated")
     arguments: Any = parser.parse_args()
     loaded = configuration.load(arguments.config)
     parts = gather(loaded, arguments.results / f"{loaded.name}.jsonl", arguments.results / "best_known.jsonl")
-    runs = normalised([part for part in parts if part.groups], of=arguments.of)
+    runs = normalised([part for part in parts if part.groups], of=arguments.of, split=arguments.split)
+    if arguments.only:
+        runs = {label: group for label, group in runs.items() if label.rpartition(": ")[2] in arguments.only}
     if not runs:
         parser.error(f"no results of {loaded.name} in {arguments.results}; run  stackelberg bench {arguments.config}  first")
     text = markdown(runs, arguments.at or [10, 100], arguments.target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -141,3 +142,15 @@ def test_no_solution_is_said_so() -> None:
     mdp = se.game("toy3-v0").problems(np.zeros(6))[0]
     with pytest.raises(PlanningError, match="finite"):
         soft_policy_iteration(replace(mdp, follower_reward=np.full((3, 2, 3), np.nan)), 0.1)
+
+
+def test_counters_on_the_toy() -> None:
+    """Discount .99: Newton takes at most 8 evaluations from nothing, 4 from a neighbour; soft value iteration over a thousand sweeps."""
+    for R, p in itertools.product((1.0, 2.0), (0.05, 0.3, 0.5, 0.73, 0.95)):
+        game, x = se.game("toy3-v0", R=R), np.zeros(6)
+        x[3] = np.log(p / (1 - p))
+        mdp, near = game.problems(x)[0], game.problems(x + 0.03)[0]
+        plan = soft_policy_iteration(mdp, 0.05)
+        assert plan.evaluations <= 8
+        assert soft_policy_iteration(near, 0.05, values=plan.values).evaluations <= 4
+        assert np.abs(se.Truncated(0.05, 1000).answer(mdp, None).values - plan.values).max() > 1e-6

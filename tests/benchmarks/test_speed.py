@@ -5,15 +5,14 @@ Accuracy is asserted before anything is timed.  Rounds are interleaved, times ar
 
 from __future__ import annotations
 
-import statistics
 import time
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from benchmarks.amd import AMD
 from benchmarks.dense_hpgd import dense_gradient
+from benchmarks.timing import ratio
 
 import stackelberg_envs as se
 from solvers.estimators.hpgd import HPGD
@@ -22,23 +21,6 @@ from stackelberg_envs.access import Access
 from stackelberg_envs.oracle import Rounds
 
 pytestmark = pytest.mark.speed
-
-
-def ratio(slow: Callable[[], object], fast: Callable[[], object], *, rounds: int = 7, repeat: int = 5) -> tuple[float, float, float]:
-    """(median ratio, seconds of slow, seconds of fast), interleaved."""
-    pairs = []
-    for _ in range(rounds):
-        began = time.process_time()
-        slow()
-        middle = time.process_time()
-        for _ in range(repeat):
-            fast()
-        pairs.append((middle - began, (time.process_time() - middle) / repeat))
-    return (
-        statistics.median(a / b for a, b in pairs),
-        statistics.median(a for a, _ in pairs),
-        statistics.median(b for _, b in pairs),
-    )
 
 
 @pytest.fixture(autouse=True)
