@@ -1,4 +1,4 @@
-"""The command line: ``stackelberg list | solve | bench | report | compare | polish | check``."""
+"""The command line: ``stackelberg list | solve | bench | report | compare | polish | check | instances``."""
 
 from __future__ import annotations
 
