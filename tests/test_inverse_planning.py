@@ -13,6 +13,7 @@ import stackelberg_envs as se
 from baselines import instances
 from solvers.inference.irl import Belief, Responses, fit, forget, response_jacobian
 from solvers.inference.model import Counts
+from solvers.inference.products import LargeBelief, Linearised, fit_by_products
 from stackelberg_envs.oracle import Rounds
 from stackelberg_envs.outcome import Outcome
 from stackelberg_envs.planning import soft_policy_iteration
@@ -79,6 +80,25 @@ def test_memory_stands_for_what_it_replaces() -> None:
     np.testing.assert_allclose(folded.precision, belief.precision, rtol=1e-9, atol=1e-9)
     moved = fit(forget(belief, part[0], 0.05), part[1], 0.05, 1.0, steps=1)
     assert np.abs(moved.reward - belief.reward).max() < 1e-3, "the optimum stays where it was"
+
+
+@pytest.mark.parametrize("sees", SEES)
+def test_products_are_those_of_the_matrices(sees: str) -> None:
+    """D v, D^T u and the fitted reward without matrices are those with them; draws have the posterior's covariance."""
+    game, data, reward = faced(sees, commitments=6)
+    rng, tau = np.random.default_rng(4), 0.2
+    mdp = replace(data.mdp, follower_reward=np.broadcast_to(reward, (6, *reward.shape[-3:])))
+    r = reward.ravel()
+    D = response_jacobian(mdp, soft_policy_iteration(mdp, tau), tau)
+    here = Linearised(r, data, tau)
+    v, u = rng.normal(size=r.size), rng.normal(size=data.counts.shape)
+    np.testing.assert_allclose(here.apply(v), D @ v, atol=1e-8)
+    np.testing.assert_allclose(here.transposed(u), np.einsum("ksmb,ksmbn->n", u, D), atol=1e-7)
+    dense = fit(Belief.prior(game.sizes[0], 1.0), data, tau, 1.0, steps=60)
+    large = fit_by_products(LargeBelief(np.zeros(game.sizes[0]), 1.0), data, tau, steps=60)
+    assert np.abs(large.reward - dense.reward).max() < 0.05
+    drawn = np.stack([large.draw(rng).ravel() - large.reward.ravel() for _ in range(600)])
+    np.testing.assert_allclose(drawn.var(axis=0), np.diag(np.linalg.inv(dense.precision)), rtol=0.5, atol=1e-3)
 
 
 def test_counts_estimate_the_game() -> None:

@@ -12,7 +12,10 @@ from stackelberg_envs.outcome import Outcome
 
 from .irl import Belief, Responses, fit, forget
 from .model import Counts, EstimatedGame, in_torch, known_cost, tables
+from .products import LargeBelief, fit_by_products
 
+LARGE = 1000
+"""From so many unknown rewards on, Fisher matrices are not built: `solvers.inference.products`."""
 MAX_STEPS = 50
 """Of Fisher scoring a commitment; most take two to five."""
 
@@ -39,7 +42,7 @@ class Explained:
     """Counts, commitments with the responses to them, and the belief that explains those."""
 
     counts: Counts
-    belief: Belief
+    belief: Belief | LargeBelief
     commitments: np.ndarray
     """Those in the window, (w, n)."""
     responses: np.ndarray
@@ -49,8 +52,9 @@ class Explained:
     @staticmethod
     def nothing(oracle: Oracle, settings: Settings) -> Explained:
         """Before the first commitment."""
-        sizes = oracle.sizes[0]
-        return Explained(Counts.none(sizes), Belief.prior(sizes, settings.scale), np.zeros((0, oracle.dimension)), np.zeros((0, *sizes)))
+        sizes, scale = oracle.sizes[0], settings.scale
+        belief = LargeBelief(np.zeros(sizes), scale) if np.prod(sizes) >= LARGE else Belief.prior(sizes, scale)
+        return Explained(Counts.none(sizes), belief, np.zeros((0, oracle.dimension)), np.zeros((0, *sizes)))
 
     def plus(self, oracle: Oracle, x: np.ndarray, seen: Outcome, settings: Settings) -> Explained:
         """With the outcome of one more commitment ``x`` (n,), and a belief that explains it too."""
@@ -58,6 +62,10 @@ class Explained:
         commitments = np.concatenate([self.commitments, x[None]])
         responses = np.concatenate([self.responses, visits[None]])
         belief = self.belief
+        if isinstance(belief, LargeBelief):
+            data = _responses(oracle, counts, commitments, responses, settings)
+            belief = fit_by_products(belief, data, settings.temperature, steps=MAX_STEPS)
+            return Explained(counts, belief, commitments, responses, self.rounds + 1)
         if len(commitments) > settings.window:
             belief = forget(belief, _responses(oracle, counts, commitments[:1], responses[:1], settings), settings.temperature)
             commitments, responses = commitments[1:], responses[1:]
