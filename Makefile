@@ -36,15 +36,11 @@ reproduce-hpgd: $(INSTALLED)  ## Thoma et al. 2024: Table 1, why HPGD escapes, b
 	$(BIN)/stackelberg compare hpgd-basin
 	$(BIN)/pytest -m slow tests/test_reproductions.py
 
-MARKOV = toy outcomes heldout inverse-toy inverse-ablations inverse-limits inverse-large bchg-tuning bchg-rooms bchg-rates
+MARKOV = toy outcomes heldout inverse-toy inverse-ablations inverse-limits inverse-large inverse-penalty bchg-tuning bchg-rooms bchg-rates
 reproduce-bchg: $(INSTALLED)  ## Kudo et al. 2026, and our method from outcomes alone (two hours on two cores; resumes)
 	for config in $(MARKOV); do $(BIN)/stackelberg bench $$config || exit 1; done
 	for config in toy inverse-large bchg-rooms bchg-rates; do $(BIN)/stackelberg compare $$config || exit 1; done
-	$(BIN)/python -m baselines.reach outcomes --at 50 --at 200 --target 0.9
-	$(BIN)/python -m baselines.reach heldout --at 10 --at 100
-	$(BIN)/python -m baselines.reach inverse-toy --at 5 --at 10 --at 20 --of optimum --only "inverse planning"
-	$(BIN)/python -m baselines.reach inverse-ablations --at 10 --at 25 --at 100
-	$(BIN)/python -m baselines.reach inverse-limits --at 25 --at 100 --split
+	for config in outcomes heldout inverse-toy inverse-ablations inverse-limits inverse-penalty; do $(BIN)/python -m baselines.reach $$config || exit 1; done
 	$(BIN)/python -m baselines.quality --draws 32
 
 consumers:  ## TorchRL, Stable-Baselines3 and RLlib on every view, each in a throw-away environment

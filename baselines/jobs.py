@@ -6,6 +6,8 @@ A configuration is numbers only::
     seeds = 5
     first_seed = 0                                          # tuning runs have seeds of their own, from 1000
 
+    reach = { at = [10, 100], target = 0.95 }               # optional: what python -m baselines.reach shows; see there
+
     [[solvers]]                                             # optional: run in every game, beside those of the game itself
 
     [[games]]
@@ -35,7 +37,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +77,8 @@ class Config:
 
     name: str
     sections: tuple[Section, ...]
+    reach: dict[str, Any] = field(default_factory=dict)
+    """How `baselines.reach` is to draw it: ``at``, ``target``, ``of``, ``split``, ``only``."""
 
     @property
     def jobs(self) -> list[Job]:
@@ -104,7 +108,7 @@ def load(path: str | Path, *, seeds: int | None = None) -> Config:
         data = tomllib.loads(file.read_text())
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file} is not TOML: {error}") from error
-    _known(data, {"name", "seeds", "first_seed", "games", "solvers"}, str(file))
+    _known(data, {"name", "seeds", "first_seed", "games", "solvers", "reach"}, str(file))
     for key in ("games", "solvers"):
         if not isinstance(data.get(key, []), list):
             raise ConfigError(f"{file}: {key} are tables, [[{key}]], got {data[key]!r}")
@@ -119,7 +123,8 @@ def load(path: str | Path, *, seeds: int | None = None) -> Config:
         sections.append(_section(entry, shared, range(first, first + count), where))
     if not sections:
         raise ConfigError(f"{file} has no [[games]]")
-    return Config(data.get("name", file.stem), tuple(sections))
+    _known(data.get("reach", {}), {"at", "target", "of", "split", "only"}, f"{file}, reach")
+    return Config(data.get("name", file.stem), tuple(sections), data.get("reach", {}))
 
 
 def _count(entry: dict[str, Any], key: str, default: int, where: str, *, least: int = 1) -> int:

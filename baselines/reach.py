@@ -1,8 +1,9 @@
 """Who comes how close to the best, how soon, and in how many runs: ``python -m baselines.reach CONFIG`` over all games of a configuration.
 
-A run's normalised score is (J - J_start) / (J* - J_start), with J* the best known value of its game, or J / J* with ``--of optimum``;
-J is always the referee's.  A run reaches the target at the first report from which its score is that high; what it has later is in
-the columns of scores.
+A run's normalised score is (J - J_start) / (J* - J_start), with J* the best known value of its game, or J / J* with ``of = "optimum"``;
+J is always the referee's.  A run reaches the target at the first report from which its score is that high; what it has later is in the
+columns of scores.  The configuration's ``reach`` says what to show: ``at`` (commitments at which scores are quoted: 10 and 100), ``target``
+(.95), ``of`` ("gain" or "optimum"), ``split`` (tell games apart by their titles), ``only`` (labels of methods).
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from . import figures, store
 from . import jobs as configuration
+from .jobs import Config
 from .report import Part, gather
 from .stats import curve, mean_interval, share
+
+TARGET = 0.95
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,18 @@ def normalised(parts: list[Part], *, of: str = "gain", split: bool = False) -> d
                 commitments, steps = (np.array([row[key] for row in history]) for key in ("commitments", "outcome_steps"))
                 runs.setdefault(setting + label, []).append(Run(commitments, steps, (scores - zero) / (best - zero)))
     return runs
+
+
+def chosen(config: Config, parts: list[Part]) -> dict[str, list[Run]]:
+    """The runs that the configuration wants to see, on its scale."""
+    wanted = config.reach
+    runs = normalised([part for part in parts if part.groups], of=wanted.get("of", "gain"), split=wanted.get("split", False))
+    return {label: group for label, group in runs.items() if label.rpartition(": ")[2] in wanted.get("only", [label.rpartition(": ")[2]])}
+
+
+def page(config: Config, parts: list[Part]) -> str:
+    """The table of a configuration."""
+    return markdown(chosen(config, parts), config.reach.get("at", [10, 100]), config.reach.get("target", TARGET))
 
 
 def markdown(runs: dict[str, list[Run]], at: list[int], target: float) -> str:
@@ -104,22 +119,15 @@ def main() -> None:
     parser.add_argument("config", help="a configuration, by path or name, that has been run")
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder with the results (results)")
     parser.add_argument("--output", type=Path, default=Path("compared"), help="folder for NAME-reach.md and NAME-reach.svg (compared)")
-    parser.add_argument("--at", type=int, action="append", help="commitments at which scores are quoted (10, 100); may be repeated")
-    parser.add_argument("--target", type=float, default=0.95, help="the score that counts as arrived (.95)")
-    parser.add_argument("--of", choices=("gain", "optimum"), default="gain", help="what scores are shares of")
-    parser.add_argument("--split", action="store_true", help="tell games apart by their titles, up to the last comma")
-    parser.add_argument("--only", action="append", help="only methods of this label; may be repeated")
-    arguments: Any = parser.parse_args()
+    arguments = parser.parse_args()
     loaded = configuration.load(arguments.config)
     parts = gather(loaded, arguments.results / f"{loaded.name}.jsonl", arguments.results / "best_known.jsonl")
-    runs = normalised([part for part in parts if part.groups], of=arguments.of, split=arguments.split)
-    if arguments.only:
-        runs = {label: group for label, group in runs.items() if label.rpartition(": ")[2] in arguments.only}
+    runs = chosen(loaded, parts)
     if not runs:
         parser.error(f"no results of {loaded.name} in {arguments.results}; run  stackelberg bench {arguments.config}  first")
-    text = markdown(runs, arguments.at or [10, 100], arguments.target)
+    text = page(loaded, parts)
     store.replace(arguments.output / f"{loaded.name}-reach.md", text)
-    store.replace(arguments.output / f"{loaded.name}-reach.svg", figures.svg(draw(runs, arguments.target)))
+    store.replace(arguments.output / f"{loaded.name}-reach.svg", figures.svg(draw(runs, loaded.reach.get("target", TARGET))))
     print(text)
 
 
