@@ -47,11 +47,18 @@ class Cell:
 def cells(part: Part) -> list[Cell]:
     """Every method of a setting that has runs, in the order of the configuration, and after them published ones that have none."""
     published = {entry["label"]: entry for entry in part.section.published}
-    best = part.best.leader_return if part.best else None
+    best = highest(part)
     ours = [label for label in dict.fromkeys(job.label for job in part.section.jobs) if label in part.groups]
     theirs = [label for label in published if label not in ours]
     means = {label: mean_interval([tail(result) for result in part.groups[label]]) for label in ours}
     return [Cell(label, means.get(label), published.get(label), best) for label in ours + theirs]
+
+
+def highest(part: Part) -> float | None:
+    """The best known value; where the score is of another kind than the record's, the highest that a run here has ended with."""
+    if part.section.score is None:
+        return part.best.leader_return if part.best else None
+    return max(result["leader_return"] for group in part.groups.values() for result in group)
 
 
 def tail(result: dict[str, Any]) -> float:
@@ -70,7 +77,8 @@ def rows(parts: list[Part]) -> list[tuple[str, ...]]:
     """
     table = []
     for part in [part for part in parts if part.groups]:
-        setting, best = part.section.title, f"{part.best.leader_return:.3f}" if part.best else "-"
+        top = highest(part)
+        setting, best = part.section.title, "-" if top is None else f"{top:.3f}"
         for cell in cells(part):
             quoted, ours, verdict = cell.published, cell.ours, {None: "-", True: "yes", False: "no"}[cell.agrees]
             said = "-" if quoted is None else f"{quoted['value']:.2f} ± {quoted.get('error', 0):.3f}"
@@ -128,8 +136,8 @@ def curves(parts: list[Part]) -> Figure:
                 axis.errorbar(
                     1.03, cell.published["value"], 2 * cell.published.get("error", 0.0), color=colour, marker="<", ms=5, clip_on=False
                 )
-        if part.best is not None:
-            axis.axhline(part.best.leader_return, color="black", lw=0.9, ls="--", label="best known")
+        if (top := highest(part)) is not None:
+            axis.axhline(top, color="black", lw=0.9, ls="--", label="best known")
         axis.set_title(part.section.title.partition(", ")[2] or part.section.title, fontsize=9)
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
