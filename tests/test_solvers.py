@@ -258,10 +258,15 @@ def test_one_context_an_iteration_is_right_on_average() -> None:
         ("implicit", {"one_context": True}),
         ("zeroth_order", {"one_context": True}),
         ("inverse_planning", {}),
+        ("bchg", {"level": "outcome"}),
+        ("bchg", {"level": "value", "scan": 5, "jitter": 0.1}),
+        ("bchg", {"level": "policy", "critic": "sarsa", "streams": 2, "steps": 100}),
+        ("bchg", {"level": "policy", "critic": "reset", "centred": "both", "reset_episodes": 20}),
     ],
 )
 def test_every_mode_resumes_bit_for_bit(name: str, hyperparameters: dict[str, Any]) -> None:
-    game = se.game("toy3-v0") if name == "inverse_planning" else se.game("four_rooms-v0")
+    acts = name == "inverse_planning" or hyperparameters.get("level") in ("outcome", "value")
+    game = se.game("toy3-v0") if acts else se.game("four_rooms-v0")
     whole = solvers.solve(game, name, budget=16, seed=3, **hyperparameters)
     half = solvers.solve(game, name, budget=8, seed=3, **hyperparameters)
     resumed = solvers.solve(game, name, budget=16, seed=3, resume=pickle.loads(pickle.dumps(half.checkpoint)), **hyperparameters)
