@@ -41,7 +41,7 @@ reproduce-bchg: $(INSTALLED)  ## Kudo et al. 2026, and our method from outcomes 
 	for config in $(MARKOV); do $(BIN)/stackelberg bench $$config || exit 1; done
 	for config in toy inverse-large bchg-rooms bchg-rates bchg-basin; do $(BIN)/stackelberg compare $$config || exit 1; done
 	for config in outcomes heldout inverse-toy inverse-ablations inverse-limits inverse-penalty; do $(BIN)/python -m baselines.reach $$config || exit 1; done
-	$(BIN)/python -m baselines.quality --draws 32
+	$(BIN)/python -m baselines.quality
 
 consumers:  ## TorchRL, Stable-Baselines3 and RLlib on every view, each in a throw-away environment
 	tests/consumers/run.sh

@@ -96,6 +96,9 @@ class Job:
             "seed": self.seed,
             "start": self.start_scale if self.start is None else self.start,
         }
+        worlds = (self.world.arguments, (self.world.follower or {}).get("believes", {}), self.judged_in.arguments)
+        if any("max_cycles" in arguments for arguments in worlds):  # episodes are cut elsewhere, which no table says
+            content["max_cycles"] = self.world.game().max_cycles
         if self.granted != self.build().access:
             content["access"] = self.granted.name
         if self.score is not None:

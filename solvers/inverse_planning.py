@@ -31,6 +31,7 @@ from .estimators.implicit import surrogate_objective
 from .inference.explained import Explained, Settings
 from .inference.model import EstimatedGame
 from .linear import LU
+from .needs import needs_one_follower
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,10 @@ class InversePlanning(Solver):
 
     Args:
         episodes: watched under each commitment.
-        temperature: assumed of the follower; where it is not known, any will do, as only its ratio to ``scale`` matters.
+        temperature: of inference, like the next three: see `solvers.inference.explained.Settings`.
         scale: prior standard deviation of the follower's rewards.
-        kernel_prior: mass of the Dirichlet prior over the next state of each (s, a, b).
-        window: commitments that are kept exactly; older ones are kept as a quadratic form.
+        kernel_prior: mass of the prior over next states.
+        window: commitments that are kept exactly.
         population: candidates that are planned from beside the best so far.
         planning_steps: ascent steps (Adam) a round from each candidate.
         lr: their learning rate.
@@ -82,14 +83,17 @@ class InversePlanning(Solver):
 
     access = Access.OUTCOME
 
+    def __post_init__(self) -> None:
+        _ = self.settings
+        least = {"episodes": 1, "population": 0, "planning_steps": 0, "first": 0, "spread": 0, "explore": 0, "margin": 0}
+        short = [name for name, low in least.items() if not low <= getattr(self, name) < np.inf]
+        if short or not 0 < self.lr < np.inf or not 0 < self.largest < np.inf or not np.isfinite(self.optimism):
+            raise ValueError(f"inverse_planning needs positive lr and largest, a finite optimism, and nothing negative; got {self!r}")
+
     def declines(self, oracle: Oracle) -> str | None:
-        if len(oracle.contexts) > 1 or oracle.followers > 1:
+        if len(oracle.contexts) > 1:
             return "inverse_planning explains one follower in one context"
-        if not oracle.additive:
-            return "inverse_planning needs an additive leader objective"
-        if oracle.sizes[0][1] == 1 and oracle.access < Access.INCENTIVE:
-            return "inverse_planning needs to know the leader's instrument in a design game: grant it access INCENTIVE"
-        return None
+        return needs_one_follower("inverse_planning", oracle)
 
     @cached_property
     def settings(self) -> Settings:
@@ -101,10 +105,10 @@ class InversePlanning(Solver):
 
     def step(self, oracle: Oracle, state: State, rng: np.random.Generator) -> State:
         memory: Carried = state.carried
-        x, rounds = memory.trying, memory.explained.rounds
+        x, rounds, settings = memory.trying, memory.explained.rounds, self.settings.fitting(oracle)
         seen = oracle.play(x, episodes=self.episodes)  # 1
-        explained = memory.explained.plus(oracle, x, seen, self.settings)  # 2, 3
-        believed = explained.game(oracle, self.settings)
+        explained = memory.explained.plus(oracle, x, seen, settings)  # 2, 3
+        believed = explained.game(oracle, settings)
         incumbent = state.x
         if not np.array_equal(x, incumbent):  # 4
             tried, kept = _values(believed, np.stack([x, incumbent]))
@@ -114,9 +118,9 @@ class InversePlanning(Solver):
         if rounds < self.first:
             following = np.clip(self.spread * rng.normal(size=x.size), -self.largest, self.largest)
         elif explores:  # 6
-            possible = explained.drawn(oracle, self.settings, rng, optimism=self.optimism)
+            possible = explained.drawn(oracle, settings, rng, optimism=self.optimism)
             following, _, _ = self._planned(possible, incumbent, population)
-        return State(incumbent, state.iteration + 1, Carried(explained, population, following), {"predicted_return": value})
+        return State(incumbent, state.iteration + 1, Carried(explained, population, following), {"planned_return": value})
 
     def _renewed(self, memory: Carried, rng: np.random.Generator, n: int) -> np.ndarray:
         """The population; every fifth round one member is replaced by a random one."""
@@ -148,9 +152,9 @@ def ascend(game: EstimatedGame, xs: np.ndarray, settings: InversePlanning) -> np
         mdp = game.problems(points)[0]
         frozen = mdp.map(torch.Tensor.detach)
         with torch.no_grad():
-            plan = soft_policy_iteration(frozen, settings.temperature, values=values, factorise=LU)
+            plan = soft_policy_iteration(frozen, game.soft.temperature, values=values, factorise=LU)
             values = plan.values
-        terms, _, _, _ = surrogate_objective(mdp, frozen, plan, settings.temperature, reaction=True)
+        terms, _, _, _ = surrogate_objective(mdp, frozen, plan, game.soft.temperature, reaction=True)
         optimiser.zero_grad()
         terms.sum().backward()
         optimiser.step()

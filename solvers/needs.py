@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stackelberg_envs.access import Oracle
+from stackelberg_envs.access import Access, Oracle
 from stackelberg_envs.followers import Soft
 
 
@@ -30,21 +30,31 @@ def needs_incentives(name: str, oracle: Oracle) -> str | None:
     return None
 
 
+def needs_one_follower(name: str, oracle: Oracle) -> str | None:
+    """Counting one game and, in a design game, knowing the instrument; a leader that acts and also pays incentives has no model here."""
+    if oracle.followers > 1 or not oracle.additive:
+        return f"{name} handles one follower, and an additive leader objective"
+    knows = oracle.access >= Access.INCENTIVE
+    if oracle.sizes[0][1] == 1:
+        if not knows:
+            return f"{name} needs to know the leader's instrument in a design game: grant it access INCENTIVE"
+        return None if oracle.incentive is not None else f"{name} needs a leader that acts or sets rewards, and this one does neither"
+    if knows and oracle.incentive is not None:
+        return f"{name} handles leaders that act or set rewards, and this one does both"
+    return None
+
+
 def needs_acting_leader(name: str, oracle: Oracle) -> str | None:
-    """Why a learner of one leader policy, as S x A logits, cannot be used, or None."""
+    """Learners of one leader policy, as S x A logits."""
     if oracle.log_leader_policy is None or oracle.sizes[0][1] < 2:
         return f"{name} learns a policy for the game, and this leader does not act in it"
     if oracle.followers > 1 or len(oracle.contexts) > 1:
         return f"{name} needs one follower and one context, and this game has {oracle.followers} and {len(oracle.contexts)}"
-    s, a, _ = oracle.sizes[0]
-    uneven = np.log(np.arange(1.0, a + 1) / (a * (a + 1) / 2)) * np.ones((s, 1))
-    if oracle.dimension != s * a or not np.allclose(oracle.log_leader_policy(uneven.ravel()), uneven):
-        return f"{name} needs a commitment of S x A logits, and this game's is something else"
-    return None
+    return needs_a_policy(name, oracle)
 
 
 def needs_a_policy(name: str, oracle: Oracle) -> str | None:
-    """Why a commitment cannot be taken for the logits (S, A) of a leader policy, or None."""
+    """Commitments that are the logits (S, A) of a leader policy."""
     s, a, _ = oracle.sizes[0]
     if oracle.followers > 1 or oracle.log_leader_policy is None or oracle.commitment_shape != (s * a,):
         return f"{name} needs a leader that commits to a policy, S x A logits, against one follower, whatever the context"

@@ -1,4 +1,4 @@
-"""Planners: methods that know the model and search the leader's problem itself, where it is small enough.
+"""Planners: methods that search the leader's problem itself, where it is small enough, by its model or by exact returns.
 
 * `MultipleLP`: matrix games, by one linear programme a joint response (Conitzer and Sandholm, "Computing the optimal strategy to commit
   to", EC 2006; see `stackelberg_envs.matrix_games`).  Exact.
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stackelberg_envs.access import Access, Oracle
-from stackelberg_envs.followers import Hard
+from stackelberg_envs.followers import TIE_TOLERANCE, Hard
 from stackelberg_envs.matrix_games import logits, strong_commitment, weak_commitment
 
 from .base import Declined, Solver, State
@@ -62,7 +62,9 @@ class MultipleLP(Solver):
             x = logits(best.mixture)
         else:
             best = weak_commitment(leader, follower, oracle.context_probabilities)
-            x = logits(best.towards_inside(self.margin))
+            spread = np.ptp(follower, axis=(1, 2)).min() or 1.0
+            tie = 2 * TIE_TOLERANCE * (1 + np.abs(follower).max()) / spread  # what the follower takes for a tie, as a share of the range
+            x = logits(best.towards_inside(max(self.margin, tie)))
         if not np.array_equal((leader, follower), self._payoffs(oracle, x)):
             raise Declined("multiple_lp needs payoffs that do not depend on the commitment")
         return State(x, 1, row={"value": best.value})
@@ -85,7 +87,7 @@ class Enumerated(NamedTuple):
 
 @dataclass(frozen=True)
 class Enumeration(Solver):
-    """The best deterministic memoryless leader policy, by trying all A^S of them (MODEL); one iteration is one policy.
+    """The best deterministic memoryless leader policy, by trying all A^S of them (exact returns, OUTCOME); one iteration is one.
 
     The optimum among them once the history's ``tried`` has come to ``policies``; a smaller budget gives the best of the first.
 
@@ -93,7 +95,7 @@ class Enumeration(Solver):
         limit: decline games with more policies than this.
     """
 
-    access = Access.MODEL
+    access = Access.OUTCOME
     limit: int = 10_000
 
     def __post_init__(self) -> None:
@@ -135,7 +137,7 @@ class Bracket(NamedTuple):
 
 @dataclass(frozen=True)
 class LineSearch(Solver):
-    """The best value of one component of the commitment, the others as at the start (MODEL); one iteration is one grid.
+    """The best value of one component of the commitment, the others as at the start (exact returns: RETURN); one iteration is one grid.
 
     1. the leader's exact return at ``points`` equally spaced values, first over the whole range of the component
     2. keep the best so far
@@ -146,7 +148,7 @@ class LineSearch(Solver):
         points: of a grid, so many commitments an iteration; a run's budget may be overshot by the rest of a grid.
     """
 
-    access = Access.MODEL
+    access = Access.RETURN
     component: int = 0
     points: int = 81
 

@@ -207,6 +207,17 @@ class StackelbergGame(abc.ABC):
         return f"<{type(self).__name__}: n={self.dimension}, contexts={self.contexts}, sizes={self.sizes}>"
 
 
+def cycles(count: Any) -> int:
+    """A checked episode length.
+
+    Raises:
+        ValueError: if it is not a whole number from 1.
+    """
+    if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:
+        raise ValueError(f"max_cycles is a whole number of steps from 1, got {count!r}")
+    return int(count)
+
+
 def as_tuple(induced: Any) -> tuple[Any, ...]:
     """One entry per follower, of what is either one thing or a tuple with one for each."""
     return induced if isinstance(induced, tuple) else (induced,)

@@ -118,6 +118,8 @@ def value_of(
     game, x = scaled(leader, follower, probabilities), np.asarray(mixture, dtype=np.float64)
     if x.shape != (game.rows,) or ties not in ("strong", "weak"):
         raise ValueError(f"a mixture has shape ({game.rows},) and ties are 'strong' or 'weak'; got {x.shape} and {ties!r}")
+    if not ((x >= -1e-9).all() and abs(x.sum() - 1) < 1e-6):
+        raise ValueError(f"a mixture has non-negative entries that sum to 1, got {mixture}")
     own, other = x @ game.original_leader, x @ game.original_follower  # (T, n)
     slack = TIE_TOLERANCE * (1 + np.abs(other).max(axis=1, keepdims=True))
     best = other >= other.max(axis=1, keepdims=True) - slack
@@ -130,7 +132,12 @@ def value_of(
 def dobss(leader: Any, follower: Any, probabilities: Any = None) -> Commitment:
     """`strong_commitment` by one mixed-integer programme, which grows with the number of types instead of their joint responses."""
     game = scaled(leader, follower, probabilities)
-    return _best([_solved(game, mixed_integer_response(game))])  # the LP of its responses is exact, the programme itself to 1e-6
+    best = _solved(game, mixed_integer_response(game))
+    if best is None:
+        raise RuntimeError(
+            "the mixed-integer programme's responses are best nowhere: its tolerance of 1e-6 is too coarse for these payoffs"
+        )
+    return best  # the LP of its responses is exact, the programme itself to 1e-6
 
 
 def logits(mixture: Any) -> np.ndarray:

@@ -158,14 +158,14 @@ class Rounds:
         index = self.game.context_index(context)
         self._commit(x)
         self.cost.queries += 1
-        return self._respond(index).policies
+        return tuple(np.array(policy) for policy in self._respond(index).policies)
 
     def values(self, x: Array, context: int | str = 0) -> tuple[Array, ...]:
         """The values (S,) that each follower planned with, under ``x`` in ``context``."""
         index = self.game.context_index(context)
         self._commit(x)
         self.cost.queries += 1
-        return tuple(answer.values for answer in self._respond(index).answers)
+        return tuple(np.array(answer.values) for answer in self._respond(index).answers)
 
     def action_values(self, x: Array, context: int | str = 0) -> tuple[Array, ...]:
         """r_F(s,a,b) + gamma E V(s'), (S, A, B), of each follower, as it planned under ``x``; not averaged over the leader's action."""

@@ -244,7 +244,8 @@ def test_senseless_commitments_are_refused(x: object, message: str) -> None:
         (lambda: se.game("random_markov_game-v0", action_cost=(0.1, 0.2)), ValueError, "one for each of the 3 leader actions"),
         (lambda: se.game("random_markov_game-v0", reward_threshold=1.0), ValueError, r"reward_threshold in \[0, 1\)"),
         (lambda: se.game("random_markov_game-v0", discount=1.0), ValueError, r"discount in \[0, 1\)"),
-        (lambda: se.game("bimatrix-v0", leader_payoff=[[1]]), ValueError, r"one shape \(m, n\)"),
+        (lambda: se.game("bimatrix-v0", leader_payoff=[[1]]), ValueError, "the payoffs of both players"),
+        (lambda: se.game("bimatrix-v0", leader_payoff=[[1]], follower_payoff=[[1, 2]]), ValueError, r"one shape \(m, n\)"),
         (lambda: se.game("bimatrix-v0", preset="chiken"), ValueError, "did you mean 'chicken'"),
         (lambda: se.game("bimatrix-v0", preset="chicken", seed=1), ValueError, "seed belong to preset='random'"),
         (lambda: se.game("bimatrix-v0", preset="chicken", leader_payoff=[[1]]), ValueError, "either payoffs or a preset"),
@@ -262,3 +263,10 @@ def test_senseless_commitments_are_refused(x: object, message: str) -> None:
 def test_senseless_requests_say_what_to_do(call: object, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("id", ["toy3-v0", "random_markov_game-v0", "four_rooms-v0"])
+@pytest.mark.parametrize("cycles", [0, -3, 2.5, True])
+def test_episode_lengths_are_checked(id: str, cycles: object) -> None:
+    with pytest.raises(ValueError, match="max_cycles is a whole number of steps from 1"):
+        se.game(id, max_cycles=cycles)

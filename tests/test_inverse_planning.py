@@ -136,6 +136,11 @@ def test_the_toy_from_outcomes_alone(R: float, start: float) -> None:
 def test_inverse_planning_declines() -> None:
     with pytest.raises(solvers.Declined, match="one follower in one context"):
         solvers.solve(se.game("four_rooms-v0"), "inverse_planning")
+    with pytest.raises(solvers.Declined, match="this one does neither"):
+        solvers.solve(se.game("random_markov_game-v0", leader_actions=1), "inverse_planning", access=se.Access.INCENTIVE)
+    for wrong in ({"planning_steps": -1}, {"largest": -1.0}, {"explore": float("nan")}, {"episodes": 0}):
+        with pytest.raises(ValueError, match="inverse_planning needs positive lr"):
+            solvers.build("inverse_planning", **wrong)
     with pytest.raises(solvers.Declined, match="grant it access INCENTIVE"):
         solvers.solve(se.game("four_rooms-v0", preset="bchg"), "inverse_planning")
 

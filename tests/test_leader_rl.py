@@ -134,7 +134,7 @@ def test_declining_and_the_missing_extra(monkeypatch: pytest.MonkeyPatch) -> Non
     game = se.game("random_markov_game-v0")
     policy = game.log_leader_policy
     game.log_leader_policy = lambda x: policy(2 * x)
-    with pytest.raises(solvers.Declined, match="a commitment of S x A logits"):
+    with pytest.raises(solvers.Declined, match="a leader policy that is the softmax of the commitment"):
         solvers.solve(game, "leader_ppo")
     with pytest.raises(ValueError, match="batch_size from 2"):
         solvers.build("leader_ppo", batch_size=1)

@@ -146,6 +146,16 @@ def test_affine_rescaling(payoffs: Payoffs, scale: float, shift: float) -> None:
         assert solve(leader, scale * follower + shift + shifts).value == pytest.approx(value, abs=1e-6)
 
 
+@pytest.mark.parametrize("offset", [0.0, 1e3, 1e5])
+def test_the_weak_planner_stays_clear_of_ties(offset: float) -> None:
+    """However large the follower's payoffs, what the solver commits to is worth the supremum against a weak follower."""
+    leader, follower = (np.array(table) for table in PRESETS["conitzer"])
+    game = se.game("bimatrix-v0", leader_payoff=leader.tolist(), follower_payoff=(follower + offset).tolist())
+    solution = solvers.solve(game, "multiple_lp", follower=se.Hard("weak"), budget=1)
+    assert solution.history[-1]["value"] == pytest.approx(2.5, abs=1e-6)
+    assert solution.leader_return == pytest.approx(2.5, abs=2e-3)
+
+
 @given(matrices())
 @settings(deadline=None, max_examples=40)
 def test_the_margin_curve_falls_from_the_weak_value(payoffs: Payoffs) -> None:

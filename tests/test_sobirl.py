@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from array_api_compat import array_namespace
-from gymnasium.spaces import Box
+from small_games import Bonuses
 
 import solvers
 import stackelberg_envs as se
 from solvers.estimators.implicit import exact_gradient
 from solvers.estimators.sobirl import MSoBiRL, SoBiRL
-from stackelberg_envs.mdp import InducedMDP
 from stackelberg_envs.oracle import Rounds
 from stackelberg_envs.planning import Dense, chain, joint_policy, policy_value, system
 
@@ -77,37 +74,6 @@ def test_msobirl_is_the_published_iteration() -> None:
         phi = np.einsum("sb,sbn->sn", g, dr)
         gradient = (np.einsum("sb,sbn->n", u, dr) - phi.T @ w) / tau
     np.testing.assert_allclose(recursed(game, x, 5, MSoBiRL(sweeps=3, zeta=zeta)), gradient, atol=1e-12)
-
-
-class Bonuses(se.StackelbergGame):
-    """Four states in which the leader sets a bonus for each (s, b), free of charge: the smallest game in which SoBiRL can react."""
-
-    name = "bonuses"
-
-    def __init__(self, *, discount: float) -> None:
-        rng = np.random.default_rng(5)
-        self.leader_space = Box(-20.0, 20.0, (12,), np.float64)
-        self.default_follower = se.Soft(0.5)
-        self.max_cycles = 20
-        self.discount = discount
-        self.tables = rng.dirichlet(np.ones(4), size=(4, 1, 3)), rng.uniform(size=(4, 1, 3)), rng.uniform(size=(4, 1, 3))
-        self.incentive_jacobian = np.eye(12).reshape(4, 3, 12)
-
-    def incentive(self, x: Any, context: int = 0) -> Any:
-        return array_namespace(x).reshape(x, (*x.shape[:-1], 4, 1, 3))
-
-    def induced(self, x: Any, context: int) -> InducedMDP:
-        xp = array_namespace(x)
-        transition, base, leader = (xp.asarray(table, dtype=x.dtype) for table in self.tables)
-        return InducedMDP(
-            leader_policy=xp.ones((4, 1), dtype=x.dtype),
-            transition=transition,
-            follower_reward=base + self.incentive(x),
-            leader_reward=leader,
-            initial=xp.full((4,), 0.25, dtype=x.dtype),
-            follower_discount=self.discount,
-            leader_discount=0.5,
-        )
 
 
 def truncated(game: Bonuses, x: np.ndarray, weights: str) -> np.ndarray:

@@ -49,6 +49,7 @@ from stackelberg_envs.planning import soft_policy_iteration
 from ..ascent import Estimate, Estimator
 from ..inference.explained import Explained, Settings
 from ..inference.model import Counts, EstimatedGame, in_torch, known_cost, tables
+from ..needs import needs_one_follower
 from .bchg_design import design_tables
 from .bchg_markov import markov_gradient
 from .critics import Known, action_values, sarsa
@@ -75,9 +76,9 @@ class BCHG(Estimator):
         rate: of SARSA.
         table_scale: standard deviation of SARSA's first table; published: 1.
         reset_episodes: of the batch that starts everywhere; 200 are some 10,000 steps in Four Rooms.
-        temperature: assumed of the follower at OUTCOME; any will do, as only its ratio to ``scale`` matters.
-        scale: prior standard deviation of the follower's rewards, at OUTCOME.
-        kernel_prior: mass of the Dirichlet prior over the next state of each (s, a, b).
+        temperature: of inference at OUTCOME, like ``scale`` and ``window``: see `solvers.inference.explained.Settings`.
+        scale: prior standard deviation of the follower's rewards.
+        kernel_prior: mass of the prior over next states, of inference and of the counted critic.
         window: commitments that inference keeps exactly.
         complete: in a Markov game, whether cut episodes are completed from the counted model; published: no.
         scan: cut episodes after so many steps for D and Z, and complete; 0 leaves all to the counted model, None scans to their ends.
@@ -111,12 +112,10 @@ class BCHG(Estimator):
             )
         if self.scan is not None and (self.scan < 0 or not self.complete):
             raise ValueError(f"bchg scans a number of steps from 0 and completes the rest, or all of them (None), got {self.scan}")
-        numbers = (self.rate, self.temperature, self.scale, self.kernel_prior)
-        whole = (self.episodes, self.steps, self.reset_episodes, self.window)
-        if min(whole) < 1 or min(self.streams, self.table_scale, self.jitter) < 0 or not min(numbers) > 0:
-            raise ValueError(
-                f"bchg needs whole numbers from 1 (streams from 0) and positive rate, temperature, scale and prior; got {self!r}"
-            )
+        _ = self.settings
+        numbers, whole = (self.rate, self.table_scale, self.jitter, self.optimism), (self.episodes, self.steps, self.reset_episodes)
+        if min(whole) < 1 or min(self.streams, self.table_scale, self.jitter) < 0 or not (np.isfinite(numbers).all() and self.rate > 0):
+            raise ValueError(f"bchg needs whole numbers from 1 (streams from 0), a positive rate and finite numbers; got {self!r}")
 
     @property
     def access(self) -> Access:  # type: ignore[override]
@@ -132,9 +131,9 @@ class BCHG(Estimator):
         return Settings(self.temperature, self.scale, self.kernel_prior, self.window)
 
     def declines(self, oracle: Oracle) -> str | None:
-        designs = all(a == 1 for _, a, _ in oracle.sizes)
-        if oracle.followers > 1 or not oracle.additive:
-            return "bchg steers one follower, for an additive leader objective"
+        if (reason := needs_one_follower("bchg", oracle)) is not None:
+            return reason
+        designs = oracle.sizes[0][1] == 1
         if oracle.context_visibility == "never" and len(oracle.contexts) > 1:
             return "bchg needs a leader that sees the context of its episodes"
         if oracle.context_visibility == "before":
@@ -145,10 +144,8 @@ class BCHG(Estimator):
             return "in a Markov game bchg has the critic 'counts' and centres the leader's side"
         if not designs and self.streams:
             return "in a Markov game bchg watches whole episodes, no streams"
-        if designs and oracle.access < Access.INCENTIVE:
-            return "bchg needs to know the leader's instrument in a design game: grant it access INCENTIVE"
-        if designs and oracle.incentive is None:
-            return "bchg needs a leader that sets rewards or acts in the game (this game has no incentive)"
+        if self.critic == "reset" and self.reset_episodes < oracle.sizes[0][0]:
+            return f"bchg with critic 'reset' starts in every state: reset_episodes is at least {oracle.sizes[0][0]} here"
         if self.level == "outcome" and len(oracle.contexts) > 1:
             return "bchg infers the reward of one follower in one context"
         if self.level != "outcome" and not oracle.temperature > 0:
@@ -178,18 +175,19 @@ class BCHG(Estimator):
         return Estimate(designed(oracle, x, context, [tables]), remembered)  # 5
 
     def _temperature(self, oracle: Oracle) -> float:
-        return self.temperature if self.level == "outcome" else oracle.temperature
+        return self.settings.fitting(oracle).temperature if self.level == "outcome" else oracle.temperature
 
     def _known(self, oracle: Oracle, x: np.ndarray, context: int, seen: Outcome, learned: Any) -> tuple[Known, Any]:
         """What is known now, and what to remember of it: counts, and at OUTCOME the belief."""
         if self.level == "outcome":
-            explained = (learned or Explained.nothing(oracle, self.settings)).plus(oracle, x, seen, self.settings)
-            mdp = _tables(explained.game(oracle, self.settings, optimism=self.optimism), x, context)
-            plan = soft_policy_iteration(mdp, self.temperature)
+            settings = self.settings.fitting(oracle)
+            explained = (learned or Explained.nothing(oracle, settings)).plus(oracle, x, seen, settings)
+            mdp = _tables(explained.game(oracle, settings, optimism=self.optimism), x, context)
+            plan = soft_policy_iteration(mdp, settings.temperature)
             q = mdp.follower_reward + mdp.follower_discount * expect(mdp.transition, plan.values)
             return Known(plan.policy, mdp, q), explained
         policy = np.asarray(oracle.policies(x, context)[0])
-        follower_q = oracle.action_values(x, context)[0] if self.level == "value" else None
+        follower_q = oracle.action_values(x, context)[0] if oracle.sizes[0][1] > 1 else None
         if self.critic != "counts":
             return Known(policy, None, follower_q), None
         counts, _ = (learned or Counts.none(oracle.sizes[0])).plus(seen, known_cost(oracle, x, context))

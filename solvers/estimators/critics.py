@@ -25,7 +25,7 @@ class Known(NamedTuple):
     mdp: InducedMDP | None
     """The counted game under x, if the critic needs it; its follower reward is only meaningful at OUTCOME."""
     follower_q: np.ndarray | None
-    """q_F(s,a,b), (S, A, B); None at POLICY."""
+    """q_F(s,a,b), (S, A, B); None in design games, which do without."""
 
 
 def action_values(mdp: InducedMDP, policy: np.ndarray) -> np.ndarray:

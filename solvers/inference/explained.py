@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,16 +25,26 @@ class Settings:
     """How outcomes are explained.
 
     Args:
-        temperature: assumed of the follower; where it is not known, any will do, as only its ratio to ``scale`` matters.
+        temperature: assumed of the follower; where the leader acts any will do, as only its ratio to ``scale`` matters.  Where it sets
+            rewards their unit is fixed: there the leader knows the temperature (INCENTIVE), and this is not used.
         scale: prior standard deviation of the follower's rewards.
         kernel_prior: mass of the Dirichlet prior over the next state of each (s, a, b).
-        window: commitments that are kept exactly; older ones are kept as a quadratic form.
+        window: commitments that are kept exactly; older ones are kept as a quadratic form.  From `LARGE` rewards on all are kept.
     """
 
     temperature: float
     scale: float
     kernel_prior: float
     window: int
+
+    def __post_init__(self) -> None:
+        positive = (self.temperature, self.scale, self.kernel_prior)
+        if not (np.isfinite(positive).all() and min(positive) > 0 and self.window >= 1):
+            raise ValueError(f"inference needs a positive temperature, scale and kernel_prior, and a window from 1; got {self!r}")
+
+    def fitting(self, oracle: Oracle) -> Settings:
+        """The same, with the true temperature where the leader sets rewards."""
+        return replace(self, temperature=oracle.temperature) if oracle.sizes[0][1] == 1 else self
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def fit(belief: Belief, responses: Responses, temperature: float, scale: float, 
         there = _local(candidate, responses, temperature)
         tried = _with_priors(there, candidate, belief.memory, scale)
         if tried[0] >= score:
-            converged = tried[0] - score < CONVERGED
+            converged = tried[0] - score < CONVERGED and mu < 1
             r, (score, slope, fisher), mu = candidate, tried, max(mu / 5, 1e-9)
             if converged:
                 break

@@ -106,7 +106,7 @@ def fit_by_products(belief: LargeBelief, responses: Responses, temperature: floa
         gain = there.likelihood - here.likelihood - float(candidate @ candidate - r @ r) / (2 * sigma**2)
         if gain >= 0:
             r, here, mu = candidate, there, max(mu / 5, 1e-9)
-            if gain < CONVERGED:
+            if gain < CONVERGED and mu < 1:
                 break
         else:
             mu = min(8 * mu, 1e9)

@@ -123,4 +123,6 @@ def _payoffs(preset: str | None, leader: Any, follower: Any, random: dict[str, A
         if preset not in (known := (*PRESETS, "random")):
             raise ValueError(f"bimatrix has no preset {preset!r}; {nearest(str(preset), known)}")
         leader, follower = random_payoffs(**random) if preset == "random" else PRESETS[preset]
+    if (leader is None) != (follower is None):
+        raise ValueError("give the payoffs of both players, leader_payoff and follower_payoff, or of neither")
     return payoff_tables(CONITZER_LEADER if leader is None else leader, CONITZER_FOLLOWER if follower is None else follower)

@@ -22,7 +22,7 @@ from gymnasium.spaces import Box
 
 from ..drawing import Layout
 from ..followers import Soft
-from ..game import Constants, StackelbergGame, as_tuple, nearest
+from ..game import Constants, StackelbergGame, as_tuple, cycles, nearest
 from ..mdp import Array, InducedMDP
 
 MAP = (
@@ -119,7 +119,7 @@ class FourRooms(StackelbergGame):
             raise ValueError(f"walkers need at least one Walker, each with a goal for every context ({', '.join(self.contexts)})")
         self.context_probabilities = np.full(len(self.contexts), 1 / len(self.contexts))
         self.followers = len(self.walkers)
-        self.max_cycles = max_cycles
+        self.max_cycles = cycles(max_cycles)
         self.leader_space = Box(-20.0, 20.0, (len(CELLS) + 1,), np.float64)
         self.default_follower = Soft(0.003)
         self.layout = Layout(MAP, CELLS)

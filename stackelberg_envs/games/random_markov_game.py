@@ -17,7 +17,7 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..followers import Soft
-from ..game import Constants, StackelbergGame, nearest, softmax_policy
+from ..game import Constants, StackelbergGame, cycles, nearest, softmax_policy
 from ..mdp import Array, InducedMDP
 
 _DIRICHLET = {"branching": 3, "weights": "dirichlet", "conflict": 0.5, "reward_threshold": 0.0}
@@ -112,7 +112,7 @@ class RandomMarkovGame(StackelbergGame):
         self.shape = (s, a, b)
         self.follower_sees: Literal["policy", "action"] = follower_sees
         self.discount = float(discount)
-        self.max_cycles = max_cycles
+        self.max_cycles = cycles(max_cycles)
         self.leader_space = Box(-20.0, 20.0, (s * a,), np.float64)
         self.default_follower = Soft(PRESETS[preset]["temperature"])
         rng = np.random.default_rng(seed)

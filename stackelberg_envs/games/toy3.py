@@ -19,7 +19,7 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..followers import Soft
-from ..game import Constants, StackelbergGame, nearest, softmax_policy
+from ..game import Constants, StackelbergGame, cycles, nearest, softmax_policy
 from ..mdp import Array, InducedMDP
 
 STATES, LEADER, FOLLOWER = "SAB", "01", "sab"
@@ -103,7 +103,7 @@ class Toy3(StackelbergGame):
         if follower_sees not in ("action", "policy"):
             raise ValueError(f"follower_sees is 'action' or 'policy', got {follower_sees!r}")
         self.follower_sees: Literal["action", "policy"] = follower_sees
-        self.max_cycles = chosen.steps if max_cycles is None else max_cycles
+        self.max_cycles = chosen.steps if max_cycles is None else cycles(max_cycles)
         self.leader_space = Box(-20.0, 20.0, (6,), np.float64)
         self.default_follower = Soft(0.05)
         transition = np.zeros((3, 2, 3, 3))

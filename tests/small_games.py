@@ -1,0 +1,49 @@
+"""Games that only tests play."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+from gymnasium.spaces import Box
+
+import stackelberg_envs as se
+from stackelberg_envs.mdp import InducedMDP
+
+
+class Bonuses(se.StackelbergGame):
+    """Four states in which the leader sets a bonus for each (s, b), the smallest game in which SoBiRL can react.
+
+    Free of charge, or ``price`` times its square a step.
+    """
+
+    name = "bonuses"
+
+    def __init__(self, *, discount: float, price: float = 0.0) -> None:
+        rng = np.random.default_rng(5)
+        self.leader_space = Box(-20.0, 20.0, (12,), np.float64)
+        self.default_follower = se.Soft(0.5)
+        self.max_cycles = 20
+        self.discount, self.price = discount, price
+        self.tables = rng.dirichlet(np.ones(4), size=(4, 1, 3)), rng.uniform(size=(4, 1, 3)), rng.uniform(size=(4, 1, 3))
+        self.incentive_jacobian = np.eye(12).reshape(4, 3, 12)
+
+    def incentive(self, x: Any, context: int = 0) -> Any:
+        return array_namespace(x).reshape(x, (*x.shape[:-1], 4, 1, 3))
+
+    def leader_cost(self, x: Any, context: int = 0) -> Any:
+        return self.price * self.incentive(x) ** 2
+
+    def induced(self, x: Any, context: int) -> InducedMDP:
+        xp = array_namespace(x)
+        transition, base, leader = (xp.asarray(table, dtype=x.dtype) for table in self.tables)
+        return InducedMDP(
+            leader_policy=xp.ones((4, 1), dtype=x.dtype),
+            transition=transition,
+            follower_reward=base + self.incentive(x),
+            leader_reward=leader - self.leader_cost(x),
+            initial=xp.full((4,), 0.25, dtype=x.dtype),
+            follower_discount=self.discount,
+            leader_discount=0.5,
+        )
