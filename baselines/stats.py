@@ -63,12 +63,14 @@ def share(successes: int, seeds: int) -> Share:
     return Share(successes, seeds, float(interval.low), float(interval.high))
 
 
-def curve(xs: list[np.ndarray], ys: list[np.ndarray], points: int = 120) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Seeds' histories on one grid: (grid, iqm, low, high), the band by bootstrap over seeds.
+def curve(
+    xs: list[np.ndarray], ys: list[np.ndarray], grid: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Seeds' histories on one grid (120 equal steps if not given): (grid, iqm, low, high), the band by bootstrap over seeds.
 
     A history is a step function: between two reports, and after the last, its value is the last one's.
     """
-    grid = np.linspace(0, max(float(x[-1]) for x in xs), points)
+    grid = np.linspace(0, max(float(x[-1]) for x in xs), 120) if grid is None else grid
     table = np.stack([y[np.searchsorted(x, grid, side="right") - 1] for x, y in zip(xs, ys, strict=True)])
     rng = np.random.default_rng(0)
     drawn = iqm(table[rng.integers(len(table), size=(500, len(table)))], axis=1)
