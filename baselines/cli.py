@@ -52,6 +52,9 @@ def solve(
     budget: Annotated[int, typer.Option(help="How many commitments the leader may try.", min=1)] = 500,
     seed: Annotated[int, typer.Option(help="Of the start and of all noise.")] = 0,
     temperature: Annotated[float | None, typer.Option(help="Soft follower with this temperature, instead of the game's default.")] = None,
+    who: Annotated[
+        list[str] | None, typer.Option("--follower", help="Another follower, e.g. --follower kind=Hard --follower ties=strong")
+    ] = None,
     start_scale: Annotated[float, typer.Option(help="Standard deviation of the random first commitment.")] = 0.01,
     access: Annotated[str | None, typer.Option(help="Grant this level of access instead of the solver's own, e.g. INCENTIVE.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="A hyperparameter of the solver, e.g. --set lr=0.1")] = None,
@@ -63,10 +66,14 @@ def solve(
     """
     import solvers
 
-    from .jobs import access_level
+    from .jobs import access_level, world_of
 
-    played = se.game(game, **_assignments(game_set))
-    follower = played.default_follower if temperature is None else se.Soft(temperature)
+    if who and temperature is not None:
+        raise typer.BadParameter("--temperature is short for --follower kind=Soft --follower temperature=...; give one of them")
+    asked = _assignments(who) or ({} if temperature is None else {"kind": "Soft", "temperature": temperature})
+    world = world_of({"id": game, "arguments": _assignments(game_set), "follower": asked or None}, "solve")
+    played = world.game()
+    follower = world.answerer() or played.default_follower
     hyperparameters = _assignments(set_)
     with printing.bar() as bar:
         task = bar.add_task(solver, total=budget)

@@ -143,11 +143,13 @@ def _section(entry: dict[str, Any], shared: list[tuple[dict[str, Any], str]], se
     ):
         if not isinstance(entry.get(key, kind()), kind):
             raise ConfigError(f"{where}: {key} is {words}, got {entry[key]!r}")
-    world = _world(entry, where)
+    world = world_of(entry, where)
     referee = None
     if "referee" in entry:
         _known(entry["referee"], {"id", "arguments", "follower"}, f"{where}.referee")
-        referee = _world({"id": world.id, "arguments": world.arguments, "follower": world.follower, **entry["referee"]}, f"{where}.referee")
+        referee = world_of(
+            {"id": world.id, "arguments": world.arguments, "follower": world.follower, **entry["referee"]}, f"{where}.referee"
+        )
     score = _score(entry.get("score", {}), referee or world, f"{where}.score")
     published = tuple(entry.get("published", ()))
     for quoted in published:
@@ -207,7 +209,7 @@ def _runs(run: dict[str, Any], world: World, referee: World | None, score: solve
         if "kind" not in follower or "believes" in follower:
             raise ConfigError(f"{where}: outcomes from elsewhere need a game with a follower.kind of its own")
         referee, believing = world, {**follower, "believes": world.arguments}
-        world = _world({"id": world.id, "arguments": {**world.arguments, **run["outcomes"]}, "follower": believing}, f"{where}.outcomes")
+        world = world_of({"id": world.id, "arguments": {**world.arguments, **run["outcomes"]}, "follower": believing}, f"{where}.outcomes")
         ours, theirs = ((game.sizes, game.contexts, game.visibility) for game in (world.game(), referee.game()))
         if ours != theirs:
             raise ConfigError(f"{where}.outcomes: followers cannot take {ours} for {theirs} (sizes, contexts, who sees what)")
@@ -233,7 +235,8 @@ def _runs(run: dict[str, Any], world: World, referee: World | None, score: solve
     return [dataclasses.replace(template, seed=seed) for seed in seeds[: _count(run, "seeds", len(seeds), where)]]
 
 
-def _world(entry: dict[str, Any], where: str) -> World:
+def world_of(entry: dict[str, Any], where: str) -> World:
+    """The game and follower that a table names; raises ConfigError with ``where`` if there is something wrong."""
     if "id" not in entry:
         raise ConfigError(f"{where} has no id; known games: {', '.join(se.games())}")
     follower = entry.get("follower")

@@ -250,6 +250,8 @@ def test_the_command_line_answers_mistakes_in_a_line(tmp_path: Path) -> None:
         (("solve", "four_rooms-v9", "implicit"), "did you mean 'four_rooms-v0'"),
         (("solve", "toy3-v0", "implicit", "--set", "lr"), "not of the form name=value"),
         (("solve", "toy3-v0", "implicit", "--access", "mdel"), "did you mean 'MODEL'"),
+        (("solve", "toy3-v0", "implicit", "--follower", "kind=Hart"), "follower.kind is one of Soft"),
+        (("solve", "toy3-v0", "implicit", "--follower", "kind=Hard", "--temperature", "0.1"), "give one of them"),
         (("report", "--results", "nowhere"), "stackelberg bench default"),
     ):
         said = command(*arguments, cwd=tmp_path)
@@ -263,9 +265,11 @@ def test_solve_list_and_help_tell_the_story(tmp_path: Path) -> None:
     assert said.returncode == 0, said.stderr
     assert "budget of 20 commitments used: F = " in said.stdout
     assert "#############" in said.stdout
+    hard = ("--game", "preset=maintain", "--follower", "kind=Hard", "--follower", "ties=strong")
+    assert "F = 27.500000" in command("solve", "bimatrix-v0", "multiple_lp", "--budget", "1", *hard, cwd=tmp_path).stdout
     listed = command("list", cwd=tmp_path).stdout
     assert all(id in listed for id in (*se.games(), "implicit", "MODEL", "RETURN"))
-    for name in ("", "list", "solve", "bench", "report", "check"):
+    for name in ("", "list", "solve", "bench", "report", "check", "instances"):
         help_ = command(*([name] if name else []), "--help", cwd=tmp_path)
         assert help_.returncode == 0
         assert len(help_.stdout) > 200
