@@ -6,7 +6,6 @@ tenth of the iterations, then over seeds.
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from . import store
-from .figures import COLOURS, learned, svg
+from .figures import learned, style, svg
 from .report import Part
 from .stats import Interval, mean_interval
 
@@ -123,18 +122,25 @@ def curves(parts: list[Part]) -> Figure:
         axis.axis("off")
     legend: dict[str, Any] = {}
     for axis, part in zip(panels.flat, parts, strict=False):
-        for colour, cell in zip(itertools.cycle(COLOURS), [cell for cell in cells(part) if cell.ours]):
+        for i, cell in enumerate(cell for cell in cells(part) if cell.ours):
+            line = style(i)
             runs = part.groups[cell.label]
             steps = [np.array([row["iteration"] for row in run["history"]]) for run in runs]
             scores = [np.array([row["leader_return"] for row in run["history"]]) for run in runs]
             for x, y in zip(steps, scores, strict=True):
-                axis.plot(x / x[-1], y, color=colour, lw=0.5, alpha=0.35)
+                axis.plot(x / x[-1], y, color=line["color"], lw=0.5, alpha=0.35)
             grid = np.linspace(0, 1, 101)
             mean = np.mean([np.interp(grid, x / x[-1], y) for x, y in zip(steps, scores, strict=True)], axis=0)
-            axis.plot(grid, mean, color=colour, lw=1.8, label=cell.label)
+            axis.plot(grid, mean, **line, lw=1.8, label=cell.label)
             if cell.published is not None:
                 axis.errorbar(
-                    1.03, cell.published["value"], 2 * cell.published.get("error", 0.0), color=colour, marker="<", ms=5, clip_on=False
+                    1.03,
+                    cell.published["value"],
+                    2 * cell.published.get("error", 0.0),
+                    color=line["color"],
+                    marker="<",
+                    ms=5,
+                    clip_on=False,
                 )
         if (top := highest(part)) is not None:
             axis.axhline(top, color="black", lw=0.9, ls="--", label="best known")

@@ -22,6 +22,11 @@ COLOURS = ("#1f6ebe", "#c8452c", "#148c50", "#9650b4", "#d28c14", "#3aa6a6", "#7
 AXES = {"commitments": "commitments", "outcome_steps": "outcome steps", "seconds": "solver seconds"}
 
 
+def style(i: int) -> dict[str, str]:
+    """Colour and dashes of the i-th line of a figure; as many are told apart as anybody will want to see."""
+    return {"color": COLOURS[i % len(COLOURS)], "ls": ("-", "--", ":")[i // len(COLOURS) % 3]}
+
+
 def svg(figure: Figure) -> str:
     """The figure as SVG text, the same for the same figure."""
     FigureCanvasSVG(figure)
@@ -43,12 +48,13 @@ def curves(groups: dict[str, list[dict[str, Any]]], best: float | None, publishe
     figure = Figure(figsize=(5.5 * len(quantities), 3.8))
     panels = figure.subplots(1, len(quantities), sharey=True)
     for axis, quantity in zip(panels, quantities, strict=True):
-        for colour, (label, results) in zip(COLOURS * 3, groups.items(), strict=False):
+        for i, (label, results) in enumerate(groups.items()):
+            line = style(i)
             if quantity == "outcome_steps" and not all(result["cost"][quantity] for result in results):
                 continue
             grid, middle, low, high = curve([_spent(result, quantity) for result in results], [_scores(result) for result in results])
-            axis.plot(grid, middle, color=colour, label=label, lw=1.8)
-            axis.fill_between(grid, low, high, color=colour, alpha=0.18, lw=0)
+            axis.plot(grid, middle, **line, label=label, lw=1.8)
+            axis.fill_between(grid, low, high, color=line["color"], alpha=0.18, lw=0)
         if best is not None:
             axis.axhline(best, color="black", lw=1, ls="--", label=f"best known, {best:.3f}")
         for i, entry in enumerate(published):

@@ -186,16 +186,17 @@ def draw(rows: list[dict[str, Any]]) -> Figure:
     panels = figure.subplots(len(games), 3, squeeze=False)
     for line, game in zip(panels, games, strict=True):
         mine = [row for row in rows if row["game"] == game]
-        for colour, label in zip(figures.COLOURS * 2, dict.fromkeys(row["estimator"] for row in mine), strict=False):
+        for i, label in enumerate(dict.fromkeys(row["estimator"] for row in mine)):
+            line_style = figures.style(i)
             for axis, what in zip(line, ("cosine", "bias", "variance"), strict=True):
                 curves, steps = [], np.zeros(0)
                 for checkpoint in dict.fromkeys(row["checkpoint"] for row in mine):
                     chosen = [row for row in mine if row["estimator"] == label and row["checkpoint"] == checkpoint]
                     steps, values = np.array([row["steps"] for row in chosen]), np.array([row[what] for row in chosen])
-                    axis.plot(steps, values, color=colour, lw=0.6, alpha=0.6)
+                    axis.plot(steps, values, **line_style, lw=0.6, alpha=0.6)
                     curves.append(values)
                 mean = np.mean(curves, axis=0) if what == "cosine" else np.exp(np.mean(np.log(np.maximum(curves, 1e-300)), axis=0))
-                axis.plot(steps, mean, color=colour, lw=2, marker="o", ms=4, label=label)
+                axis.plot(steps, mean, **line_style, lw=2, marker="o", ms=4, label=label)
         for axis, what in zip(line, ("cosine", "relative bias", "relative variance"), strict=True):
             axis.set_xscale("log")
             axis.set_title(f"{game}: {what}" if what == "cosine" else what, fontsize=9, loc="left")

@@ -95,13 +95,13 @@ def draw(runs: dict[str, list[Run]], target: float) -> Figure:
     panels = figure.subplots(1, 2, sharey=True)
     for axis, quantity in zip(panels, ("commitments", "steps"), strict=True):
         for i, (label, group) in enumerate(runs.items()):
-            colour, style = figures.COLOURS[i % len(figures.COLOURS)], ("-", "--", ":")[i // len(figures.COLOURS) % 3]
+            style = figures.style(i)
             spent = [np.asarray(getattr(run, quantity), dtype=float) for run in group]
             if quantity == "steps" and not all(used[-1] for used in spent):
                 continue
             grid, middle, low, high = curve(spent, [run.scores for run in group], np.unique(np.concatenate(spent)))
-            axis.step(grid, middle, where="post", color=colour, ls=style, lw=1.8, label=label)
-            axis.fill_between(grid, low, high, step="post", color=colour, alpha=0.18, lw=0)
+            axis.step(grid, middle, where="post", lw=1.8, **style, label=label)
+            axis.fill_between(grid, low, high, step="post", color=style["color"], alpha=0.18, lw=0)
         axis.axhline(target, color="black", lw=0.8, ls="--")
         axis.set_xscale("symlog", linthresh=10 if quantity == "commitments" else 4500)
         axis.set_xlim(left=0)
