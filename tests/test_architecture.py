@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,13 @@ def test_no_global_randomness_and_no_unfinished_work(folder: str, path: Path) ->
         "NotImplementedError",
     ):
         assert word not in text, f"{path.name} contains {word}"
+
+
+def test_pages_are_finished() -> None:
+    """No placeholder is left in the documentation."""
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        found = re.findall(r"\b(?:TODO|FIXME|TBD|[A-Z]{3,}TEXT)\b", page.read_text())
+        assert not found, f"{page.relative_to(ROOT)} has placeholders: {found}"
 
 
 def test_every_page_is_run() -> None:
