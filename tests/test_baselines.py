@@ -319,7 +319,7 @@ def test_intervals(values: list[float]) -> None:
 
 def test_curves_hold_the_last_report() -> None:
     grid, middle, low, high = curve(
-        [np.array([0, 10, 20]), np.array([0, 5, 20])], [np.array([1.0, 2, 3]), np.array([1.0, 4, 5])], points=21
+        [np.array([0, 10, 20]), np.array([0, 5, 20])], [np.array([1.0, 2, 3]), np.array([1.0, 4, 5])], np.linspace(0, 20, 21)
     )
     assert middle[0] == 1.0
     assert middle[7] == pytest.approx((1 + 4) / 2)
@@ -439,7 +439,7 @@ budget = 2
 
 def test_scores_on_another_horizon(tmp_path: Path) -> None:
     """At the optimum of the undiscounted 150 steps the referee's first row is that optimum; nothing of it is mixed with other scores."""
-    R, horizon, discount, optimum = TOY3_OPTIMA[2]
+    R, _, horizon, discount, optimum, _ = TOY3_OPTIMA[2]
     assert discount is not None
     game = se.game("toy3-v0", R=float(R))
 
