@@ -17,7 +17,7 @@ from baselines.runner import execute
 FOLDER = Path(__file__).parent.parent / "docs" / "reproductions"
 RECORDED = FOLDER / "recorded"
 HPGD = ("hpgd-table", "hpgd-rates", "hpgd-escape", "hpgd-basin")
-NAMES = (*HPGD, "toy", "bchg-rooms", "bchg-rates", "bchg-basin", "inverse-large")
+NAMES = (*HPGD, "toy", "bchg-rooms", "bchg-rooms-1000", "bchg-rates", "bchg-basin", "inverse-large")
 REACHED = ("outcomes", "heldout", "inverse-toy", "inverse-ablations", "inverse-limits", "inverse-penalty")
 
 
