@@ -7,9 +7,6 @@ directions: the exact gradient, and the logit of the top door, on which the good
 
 from __future__ import annotations
 
-import argparse
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +21,7 @@ from solvers.estimators.implicit import exact_gradient
 from stackelberg_envs.games.four_rooms import INDEX
 from stackelberg_envs.oracle import Rounds
 
-from . import figures, store
+from . import figures, measured
 
 DOOR = INDEX[(3, 6)]
 MODES: dict[str, dict[str, Any]] = {
@@ -94,24 +91,5 @@ def draw(rows: list[dict[str, Any]]) -> Figure:
     return figure
 
 
-def main() -> None:
-    """Measure, or read what was measured, and draw."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--estimates", type=int, default=400, help="estimates a point of the figure (400)")
-    parser.add_argument("--record", type=Path, default=Path("results/hpgd-bias.json"), help="where measurements are kept; drawn if there")
-    parser.add_argument("--figure", type=Path, default=Path("compared/hpgd-bias.svg"), help="the figure to write")
-    arguments = parser.parse_args()
-    if arguments.estimates < 2:
-        parser.error("a bias has an error from two estimates on")
-    if arguments.record.exists():
-        print(f"{arguments.record} is there already and is drawn as it is; delete it to measure again")
-        rows = json.loads(arguments.record.read_text())
-    else:
-        rows = measure(arguments.estimates)
-        store.replace(arguments.record, json.dumps(rows, indent=1) + "\n")
-    store.replace(arguments.figure, figures.svg(draw(rows)))
-    print(f"{arguments.record} drawn in {arguments.figure}")
-
-
 if __name__ == "__main__":
-    main()
+    measured.main(__doc__, measure, draw, name="hpgd-bias", option="estimates", count=400, words="estimates a point of the figure")

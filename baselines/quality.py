@@ -13,11 +13,8 @@ Four Rooms, where a fit takes a second; leader PPO has no gradient to compare.
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,7 +27,7 @@ import stackelberg_envs as se
 from solvers.estimators.implicit import exact_gradient
 from stackelberg_envs.oracle import Rounds
 
-from . import figures, store
+from . import figures, measured
 
 EARLIER = 8
 """Random commitments, N(0, 1), that BC-HG from outcomes has seen before."""
@@ -215,24 +212,7 @@ def draw(rows: list[dict[str, Any]]) -> Figure:
     return figure
 
 
-def main() -> None:
-    """Measure, or read what was measured, and draw."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--draws", type=int, default=32, help="estimates a point of the figure; a quarter at 10^4 steps (32)")
-    parser.add_argument("--record", type=Path, default=Path("results/quality.json"), help="where measurements are kept; drawn if there")
-    parser.add_argument("--figure", type=Path, default=Path("compared/quality.svg"), help="the figure to write")
-    arguments = parser.parse_args()
-    if arguments.draws < 2:
-        parser.error("a variance needs two draws")
-    if arguments.record.exists():
-        print(f"{arguments.record} is there already and is drawn as it is; delete it to measure again")
-        rows = json.loads(arguments.record.read_text())
-    else:
-        rows = measure(arguments.draws)
-        store.replace(arguments.record, json.dumps(rows, indent=1) + "\n")
-    store.replace(arguments.figure, figures.svg(draw(rows)))
-    print(f"{arguments.record} drawn in {arguments.figure}")
-
-
 if __name__ == "__main__":
-    main()
+    measured.main(
+        __doc__, measure, draw, name="quality", option="draws", count=32, words="estimates a point of the figure; a quarter at 10^4 steps"
+    )
