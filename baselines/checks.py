@@ -1,16 +1,18 @@
-"""What ``stackelberg check`` does: games and environments against the conformance kit, stored best commitments against the referee."""
+"""What ``stackelberg check`` and ``instances`` do: the conformance kit, stored best commitments, and the instance lists."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from rich.markup import escape
 from rich.table import Table
 
 import stackelberg_envs as se
 from stackelberg_envs.testing import ConformanceError, check_env, check_game
 
 from . import best
-from .printing import bar, console
+from . import instances as listing
+from .printing import bar, console, problems
 
 
 def games(ids: list[str]) -> int:
@@ -52,3 +54,25 @@ def best_known(own: Path, ids: list[str] | None) -> int:
         table.add_row(world, f"{record.leader_return:.6f}", f"{'' if agrees else '[red]'}{value:.6f}", bound, record.found_by)
     console.print(table)
     return failed
+
+
+def instances(output: Path | None) -> int:
+    """Make the instance lists and write them to ``output``, or measure the committed ones again; how many complaints there are."""
+    wrong: list[str] = []
+    with bar() as shown:
+        if output is None:
+            lists = listing.read(listing.COMMITTED)
+            wrong += listing.misfits(lists)
+            everything = [candidate for found in lists.values() for candidate in found]
+            for candidate in shown.track(everything, description="measuring again"):
+                wrong += listing.complaints(candidate)
+        else:
+            tasks = {name: shown.add_task(name, total=wanted) for name, (_, wanted) in listing.LISTS.items()}
+            lists = listing.collect(lambda name, seed, full: shown.update(tasks[name], completed=full, description=f"{name}, seed {seed}"))
+            listing.write(output, lists)
+    for name, found in lists.items():
+        listed = [candidate.seed for candidate in found if candidate.listed]
+        console.print(f"{name}: {', '.join(map(str, listed))} (of {len(found)} measured)")
+    for said in wrong:
+        problems.print(f"[red]{escape(said)}[/]", highlight=False, soft_wrap=True)
+    return len(wrong)

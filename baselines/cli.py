@@ -280,26 +280,9 @@ def instances_(
     output: Annotated[Path, typer.Option(help="The file to write; baselines/instances.json is committed.")] = Path("instances.json"),
 ) -> None:
     """Make the lists of conflict games to tune on, to report and to hold out, without those that a naive leader solves."""
-    from . import instances
+    from . import checks
 
-    wrong: list[str] = []
-    with printing.bar() as bar:
-        if check:
-            lists = instances.read(instances.COMMITTED)
-            wrong += instances.misfits(lists)
-            everything = [candidate for found in lists.values() for candidate in found]
-            for candidate in bar.track(everything, description="measuring again"):
-                wrong += instances.complaints(candidate)
-        else:
-            tasks = {name: bar.add_task(name, total=wanted) for name, (_, wanted) in instances.LISTS.items()}
-            lists = instances.collect(lambda name, seed, full: bar.update(tasks[name], completed=full, description=f"{name}, seed {seed}"))
-            instances.write(output, lists)
-    for name, found in lists.items():
-        listed = [candidate.seed for candidate in found if candidate.listed]
-        console.print(f"{name}: {', '.join(map(str, listed))} (of {len(found)} measured)")
-    for said in wrong:
-        problems.print(f"[red]{escape(said)}[/]", highlight=False, soft_wrap=True)
-    if wrong:
+    if checks.instances(None if check else output):
         raise typer.Exit(1)
 
 

@@ -97,35 +97,31 @@ def test_cut_episodes_are_completed() -> None:
     assert share[False, None] < 0.85
 
 
+def inferred_is_exact(game: se.StackelbergGame, access: se.Access, estimator: BCHG, draws: int) -> None:
+    """After twelve other commitments the mean of some estimates has the exact gradient's direction, and its length to a fifth."""
+    oracle, memory, rng = Rounds(game, seed=0).oracle(access), None, np.random.default_rng(0)
+    for earlier in rng.normal(size=(12, game.dimension)):
+        memory = estimator.estimate(oracle, torch.tensor(earlier), memory, rng).memory
+    x = 0.5 * rng.normal(size=game.dimension)
+    true = exact(game, x)
+    found = np.mean([estimator.estimate(oracle, torch.tensor(x), memory, rng).gradient.numpy() for _ in range(draws)], axis=0)
+    assert found @ true / np.linalg.norm(found) / np.linalg.norm(true) > 0.95
+    assert np.linalg.norm(found) / np.linalg.norm(true) == pytest.approx(1, abs=0.2)
+
+
 @pytest.mark.parametrize("assumed", [0.05, 0.5])
 @pytest.mark.parametrize("sees", ["policy", "action"])
 def test_outcomes_are_enough(sees: str, assumed: float) -> None:
-    """After twelve commitments of 60 episodes the inferred gradient is the exact one, whatever temperature is assumed of the follower."""
-    game, rng = se.game("random_markov_game-v0", follower_sees=sees), np.random.default_rng(0)
-    oracle, memory = Rounds(game, seed=0).oracle(se.Access.OUTCOME), None
-    estimator = BCHG(level="outcome", episodes=60, temperature=assumed, scale=20 * assumed)
-    for earlier in rng.normal(size=(12, 15)):
-        memory = estimator.estimate(oracle, torch.tensor(earlier), memory, rng).memory
-    x = 0.5 * rng.normal(size=15)
-    true = exact(game, x)
-    found = np.mean([estimator.estimate(oracle, torch.tensor(x), memory, rng).gradient.numpy() for _ in range(8)], axis=0)
-    assert found @ true / np.linalg.norm(found) / np.linalg.norm(true) > 0.95
-    assert np.linalg.norm(found) / np.linalg.norm(true) == pytest.approx(1, abs=0.2)
+    """Whatever temperature is assumed of the follower."""
+    game = se.game("random_markov_game-v0", follower_sees=sees)
+    inferred_is_exact(game, se.Access.OUTCOME, BCHG(level="outcome", episodes=60, temperature=assumed, scale=20 * assumed), 8)
 
 
 @pytest.mark.parametrize("price", [0.0, 0.02])
 def test_outcomes_and_the_instrument_are_enough(price: float) -> None:
     """A design game at INCENTIVE, free and at a price: the follower is inferred in the instrument's units, by its known temperature."""
-    game, rng = Bonuses(discount=0.8, price=price), np.random.default_rng(0)
-    oracle, memory = Rounds(game, seed=0).oracle(se.Access.INCENTIVE), None
     estimator = BCHG(level="outcome", episodes=200, temperature=0.05)
-    for earlier in rng.normal(size=(12, 12)):
-        memory = estimator.estimate(oracle, torch.tensor(earlier), memory, rng).memory
-    x = 0.5 * rng.normal(size=12)
-    true = exact(game, x)
-    found = np.mean([estimator.estimate(oracle, torch.tensor(x), memory, rng).gradient.numpy() for _ in range(10)], axis=0)
-    assert found @ true / np.linalg.norm(found) / np.linalg.norm(true) > 0.95
-    assert np.linalg.norm(found) / np.linalg.norm(true) == pytest.approx(1, abs=0.2)
+    inferred_is_exact(Bonuses(discount=0.8, price=price), se.Access.INCENTIVE, estimator, 10)
 
 
 def test_tables_from_everywhere() -> None:

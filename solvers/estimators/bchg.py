@@ -42,13 +42,13 @@ import numpy as np
 import torch
 
 from stackelberg_envs.access import Access, Oracle, Permission
-from stackelberg_envs.mdp import InducedMDP, expect
+from stackelberg_envs.mdp import expect
 from stackelberg_envs.outcome import Outcome
 from stackelberg_envs.planning import soft_policy_iteration
 
 from ..ascent import Estimate, Estimator
 from ..inference.explained import Explained, Settings
-from ..inference.model import Counts, EstimatedGame, in_torch, known_cost, tables
+from ..inference.model import Counts, EstimatedGame, faced, known_cost, tables
 from ..needs import needs_one_follower
 from .bchg_design import design_tables
 from .bchg_markov import markov_gradient
@@ -171,8 +171,8 @@ class BCHG(Estimator):
         if self.critic == "reset":
             states = np.arange(self.reset_episodes) % oracle.sizes[0][0]
             everywhere = oracle.play_from(here, context, states[:, None])
-        tables = design_tables(oracle, seen, everywhere, benefits, self._temperature(oracle), both=self.centred == "both")  # 4
-        return Estimate(designed(oracle, x, context, [tables]), remembered)  # 5
+        multipliers = design_tables(oracle, seen, everywhere, benefits, self._temperature(oracle), both=self.centred == "both")  # 4
+        return Estimate(designed(oracle, x, context, [multipliers]), remembered)  # 5
 
     def _temperature(self, oracle: Oracle) -> float:
         return self.settings.fitting(oracle).temperature if self.level == "outcome" else oracle.temperature
@@ -182,7 +182,7 @@ class BCHG(Estimator):
         if self.level == "outcome":
             settings = self.settings.fitting(oracle)
             explained = (learned or Explained.nothing(oracle, settings)).plus(oracle, x, seen, settings)
-            mdp = _tables(explained.game(oracle, settings, optimism=self.optimism), x, context)
+            mdp = faced(explained.game(oracle, settings, optimism=self.optimism), x, context)
             plan = soft_policy_iteration(mdp, settings.temperature)
             q = mdp.follower_reward + mdp.follower_discount * expect(mdp.transition, plan.values)
             return Known(plan.policy, mdp, q), explained
@@ -194,7 +194,7 @@ class BCHG(Estimator):
         counted = EstimatedGame(
             oracle, oracle.temperature, tables(counts, self.kernel_prior, bonus=self.optimism), np.zeros(oracle.sizes[0])
         )
-        return Known(policy, _tables(counted, x, context), follower_q), counts
+        return Known(policy, faced(counted, x, context), follower_q), counts
 
     def _benefits(
         self, oracle: Oracle, seen: Outcome, known: Known, remembered: dict[Any, Any], context: int, rng: np.random.Generator
@@ -212,10 +212,3 @@ class BCHG(Estimator):
         else:
             return None
         return leader_q - (g * leader_q).sum(-1, keepdims=True)
-
-
-def _tables(game: EstimatedGame, x: np.ndarray, context: int) -> InducedMDP:
-    """What the follower faces in the estimated game, in NumPy."""
-    with torch.no_grad():
-        (mdp,) = game.problems(in_torch(x), context)
-        return mdp.map(lambda table: table.numpy())

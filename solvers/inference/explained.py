@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from stackelberg_envs.access import Oracle
-from stackelberg_envs.mdp import InducedMDP
 from stackelberg_envs.outcome import Outcome
 
 from .irl import Belief, Responses, fit, forget
-from .model import Counts, EstimatedGame, in_torch, known_cost, tables
+from .model import Counts, EstimatedGame, faced, known_cost, tables
 from .products import LargeBelief, fit_by_products
 
 LARGE = 1000
@@ -96,6 +95,6 @@ class Explained:
 def _responses(oracle: Oracle, counts: Counts, xs: np.ndarray, visits: np.ndarray, settings: Settings) -> Responses:
     """Commitments (K, n) and the visits under them, as `irl.fit` takes them."""
     unknown = EstimatedGame(oracle, settings.temperature, tables(counts, settings.kernel_prior), 0 * counts.paid)
-    mdp: InducedMDP = unknown.problems(in_torch(xs))[0].map(lambda table: table.numpy())
+    mdp = faced(unknown, xs)
     sees_policy = mdp.follower_sees == "policy" and mdp.sizes[1] > 1
     return Responses(mdp, visits.sum(-2, keepdims=True) if sees_policy else visits)

@@ -102,6 +102,13 @@ class EstimatedGame(StackelbergGame):
         )
 
 
+def faced(game: EstimatedGame, x: np.ndarray, context: int = 0) -> InducedMDP:
+    """What the follower faces in an estimated game under one commitment (n,) or several (K, n), in NumPy."""
+    with torch.no_grad():
+        (mdp,) = game.problems(in_torch(x), context)
+        return mdp.map(lambda table: table.numpy())
+
+
 def tables(counts: Counts, prior: float, *, bonus: float = 0.0, rng: np.random.Generator | None = None) -> dict[str, np.ndarray]:
     """Tables of an `EstimatedGame` but for the follower's reward."""
     s, a, _ = counts.paid.shape
