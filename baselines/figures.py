@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
@@ -14,6 +15,8 @@ from matplotlib.figure import Figure
 
 import stackelberg_envs as se
 from solvers import Score
+from stackelberg_envs.game import grouped
+from stackelberg_envs.markov_game import Process
 from stackelberg_envs.mdp import InducedMDP
 
 from .stats import curve
@@ -107,9 +110,8 @@ def _map(axis: Axes, game: se.StackelbergGame, x: np.ndarray, follower: se.Follo
     image = axis.imshow(np.ma.masked_invalid(shade), cmap="Reds", vmin=0, vmax=0.15)
     evaluation = score.of(game, x, follower)
     for context, name in enumerate(game.contexts):
-        for i, mdp in enumerate(game.problems(x, context)):
-            path = likeliest_path(mdp, np.asarray(evaluation.responses[context].policies[i]))
-            cells = np.array([layout.cells[s] for s in path], dtype=float) + (0.12 * (context - (len(game.contexts) - 1) / 2))
+        for i, path in enumerate(likeliest_paths(game.problems(x, context), evaluation.responses[context].policies)):
+            cells = np.array([layout.place(i, s) for s in path], dtype=float) + (0.12 * (context - (len(game.contexts) - 1) / 2))
             axis.plot(
                 cells[:, 1], cells[:, 0], color=COLOURS[(0, 2)[context % 2]], lw=1.8, label=f"likeliest path to {name}" if i == 0 else None
             )
@@ -122,8 +124,17 @@ def _map(axis: Axes, game: se.StackelbergGame, x: np.ndarray, follower: se.Follo
     return image
 
 
-def likeliest_path(mdp: InducedMDP, policy: np.ndarray, limit: int = 80) -> list[int]:
-    """States visited when everybody always does the likeliest thing, until the end or the first repetition."""
+def likeliest_paths(problems: Sequence[Process], policies: Sequence[np.ndarray]) -> list[list[int]]:
+    """Of each follower, the states visited when everybody always does the likeliest thing; those who interact share them."""
+    paths = []
+    for process, group in zip(problems, grouped(problems, policies), strict=True):
+        path = _likeliest_path(process.joint, process.product([np.asarray(policy) for policy in group]))
+        paths += [path] * len(group)
+    return paths
+
+
+def _likeliest_path(mdp: InducedMDP, policy: np.ndarray, limit: int = 80) -> list[int]:
+    """One path, until the end or the first repetition."""
     s = int(np.argmax(mdp.initial))
     path = [s]
     for _ in range(limit):

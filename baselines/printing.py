@@ -64,10 +64,9 @@ def draw(game: se.StackelbergGame, x: np.ndarray, follower: se.Follower) -> None
     """What the leader learned: a frame a context, with the likeliest paths of the followers."""
     from stackelberg_envs.drawing import Frame, ansi
 
-    from .figures import likeliest_path
+    from .figures import likeliest_paths
 
     evaluation = se.evaluate(game, x, follower=follower)
     for context in range(len(game.contexts)):
-        pairs = zip(game.problems(x, context), evaluation.responses[context].policies, strict=True)
-        paths = tuple(tuple(likeliest_path(mdp, policy)) for mdp, policy in pairs)
+        paths = tuple(tuple(path) for path in likeliest_paths(game.problems(x, context), evaluation.responses[context].policies))
         console.print(ansi(Frame(game, x, context, paths, len(paths[0]) - 1)), markup=False, highlight=False)

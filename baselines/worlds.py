@@ -15,9 +15,11 @@ import numpy as np
 import solvers
 import stackelberg_envs as se
 from stackelberg_envs.access import Access
-from stackelberg_envs.mdp import TABLES
 
-FOLLOWERS = {follower.__name__: follower for follower in (se.Soft, se.SoftInside, se.Hard, se.Quantal, se.Truncated, se.EpsilonOptimal)}
+FOLLOWERS = {
+    follower.__name__: follower
+    for follower in (se.Soft, se.SoftInside, se.Hard, se.Quantal, se.Truncated, se.EpsilonOptimal, se.Saddle, se.Nash)
+}
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class World:
                 digest.update(f"{context} {probability:.9g} {game.context_visibility}".encode())
                 for mdp in game.problems(x, context):
                     digest.update(f"{mdp.follower_discount:.9g} {mdp.leader_discount:.9g} {mdp.follower_sees}".encode())
-                    for name in TABLES:
+                    for name in mdp.tables:
                         digest.update((np.round(np.asarray(getattr(mdp, name)), 9) + 0.0).tobytes())
         named = f"{game.name}-v0 {digest.hexdigest()[:16]}"
         if self.follower is not None and "believes" in self.follower:

@@ -149,7 +149,7 @@ def ascend(game: EstimatedGame, xs: np.ndarray, settings: InversePlanning) -> np
     optimiser = torch.optim.Adam([points], lr=settings.lr, maximize=True)
     values = None
     for _ in range(settings.planning_steps):
-        mdp = game.problems(points)[0]
+        mdp = game.problems(points)[0].joint
         frozen = mdp.map(torch.Tensor.detach)
         with torch.no_grad():
             plan = soft_policy_iteration(frozen, game.soft.temperature, values=values, factorise=LU)
@@ -166,6 +166,6 @@ def ascend(game: EstimatedGame, xs: np.ndarray, settings: InversePlanning) -> np
 def _values(game: EstimatedGame, xs: np.ndarray) -> np.ndarray:
     """Predicted returns of commitments (K, n)."""
     with torch.no_grad():
-        (mdp,) = game.problems(torch.tensor(xs))
-        policy = game.soft.answer(mdp, None).policy
-        return game.objective((mdp,), (policy,)).numpy()
+        problems = game.problems(torch.tensor(xs))
+        policy = game.soft.answer(problems[0].joint, None).policy
+        return game.objective(problems, (policy,)).numpy()

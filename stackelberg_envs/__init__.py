@@ -14,9 +14,11 @@ from . import game as _game_module
 from . import games as _games_folder
 from .access import Access, AccessError, Cost, Oracle, Permission
 from .bounds import cooperative_value
+from .equilibria import Nash, Saddle
 from .evaluation import Evaluation, evaluate
 from .followers import Believes, EpsilonOptimal, Follower, Hard, Quantal, Response, Soft, Truncated
 from .game import CommitmentError, StackelbergGame
+from .markov_game import InducedMarkovGame
 from .mdp import InducedMDP, draw, expect
 from .outcome import Outcome
 from .registry import game, games, make, make_parallel, pettingzoo_module, register_all
@@ -34,11 +36,14 @@ __all__ = [
     "Follower",
     "Hard",
     "InducedMDP",
+    "InducedMarkovGame",
+    "Nash",
     "Oracle",
     "Outcome",
     "Permission",
     "Quantal",
     "Response",
+    "Saddle",
     "Soft",
     "SoftInside",
     "StackelbergGame",

@@ -93,7 +93,7 @@ class Oracle:
     """A solver's handle on one run.  It holds what was granted, and raises `AccessError` for the rest.
 
     Always there: ``access``, ``permissions``, ``dimension``, ``commitment_shape``, ``leader_space``, ``contexts``,
-    ``context_probabilities``, ``context_visibility``, ``followers``, ``sizes``, ``max_cycles``, ``leader_discount``,
+    ``context_probabilities``, ``context_visibility``, ``followers``, ``groups``, ``sizes``, ``max_cycles``, ``leader_discount``,
     ``follower_discounts``, ``follower_sees``, ``additive``, and ``charge(**work)``, which adds a solver's own work to the ledger.  It
     holds functions, and no game; Python being Python, a determined program could still dig.
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from .game import StackelbergGame, as_tuple
-from .mdp import DecisionProblem, InducedMDP
+from .markov_game import Process
+from .mdp import DecisionProblem
 from .planning import PlanningError, hard_policy_iteration
 
 
@@ -29,7 +30,7 @@ def cooperative_value(game: StackelbergGame) -> float | None:
         if free is None or any(not _same(problems, free, *other) for other in others):
             return None
         for mdp, reward in zip(problems, free, strict=True):
-            s, a, b = mdp.sizes
+            s, a, b = mdp.sizes  # of interacting followers, their joint actions
             joint = DecisionProblem(np.ones((s, 1)), reward.reshape(s, 1, a * b), np.asarray(mdp.transition).reshape(s, 1, a * b, s))
             try:
                 values, _ = hard_policy_iteration(joint, mdp.leader_discount)
@@ -39,9 +40,7 @@ def cooperative_value(game: StackelbergGame) -> float | None:
     return total
 
 
-def _same(
-    problems: tuple[InducedMDP, ...], free: list[np.ndarray], others: tuple[InducedMDP, ...], rewards: list[np.ndarray] | None
-) -> bool:
+def _same(problems: tuple[Process, ...], free: list[np.ndarray], others: tuple[Process, ...], rewards: list[np.ndarray] | None) -> bool:
     """Whether two commitments leave dynamics and uncosted rewards alone."""
     return rewards is not None and all(
         np.array_equal(mdp.transition, other.transition) and np.allclose(reward, other_reward, rtol=0, atol=1e-12)
@@ -49,7 +48,7 @@ def _same(
     )
 
 
-def _without_cost(game: StackelbergGame, x: np.ndarray, context: int) -> tuple[tuple[InducedMDP, ...], list[np.ndarray] | None]:
+def _without_cost(game: StackelbergGame, x: np.ndarray, context: int) -> tuple[tuple[Process, ...], list[np.ndarray] | None]:
     """What the followers face, and what the leader is paid before it pays for its instrument; None if the instrument pays it."""
     problems = game.problems(x, context)
     costs = (0.0,) * len(problems) if game.leader_cost is None else as_tuple(game.leader_cost(x, context))

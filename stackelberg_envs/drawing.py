@@ -34,6 +34,13 @@ class Layout:
 
     map: tuple[str, ...]
     cells: tuple[tuple[int, int], ...]
+    """(row, col) of each state or, where followers share one, of each place that the leader shades."""
+    places: tuple[tuple[tuple[int, int], ...], ...] | None = None
+    """Where followers share a state: (row, col) of each of them in each state."""
+
+    def place(self, follower: int, state: int) -> tuple[int, int]:
+        """(row, col) of a follower in a state."""
+        return self.cells[state] if self.places is None else self.places[follower][state]
 
 
 @dataclass(frozen=True)
@@ -79,15 +86,15 @@ def _ansi_map(frame: Frame) -> list[str]:
     if heat is not None:
         for (row, col), value in zip(layout.cells, heat, strict=True):
             rows[row][col] = SHADES[round(value * (len(SHADES) - 1))]
-    for path in frame.paths:
+    for i, path in enumerate(frame.paths):
         for state in path:
-            row, col = layout.cells[state]
+            row, col = layout.place(i, state)
             rows[row][col] = "o"
     for (row, col), mark in _marks(frame).items():
         rows[row][col] = mark
     for i, path in enumerate(frame.paths):
         if path:
-            row, col = layout.cells[path[-1]]
+            row, col = layout.place(i, path[-1])
             rows[row][col] = str(i)
     legend = "0.. follower  o its path  T target  S start  G goal"
     return ["".join(line) for line in rows] + [legend + (f"  '{SHADES}' the leader's shading, least to most" if heat is not None else "")]
@@ -115,7 +122,7 @@ def _rgb_map(frame: Frame, pixels: int) -> np.ndarray:
     for cell, mark in _marks(frame).items():
         _outline(image, cell, MARK_COLOURS.get(mark, WALL), pixels)
     for i, path in enumerate(frame.paths):
-        _trace(image, [layout.cells[state] for state in path], PATHS[i % len(PATHS)], pixels)
+        _trace(image, [layout.place(i, state) for state in path], PATHS[i % len(PATHS)], pixels)
     return image
 
 

@@ -12,8 +12,9 @@ from numbers import Integral
 from array_api_compat import array_namespace
 
 from .followers import Follower, Response
-from .game import StackelbergGame
-from .mdp import Array, InducedMDP, decision_problem
+from .game import StackelbergGame, grouped
+from .markov_game import Process
+from .mdp import Array, decision_problem
 from .planning import hard_policy_iteration, number, policy_value, regularised_reward, soft_policy_iteration
 
 
@@ -28,10 +29,15 @@ class Evaluation:
     follower_returns: Array
     """Each follower's expected sum of discounted rewards, without entropy, mean over contexts, shape (..., n)."""
     follower_gap: Array
-    """How much the worst-off follower could still gain by deviating, the largest over followers and contexts, shape (...).
+    """How much the worst-off follower could still gain by deviating alone, the largest over followers and contexts, shape (...).
 
     Measured in the follower's own objective (with its entropy bonus, if it has one) over the infinite horizon; never negative, and 0
-    up to rounding for an exact response.
+    up to rounding for an exact response, or an equilibrium of followers who interact.
+    """
+    duality_gap: Array
+    """The sum over followers of what each could gain by deviating alone, the largest over contexts, shape (...).
+
+    Of two followers in a zero-sum game this is the duality gap; in general the Nikaido-Isoda function of their policies.
     """
     follower_values: Array
     """Each follower's own objective (with entropy bonus) from the start, shape (..., C, n)."""
@@ -82,8 +88,9 @@ def evaluate(
         leader.append(xp.broadcast_to(game.objective(problems, response.policies, horizon=steps, discount=leader_discount), batch))
         scores.append(
             [
-                [xp.broadcast_to(score, batch) for score in _follower_score(mdp, policy, follower.temperature, steps)]
-                for mdp, policy in zip(problems, response.policies, strict=True)
+                [xp.broadcast_to(score, batch) for score in _follower_score(process, i, policies, follower.temperature, steps)]
+                for process, policies in zip(problems, grouped(problems, response.policies), strict=True)
+                for i in range(len(policies))
             ]
         )
         answered.append(response)
@@ -99,20 +106,25 @@ def evaluate(
         per_context=per_context,
         follower_returns=xp.sum(gathered(0) * weights[:, None], axis=-2),
         follower_gap=xp.max(gathered(2), axis=(-2, -1)),
+        duality_gap=xp.max(xp.sum(gathered(2), axis=-1), axis=-1),
         follower_values=gathered(1),
         responses=tuple(answered),
     )
 
 
-def _follower_score(mdp: InducedMDP, policy: Array, temperature: float, horizon: int | None) -> tuple[Array, Array, Array]:
-    """(plain return, own objective, gap to its optimum), each from the initial distribution, shape (...)."""
+def _follower_score(
+    process: Process, i: int, policies: tuple[Array, ...], temperature: float, horizon: int | None
+) -> tuple[Array, Array, Array]:
+    """(plain return, own objective, gap to its optimum while the others stay), each from the initial distribution, shape (...)."""
+    policy, mdp = policies[i], process.facing(i, policies, temperature)
     xp = array_namespace(policy)
     gamma = mdp.follower_discount
 
     def start(values: Array) -> Array:
         return xp.sum(mdp.initial * values, axis=-1)
 
-    plain = policy_value(mdp, policy, mdp.follower_reward, gamma, horizon=horizon)
+    paid = process.follower_rewards[..., i, :, :, :]
+    plain = policy_value(process.joint, process.product(policies), paid, gamma, horizon=horizon)
     attained = policy_value(mdp, policy, regularised_reward(mdp, policy, temperature), gamma)
     if temperature > 0:
         best = soft_policy_iteration(mdp, temperature, values=attained).values

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from array_api_compat import array_namespace
 
+from .markov_game import Process
 from .mdp import Array, InducedMDP, decision_problem, expect
 from .planning import PlanningError, hard_policy_iteration, number, soft_policy_iteration, softmax_backup, widen
 
@@ -129,10 +130,22 @@ class TabularFollower(abc.ABC):
     ) -> Response:
         """See `Follower.respond`."""
         del budget, rng
-        problems = game.problems(x, context)
+        problems = [alone(process, self) for process in game.problems(x, context)]
         carried = (None,) * len(problems) if state is None else state
         answers = tuple(replace(self.answer(mdp, values), planned_in=mdp) for mdp, values in zip(problems, carried, strict=True))
         return Response(answers, state=tuple(answer.values for answer in answers))
+
+
+def alone(process: Process, follower: Any) -> InducedMDP:
+    """``process``, of one follower.
+
+    Raises:
+        PlanningError: if several interact in it, whom a follower that optimises alone cannot answer for.
+    """
+    if isinstance(process, InducedMDP):
+        return process
+    known = "Saddle(temperature)" if process.zero_sum else "Nash(selection)"
+    raise PlanningError(f"{follower!r} answers for one follower, and here {len(process.actions)} interact: take an equilibrium, {known}")
 
 
 @dataclass(frozen=True)

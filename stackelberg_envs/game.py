@@ -17,6 +17,7 @@ import numpy as np
 from array_api_compat import array_namespace, is_array_api_obj
 from gymnasium.spaces import Box
 
+from .markov_game import Process
 from .mdp import Array, InducedMDP
 from .planning import policy_value
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from .drawing import Layout
     from .followers import Follower
 
-Induced = InducedMDP | tuple[InducedMDP, ...]
+Induced = Process | tuple[InducedMDP, ...]
 
 
 class CommitmentError(ValueError):
@@ -84,10 +85,11 @@ class StackelbergGame(abc.ABC):
 
     # Optional methods; a game that has none leaves None.  (Typed Any, because a method may not override a variable.)
     incentive: Any = None
-    """``incentive(x, context)``: the part of the follower's reward that the leader sets, broadcastable to (..., S, A, B); like `induced`,
-    a tuple of them for several followers."""
+    """``incentive(x, context)``: the part of the follower's reward that the leader sets, broadcastable to (..., S, A, B); a tuple of them
+    for several followers."""
     leader_cost: Any = None
-    """``leader_cost(x, context)``: what the leader pays for its instrument, a part of -``leader_reward``; shaped like ``incentive``."""
+    """``leader_cost(x, context)``: what the leader pays for its instrument, a part of -``leader_reward``, broadcastable to (..., S, A, B);
+    like `induced`, a tuple of them for several independent followers."""
     log_leader_policy: Any = None
     """``log_leader_policy(x)``: log pi(a|s), (..., S, A), where the leader acts in the game (A > 1)."""
     marks: Any = None
@@ -97,7 +99,10 @@ class StackelbergGame(abc.ABC):
 
     @abc.abstractmethod
     def induced(self, x: Array, context: int) -> Induced:
-        """What the followers face, in array-API code: one `InducedMDP`, or a tuple of them for several independent followers.
+        """What the followers face, in array-API code.
+
+        One `InducedMDP`, a tuple of them for several independent followers, or one `stackelberg_envs.markov_game.InducedMarkovGame` for
+        several who interact.
 
         Args:
             x: a checked commitment, floating point, shape (..., n).
@@ -113,30 +118,31 @@ class StackelbergGame(abc.ABC):
         """
         return self.induced(self.checked(x), self.context_index(context))
 
-    def problems(self, x: Array, context: int | str = 0) -> tuple[InducedMDP, ...]:
-        """`commit` as a tuple with one entry per follower."""
+    def problems(self, x: Array, context: int | str = 0) -> tuple[Process, ...]:
+        """`commit` as a tuple: one process for each independent follower, or the one that interacting followers share."""
         return as_tuple(self.commit(x, context))
 
     def objective(
         self,
-        problems: Sequence[InducedMDP],
+        problems: Sequence[Process],
         policies: Sequence[Array],
         *,
         horizon: int | None = None,
         discount: float | None = None,
     ) -> Array:
-        """The leader's exact expected return in one context, shape (...): the sum over followers of occupancy times leader reward.
+        """The leader's exact expected return in one context, shape (...): the sum over processes of occupancy times leader reward.
 
         Args:
-            problems: what the followers face, one each.
-            policies: g(b|s,a) of each, (..., S, A, B).
+            problems: what the followers face; see `problems`.
+            policies: g(b|s,a) of each follower, (..., S, A, B).
             horizon: number of steps; None for infinitely many.
             discount: None for the game's own.
         """
         total: Any = 0.0
-        for mdp, policy in zip(problems, policies, strict=True):
+        for process, together in zip(problems, grouped(problems, policies), strict=True):
+            mdp = process.joint
             gamma = mdp.leader_discount if discount is None else discount
-            values = policy_value(mdp, policy, mdp.leader_reward, gamma, horizon=horizon)
+            values = policy_value(mdp, process.product(together), mdp.leader_reward, gamma, horizon=horizon)
             total = total + array_namespace(values).sum(mdp.initial * values, axis=-1)
         return total
 
@@ -147,14 +153,20 @@ class StackelbergGame(abc.ABC):
 
     @cached_property
     def sizes(self) -> tuple[tuple[int, int, int], ...]:
-        """(S, A, B) of each follower's process."""
-        return tuple(mdp.sizes for mdp in self.problems(np.zeros(self.dimension)))
+        """(S, A, B) of each follower, B the number of its own actions."""
+        return tuple((*process.sizes[:2], b) for process in self.problems(np.zeros(self.dimension)) for b in process.actions)
+
+    @cached_property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """Which followers share a process: ((0,), (1,)) for two independent ones, ((0, 1),) for two who interact."""
+        numbered = iter(range(len(self.sizes)))
+        return tuple(tuple(next(numbered) for _ in process.actions) for process in self.problems(np.zeros(self.dimension)))
 
     @cached_property
     def visibility(self) -> tuple[str, ...]:
         """What each follower sees of the leader in a step: ``"action"`` or ``"policy"`` (the same where A = 1)."""
         problems = self.problems(np.zeros(self.dimension))
-        return tuple("policy" if mdp.sizes[1] == 1 else mdp.follower_sees for mdp in problems)
+        return tuple("policy" if process.sizes[1] == 1 else process.follower_sees for process in problems for _ in process.actions)
 
     @property
     def commitment_shape(self) -> tuple[int, ...]:
@@ -221,6 +233,18 @@ def cycles(count: Any) -> int:
 def as_tuple(induced: Any) -> tuple[Any, ...]:
     """One entry per follower, of what is either one thing or a tuple with one for each."""
     return induced if isinstance(induced, tuple) else (induced,)
+
+
+def grouped(problems: Sequence[Process], each: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """What there is one of per follower, by process.
+
+    Raises:
+        ValueError: if there is not one for each follower.
+    """
+    if len(each) != sum(len(process.actions) for process in problems):
+        raise ValueError(f"one for each of {sum(len(process.actions) for process in problems)} followers, got {len(each)}")
+    rest = iter(each)
+    return [tuple(next(rest) for _ in process.actions) for process in problems]
 
 
 def softmax_policy(x: Array, s: int, a: int) -> Array:

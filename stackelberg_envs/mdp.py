@@ -16,15 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from array_api_compat import array_namespace
 
 Array = Any
 """An array of any library that follows the array-API standard (NumPy, torch, ...)."""
 
-TABLES = ("leader_policy", "transition", "follower_reward", "leader_reward", "initial")
-"""The array fields of an `InducedMDP`."""
 DEFICIT_TOLERANCE = 1e-9
 """A row of ``transition`` whose sum falls short of 1 by less than this (or by rounding of its dtype) cannot end the episode."""
 
@@ -57,19 +55,49 @@ class InducedMDP:
     leader_discount: float
     follower_sees: Literal["action", "policy"] = "action"
 
+    tables: ClassVar[tuple[str, ...]] = ("leader_policy", "transition", "follower_reward", "leader_reward", "initial")
+    """The array fields."""
+
     def __post_init__(self) -> None:
         if self.follower_sees not in ("action", "policy"):
             raise ValueError(f"follower_sees is 'action' or 'policy', got {self.follower_sees!r}")
 
     def map(self, f: Callable[[Array], Array]) -> InducedMDP:
         """The same process with ``f`` applied to each table."""
-        return replace(self, **{name: f(getattr(self, name)) for name in TABLES})
+        return replace(self, **{name: f(getattr(self, name)) for name in self.tables})
 
     @property
     def sizes(self) -> tuple[int, int, int]:
         """(S, A, B)."""
         s, a, b = self.transition.shape[-4:-1]
         return s, a, b
+
+    # What it has in common with `stackelberg_envs.markov_game.InducedMarkovGame`, of which it is the case of one player.
+
+    @property
+    def actions(self) -> tuple[int, ...]:
+        """Number of actions of each follower in this process: (B,)."""
+        return (self.sizes[2],)
+
+    @property
+    def follower_rewards(self) -> Array:
+        """r_F with an axis for the one follower, (..., 1, S, A, B)."""
+        return self.follower_reward[..., None, :, :, :]
+
+    @property
+    def joint(self) -> InducedMDP:
+        """The process with all followers' actions as one."""
+        return self
+
+    def product(self, policies: Sequence[Array]) -> Array:
+        """The policy over joint actions of which each follower plays its part, (..., S, A, B)."""
+        (policy,) = policies
+        return policy
+
+    def facing(self, player: int, policies: Sequence[Array], temperature: float = 0.0) -> InducedMDP:
+        """What one follower faces while the others keep to ``policies``."""
+        del player, policies, temperature
+        return self
 
 
 def stack(mdps: Sequence[InducedMDP]) -> InducedMDP:
@@ -83,7 +111,7 @@ def stack(mdps: Sequence[InducedMDP]) -> InducedMDP:
     if len(kinds) > 1:
         raise ValueError(f"processes differ in sizes, discounts or visibility and cannot be one batch: {kinds}")
     xp = array_namespace(first.leader_policy)
-    return replace(first, **{name: xp.stack([getattr(mdp, name) for mdp in mdps]) for name in TABLES})
+    return replace(first, **{name: xp.stack([getattr(mdp, name) for mdp in mdps]) for name in first.tables})
 
 
 class DecisionProblem(NamedTuple):

@@ -15,8 +15,9 @@ import numpy as np
 
 from .access import GRANTS, Access, AccessError, Cost, Oracle, Permission
 from .followers import Follower, Response
-from .game import CommitmentError, StackelbergGame
-from .mdp import Array, InducedMDP, cumulative, draw, pick
+from .game import CommitmentError, StackelbergGame, grouped
+from .markov_game import Process
+from .mdp import Array, cumulative, draw, pick
 from .outcome import Outcome, end_to_end, gathered
 from .play import Trajectories, simulate
 
@@ -40,7 +41,7 @@ class Rounds:
         self.follower = self.game.default_follower if self.follower is None else self.follower
         self._rng = np.random.default_rng([self.seed, 0x0AC1E])
         self._commitment: np.ndarray | None = None
-        self._problems: dict[int, tuple[InducedMDP, ...]] = {}
+        self._problems: dict[int, tuple[Process, ...]] = {}
         self._responses: dict[int, Response] = {}
         self._training: dict[int, Any] = {}
         self._pace = float(self.game.max_cycles)
@@ -62,8 +63,9 @@ class Rounds:
             "followers": game.followers,
             "sizes": game.sizes,
             "max_cycles": game.max_cycles,
+            "groups": game.groups,
             "leader_discount": problems[0].leader_discount,
-            "follower_discounts": tuple(mdp.follower_discount for mdp in problems),
+            "follower_discounts": tuple(process.follower_discount for process in problems for _ in process.actions),
             "follower_sees": game.visibility,
             "additive": game.additive,
             "charge": _closed(self._charge),
@@ -140,7 +142,7 @@ class Rounds:
     ) -> Outcome:
         """`play` in one context, with followers starting in chosen ``states``, perhaps with chosen first ``actions``, integers (N, n).
 
-        A follower that starts in S does not walk.
+        A follower that starts in S does not walk; those who interact share their state.
         """
         index = self.game.context_index(context)
         sizes = np.array(self.game.sizes)
@@ -148,6 +150,8 @@ class Rounds:
         chosen = None if actions is None else _indices("actions", actions, sizes[:, 2])
         if chosen is not None and chosen.shape != states.shape:
             raise ValueError(f"states and actions have one shape, got {states.shape} and {chosen.shape}")
+        if any((states[:, group] != states[:, group[:1]]).any() for group in self.game.groups):
+            raise ValueError("followers who interact share their state; their columns of states must agree")
         limits = self._limits(horizon, len(states))
         self._commit(x)
         contexts = np.full(len(states), index)
@@ -175,7 +179,7 @@ class Rounds:
         return tuple(answer.action_values for answer in self._respond(index).answers)
 
     def commit(self, x: Array, context: int | str = 0) -> tuple[Any, ...]:
-        """What each follower faces; differentiable in ``x``."""
+        """What the followers face, one entry a process (see `StackelbergGame.problems`); differentiable in ``x``."""
         index = self.game.context_index(context)
         self._commit(x)
         self.cost.model_calls += 1
@@ -215,7 +219,7 @@ class Rounds:
             raise CommitmentError(f"{self.game.name}: one commitment has shape {self.game.commitment_shape}, got {committed.shape}")
         return committed
 
-    def _faced(self, context: int) -> tuple[InducedMDP, ...]:
+    def _faced(self, context: int) -> tuple[Process, ...]:
         """What the followers face under the frozen commitment, computed once."""
         if context not in self._problems:
             assert self._commitment is not None
@@ -267,10 +271,12 @@ class Rounds:
         for context in np.unique(contexts):
             rows = np.flatnonzero(contexts == context)
             response = self._respond(int(context))
-            for i, (mdp, policy) in enumerate(zip(self._faced(int(context)), response.policies, strict=True)):
-                first = pick(cumulative(mdp.initial), rng.random(len(rows))) if states is None else states[rows, i]
-                chosen = None if actions is None else actions[rows, i]
-                pieces.append((offset + rows, i, simulate(mdp, policy, first, rng, limits[rows], actions=chosen)))
+            faced = self._faced(int(context))
+            for group, process, policies in zip(self.game.groups, faced, grouped(faced, response.policies), strict=True):
+                first = pick(cumulative(process.initial), rng.random(len(rows))) if states is None else states[rows, group[0]]
+                chosen = None if actions is None else np.ravel_multi_index(tuple(actions[rows][:, group].T), process.actions)
+                played = simulate(process.joint, process.product(policies), first, rng, limits[rows], actions=chosen)
+                pieces += [(offset + rows, i, part) for i, part in zip(group, played.parts(process), strict=True)]
         return pieces
 
 

@@ -140,7 +140,7 @@ def soft_policy_iteration(
         newton = factorised.solve(residual)
         v = v + newton
         step = number(xp.max(xp.abs(newton)))
-        if step <= max(POLICY_TOLERANCE * temperature, _rounding(v, gamma)):
+        if step <= max(POLICY_TOLERANCE * temperature, rounding(v, gamma)):
             _, g = softmax_backup(problem.reward + gamma * expect(problem.transition, v), temperature)
             return Plan(widen(g, mdp), v, evaluation, step, factorised)
     raise PlanningError(
@@ -154,7 +154,7 @@ def number(scalar: Array) -> float:
     return float(scalar.detach() if hasattr(scalar, "detach") else scalar)
 
 
-def _rounding(values: Array, discount: float) -> float:
+def rounding(values: Array, discount: float) -> float:
     """The size of a step that is only rounding: eps |V| / (1 - gamma), the factor capped for discounts near 1."""
     xp = array_namespace(values)
     scale = max(1.0, number(xp.max(xp.abs(values))))
@@ -183,7 +183,7 @@ def hard_policy_iteration(problem: DecisionProblem, discount: float, *, allowed:
         joint = problem.weight[..., None] * greedy
         reward = xp.sum(joint * problem.reward, axis=(-2, -1))
         improved = Dense(system(chain(joint, problem.transition), discount)).solve(reward)
-        if number(xp.max(xp.abs(improved - v))) <= 10 * _rounding(improved, discount):
+        if number(xp.max(xp.abs(improved - v))) <= 10 * rounding(improved, discount):
             return improved, problem.reward + discount * expect(problem.transition, improved)
         v = improved
     raise PlanningError(f"policy iteration did not converge in {MAX_EVALUATIONS} evaluations")

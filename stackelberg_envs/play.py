@@ -7,14 +7,15 @@ PettingZoo episode and a batched rollout that are fed the same variates visit th
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
 
 import numpy as np
 from array_api_compat import array_namespace
 
+from .markov_game import Process
 from .mdp import Array, InducedMDP, cumulative, pick, successor_lists
 
 FUSED = find_spec("numba") is not None and os.environ.get("STACKELBERG_COMPILED", "1") != "0"
@@ -28,19 +29,19 @@ class Sampler:
     The state after the end, and before the start, is S.
     """
 
-    mdp: InducedMDP
+    process: Process
 
     @cached_property
     def _initial(self) -> np.ndarray:
-        return cumulative(np.asarray(self.mdp.initial))
+        return cumulative(np.asarray(self.process.initial))
 
     @cached_property
     def _leader(self) -> np.ndarray:
-        return cumulative(np.asarray(self.mdp.leader_policy))
+        return cumulative(np.asarray(self.process.leader_policy))
 
     @cached_property
     def _transition(self) -> np.ndarray:
-        return cumulative(np.asarray(self.mdp.transition))
+        return cumulative(np.asarray(self.process.transition))
 
     def initial(self, u: float) -> int:
         """First state."""
@@ -50,10 +51,14 @@ class Sampler:
         """The leader's action by its own policy."""
         return int(self._leader[s].searchsorted(u, side="right"))
 
-    def step(self, s: int, a: int, b: int, u: float) -> tuple[int, float, float]:
-        """(next state, follower reward, leader reward)."""
+    def step(self, s: int, a: int, actions: Sequence[int], u: float) -> tuple[int, tuple[float, ...], float]:
+        """(next state, rewards of the followers in this process, leader reward), given one action of each of them."""
+        b = 0
+        for action, count in zip(actions, self.process.actions, strict=True):
+            b = b * count + action
         successor = int(self._transition[s, a, b].searchsorted(u, side="right"))
-        return successor, float(self.mdp.follower_reward[s, a, b]), float(self.mdp.leader_reward[s, a, b])
+        paid = tuple(float(reward) for reward in self.process.follower_rewards[:, s, a, b])
+        return successor, paid, float(self.process.leader_reward[s, a, b])
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,19 @@ class Trajectories:
     """(N, T)."""
     alive: Array
     """(N, T) booleans: step t was played."""
+
+    def parts(self, process: Process) -> tuple[Trajectories, ...]:
+        """Of joint actions in ``process`` (NumPy tables), what each follower did and earned; the leader is paid once, with the first."""
+        if len(process.actions) == 1:
+            return (self,)
+        each = np.unravel_index(self.follower_actions, process.actions)
+        s = np.where(self.alive, self.states[:, :-1], 0)
+        earned = np.where(self.alive, process.follower_rewards[:, s, self.leader_actions, self.follower_actions], 0.0)
+        none = np.zeros_like(self.leader_rewards)
+        return tuple(
+            replace(self, follower_actions=own, follower_rewards=earned[i], leader_rewards=self.leader_rewards if i == 0 else none)
+            for i, own in enumerate(each)
+        )
 
 
 def simulate(

@@ -23,6 +23,9 @@ GAMES = {
     "toy3-v0": "toy3:Toy3",
     "random_markov_game-v0": "random_markov_game:RandomMarkovGame",
     "bimatrix-v0": "bimatrix:Bimatrix",
+    "zero_sum_incentive-v0": "zero_sum_incentive:ZeroSumIncentive",
+    "sentinel_intruder-v0": "sentinel_intruder:SentinelIntruder",
+    "escape_room-v0": "escape_room:EscapeRoom",
 }
 """Id to module and class, below `stackelberg_envs.games`; imported only when asked for."""
 

@@ -1,4 +1,4 @@
-"""Games that only tests play."""
+"""Games that only tests play, and smaller editions of registered ones whose defaults are large."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from gymnasium.spaces import Box
 
 import stackelberg_envs as se
 from stackelberg_envs.mdp import InducedMDP
+
+SMALLER: dict[str, dict[str, Any]] = {"sentinel_intruder-v0": {"size": 2}}
+"""Arguments for tests that go through all games: the default has ten million transitions."""
 
 
 class Bonuses(se.StackelbergGame):

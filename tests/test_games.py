@@ -39,6 +39,11 @@ VARIANTS = [
     ("random_markov_game-v0", {"influence": "dynamics", "follower_sees": "action"}),
     ("random_markov_game-v0", {"own_action_pays": False, "action_cost": 0.1, "noise": 1.0}),
     ("random_markov_game-v0", {"preset": "penalty"}),
+    ("zero_sum_incentive-v0", {"states": 4, "actions": (2, 3)}),
+    ("sentinel_intruder-v0", {"size": 3}),
+    ("escape_room-v0", {}),
+    ("escape_room-v0", {"agents": 3, "needed": 2, "steps": 2, "payments": "states"}),
+    ("escape_room-v0", {"agents": 5, "needed": 3, "steps": 1}),
 ]
 
 

@@ -10,6 +10,7 @@ import pytest
 from gymnasium.spaces import Box
 from hypothesis import given
 from hypothesis import strategies as st
+from small_games import SMALLER
 
 import solvers
 import stackelberg_envs as se
@@ -85,7 +86,7 @@ def test_no_commitment_beats_cooperation(pair: tuple[se.StackelbergGame, np.ndar
 
 @pytest.mark.parametrize("id", se.games())
 def test_no_game_beats_cooperation(id: str) -> None:
-    game = se.game(id)
+    game = se.game(id, **SMALLER.get(id, {}))
     bound = se.cooperative_value(game)
     assert bound is not None
     for seed in range(5):

@@ -8,6 +8,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from small_games import SMALLER
 
 import stackelberg_envs as se
 from solvers import SOLVERS, Declined, build, solve, solver_class
@@ -97,7 +98,7 @@ def test_sampled_returns_estimate_expected_ones() -> None:
 
 def test_expected_returns_are_the_referees() -> None:
     for id in se.games():
-        game = se.game(id)
+        game = se.game(id, **SMALLER.get(id, {}))
         x = np.random.default_rng(0).normal(size=game.dimension)
         assert Rounds(game).returns(x) == pytest.approx(float(se.evaluate(game, x).leader_return), abs=1e-10)
 
@@ -287,7 +288,7 @@ def test_compiled_play_is_bit_for_bit_the_same(id: str, monkeypatch: pytest.Monk
     seen = []
     for fused in (True, False):
         monkeypatch.setattr("stackelberg_envs.play.FUSED", fused)
-        rounds = Rounds(se.game(id), seed=3)
+        rounds = Rounds(se.game(id, **SMALLER.get(id, {})), seed=3)
         x = np.random.default_rng(0).normal(size=rounds.game.dimension)
         starts = np.arange(20)[:, None] % rounds.game.sizes[0][0]
         batches = (

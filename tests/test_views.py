@@ -19,6 +19,7 @@ import pytest
 from broken import BROKEN
 from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 from pettingzoo.test.state_test import state_test
+from small_games import SMALLER
 
 import stackelberg_envs as se
 from stackelberg_envs.mdp import cumulative, pick
@@ -29,7 +30,7 @@ from stackelberg_envs.views.episode import ActionError
 from stackelberg_envs.views.gym import LeaderEnv
 
 MARKOV = ("toy3-v0", "bimatrix-v0", "random_markov_game-v0")
-TWO_PHASE = [(id, "commitment", {}) for id in se.games()] + [(id, "play", {}) for id in MARKOV]
+TWO_PHASE = [(id, "commitment", SMALLER.get(id, {})) for id in se.games()] + [(id, "play", {}) for id in MARKOV]
 TWO_PHASE += [("four_rooms-v0", "commitment", {"walkers": 3}), ("random_markov_game-v0", "play", {"follower_sees": "action"})]
 ITERATED = {"preset": "chicken", "rounds": 5}
 TYPES = {"preset": "random", "rows": 2, "types": 2}
@@ -84,13 +85,15 @@ def test_gymnasium_leader(id: str, mode: str) -> None:
         with pytest.raises(ValueError, match="no play view"):
             gymnasium.make(f"Stackelberg/{camel(id)}-Leader-v0", mode=mode)
         return
-    _clean_gymnasium(gymnasium.make(f"Stackelberg/{camel(id)}-Leader-v0", mode=mode, render_mode="ansi"))
+    _clean_gymnasium(gymnasium.make(f"Stackelberg/{camel(id)}-Leader-v0", mode=mode, render_mode="ansi", **SMALLER.get(id, {})))
 
 
 @pytest.mark.parametrize("observations", OBSERVATIONS)
 @pytest.mark.parametrize("id", se.games())
 def test_gymnasium_follower(id: str, observations: str) -> None:
-    _clean_gymnasium(gymnasium.make(f"Stackelberg/{camel(id)}-Follower-v0", observations=observations, render_mode="rgb_array"))
+    _clean_gymnasium(
+        gymnasium.make(f"Stackelberg/{camel(id)}-Follower-v0", observations=observations, render_mode="rgb_array", **SMALLER.get(id, {}))
+    )
 
 
 def _clean_gymnasium(env: gymnasium.Env) -> None:
@@ -137,7 +140,7 @@ def test_leader_rounds_ask_each_follower_once_and_seeds_start_anew() -> None:
     assert rewards[0] == rewards[1]
     env.reset(seed=3, options={"context": "G2"})
     env.step(x)
-    assert set(env._answers) == {1}  # type: ignore[attr-defined]
+    assert set(env._inside._answers) == {1}  # type: ignore[attr-defined]
     before = pickle.dumps(env)
     with pytest.raises(KeyError, match="no context 'G9'"):
         env.reset(seed=5, options={"context": "G9"})
@@ -151,9 +154,10 @@ def test_registered_with_pettingzoo_and_silently_again() -> None:
         warnings.simplefilter("error")
         register_all()
     for id in se.games():
-        assert str(pettingzoo.make("aec", f"stackelberg/{id}")) == id.replace("-", "_")
-        assert str(pettingzoo.make("parallel", f"stackelberg/{id}", max_cycles=7)) == id.replace("-", "_")
-        assert pettingzoo.make("aec", f"stackelberg/{id}", max_cycles=7).max_cycles == 7  # type: ignore[attr-defined]
+        name, small = f"stackelberg/{id}", SMALLER.get(id, {})
+        assert str(pettingzoo.make("aec", name, **small)) == id.replace("-", "_")
+        assert str(pettingzoo.make("parallel", name, max_cycles=7, **small)) == id.replace("-", "_")
+        assert pettingzoo.make("aec", name, max_cycles=7, **small).max_cycles == 7  # type: ignore[attr-defined]
 
 
 class Noise:
@@ -380,11 +384,12 @@ def test_round_rewards_agree_with_the_referee() -> None:
 
 @pytest.mark.parametrize("id", se.games())
 def test_rendering(id: str) -> None:
-    env = se.make(id, render_mode="ansi")
+    env = se.make(id, render_mode="ansi", **SMALLER.get(id, {}))
     assert env.reset(seed=0) is None
     assert "waiting for the leader's commitment" in env.render()  # type: ignore[operator]
     env.step(np.linspace(-1, 1, env.game.dimension))
-    env.step(0)
+    for _ in range(env.game.followers):
+        env.step(0)
     text = env.render()
     assert isinstance(text, str)
     assert "step 1" in text

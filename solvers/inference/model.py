@@ -105,8 +105,8 @@ class EstimatedGame(StackelbergGame):
 def faced(game: EstimatedGame, x: np.ndarray, context: int = 0) -> InducedMDP:
     """What the follower faces in an estimated game under one commitment (n,) or several (K, n), in NumPy."""
     with torch.no_grad():
-        (mdp,) = game.problems(in_torch(x), context)
-        return mdp.map(lambda table: table.numpy())
+        (process,) = game.problems(in_torch(x), context)
+        return process.joint.map(lambda table: table.numpy())
 
 
 def tables(counts: Counts, prior: float, *, bonus: float = 0.0, rng: np.random.Generator | None = None) -> dict[str, np.ndarray]:

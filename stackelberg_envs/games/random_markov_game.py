@@ -116,7 +116,7 @@ class RandomMarkovGame(StackelbergGame):
         self.leader_space = Box(-20.0, 20.0, (s * a,), np.float64)
         self.default_follower = Soft(PRESETS[preset]["temperature"])
         rng = np.random.default_rng(seed)
-        transition = _garnet(rng, self.shape, successors, kind)
+        transition = garnet(rng, self.shape, successors, kind)
         u_leader, u_follower = (np.where(u < threshold, 0.0, u) for u in rng.uniform(size=(2, *self.shape)))
         # Everything is drawn; what the leader does not influence is now that of its action 0.
         if influence == "reward":
@@ -150,7 +150,7 @@ class RandomMarkovGame(StackelbergGame):
         )
 
 
-def _garnet(rng: np.random.Generator, shape: tuple[int, int, int], branching: int, weights: str) -> np.ndarray:
+def garnet(rng: np.random.Generator, shape: tuple[int, int, int], branching: int, weights: str) -> np.ndarray:
     """P(s'|s,a,b), (S, A, B, S)."""
     transition = np.zeros((*shape, shape[0]))
     for entry in np.ndindex(*shape):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from ..game import Induced, StackelbergGame, as_tuple
+from ..game import StackelbergGame
+from ..markov_game import InducedMarkovGame
 from ..mdp import Array
 
 
 class Disguised(StackelbergGame):
-    """``game`` with every follower's reward turned into ``1 - 3 r``; kernel, leader reward and spaces are the same."""
+    """``game`` with other follower rewards, ``1 - 3 r``, or ``-3 r`` where they interact; kernel, leader reward and spaces are the same."""
 
     def __init__(self, game: StackelbergGame) -> None:
         self._game = game
@@ -29,6 +31,12 @@ class Disguised(StackelbergGame):
         ):
             setattr(self, attribute, getattr(game, attribute))
 
-    def induced(self, x: Array, context: int) -> Induced:
-        disguised = tuple(replace(mdp, follower_reward=1 - 3 * mdp.follower_reward) for mdp in as_tuple(self._game.induced(x, context)))
-        return disguised if self.followers > 1 else disguised[0]
+    def induced(self, x: Array, context: int) -> Any:
+        induced = self._game.induced(x, context)
+        return tuple(_disguised(process) for process in induced) if isinstance(induced, tuple) else _disguised(induced)
+
+
+def _disguised(process: Any) -> Any:
+    if isinstance(process, InducedMarkovGame):
+        return replace(process, follower_rewards=-3 * process.follower_rewards)  # zero-sum games stay so
+    return replace(process, follower_reward=1 - 3 * process.follower_reward)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..followers import Hard, Soft
 from ..game import CommitmentError, StackelbergGame, as_tuple
-from ..mdp import TABLES, InducedMDP
+from ..markov_game import InducedMarkovGame, Process
 from .report import Report, require, unpicklable
 
 SUM_TOLERANCE = 1e-9
@@ -54,7 +54,7 @@ def _declarations(game: StackelbergGame) -> None:
     require(game.max_cycles >= 1, "max_cycles is at least 1")
     discounts = {mdp.leader_discount for context in game.contexts for mdp in game.problems(np.zeros(game.dimension), context)}
     require(len(discounts) == 1, f"the leader has one discount, not {sorted(discounts)}")
-    require(len(game.sizes) == game.followers, f"commit returns {len(game.sizes)} processes for {game.followers} followers")
+    require(len(game.sizes) == game.followers, f"commit returns processes of {len(game.sizes)} followers, and declares {game.followers}")
 
 
 def _tables(game: StackelbergGame, points: np.ndarray) -> None:
@@ -65,10 +65,12 @@ def _tables(game: StackelbergGame, points: np.ndarray) -> None:
                 expected = {
                     "leader_policy": (s, a),
                     "transition": (s, a, b, s),
-                    "follower_reward": (s, a, b),
+                    "follower_rewards": (len(mdp.actions), s, a, b),
                     "leader_reward": (s, a, b),
                     "initial": (s,),
                 }
+                if isinstance(mdp, InducedMarkovGame) and mdp.zero_sum:
+                    require(bool(np.allclose(np.asarray(mdp.follower_rewards).sum(0), 0)), "a zero-sum game's rewards do not sum to 0")
                 for name, shape in expected.items():
                     table = np.asarray(getattr(mdp, name))
                     require(table.shape == shape, f"{name} has shape {table.shape}, not {shape}")
@@ -108,7 +110,7 @@ def _batches(game: StackelbergGame, points: np.ndarray) -> None:
         for i, x in enumerate(points):
             alone = game.problems(x, context)
             for one, many in zip(alone, batched, strict=True):
-                for name in TABLES:
+                for name in one.tables:
                     single, table = np.asarray(getattr(one, name)), np.asarray(getattr(many, name))
                     row = table[i] if table.ndim > single.ndim else table
                     require(
@@ -129,15 +131,20 @@ def _refusals(game: StackelbergGame) -> None:
 def _incentive(game: StackelbergGame, points: np.ndarray) -> str | None:
     if game.incentive is None and game.leader_cost is None:
         return "the leader has no instrument of its own"
-    for instrument, reward, sign in ((game.incentive, "follower_reward", 1), (game.leader_cost, "leader_reward", -1)):
-        if instrument is None:
-            continue
-        for context in game.contexts:
-            for i in range(game.followers):
-                rest = [getattr(game.problems(x, context)[i], reward) - sign * as_tuple(instrument(x, context))[i] for x in points]
-                for other in rest[1:]:
-                    what = f"{reward} without the leader's {'incentive' if sign > 0 else 'cost'} still depends on the commitment"
-                    require(np.allclose(other, rest[0], atol=1e-12, rtol=0), what)
+
+    def earned(x: np.ndarray, context: str) -> list[np.ndarray]:
+        rewards = [process.follower_rewards[i] for process in game.problems(x, context) for i in range(len(process.actions))]
+        return [reward - part for reward, part in zip(rewards, as_tuple(game.incentive(x, context)), strict=True)]
+
+    def gained(x: np.ndarray, context: str) -> list[np.ndarray]:
+        pairs = zip(game.problems(x, context), as_tuple(game.leader_cost(x, context)), strict=True)
+        return [process.leader_reward + part for process, part in pairs]
+
+    for what, instrument, rest in (("incentive", game.incentive, earned), ("cost", game.leader_cost, gained)):
+        for context in game.contexts if instrument is not None else ():
+            first, *others = (rest(x, context) for x in points)
+            same = all(np.allclose(a, b, atol=1e-12, rtol=0) for other in others for a, b in zip(first, other, strict=True))
+            require(same, f"rewards without the leader's {what} still depend on the commitment")
     return None
 
 
@@ -174,7 +181,7 @@ def _torch(game: StackelbergGame, points: np.ndarray) -> str | None:
             _same(game.problems(x, context), there, 1e-12, "torch and NumPy disagree")
             up, down = game.problems(x + step * direction, context), game.problems(x - step * direction, context)
             for mdp, above, below in zip(there, up, down, strict=True):
-                for name in TABLES:
+                for name in mdp.tables:
                     table = getattr(mdp, name)
                     weights = rng.normal(size=tuple(table.shape))
                     difference = float((weights * (np.asarray(getattr(above, name)) - np.asarray(getattr(below, name)))).sum() / (2 * step))
@@ -187,9 +194,9 @@ def _torch(game: StackelbergGame, points: np.ndarray) -> str | None:
     return None
 
 
-def _same(first: tuple[InducedMDP, ...], second: tuple[Any, ...], tolerance: float, message: str) -> None:
+def _same(first: tuple[Process, ...], second: tuple[Any, ...], tolerance: float, message: str) -> None:
     for one, other in zip(first, second, strict=True):
-        for name in TABLES:
+        for name in one.tables:
             table = getattr(other, name)
             table = table.detach().cpu().numpy() if hasattr(table, "detach") else np.asarray(table)
             worst = float(np.abs(np.asarray(getattr(one, name)) - table).max())

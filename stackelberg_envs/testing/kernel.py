@@ -16,6 +16,7 @@ def compare_with_kernel(env: Any, seed: int, steps: int) -> None:
     """Play ``steps`` moves at random and compare them with ``env.unwrapped.game``; raises `Violation`."""
     rng = np.random.default_rng(seed)
     inner = env.unwrapped
+    groups = inner.game.groups
     tally = {"transitions": Tally(rng), "first states": Tally(rng), "leader actions": Tally(rng)}
     moves, episode = 0, 0
     commits = isinstance(env.action_space(env.possible_agents[0]), Box)
@@ -27,8 +28,8 @@ def compare_with_kernel(env: Any, seed: int, steps: int) -> None:
             before, leader_actions = inner.states, inner.leader_actions
             if not problems and inner.commitment is not None:
                 problems = inner.game.problems(inner.commitment, inner.context)
-                for mdp, s in zip(problems, before, strict=True):
-                    tally["first states"].add(mdp.initial, s)
+                for process, group in zip(problems, groups, strict=True):
+                    tally["first states"].add(process.initial, before[group[0]])
             chosen = driver.choose()
             acting = driver.acting()
             moment = driver.advance(chosen)
@@ -38,16 +39,19 @@ def compare_with_kernel(env: Any, seed: int, steps: int) -> None:
             if not commits:
                 leader_actions = (driver.led,)
             paid = dict.fromkeys(moment.rewards, 0.0)
-            for i, (mdp, s) in enumerate(zip(problems, before, strict=True)):
-                if s == mdp.sizes[0]:
+            for process, group in zip(problems, groups, strict=True):
+                s, first = before[group[0]], group[0]
+                if s == process.sizes[0]:
                     continue
-                a, b = leader_actions[i], driver.followed[f"follower_{i}"]
-                if commits and mdp.sizes[1] > 1:
-                    tally["leader actions"].add(mdp.leader_policy[s], a)
-                row = mdp.transition[s, a, b]
-                tally["transitions"].add(np.append(row, max(0.0, 1 - row.sum())), inner.states[i])
-                paid[f"follower_{i}"] += float(mdp.follower_reward[s, a, b])
-                paid["leader_0"] += float(mdp.leader_reward[s, a, b])
+                a = leader_actions[first]
+                b = int(np.ravel_multi_index([driver.followed[f"follower_{i}"] for i in group], process.actions))
+                if commits and process.sizes[1] > 1:
+                    tally["leader actions"].add(process.leader_policy[s], a)
+                row = process.transition[s, a, b]
+                tally["transitions"].add(np.append(row, max(0.0, 1 - row.sum())), inner.states[first])
+                for i, reward in zip(group, process.follower_rewards[:, s, a, b], strict=True):
+                    paid[f"follower_{i}"] += float(reward)
+                paid["leader_0"] += float(process.leader_reward[s, a, b])
             for agent, reward in moment.rewards.items():
                 require(abs(reward - paid[agent]) < 1e-9, f"{agent} was paid {reward}, the model says {paid[agent]} in {before}")
     for what, counted in tally.items():

@@ -150,12 +150,10 @@ class Episode:
         """Take a legal commitment; first states are drawn, and the leader's first action where the episode plays its policy."""
         key = (x.tobytes(), self.context)
         if key not in self._samplers:
-            self._samplers = {key: [Sampler(mdp) for mdp in self.game.problems(x, self.context)]}
+            self._samplers = {key: [Sampler(process) for process in self.game.problems(x, self.context)]}
         self.commitment, self.samplers = x, self._samplers[key]
-        for i, sampler in enumerate(self.samplers):
-            self.states[i] = sampler.initial(rng.random())
-            self.paths[i].append(self.states[i])
-            self._draw_leader_action(i, rng)
+        for group, sampler in zip(self.game.groups, self.samplers, strict=True):
+            self._arrive(group, sampler, sampler.initial(rng.random()), rng)
 
     def lead(self, action: int) -> None:
         """Take the leader's action of this step (play view)."""
@@ -165,28 +163,36 @@ class Episode:
     def follow(self, actions: list[int], rng: np.random.Generator) -> None:
         """Take all followers' actions: rewards are paid, states move, and the episode may end for everybody."""
         rewards = dict.fromkeys(self.agents, 0.0)
-        for i, (sampler, name) in enumerate(zip(self.samplers, self.followers, strict=True)):
-            s, end = self.states[i], sampler.mdp.sizes[0]
-            if s == end:
+        for group, sampler in zip(self.game.groups, self.samplers, strict=True):
+            s = self.states[group[0]]
+            if s == sampler.process.sizes[0]:
                 continue
-            b = actions[i]
-            successor, rewards[name], leader_reward = sampler.step(s, self.leader_actions[i] or 0, b, rng.random())
+            a, chosen = self.leader_actions[group[0]] or 0, [actions[i] for i in group]
+            successor, paid, leader_reward = sampler.step(s, a, chosen, rng.random())
+            for i, reward in zip(group, paid, strict=True):
+                name = self.followers[i]
+                rewards[name] = reward
+                self.returns[name] += sampler.process.follower_discount**self.time * reward
+                self.follower_actions[i], self.leader_actions[i] = actions[i], None
             rewards[LEADER] += leader_reward
-            self.returns[name] += sampler.mdp.follower_discount**self.time * rewards[name]
-            self.returns[LEADER] += sampler.mdp.leader_discount**self.time * leader_reward
-            self.states[i], self.follower_actions[i] = successor, b
-            self.leader_actions[i] = None
-            if successor < end:
-                self.paths[i].append(successor)
-                self._draw_leader_action(i, rng)
+            self.returns[LEADER] += sampler.process.leader_discount**self.time * leader_reward
+            self._arrive(group, sampler, successor, rng)
         self.rewards = rewards
         self.time += 1
         self.terminated = all(s == sizes[0] for s, sizes in zip(self.states, self.game.sizes, strict=True))
         self.truncated = not self.terminated and self.time >= self.max_cycles
 
-    def _draw_leader_action(self, i: int, rng: np.random.Generator) -> None:
-        if self.view == "commitment" and self.states[i] < self.samplers[i].mdp.sizes[0] and self.game.sizes[i][1] > 1:
-            self.leader_actions[i] = self.samplers[i].leader_action(self.states[i], rng.random())
+    def _arrive(self, group: tuple[int, ...], sampler: Sampler, state: int, rng: np.random.Generator) -> None:
+        """Everybody in a process is in ``state`` now; where the episode plays the leader's policy, its next action is drawn."""
+        size, leader_actions, _ = sampler.process.sizes
+        draws = self.view == "commitment" and state < size and leader_actions > 1
+        action = sampler.leader_action(state, rng.random()) if draws else None
+        for i in group:
+            self.states[i] = state
+            if state < size:
+                self.paths[i].append(state)
+            if draws:
+                self.leader_actions[i] = action
 
     @property
     def over(self) -> bool:
@@ -232,7 +238,7 @@ class Episode:
             visible = self.game.context_visibility == "before" or (self.game.context_visibility == "after" and committed)
             if len(self.game.contexts) > 1:
                 seen.append(self.context if visible else None)
-            return [*seen, *self.states, *self.follower_actions]
+            return [*seen, *(self.states[group[0]] for group in self.game.groups), *self.follower_actions]
         i = self.followers.index(agent)
         if len(self.game.contexts) > 1:
             seen.append(self.context if committed else None)
@@ -244,14 +250,13 @@ class Episode:
     def _block_sizes(self, agent: str) -> list[int]:
         sizes = [len(self.game.contexts) + 1] if len(self.game.contexts) > 1 else []
         if agent == LEADER:
-            return [*sizes, *(s + 1 for s, _, _ in self.game.sizes), *(b + 1 for _, _, b in self.game.sizes)]
+            return [*sizes, *(self.game.sizes[group[0]][0] + 1 for group in self.game.groups), *(b + 1 for _, _, b in self.game.sizes)]
         i = self.followers.index(agent)
         s, a, _ = self.game.sizes[i]
         return [*sizes, s + 1, *([a + 1] if self._sees_action(i) else [])]
 
     def _sees_action(self, i: int) -> bool:
-        mdp = self.game.problems(np.zeros(self.game.dimension))[i]
-        return mdp.follower_sees == "action" and mdp.sizes[1] > 1
+        return self.game.visibility[i] == "action"
 
     def _state_sizes(self) -> list[int]:
         sizes = self.game.sizes

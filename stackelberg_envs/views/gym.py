@@ -15,6 +15,37 @@ from ..mdp import cumulative, pick
 from .episode import LEADER, RENDER_MODES, Episode, Observations, checked_render_mode
 
 
+class Inside:
+    """Followers who act inside an environment: they answer its commitment, and then play what they answered."""
+
+    def __init__(self, episode: Episode, follower: Follower) -> None:
+        self.episode, self.follower = episode, follower
+        self._training: dict[int, Any] = {}
+        self._answered = b""
+        self._answers: dict[int, list[np.ndarray]] = {}
+
+    def respond(self, rng: np.random.Generator) -> None:
+        """Let the followers answer the current commitment in the current context, once, out of the leader's sight."""
+        x, context = self.episode.commitment, self.episode.context
+        assert x is not None
+        if x.tobytes() != self._answered:
+            self._answered, self._answers = x.tobytes(), {}
+        if context not in self._answers:
+            response = self.follower.respond(self.episode.game, x, context, rng=rng, state=self._training.get(context))
+            self._training[context] = response.state
+            self._answers[context] = [cumulative(np.asarray(policy)) for policy in response.policies]
+
+    def actions(self, rng: np.random.Generator) -> list[int]:
+        """What each follower does now."""
+        actions = []
+        for i, policy in enumerate(self._answers[self.episode.context]):
+            s = self.episode.states[i]
+            over = s == policy.shape[0]
+            row = policy[0 if over else s, self.episode.leader_actions[i] or 0]
+            actions.append(0 if over else int(pick(row, np.asarray(rng.random()))))
+        return actions
+
+
 class LeaderEnv(gymnasium.Env):
     """The leader's side, against a chosen follower.
 
@@ -63,9 +94,7 @@ class LeaderEnv(gymnasium.Env):
         self.render_mode = checked_render_mode(render_mode)
         self.observation_space: Space[Any] = self.episode.observation_spaces[LEADER]
         self.action_space: Space[Any] = self.episode.action_spaces[LEADER]
-        self._training: dict[int, Any] = {}
-        self._answered = b""
-        self._answers: dict[int, list[np.ndarray]] = {}
+        self._inside = Inside(self.episode, self.follower)
         self._fixed_context: int | str | None = None
         self._ready = False
         self.commit(np.zeros(self.game.dimension) if commitment is None else commitment)
@@ -87,11 +116,11 @@ class LeaderEnv(gymnasium.Env):
             context = self.game.context_index(context)
         super().reset(seed=seed)
         if seed is not None:
-            self._training, self._answers = {}, {}
+            self._inside = Inside(self.episode, self.follower)
         self.commitment, self._fixed_context = x, context
         self.episode.begin(self.np_random, context=context, commitment=x if self.mode == "move" else None)
         if self.mode == "move":
-            self._respond()
+            self._inside.respond(self.np_random)
         self._ready = True
         return self.episode.observe(LEADER), self.episode.info(LEADER)
 
@@ -112,9 +141,9 @@ class LeaderEnv(gymnasium.Env):
                 seen = self.episode.context if self.game.context_visibility == "before" else None
                 self.episode.begin(self.np_random, context=seen if self._fixed_context is None else self._fixed_context)
             self.episode.commit(x, self.np_random)
-            self._respond()
+            self._inside.respond(self.np_random)
             while not self.episode.over:
-                self.episode.follow(self._follower_actions(), self.np_random)
+                self.episode.follow(self._inside.actions(self.np_random), self.np_random)
             total += self.episode.returns[LEADER]
         self._ready = False
         return self.episode.observe(LEADER), total / self.episodes, True, False, self.episode.info(LEADER)
@@ -122,29 +151,9 @@ class LeaderEnv(gymnasium.Env):
     def _move(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         episode = self.episode
         episode.lead(episode.legal_action(LEADER, action))
-        episode.follow(self._follower_actions(), self.np_random)
+        episode.follow(self._inside.actions(self.np_random), self.np_random)
         self._ready = not episode.over
         return episode.observe(LEADER), episode.rewards[LEADER], episode.terminated, episode.truncated, episode.info(LEADER)
-
-    def _respond(self) -> None:
-        """Let the follower answer the current commitment in the current context, once, out of the leader's sight."""
-        x, context = self.episode.commitment, self.episode.context
-        assert x is not None
-        if x.tobytes() != self._answered:
-            self._answered, self._answers = x.tobytes(), {}
-        if context not in self._answers:
-            response = self.follower.respond(self.game, x, context, rng=self.np_random, state=self._training.get(context))
-            self._training[context] = response.state
-            self._answers[context] = [cumulative(np.asarray(policy)) for policy in response.policies]
-
-    def _follower_actions(self) -> list[int]:
-        actions = []
-        for i, policy in enumerate(self._answers[self.episode.context]):
-            s = self.episode.states[i]
-            over = s == policy.shape[0]
-            row = policy[0 if over else s, self.episode.leader_actions[i] or 0]
-            actions.append(0 if over else int(pick(row, np.asarray(self.np_random.random()))))
-        return actions
 
 
 class FollowerEnv(gymnasium.Env):
@@ -153,7 +162,8 @@ class FollowerEnv(gymnasium.Env):
     Args:
         game: a game or its id.
         commitment: what the leader has committed to; zeros if not given.  ``reset(options={"commitment": x})`` changes it.
-        agent: which follower; the others of an independent group do not concern it.
+        agent: which follower; others who are independent of it do not concern it.
+        others: how those answer who interact with it; the game's default follower if not given.
         observations: ``"vector"`` or ``"index"``.
         max_cycles: steps of an episode; None for the game's own.
         render_mode: ``"ansi"``, ``"rgb_array"`` or None.
@@ -168,6 +178,7 @@ class FollowerEnv(gymnasium.Env):
         *,
         commitment: Any = None,
         agent: str = "follower_0",
+        others: Follower | None = None,
         observations: Observations = "vector",
         max_cycles: int | None = None,
         render_mode: str | None = None,
@@ -178,6 +189,8 @@ class FollowerEnv(gymnasium.Env):
         if agent not in self.episode.followers:
             raise ValueError(f"agent is one of {', '.join(self.episode.followers)}, got {agent!r}")
         self.agent, self.index = agent, self.episode.followers.index(agent)
+        alone = (self.index,) in self.game.groups
+        self._inside = None if alone else Inside(self.episode, self.game.default_follower if others is None else others)
         self.render_mode = checked_render_mode(render_mode)
         self.commitment = self.episode.legal_commitment(np.zeros(self.game.dimension) if commitment is None else commitment)
         self.observation_space: Space[Any] = self.episode.observation_spaces[agent]
@@ -195,6 +208,8 @@ class FollowerEnv(gymnasium.Env):
         self.commitment = x
         self.episode.begin(self.np_random, context=context)
         self.episode.commit(self.commitment, self.np_random)
+        if self._inside is not None:
+            self._inside.respond(self.np_random)
         self._ready = True
         return self.episode.observe(self.agent), self.episode.info(self.agent)
 
@@ -203,8 +218,9 @@ class FollowerEnv(gymnasium.Env):
         if not self._ready:
             raise RuntimeError("call reset() before step(), and again after the end of an episode")
         episode = self.episode
-        actions = [0] * self.game.followers
-        actions[self.index] = episode.legal_action(self.agent, action)
+        own = episode.legal_action(self.agent, action)
+        actions = [0] * self.game.followers if self._inside is None else self._inside.actions(self.np_random)
+        actions[self.index] = own
         episode.follow(actions, self.np_random)
         arrived = episode.states[self.index] == self.game.sizes[self.index][0]
         cut = not arrived and episode.truncated

@@ -1,0 +1,138 @@
+"""Sentinel and intruder: a warden pays for where a guard meets a thief.
+
+* **Leader**, the warden: announces for each cell a bonus in [0, largest] for a catch there, which the sentinel gets and the intruder
+  is fined.  It has its cameras in the last column: a catch there is worth 1 to it, a raid costs it 1, and it pays ``cost`` for a unit of
+  bonus.
+* **Sentinel** (`follower_0`): earns 1 and the bonus if both stand in the same cell, and loses 1 if the intruder reaches the vault.
+* **Intruder** (`follower_1`): earns what the sentinel loses.
+
+Both move at once, by staying or to one of four neighbours; with probability ``slip`` a move goes a random way of these five, and walls
+stop it.  A catch or a raid ends the episode, in the step after it has come about.  The vault is the top left corner, the sentinel starts
+in the middle, the intruder anywhere in the bottom row.  Grids of this name are in Zheng, King, Lu (PANDA), arXiv 2605.26654, 5 x 5 and
+20 x 20; their rewards are not known to us, and these are our own.  Dense tables hold up to some 6 x 6 cells.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from array_api_compat import array_namespace
+from gymnasium.spaces import Box
+
+from ..drawing import Layout
+from ..equilibria import Saddle
+from ..game import Constants, StackelbergGame, cycles
+from ..markov_game import InducedMarkovGame
+from ..mdp import Array
+
+MOVES = ((0, 0), (-1, 0), (0, 1), (1, 0), (0, -1))
+"""Stay, north, east, south, west."""
+
+
+class SentinelIntruder(StackelbergGame):
+    """A pursuit on a grid of ``size`` x ``size`` cells in which the leader sets the bounties.
+
+    * Commitment: one number z a cell, row-major; its bonus is ``largest * sigmoid(z)``.
+    * State: cell of the sentinel times cells + cell of the intruder.
+
+    Args:
+        size: cells in a row, from 2; S = size^4.
+        slip: probability that a move goes a random way, in [0, 1].
+        largest: upper bound of each bonus.
+        cost: what the leader pays for a unit of bonus.
+        discount: of everybody, below 1.
+        max_cycles: steps after which a played episode is cut.
+    """
+
+    name = "sentinel_intruder"
+    followers = 2
+
+    def __init__(
+        self, *, size: int = 5, slip: float = 0.1, largest: float = 2.0, cost: float = 0.25, discount: float = 0.9, max_cycles: int = 50
+    ) -> None:
+        if not 2 <= size <= 6:
+            raise ValueError(f"size is 2 to 6, because dense tables hold size^8 numbers of 25 joint actions; got {size}")
+        if not 0 <= slip <= 1 or not 0 < largest < np.inf or not 0 <= cost < np.inf or not 0 <= discount < 1:
+            raise ValueError(f"slip in [0, 1], largest > 0, cost >= 0, discount in [0, 1); got {slip=}, {largest=}, {cost=}, {discount=}")
+        cells = [(row, col) for row in range(size) for col in range(size)]
+        count = len(cells)
+        self.count, self.largest, self.cost, self.discount = count, float(largest), float(cost), float(discount)
+        self.max_cycles = cycles(max_cycles)
+        self.leader_space = Box(-20.0, 20.0, (count,), np.float64)
+        self.default_follower = Saddle(0.1)
+        self._size = size
+        places = tuple(tuple(cells[s // count] if i == 0 else cells[s % count] for s in range(count**2)) for i in range(2))
+        self.layout = Layout(("." * size,) * size, tuple(cells), places)
+        sentinel, intruder = np.divmod(np.arange(count**2), count)
+        met = sentinel == intruder
+        raided = (intruder == 0) & ~met
+        initial = np.zeros((count, count))
+        initial[(size // 2) * size + size // 2, -size:] = 1 / size
+        walk = _walk(size, slip)
+        kernel = np.einsum("ibk,jcl->ijbckl", walk, walk).reshape(count**2, 1, len(MOVES) ** 2, count**2)
+        kernel[met | raided] = 0.0
+        watched = np.array([col == size - 1 for _, col in cells], dtype=np.float64)
+        self._constants = Constants(
+            leader_policy=np.ones((count**2, 1)),
+            transition=kernel,
+            met=met * 1.0,
+            raided=raided * 1.0,
+            cell=intruder,
+            watched=watched[intruder] * met,
+            initial=initial.ravel(),
+        )
+
+    def shading(self, x: Array) -> Array:
+        """The bonus of each cell, (..., cells)."""
+        return self.largest / (1 + array_namespace(x).exp(-x))
+
+    def marks(self, context: int) -> dict[tuple[int, int], str]:
+        """The vault, and where the sentinel starts."""
+        del context
+        return {(0, 0): "T", (self._size // 2, self._size // 2): "S"}
+
+    def incentive(self, x: Array, context: int | str = 0) -> tuple[Array, Array]:
+        """What each follower is paid, (..., S, 1, 1): the bonus of the cell where they meet, and minus that."""
+        paid = self._paid(x)
+        return paid, -paid
+
+    def leader_cost(self, x: Array, context: int | str = 0) -> Array:
+        """What the leader pays, (..., S, 1, 1)."""
+        return self.cost * self._paid(x)
+
+    def induced(self, x: Array, context: int) -> InducedMarkovGame:
+        xp = array_namespace(x)
+        c, paid = self._constants.like(x), self._paid(x)
+
+        def table(value: Array) -> Array:
+            """(..., S) or (..., S, 1, 1) as (..., S, 1, B)."""
+            value = value if value.shape[-2:] == (1, 1) else value[..., None, None]
+            return xp.broadcast_to(value, (*value.shape[:-1], len(MOVES) ** 2))
+
+        earned = table(c.met - c.raided) + table(paid)
+        return InducedMarkovGame(
+            leader_policy=c.leader_policy,
+            transition=c.transition,
+            follower_rewards=xp.stack([earned, -earned], axis=-4),
+            leader_reward=table(c.watched - c.raided) - self.cost * table(paid),
+            initial=c.initial,
+            actions=(len(MOVES), len(MOVES)),
+            follower_discount=self.discount,
+            leader_discount=self.discount,
+            zero_sum=True,
+        )
+
+    def _paid(self, x: Array) -> Array:
+        """The bonus that falls due in each state, (..., S, 1, 1)."""
+        c = self._constants.like(x)
+        return (self.shading(x)[..., c.cell] * c.met)[..., None, None]
+
+
+def _walk(size: int, slip: float) -> np.ndarray:
+    """Where one walker goes: (cells, moves, cells)."""
+    step = np.zeros((size * size, len(MOVES), size * size))
+    for row in range(size):
+        for col in range(size):
+            for b, (down, right) in enumerate(MOVES):
+                to = min(max(row + down, 0), size - 1) * size + min(max(col + right, 0), size - 1)
+                step[row * size + col, b, to] = 1.0
+    return (1 - slip) * step + slip * step.mean(axis=1, keepdims=True)

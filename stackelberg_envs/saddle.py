@@ -1,0 +1,205 @@
+"""The saddle point of a regularised zero-sum Markov game, to machine precision.
+
+With both players' entropies at temperature tau, a state's stage game with payoffs q (B_0, B_1) to player 0 is strictly
+convex-concave and has one equilibrium, the quantal response equilibrium of McKelvey and Palfrey (Games and Economic Behavior 1995)::
+
+    max_u min_w  u' q w + tau H(u) - tau H(w)          u = softmax(q w / tau),  w = softmax(-q' u / tau)
+
+The Markov game replaces q by ``r + gamma P V``: the value V solves Shapley's equation V = T V (Shapley, PNAS 1953), T V the stage
+values, a gamma-contraction.  Two nested Newton iterations:
+
+* a stage (`stage_saddle`): u is eliminated, and ``f(w) = tau LSE(q w / tau) - tau H(w)`` is convex.  Newton's direction is taken in
+  dw / w and taken in w, or in log w where a probability vanishes (it may have to become e^-1000), and halved until f falls (Armijo).
+* Shapley's equation (`saddle_point`): ``V <- V + t (I - gamma P_uw)^{-1} (T V - V)`` (Pollatschek and Avi-Itzhak, Management Science
+  1969), with t halved until the residual falls (Filar and Tolwinski 1991), and value iteration where it does not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+from array_api_compat import array_namespace
+
+from .markov_game import InducedMarkovGame
+from .mdp import Array, chain, decision_problem, expect
+from .planning import (
+    MAX_EVALUATIONS,
+    POLICY_TOLERANCE,
+    Dense,
+    Factorised,
+    PlanningError,
+    number,
+    rounding,
+    softmax_backup,
+    system,
+    widen,
+)
+
+MAX_STAGE_STEPS = 300
+STAGE_TOLERANCE = 1e-13
+"""A stage game is solved when its duality gap is below this, relative to its payoffs."""
+
+
+class Stage(NamedTuple):
+    """Solved stage games; ``...`` are states, nodes and batch axes."""
+
+    values: Array
+    """(...)."""
+    first: Array
+    """u, (..., B_0)."""
+    second: Array
+    """w, (..., B_1)."""
+    logits: Array
+    """log w, (..., B_1), the warm start of the next call."""
+
+
+class SaddlePoint(NamedTuple):
+    """The equilibrium, and how it was reached."""
+
+    policies: tuple[Array, Array]
+    """g_i(b_i|s,a), (..., S, A, B_i)."""
+    values: Array
+    """V(s) of player 0, (..., S)."""
+    stage: Stage
+    """The stage games at the follower's decision nodes, (..., S, N)."""
+    step: float
+    """Size of the last Newton step."""
+    evaluations: int
+    """Newton steps: one factorisation and one solve each."""
+    factorised: Factorised
+    """I - gamma P_uw at the last evaluated policies."""
+
+
+def stage_saddle(q: Array, temperature: float, logits: Array | None = None) -> Stage:
+    """The regularised saddle points of many matrix games at once.
+
+    Args:
+        q: payoffs to the first player, (..., B_0, B_1).
+        temperature: tau > 0, of both.
+        logits: a warm start (..., B_1) for log w.
+
+    Raises:
+        PlanningError: if a duality gap stays above `STAGE_TOLERANCE` (payoffs not finite, or a temperature too small for float64).
+    """
+    xp = array_namespace(q)
+    tau = temperature
+    scale = 1 + xp.max(xp.abs(q), axis=(-2, -1)) + tau
+    if logits is None and tau < number(xp.max(scale)) / 100:  # cold games are reached through warmer ones
+        logits = stage_saddle(q, 4 * tau).logits
+    log_w = _normalised(xp.zeros_like(q[..., 0, :]) if logits is None else logits)
+    identity = xp.eye(q.shape[-1], dtype=q.dtype, device=q.device)
+    best = gap = xp.full_like(q[..., 0, 0], float("inf"))
+    kept = log_w
+    for _ in range(MAX_STAGE_STEPS):
+        w = xp.exp(log_w)
+        f, u = _loss(q, log_w, tau)
+        low, _ = softmax_backup(-_times(xp.matrix_transpose(q), u), tau)
+        entropy = -xp.sum(xp.where(u > 0, u * xp.log(xp.where(u > 0, u, 1.0)), 0.0), axis=-1)
+        gap = f - (tau * entropy - low)
+        better = gap < best
+        best, kept = xp.where(better, gap, best), xp.where(better[..., None], log_w, kept)
+        if number(xp.max(best / scale)) <= STAGE_TOLERANCE:
+            break
+        # Newton in d = dw / w: (tau I + Q' C Q W / tau) d = -(gradient - nu), with w.d = 0 and C = diag(u) - u u'
+        gradient = _times(xp.matrix_transpose(q), u) + tau * log_w
+        centred = u[..., None] * (q - xp.sum(u[..., None] * q, axis=-2, keepdims=True))
+        matrix = tau * identity + xp.matmul(xp.matrix_transpose(q), centred) * w[..., None, :] / tau
+        both = xp.linalg.solve(matrix, xp.stack([gradient, xp.ones_like(gradient)], axis=-1))
+        nu = xp.sum(w * both[..., 0], axis=-1) / xp.sum(w * both[..., 1], axis=-1)
+        d = nu[..., None] * both[..., 1] - both[..., 0]
+        slope = xp.sum(w * gradient * d, axis=-1)
+        t = xp.ones_like(f)
+        for _ in range(40):
+            worse = _loss(q, _moved(log_w, t[..., None] * d), tau)[0] > f + 1e-4 * t * slope + 1e-15 * scale
+            if not bool(xp.any(worse)):
+                break
+            t = xp.where(worse, t / 2, t)
+        log_w = _moved(log_w, t[..., None] * d)
+    else:
+        if not number(xp.max(best / scale)) <= 1e3 * STAGE_TOLERANCE:
+            raise PlanningError(f"a stage game was not solved in {MAX_STAGE_STEPS} steps: its duality gap is {number(xp.max(best)):.3g}")
+    f, u = _loss(q, kept, tau)
+    return Stage(f, u, xp.exp(kept), kept)
+
+
+def saddle_point(
+    game: InducedMarkovGame,
+    temperature: float,
+    *,
+    values: Array | None = None,
+    factorise: Callable[[Array], Factorised] = Dense,
+) -> SaddlePoint:
+    """The unique equilibrium of a regularised zero-sum Markov game.
+
+    Args:
+        game: two followers with opposite rewards.
+        temperature: tau > 0, of both.
+        values: a warm start for V, (..., S).
+        factorise: how ``I - gamma P`` is solved; see `stackelberg_envs.planning`.
+
+    Raises:
+        PlanningError: if the game is not zero-sum, or the iteration has not converged after `MAX_EVALUATIONS`.
+    """
+    if not game.zero_sum:
+        raise PlanningError(f"{len(game.actions)} followers whose interests are not opposed have no saddle point; take Nash(selection)")
+    problem = decision_problem(game.joint, game.follower_rewards[..., 0, :, :, :])
+    xp = array_namespace(problem.reward)
+    gamma, shape = game.follower_discount, (*problem.reward.shape[:-1], *game.actions)
+    batch = xp.sum(problem.reward[..., 0], axis=-1) + 0 * problem.transition[..., 0, 0, 0]  # reward or kernel may have batch axes
+
+    def backup(v: Array, warm: Array | None) -> tuple[Stage, Array]:
+        q = problem.reward + gamma * expect(problem.transition, v)
+        stage = stage_saddle(xp.reshape(q, (*q.shape[:-1], *shape[-2:])), temperature, warm)
+        return stage, xp.sum(problem.weight * stage.values, axis=-1) - v
+
+    v = xp.zeros_like(batch) if values is None else values
+    stage, residual = backup(v, None)
+    step = float("nan")
+    for evaluation in range(1, MAX_EVALUATIONS + 1):
+        together = stage.first[..., :, None] * stage.second[..., None, :]
+        joint = problem.weight[..., None] * xp.reshape(together, (*together.shape[:-2], -1))
+        factorised = factorise(system(chain(joint, problem.transition), gamma))
+        newton = factorised.solve(residual)
+        step = number(xp.max(xp.abs(newton)))
+        done = step <= max(POLICY_TOLERANCE * temperature, rounding(v, gamma))
+        t, size = 1.0, number(xp.max(xp.abs(residual)))
+        stage, following = backup(v + newton, stage.logits)
+        while not done and number(xp.max(xp.abs(following))) > (1 - 1e-4 * t) * size and t > 1 / 64:
+            t /= 2
+            stage, following = backup(v + t * newton, stage.logits)
+        if not done and t <= 1 / 64:  # a step of value iteration always contracts
+            newton, t = residual, 1.0
+            stage, following = backup(v + residual, stage.logits)
+        v, residual = v + t * newton, following
+        if done:
+            policies = widen(stage.first, game.joint), widen(stage.second, game.joint)
+            return SaddlePoint(policies, v, stage, step, evaluation, factorised)
+    raise PlanningError(f"the saddle point was not found in {MAX_EVALUATIONS} evaluations (last step {step:.3g}); are the tables finite?")
+
+
+def _loss(q: Array, log_w: Array, tau: float) -> tuple[Array, Array]:
+    """f(w), (...), and the first player's answer u, (..., B_0)."""
+    xp = array_namespace(q)
+    w = xp.exp(log_w)
+    best, u = softmax_backup(_times(q, w), tau)
+    return best + tau * xp.sum(xp.where(w > 0, w * log_w, 0.0), axis=-1), u
+
+
+def _moved(log_w: Array, d: Array) -> Array:
+    """log of w (1 + d), normalised; a straight line in w, save where it would lose more than nine tenths: from there on linear in log w."""
+    xp = array_namespace(d)
+    straight = d > -0.9
+    return _normalised(log_w + xp.where(straight, xp.log1p(xp.where(straight, d, 0.0)), d + 0.9 + math.log(0.1)))
+
+
+def _normalised(logits: Array) -> Array:
+    """Log-probabilities."""
+    total, _ = softmax_backup(logits, 1.0)
+    return logits - total[..., None]
+
+
+def _times(matrix: Array, vector: Array) -> Array:
+    """(..., m, n) times (..., n)."""
+    return array_namespace(matrix).matmul(matrix, vector[..., None])[..., 0]
