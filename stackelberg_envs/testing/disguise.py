@@ -22,6 +22,7 @@ class Disguised(StackelbergGame):
             "contexts",
             "context_probabilities",
             "context_visibility",
+            "follower_actions_public",
             "additive",
             "log_leader_policy",
             "incentive",
