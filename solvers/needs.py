@@ -38,7 +38,10 @@ def needs_incentives(name: str, oracle: Oracle) -> str | None:
 
 
 def needs_one_follower(name: str, oracle: Oracle) -> str | None:
-    """Counting one game, actions included, and, in a design game, knowing the instrument; a leader that acts and also pays incentives has no model here."""
+    """Counting one game, with its followers' actions, and, in a design game, knowing the instrument.
+
+    A leader that acts and also pays incentives has no model here.
+    """
     if oracle.followers > 1 or not oracle.additive:
         return f"{name} handles one follower, and an additive leader objective"
     if (reason := needs_public_actions(name, oracle)) is not None:

@@ -5,12 +5,14 @@ p(L|1) = 1 - q.  Working costs the agent c; R is worth r to the principal.  The 
 node.  One that pays nothing gets no work; one that pays for work it could have had for less gives its gains away.
 
 Source: the hidden-action principal-agent process on trees of Ivanov et al., "Principal-Agent Reinforcement Learning", arXiv 2407.18074,
-specified from our notes (their code was not found).  q ~ U(.6, .95), c ~ U(.1, .5) and r ~ U(.5, 1.5) are drawn anew for each node.
+specified from our notes (their code was not found).  q ~ U(.6, .95), c ~ U(.1, .5) and r ~ U(.5, 1.5) are drawn anew for each node, in
+this order, a node after both its subtrees.
 Exact values: `stackelberg_envs.contracts`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -51,9 +53,7 @@ class ContractTree(StackelbergGame):
     name = "contract_tree"
     follower_actions_public = False
 
-    def __init__(
-        self, *, depth: int = 2, b_max: float = 2.0, commitment: Literal["episode", "step"] = "episode", seed: int = 0
-    ) -> None:
+    def __init__(self, *, depth: int = 2, b_max: float = 2.0, commitment: Literal["episode", "step"] = "episode", seed: int = 0) -> None:
         if isinstance(depth, bool) or not isinstance(depth, (int, np.integer)) or not 1 <= depth <= DEEPEST:
             raise ValueError(f"depth is a whole number of decisions from 1 to {DEEPEST}, got {depth!r}")
         if not 0 < b_max < np.inf:
@@ -62,7 +62,9 @@ class ContractTree(StackelbergGame):
             raise ValueError(f"contract_tree has no commitment {commitment!r}; {nearest(str(commitment), COMMITMENTS)}")
         nodes = 2**depth - 1
         rng = np.random.default_rng(seed)
-        q, cost, worth = rng.uniform(0.6, 0.95, nodes), rng.uniform(0.1, 0.5, nodes), rng.uniform(0.5, 1.5, nodes)
+        q, cost, worth = np.zeros((3, nodes))
+        for s in _bottom_up(0, nodes):
+            q[s], cost[s], worth[s] = rng.uniform(0.6, 0.95), rng.uniform(0.1, 0.5), rng.uniform(0.5, 1.5)
         self.b_max, self.commitment = float(b_max), commitment
         self.max_cycles = int(depth) + 1
         self.leader_space = Box(-BOUND, BOUND, (2 * nodes,), np.float64)
@@ -121,4 +123,12 @@ class ContractTree(StackelbergGame):
 
     def _expected(self, paid: Array, transition: Any) -> Array:
         """sum_o p(o|a) b(o) at each node, (..., S, 1, 2)."""
-        return array_namespace(paid).sum(transition * paid[..., None, None, :, 0, 0], axis=-1)
+        return array_namespace(paid).sum(transition * paid[..., None, None, None, :, 0, 0], axis=-1)
+
+
+def _bottom_up(s: int, nodes: int) -> Iterator[int]:
+    """The nodes below s, and then s."""
+    if s < nodes:
+        yield from _bottom_up(2 * s + 1, nodes)
+        yield from _bottom_up(2 * s + 2, nodes)
+        yield s

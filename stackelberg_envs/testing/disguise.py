@@ -1,15 +1,18 @@
-"""A game whose followers want something else but whose leader cannot know: the test of what a leader may see."""
+"""Games that are another's look-alikes to a leader that sees what it may and no more: the test of what a leader may see."""
 
 from __future__ import annotations
 
+import abc
 from dataclasses import replace
 
+from array_api_compat import array_namespace
+
 from ..game import Induced, StackelbergGame, as_tuple
-from ..mdp import Array
+from ..mdp import Array, InducedMDP
 
 
-class Disguised(StackelbergGame):
-    """``game`` with every follower's reward turned into ``1 - 3 r``; kernel, leader reward and spaces are the same."""
+class Changed(StackelbergGame):
+    """``game`` with other rules, but the same spaces."""
 
     def __init__(self, game: StackelbergGame) -> None:
         self._game = game
@@ -30,6 +33,25 @@ class Disguised(StackelbergGame):
         ):
             setattr(self, attribute, getattr(game, attribute))
 
+    @abc.abstractmethod
+    def ruled(self, mdp: InducedMDP) -> InducedMDP:
+        """What a follower faces instead."""
+
     def induced(self, x: Array, context: int) -> Induced:
-        disguised = tuple(replace(mdp, follower_reward=1 - 3 * mdp.follower_reward) for mdp in as_tuple(self._game.induced(x, context)))
-        return disguised if self.followers > 1 else disguised[0]
+        ruled = tuple(self.ruled(mdp) for mdp in as_tuple(self._game.induced(x, context)))
+        return ruled if self.followers > 1 else ruled[0]
+
+
+class Disguised(Changed):
+    """Every follower's reward is turned into ``1 - 3 r``; kernel and leader reward are the same."""
+
+    def ruled(self, mdp: InducedMDP) -> InducedMDP:
+        return replace(mdp, follower_reward=1 - 3 * mdp.follower_reward)
+
+
+class Powerless(Changed):
+    """The world moves as if followers acted at random, whatever they do: with the same noise, other actions have the same outcomes."""
+
+    def ruled(self, mdp: InducedMDP) -> InducedMDP:
+        xp = array_namespace(mdp.transition)
+        return replace(mdp, transition=xp.broadcast_to(xp.mean(mdp.transition, axis=-2, keepdims=True), mdp.transition.shape))

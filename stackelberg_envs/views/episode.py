@@ -79,7 +79,9 @@ class Episode:
 
     def replace_game(self, game: StackelbergGame) -> None:
         """Play ``game`` from the next episode on; it must have the same spaces.  For conformance tests, which disguise games."""
-        if any(getattr(game, name) != getattr(self.game, name) for name in ("sizes", "leader_space", "contexts", "follower_actions_public")):
+        if any(
+            getattr(game, name) != getattr(self.game, name) for name in ("sizes", "leader_space", "contexts", "follower_actions_public")
+        ):
             raise ValueError(f"{game!r} cannot stand in for {self.game!r}: sizes, contexts, leader space and what is hidden must agree")
         self.game, self._samplers = game, {}
         self.clear()
