@@ -78,8 +78,9 @@ class ContractTree(StackelbergGame):
         )
         """What is played, for `stackelberg_envs.contracts`: an agent that looks ahead to whatever is promised."""
         utility = self.tree.utility
-        if commitment == "step":
-            self.incentive = None
+        if commitment == "episode":
+            self.incentive = self.leader_cost  # what the principal pays, the agent gets
+        else:
             expected = subgame_perfect(self.tree).agent[1:].reshape(nodes, 1, 2)
             utility = utility + (self.tree.chances * expected).sum(-1)
         states = 2 * nodes + 1
@@ -103,10 +104,6 @@ class ContractTree(StackelbergGame):
         xp = array_namespace(x)
         paid = self.payments(x)
         return xp.concat([xp.zeros_like(paid[..., :1]), paid], axis=-1)[..., None, None]
-
-    def incentive(self, x: Array, context: int = 0) -> Array:
-        """The same, for the agent; None if ``commitment="step"``."""
-        return self.leader_cost(x, context)
 
     def induced(self, x: Array, context: int) -> InducedMDP:
         c = self._constants.like(x)

@@ -227,7 +227,7 @@ def _hidden_actions(env: Any, seed: int) -> str | None:
             moments[-1].append(driver.advance(chosen))
             if driver.moved and hasattr(driver.env.unwrapped, "round_transition"):
                 told[-1].append(driver.env.unwrapped.round_transition())
-    _leader_sees_the_same(*moments, "a hidden action")
+    _leader_sees_the_same(moments[0], moments[1], "a hidden action")
     for one, other in zip(*told, strict=True):
         require(all(np.array_equal(a, b) for a, b in zip(one, other, strict=True)), "round_transition depends on a hidden action")
     return None
