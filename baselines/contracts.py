@@ -25,7 +25,7 @@ from stackelberg_envs import contracts
 from stackelberg_envs.games.contract_tree import ContractTree
 
 from . import figures, measured
-from .stats import mean_interval
+from .stats import Interval, mean_interval
 
 DEPTHS = (1, 2, 3)
 SHOWN = {
@@ -69,18 +69,16 @@ def draw(rows: measured.Rows) -> Figure:
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     for i, (key, label) in enumerate(SHOWN.items()):
         found = [mean_interval([row[key] for row in rows if row["depth"] == depth]) for depth in DEPTHS]
-        centres = np.array([interval.centre for interval in found])
-        errors = np.abs(np.array([(interval.low, interval.high) for interval in found]).T - centres)
+        centres, errors = _bars(found)
         left.bar(np.array(DEPTHS) + 0.17 * (i - 2), centres, 0.16, yerr=errors, color=figures.COLOURS[i], label=label, error_kw={"lw": 0.9})
     gained = {key: [gain(rows, depth, key) for depth in DEPTHS] for key in ("learned", "per_step", "committed")}
     for i, (key, intervals) in enumerate(gained.items()):
-        centres = np.array([interval.centre for interval in intervals])
-        errors = np.abs(np.array([(interval.low, interval.high) for interval in intervals]).T - centres)
+        centres, errors = _bars(intervals)
         colour = figures.COLOURS[list(SHOWN).index(key)]
         right.errorbar(np.array(DEPTHS) + 0.06 * (i - 1), centres, errors, color=colour, marker="o", ms=4, lw=1.6, label=SHOWN[key])
     left.set_ylabel("principal's value")
     right.set_ylabel("share of the first best's gain")
-    right.set_ylim(top=1.02)
+    right.set_ylim(0, 1)
     for axis in (left, right):
         axis.set_xticks(DEPTHS)
         axis.set_xlabel("decisions (depth)")
@@ -91,11 +89,19 @@ def draw(rows: measured.Rows) -> Figure:
     return figure
 
 
-def gain(rows: measured.Rows, depth: int, key: str) -> Any:
-    """(value - zero) / (first best - zero), summed over trees of a depth before it is divided, with the interval over trees."""
-    chosen = [row for row in rows if row["depth"] == depth]
-    whole = np.mean([row["first_best"] - row["zero"] for row in chosen])
-    return mean_interval([float((row[key] - row["zero"]) / whole) for row in chosen])
+def _bars(intervals: list[Interval]) -> tuple[np.ndarray, np.ndarray]:
+    """Centres, and the lengths of error bars below and above, (2, n)."""
+    centres = np.array([interval.centre for interval in intervals])
+    return centres, np.abs(np.array([(interval.low, interval.high) for interval in intervals]).T - centres)
+
+
+def gain(rows: measured.Rows, depth: int, key: str) -> Interval:
+    """Mean of value - zero over mean of first best - zero, over the trees of a depth; the interval draws trees, each with both."""
+    pairs = np.array([(row[key] - row["zero"], row["first_best"] - row["zero"]) for row in rows if row["depth"] == depth])
+    drawn = pairs[np.random.default_rng(0).integers(len(pairs), size=(10_000, len(pairs)))].mean(axis=1)
+    own, whole = pairs.mean(axis=0)
+    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], (0.025, 0.975))
+    return Interval(float(own / whole), float(low), float(high), len(pairs))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from test_oracle import Nosy
 
 import solvers
 import stackelberg_envs as se
+from baselines import contracts as study
 from solvers.base import run
 from solvers.estimators.implicit import exact_gradient
 from stackelberg_envs import contracts
@@ -128,6 +131,20 @@ def test_contract_lp(commitment: str) -> None:
         solution = solvers.solve(game, "contract_lp", follower=STRONG, budget=2)
         assert solution.history[-1]["value"] == pytest.approx(value, abs=1e-9)
         assert solution.leader_return == pytest.approx(value, abs=1e-9)
+
+
+def test_recorded_study() -> None:
+    """The page's table is what is recorded, and exact values come out again (a few trees of each depth)."""
+    docs = Path(__file__).parent.parent / "docs"
+    rows = json.loads((docs / "reproductions/recorded/contracts.json").read_text())
+    page = (docs / "explanation/contracts.md").read_text()
+    for depth in study.DEPTHS:
+        mine = [row for row in rows if row["depth"] == depth]
+        means = " | ".join(f"{np.mean([row[key] for row in mine]):.3f}".removeprefix("0") for key in study.SHOWN)
+        assert f"| {depth} | {means} |" in page
+        for row in mine[:3]:
+            values = study.exact(tree_game(depth, row["seed"]))
+            assert values == pytest.approx({key: row[key] for key in values}, abs=1e-7)
 
 
 def test_solvers_that_watch_actions_decline() -> None:
