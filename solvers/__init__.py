@@ -47,6 +47,7 @@ SOLVERS = {
     "multiple_lp": "planners:MultipleLP",
     "enumeration": "planners:Enumeration",
     "line_search": "planners:LineSearch",
+    "contract_lp": "contract_lp:ContractLP",
     "msobirl": "estimators.sobirl:MSoBiRL",
     "sobirl": "estimators.sobirl:SoBiRL",
     "biac": "estimators.biac:BiAC",

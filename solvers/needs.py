@@ -17,8 +17,15 @@ def needs_soft_follower(name: str, oracle: Oracle) -> str | None:
     return None
 
 
+def needs_public_actions(name: str, oracle: Oracle) -> str | None:
+    """Watching what followers do."""
+    if not oracle.follower_actions_public:
+        return f"{name} learns from what followers do, and in this game their actions are hidden: only what comes of them is seen"
+    return None
+
+
 def needs_incentives(name: str, oracle: Oracle) -> str | None:
-    """Sampled gradients of an incentive, with the context of their episodes."""
+    """Sampled gradients of an incentive, with the context of their episodes and what followers do in them."""
     if oracle.incentive is None:
         return f"{name} needs a leader that sets rewards (the game has no incentive)"
     if any(a > 1 for _, a, _ in oracle.sizes):
@@ -27,13 +34,18 @@ def needs_incentives(name: str, oracle: Oracle) -> str | None:
         return f"{name} needs a follower with a temperature"
     if oracle.context_visibility != "after":
         return f"{name} needs a leader that sees the context of its episodes, after it has committed"
-    return None
+    return needs_public_actions(name, oracle)
 
 
 def needs_one_follower(name: str, oracle: Oracle) -> str | None:
-    """Counting one game and, in a design game, knowing the instrument; a leader that acts and also pays incentives has no model here."""
+    """Counting one game, with its followers' actions, and, in a design game, knowing the instrument.
+
+    A leader that acts and also pays incentives has no model here.
+    """
     if oracle.followers > 1 or not oracle.additive:
         return f"{name} handles one follower, and an additive leader objective"
+    if (reason := needs_public_actions(name, oracle)) is not None:
+        return reason
     knows = oracle.access >= Access.INCENTIVE
     if oracle.sizes[0][1] == 1:
         if not knows:

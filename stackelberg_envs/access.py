@@ -17,7 +17,7 @@ class Access(enum.IntEnum):
     RETURN = 0
     """See its own return: over all contexts, or of several commitments in one that nature draws."""
     OUTCOME = 1
-    """See trajectories: states, its own actions and rewards, follower actions; and the score of its own policy."""
+    """See trajectories: states, its own actions and rewards, follower actions (unless hidden); and the score of its own policy."""
     INCENTIVE = 2
     """Know its instrument and what it costs (`StackelbergGame.incentive`, ``leader_cost``), and the follower's temperature."""
     POLICY = 3
@@ -94,8 +94,8 @@ class Oracle:
 
     Always there: ``access``, ``permissions``, ``dimension``, ``commitment_shape``, ``leader_space``, ``contexts``,
     ``context_probabilities``, ``context_visibility``, ``followers``, ``groups``, ``sizes``, ``max_cycles``, ``leader_discount``,
-    ``follower_discounts``, ``follower_sees``, ``additive``, and ``charge(**work)``, which adds a solver's own work to the ledger.  It
-    holds functions, and no game; Python being Python, a determined program could still dig.
+    ``follower_discounts``, ``follower_sees``, ``follower_actions_public``, ``additive``, and ``charge(**work)``, which adds a solver's
+    own work to the ledger.  It holds functions, and no game; Python being Python, a determined program could still dig.
 
     By level: ``returns``, ``returns_together`` (RETURN); ``play``, ``play_streams``, ``log_leader_policy`` (OUTCOME);
     ``incentive``, ``leader_cost``, ``temperature`` (INCENTIVE);

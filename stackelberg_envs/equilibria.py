@@ -184,8 +184,8 @@ def _last_first(transition: np.ndarray) -> list[int]:
     Raises:
         PlanningError: if a state can be reached again.
     """
-    follows = (transition > 0).any(axis=(1, 2))
-    remaining, order = np.ones(len(follows), dtype=bool), []
+    follows = np.any(transition > 0, axis=(1, 2))
+    remaining, order = np.ones(transition.shape[0], dtype=bool), []
     while remaining.any():
         last = remaining & ~(follows & remaining).any(axis=1)
         if not last.any():

@@ -67,6 +67,7 @@ class Rounds:
             "leader_discount": problems[0].leader_discount,
             "follower_discounts": tuple(process.follower_discount for process in problems for _ in process.actions),
             "follower_sees": game.visibility,
+            "follower_actions_public": game.follower_actions_public,
             "additive": game.additive,
             "charge": _closed(self._charge),
         }
@@ -250,6 +251,8 @@ class Rounds:
     def _seen(self, outcome: Outcome) -> Outcome:
         """What the leader gets to see, and pays for."""
         self.cost.outcome_steps += outcome.steps
+        if not self.game.follower_actions_public:
+            outcome = replace(outcome, follower_actions=np.full_like(outcome.follower_actions, -1))
         return outcome if self.game.context_visibility != "never" else replace(outcome, contexts=np.full_like(outcome.contexts, -1))
 
     @property

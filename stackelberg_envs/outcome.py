@@ -22,7 +22,7 @@ class Outcome:
     leader_actions: np.ndarray
     """(N, n, T) integers; 0 in design games."""
     follower_actions: np.ndarray
-    """(N, n, T) integers."""
+    """(N, n, T) integers; all -1 in games that hide them."""
     leader_rewards: np.ndarray
     """(N, T), summed over followers."""
     alive: np.ndarray
@@ -38,7 +38,13 @@ class Outcome:
         return int(self.alive.any(axis=1).sum())
 
     def pairs(self, follower: int, actions: int) -> np.ndarray:
-        """s * B + b at each step of one follower with B = ``actions``, (N, T); 0 where its episode is over."""
+        """s * B + b at each step of one follower with B = ``actions``, (N, T); 0 where its episode is over.
+
+        Raises:
+            ValueError: if the game hides the follower's actions.
+        """
+        if self.follower_actions.size and self.follower_actions.flat[0] < 0:
+            raise ValueError("this game hides the follower's actions; ask oracle.follower_actions_public first")
         numbered = self.states[:, follower, :-1] * actions + self.follower_actions[:, follower]
         return np.where(self.alive[:, follower], numbered, 0)
 

@@ -26,6 +26,7 @@ GAMES = {
     "zero_sum_incentive-v0": "zero_sum_incentive:ZeroSumIncentive",
     "sentinel_intruder-v0": "sentinel_intruder:SentinelIntruder",
     "escape_room-v0": "escape_room:EscapeRoom",
+    "contract_tree-v0": "contract_tree:ContractTree",
 }
 """Id to module and class, below `stackelberg_envs.games`; imported only when asked for."""
 

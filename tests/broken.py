@@ -146,6 +146,16 @@ class LenientActions(StackelbergAEC):
         super().step(action)
 
 
+class LeakHiddenAction(BaseWrapper):
+    """The leader's observation tells what the follower did, in a game that hides it."""
+
+    def observe(self, agent: str) -> Any:
+        observation = super().observe(agent)
+        if agent == "leader_0" and self.unwrapped.episode.follower_actions[0] == 1:  # type: ignore[attr-defined]
+            observation[0] = 1.0
+        return observation
+
+
 BROKEN = {
     "out-of-space observation": (lambda: OutOfSpace(se.make("toy3-v0", max_cycles=20)), "observations lie in their spaces"),
     "non-bool flag": (lambda: NumpyFlag(game()), "flags are bool and the same for all"),
@@ -160,6 +170,10 @@ BROKEN = {
     "falsely parallelizable": (FalselyParallelizable, "the parallel form plays the same game"),
     "kernel that differs from its steps": (lambda: OtherKernel(se.game("four_rooms-v0")), "steps follow the model's kernel"),
     "late leak": (lambda: LateLeak(se.game("toy3-v0")), "the leader sees nothing of the followers' insides"),
+    "leak of a hidden action": (
+        lambda: LeakHiddenAction(se.make("contract_tree-v0", depth=4)),
+        "the leader sees nothing of hidden actions",
+    ),
     "unpaid leader": (lambda: Unpaid(game()), "last() pays what was earned"),
     "seeds the global generator": (lambda: SeedsEverybody(game()), "a seed determines every step"),
     "shared buffer": (lambda: SharedBuffer(se.make("toy3-v0", max_cycles=20)), "observations are fresh arrays"),

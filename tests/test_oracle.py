@@ -168,7 +168,15 @@ def _text(fact: object) -> bool:
 
 @pytest.mark.parametrize("name", ["nosy", *(name for name in SOLVERS if build(name).access < se.Access.MODEL)])
 @pytest.mark.parametrize(
-    ("id", "arguments"), [("four_rooms-v0", {}), ("four_rooms-v0", {"walkers": 2}), ("random_markov_game-v0", {}), ("toy3-v0", {})], ids=str
+    ("id", "arguments"),
+    [
+        ("four_rooms-v0", {}),
+        ("four_rooms-v0", {"walkers": 2}),
+        ("random_markov_game-v0", {}),
+        ("toy3-v0", {}),
+        ("contract_tree-v0", {}),
+    ],
+    ids=str,
 )
 def test_non_interference(id: str, arguments: dict[str, object], name: str) -> None:
     """Swap the followers' rewards for others with the same outcomes: the solver's whole trajectory is bit-identical.

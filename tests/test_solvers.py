@@ -30,6 +30,8 @@ GAMES: list[tuple[str, dict[str, Any]]] = [
     ("bimatrix-v0", {}),
     ("bimatrix-v0", {"preset": "prisoners_dilemma", "rounds": 10}),
     ("bimatrix-v0", {"preset": "random", "types": 3}),
+    ("contract_tree-v0", {}),
+    ("contract_tree-v0", {"commitment": "step"}),
     ("random_markov_game-v0", {"follower_sees": "policy"}),
     ("random_markov_game-v0", {"follower_sees": "action"}),
 ]

@@ -1,17 +1,20 @@
-"""A game whose followers want something else but whose leader cannot know: the test of what a leader may see."""
+"""Games that are another's look-alikes to a leader that sees what it may and no more: the test of what a leader may see."""
 
 from __future__ import annotations
 
+import abc
 from dataclasses import replace
 from typing import Any
 
+from array_api_compat import array_namespace
+
 from ..game import StackelbergGame
-from ..markov_game import InducedMarkovGame
+from ..markov_game import InducedMarkovGame, Process
 from ..mdp import Array
 
 
-class Disguised(StackelbergGame):
-    """``game`` with other follower rewards, ``1 - 3 r``, or ``-3 r`` where they interact; kernel, leader reward and spaces are the same."""
+class Changed(StackelbergGame):
+    """``game`` with other rules, but the same spaces."""
 
     def __init__(self, game: StackelbergGame) -> None:
         self._game = game
@@ -24,6 +27,7 @@ class Disguised(StackelbergGame):
             "contexts",
             "context_probabilities",
             "context_visibility",
+            "follower_actions_public",
             "additive",
             "log_leader_policy",
             "incentive",
@@ -31,12 +35,28 @@ class Disguised(StackelbergGame):
         ):
             setattr(self, attribute, getattr(game, attribute))
 
+    @abc.abstractmethod
+    def ruled(self, process: Process) -> Process:
+        """What followers face instead."""
+
     def induced(self, x: Array, context: int) -> Any:
         induced = self._game.induced(x, context)
-        return tuple(_disguised(process) for process in induced) if isinstance(induced, tuple) else _disguised(induced)
+        return tuple(self.ruled(process) for process in induced) if isinstance(induced, tuple) else self.ruled(induced)
 
 
-def _disguised(process: Any) -> Any:
-    if isinstance(process, InducedMarkovGame):
-        return replace(process, follower_rewards=-3 * process.follower_rewards)  # zero-sum games stay so
-    return replace(process, follower_reward=1 - 3 * process.follower_reward)
+class Disguised(Changed):
+    """Every follower's reward is turned into ``1 - 3 r`` (``-3 r`` where they interact); kernel and leader reward are the same."""
+
+    def ruled(self, process: Process) -> Process:
+        if isinstance(process, InducedMarkovGame):
+            return replace(process, follower_rewards=-3 * process.follower_rewards)  # zero-sum games stay so
+        return replace(process, follower_reward=1 - 3 * process.follower_reward)
+
+
+class Powerless(Changed):
+    """The world moves as if followers acted at random, whatever they do: with the same noise, other actions have the same outcomes."""
+
+    def ruled(self, process: Process) -> Process:
+        xp = array_namespace(process.transition)
+        mean = xp.mean(process.transition, axis=-2, keepdims=True)
+        return replace(process, transition=xp.broadcast_to(mean, process.transition.shape))

@@ -20,7 +20,7 @@ from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils.conversions import aec_to_parallel
 
-from .disguise import Disguised
+from .disguise import Changed, Disguised, Powerless
 from .driver import Driver, Moment, drive, sample
 from .kernel import compare_with_kernel
 from .report import Report, require, unpicklable
@@ -59,6 +59,7 @@ def check_env(env: Any, *, parallel: ParallelEnv | None = None, seed: int = 0, k
     report.check("observations are fresh arrays", _fresh, env, seed)
     report.check("illegal actions are refused and change nothing", _refusals, env, seed)
     report.check("the leader sees nothing of the followers' insides", _non_interference, env, seed)
+    report.check("the leader sees nothing of hidden actions", _hidden_actions, env, seed)
     report.check("followers see the commitment", _commitment_seen, env, seed)
     report.check("steps follow the model's kernel", _kernel, env, seed, kernel_steps)
     if isinstance(env, AECEnv):
@@ -199,23 +200,56 @@ def _refusals(env: Any, seed: int) -> None:
 def _non_interference(env: Any, seed: int) -> str | None:
     if not _has_model(env):
         return "the environment has no model to disguise"
-    plain = list(drive(env, seed, STEPS))
-    disguised = copy.deepcopy(env)
-    disguised.unwrapped.replace_game(Disguised(env.unwrapped.game))
-    other = list(drive(disguised, seed, STEPS))
+    plain, other = list(drive(env, seed, STEPS)), list(drive(_changed(env, Disguised), seed, STEPS))
     followers_differ = any(a.rewards != b.rewards for a, b in zip(plain, other, strict=True))
     require(followers_differ, "the environment does not pay followers by its game, so the leader's ignorance cannot be checked")
+    _leader_sees_the_same(plain, other, "a follower's reward")
+    return None
+
+
+def _hidden_actions(env: Any, seed: int) -> str | None:
+    """The same episodes, but each follower does something else: the noise brings about the same outcomes."""
+    if not _has_model(env):
+        return "the environment has no model to disguise"
+    if env.unwrapped.game.follower_actions_public:
+        return "the leader sees what followers do"
+    told: list[list[Any]] = []
+    moments: list[list[Moment]] = []
+    for shift in (0, 1):
+        driver = Driver(_changed(env, Powerless), seed)
+        told.append([])
+        moments.append([driver.moment()])
+        while not driver.over and driver.moves < STEPS:
+            chosen = driver.choose()
+            for agent in chosen:
+                if agent.startswith("follower"):
+                    chosen[agent] = (chosen[agent] + shift) % env.action_space(agent).n
+            moments[-1].append(driver.advance(chosen))
+            if driver.moved and hasattr(driver.env.unwrapped, "round_transition"):
+                told[-1].append(driver.env.unwrapped.round_transition())
+    _leader_sees_the_same(moments[0], moments[1], "a hidden action")
+    for one, other in zip(*told, strict=True):
+        require(all(np.array_equal(a, b) for a, b in zip(one, other, strict=True)), "round_transition depends on a hidden action")
+    return None
+
+
+def _changed(env: Any, change: type[Changed]) -> Any:
+    """A copy of an environment that plays a changed game."""
+    twin = copy.deepcopy(env)
+    twin.unwrapped.replace_game(change(env.unwrapped.game))
+    return twin
+
+
+def _leader_sees_the_same(plain: list[Moment], other: list[Moment], what: str) -> None:
+    require(len(plain) == len(other), f"when an episode ends depends on {what}")
     for a, b in zip(plain, other, strict=True):
         for agent in a.observations:
             if not agent.startswith("leader"):
                 continue
             where = f"{agent}, after {a.moves} moves"
-            require(
-                np.array_equal(a.observations[agent], b.observations[agent]), f"{where}: the observation depends on a follower's reward"
-            )
-            require(a.infos[agent] == b.infos[agent], f"{where}: the info depends on a follower's reward")
-            require(a.rewards[agent] == b.rewards[agent], f"{where}: the leader's reward depends on a follower's")
-    return None
+            require(np.array_equal(a.observations[agent], b.observations[agent]), f"{where}: the observation depends on {what}")
+            require(a.rewards[agent] == b.rewards[agent], f"{where}: the leader's reward depends on {what}")
+            require(a.infos[agent] == b.infos[agent], f"{where}: the info depends on {what}")
 
 
 def _commitment_seen(env: Any, seed: int) -> str | None:

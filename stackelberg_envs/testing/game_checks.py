@@ -38,6 +38,7 @@ def check_game(game: StackelbergGame, *, seed: int = 0) -> Report:
     report.check("bad commitments are refused", _refusals, game)
     report.check("incentive and cost are what the leader sets", _incentive, game, points)
     report.check("log_leader_policy is the leader's policy", _leader_policy, game, points)
+    report.check("the leader is paid for outcomes where actions are hidden", _hidden_actions, game, points)
     report.check("the default follower answers", _answers, game, points)
     report.check("torch agrees and differentiates", _torch, game, points)
     return report.conclude()
@@ -154,6 +155,20 @@ def _leader_policy(game: StackelbergGame, points: np.ndarray) -> str | None:
     for x in points:
         policy = game.problems(x)[0].leader_policy
         require(np.allclose(np.exp(game.log_leader_policy(x)), policy, atol=1e-12, rtol=0), "exp(log_leader_policy) is not leader_policy")
+    return None
+
+
+def _hidden_actions(game: StackelbergGame, points: np.ndarray) -> str | None:
+    if game.follower_actions_public:
+        return "the leader sees what followers do"
+    for x in points:
+        for context in game.contexts:
+            for mdp in game.problems(x, context):
+                paid = np.broadcast_to(np.asarray(mdp.leader_reward), mdp.transition.shape[:-1])
+                require(
+                    not np.ptp(paid, axis=-1).any(),
+                    "leader_reward depends on the follower's action, which is hidden; settle in the next state",
+                )
     return None
 
 

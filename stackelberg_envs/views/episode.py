@@ -79,8 +79,10 @@ class Episode:
 
     def replace_game(self, game: StackelbergGame) -> None:
         """Play ``game`` from the next episode on; it must have the same spaces.  For conformance tests, which disguise games."""
-        if game.sizes != self.game.sizes or game.leader_space != self.game.leader_space or game.contexts != self.game.contexts:
-            raise ValueError(f"{game!r} cannot stand in for {self.game!r}: sizes, contexts and leader space must agree")
+        if any(
+            getattr(game, name) != getattr(self.game, name) for name in ("sizes", "leader_space", "contexts", "follower_actions_public")
+        ):
+            raise ValueError(f"{game!r} cannot stand in for {self.game!r}: sizes, contexts, leader space and what is hidden must agree")
         self.game, self._samplers = game, {}
         self.clear()
 
@@ -238,7 +240,8 @@ class Episode:
             visible = self.game.context_visibility == "before" or (self.game.context_visibility == "after" and committed)
             if len(self.game.contexts) > 1:
                 seen.append(self.context if visible else None)
-            return [*seen, *(self.states[group[0]] for group in self.game.groups), *self.follower_actions]
+            actions = self.follower_actions if self.game.follower_actions_public else ()
+            return [*seen, *(self.states[group[0]] for group in self.game.groups), *actions]
         i = self.followers.index(agent)
         if len(self.game.contexts) > 1:
             seen.append(self.context if committed else None)
@@ -250,7 +253,8 @@ class Episode:
     def _block_sizes(self, agent: str) -> list[int]:
         sizes = [len(self.game.contexts) + 1] if len(self.game.contexts) > 1 else []
         if agent == LEADER:
-            return [*sizes, *(self.game.sizes[group[0]][0] + 1 for group in self.game.groups), *(b + 1 for _, _, b in self.game.sizes)]
+            actions = [b + 1 for _, _, b in self.game.sizes] if self.game.follower_actions_public else []
+            return [*sizes, *(self.game.sizes[group[0]][0] + 1 for group in self.game.groups), *actions]
         i = self.followers.index(agent)
         s, a, _ = self.game.sizes[i]
         return [*sizes, s + 1, *([a + 1] if self._sees_action(i) else [])]
