@@ -17,7 +17,10 @@ import stackelberg_envs as se
 from stackelberg_envs.access import Access
 from stackelberg_envs.mdp import TABLES
 
-FOLLOWERS = {follower.__name__: follower for follower in (se.Soft, se.SoftInside, se.Hard, se.Quantal, se.Truncated, se.EpsilonOptimal)}
+FOLLOWERS = {
+    follower.__name__: follower
+    for follower in (se.Soft, se.SoftInside, se.Hard, se.Quantal, se.Truncated, se.MirrorDescent, se.EpsilonOptimal)
+}
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from . import games as _games_folder
 from .access import Access, AccessError, Cost, Oracle, Permission
 from .bounds import cooperative_value
 from .evaluation import Evaluation, evaluate
-from .followers import Believes, EpsilonOptimal, Follower, Hard, Quantal, Response, Soft, Truncated
+from .followers import Believes, EpsilonOptimal, Follower, Hard, MirrorDescent, Quantal, Response, Soft, Truncated
 from .game import CommitmentError, StackelbergGame
 from .mdp import InducedMDP, draw, expect
 from .outcome import Outcome
@@ -34,6 +34,7 @@ __all__ = [
     "Follower",
     "Hard",
     "InducedMDP",
+    "MirrorDescent",
     "Oracle",
     "Outcome",
     "Permission",
