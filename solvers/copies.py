@@ -123,8 +123,8 @@ def copied(logits: torch.Tensor, mdp: InducedMDP) -> torch.Tensor:
     return widen(torch.softmax(logits, -1), mdp)
 
 
-def derivatives(objective: torch.Tensor, of: list[torch.Tensor]) -> list[torch.Tensor]:
-    """Its gradient in each tensor; zero where it does not depend on one."""
+def derivatives(objective: torch.Tensor, of: list[torch.Tensor], *, again: bool = False) -> list[torch.Tensor]:
+    """Its gradient in each tensor; zero where it does not depend on one.  ``again``: what shares its graph is differentiated next."""
     if not objective.requires_grad:
         return [torch.zeros_like(tensor) for tensor in of]
-    return list(torch.autograd.grad(objective, of, allow_unused=True, materialize_grads=True))
+    return list(torch.autograd.grad(objective, of, retain_graph=again, allow_unused=True, materialize_grads=True))

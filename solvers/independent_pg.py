@@ -46,12 +46,12 @@ def _gradients(oracle: Oracle, copies: Copies, x: torch.Tensor) -> tuple[list[to
     """dF/dx and dV/dy, and F."""
     own = theirs = torch.zeros((), dtype=x.dtype)
     for (weights, mdp), logits in zip(faced(oracle, x), copies.logits, strict=True):
-        still, frozen = copied(logits.detach(), mdp), mdp.map(torch.Tensor.detach)
-        discount = mdp.leader_discount
-        own = own + (weights * expected_return(mdp, still, mdp.leader_reward, visits(mdp, still, discount))).sum()
-        copy, gamma = copied(logits, frozen), mdp.follower_discount
-        reward = regularised_reward(frozen, copy, oracle.temperature)
-        theirs = theirs + (weights * expected_return(frozen, copy, reward, visits(frozen, copy, gamma))).sum()
-        oracle.charge(factorisations=2 * len(weights), linear_solves=4 * len(weights))
-    ahead = derivatives(own, [x]) if x.requires_grad else [x]
+        copy, gamma = copied(logits, mdp), mdp.follower_discount
+        visited = visits(mdp, copy, gamma)
+        same = mdp.leader_discount == gamma
+        led = visited if same else visits(mdp, copy, mdp.leader_discount)
+        own = own + (weights * expected_return(mdp, copy, mdp.leader_reward, led)).sum()
+        theirs = theirs + (weights * expected_return(mdp, copy, regularised_reward(mdp, copy, oracle.temperature), visited)).sum()
+        oracle.charge(factorisations=(1 if same else 2) * len(weights), linear_solves=(3 if same else 4) * len(weights))
+    ahead = derivatives(own, [x], again=True) if x.requires_grad else [x]
     return [*ahead, *derivatives(theirs, copies.logits)], float(own.detach())
