@@ -82,6 +82,8 @@ def stack(mdps: Sequence[InducedMDP]) -> InducedMDP:
     kinds = {(mdp.sizes, mdp.follower_discount, mdp.leader_discount, mdp.follower_sees) for mdp in mdps}
     if len(kinds) > 1:
         raise ValueError(f"processes differ in sizes, discounts or visibility and cannot be one batch: {kinds}")
+    if len(mdps) == 1:  # a view: copying a kernel takes longer than solving with it
+        return first.map(lambda table: table[None, ...])
     xp = array_namespace(first.leader_policy)
     return replace(first, **{name: xp.stack([getattr(mdp, name) for mdp in mdps]) for name in TABLES})
 
