@@ -1,4 +1,4 @@
-"""The gradients of `solvers.penalty` estimated from episodes, for leaders who act (by their score) and who set rewards (by what they set).
+"""The gradients of `solvers.penalty` estimated from episodes, for leaders who act (by their score) or set rewards (by what they set).
 
 Our notes derive what the paper, whose analysis has exact gradients, leaves open.  In each context, with G^L, G^F the discounted rewards from
 step t on (the follower's with its entropy bonus), V the values read from the real follower, b a table of the leader's from earlier batches:
@@ -100,14 +100,12 @@ def _one_context(
             rewarded = rewarded - stiff * _tally(after, i, oracle, odds[:, None] * t_hat)
             surrogate = surrogate + stiff * _first_actions(oracle, here, context, x, i, after, log)
         surrogate = surrogate + _leaders_own(oracle, x, context, i, scored, rewarded, paid)
-        slack += float((hat[:, 0].mean() - own[:, 0].mean()))
+        slack += float(hat[:, 0].mean() - own[:, 0].mean())
         _learn(baselines[i], leads, seen, i, settings.baseline_rate)
     return surrogate, (float(leads[:, 0].mean()), slack)
 
 
-def _leaders_own(
-    oracle: Oracle, x: torch.Tensor, context: int, follower: int, scored: Any, rewarded: Any, paid: Any
-) -> torch.Tensor:
+def _leaders_own(oracle: Oracle, x: torch.Tensor, context: int, follower: int, scored: Any, rewarded: Any, paid: Any) -> torch.Tensor:
     """What x moves itself: the scores of its policy, the rewards it sets, and what they cost; multipliers (S, A, B)."""
     surrogate = torch.zeros((), dtype=x.dtype)
     if oracle.log_leader_policy is not None:

@@ -103,7 +103,7 @@ class DecisionProblem(NamedTuple):
 
 
 def at_nodes(mdp: InducedMDP, table: Array) -> Array:
-    """A table (..., S, A, B) at the nodes where the follower decides, (..., S, N, B): its mean over the leader's action if that is unseen."""
+    """A table (..., S, A, B) where the follower decides, (..., S, N, B): its mean over the leader's action if that is unseen."""
     pi = mdp.leader_policy
     if mdp.follower_sees == "action" or pi.shape[-1] == 1:
         return table

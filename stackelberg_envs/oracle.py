@@ -296,7 +296,7 @@ class Rounds:
         offset: int = 0,
         policies: Sequence[np.ndarray] | None = None,
     ) -> list[tuple[np.ndarray, int, Trajectories]]:
-        """Episodes in given contexts, as `gathered` takes them, numbered from ``offset``; followers act by ``policies``, or as they answer."""
+        """Episodes in given contexts, as `gathered` takes them, numbered from ``offset``; followers act by ``policies``, if given."""
         assert self._commitment is not None
         rng, pieces = self._rng, []
         for context in np.unique(contexts):

@@ -150,8 +150,8 @@ def test_seeing_the_action_and_seeing_the_policy_are_different_games() -> None:
 @pytest.mark.parametrize("follower_sees", ["policy", "action"])
 @pytest.mark.parametrize(("rate", "discount"), [(0.5, 0.9), (5.0, 0.5), (5.0, 0.95), (200.0, 0.9)])
 def test_mirror_descent_converges_at_the_proven_rate(follower_sees: str, rate: float, discount: float) -> None:
-    """By the proof of Lan (2023): under the stationary distribution of the best response, E[V* - V] + (1/eta + tau) E[KL(pi* | pi)] shrinks by
-    max(gamma, 1/(1 + eta tau)) in each step; and in the end the error of log pi shrinks by exactly 1/(1 + eta tau)."""
+    """By the proof of Lan (2023), under the stationary distribution of the best response, E[V* - V] + (1/eta + tau) E[KL(pi* | pi)] shrinks
+    by max(gamma, 1/(1 + eta tau)) in each step; and in the end the error of log pi shrinks by exactly 1/(1 + eta tau)."""
     game, tau = se.game("random_markov_game-v0", follower_sees=follower_sees, discount=discount, seed=3), 0.2
     mdp = game.problems(np.random.default_rng(0).normal(size=15))[0]
     star = se.Soft(tau).answer(mdp, None)
@@ -177,7 +177,7 @@ def test_mirror_descent_converges_at_the_proven_rate(follower_sees: str, rate: f
 
 
 def test_mirror_descent_without_bound_is_newtons_method() -> None:
-    """eta = inf: the values after a step are one Newton step of soft policy iteration from those before, V + (I - gamma P_g)^-1 (TV - V)."""
+    """eta = inf: the values after a step are one Newton step of soft policy iteration on, V + (I - gamma P_g)^-1 (TV - V)."""
     game, tau, gamma = se.game("random_markov_game-v0", seed=4), 0.1, 0.9
     mdp = game.problems(np.random.default_rng(0).normal(size=15))[0]
     before, after = (se.MirrorDescent(tau, steps).answer(mdp, None).values for steps in (1, 2))

@@ -1,4 +1,4 @@
-"""Penalty methods: the penalties as divergences, their gradients, the surrogate's bias, the sampled form's mean, and what solvers report."""
+"""Penalty methods: the penalties as divergences, their gradients, the surrogate's bias, the sampled form's mean, and reports."""
 
 from __future__ import annotations
 
@@ -155,14 +155,17 @@ def test_contexts_and_followers_are_added_up(walkers: int, name: str) -> None:
                 policy = copied(torch.tensor(y[c * people + i]), mdp)
                 weight = float(probability)
                 own += weight * float(mdp.initial @ policy_value(mdp, policy, mdp.leader_reward, mdp.leader_discount))
-                theirs += weight * float(PENALTIES["value" if name == "independent_pg" else name](mdp, policy, best(mdp, tau), tau)) * (
-                    1 / (1 - mdp.follower_discount) if name == "bellman" else 1
+                theirs += (
+                    weight
+                    * float(PENALTIES["value" if name == "independent_pg" else name](mdp, policy, best(mdp, tau), tau))
+                    * (1 / (1 - mdp.follower_discount) if name == "bellman" else 1)
                 )
         return own, theirs
 
     def objectives(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
         own, penalty = returns(x, y)
-        return (own, -penalty) if name == "independent_pg" else ((own - 3 * penalty) / 3,) * 2
+        joint = (own - 3 * penalty) / 3
+        return (own, -penalty) if name == "independent_pg" else (joint, joint)
 
     h = 1e-5
     u, v = rng.normal(size=x.shape) / 10, rng.normal(size=y[0].shape) / 10
@@ -190,7 +193,7 @@ class Acting(type(se.game("random_markov_game-v0"))):  # type: ignore[misc]
         return 0.5 * self.incentive(x) ** 2
 
     def induced(self, x: Any, context: int) -> InducedMDP:
-        mdp = super().induced(x, context)
+        mdp: Any = super().induced(x, context)
         return dataclasses.replace(
             mdp, follower_reward=mdp.follower_reward + self.incentive(x), leader_reward=mdp.leader_reward - self.leader_cost(x)
         )
@@ -294,5 +297,5 @@ def test_declining(name: str, hyperparameters: Any, game: Any, follower: Any, me
     "wrong", [{"penalty": "values"}, {"form": "any"}, {"ramp": (1.0,)}, {"ramp": (0.0, 1.0)}, {"lr": 0.0}, {"copy_steps": 0}, {"rate": 0.0}]
 )
 def test_senseless_hyperparameters_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="penalty is|ramp is|lr and copy_lr|positive rate"):
+    with pytest.raises(ValueError, match=r"penalty is|ramp is|lr and copy_lr|positive rate"):
         solvers.build("penalty", **wrong)
