@@ -60,7 +60,7 @@ class CopyAscent(Solver):
 
     Args:
         lr: learning rate of x.
-        copy_lr: learning rate of the copies' logits.
+        copy_lr: learning rate of the copies' logits, above ``lr`` so that they keep up with x.
         optimiser: ``"adam"`` or ``"sgd"``, from ``torch.optim``.
         copy_steps: steps of the copies a step of the leader, at least 1.
     """
@@ -68,7 +68,7 @@ class CopyAscent(Solver):
     access = Access.MODEL
     permissions = Permission.TRAINING
     lr: float = 0.05
-    copy_lr: float = 0.05
+    copy_lr: float = 0.2
     optimiser: str = "adam"
     copy_steps: int = 1
 

@@ -1,6 +1,6 @@
 """The gradients of `solvers.penalty` estimated from episodes, for leaders who act (by their score) or set rewards (by what they set).
 
-Our notes derive what the paper, whose analysis has exact gradients, leaves open.  In each context, with G^L, G^F the discounted rewards from
+Our notes derive what the paper, analysed with exact gradients, leaves open.  In each context, with G^L, G^F the discounted rewards from
 step t on (the follower's with its entropy bonus), V the values read from the real follower, b a table of the leader's from earlier batches:
 
 1. batch A: the leader plays x, followers act by their copies g_y.  Batch B: they act by the real follower's answer g^ to x
