@@ -50,13 +50,15 @@ def methods() -> Table:
 def history(rows: tuple[dict[str, Any], ...]) -> Table:
     """At most ten of a solution's history rows, evenly spread."""
     shown = Table()
-    for column in ("iteration", "commitments", "F(x)", "per context", "follower gap", "|gradient|"):
+    claimed = any("optimism_gap" in row for row in rows)  # by solvers with followers of their own
+    for column in ("iteration", "commitments", "F(x)", "per context", "follower gap", "|gradient|", *(("optimism",) if claimed else ())):
         shown.add_column(column, justify="right")
     for row in [rows[round(i * (len(rows) - 1) / 9)] for i in range(min(10, len(rows)))] if len(rows) > 1 else rows:
         contexts = "  ".join(f"{value:.4f}" for value in row["per_context"])
         gradient = f"{row['gradient_norm']:.2e}" if "gradient_norm" in row else "-"
         cells = (f"{row['leader_return']:.5f}", contexts, f"{row['follower_gap']:.1e}", gradient)
-        shown.add_row(str(row["iteration"]), str(row["commitments"]), *cells)
+        optimism = (f"{row['optimism_gap']:+.4f}" if "optimism_gap" in row else "-",) if claimed else ()
+        shown.add_row(str(row["iteration"]), str(row["commitments"]), *cells, *optimism)
     return shown
 
 

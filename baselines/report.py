@@ -37,6 +37,8 @@ class Row:
     commitments: int
     work: str
     seconds: float
+    optimism: float | None = None
+    """Mean of what solvers with followers of their own claim beyond the referee's score, at the end; None where none does."""
 
     @property
     def knows(self) -> str:
@@ -52,6 +54,11 @@ class Part:
     rows: list[Row]
     best: best_known.Best | None
     groups: dict[str, list[dict[str, Any]]]
+
+    @property
+    def claimed(self) -> bool:
+        """Whether any solver scores itself too."""
+        return any(row.optimism is not None for row in self.rows)
 
     @property
     def settings(self) -> str:
@@ -82,34 +89,40 @@ def gather(config: Config, results: Path, *best_files: Path) -> list[Part]:
 def _row(label: str, group: list[dict[str, Any]], top: best_known.Best | None) -> Row:
     job = Job.from_dict(group[0]["job"])
     values = [result["leader_return"] for result in group]
-    cost = {key: float(np.mean([result["cost"][key] for result in group])) for key in group[0]["cost"]}
+    cost = {key: float(np.mean([result["cost"].get(key, 0) for result in group])) for key in group[0]["cost"]}
     work = ", ".join(
         f"{cost[key]:,.0f} {name}"
         for key, name in (
             ("outcome_steps", "outcome steps"),
+            ("training_steps", "training steps"),
             ("queries", "queries"),
             ("model_calls", "model calls"),
             ("newton_evaluations", "Newton evaluations"),
             ("linear_solves", "linear solves"),
         )
-        if cost[key]
+        if cost.get(key)  # records of older versions know fewer
     )
     score = summary(values)
     seconds = float(np.mean([result["timing"]["seconds"] for result in group]))
     gap = None if top is None else top.leader_return - score.centre
-    return Row(label, job.solver, job.granted, job.build().permissions, score, max(values), gap, round(cost["commitments"]), work, seconds)
+    claims = [row["optimism_gap"] for result in group if "optimism_gap" in (row := result["history"][-1])]
+    optimism = float(np.mean(claims)) if claims else None
+    granted, permissions = job.granted, job.build().permissions
+    return Row(label, job.solver, granted, permissions, score, max(values), gap, round(cost["commitments"]), work, seconds, optimism)
 
 
 def table(part: Part) -> Table:
     """The table for the terminal, by access level."""
     title = part.section.title + (f"   (best known {part.best.leader_return:.4f})" if part.best else "")
     shown = Table(title=title, title_justify="left", caption=part.settings, caption_justify="left")
-    for name in ("access", "solver", "seeds", "F: IQM [95 %]", "best seed", "gap to best known", "commitments", "seconds"):
+    columns = ("access", "solver", "seeds", "F: IQM [95 %]", "best seed", "gap to best known", "commitments", "seconds")
+    for name in (*columns, *(("optimism",) if part.claimed else ())):
         shown.add_column(name, justify="left" if name in ("access", "solver") else "right")
     for row in part.rows:
         gap = "-" if row.gap is None else f"{row.gap:.3f}"
         cells = (str(row.score.seeds), str(row.score), f"{row.highest:.3f}", gap, f"{row.commitments:,}", f"{row.seconds:.1f}")
-        shown.add_row(row.knows, row.label, *cells)
+        extra = ("-" if row.optimism is None else f"{row.optimism:+.3f}",) if part.claimed else ()
+        shown.add_row(row.knows, row.label, *cells, *extra)
     for entry in part.section.published:
         error = f" ± {entry['error']:.3f}" if "error" in entry else ""
         gap = f"[dim]{part.best.leader_return - entry['value']:.2f}[/]" if part.best else ""

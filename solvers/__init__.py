@@ -39,6 +39,8 @@ __all__ = [
 SOLVERS = {
     "implicit": "estimators.implicit:Implicit",
     "multistart": "multistart:Multistart",
+    "penalty": "penalty:Penalty",
+    "independent_pg": "independent_pg:IndependentPG",
     "inverse_planning": "inverse_planning:InversePlanning",
     "bchg": "estimators.bchg:BCHG",
     "hpgd": "estimators.hpgd:HPGD",

@@ -39,7 +39,8 @@ class State:
     carried: Any = None
     """The solver's own: optimiser, warm starts."""
     row: dict[str, float] | None = None
-    """What the last step has to say for the history."""
+    """What the last step has to say for the history; with ``claimed_return``, the leader's own score of ``x``, the history also gets
+    ``optimism_gap``: by how much that exceeds the referee's."""
 
 
 class Solver(abc.ABC):
@@ -181,6 +182,8 @@ def run(
                     **asdict(rounds.cost),
                     **(state.row or {}),
                 }
+                if "claimed_return" in row:  # what the leader expects of followers of its own making, beyond what real ones give it
+                    row["optimism_gap"] = row["claimed_return"] - row["leader_return"]
                 history.append(row)
                 if progress is not None:
                     progress(min(rounds.cost.commitments, budget), row)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from stackelberg_envs.access import Access, Oracle
-from stackelberg_envs.followers import Soft
+from stackelberg_envs.followers import MirrorDescent, Soft
 
 
 def needs_soft_follower(name: str, oracle: Oracle) -> str | None:
@@ -21,6 +21,28 @@ def needs_public_actions(name: str, oracle: Oracle) -> str | None:
     """Watching what followers do."""
     if not oracle.follower_actions_public:
         return f"{name} learns from what followers do, and in this game their actions are hidden: only what comes of them is seen"
+    return None
+
+
+def needs_a_regularised_follower(name: str, oracle: Oracle) -> str | None:
+    """Copies that are trained for the follower's objective with its entropy bonus, and an additive objective of the leader."""
+    if not isinstance(oracle.follower, (Soft, MirrorDescent)):
+        return f"{name} trains a copy of a follower with an entropy bonus; {oracle.follower!r} is neither Soft nor MirrorDescent"
+    if not oracle.additive:
+        return f"{name} needs an additive leader objective (occupancy times leader reward)"
+    return None
+
+
+def needs_sampled_leader(name: str, oracle: Oracle) -> str | None:
+    """Score functions of the leader's policy and derivatives of its incentives, from episodes in every context."""
+    if oracle.log_leader_policy is None and oracle.incentive is None:
+        return f"{name} with form='sampled' needs a leader that acts or sets rewards, and this one does neither"
+    if not oracle.temperature > 0:
+        return f"{name} trains a copy of a follower with an entropy bonus, and this one has no temperature"
+    if oracle.context_visibility == "never":
+        return f"{name} with form='sampled' trains a copy in each context, and this leader never sees it"
+    if not oracle.additive:
+        return f"{name} needs an additive leader objective (occupancy times leader reward)"
     return None
 
 

@@ -16,7 +16,7 @@ from .access import Access, AccessError, Cost, Oracle, Permission
 from .bounds import cooperative_value
 from .equilibria import Nash, Saddle
 from .evaluation import Evaluation, evaluate
-from .followers import Believes, EpsilonOptimal, Follower, Hard, Quantal, Response, Soft, Truncated
+from .followers import Believes, EpsilonOptimal, Follower, Hard, MirrorDescent, Quantal, Response, Soft, Truncated
 from .game import CommitmentError, StackelbergGame
 from .markov_game import InducedMarkovGame
 from .mdp import InducedMDP, draw, expect
@@ -37,6 +37,7 @@ __all__ = [
     "Hard",
     "InducedMDP",
     "InducedMarkovGame",
+    "MirrorDescent",
     "Nash",
     "Oracle",
     "Outcome",

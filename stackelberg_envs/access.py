@@ -33,7 +33,7 @@ class Permission(enum.Flag):
 
     NONE = 0
     TRAINING = enum.auto()
-    """Snapshot and restore the follower's training."""
+    """Snapshot and restore the follower's training; let followers act by given policies, and see what they earn."""
     RESET = enum.auto()
     """Outcomes from chosen states and first actions."""
 
@@ -50,6 +50,8 @@ class Cost:
     """Distinct commitments in a row that a follower had to answer."""
     outcome_steps: int = 0
     """Played steps that the leader saw something of."""
+    training_steps: int = 0
+    """Played steps in which followers acted by policies of the solver's own."""
     queries: int = 0
     """Exact returns, policies or values that were read."""
     model_calls: int = 0
@@ -84,6 +86,7 @@ GRANTS: dict[str, Access | Permission] = {
     "follower": Access.MODEL,
     "snapshot": Permission.TRAINING,
     "restore": Permission.TRAINING,
+    "play_as": Permission.TRAINING,
     "play_from": Permission.RESET,
 }
 """What an oracle may hold, and what it takes to hold it."""
@@ -99,8 +102,8 @@ class Oracle:
 
     By level: ``returns``, ``returns_together`` (RETURN); ``play``, ``play_streams``, ``log_leader_policy`` (OUTCOME);
     ``incentive``, ``leader_cost``, ``temperature`` (INCENTIVE);
-    ``policies`` (POLICY); ``values``, ``action_values`` (VALUE); ``commit``, ``follower`` (MODEL); ``snapshot``, ``restore`` (TRAINING);
-    ``play_from`` (RESET).  They are the methods of the same name of `Rounds`.
+    ``policies`` (POLICY); ``values``, ``action_values`` (VALUE); ``commit``, ``follower`` (MODEL); ``snapshot``, ``restore``,
+    ``play_as`` (TRAINING); ``play_from`` (RESET).  They are the methods of the same name of `Rounds`.
     """
 
     def __init__(self, granted: dict[str, Any], access: Access, permissions: Permission) -> None:

@@ -110,6 +110,8 @@ def stack(mdps: Sequence[InducedMDP]) -> InducedMDP:
     kinds = {(mdp.sizes, mdp.follower_discount, mdp.leader_discount, mdp.follower_sees) for mdp in mdps}
     if len(kinds) > 1:
         raise ValueError(f"processes differ in sizes, discounts or visibility and cannot be one batch: {kinds}")
+    if len(mdps) == 1:  # a view: copying a kernel takes longer than solving with it
+        return first.map(lambda table: table[None, ...])
     xp = array_namespace(first.leader_policy)
     return replace(first, **{name: xp.stack([getattr(mdp, name) for mdp in mdps]) for name in first.tables})
 
@@ -128,15 +130,23 @@ class DecisionProblem(NamedTuple):
     """Shape (..., S, N, B, S)."""
 
 
+def at_nodes(mdp: InducedMDP, table: Array) -> Array:
+    """A table (..., S, A, B) where the follower decides, (..., S, N, B): its mean over the leader's action if that is unseen."""
+    pi = mdp.leader_policy
+    if mdp.follower_sees == "action" or pi.shape[-1] == 1:
+        return table
+    xp = array_namespace(pi)
+    return xp.sum(pi[..., None] * table, axis=-2)[..., None, :]
+
+
 def decision_problem(mdp: InducedMDP, reward: Array) -> DecisionProblem:
     """Nodes at which the follower decides, with ``reward`` (..., S, A, B) as its payoff (its own or, to break ties, the leader's)."""
     pi = mdp.leader_policy
     if mdp.follower_sees == "action" or pi.shape[-1] == 1:
         return DecisionProblem(pi, reward, mdp.transition)
     xp = array_namespace(pi)
-    mean_reward = xp.sum(pi[..., None] * reward, axis=-2)
     mean_transition = xp.sum(pi[..., None, None] * mdp.transition, axis=-3)
-    return DecisionProblem(xp.ones_like(pi[..., :1]), mean_reward[..., None, :], mean_transition[..., None, :, :])
+    return DecisionProblem(xp.ones_like(pi[..., :1]), at_nodes(mdp, reward), mean_transition[..., None, :, :])
 
 
 def expect(transition: Array, values: Array) -> Array:

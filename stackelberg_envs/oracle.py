@@ -158,6 +158,40 @@ class Rounds:
         contexts = np.full(len(states), index)
         return self._seen(gathered(contexts, self._ends, self._play(contexts, limits, states=states, actions=chosen)))
 
+    def play_as(
+        self, x: Array, policies: Sequence[Array], context: int | str = 0, *, episodes: int = 1, horizon: int | None = None
+    ) -> tuple[Outcome, np.ndarray]:
+        """`play` in one context with followers who act by ``policies``, g(b|s,a) (S, A, B) each, as whoever trains them may let them.
+
+        Returns:
+            The outcome, and the followers' own rewards (N, n, T), without entropy bonus.
+
+        Raises:
+            ValueError: if these are no policies that the followers could have.
+        """
+        index = self.game.context_index(context)
+        _whole("episodes", episodes)
+        limits, given = self._limits(horizon, episodes), self._playable(policies)
+        self._commit(x)
+        contexts = np.full(episodes, index)
+        pieces = self._play(contexts, limits, policies=given)
+        seen = gathered(contexts, self._ends, pieces)
+        earned = np.zeros(seen.alive.shape)
+        for rows, i, played in pieces:
+            earned[rows, i, : played.follower_rewards.shape[1]] = played.follower_rewards
+        self.cost.training_steps += seen.steps
+        return seen, earned
+
+    def _playable(self, policies: Sequence[Array]) -> list[np.ndarray]:
+        """Policies as arrays of the followers' sizes; one that only sees the leader's policy does not depend on its action."""
+        given = [np.asarray(policy.detach().cpu() if hasattr(policy, "detach") else policy, dtype=np.float64) for policy in policies]
+        if [policy.shape for policy in given] != list(self.game.sizes):
+            raise ValueError(f"policies have shapes (S, A, B) = {list(self.game.sizes)}, got {[policy.shape for policy in given]}")
+        for policy, sees in zip(given, self.game.visibility, strict=True):
+            if sees == "policy" and np.ptp(policy, axis=1).max() > 0:
+                raise ValueError("a follower that sees the leader's policy, and not its action, cannot act by it")
+        return given
+
     def policies(self, x: Array, context: int | str = 0) -> tuple[Array, ...]:
         """g(b|s,a) of each follower under ``x`` in ``context``."""
         index = self.game.context_index(context)
@@ -267,18 +301,19 @@ class Rounds:
         states: np.ndarray | None = None,
         actions: np.ndarray | None = None,
         offset: int = 0,
+        policies: Sequence[np.ndarray] | None = None,
     ) -> list[tuple[np.ndarray, int, Trajectories]]:
-        """Episodes in given contexts, as `gathered` takes them, numbered from ``offset``."""
+        """Episodes in given contexts, as `gathered` takes them, numbered from ``offset``; followers act by ``policies``, if given."""
         assert self._commitment is not None
         rng, pieces = self._rng, []
         for context in np.unique(contexts):
             rows = np.flatnonzero(contexts == context)
-            response = self._respond(int(context))
+            acting = self._respond(int(context)).policies if policies is None else policies
             faced = self._faced(int(context))
-            for group, process, policies in zip(self.game.groups, faced, grouped(faced, response.policies), strict=True):
+            for group, process, together in zip(self.game.groups, faced, grouped(faced, acting), strict=True):
                 first = pick(cumulative(process.initial), rng.random(len(rows))) if states is None else states[rows, group[0]]
                 chosen = None if actions is None else np.ravel_multi_index(tuple(actions[rows][:, group].T), process.actions)
-                played = simulate(process.joint, process.product(policies), first, rng, limits[rows], actions=chosen)
+                played = simulate(process.joint, process.product(together), first, rng, limits[rows], actions=chosen)
                 pieces += [(offset + rows, i, part) for i, part in zip(group, played.parts(process), strict=True)]
         return pieces
 

@@ -50,3 +50,31 @@ class Bonuses(se.StackelbergGame):
             follower_discount=self.discount,
             leader_discount=0.5,
         )
+
+
+class Doors(se.StackelbergGame):
+    """Four states in which the leader moves the dynamics, P(.|s,b) = softmax of its logits, and also where an episode starts."""
+
+    name = "doors"
+
+    def __init__(self, *, discount: float = 0.8) -> None:
+        rng = np.random.default_rng(6)
+        self.leader_space = Box(-20.0, 20.0, (4 * 3 * 4 + 4,), np.float64)
+        self.default_follower = se.Soft(0.3)
+        self.max_cycles = 20
+        self.discount = discount
+        self.tables = rng.uniform(size=(4, 1, 3)), rng.uniform(size=(4, 1, 3))
+
+    def induced(self, x: Any, context: int) -> InducedMDP:
+        xp = array_namespace(x)
+        follower, leader = (xp.asarray(table, dtype=x.dtype) for table in self.tables)
+        doors, start = xp.reshape(x[..., :48], (*x.shape[:-1], 4, 1, 3, 4)), xp.exp(x[..., 48:])
+        return InducedMDP(
+            leader_policy=xp.ones((4, 1), dtype=x.dtype),
+            transition=xp.exp(doors) / xp.sum(xp.exp(doors), axis=-1, keepdims=True),
+            follower_reward=follower,
+            leader_reward=leader,
+            initial=start / xp.sum(start, axis=-1, keepdims=True),
+            follower_discount=self.discount,
+            leader_discount=self.discount,
+        )

@@ -437,6 +437,33 @@ budget = 2
     assert solved.returncode == 0, solved.stderr
 
 
+def test_reports_say_what_solvers_claim_beyond_their_score(tmp_path: Path) -> None:
+    """The mean over seeds of the last optimism gap, where a solver scores itself; in records too, of which older ones have none."""
+    path = tmp_path / "c.toml"
+    path.write_text(
+        'name = "c"\nseeds = 2\n[[games]]\nid = "random_markov_game-v0"\n'
+        + "".join(f'[[games.solvers]]\nname = "{name}"\nbudget = 5\n' for name in ("penalty", "implicit"))
+    )
+    loaded = jobs.load(path)
+    assert run_all(loaded.jobs, tmp_path / "r.jsonl", processes=1, console=QUIET) == {}
+    found = store.read(tmp_path / "r.jsonl")
+    ends = [result["history"][-1] for result in found.values() if result["job"]["solver"] == "penalty"]
+    expected = float(np.mean([row["claimed_return"] - row["leader_return"] for row in ends]))
+    store.record(tmp_path / "slim.jsonl", list(found.values()))
+    for file in ("r.jsonl", "slim.jsonl"):
+        (part,) = report.gather(loaded, tmp_path / file)
+        optimism = {row.label: row.optimism for row in part.rows}
+        assert optimism == {"penalty": pytest.approx(expected, abs=1e-6), "implicit": None}
+        shown = report.table(part).columns[-1]
+        assert shown.header == "optimism"
+        assert set(shown.cells) == {f"{expected:+.3f}", "-"}
+    older = [{**result, "cost": {k: v for k, v in result["cost"].items() if k != "training_steps"}} for result in found.values()]
+    store.record(tmp_path / "older.jsonl", older)
+    assert len(report.gather(loaded, tmp_path / "older.jsonl")[0].rows) == 2
+    report.write(loaded, [part], tmp_path / "page.html", command=["x"])
+    assert f"<td>{expected:+.3f}</td>" in (tmp_path / "page.html").read_text()
+
+
 def test_scores_on_another_horizon(tmp_path: Path) -> None:
     """At the optimum of the undiscounted 150 steps the referee's first row is that optimum; nothing of it is mixed with other scores."""
     R, _, horizon, discount, optimum, _ = TOY3_OPTIMA[2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from scipy.special import logsumexp, softmax
 
 import stackelberg_envs as se
-from stackelberg_envs.mdp import stack
+from stackelberg_envs.mdp import chain, joint_policy, stack
+from stackelberg_envs.planning import policy_value, regularised_reward
 from stackelberg_envs.testing import commitments, random_games
 
 games_and_points = random_games().flatmap(lambda game: st.tuples(st.just(game), commitments(game)))
@@ -22,6 +24,7 @@ ANYBODY = [
     se.Hard("uniform"),
     se.Quantal(0.2),
     se.Truncated(0.1, 3),
+    se.MirrorDescent(0.1, 2, rate=5.0),
     se.SoftInside(0.1),
     se.EpsilonOptimal(0.05),
 ]
@@ -144,6 +147,59 @@ def test_seeing_the_action_and_seeing_the_policy_are_different_games() -> None:
     assert seen.follower_values.item() > announced.follower_values.item(), "to see more cannot hurt a lone follower"
 
 
+@pytest.mark.parametrize("follower_sees", ["policy", "action"])
+@pytest.mark.parametrize(("rate", "discount"), [(0.5, 0.9), (5.0, 0.5), (5.0, 0.95), (200.0, 0.9)])
+def test_mirror_descent_converges_at_the_proven_rate(follower_sees: str, rate: float, discount: float) -> None:
+    """By the proof of Lan (2023), under the stationary distribution of the best response, E[V* - V] + (1/eta + tau) E[KL(pi* | pi)] shrinks
+    by max(gamma, 1/(1 + eta tau)) in each step; and in the end the error of log pi shrinks by exactly 1/(1 + eta tau)."""
+    game, tau = se.game("random_markov_game-v0", follower_sees=follower_sees, discount=discount, seed=3), 0.2
+    mdp = game.problems(np.random.default_rng(0).normal(size=15))[0]
+    star = se.Soft(tau).answer(mdp, None)
+    kernel = chain(joint_policy(mdp, star.policy), mdp.transition)
+    stationary = np.linalg.matrix_power(kernel, 2**12)[0]
+    follower, answer = se.MirrorDescent(tau, 1, rate), None
+    kept, potentials, errors = 1 / (1 + rate * tau), [], []
+    policy = np.full_like(star.policy, 1 / 3)
+    for _ in range(200):
+        values = policy_value(mdp, policy, regularised_reward(mdp, policy, tau), discount)
+        divergence = (mdp.leader_policy * (star.policy * np.log(star.policy / policy)).sum(-1)).sum(-1)
+        potentials.append(stationary @ (star.values - values) + (1 / rate + tau) * (stationary @ divergence))
+        errors.append(np.abs(np.log(policy / star.policy)).max())
+        answer = follower.answer(mdp, None if answer is None else answer.carried)
+        np.testing.assert_allclose(answer.values, values, atol=1e-12)  # those of the policy that it improved
+        policy = answer.policy
+        assert answer.certificate >= (star.values - policy_value(mdp, policy, regularised_reward(mdp, policy, tau), discount)).max() - 1e-12
+    potentials, errors = np.array(potentials), np.array(errors)
+    assert (potentials[1:] <= max(discount, kept) * potentials[:-1] + 1e-13).all()
+    late = np.flatnonzero((errors[:-1] < 1e-3) & (errors[1:] > 1e-10))
+    assert len(late) >= 2
+    np.testing.assert_allclose(errors[late + 1][-2:] / errors[late][-2:], kept, rtol=0.02)
+
+
+def test_mirror_descent_without_bound_is_newtons_method() -> None:
+    """eta = inf: the values after a step are one Newton step of soft policy iteration on, V + (I - gamma P_g)^-1 (TV - V)."""
+    game, tau, gamma = se.game("random_markov_game-v0", seed=4), 0.1, 0.9
+    mdp = game.problems(np.random.default_rng(0).normal(size=15))[0]
+    before, after = (se.MirrorDescent(tau, steps).answer(mdp, None).values for steps in (1, 2))
+    q = (mdp.leader_policy[..., None] * (mdp.follower_reward + gamma * mdp.transition @ before)).sum(1)
+    g = np.broadcast_to(softmax(q / tau, axis=-1)[:, None], mdp.follower_reward.shape)
+    kernel = chain(joint_policy(mdp, g), mdp.transition)
+    newton = before + np.linalg.solve(np.eye(5) - gamma * kernel, tau * logsumexp(q / tau, axis=-1) - before)
+    np.testing.assert_allclose(after, newton, atol=1e-12)
+
+
+def test_mirror_descent_carries_its_policy() -> None:
+    """Answer by answer as in one long answer; picklable; and ``"reset"`` begins anew each time."""
+    game, x = se.game("random_markov_game-v0"), np.random.default_rng(0).normal(size=15)
+    carrying, state = se.MirrorDescent(0.1, 1, rate=3.0), None
+    for _ in range(4):
+        response = carrying.respond(game, x, state=state)
+        state = pickle.loads(pickle.dumps(response.state))
+    np.testing.assert_allclose(response.policy, se.MirrorDescent(0.1, 4, rate=3.0).respond(game, x).policy, atol=1e-12)
+    forgetful = se.MirrorDescent(0.1, 1, rate=3.0, start="reset")
+    np.testing.assert_array_equal(forgetful.respond(game, x, state=state).policy, forgetful.respond(game, x).policy)
+
+
 def test_several_followers_answer_separately_and_pay_together() -> None:
     x = np.random.default_rng(1).normal(size=105)
     crowd = se.game("four_rooms-v0", walkers=3)
@@ -165,6 +221,8 @@ def test_several_followers_answer_separately_and_pay_together() -> None:
         (lambda: se.Hard("nice"), "'strong', 'weak' or 'uniform'"),  # type: ignore[arg-type]
         (lambda: se.Quantal(-1), "above 0"),
         (lambda: se.Truncated(0.1, 0), "sweeps >= 1"),
+        (lambda: se.MirrorDescent(0.1, 0), "steps >= 1"),
+        (lambda: se.MirrorDescent(0.1, rate=0.0), "rate > 0"),
         (lambda: se.EpsilonOptimal(-1), "epsilon >= 0"),
     ],
 )

@@ -1,0 +1,130 @@
+"""Leaders who train copies of their followers: x and the copies' logits y climb together, by first-order gradients.
+
+The state between two steps is the point (x, y) with the gradients there; a step climbs along them and looks around at the new point:
+
+1. an optimiser of ``torch.optim`` moves x and y along the gradients
+2. commit to x; ``copy_steps`` - 1 times, y alone climbs on
+3. gradients in x and y (each subclass its own), and what the leader would earn if its followers were the copies
+
+so that what a step reports is of the commitment that it ends at, which the referee scores with followers of its own:
+``optimism_gap`` in the history is the difference.
+"""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from stackelberg_envs.access import Access, Oracle, Permission
+from stackelberg_envs.mdp import InducedMDP
+from stackelberg_envs.planning import widen
+
+from .ascent import OPTIMISERS
+from .base import Solver, State
+from .estimators.implicit import batches
+
+
+@dataclass
+class Copies:
+    """A commitment, and a copy of each follower in each context."""
+
+    x: torch.Tensor
+    logits: list[torch.Tensor]
+    """Of the copies' policies, (..., S, N, B) each; those of equal sizes are one tensor."""
+    optimiser: Any
+    gradients: list[torch.Tensor] = field(default_factory=list)
+    """Of x and of each of ``logits``."""
+    updates: int = 0
+    memory: Any = None
+    """The subclass's own: warm starts, baselines."""
+
+    @property
+    def parameters(self) -> list[torch.Tensor]:
+        return [self.x, *self.logits]
+
+    def climb(self, gradients: list[torch.Tensor | None]) -> None:
+        """One step of the optimiser; what has no gradient stays."""
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+
+
+@dataclass(frozen=True)
+class CopyAscent(Solver):
+    """What methods with copies share.
+
+    Args:
+        lr: learning rate of x.
+        copy_lr: learning rate of the copies' logits, above ``lr`` so that they keep up with x.
+        optimiser: ``"adam"`` or ``"sgd"``, from ``torch.optim``.
+        copy_steps: steps of the copies a step of the leader, at least 1.
+    """
+
+    access = Access.MODEL
+    permissions = Permission.TRAINING
+    lr: float = 0.05
+    copy_lr: float = 0.2
+    optimiser: str = "adam"
+    copy_steps: int = 1
+
+    def __post_init__(self) -> None:
+        if self.optimiser not in OPTIMISERS:
+            raise ValueError(f"optimiser is one of {', '.join(OPTIMISERS)}, got {self.optimiser!r}")
+        if not min(self.lr, self.copy_lr) > 0 or self.copy_steps < 1:
+            raise ValueError(f"lr and copy_lr are positive and copy_steps at least 1, got {self.lr}, {self.copy_lr} and {self.copy_steps}")
+
+    @abc.abstractmethod
+    def shapes(self, oracle: Oracle, x: torch.Tensor) -> list[tuple[int, ...]]:
+        """The shapes of `Copies.logits`."""
+
+    @abc.abstractmethod
+    def survey(self, oracle: Oracle, copies: Copies) -> dict[str, float]:
+        """Steps 2 and 3: climb with the copies, set the gradients, and say what there is to say for the history."""
+
+    def init(self, oracle: Oracle, x: np.ndarray) -> State:
+        leader = torch.tensor(x, dtype=torch.float64, requires_grad=True)
+        logits = [torch.zeros(shape, dtype=torch.float64, requires_grad=True) for shape in self.shapes(oracle, leader)]
+        groups = [{"params": [leader], "lr": self.lr}, {"params": logits, "lr": self.copy_lr}]
+        copies = Copies(leader, logits, OPTIMISERS[self.optimiser](groups, lr=self.lr, maximize=True))
+        return self._state(oracle, copies)
+
+    def step(self, oracle: Oracle, state: State, rng: np.random.Generator) -> State:
+        copies: Copies = state.carried
+        copies.climb(list(copies.gradients))  # 1
+        copies.updates += 1
+        oracle.charge(gradient_steps=1)
+        return self._state(oracle, copies)
+
+    def _state(self, oracle: Oracle, copies: Copies) -> State:
+        row = self.survey(oracle, copies)
+        row["gradient_norm"] = float(torch.linalg.vector_norm(copies.gradients[0]))
+        return State(copies.x.detach().numpy().copy(), copies.updates, copies, row)
+
+
+def faced(oracle: Oracle, x: torch.Tensor) -> list[tuple[torch.Tensor, InducedMDP]]:
+    """Probabilities (K,) and processes of each group of equal sizes, contexts and followers together; differentiable in ``x``."""
+    drawn = enumerate(oracle.context_probabilities)
+    return batches([(float(p), mdp) for c, p in drawn for mdp in oracle.commit(x, c)])
+
+
+def node_shape(mdp: InducedMDP) -> tuple[int, ...]:
+    """(..., S, N, B)."""
+    s, a, b = mdp.sizes
+    return (*mdp.transition.shape[:-4], s, a if mdp.follower_sees == "action" else 1, b)
+
+
+def copied(logits: torch.Tensor, mdp: InducedMDP) -> torch.Tensor:
+    """The copy's policy g_y(b|s,a), (..., S, A, B)."""
+    return widen(torch.softmax(logits, -1), mdp)
+
+
+def derivatives(objective: torch.Tensor, of: list[torch.Tensor], *, again: bool = False) -> list[torch.Tensor]:
+    """Its gradient in each tensor; zero where it does not depend on one.  ``again``: what shares its graph is differentiated next."""
+    if not objective.requires_grad:
+        return [torch.zeros_like(tensor) for tensor in of]
+    return list(torch.autograd.grad(objective, of, retain_graph=again, allow_unused=True, materialize_grads=True))

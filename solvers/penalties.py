@@ -1,0 +1,79 @@
+"""Penalties for a follower that does not answer best, as differentiable scalars.
+
+Shen, Yang, Chen, "Principled Penalty-based Methods for Bilevel Reinforcement Learning and RLHF", ICML 2024 and JMLR 26(114), 2025, arXiv
+2402.06886.  The paper was not at hand; the formulas are as specified by our notes, where they are checked numerically, and no official
+code was found.  With V^g the follower's return from the start under its policy g, entropy bonus tau H(g) included::
+
+    value     p_V(x, y) = V^{g*} - V^{g_y}                                                  = tau sum_s d(s) KL(s)
+    Bellman   p_B(x, y) = E_{s~rho} sum_n w(n|s) [ <g* - g_y, Q*>(n) + tau (H(g*) - H(g_y))(n) ]  = tau E_{s~rho} KL(s)
+
+with g* = softmax(Q*/tau) the best response to x, nodes n and their weights w as in `stackelberg_envs.mdp.decision_problem`, KL(s) the mean
+over nodes of KL(g_y | g*) and d the discounted visits of the copy: the two weigh states differently, and p_V is about p_B / (1 - gamma).
+
+Both are maxima over g* of what stands here, so by Danskin's theorem their gradients are those with g* held fixed: no second derivative, no
+Hessian.  A penalty is a function ``(mdp, copy, best, temperature) -> (...)`` of what is faced and of two policies, the copy's g_y and
+the best response (or a policy that tracks it), (..., S, A, B) each, ``best`` without history; the sum over followers who interact of what
+each could gain (Nikaido-Isoda) would be a third.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from stackelberg_envs.mdp import InducedMDP, at_nodes, chain, expect, joint_policy
+from stackelberg_envs.planning import Dense, entropy, policy_value, regularised_reward, system
+
+Penalty = Callable[[InducedMDP, torch.Tensor, torch.Tensor, float], torch.Tensor]
+
+
+def visits(mdp: InducedMDP, policy: torch.Tensor, discount: float) -> torch.Tensor:
+    """d(s) = sum_t discount^t Pr(s_t = s), (..., S): one solve, and every return under ``policy`` is an inner product with it."""
+    kernel = chain(joint_policy(mdp, policy), mdp.transition)
+    initial = torch.broadcast_to(mdp.initial, kernel.shape[:-1])
+    return Dense(system(kernel, discount)).solve_transposed(initial)
+
+
+def expected_return(mdp: InducedMDP, policy: torch.Tensor, reward: torch.Tensor, visited: torch.Tensor) -> torch.Tensor:
+    """The return (...) of ``reward`` (..., S, A, B) under a policy with known `visits`."""
+    return (visited * (joint_policy(mdp, policy) * reward).sum((-2, -1))).sum(-1)
+
+
+def value_penalty(
+    mdp: InducedMDP, copy: torch.Tensor, best: torch.Tensor, temperature: float, *, visited: torch.Tensor | None = None
+) -> torch.Tensor:
+    """p_V: how much more return the follower would have by ``best`` than by ``copy``.
+
+    Args:
+        mdp: what the follower faces, with its history in x.
+        copy: g_y, (..., S, A, B).
+        best: the follower's best response to x, without history.
+        temperature: tau.
+        visited: `visits` under the copy at the follower's discount, if they are known.
+    """
+    gamma = mdp.follower_discount
+    own = visits(mdp, copy, gamma) if visited is None else visited
+    attained = expected_return(mdp, copy, regularised_reward(mdp, copy, temperature), own)
+    reward = regularised_reward(mdp, best, temperature)
+    return (mdp.initial * policy_value(mdp, best, reward, gamma)).sum(-1) - attained
+
+
+def bellman_penalty(mdp: InducedMDP, copy: torch.Tensor, best: torch.Tensor, temperature: float) -> torch.Tensor:
+    """p_B: how much worse a first action by ``copy`` is than one by ``best``, if ``best`` goes on; arguments as in `value_penalty`."""
+    gamma = mdp.follower_discount
+    values = policy_value(mdp, best, regularised_reward(mdp, best, temperature), gamma)
+    q = at_nodes(mdp, mdp.follower_reward + gamma * expect(mdp.transition, values))
+    count = q.shape[-2]
+    g, y = best[..., :count, :], copy[..., :count, :]
+    regret = ((g - y) * q).sum(-1) + temperature * (entropy(g) - entropy(y))
+    return (mdp.initial * at_leader(mdp, regret)).sum(-1)
+
+
+def at_leader(mdp: InducedMDP, nodes: torch.Tensor) -> torch.Tensor:
+    """The mean over a state's nodes, (..., S, N) to (..., S)."""
+    pi = mdp.leader_policy
+    return (pi * nodes).sum(-1) if nodes.shape[-1] == pi.shape[-1] else nodes[..., 0]
+
+
+PENALTIES = {"value": value_penalty, "bellman": bellman_penalty}

@@ -1,0 +1,140 @@
+"""Penalty-based bilevel reinforcement learning (PBRL): the leader and a copy of its follower climb one penalised objective.
+
+Shen, Yang, Chen, ICML 2024 and JMLR 26(114), 2025, arXiv 2402.06886.  The paper was not at hand: this is the method as specified by our
+notes, and no official code was found.  In place of ``max_x F(x, g*(x))`` it climbs, in x and in the copy's logits y at once::
+
+    F(x, y) - lambda p(x, y)                        F: the leader's return if its follower were the copy
+
+with a penalty p of `solvers.penalties`, whose gradients need no second derivative.  As lambda grows the bias of the gradient in x (at the
+best y) falls as 1/lambda.  lambda is stated for the value penalty; ``"bellman"`` multiplies by lambda / (1 - gamma), equal strength
+where the process mixes.  Algorithm (one iteration; ``solvers.copies`` has steps 1 and 5):
+
+1. Adam moves x and y along the last gradients
+2. a policy g^ that tracks the best response to x: ``sweeps`` steps of mirror descent from where it was (`MirrorDescent`)
+3. lambda: linear in the number of updates from ``ramp[0]`` to ``ramp[1]``, reached after ``ramp_steps``, and then held
+4. gradients of ``(F - lambda p) / max(lambda, 1)`` with g^ held fixed
+5. steps 2 and 4 (y only) come ``copy_steps`` - 1 times before, as in the inner loop of PANDA (Zheng, King, Lu, ICML 2026)
+
+The ramp and the scaling are those of the same authors' released code for supervised problems; their theory has a constant lambda, which is
+``ramp = (lambda, lambda)``.  A stiff penalty from the start holds x where it is, and a weak one lets the copy drift to what the leader
+likes: always score x against a real follower.
+
+``form="sampled"`` estimates the same gradients from episodes: see `solvers.penalty_sampled`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from stackelberg_envs.access import Access, Oracle
+from stackelberg_envs.followers import MirrorDescent
+
+from .copies import Copies, CopyAscent, copied, derivatives, faced, node_shape
+from .needs import needs_a_regularised_follower, needs_sampled_leader
+from .penalties import PENALTIES, bellman_penalty, expected_return, value_penalty, visits
+from .penalty_sampled import sampled_gradients, table_shapes
+
+
+@dataclass(frozen=True)
+class Penalty(CopyAscent):
+    """Joint ascent of leader and follower copy under a penalty (MODEL + TRAINING; sampled: VALUE + TRAINING).
+
+    Args:
+        penalty: ``"value"`` or ``"bellman"``.
+        form: ``"exact"`` gradients, or ``"sampled"`` ones.
+        ramp: lambda at first and in the end, on the scale of the value penalty.
+        ramp_steps: updates after which the end is reached.
+        sweeps: mirror-descent steps of g^ an iteration (exact form).
+        rate: their step size eta; infinite for soft policy iteration.
+        episodes: of each of the two batches of a context (sampled form).
+        horizon: steps at which they are cut; 0 for the game's ``max_cycles``.
+        baseline_rate: how fast the table of the leader's values, a baseline, follows its episodes, in [0, 1].
+    """
+
+    penalty: Literal["value", "bellman"] = "value"
+    form: Literal["exact", "sampled"] = "exact"
+    ramp: tuple[float, ...] = (1.0, 50.0)
+    ramp_steps: int = 500
+    sweeps: int = 1
+    rate: float = float("inf")
+    episodes: int = 100
+    horizon: int = 0
+    baseline_rate: float = 0.2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "ramp", tuple(float(weight) for weight in self.ramp))
+        if self.penalty not in PENALTIES or self.form not in ("exact", "sampled"):
+            raise ValueError(f"penalty is 'value' or 'bellman' and form 'exact' or 'sampled', got {self.penalty!r} and {self.form!r}")
+        if len(self.ramp) != 2 or not min(self.ramp) > 0 or self.ramp_steps < 1:
+            raise ValueError(f"ramp is two positive weights and ramp_steps at least 1, got {self.ramp} and {self.ramp_steps}")
+        if min(self.sweeps, self.episodes) < 1 or not self.rate > 0 or self.horizon < 0 or not 0 <= self.baseline_rate <= 1:
+            raise ValueError(f"penalty needs sweeps and episodes from 1, a positive rate, and a baseline_rate in [0, 1]; got {self!r}")
+
+    @property
+    def access(self) -> Access:  # type: ignore[override]
+        return Access.MODEL if self.form == "exact" else Access.VALUE
+
+    def declines(self, oracle: Oracle) -> str | None:
+        if self.penalty == "bellman" and not max(oracle.follower_discounts) < 1:
+            return "penalty='bellman' needs followers with discounts below 1; take penalty='value'"
+        return needs_a_regularised_follower("penalty", oracle) if self.form == "exact" else needs_sampled_leader("penalty", oracle)
+
+    def weight(self, updates: int) -> float:
+        """lambda after so many updates."""
+        first, last = self.ramp
+        return first + (last - first) * min(1.0, updates / self.ramp_steps)
+
+    def shapes(self, oracle: Oracle, x: torch.Tensor) -> list[tuple[int, ...]]:
+        return [node_shape(mdp) for _, mdp in faced(oracle, x)] if self.form == "exact" else table_shapes(oracle)
+
+    def survey(self, oracle: Oracle, copies: Copies) -> dict[str, float]:
+        weight = self.weight(copies.updates)  # 3
+        for _ in range(self.copy_steps - 1):  # 5
+            gradients, _ = self._gradients(oracle, copies, weight, x=copies.x.detach())
+            copies.climb([None, *gradients[1:]])
+        copies.gradients, row = self._gradients(oracle, copies, weight, x=copies.x)
+        return {**row, "penalty_weight": weight}
+
+    def _gradients(self, oracle: Oracle, copies: Copies, weight: float, *, x: torch.Tensor) -> tuple[list[torch.Tensor], dict[str, float]]:
+        if self.form == "sampled":
+            return sampled_gradients(self, oracle, copies, weight)
+        problems, objective = faced(oracle, x), torch.zeros((), dtype=x.dtype)
+        claimed, slack, tracked = 0.0, 0.0, copies.memory or [None] * len(problems)
+        copies.memory = []
+        for (weights, mdp), logits, carried in zip(problems, copies.logits, tracked, strict=True):
+            best, carried = self._tracking(oracle, mdp, carried)  # 2
+            copies.memory.append(carried)
+            copy, gamma = copied(logits, mdp), mdp.follower_discount
+            visited = visits(mdp, copy, gamma)
+            same = mdp.leader_discount == gamma
+            earned = expected_return(mdp, copy, mdp.leader_reward, visited if same else visits(mdp, copy, mdp.leader_discount))
+            if self.penalty == "value":  # 4
+                missed = lost = value_penalty(mdp, copy, best, oracle.temperature, visited=visited)
+            else:
+                lost = bellman_penalty(mdp, copy, best, oracle.temperature) / (1 - gamma)
+                with torch.no_grad():
+                    missed = value_penalty(mdp, copy, best, oracle.temperature, visited=visited)
+            objective = objective + (weights * (earned - weight * lost)).sum() / max(weight, 1.0)
+            claimed += float((weights * earned.detach()).sum())
+            slack += float((weights * missed.detach()).sum())
+            self._charge(oracle, len(weights), same)
+        gradients = derivatives(objective, [x, *copies.logits]) if x.requires_grad else [x, *derivatives(objective, copies.logits)]
+        return gradients, {"penalty": slack, "claimed_return": claimed}
+
+    def _tracking(self, oracle: Oracle, mdp: Any, carried: Any) -> tuple[torch.Tensor, Any]:
+        with torch.no_grad():
+            answer = MirrorDescent(oracle.temperature, self.sweeps, self.rate).answer(mdp.map(torch.Tensor.detach), carried)
+        return answer.policy, answer.carried
+
+    def _charge(self, oracle: Oracle, count: int, same: bool) -> None:
+        """Each factorised system is solved forth and, for the gradient, back; a Bellman penalty reports p_V by one more of g^'s."""
+        systems = 2 + (not same) + (self.penalty == "bellman")
+        oracle.charge(
+            newton_evaluations=self.sweeps * count,
+            factorisations=(self.sweeps + systems) * count,
+            linear_solves=(2 * systems - (self.penalty == "bellman")) * count,
+        )
