@@ -81,6 +81,7 @@ GRANTS: dict[str, Access | Permission] = {
     "values": Access.VALUE,
     "action_values": Access.VALUE,
     "commit": Access.MODEL,
+    "objective": Access.MODEL,
     "follower": Access.MODEL,
     "snapshot": Permission.TRAINING,
     "restore": Permission.TRAINING,
@@ -99,7 +100,8 @@ class Oracle:
 
     By level: ``returns``, ``returns_together`` (RETURN); ``play``, ``play_streams``, ``log_leader_policy`` (OUTCOME);
     ``incentive``, ``leader_cost``, ``temperature`` (INCENTIVE);
-    ``policies`` (POLICY); ``values``, ``action_values`` (VALUE); ``commit``, ``follower`` (MODEL); ``snapshot``, ``restore`` (TRAINING);
+    ``policies`` (POLICY); ``values``, ``action_values`` (VALUE); ``commit``, ``objective``, ``follower`` (MODEL);
+    ``snapshot``, ``restore`` (TRAINING);
     ``play_from`` (RESET).  They are the methods of the same name of `Rounds`.
     """
 

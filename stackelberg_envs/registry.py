@@ -23,6 +23,7 @@ GAMES = {
     "toy3-v0": "toy3:Toy3",
     "random_markov_game-v0": "random_markov_game:RandomMarkovGame",
     "bimatrix-v0": "bimatrix:Bimatrix",
+    "preference-v0": "preference:Preference",
 }
 """Id to module and class, below `stackelberg_envs.games`; imported only when asked for."""
 

@@ -39,6 +39,9 @@ VARIANTS = [
     ("random_markov_game-v0", {"influence": "dynamics", "follower_sees": "action"}),
     ("random_markov_game-v0", {"own_action_pays": False, "action_cost": 0.1, "noise": 1.0}),
     ("random_markov_game-v0", {"preset": "penalty"}),
+    ("preference-v0", {}),
+    ("preference-v0", {"objective": "likelihood"}),
+    ("preference-v0", {"objective": "likelihood", "states": 4, "horizon": 3, "features": 8, "label_noise": 0.1, "seed": 1}),
 ]
 
 
