@@ -41,6 +41,8 @@ class Scores(NamedTuple):
     """Expected true return of the follower's trajectories, shape (...)."""
     likelihood: Array
     """Expected log-likelihood of a label of a pair of them, under r_w, in nats, shape (...); -log 2 is a coin's."""
+    label_entropy: Array
+    """Expected entropy of such a label, in nats, shape (...): the likelihood is at most its negative, and attains it under the truth."""
 
 
 class Preference(StackelbergGame):
@@ -90,6 +92,7 @@ class Preference(StackelbergGame):
         walked = _trajectories(states, horizon)
         returns = np.tile(self.true_reward, (horizon, 1)).ravel()[walked].sum(-1)
         better = 1 / (1 + np.exp(np.clip(-np.subtract.outer(returns, returns) / label_temperature, -700, 700)))
+        preferred = label_noise + (1 - 2 * label_noise) * better
         self._constants = Constants(
             transition=_chain(states, horizon),
             true_reward=np.tile(self.true_reward, (horizon, 1))[:, None],
@@ -98,7 +101,8 @@ class Preference(StackelbergGame):
             initial=np.eye(states * horizon)[states // 2],
             walked=walked.ravel(),
             returns=returns,
-            preferred=label_noise + (1 - 2 * label_noise) * better,
+            preferred=preferred,
+            entropy=-sum(p * np.log(np.where(p > 0, p, 1.0)) for p in (preferred, 1 - preferred)),
         )
 
     def incentive(self, x: Array, context: int = 0) -> Array:
@@ -155,12 +159,15 @@ class Preference(StackelbergGame):
         return array_namespace(policy).prod(self._along(policy), axis=-1)
 
     def scores(self, x: Array, *, follower: Follower | None = None) -> Scores:
-        """Both numbers of a commitment (..., n), whichever of them is this game's F; ``follower`` as in `stackelberg_envs.evaluate`."""
+        """Return and likelihood of a commitment (..., n), whichever is this game's F; ``follower`` as in `stackelberg_envs.evaluate`."""
         x = self.checked(x)
         (policy,) = (self.default_follower if follower is None else follower).respond(self, x, 0).policies
-        xp, returns = array_namespace(policy), self._constants.like(policy).returns
-        true_return = xp.sum(self.trajectory_probabilities(policy) * returns, axis=-1)
-        return Scores(true_return, self.likelihood(self.incentive(x), policy))
+        xp, c, P = array_namespace(policy), self._constants.like(policy), self.trajectory_probabilities(policy)
+        return Scores(
+            true_return=xp.sum(P * c.returns, axis=-1),
+            likelihood=self.likelihood(self.incentive(x), policy),
+            label_entropy=xp.sum(P[..., :, None] * P[..., None, :] * c.entropy, axis=(-2, -1)),
+        )
 
     @property
     def best_return(self) -> float:
