@@ -30,13 +30,9 @@ import stackelberg_envs as se
 
 from . import figures, measured, stats
 
-UNIFORM, OFFLINE, ITERATED, LIKELIHOOD, RETURN = ARMS = (
-    "uniform play, w = 0",
-    "offline MLE",
-    "iterated",
-    "bilevel, likelihood",
-    "bilevel, return",
-)
+UNIFORM, OFFLINE, ITERATED = "uniform play, w = 0", "offline MLE", "iterated"
+LIKELIHOOD, RETURN = "bilevel, likelihood", "bilevel, return"
+ARMS: tuple[str, ...] = (UNIFORM, OFFLINE, ITERATED, LIKELIHOOD, RETURN)
 FIT: dict[str, Any] = {"lr": 0.5}
 BILEVEL: dict[str, Any] = {"lr": 0.05, "optimiser": "adam"}
 ASCENTS = {OFFLINE: ("two_stage", FIT), ITERATED: ("naive", FIT), LIKELIHOOD: ("implicit", BILEVEL), RETURN: ("implicit", BILEVEL)}
