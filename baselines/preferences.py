@@ -119,29 +119,30 @@ def page(rows: list[dict[str, Any]]) -> str:
 
 
 def draw(rows: list[dict[str, Any]]) -> Figure:
-    """Arrows from the offline MLE to bilevel likelihood, in likelihood and return; and both numbers along plain ascent.
+    """Arrows from the offline MLE and from iterated to bilevel likelihood, one an instance; and both numbers along plain ascent.
 
     Returns are rescaled: 0 is uniform play and 1 the best trajectory.
     """
-    figure = Figure(figsize=(13.5, 4.2))
-    cloud, *panels = figure.subplots(1, 3)
+    figure = Figure(figsize=(10.5, 7.6))
+    (*clouds,), (*panels,) = figure.subplots(2, 2)
     numbers, best = table(rows), np.array([row["best"] for row in rows])
     base = numbers[:, :1, 0]
     returns = (numbers[..., 0] - base) / (best[:, None] - base)
     colours = dict(zip(ARMS, ("#7a7a7a", *figures.COLOURS), strict=False))
-    offline = ARMS.index(OFFLINE)
-    for label in (OFFLINE, ITERATED, LIKELIHOOD, RETURN):
-        i = ARMS.index(label)
-        cloud.scatter(numbers[:, i, 1], returns[:, i], s=9, color=colours[label], alpha=0.55, lw=0)
-        cloud.scatter(numbers[:, i, 1].mean(), returns[:, i].mean(), s=90, color=colours[label], edgecolor="black", zorder=4, label=label)
-    i = ARMS.index(LIKELIHOOD)
-    for row, ys in zip(numbers, returns, strict=True):
-        way = {"xy": (row[i, 1], ys[i]), "xytext": (row[offline, 1], ys[offline])}
-        falls = ys[i] < ys[offline]
-        arrow = {"arrowstyle": "->", "color": "#c8452c" if falls else "#148c50", "lw": 0.8, "alpha": 0.6}
-        cloud.annotate("", **way, arrowprops=arrow)
-    cloud.set_xlabel("on-policy log-likelihood of labels, nats")
-    cloud.set_title("from offline MLE to bilevel likelihood; large: means", fontsize=9, loc="left")
+    end = ARMS.index(LIKELIHOOD)
+    for cloud, source in zip(clouds, (OFFLINE, ITERATED), strict=True):
+        begin = ARMS.index(source)
+        for label in (OFFLINE, ITERATED, LIKELIHOOD, RETURN):
+            i = ARMS.index(label)
+            cloud.scatter(numbers[:, i, 1], returns[:, i], s=9, color=colours[label], alpha=0.55, lw=0)
+            centre = numbers[:, i, 1].mean(), returns[:, i].mean()
+            cloud.scatter(*centre, s=90, color=colours[label], edgecolor="black", zorder=4, label=label)
+        for row, ys in zip(numbers, returns, strict=True):
+            arrow = {"arrowstyle": "->", "color": "#c8452c" if ys[end] < ys[begin] else "#148c50", "lw": 0.8, "alpha": 0.6}
+            cloud.annotate("", xy=(row[end, 1], ys[end]), xytext=(row[begin, 1], ys[begin]), arrowprops=arrow)
+        falls = int((returns[:, end] < returns[:, begin]).sum())
+        cloud.set_title(f"{source} to bilevel likelihood: return lower in {falls} of {len(rows)} (red)", fontsize=9, loc="left")
+        cloud.set_xlabel("on-policy log-likelihood of labels, nats")
     drawn = [row for row in rows if row["curves"]]
     steps = np.linspace(0, STEPS, STEPS // 10 + 1)
     for label in ASCENTS:
@@ -151,18 +152,19 @@ def draw(rows: list[dict[str, Any]]) -> Figure:
             grid, middle, below, above = stats.curve([steps] * len(ys), list(ys), steps)
             axis.plot(grid, middle, color=colours[label], lw=1.8, label=label)
             axis.fill_between(grid, below, above, color=colours[label], alpha=0.15, lw=0)
-    for axis in (cloud, panels[0]):
-        axis.axhline(1, color="black", lw=1, ls="--", label="best trajectory" if axis is cloud else None)
+    for axis in (*clouds, panels[0]):
+        axis.axhline(1, color="black", lw=1, ls="--", label="best trajectory")
         axis.set_ylabel("true return, rescaled: uniform 0, best 1")
     panels[1].axhline(-np.log(2), color="black", lw=1, ls=":", label="a coin")
     panels[1].set_ylabel("on-policy log-likelihood of labels, nats")
     for axis in panels:
         axis.set_xlabel("gradient steps from w = 0")
         axis.set_title(f"{len(drawn)} instances: interquartile mean, 95 % band", fontsize=9, loc="left")
-    for axis in (cloud, *panels):
+    for axis in (*clouds, *panels):
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
-    handles = [*zip(*cloud.get_legend_handles_labels(), strict=True), *zip(*panels[1].get_legend_handles_labels(), strict=True)]
+    legends = (axis.get_legend_handles_labels() for axis in (clouds[0], panels[1]))
+    handles = [pair for legend in legends for pair in zip(*legend, strict=True)]
     shown = {label: handle for handle, label in reversed(handles)}
     figure.tight_layout()
     figure.legend(shown.values(), shown.keys(), loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
