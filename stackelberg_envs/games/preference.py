@@ -102,7 +102,7 @@ class Preference(StackelbergGame):
             walked=walked.ravel(),
             returns=returns,
             preferred=preferred,
-            entropy=-sum(p * np.log(np.where(p > 0, p, 1.0)) for p in (preferred, 1 - preferred)),
+            entropy=-np.sum([p * np.log(np.where(p > 0, p, 1.0)) for p in (preferred, 1 - preferred)], axis=0),
         )
 
     def incentive(self, x: Array, context: int = 0) -> Array:
