@@ -16,7 +16,15 @@ Rows = list[dict[str, Any]]
 
 
 def main(
-    story: str | None, measure: Callable[[int], Rows], draw: Callable[[Rows], Figure], *, name: str, option: str, count: int, words: str
+    story: str | None,
+    measure: Callable[[int], Rows],
+    draw: Callable[[Rows], Figure],
+    *,
+    page: Callable[[Rows], str] | None = None,
+    name: str,
+    option: str,
+    count: int,
+    words: str,
 ) -> None:
     """Measure, or read what was measured, and draw.
 
@@ -24,6 +32,7 @@ def main(
         story: what ``--help`` says.
         measure: rows, from so many repetitions, at least two.
         draw: the figure of rows.
+        page: their tables in Markdown, written beside the figure.
         name: of results/NAME.json and compared/NAME.svg.
         option: what a repetition is called, e.g. ``"draws"``.
         count: how many, if nothing is said.
@@ -43,4 +52,6 @@ def main(
         rows = measure(arguments.count)
         store.replace(arguments.record, json.dumps(rows, indent=1) + "\n")
     store.replace(arguments.figure, figures.svg(draw(rows)))
+    if page is not None:
+        store.replace(arguments.figure.with_suffix(".md"), page(rows))
     print(f"{arguments.record} drawn in {arguments.figure}")

@@ -46,6 +46,7 @@ SOLVERS = {
     "hpgd": "estimators.hpgd:HPGD",
     "zeroth_order": "estimators.zeroth_order:ZerothOrder",
     "naive": "estimators.naive:Naive",
+    "two_stage": "estimators.two_stage:TwoStage",
     "multiple_lp": "planners:MultipleLP",
     "enumeration": "planners:Enumeration",
     "line_search": "planners:LineSearch",

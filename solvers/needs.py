@@ -9,11 +9,16 @@ from stackelberg_envs.followers import MirrorDescent, Soft
 
 
 def needs_soft_follower(name: str, oracle: Oracle) -> str | None:
-    """Exact gradients differentiate a soft response and an additive objective."""
+    """Exact gradients differentiate a soft response, and any objective."""
     if not isinstance(oracle.follower, Soft):
         return f"{name} differentiates a soft response; {oracle.follower!r} is not Soft(temperature)"
+    return None
+
+
+def needs_paid_steps(name: str, oracle: Oracle) -> str | None:
+    """Methods that learn from played episodes see what each step pays, which is all of an additive objective and nothing of another."""
     if not oracle.additive:
-        return f"{name} needs an additive leader objective (occupancy times leader reward)"
+        return f"{name} needs an additive leader objective (occupancy times leader reward): played steps do not show another"
     return None
 
 
@@ -28,9 +33,7 @@ def needs_a_regularised_follower(name: str, oracle: Oracle) -> str | None:
     """Copies that are trained for the follower's objective with its entropy bonus, and an additive objective of the leader."""
     if not isinstance(oracle.follower, (Soft, MirrorDescent)):
         return f"{name} trains a copy of a follower with an entropy bonus; {oracle.follower!r} is neither Soft nor MirrorDescent"
-    if not oracle.additive:
-        return f"{name} needs an additive leader objective (occupancy times leader reward)"
-    return None
+    return None if oracle.additive else f"{name} needs an additive leader objective (occupancy times leader reward)"
 
 
 def needs_sampled_leader(name: str, oracle: Oracle) -> str | None:
@@ -48,6 +51,8 @@ def needs_sampled_leader(name: str, oracle: Oracle) -> str | None:
 
 def needs_incentives(name: str, oracle: Oracle) -> str | None:
     """Sampled gradients of an incentive, with the context of their episodes and what followers do in them."""
+    if (reason := needs_paid_steps(name, oracle)) is not None:
+        return reason
     if oracle.incentive is None:
         return f"{name} needs a leader that sets rewards (the game has no incentive)"
     if any(a > 1 for _, a, _ in oracle.sizes):
@@ -64,10 +69,10 @@ def needs_one_follower(name: str, oracle: Oracle) -> str | None:
 
     A leader that acts and also pays incentives has no model here.
     """
-    if oracle.followers > 1 or not oracle.additive:
-        return f"{name} handles one follower, and an additive leader objective"
-    if (reason := needs_public_actions(name, oracle)) is not None:
+    if (reason := needs_paid_steps(name, oracle) or needs_public_actions(name, oracle)) is not None:
         return reason
+    if oracle.followers > 1:
+        return f"{name} handles one follower"
     knows = oracle.access >= Access.INCENTIVE
     if oracle.sizes[0][1] == 1:
         if not knows:
@@ -82,6 +87,8 @@ def needs_acting_leader(name: str, oracle: Oracle) -> str | None:
     """Learners of one leader policy, as S x A logits."""
     if oracle.log_leader_policy is None or oracle.sizes[0][1] < 2:
         return f"{name} learns a policy for the game, and this leader does not act in it"
+    if (reason := needs_paid_steps(name, oracle)) is not None:
+        return reason
     if oracle.followers > 1 or len(oracle.contexts) > 1:
         return f"{name} needs one follower and one context, and this game has {oracle.followers} and {len(oracle.contexts)}"
     return needs_a_policy(name, oracle)

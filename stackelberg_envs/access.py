@@ -83,6 +83,7 @@ GRANTS: dict[str, Access | Permission] = {
     "values": Access.VALUE,
     "action_values": Access.VALUE,
     "commit": Access.MODEL,
+    "objective": Access.MODEL,
     "follower": Access.MODEL,
     "snapshot": Permission.TRAINING,
     "restore": Permission.TRAINING,
@@ -102,8 +103,8 @@ class Oracle:
 
     By level: ``returns``, ``returns_together`` (RETURN); ``play``, ``play_streams``, ``log_leader_policy`` (OUTCOME);
     ``incentive``, ``leader_cost``, ``temperature`` (INCENTIVE);
-    ``policies`` (POLICY); ``values``, ``action_values`` (VALUE); ``commit``, ``follower`` (MODEL); ``snapshot``, ``restore``,
-    ``play_as`` (TRAINING); ``play_from`` (RESET).  They are the methods of the same name of `Rounds`.
+    ``policies`` (POLICY); ``values``, ``action_values`` (VALUE); ``commit``, ``objective``, ``follower`` (MODEL); ``snapshot``,
+    ``restore``, ``play_as`` (TRAINING); ``play_from`` (RESET).  They are the methods of the same name of `Rounds`.
     """
 
     def __init__(self, granted: dict[str, Any], access: Access, permissions: Permission) -> None:

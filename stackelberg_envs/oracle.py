@@ -220,6 +220,11 @@ class Rounds:
         self.cost.model_calls += 1
         return self.game.problems(self.game.for_context(x, index), index)
 
+    def objective(self, problems: Sequence[Process], policies: Sequence[Array]) -> Array:
+        """The leader's exact F in one context, for what `commit` returned and any policies (S, A, B), one a follower; differentiable."""
+        self.cost.queries += 1
+        return self.game.objective(problems, policies)
+
     def snapshot(self) -> dict[int, Any]:
         """The followers' training state by context."""
         return copy.deepcopy(self._training)

@@ -27,6 +27,7 @@ GAMES = {
     "sentinel_intruder-v0": "sentinel_intruder:SentinelIntruder",
     "escape_room-v0": "escape_room:EscapeRoom",
     "contract_tree-v0": "contract_tree:ContractTree",
+    "preference-v0": "preference:Preference",
 }
 """Id to module and class, below `stackelberg_envs.games`; imported only when asked for."""
 

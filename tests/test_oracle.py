@@ -298,7 +298,7 @@ def test_compiled_play_is_bit_for_bit_the_same(id: str, monkeypatch: pytest.Monk
         monkeypatch.setattr("stackelberg_envs.play.FUSED", fused)
         rounds = Rounds(se.game(id, **SMALLER.get(id, {})), seed=3)
         x = np.random.default_rng(0).normal(size=rounds.game.dimension)
-        starts = np.arange(20)[:, None] % rounds.game.sizes[0][0]
+        starts = np.repeat(np.arange(20)[:, None] % rounds.game.sizes[0][0], rounds.game.followers, axis=1)
         batches = (
             rounds.play(x, episodes=50),
             rounds.play_streams(x, streams=2, steps=100),

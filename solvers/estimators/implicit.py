@@ -12,6 +12,8 @@ With nodes n of the follower (see `stackelberg_envs.mdp.decision_problem`), weig
     dF/dx  = W . d rho + sum d_L (d pi g Q_L + pi g (d r_L + gamma_L dP W))     the direct part, with g frozen
            + sum y (d r_F + gamma dP V) + sum z U dw                            the reaction
 
+Objectives that are no sums over steps have c from their derivatives: `solvers.estimators.nonadditive`.
+
 Algorithm, for each context and follower:
 
 1. soft policy iteration by Newton, warm-started, the last LU factorisation kept
@@ -22,7 +24,6 @@ Algorithm, for each context and follower:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -31,16 +32,18 @@ import torch
 
 from stackelberg_envs.access import Access, Oracle
 from stackelberg_envs.mdp import InducedMDP, chain, decision_problem, expect, joint_policy, stack
-from stackelberg_envs.planning import Plan, soft_policy_iteration, softmax_backup, system
+from stackelberg_envs.planning import Plan, soft_policy_iteration, system
 
 from ..ascent import Estimate, Estimator
 from ..linear import LU
 from ..needs import needs_soft_follower
+from .nonadditive import through_objective
+from .reaction import Adjoint, reaction_terms, slope, weigh
 
 
 @dataclass(frozen=True)
 class Implicit(Estimator):
-    """Exact dF/dx by implicit differentiation (MODEL); for soft followers and additive objectives.
+    """Exact dF/dx by implicit differentiation (MODEL); for soft followers.
 
     Args:
         one_context: take the gradient of one context, drawn anew at each iteration, as AMD is published; else of all of them.
@@ -70,7 +73,10 @@ def exact_gradient(
     """
     leaf = x.detach().clone().requires_grad_()
     drawn = enumerate(oracle.context_probabilities) if context is None else [(context, 1.0)]
-    problems = [(float(p), mdp) for c, p in drawn for mdp in oracle.commit(leaf, c)]
+    worlds = [(float(p), oracle.commit(leaf, c)) for c, p in drawn]
+    if not oracle.additive:
+        return through_objective(oracle, leaf, worlds, memory, reaction=reaction)
+    problems = [(p, mdp) for p, world in worlds for mdp in world]
     surrogate: Any = 0.0
     kept, value = [], 0.0
     for i, (weights, mdp) in enumerate(batches(problems)):
@@ -87,10 +93,7 @@ def exact_gradient(
         )
         surrogate = surrogate + (weights * terms).sum()
         value += float((weights * returns).sum())
-    if not surrogate.requires_grad:  # nothing that x moves pays the leader directly
-        return Estimate(torch.zeros_like(x), kept, value)
-    (gradient,) = torch.autograd.grad(surrogate, leaf)  # 4
-    return Estimate(gradient, kept, value)
+    return Estimate(slope(surrogate, leaf), kept, value)  # 4
 
 
 def batches(problems: list[tuple[float, InducedMDP]]) -> list[tuple[torch.Tensor, InducedMDP]]:
@@ -113,7 +116,7 @@ def surrogate_objective(
     temperature: float,
     *,
     reaction: bool,
-    adjoint: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
+    adjoint: Adjoint | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, int, int]:
     """Scalars (...) whose gradients in x are the hypergradients at ``plan``; the leader's returns (...); and the work each took.
 
@@ -123,7 +126,7 @@ def surrogate_objective(
         plan: the follower's soft response to it.
         temperature: the follower's.
         reaction: whether the response reacts to x.
-        adjoint: ``adjoint(gamma P^T c, d_L W)``, each (..., S), gives z otherwise than by a solve.
+        adjoint: gives z otherwise than by a solve.
 
     Returns:
         The scalars, the returns, the number of linear solves, and of factorisations beyond the plan's own.
@@ -138,14 +141,14 @@ def surrogate_objective(
         occupancy = leader.solve_transposed(frozen.initial)
         leader_q = frozen.leader_reward + gamma_leader * expect(frozen.transition, W)
         visits = occupancy[..., None, None] * joint
-        returns = _weigh(frozen.initial, W, 1)
-    surrogate = _weigh(mdp.initial, W, 1)
+        returns = weigh(frozen.initial, W, 1)
+    surrogate = weigh(mdp.initial, W, 1)
     if mdp.leader_policy.requires_grad:
-        surrogate = surrogate + _weigh(mdp.leader_policy, occupancy[..., None] * (plan.policy * leader_q).sum(-1), 2)
+        surrogate = surrogate + weigh(mdp.leader_policy, occupancy[..., None] * (plan.policy * leader_q).sum(-1), 2)
     if mdp.leader_reward.requires_grad:
-        surrogate = surrogate + _weigh(mdp.leader_reward, visits, 3)
+        surrogate = surrogate + weigh(mdp.leader_reward, visits, 3)
     if mdp.transition.requires_grad:
-        surrogate = surrogate + gamma_leader * _weigh(expect(mdp.transition, W), visits, 3)
+        surrogate = surrogate + gamma_leader * weigh(expect(mdp.transition, W), visits, 3)
     if not reaction:
         return surrogate, returns, *_work(leader, kept, solved)
     with torch.no_grad():
@@ -155,16 +158,7 @@ def surrogate_objective(
         weighted = nodes.weight[..., None] * g
         advantage = node_q - (g * node_q).sum(-1, keepdim=True)
         c = occupancy[..., None, None] * weighted * advantage / temperature
-        carried = gamma * _carried(c, nodes.transition)
-        z = kept.solve_transposed(carried) if adjoint is None else adjoint(carried, occupancy * W)  # 3
-        y = c + z[..., None, None] * weighted
-    facing = decision_problem(mdp, mdp.follower_reward)
-    surrogate = surrogate + _weigh(facing.reward, y, 3)
-    if facing.transition.requires_grad:
-        surrogate = surrogate + gamma * _weigh(expect(facing.transition, plan.values), y, 3)
-    if facing.weight.requires_grad:
-        U, _ = softmax_backup(nodes.reward + gamma * expect(nodes.transition, plan.values), temperature)
-        surrogate = surrogate + _weigh(facing.weight, z[..., None] * U, 2)
+    surrogate = surrogate + reaction_terms(mdp, nodes, plan, c, occupancy * W, temperature, adjoint)
     return surrogate, returns, *_work(leader, kept, solved)
 
 
@@ -172,14 +166,3 @@ def _work(leader: LU, kept: LU, solved: int) -> tuple[int, int]:
     """(linear solves, factorisations) since the kept factors had ``solved`` times been solved with."""
     another = leader is not kept
     return kept.solves - solved + (leader.solves if another else 0), int(another)
-
-
-def _weigh(table: torch.Tensor, multipliers: torch.Tensor, axes: int) -> torch.Tensor:
-    """Sum of products over the last ``axes`` axes."""
-    return (table * multipliers).sum(tuple(range(-axes, 0)))
-
-
-def _carried(c: torch.Tensor, transition: torch.Tensor) -> torch.Tensor:
-    """P^T c: (..., S, N, B) and (..., S, N, B, S) to (..., S)."""
-    flat = c.reshape(*c.shape[:-3], 1, -1)
-    return (flat @ transition.reshape(*transition.shape[:-4], flat.shape[-1], -1))[..., 0, :]

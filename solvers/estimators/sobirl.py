@@ -43,7 +43,7 @@ import torch
 
 from stackelberg_envs.access import Access, Oracle
 from stackelberg_envs.followers import Truncated
-from stackelberg_envs.mdp import chain, joint_policy
+from stackelberg_envs.mdp import InducedMDP, chain, joint_policy
 from stackelberg_envs.outcome import Outcome
 from stackelberg_envs.planning import Plan, system
 
@@ -51,6 +51,8 @@ from ..ascent import Estimate, Estimator
 from ..linear import LU
 from ..needs import needs_incentives, needs_soft_follower
 from .implicit import batches, surrogate_objective
+from .nonadditive import whole_surrogate
+from .reaction import Adjoint, slope
 from .visits import Tables, compiled, designed
 
 WEIGHTS = ("first", "steps")
@@ -58,7 +60,7 @@ WEIGHTS = ("first", "steps")
 
 @dataclass(frozen=True)
 class MSoBiRL(Estimator):
-    """dF/dx by a response and an adjoint that each take a few steps an iteration (MODEL); for soft followers and additive objectives.
+    """dF/dx by a response and an adjoint that each take a few steps an iteration (MODEL); for soft followers.
 
     Args:
         sweeps: N, of soft value iteration, at each iteration; published: 10.
@@ -81,28 +83,40 @@ class MSoBiRL(Estimator):
     def estimate(self, oracle: Oracle, x: torch.Tensor, memory: Any, rng: np.random.Generator) -> Estimate:
         leaf = x.detach().clone().requires_grad_()
         tau = oracle.temperature
-        drawn = enumerate(oracle.context_probabilities)
+        worlds = [(float(p), oracle.commit(leaf, c)) for c, p in enumerate(oracle.context_probabilities)]
         surrogate: Any = 0.0
         kept: list[tuple[torch.Tensor, torch.Tensor]] = []
-        for i, (weights, mdp) in enumerate(batches([(float(p), one) for c, p in drawn for one in oracle.commit(leaf, c)])):
-            frozen = mdp.map(torch.Tensor.detach)
-            values, w = memory[i] if memory else (None, None)
-            with torch.no_grad():
-                answer = Truncated(tau, self.sweeps).answer(frozen, values)  # 1
-                matrix = system(chain(joint_policy(frozen, answer.policy), frozen.transition), frozen.follower_discount)
-            plan = Plan(answer.policy, answer.values, answer.evaluations, answer.certificate, LU(matrix))
+        warm = iter(memory or ())
+        if oracle.additive:
+            for weights, mdp in batches([(p, one) for p, problems in worlds for one in problems]):
+                frozen = mdp.map(torch.Tensor.detach)
+                plan, adjoint = self._follow(frozen, tau, next(warm, None), kept)
+                terms, _, solves, factorisations = surrogate_objective(mdp, frozen, plan, tau, reaction=True, adjoint=adjoint)
+                oracle.charge(factorisations=(1 + factorisations) * len(weights), linear_solves=solves * len(weights))
+                surrogate = surrogate + (weights * terms).sum()
+        else:
+            for p, problems in worlds:
+                still = [mdp.map(torch.Tensor.detach) for mdp in problems]
+                plans, adjoints = zip(*(self._follow(mdp, tau, next(warm, None), kept) for mdp in still), strict=True)
+                surrogate = surrogate + p * whole_surrogate(oracle, problems, still, plans, reaction=True, adjoints=adjoints)[0]
+        return Estimate(slope(surrogate, leaf), kept)  # 3
 
-            def adjoint(carried: torch.Tensor, worth: torch.Tensor, w: Any = w, matrix: torch.Tensor = matrix) -> torch.Tensor:
-                """Step 2: z = (u(s) - w) / tau, where U^T u = A u(s) - tau gamma P^T c; w begins at u(s)."""
-                w = self._descend(matrix.mT, worth if w is None else w, _times(matrix.mT, worth) - tau * carried)
-                kept.append((answer.values, w))  # noqa: B023 - called in this turn of the loop
-                return (worth - w) / tau
+    def _follow(
+        self, mdp: InducedMDP, tau: float, last: tuple[torch.Tensor, torch.Tensor] | None, kept: list[tuple[torch.Tensor, torch.Tensor]]
+    ) -> tuple[Plan, Adjoint]:
+        """Step 1, and step 2 to be taken once; ``last`` are values and w of the last iteration, and those of this one go to ``kept``."""
+        values, w = last or (None, None)
+        with torch.no_grad():
+            answer = Truncated(tau, self.sweeps).answer(mdp, values)  # 1
+            matrix = system(chain(joint_policy(mdp, answer.policy), mdp.transition), mdp.follower_discount)
 
-            terms, _, solves, factorisations = surrogate_objective(mdp, frozen, plan, tau, reaction=True, adjoint=adjoint)
-            oracle.charge(factorisations=(1 + factorisations) * len(weights), linear_solves=solves * len(weights))
-            surrogate = surrogate + (weights * terms).sum()
-        (gradient,) = torch.autograd.grad(surrogate, leaf)  # 3
-        return Estimate(gradient, kept)
+        def adjoint(carried: torch.Tensor, worth: torch.Tensor) -> torch.Tensor:
+            """Step 2: z = (u(s) - w) / tau, where U^T u = A u(s) - tau gamma P^T c; w begins at u(s)."""
+            now = self._descend(matrix.mT, worth if w is None else w, _times(matrix.mT, worth) - tau * carried)
+            kept.append((answer.values, now))
+            return (worth - now) / tau
+
+        return Plan(answer.policy, answer.values, answer.evaluations, answer.certificate, LU(matrix)), adjoint
 
     def _descend(self, a: torch.Tensor, w: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         """``w`` (..., S) after gradient steps on ||a w - b||^2 / 2."""

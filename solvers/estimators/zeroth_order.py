@@ -20,6 +20,7 @@ import torch
 from stackelberg_envs.access import Access, Oracle
 
 from ..ascent import Estimate, Estimator
+from ..needs import needs_paid_steps
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class ZerothOrder(Estimator):
             raise ValueError("one_context compares expected returns; it does not go with episodes")
 
     def declines(self, oracle: Oracle) -> str | None:
-        return None
+        return None if self.episodes is None else needs_paid_steps("zeroth_order with episodes", oracle)
 
     def estimate(self, oracle: Oracle, x: torch.Tensor, memory: int | None, rng: np.random.Generator) -> Estimate:
         k = (memory or 0) + 1

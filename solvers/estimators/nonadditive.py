@@ -1,0 +1,81 @@
+"""The exact hypergradient of an objective that is no sum over steps, such as a likelihood of preferences over pairs of trajectories.
+
+A leader Q-function is only a way to the objective's derivatives in the response, and where there is none autograd takes them through
+``oracle.objective``.  In the notation of `solvers.estimators.implicit`, whose additive case is u = d_L w Q_L::
+
+    u(n,b) = dF/dg(b|n)       c(n,b) = g(b|n) (u(n,b) - sum_b g u) / tau       direct part: d_x F with g frozen
+
+and from c on everything is as there.  (In the notation of SoBiRL, `solvers.estimators.sobirl`, u is g dF/dg.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from stackelberg_envs.access import Oracle
+from stackelberg_envs.mdp import InducedMDP, decision_problem
+from stackelberg_envs.planning import Plan, soft_policy_iteration
+
+from ..ascent import Estimate
+from ..linear import LU
+from .reaction import Adjoint, reaction_terms, slope
+
+
+def through_objective(
+    oracle: Oracle, leaf: torch.Tensor, worlds: list[tuple[float, tuple[InducedMDP, ...]]], memory: Any, *, reaction: bool
+) -> Estimate:
+    """`exact_gradient` of an objective that is no sum over steps."""
+    surrogate: Any = 0.0
+    kept, value, warm = [], 0.0, iter(memory or ())
+    for probability, problems in worlds:
+        frozen = [mdp.map(torch.Tensor.detach) for mdp in problems]
+        with torch.no_grad():
+            plans = [soft_policy_iteration(mdp, oracle.temperature, values=next(warm, None), factorise=LU) for mdp in frozen]  # 1
+        kept += [plan.values for plan in plans]
+        terms, worth = whole_surrogate(oracle, problems, frozen, plans, reaction=reaction)
+        evaluations = sum(plan.evaluations for plan in plans)
+        solves = sum(plan.factorised.solves for plan in plans) - len(plans)  # type: ignore[attr-defined]
+        oracle.charge(newton_evaluations=evaluations, factorisations=evaluations, linear_solves=solves)
+        surrogate = surrogate + probability * terms
+        value += probability * worth
+    return Estimate(slope(surrogate, leaf), kept, value)
+
+
+def whole_surrogate(
+    oracle: Oracle,
+    problems: Sequence[InducedMDP],
+    frozen: Sequence[InducedMDP],
+    plans: Sequence[Plan],
+    *,
+    reaction: bool,
+    adjoints: Sequence[Adjoint | None] | None = None,
+) -> tuple[torch.Tensor, float]:
+    """`surrogate_objective` of any objective in one context: (the scalar whose gradient is the hypergradient, F).
+
+    Args:
+        oracle: whose ``objective`` it is.
+        problems: what the followers face, with its history in x.
+        frozen: the same without.
+        plans: the followers' soft responses to it.
+        reaction: whether they react to x.
+        adjoints: as in `surrogate_objective`, one a follower; worth is sum_nb g u.
+    """
+    answers = [plan.policy.detach().clone().requires_grad_() for plan in plans]
+    surrogate = oracle.objective(problems, [answer.detach() for answer in answers])
+    value = float(surrogate.detach())
+    if not reaction:
+        return surrogate, value
+    slopes = torch.autograd.grad(oracle.objective(frozen, answers), answers, allow_unused=True, materialize_grads=True)  # 2
+    for mdp, still, plan, u, adjoint in zip(problems, frozen, plans, slopes, adjoints or [None] * len(plans), strict=True):
+        with torch.no_grad():
+            nodes = decision_problem(still, still.follower_reward)
+            if nodes.weight.shape[-1] < u.shape[-2]:  # one answer to all leader actions
+                u = u.sum(-2, keepdim=True)
+            g = plan.policy[..., : u.shape[-2], :]
+            earned = g * u
+            c = (earned - g * earned.sum(-1, keepdim=True)) / oracle.temperature
+        surrogate = surrogate + reaction_terms(mdp, nodes, plan, c, earned.sum((-2, -1)), oracle.temperature, adjoint)
+    return surrogate, value
