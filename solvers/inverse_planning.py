@@ -27,7 +27,7 @@ from stackelberg_envs.access import Access, Oracle
 from stackelberg_envs.planning import soft_policy_iteration
 
 from .base import Solver, State
-from .estimators.implicit import surrogate_objective
+from .estimators.reaction import surrogate_objective
 from .inference.explained import Explained, Settings
 from .inference.model import EstimatedGame
 from .linear import LU

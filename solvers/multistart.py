@@ -23,7 +23,7 @@ from stackelberg_envs.access import Access, Oracle
 
 from .base import Solver, State
 from .estimators.implicit import exact_gradient
-from .needs import needs_soft_follower
+from .needs import needs_smooth_followers
 
 
 class Best(NamedTuple):
@@ -59,7 +59,7 @@ class Multistart(Solver):
             raise ValueError(f"multistart needs positive scales, evaluations and tolerance, and a finite shrink, got {self!r}")
 
     def declines(self, oracle: Oracle) -> str | None:
-        return needs_soft_follower("multistart", oracle)
+        return needs_smooth_followers("multistart", oracle)
 
     def init(self, oracle: Oracle, x: np.ndarray) -> State:
         return State(x, carried=Best(-np.inf, x, 0))

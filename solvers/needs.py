@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from stackelberg_envs.access import Access, Oracle
+from stackelberg_envs.equilibria import Saddle
 from stackelberg_envs.followers import MirrorDescent, Soft
 
 
@@ -12,7 +13,14 @@ def needs_soft_follower(name: str, oracle: Oracle) -> str | None:
     """Exact gradients differentiate a soft response, and any objective."""
     if not isinstance(oracle.follower, Soft):
         return f"{name} differentiates a soft response; {oracle.follower!r} is not Soft(temperature)"
-    return None
+    return None if all(len(group) == 1 for group in oracle.groups) else f"{name} handles followers who do not interact"
+
+
+def needs_smooth_followers(name: str, oracle: Oracle) -> str | None:
+    """Exact gradients differentiate a soft response, and any objective; or a saddle point, and an additive one."""
+    if isinstance(oracle.follower, Saddle):
+        return needs_paid_steps(name, oracle)
+    return needs_soft_follower(name, oracle)
 
 
 def needs_paid_steps(name: str, oracle: Oracle) -> str | None:
@@ -30,10 +38,10 @@ def needs_public_actions(name: str, oracle: Oracle) -> str | None:
 
 
 def needs_a_regularised_follower(name: str, oracle: Oracle) -> str | None:
-    """Copies that are trained for the follower's objective with its entropy bonus, and an additive objective of the leader."""
+    """Copies that are trained for the follower's objective with its entropy bonus."""
     if not isinstance(oracle.follower, (Soft, MirrorDescent)):
         return f"{name} trains a copy of a follower with an entropy bonus; {oracle.follower!r} is neither Soft nor MirrorDescent"
-    return None if oracle.additive else f"{name} needs an additive leader objective (occupancy times leader reward)"
+    return None
 
 
 def needs_sampled_leader(name: str, oracle: Oracle) -> str | None:

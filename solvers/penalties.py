@@ -12,16 +12,19 @@ over nodes of KL(g_y | g*) and d the discounted visits of the copy: the two weig
 
 Both are maxima over g* of what stands here, so by Danskin's theorem their gradients are those with g* held fixed: no second derivative, no
 Hessian.  A penalty is a function ``(mdp, copy, best, temperature) -> (...)`` of what is faced and of two policies, the copy's g_y and
-the best response (or a policy that tracks it), (..., S, A, B) each, ``best`` without history; the sum over followers who interact of what
-each could gain (Nikaido-Isoda) would be a third.
+the best response (or a policy that tracks it), (..., S, A, B) each, ``best`` without history.  Of two opponents with V^{y_0,y_1} the return
+of the first, both entropies included, and g_i the best response to the other's copy, the value penalties add up to::
+
+    Nikaido-Isoda   psi(x, y) = V^{g_0,y_1} - V^{y_0,g_1}        >= 0, and 0 at the saddle point alone
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
+from stackelberg_envs.markov_game import InducedMarkovGame
 from stackelberg_envs.mdp import InducedMDP, at_nodes, chain, expect, joint_policy
 from stackelberg_envs.planning import Dense, entropy, policy_value, regularised_reward, system
 
@@ -68,6 +71,20 @@ def bellman_penalty(mdp: InducedMDP, copy: torch.Tensor, best: torch.Tensor, tem
     g, y = best[..., :count, :], copy[..., :count, :]
     regret = ((g - y) * q).sum(-1) + temperature * (entropy(g) - entropy(y))
     return (mdp.initial * at_leader(mdp, regret)).sum(-1)
+
+
+def nikaido_isoda(
+    game: InducedMarkovGame, copies: Sequence[torch.Tensor], best: Sequence[torch.Tensor], temperature: float
+) -> torch.Tensor:
+    """psi, (...): what the two opponents of a zero-sum game could gain, each alone, over their copies' policies (..., S, A, B_i)."""
+
+    def value(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        """V^{first,second} from the start."""
+        reward = game.of(0).follower_reward + temperature * (entropy(first) - entropy(second))[..., None]
+        together = game.product((first, second))
+        return expected_return(game.joint, together, reward, visits(game.joint, together, game.follower_discount))
+
+    return value(best[0], copies[1]) - value(copies[0], best[1])
 
 
 def at_leader(mdp: InducedMDP, nodes: torch.Tensor) -> torch.Tensor:

@@ -19,7 +19,8 @@ The ramp and the scaling are those of the same authors' released code for superv
 ``ramp = (lambda, lambda)``.  A stiff penalty from the start holds x where it is, and a weak one lets the copy drift to what the leader
 likes: always score x against a real follower.
 
-``form="sampled"`` estimates the same gradients from episodes: see `solvers.penalty_sampled`.
+``form="sampled"`` estimates the same gradients from episodes: see `solvers.penalty_sampled`.  Two opponents (`Saddle`) have two copies and
+the Nikaido-Isoda function for a penalty: see `solvers.penalty_general`.
 """
 
 from __future__ import annotations
@@ -30,11 +31,13 @@ from typing import Any, Literal
 import torch
 
 from stackelberg_envs.access import Access, Oracle
+from stackelberg_envs.equilibria import Saddle
 from stackelberg_envs.followers import MirrorDescent
 
 from .copies import Copies, CopyAscent, copied, derivatives, faced, node_shape
-from .needs import needs_a_regularised_follower, needs_sampled_leader
+from .needs import needs_a_regularised_follower, needs_paid_steps, needs_sampled_leader
 from .penalties import PENALTIES, bellman_penalty, expected_return, value_penalty, visits
+from .penalty_general import general_gradients
 from .penalty_sampled import sampled_gradients, table_shapes
 
 
@@ -43,7 +46,7 @@ class Penalty(CopyAscent):
     """Joint ascent of leader and follower copy under a penalty (MODEL + TRAINING; sampled: VALUE + TRAINING).
 
     Args:
-        penalty: ``"value"`` or ``"bellman"``.
+        penalty: ``"value"`` (of opponents, the Nikaido-Isoda function) or ``"bellman"``.
         form: ``"exact"`` gradients, or ``"sampled"`` ones.
         ramp: lambda at first and in the end, on the scale of the value penalty.
         ramp_steps: updates after which the end is reached.
@@ -81,6 +84,11 @@ class Penalty(CopyAscent):
     def declines(self, oracle: Oracle) -> str | None:
         if self.penalty == "bellman" and not max(oracle.follower_discounts) < 1:
             return "penalty='bellman' needs followers with discounts below 1; take penalty='value'"
+        if isinstance(oracle.follower, Saddle) if self.form == "exact" else any(len(group) > 1 for group in oracle.groups):
+            known = "penalty='value', form='exact': the value penalties add up to the Nikaido-Isoda function"
+            if self.form == "sampled" or self.penalty == "bellman":
+                return f"followers who interact need {known}"
+            return needs_paid_steps("penalty", oracle)
         return needs_a_regularised_follower("penalty", oracle) if self.form == "exact" else needs_sampled_leader("penalty", oracle)
 
     def weight(self, updates: int) -> float:
@@ -89,7 +97,7 @@ class Penalty(CopyAscent):
         return first + (last - first) * min(1.0, updates / self.ramp_steps)
 
     def shapes(self, oracle: Oracle, x: torch.Tensor) -> list[tuple[int, ...]]:
-        return [node_shape(mdp) for _, mdp in faced(oracle, x)] if self.form == "exact" else table_shapes(oracle)
+        return [node_shape(mdp) for _, mdp in faced(oracle, x)] if self._batched(oracle) else table_shapes(oracle)
 
     def survey(self, oracle: Oracle, copies: Copies) -> dict[str, float]:
         weight = self.weight(copies.updates)  # 3
@@ -102,6 +110,8 @@ class Penalty(CopyAscent):
     def _gradients(self, oracle: Oracle, copies: Copies, weight: float, *, x: torch.Tensor) -> tuple[list[torch.Tensor], dict[str, float]]:
         if self.form == "sampled":
             return sampled_gradients(self, oracle, copies, weight)
+        if not self._batched(oracle):
+            return general_gradients(self, oracle, copies, weight, x=x)
         problems, objective = faced(oracle, x), torch.zeros((), dtype=x.dtype)
         claimed, slack, tracked = 0.0, 0.0, copies.memory or [None] * len(problems)
         copies.memory = []
@@ -124,6 +134,10 @@ class Penalty(CopyAscent):
             self._charge(oracle, len(weights), same)
         gradients = derivatives(objective, [x, *copies.logits]) if x.requires_grad else [x, *derivatives(objective, copies.logits)]
         return gradients, {"penalty": slack, "claimed_return": claimed}
+
+    def _batched(self, oracle: Oracle) -> bool:
+        """Whether contexts and followers of equal sizes are solved together."""
+        return self.form == "exact" and oracle.additive and all(len(group) == 1 for group in oracle.groups)
 
     def _tracking(self, oracle: Oracle, mdp: Any, carried: Any) -> tuple[torch.Tensor, Any]:
         with torch.no_grad():

@@ -89,6 +89,10 @@ class InducedMarkovGame:
             follower_sees=self.follower_sees,
         )
 
+    def of(self, player: int) -> InducedMDP:
+        """The process with all followers' actions as one, and the reward of one of them."""
+        return replace(self.joint, follower_reward=self.follower_rewards[..., player, :, :, :])
+
     def product(self, policies: Sequence[Array]) -> Array:
         """prod_i g_i(b_i|s,a) of policies (..., S, A, B_i), shape (..., S, A, B)."""
         xp = array_namespace(*policies)

@@ -30,6 +30,7 @@ from .planning import (
     Dense,
     Factorised,
     PlanningError,
+    entropy,
     number,
     rounding,
     softmax_backup,
@@ -89,27 +90,16 @@ def stage_saddle(q: Array, temperature: float, logits: Array | None = None) -> S
     if logits is None and tau < number(xp.max(scale)) / 100:  # cold games are reached through warmer ones
         logits = stage_saddle(q, 4 * tau).logits
     log_w = _normalised(xp.zeros_like(q[..., 0, :]) if logits is None else logits)
-    identity = xp.eye(q.shape[-1], dtype=q.dtype, device=q.device)
-    best = gap = xp.full_like(q[..., 0, 0], float("inf"))
-    kept = log_w
+    best, kept = xp.full_like(q[..., 0, 0], float("inf")), log_w
     for _ in range(MAX_STAGE_STEPS):
-        w = xp.exp(log_w)
         f, u = _loss(q, log_w, tau)
         low, _ = softmax_backup(-_times(xp.matrix_transpose(q), u), tau)
-        entropy = -xp.sum(xp.where(u > 0, u * xp.log(xp.where(u > 0, u, 1.0)), 0.0), axis=-1)
-        gap = f - (tau * entropy - low)
+        gap = f - (tau * entropy(u) - low)
         better = gap < best
         best, kept = xp.where(better, gap, best), xp.where(better[..., None], log_w, kept)
         if number(xp.max(best / scale)) <= STAGE_TOLERANCE:
             break
-        # Newton in d = dw / w: (tau I + Q' C Q W / tau) d = -(gradient - nu), with w.d = 0 and C = diag(u) - u u'
-        gradient = _times(xp.matrix_transpose(q), u) + tau * log_w
-        centred = u[..., None] * (q - xp.sum(u[..., None] * q, axis=-2, keepdims=True))
-        matrix = tau * identity + xp.matmul(xp.matrix_transpose(q), centred) * w[..., None, :] / tau
-        both = xp.linalg.solve(matrix, xp.stack([gradient, xp.ones_like(gradient)], axis=-1))
-        nu = xp.sum(w * both[..., 0], axis=-1) / xp.sum(w * both[..., 1], axis=-1)
-        d = nu[..., None] * both[..., 1] - both[..., 0]
-        slope = xp.sum(w * gradient * d, axis=-1)
+        d, slope = _newton(q, log_w, u, tau)
         t = xp.ones_like(f)
         for _ in range(40):
             worse = _loss(q, _moved(log_w, t[..., None] * d), tau)[0] > f + 1e-4 * t * slope + 1e-15 * scale
@@ -120,6 +110,8 @@ def stage_saddle(q: Array, temperature: float, logits: Array | None = None) -> S
     else:
         if not number(xp.max(best / scale)) <= 1e3 * STAGE_TOLERANCE:
             raise PlanningError(f"a stage game was not solved in {MAX_STAGE_STEPS} steps: its duality gap is {number(xp.max(best)):.3g}")
+    # The gap is of second order in the policies: one more step, whole, because f cannot tell any more.
+    kept = _moved(kept, _newton(q, kept, _loss(q, kept, tau)[1], tau)[0])
     f, u = _loss(q, kept, tau)
     return Stage(f, u, xp.exp(kept), kept)
 
@@ -144,7 +136,7 @@ def saddle_point(
     """
     if not game.zero_sum:
         raise PlanningError(f"{len(game.actions)} followers whose interests are not opposed have no saddle point; take Nash(selection)")
-    problem = decision_problem(game.joint, game.follower_rewards[..., 0, :, :, :])
+    problem = decision_problem(game.joint, game.of(0).follower_reward)
     xp = array_namespace(problem.reward)
     gamma, shape = game.follower_discount, (*problem.reward.shape[:-1], *game.actions)
     batch = xp.sum(problem.reward[..., 0], axis=-1) + 0 * problem.transition[..., 0, 0, 0]  # reward or kernel may have batch axes
@@ -185,6 +177,23 @@ def _loss(q: Array, log_w: Array, tau: float) -> tuple[Array, Array]:
     w = xp.exp(log_w)
     best, u = softmax_backup(_times(q, w), tau)
     return best + tau * xp.sum(xp.where(w > 0, w * log_w, 0.0), axis=-1), u
+
+
+def _newton(q: Array, log_w: Array, u: Array, tau: float) -> tuple[Array, Array]:
+    """Newton's direction d = dw / w, (..., B_1), and the slope of f along it, (...).
+
+    (tau I + q' C q W / tau) d = nu - (q' u + tau log w), with w.d = 0, W = diag(w) and C = diag(u) - u u'.
+    """
+    xp = array_namespace(q)
+    w = xp.exp(log_w)
+    gradient = _times(xp.matrix_transpose(q), u) + tau * log_w
+    centred = u[..., None] * (q - xp.sum(u[..., None] * q, axis=-2, keepdims=True))
+    identity = xp.eye(q.shape[-1], dtype=q.dtype, device=q.device)
+    matrix = tau * identity + xp.matmul(xp.matrix_transpose(q), centred) * w[..., None, :] / tau
+    both = xp.linalg.solve(matrix, xp.stack([gradient, xp.ones_like(gradient)], axis=-1))
+    nu = xp.sum(w * both[..., 0], axis=-1) / xp.sum(w * both[..., 1], axis=-1)
+    d = nu[..., None] * both[..., 1] - both[..., 0]
+    return d, xp.sum(w * gradient * d, axis=-1)
 
 
 def _moved(log_w: Array, d: Array) -> Array:

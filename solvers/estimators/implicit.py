@@ -12,7 +12,8 @@ With nodes n of the follower (see `stackelberg_envs.mdp.decision_problem`), weig
     dF/dx  = W . d rho + sum d_L (d pi g Q_L + pi g (d r_L + gamma_L dP W))     the direct part, with g frozen
            + sum y (d r_F + gamma dP V) + sum z U dw                            the reaction
 
-Objectives that are no sums over steps have c from their derivatives: `solvers.estimators.nonadditive`.
+Objectives that are no sums over steps have c from their derivatives, `solvers.estimators.nonadditive`, and opponents in a zero-sum game
+from their stage games, `solvers.estimators.zero_sum`.
 
 Algorithm, for each context and follower:
 
@@ -31,19 +32,21 @@ import numpy as np
 import torch
 
 from stackelberg_envs.access import Access, Oracle
-from stackelberg_envs.mdp import InducedMDP, chain, decision_problem, expect, joint_policy, stack
-from stackelberg_envs.planning import Plan, soft_policy_iteration, system
+from stackelberg_envs.equilibria import Saddle
+from stackelberg_envs.mdp import InducedMDP, stack
+from stackelberg_envs.planning import soft_policy_iteration
 
 from ..ascent import Estimate, Estimator
 from ..linear import LU
-from ..needs import needs_soft_follower
+from ..needs import needs_smooth_followers
 from .nonadditive import through_objective
-from .reaction import Adjoint, reaction_terms, slope, weigh
+from .reaction import slope, surrogate_objective
+from .zero_sum import through_saddle
 
 
 @dataclass(frozen=True)
 class Implicit(Estimator):
-    """Exact dF/dx by implicit differentiation (MODEL); for soft followers.
+    """Exact dF/dx by implicit differentiation (MODEL); for soft followers, and two opponents at their saddle point.
 
     Args:
         one_context: take the gradient of one context, drawn anew at each iteration, as AMD is published; else of all of them.
@@ -53,7 +56,7 @@ class Implicit(Estimator):
     one_context: bool = False
 
     def declines(self, oracle: Oracle) -> str | None:
-        return needs_soft_follower("implicit", oracle)
+        return needs_smooth_followers("implicit", oracle)
 
     def estimate(self, oracle: Oracle, x: torch.Tensor, memory: Any, rng: np.random.Generator) -> Estimate:
         if not self.one_context:
@@ -76,6 +79,8 @@ def exact_gradient(
     worlds = [(float(p), oracle.commit(leaf, c)) for c, p in drawn]
     if not oracle.additive:
         return through_objective(oracle, leaf, worlds, memory, reaction=reaction)
+    if isinstance(oracle.follower, Saddle):
+        return through_saddle(oracle, leaf, worlds, memory, reaction=reaction)
     problems = [(p, mdp) for p, world in worlds for mdp in world]
     surrogate: Any = 0.0
     kept, value = [], 0.0
@@ -107,62 +112,3 @@ def batches(problems: list[tuple[float, InducedMDP]]) -> list[tuple[torch.Tensor
         weights = torch.tensor([probability for probability, _ in group], dtype=policy.dtype, device=policy.device)
         batches.append((weights, stack([mdp for _, mdp in group])))
     return batches
-
-
-def surrogate_objective(
-    mdp: InducedMDP,
-    frozen: InducedMDP,
-    plan: Plan,
-    temperature: float,
-    *,
-    reaction: bool,
-    adjoint: Adjoint | None = None,
-) -> tuple[torch.Tensor, torch.Tensor, int, int]:
-    """Scalars (...) whose gradients in x are the hypergradients at ``plan``; the leader's returns (...); and the work each took.
-
-    Args:
-        mdp: what the follower faces, with its history in x.
-        frozen: the same without.
-        plan: the follower's soft response to it.
-        temperature: the follower's.
-        reaction: whether the response reacts to x.
-        adjoint: gives z otherwise than by a solve.
-
-    Returns:
-        The scalars, the returns, the number of linear solves, and of factorisations beyond the plan's own.
-    """
-    gamma, gamma_leader = mdp.follower_discount, mdp.leader_discount
-    with torch.no_grad():
-        joint = joint_policy(frozen, plan.policy)
-        kept: Any = plan.factorised
-        solved = kept.solves
-        leader = kept if gamma_leader == gamma else LU(system(chain(joint, frozen.transition), gamma_leader))
-        W = leader.solve((joint * frozen.leader_reward).sum((-2, -1)))  # 2
-        occupancy = leader.solve_transposed(frozen.initial)
-        leader_q = frozen.leader_reward + gamma_leader * expect(frozen.transition, W)
-        visits = occupancy[..., None, None] * joint
-        returns = weigh(frozen.initial, W, 1)
-    surrogate = weigh(mdp.initial, W, 1)
-    if mdp.leader_policy.requires_grad:
-        surrogate = surrogate + weigh(mdp.leader_policy, occupancy[..., None] * (plan.policy * leader_q).sum(-1), 2)
-    if mdp.leader_reward.requires_grad:
-        surrogate = surrogate + weigh(mdp.leader_reward, visits, 3)
-    if mdp.transition.requires_grad:
-        surrogate = surrogate + gamma_leader * weigh(expect(mdp.transition, W), visits, 3)
-    if not reaction:
-        return surrogate, returns, *_work(leader, kept, solved)
-    with torch.no_grad():
-        nodes = decision_problem(frozen, frozen.follower_reward)
-        node_q = decision_problem(frozen, leader_q).reward  # leader action values at the follower's nodes
-        g = plan.policy[..., : nodes.weight.shape[-1], :]
-        weighted = nodes.weight[..., None] * g
-        advantage = node_q - (g * node_q).sum(-1, keepdim=True)
-        c = occupancy[..., None, None] * weighted * advantage / temperature
-    surrogate = surrogate + reaction_terms(mdp, nodes, plan, c, occupancy * W, temperature, adjoint)
-    return surrogate, returns, *_work(leader, kept, solved)
-
-
-def _work(leader: LU, kept: LU, solved: int) -> tuple[int, int]:
-    """(linear solves, factorisations) since the kept factors had ``solved`` times been solved with."""
-    another = leader is not kept
-    return kept.solves - solved + (leader.solves if another else 0), int(another)

@@ -15,7 +15,7 @@ import torch
 from stackelberg_envs.access import Access, Oracle
 
 from ..ascent import Estimate, Estimator
-from ..needs import needs_soft_follower
+from ..needs import needs_smooth_followers
 from .implicit import exact_gradient
 
 
@@ -26,7 +26,7 @@ class Naive(Estimator):
     access: ClassVar[Access] = Access.MODEL
 
     def declines(self, oracle: Oracle) -> str | None:
-        return needs_soft_follower("naive", oracle)
+        return needs_smooth_followers("naive", oracle)
 
     def estimate(self, oracle: Oracle, x: torch.Tensor, memory: Any, rng: np.random.Generator) -> Estimate:
         return exact_gradient(oracle, x, memory, reaction=False)

@@ -21,7 +21,7 @@ from stackelberg_envs.planning import Plan, soft_policy_iteration
 
 from ..ascent import Estimate
 from ..linear import LU
-from .reaction import Adjoint, reaction_terms, slope
+from .reaction import Adjoint, reaction_terms, slope, soft_reaction
 
 
 def through_objective(
@@ -75,7 +75,6 @@ def whole_surrogate(
             if nodes.weight.shape[-1] < u.shape[-2]:  # one answer to all leader actions
                 u = u.sum(-2, keepdim=True)
             g = plan.policy[..., : u.shape[-2], :]
-            earned = g * u
-            c = (earned - g * earned.sum(-1, keepdim=True)) / oracle.temperature
-        surrogate = surrogate + reaction_terms(mdp, nodes, plan, c, earned.sum((-2, -1)), oracle.temperature, adjoint)
+            c, worth = soft_reaction(g, u, oracle.temperature), (g * u).sum((-2, -1))
+        surrogate = surrogate + reaction_terms(mdp, nodes, plan, c, worth, oracle.temperature, adjoint)
     return surrogate, value

@@ -1,4 +1,4 @@
-"""The part of a hypergradient that every exact method has in common: how the response reacts, given what it is worth to the leader.
+"""What every exact method has in common: the surrogate objective, and the part of it in which the response reacts.
 
 The formulas are those of `solvers.estimators.implicit`: from c, by the adjoint z, to the multipliers y of the follower's own problem.
 """
@@ -10,15 +10,92 @@ from typing import Any
 
 import torch
 
-from stackelberg_envs.mdp import DecisionProblem, InducedMDP, decision_problem, expect
-from stackelberg_envs.planning import Plan, softmax_backup
+from stackelberg_envs.mdp import DecisionProblem, InducedMDP, chain, decision_problem, expect, joint_policy
+from stackelberg_envs.planning import Plan, softmax_backup, system
+
+from ..linear import LU
 
 Adjoint = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """``adjoint(gamma P^T c, worth)``, each (..., S), gives z otherwise than by a solve; worth is d_L W, or sum_nb g u."""
 
 
+def surrogate_objective(
+    mdp: InducedMDP,
+    frozen: InducedMDP,
+    plan: Plan,
+    temperature: float,
+    *,
+    reaction: bool,
+    adjoint: Adjoint | None = None,
+    reacts: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
+    node_values: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor, int, int]:
+    """Scalars (...) whose gradients in x are the hypergradients at ``plan``; the leader's returns (...); and the work each took.
+
+    Args:
+        mdp: what the follower faces, with its history in x.
+        frozen: the same without.
+        plan: the follower's soft response to it.
+        temperature: the follower's.
+        reaction: whether the response reacts to x.
+        adjoint: gives z otherwise than by a solve.
+        reacts: ``reacts(g, u)`` gives c, all (..., S, N, B), from u = dF/dg, where the response is not a softmax.
+        node_values: what a follower expects at its decision nodes, (..., S, N), where that is not its soft value.
+
+    Returns:
+        The scalars, the returns, the number of linear solves, and of factorisations beyond the plan's own.
+    """
+    gamma, gamma_leader = mdp.follower_discount, mdp.leader_discount
+    with torch.no_grad():
+        joint = joint_policy(frozen, plan.policy)
+        kept: Any = plan.factorised
+        solved = kept.solves
+        leader = kept if gamma_leader == gamma else LU(system(chain(joint, frozen.transition), gamma_leader))
+        W = leader.solve((joint * frozen.leader_reward).sum((-2, -1)))  # 2
+        occupancy = leader.solve_transposed(frozen.initial)
+        leader_q = frozen.leader_reward + gamma_leader * expect(frozen.transition, W)
+        visits = occupancy[..., None, None] * joint
+        returns = weigh(frozen.initial, W, 1)
+    surrogate = weigh(mdp.initial, W, 1)
+    if mdp.leader_policy.requires_grad:
+        surrogate = surrogate + weigh(mdp.leader_policy, occupancy[..., None] * (plan.policy * leader_q).sum(-1), 2)
+    if mdp.leader_reward.requires_grad:
+        surrogate = surrogate + weigh(mdp.leader_reward, visits, 3)
+    if mdp.transition.requires_grad:
+        surrogate = surrogate + gamma_leader * weigh(expect(mdp.transition, W), visits, 3)
+    if not reaction:
+        return surrogate, returns, *_work(leader, kept, solved)
+    with torch.no_grad():
+        nodes = decision_problem(frozen, frozen.follower_reward)
+        node_q = decision_problem(frozen, leader_q).reward  # leader action values at the follower's nodes
+        g = plan.policy[..., : nodes.weight.shape[-1], :]
+        weighted = occupancy[..., None, None] * nodes.weight[..., None]
+        u = weighted * node_q
+        c = soft_reaction(g, u, temperature) if reacts is None else reacts(g, u)
+    surrogate = surrogate + reaction_terms(mdp, nodes, plan, c, occupancy * W, temperature, adjoint, node_values)
+    return surrogate, returns, *_work(leader, kept, solved)
+
+
+def _work(leader: LU, kept: LU, solved: int) -> tuple[int, int]:
+    """(linear solves, factorisations) since the kept factors had ``solved`` times been solved with."""
+    another = leader is not kept
+    return kept.solves - solved + (leader.solves if another else 0), int(another)
+
+
+def soft_reaction(g: torch.Tensor, u: torch.Tensor, temperature: float) -> torch.Tensor:
+    """c = g (u - sum_b g u) / tau of a softmax g, (..., S, N, B), and u = dF/dg."""
+    return g * (u - (g * u).sum(-1, keepdim=True)) / temperature
+
+
 def reaction_terms(
-    mdp: InducedMDP, nodes: DecisionProblem, plan: Plan, c: torch.Tensor, worth: torch.Tensor, temperature: float, adjoint: Adjoint | None
+    mdp: InducedMDP,
+    nodes: DecisionProblem,
+    plan: Plan,
+    c: torch.Tensor,
+    worth: torch.Tensor,
+    temperature: float,
+    adjoint: Adjoint | None,
+    node_values: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """The part of the surrogate in which the response reacts, (...), from c (..., S, N, B); ``nodes`` are those of the frozen process."""
     gamma = mdp.follower_discount
@@ -31,7 +108,9 @@ def reaction_terms(
     if facing.transition.requires_grad:
         surrogate = surrogate + gamma * weigh(expect(facing.transition, plan.values), y, 3)
     if facing.weight.requires_grad:
-        U, _ = softmax_backup(nodes.reward + gamma * expect(nodes.transition, plan.values), temperature)
+        U = node_values
+        if U is None:
+            U, _ = softmax_backup(nodes.reward + gamma * expect(nodes.transition, plan.values), temperature)
         surrogate = surrogate + weigh(facing.weight, z[..., None] * U, 2)
     return surrogate
 

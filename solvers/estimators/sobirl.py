@@ -50,9 +50,9 @@ from stackelberg_envs.planning import Plan, system
 from ..ascent import Estimate, Estimator
 from ..linear import LU
 from ..needs import needs_incentives, needs_soft_follower
-from .implicit import batches, surrogate_objective
+from .implicit import batches
 from .nonadditive import whole_surrogate
-from .reaction import Adjoint, slope
+from .reaction import Adjoint, slope, surrogate_objective
 from .visits import Tables, compiled, designed
 
 WEIGHTS = ("first", "steps")

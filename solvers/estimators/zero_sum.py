@@ -1,0 +1,71 @@
+"""The exact hypergradient through the saddle point of a regularised zero-sum game.
+
+Differentiating through the equilibrium (for the static case see Wang, Xu, Perrault, Reiter, Tambe, AAAI 2022), with one S x S solve:
+the stage values of Shapley's equation have ``dT V = E[d(r + gamma P V)]`` under both policies (Danskin), as a soft value has, so that only
+c, the multiplier of the action values through the policies, differs from `solvers.estimators.implicit`.  At a node with payoffs q, policies
+u = softmax(q w / tau), w = softmax(-q' u / tau), covariances C_u = diag(u) - u u', C_w likewise, and h = dF/d(u w')::
+
+    M = [[I, -C_u q / tau], [C_w q' / tau, I]]          M (du, dw) = (C_u dq w, -C_w dq' u) / tau
+    (a, b) = M^{-T} (h w, h' u)                         c = (C_u a w' - u (C_w b)') / tau
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from stackelberg_envs.access import Oracle
+from stackelberg_envs.markov_game import InducedMarkovGame
+from stackelberg_envs.mdp import decision_problem, expect
+from stackelberg_envs.planning import Plan
+from stackelberg_envs.saddle import SaddlePoint, Stage, saddle_point
+
+from ..ascent import Estimate
+from ..linear import LU
+from .reaction import slope, surrogate_objective
+
+
+def through_saddle(
+    oracle: Oracle, leaf: torch.Tensor, worlds: list[tuple[float, tuple[Any, ...]]], memory: Any, *, reaction: bool
+) -> Estimate:
+    """`exact_gradient` of a leader whose two followers are opponents."""
+    tau, surrogate, kept, value = oracle.temperature, torch.zeros((), dtype=leaf.dtype, device=leaf.device), [], 0.0
+    for i, (probability, (process,)) in enumerate(worlds):
+        frozen = process.map(torch.Tensor.detach)
+        with torch.no_grad():
+            found = saddle_point(frozen, tau, values=memory[i] if memory else None, factorise=LU)
+        kept.append(found.values)
+        plan = Plan(frozen.product(found.policies), found.values, found.evaluations, found.step, found.factorised)
+
+        def reacts(g: torch.Tensor, u: torch.Tensor, frozen: InducedMarkovGame = frozen, found: SaddlePoint = found) -> torch.Tensor:
+            del g
+            problem = decision_problem(frozen.joint, frozen.of(0).follower_reward)
+            q = problem.reward + frozen.follower_discount * expect(problem.transition, found.values)
+            shape = (*q.shape[:-1], *frozen.actions)
+            return stage_reaction(found.stage, q.reshape(shape), u.reshape(shape), tau).reshape(q.shape)
+
+        terms, returns, solves, factorisations = surrogate_objective(
+            process.of(0), frozen.of(0), plan, tau, reaction=reaction, reacts=reacts, node_values=found.stage.values
+        )
+        oracle.charge(newton_evaluations=found.evaluations, factorisations=found.evaluations + factorisations, linear_solves=solves)
+        surrogate = surrogate + probability * terms
+        value += probability * float(returns)
+    return Estimate(slope(surrogate, leaf), kept, value)
+
+
+def stage_reaction(stage: Stage, q: torch.Tensor, h: torch.Tensor, temperature: float) -> torch.Tensor:
+    """c, (..., B_0, B_1): the derivative of sum h (u w') in the payoffs q, both (..., B_0, B_1), at solved stage games."""
+    u, w = stage.first, stage.second
+    rows, columns = q.shape[-2:]
+    cov_u, cov_w = (torch.diag_embed(p) - p[..., :, None] * p[..., None, :] for p in (u, w))
+    transposed = torch.eye(rows + columns, dtype=q.dtype, device=q.device).repeat(*q.shape[:-2], 1, 1)
+    transposed[..., :rows, rows:] = q @ cov_w / temperature
+    transposed[..., rows:, :rows] = -q.mT @ cov_u / temperature
+    own = torch.cat([_times(h, w), _times(h.mT, u)], dim=-1)
+    a, b = torch.linalg.solve(transposed, own).split([rows, columns], dim=-1)
+    return (_times(cov_u, a)[..., :, None] * w[..., None, :] - u[..., :, None] * _times(cov_w, b)[..., None, :]) / temperature
+
+
+def _times(matrix: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
+    return (matrix @ vector[..., None])[..., 0]

@@ -1,0 +1,71 @@
+"""The gradients of `solvers.penalty` context by context: for followers who interact, and objectives that are no sums over steps.
+
+Two opponents in a zero-sum game keep four policies: their copies y_0 and y_1, and a best response to each copy that mirror descent
+tracks, g_0 to y_1 and g_1 to y_0: two single-agent problems, decoupled.  The penalty is the Nikaido-Isoda function,
+`solvers.penalties.nikaido_isoda`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from stackelberg_envs.access import Oracle
+from stackelberg_envs.followers import MirrorDescent
+from stackelberg_envs.game import grouped
+from stackelberg_envs.markov_game import InducedMarkovGame, Process
+
+from .copies import Copies, copied, derivatives
+from .penalties import PENALTIES, nikaido_isoda, value_penalty
+
+if TYPE_CHECKING:
+    from .penalty import Penalty
+
+
+def general_gradients(
+    settings: Penalty, oracle: Oracle, copies: Copies, weight: float, *, x: torch.Tensor
+) -> tuple[list[torch.Tensor], dict[str, float]]:
+    """Gradients of ``(F - lambda p) / max(lambda, 1)`` in x and in each of `Copies.logits`, and a history row."""
+    objective, claimed, slack = torch.zeros((), dtype=x.dtype), 0.0, 0.0
+    tracked = iter(copies.memory or [None] * len(copies.logits))
+    logits, copies.memory = iter(copies.logits), []
+    for c, probability in enumerate(map(float, oracle.context_probabilities)):
+        problems = oracle.commit(x, c)
+        policies = [copied(next(logits), process.joint) for process in problems for _ in process.actions]
+        earned = oracle.objective(problems, policies)
+        for process, own in zip(problems, grouped(problems, policies), strict=True):
+            best = []
+            for i in range(len(own)):
+                with torch.no_grad():  # an opponent's entropy is a part of what is faced
+                    facing = process.map(torch.Tensor.detach).facing(i, [policy.detach() for policy in own], oracle.temperature)
+                    answer = MirrorDescent(oracle.temperature, settings.sweeps, settings.rate).answer(facing, next(tracked))
+                best.append(answer.policy)
+                copies.memory.append(answer.carried)
+            lost, missed = _penalties(settings, process, own, best, oracle.temperature)
+            objective = objective - probability * weight * lost / max(weight, 1.0)
+            slack += probability * missed
+            oracle.charge(
+                newton_evaluations=settings.sweeps * len(own),
+                factorisations=(settings.sweeps + 2) * len(own),
+                linear_solves=4 * len(own),
+            )
+        objective = objective + probability * earned / max(weight, 1.0)
+        claimed += probability * float(earned.detach())
+    gradients = derivatives(objective, [x, *copies.logits]) if x.requires_grad else [x, *derivatives(objective, copies.logits)]
+    return gradients, {"penalty": slack, "claimed_return": claimed}
+
+
+def _penalties(
+    settings: Penalty, process: Process, copy: tuple[torch.Tensor, ...], best: list[torch.Tensor], temperature: float
+) -> tuple[torch.Tensor, float]:
+    """lambda's factor, and p_V (or the Nikaido-Isoda function) for the history."""
+    if isinstance(process, InducedMarkovGame):
+        lost = nikaido_isoda(process, copy, best, temperature)
+        return lost, float(lost.detach())
+    if settings.penalty == "value":
+        lost = value_penalty(process, copy[0], best[0], temperature)
+        return lost, float(lost.detach())
+    with torch.no_grad():
+        missed = float(value_penalty(process, copy[0], best[0], temperature))
+    return PENALTIES[settings.penalty](process, copy[0], best[0], temperature) / (1 - process.follower_discount), missed
