@@ -74,7 +74,7 @@ class PreferenceJob:
 
     def execute(self, report: Report | None = None) -> dict[str, Any]:
         """Run it in this process; everything outside ``"timing"`` is a function of the job."""
-        begun, seconds = time.perf_counter(), []
+        begun, used, seconds = time.perf_counter(), time.process_time(), []
 
         def heard(steps: int, row: dict[str, Any]) -> None:
             seconds.append(round(time.perf_counter() - begun, 2))
@@ -90,6 +90,7 @@ class PreferenceJob:
             "timing": {
                 "history": seconds,
                 "seconds": round(time.perf_counter() - begun, 2),
+                "cpu_seconds": round(time.process_time() - used, 2),
                 "peak_megabytes": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
                 "machine": platform.platform(),
@@ -100,13 +101,23 @@ class PreferenceJob:
 def page(results: list[dict[str, Any]]) -> str:
     """The table of what was run, one row a method, and under it the settings."""
     groups = grouped(results)
-    heads = ("true return at the end", "of a fresh policy", "steps", "labels", "seeds", "seconds a run", "peak memory, MB")
+    heads = (
+        "true return at the end",
+        "of a fresh policy",
+        "steps",
+        "labels",
+        "seeds",
+        "seconds a run",
+        "of them on the CPU",
+        "peak memory, MB",
+    )
     lines = ["| reward | " + " | ".join(heads) + " |", "|" + "---|" * (len(heads) + 1)]
     for method, group in groups.items():
         cells = [_one_digit([result[key] for result in group]) for key in ("true_return", "fresh_return")]
         cells += [f"{group[0]['history'][-1][key]:,}" for key in ("steps", "labels")]
         timing = [result["timing"] for result in group]
-        cells += [str(len(group)), f"{np.median([t['seconds'] for t in timing]):.0f}", f"{max(t['peak_megabytes'] for t in timing):.0f}"]
+        cells += [str(len(group)), *(f"{np.median([t[key] for t in timing]):.0f}" for key in ("seconds", "cpu_seconds"))]
+        cells.append(f"{max(t['peak_megabytes'] for t in timing):.0f}")
         lines.append(f"| {LABELS[method]} | " + " | ".join(cells) + " |")
     settings = results[0]["job"]["settings"]
     told = ", ".join(f"{key} {value}" for key, value in settings.items() if not isinstance(value, dict))
@@ -161,7 +172,7 @@ def arguments_of(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     default = Settings()
     parser.add_argument("--methods", nargs="+", metavar="NAME", default=list(LABELS), help=f"of {', '.join(METHODS)} (all)")
-    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="runs of each method, seeds 0 to N - 1 (5)")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="runs of each method, seeds 0 to N - 1 (3)")
     parser.add_argument("--first-seed", type=int, default=0, metavar="K", help="seeds K to K + N - 1 instead; tuning used 100 and on")
     parser.add_argument("--task", default=default.task, help=f"Gymnasium id, boxes and a clock ({default.task})")
     parser.add_argument("--steps", type=int, default=default.steps, help=f"environment steps of a method ({default.steps})")

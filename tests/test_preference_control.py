@@ -16,9 +16,22 @@ from baselines import preference_control, store
 from solvers.preferences import follower as following
 from solvers.preferences.methods import METHODS, Settings, _Run, learn
 from solvers.preferences.reward import RewardNet, bradley_terry, fit, penalty, reaction
-from solvers.preferences.teacher import Memory, Pairs, Rollout, Teacher
+from solvers.preferences.teacher import Memory, Pairs, Places, Rollout, Teacher
 
-TINY = Settings(steps=1600, episodes=2, warm_up=1, segment=10, first_pairs=12, pairs=4, memory=14, first_epochs=3, epochs=2, batch=5)
+TINY = Settings(
+    steps=1600,
+    fresh_steps=400,
+    starts=2,
+    episodes=2,
+    warm_up=1,
+    segment=10,
+    first_pairs=12,
+    pairs=4,
+    memory=14,
+    first_epochs=3,
+    epochs=2,
+    batch=5,
+)
 
 
 def pairs_of(rng: np.random.Generator, count: int, length: int = 4, inputs: int = 3) -> Pairs:
@@ -138,39 +151,59 @@ def test_the_penalty_gradient_is_that_of_the_value_gap() -> None:
     n = 20_000
     term = penalty(played(hat, n, rng), played(copy, n, rng), 5.0)
     net = net.float()
-    (sampled,) = torch.autograd.grad(term(net, torch.arange(1), torch.zeros(1)), [net.layers[0].weight])
+    (sampled,) = torch.autograd.grad(term(net), [net.layers[0].weight])
     np.testing.assert_allclose(sampled.numpy().ravel(), exact, atol=4 * 5.0 * np.sqrt(0.5 / n))
     assert np.abs(exact).max() > 1
 
 
-def test_what_the_copy_is_paid_for_its_share_of_f_has_the_right_gradient() -> None:
-    """Sum over episodes of (score of the episode) x (sum of the payment), averaged: -M dE[ell]/dtheta / (lambda steps of an episode).
+def test_what_the_copy_is_paid_for_its_share_of_f() -> None:
+    """E[sum over episodes of score x payment] = -(M / lambda) dE[ell]/dtheta: four one-step episodes in two pairs, all enumerated.
 
-    One pair a play of two one-step episodes with actions a ~ Bernoulli(p), ell = table[a0, a1]: everything can be enumerated.
+    Actions are 1 with probability p = sigmoid(theta), the reward is 1.5 of the action, and the first is always preferred.
     """
     run = object.__new__(_Run)
-    run.settings = dataclasses.replace(TINY, segment=1, penalty=2.0)
-    table, p, total, mean = np.array([[0.3, 1.1], [0.8, 0.2]]), 0.3, 0.0, 0.0
-    net = RewardNet(2, ())
+    run.settings, run.net = dataclasses.replace(TINY, segment=1, penalty=2.0), RewardNet(1, ())
     with torch.no_grad():
-        net.layers[0].weight.copy_(torch.tensor([[0.0, 1.0]]))
-    run.net = net
-    rollout = Rollout(np.zeros((1, 2, 2)), np.zeros((1, 2, 1)), np.zeros((1, 2)))
-    for a in itertools.product(range(2), repeat=2):
-        weight = float(np.prod([p if one else 1 - p for one in a]))
-        # ell of a pair is softplus(-difference) for a first preferred; two pairs, of which the second is the constant ell of equals
-        gap = -np.log(np.expm1(table[a]))
-        inputs = np.zeros((2, 2, 1, 2), dtype=np.float32)
-        inputs[0, 0, 0, 1] = gap
-        pairs = Pairs(inputs, inputs, np.ones(2, dtype=np.float32))
-        places = following_places(np.zeros((2, 2), dtype=int), np.array([[0, 1], [0, 1]]))
-        paid = run.share(pairs, places, rollout)
-        score = sum((one - p) / (p * (1 - p)) for one in a)
-        total += weight * score * float(paid[0].sum()) / 2  # the payments cancel between the pairs but for ...
-        mean += weight * score * table[a]
-    # payments: both segments of pair 1 get -(2/2)(ell - mean)/2, those of pair 2 the opposite: each episode nets zero
-    assert total == pytest.approx(0, abs=1e-6)
-    assert abs(mean) > 0.1
+        run.net.layers[0].weight.fill_(1.5)
+    theta, paid = 0.4, 0.0
+    p = 1 / (1 + np.exp(-theta))
+    for actions in itertools.product((0.0, 1.0), repeat=4):
+        inputs = np.array(actions, dtype=np.float32).reshape(2, 2, 1, 1)
+        pairs, places = Pairs(inputs, inputs, np.ones(2, dtype=np.float32)), Places(np.zeros((2, 2), int), np.array([[0, 1], [2, 3]]))
+        payment = run.share(pairs, places, Rollout(np.zeros((1, 4, 1)), np.zeros((1, 4, 1)), np.zeros((1, 4))))
+        paid += float(np.prod([p if a else 1 - p for a in actions]) * ((np.array(actions) - p) * payment[0]).sum())
+
+    def expected(theta: float) -> float:
+        q = 1 / (1 + np.exp(-theta))
+        return (q**2 + (1 - q) ** 2) * np.log(2) + q * (1 - q) * (np.log1p(np.exp(-1.5)) + np.log1p(np.exp(1.5)))
+
+    assert paid == pytest.approx(-4 / 2.0 * (expected(theta + 1e-5) - expected(theta - 1e-5)) / 2e-5, abs=1e-6)
+    assert abs(paid) > 0.01
+
+
+def test_the_reaction_is_the_gradient_through_the_softmax() -> None:
+    """pi = softmax(r / alpha), losses held fixed: dE_pi[loss]/dr is the mean of SoBiRL's term over two pairs and all draws, enumerated.
+
+    The second segments have one action only, which is always the first.
+    """
+    alpha, r = 0.7, torch.tensor([0.3, -0.2, 0.5], requires_grad=True)
+    losses = torch.nn.functional.softplus(r[0] - r).detach()
+    (exact,) = torch.autograd.grad((torch.softmax(r / alpha, 0) * losses).sum(), r)
+    pi = torch.softmax(r / alpha, 0).detach().numpy()
+    net, found = RewardNet(3, ()), np.zeros(3)
+    with torch.no_grad():
+        net.layers[0].weight.copy_(r[None])
+
+    def cut(actions: tuple[int, int]) -> np.ndarray:
+        return np.stack([np.eye(3)[list(actions)], np.eye(3)[[0, 0]]], axis=1)[:, :, None]
+
+    for *taken, a, b in itertools.product(range(3), repeat=4):
+        inputs = cut((taken[0], taken[1]))
+        term = reaction(Pairs(inputs, inputs, np.ones(2)), cut((a, b))[..., None, :], alpha)
+        (slope,) = torch.autograd.grad(term(net), [net.layers[0].weight])
+        found += pi[[*taken, a, b]].prod() * slope.numpy()[0]
+    np.testing.assert_allclose(found, exact.numpy(), atol=1e-6)
+    assert np.abs(found).max() > 0.01
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -185,6 +218,51 @@ def test_every_method_runs_and_repeats_bit_for_bit(method: str) -> None:
     assert learn(method, TINY, 0) == first
     assert learn(method, TINY, 1)["true_return"] != first["true_return"]
     last = first["history"][-1]
-    assert last["steps"] == TINY.steps - 400 * ((TINY.steps // 400 - 1) % 2)
+    assert last["steps"] == 400 * (1 + 2 * 1)  # a play to warm up and a round of two; a fourth would be half a round
     assert last["labels"] == (0 if method == "ceiling" else 12 + 4 * 1)
     assert -2000 < first["true_return"] < 0
+
+
+def run(folder: Path, *more: str) -> None:
+    small = [f"{key}={value}" for key, value in dataclasses.asdict(TINY).items() if key not in ("task", "steps", "ppo")]
+    asked = ["--steps", "1600", "--seeds", "2", "--methods", "pbrl", "ceiling", "--results", str(folder), "--output", str(folder / "drawn")]
+    preference_control.main([*asked, "--set", *small, *more])
+
+
+def test_the_command_resumes_after_a_half_written_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The torn run is repeated and comes out as before, the others are not; page and figure show what is there."""
+    run(tmp_path)
+    path = tmp_path / "preference-control.jsonl"
+    whole = path.read_text()
+    path.write_text(whole[:-40])
+    with pytest.warns(store.TornLineWarning):
+        run(tmp_path)
+    assert "3 of 4 runs are already in" in capsys.readouterr().out
+    again = path.read_text().splitlines()
+    assert again[:3] == whole.splitlines()[:3]
+    assert store.comparable(json.loads(again[3])) == store.comparable(json.loads(whole.splitlines()[3]))
+    page = (tmp_path / "drawn" / "preference-control.md").read_text()
+    assert "| PBRL, value penalty |" in page
+    assert "| true reward (ceiling) |" in page
+    assert (tmp_path / "drawn" / "preference-control.svg").read_text().startswith("<?xml")
+
+
+def test_what_cannot_be_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match="did you mean 'sobirl'"):
+        learn("sobril", TINY, 0)
+    with pytest.raises(ValueError, match="Pendulum-v1 needs at least 1200"):
+        learn("pbrl", dataclasses.replace(TINY, steps=1000), 0)
+    with pytest.raises(ValueError, match="boxes for both"):
+        following.Task("CartPole-v1")
+    car = following.Task("MountainCarContinuous-v0").env()
+    car.reset(seed=0)
+    car.unwrapped.state = np.array([0.44, 0.07])  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="only the clock ends"):
+        following._step([car], np.ones((1, 1), dtype=np.float32))
+    with pytest.raises(SystemExit):
+        preference_control.main(["--set", "penlty=3"])
+    assert "did you mean 'penalty'" in capsys.readouterr().err
+    monkeypatch.delitem(sys.modules, "solvers.preferences.follower")
+    monkeypatch.setitem(sys.modules, "stable_baselines3", None)
+    with pytest.raises(ImportError, match=r"pip install 'stackelberg-envs\[rl\]'"):
+        __import__("solvers.preferences.follower")

@@ -14,12 +14,12 @@ ceiling   the follower is trained on the true reward, warm-up included; no label
 pi_y ascends V_x^y - f(x, y) / lambda.  With V the mean reward of a step and f the mean of ell over the P newest pairs, the score-function
 gradient of -f / lambda over a play of M steps is that of paying, at the last step of each of a pair's segments, ::
 
-    -(M / P) (ell_pair - mean ell) / lambda
+    -(M / P) (ell_pair - mean ell of the other pairs) / lambda
 
 which PPO's advantages credit to earlier steps.
 
 The history's curve is the true return of the policy in training: the follower, and pi_hat for pbrl.  The end is judged twice: that
-policy, and a *fresh* one that has the whole budget of steps for the final reward (uncharged, the same for all), which judges the reward.
+policy, and a *fresh* one that has ``fresh_steps`` for the final reward (uncharged, the same for all), which judges the reward alone.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from stackelberg_envs.game import nearest
 
 from ..leader_ppo import private_generators
 from .follower import Follower, Task, true_returns
-from .reward import RewardNet, Term, bradley_terry, fit, penalty, reaction
+from .reward import RewardNet, Term, bradley_terry, excess, fit, penalty, reaction
 from .teacher import Memory, Pairs, Places, Rollout, Teacher
 
 METHODS = ("two_stage", "iterated", "sobirl", "pbrl", "ceiling")
@@ -67,11 +67,13 @@ class Settings:
         alpha: temperature in SoBiRL's reaction term.
         draws: actions by which that term averages over the policy.
         penalty: PBRL's lambda.
+        fresh_steps: that the referee's fresh policy has, uncharged.
+        starts: on which the referee judges a point of the curve; five times as many, others, at the end.
         ppo: options of the followers.
     """
 
     task: str = "Pendulum-v1"
-    steps: int = 64_000
+    steps: int = 84_000
     episodes: int = 10
     warm_up: int = 2
     segment: int = 25
@@ -87,13 +89,15 @@ class Settings:
     alpha: float = 10.0
     draws: int = 4
     penalty: float = 1.0
+    fresh_steps: int = 48_000
+    starts: int = 20
     ppo: dict[str, Any] = field(default_factory=lambda: dict(PPO_OPTIONS))
 
     def __post_init__(self) -> None:
-        sizes = (self.steps, self.episodes, self.warm_up, self.segment, self.first_pairs, self.pairs, self.memory, self.batch, self.draws)
-        positive = (self.temperature, self.rate, self.alpha, self.penalty)
-        if min(sizes) < 1 or min(self.first_epochs, self.epochs) < 1 or min(positive) <= 0 or self.decay < 0:
-            raise ValueError(f"preferences need sizes from 1, positive rates and weights, and a decay from 0, got {self!r}")
+        sizes = (self.steps, self.episodes, self.warm_up, self.segment, self.first_pairs, self.memory, self.batch, self.draws)
+        least = min(*sizes, self.first_epochs, self.epochs, self.fresh_steps, self.starts, self.pairs // 2 - 1)
+        if least < 1 or min(self.temperature, self.rate, self.alpha, self.penalty) <= 0 or self.decay < 0:
+            raise ValueError(f"preferences need sizes from 1, pairs from 4, positive rates and weights, and a decay from 0, got {self!r}")
 
 
 def learn(method: str, settings: Settings, seed: int, report: Report | None = None) -> dict[str, Any]:
@@ -106,8 +110,7 @@ def learn(method: str, settings: Settings, seed: int, report: Report | None = No
         report: called after each round.
 
     Returns:
-        ``history`` (a row a round: steps, labels, true_return, loss), ``true_return`` and ``fresh_return`` (the referee's, on 100 starts),
-        ``agreement`` (share of pairs of fresh play that the learned reward orders as the true returns do).
+        ``history`` (a row a round: steps, labels, true_return, loss), ``true_return`` and ``fresh_return`` (the referee's).
 
     Raises:
         ValueError: on an unknown method, or a budget that is not even one round.
@@ -158,8 +161,8 @@ class _Run:
                 for pairs in (s.pairs // 2, s.pairs - s.pairs // 2):
                     rollout = self.play(follower)
                     if method in ("iterated", "sobirl"):
-                        self.ask(rollout, pairs)
-                        loss = self.fit(max(1, s.epochs // 2), self.reaction(follower) if method == "sobirl" else None)
+                        newest, _ = self.ask(rollout, pairs)
+                        loss = self.fit(max(1, s.epochs // 2), self.reaction(newest, follower) if method == "sobirl" else None)
                     follower.improve(self._standard(rollout.rewards) if true else self.pay(rollout))
             self.note(follower, loss)
         return self.judged(follower, true)
@@ -177,14 +180,14 @@ class _Run:
     def share(self, pairs: Pairs, places: Places, rollout: Rollout) -> np.ndarray:
         """What -f / lambda pays pi_y for its play, (T, N)."""
         with torch.no_grad():
-            ell = bradley_terry(self.net, torch.as_tensor(pairs.inputs), torch.as_tensor(pairs.first)).numpy()
+            ell = excess(bradley_terry(self.net, torch.as_tensor(pairs.inputs), torch.as_tensor(pairs.first))).numpy()
         paid = np.zeros(rollout.rewards.shape)
-        amount = -(paid.size / len(ell)) * (ell - ell.mean()) / self.settings.penalty
+        amount = -paid.size / len(ell) * ell / self.settings.penalty
         np.add.at(paid, (places.starts + self.settings.segment - 1, places.episodes), np.repeat(amount[:, None], 2, axis=1))
         return paid
 
-    def reaction(self, follower: Follower) -> Term:
-        pairs, s = self.memory.all, self.settings
+    def reaction(self, pairs: Pairs, follower: Follower) -> Term:
+        s = self.settings
         actions = follower.draws(pairs.observations, s.draws)
         observations = np.broadcast_to(pairs.observations[..., None, :], (*actions.shape[:-1], pairs.observations.shape[-1]))
         return reaction(pairs, self.task.inputs(observations, actions), s.alpha)
@@ -219,18 +222,18 @@ class _Run:
         return (rewards - self.shift) / self.scale
 
     def note(self, follower: Follower, loss: float | None) -> None:
-        returned = float(true_returns(self.task, follower, range(10_000, 10_020)).mean())
+        returned = float(true_returns(self.task, follower, range(10_000, 10_000 + self.settings.starts)).mean())
         row = {"steps": self.steps, "labels": self.labels, "true_return": returned}
         self.history.append(row if loss is None or np.isnan(loss) else {**row, "loss": loss})
         if self.report is not None:
             self.report(self.steps, row)
 
     def judged(self, follower: Follower, true: bool) -> dict[str, Any]:
-        fresh, rollout = self.follower(), None
-        for _ in range(self.settings.steps // self.play_steps):
+        fresh = self.follower()
+        for _ in range(max(1, self.settings.fresh_steps // self.play_steps)):
             rollout = fresh.play()
             fresh.improve(self._standard(rollout.rewards) if true else self.pay(rollout))
-        ends = range(20_000, 20_100)
+        ends = range(20_000, 20_000 + 5 * self.settings.starts)
         return {
             "history": self.history,
             "true_return": float(true_returns(self.task, follower, ends).mean()),

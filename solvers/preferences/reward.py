@@ -7,7 +7,11 @@ For a pair of segments with label mu (1 if the first is preferred)::
 * SoBiRL (Yang, Gao, Yuan, AISTATS 2025), model-free: the follower's soft optimum moves with x as d log pi(a|s) = (dQ - dV) / alpha, cut
   to one step, dQ - dV = dr_x(s, a) - E_pi dr_x(s, .); the score of both segments is weighted by the loss, held fixed::
 
-    mean[ ell_x ] + (1 / alpha) mean[ stop(ell_x) sum_t (r_x(s_t, a_t) - E_pi r_x(s_t, .)) ]
+    mean[ ell_x ] + (1 / alpha) mean[ stop(ell_x - b) sum_t (r_x(s_t, a_t) - E_pi r_x(s_t, .)) ]
+
+  The public code takes this mean over its whole memory and b = 0.  Scores of other policies' actions do not average to nothing, and on
+  the tuning seed that form let the reward run away (ell 179, alpha = 10).  Here the mean is over the newest pairs, which the present
+  policy played, and b is the mean loss of the others among them, which changes no expectation.
 
 * PBRL (Shen, Yang, Chen, JMLR 26(114), 2025), value penalty with best response pi_hat held fixed (Danskin)::
 
@@ -24,8 +28,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from .teacher import Pairs
 
-Term = Callable[["RewardNet", torch.Tensor, torch.Tensor], torch.Tensor]
-"""What a method adds to the loss: (network, indices of the minibatch's pairs, their losses without gradient) -> ()."""
+Term = Callable[["RewardNet"], torch.Tensor]
+"""What a method adds to the loss of each minibatch, ()."""
 
 
 class RewardNet(torch.nn.Module):
@@ -76,7 +80,7 @@ def fit(net: RewardNet, optimiser: torch.optim.Optimizer, pairs: Pairs, *, epoch
         losses = []
         for chosen in torch.randperm(len(first)).split(batch):
             ell = bradley_terry(net, inputs[chosen], first[chosen])
-            loss = ell.mean() if term is None else ell.mean() + term(net, chosen, ell.detach())
+            loss = ell.mean() if term is None else ell.mean() + term(net)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -89,17 +93,22 @@ def reaction(pairs: Pairs, alternatives: np.ndarray, alpha: float) -> Term:
     """SoBiRL's second term.
 
     Args:
-        pairs: the labelled ones.
-        alternatives: inputs at the same observations, with actions drawn from the follower's present policy, (P, 2, L, draws, d).
+        pairs: at least two, from the follower's present policy.
+        alternatives: inputs at the same observations, with actions drawn from that policy, (P, 2, L, draws, d).
         alpha: the follower's temperature.
     """
-    taken, drawn = (torch.as_tensor(array, dtype=torch.float32) for array in (pairs.inputs, alternatives))
+    taken, first, drawn = (torch.as_tensor(array, dtype=torch.float32) for array in (pairs.inputs, pairs.first, alternatives))
 
-    def term(net: RewardNet, chosen: torch.Tensor, ell: torch.Tensor) -> torch.Tensor:
-        score = (net(taken[chosen]) - net(drawn[chosen]).mean(-1)).sum((-1, -2))
-        return (ell * score).mean() / alpha
+    def term(net: RewardNet) -> torch.Tensor:
+        score = (net(taken) - net(drawn).mean(-1)).sum((-1, -2))
+        return (excess(bradley_terry(net, taken, first).detach()) * score).mean() / alpha
 
     return term
+
+
+def excess(ell: torch.Tensor) -> torch.Tensor:
+    """Losses less the mean loss of the other pairs, (P,)."""
+    return (ell - ell.mean()) * len(ell) / (len(ell) - 1)
 
 
 def penalty(answer: np.ndarray, copy: np.ndarray, weight: float) -> Term:
@@ -112,7 +121,7 @@ def penalty(answer: np.ndarray, copy: np.ndarray, weight: float) -> Term:
     """
     best, own = (torch.as_tensor(array, dtype=torch.float32) for array in (answer, copy))
 
-    def term(net: RewardNet, chosen: torch.Tensor, ell: torch.Tensor) -> torch.Tensor:
+    def term(net: RewardNet) -> torch.Tensor:
         return weight * (net(best).mean() - net(own).mean())
 
     return term
