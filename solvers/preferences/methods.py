@@ -73,7 +73,7 @@ class Settings:
     """
 
     task: str = "Pendulum-v1"
-    steps: int = 84_000
+    steps: int = 76_000
     episodes: int = 10
     warm_up: int = 2
     segment: int = 25
@@ -89,7 +89,7 @@ class Settings:
     alpha: float = 10.0
     draws: int = 4
     penalty: float = 1.0
-    fresh_steps: int = 48_000
+    fresh_steps: int = 44_000
     starts: int = 20
     ppo: dict[str, Any] = field(default_factory=lambda: dict(PPO_OPTIONS))
 
