@@ -178,9 +178,10 @@ def arguments_of(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=default.steps, help=f"environment steps of a method ({default.steps})")
     parser.add_argument("--set", nargs="+", metavar="KEY=VALUE", default=[], help="other settings, e.g. first_pairs=32 penalty=10")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time (1)")
-    parser.add_argument("--results", type=Path, default=Path("results"), help=f"folder with {NAME}.jsonl (results)")
+    parser.add_argument("--name", default=NAME, help=f"of the files: NAME.jsonl, NAME.md, NAME.svg ({NAME})")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder with NAME.jsonl (results)")
     parser.add_argument("--output", type=Path, default=Path("compared"), help="folder for the page and the figure (compared)")
-    parser.add_argument("--draw-only", action="store_true", help="run nothing; page and figure of all results that are there")
+    parser.add_argument("--draw-only", action="store_true", help="run nothing; page and figure of what is there with these settings")
     asked = parser.parse_args(words)
     if asked.seeds < 1 or asked.jobs < 1:
         parser.error("--seeds and --jobs count from 1")
@@ -214,9 +215,10 @@ def main(words: list[str] | None = None) -> None:
 
     torch.set_num_threads(1)
     asked = arguments_of(words)
-    path, failed = asked.results / f"{NAME}.jsonl", {}
+    path, failed = asked.results / f"{asked.name}.jsonl", {}
     if asked.draw_only:
-        chosen = list(store.read(path).values())
+        shared = dataclasses.asdict(asked.settings)
+        chosen = [result for result in store.read(path).values() if result["job"]["settings"] == shared]
     else:
         seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
         wanted = [PreferenceJob(method, seed, asked.settings) for seed in seeds for method in asked.methods]
@@ -230,10 +232,10 @@ def main(words: list[str] | None = None) -> None:
     for said in failed.values():
         print(f"Failed: {said}", file=sys.stderr)
     if not chosen:
-        raise SystemExit(f"{path} has no results to draw")
+        raise SystemExit(f"{path} has no results of these settings to draw")
     text = page(chosen)
-    store.replace(asked.output / f"{NAME}.md", text)
-    store.replace(asked.output / f"{NAME}.svg", figures.svg(draw(chosen)))
+    store.replace(asked.output / f"{asked.name}.md", text)
+    store.replace(asked.output / f"{asked.name}.svg", figures.svg(draw(chosen)))
     print(text)
     if failed:
         raise SystemExit(1)

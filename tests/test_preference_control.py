@@ -266,3 +266,19 @@ def test_what_cannot_be_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setitem(sys.modules, "stable_baselines3", None)
     with pytest.raises(ImportError, match=r"pip install 'stackelberg-envs\[rl\]'"):
         __import__("solvers.preferences.follower")
+
+
+RECORDED = Path(__file__).parent.parent / "docs" / "reproductions" / "recorded" / "preference-control.jsonl"
+
+
+def test_the_page_is_what_is_recorded_and_learning_is_real() -> None:
+    """Three seeds of every method with the settings that are the default; the ceiling solves the task, and preferences get somewhere."""
+    results = list(store.read(RECORDED).values())
+    assert {(result["job"]["method"], result["job"]["seed"]) for result in results} == set(itertools.product(METHODS, range(3)))
+    assert all(result["job"]["settings"] == dataclasses.asdict(Settings()) for result in results)
+    assert preference_control.page(results) == (RECORDED.parent.parent / "preference-control.md").read_text()
+    for method, group in preference_control.grouped(results).items():
+        starts, ends = ([result["history"][i]["true_return"] for result in group] for i in (0, -1))
+        assert np.mean(ends) > np.mean(starts) + 200, method
+        if method == "ceiling":
+            assert min(ends) > -200
