@@ -32,7 +32,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from solvers.preferences.methods import METHODS, Settings, learn
+from solvers.preferences.methods import METHODS, learn
+from solvers.preferences.settings import Settings
 from stackelberg_envs.game import nearest
 
 from . import figures, printing, store

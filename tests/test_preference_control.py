@@ -14,8 +14,9 @@ import torch
 
 from baselines import preference_control, store
 from solvers.preferences import follower as following
-from solvers.preferences.methods import METHODS, Settings, _Run, learn
+from solvers.preferences.methods import METHODS, _Run, learn
 from solvers.preferences.reward import RewardNet, bradley_terry, fit, penalty, reaction
+from solvers.preferences.settings import Settings
 from solvers.preferences.teacher import Memory, Pairs, Places, Rollout, Teacher
 
 TINY = Settings(
