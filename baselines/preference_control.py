@@ -173,7 +173,7 @@ def arguments_of(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     default = Settings()
     parser.add_argument("--methods", nargs="+", metavar="NAME", default=list(LABELS), help=f"of {', '.join(METHODS)} (all)")
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="runs of each method, seeds 0 to N - 1 (3)")
+    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="runs of each method, seeds 0 to N - 1 (5)")
     parser.add_argument("--first-seed", type=int, default=0, metavar="K", help="seeds K to K + N - 1 instead; tuning used 100 and on")
     parser.add_argument("--task", default=default.task, help=f"Gymnasium id, boxes and a clock ({default.task})")
     parser.add_argument("--steps", type=int, default=default.steps, help=f"environment steps of a method ({default.steps})")

@@ -273,9 +273,9 @@ RECORDED = Path(__file__).parent.parent / "docs" / "reproductions" / "recorded" 
 
 
 def test_the_page_is_what_is_recorded_and_learning_is_real() -> None:
-    """Three seeds of every method with the settings that are the default; the ceiling solves the task, and preferences get somewhere."""
+    """Five seeds of every method with the settings that are the default; the ceiling solves the task, and preferences get somewhere."""
     results = list(store.read(RECORDED).values())
-    assert {(result["job"]["method"], result["job"]["seed"]) for result in results} == set(itertools.product(METHODS, range(3)))
+    assert {(result["job"]["method"], result["job"]["seed"]) for result in results} == set(itertools.product(METHODS, range(5)))
     assert all(result["job"]["settings"] == dataclasses.asdict(Settings()) for result in results)
     assert preference_control.page(results) == (RECORDED.parent.parent / "preference-control.md").read_text()
     for method, group in preference_control.grouped(results).items():
