@@ -9,13 +9,13 @@ import platform
 import queue
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -77,18 +77,34 @@ def execute(job: Job, report: Report | None = None) -> dict[str, Any]:
     }
 
 
-def attempt(job: Job, report: Report | None = None) -> dict[str, Any]:
+class Runnable(Protocol):
+    """What `run_all` runs: anything that pickles and says itself what it is; a `Job` is the usual one."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def budget(self) -> int: ...
+    @property
+    def title(self) -> str: ...
+    def execute(self, report: Report | None = None) -> dict[str, Any]:
+        """The result: plain data with ``"id"``, and everything that depends on the machine's mood under ``"timing"``."""
+        ...
+
+
+def attempt(job: Job | Runnable, report: Report | None = None) -> dict[str, Any]:
     """`execute`, or ``{"id", "failed"}`` with what went wrong."""
     try:
-        return execute(job, report)
+        return execute(job, report) if isinstance(job, Job) else job.execute(report)
     except Exception as error:
         if isinstance(error, Stopped):
             raise
-        return {"id": job.id, "failed": f"{job.world.id}, {job.label or job.solver}, seed {job.seed}: {type(error).__name__}: {error}"}
+        return {"id": job.id, "failed": f"{job.title}: {type(error).__name__}: {error}"}
 
 
-def run_all(jobs: list[Job], path: Path, *, processes: int, console: Console) -> dict[str, str]:
+def run_all(jobs: Sequence[Job | Runnable], path: Path, *, processes: int, console: Console, unit: str = "commitments") -> dict[str, str]:
     """Run all jobs whose results are not in ``path`` yet; returns what went wrong, by job id, with which the others go on.
+
+    ``unit`` names what budgets count.
 
     Raises:
         Stopped: on Ctrl-C; finished results are written, and the same call goes on from there.
@@ -102,7 +118,7 @@ def run_all(jobs: list[Job], path: Path, *, processes: int, console: Console) ->
         failed: dict[str, str] = {}
         if not todo:
             return failed
-        with _bars(console, jobs, todo) as (report, finished):
+        with _bars(console, jobs, todo, unit) as (report, finished):
             results = _one_by_one(todo, report) if processes == 1 else _in_parallel(todo, processes, report)
             for result in results:
                 if "failed" in result:
@@ -113,12 +129,12 @@ def run_all(jobs: list[Job], path: Path, *, processes: int, console: Console) ->
         return failed
 
 
-def _one_by_one(jobs: list[Job], report: Report) -> Iterator[dict[str, Any]]:
+def _one_by_one(jobs: Sequence[Job | Runnable], report: Report) -> Iterator[dict[str, Any]]:
     for job in jobs:
         yield attempt(job, report)
 
 
-def _in_parallel(jobs: list[Job], processes: int, report: Report) -> Iterator[dict[str, Any]]:
+def _in_parallel(jobs: Sequence[Job | Runnable], processes: int, report: Report) -> Iterator[dict[str, Any]]:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by the workers: torch threads that share cores are slow
     context = multiprocessing.get_context("spawn")
     messages, stop = context.Queue(), context.Event()
@@ -166,7 +182,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _work(job: Job) -> dict[str, Any]:
+def _work(job: Job | Runnable) -> dict[str, Any]:
     def report(id: str, used: int) -> None:
         if _worker["stop"].is_set():
             raise Stopped
@@ -176,8 +192,10 @@ def _work(job: Job) -> dict[str, Any]:
 
 
 @contextmanager
-def _bars(console: Console, jobs: list[Job], todo: list[Job]) -> Iterator[tuple[Report, Callable[[], None]]]:
-    """A bar over all commitments, with an estimate of the time left, and the count of finished runs."""
+def _bars(
+    console: Console, jobs: Sequence[Job | Runnable], todo: Sequence[Job | Runnable], unit: str
+) -> Iterator[tuple[Report, Callable[[], None]]]:
+    """A bar over all budgets, with an estimate of the time left, and the count of finished runs."""
     used: dict[str, int] = {}
     total = sum(job.budget for job in todo)
     columns = (
@@ -188,7 +206,7 @@ def _bars(console: Console, jobs: list[Job], todo: list[Job]) -> Iterator[tuple[
         TimeRemainingColumn(elapsed_when_finished=True),
     )
     with Progress(*columns, console=console, refresh_per_second=4) as progress:
-        work = progress.add_task("commitments", total=total)
+        work = progress.add_task(unit, total=total)
         runs = progress.add_task("runs", total=len(jobs), completed=len(jobs) - len(todo))
 
         def report(id: str, commitments: int) -> None:

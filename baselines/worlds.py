@@ -107,6 +107,11 @@ class Job:
             content["score"] = dataclasses.asdict(self.score)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
+    @property
+    def title(self) -> str:
+        """For people: the world, the method and the seed."""
+        return f"{self.world.id}, {self.label or self.solver}, seed {self.seed}"
+
     def build(self) -> solvers.Solver:
         """The solver with its hyperparameters."""
         return solvers.build(self.solver, **self.hyperparameters)
