@@ -33,8 +33,8 @@ class Equilibrium(abc.ABC):
     temperature: float
 
     @abc.abstractmethod
-    def answers(self, game: InducedMarkovGame, values: tuple[Array, ...] | None) -> tuple[Answer, ...]:
-        """One answer a follower; ``values`` (..., S) are those of their previous answers, if there were any."""
+    def answers(self, game: InducedMarkovGame, carried: Any) -> tuple[Answer, ...]:
+        """One answer a follower; ``carried`` is that of the first one's previous answer, or None."""
 
     def respond(
         self,
@@ -57,7 +57,7 @@ class Equilibrium(abc.ABC):
         policies = tuple(answer.policy for answer in answers)
         planned = [process.facing(i, policies, self.temperature) for i in range(len(answers))]
         answers = tuple(replace(answer, planned_in=mdp) for answer, mdp in zip(answers, planned, strict=True))
-        return Response(answers, state=tuple(answer.values for answer in answers))
+        return Response(answers, state=answers[0].carried)
 
     def _shared(self, problems: tuple[Process, ...]) -> tuple[InducedMarkovGame]:
         (process, *others) = problems
@@ -79,11 +79,10 @@ class Saddle(Equilibrium):
         if not 0 < self.temperature < float("inf"):
             raise ValueError(f"Saddle needs a temperature above 0, and finite, got {self.temperature}")
 
-    def answers(self, game: InducedMarkovGame, values: tuple[Array, ...] | None) -> tuple[Answer, ...]:
-        found = saddle_point(game, self.temperature, values=None if values is None else values[0])
-        return tuple(
-            Answer(policy, sign * found.values, found.step, found.evaluations) for policy, sign in zip(found.policies, (1, -1), strict=True)
-        )
+    def answers(self, game: InducedMarkovGame, carried: Any) -> tuple[Answer, ...]:
+        found = saddle_point(game, self.temperature, warm=carried)
+        both = zip(found.policies, (found.values, -found.values), strict=True)
+        return tuple(Answer(policy, values, found.step, found.evaluations, carried=found.warm) for policy, values in both)
 
 
 @dataclass(frozen=True)
@@ -109,8 +108,8 @@ class Nash(Equilibrium):
         if self.selection not in SELECTIONS:
             raise ValueError(f"Nash has no selection {self.selection!r}; {nearest(str(self.selection), SELECTIONS)}")
 
-    def answers(self, game: InducedMarkovGame, values: tuple[Array, ...] | None) -> tuple[Answer, ...]:
-        del values
+    def answers(self, game: InducedMarkovGame, carried: Any) -> tuple[Answer, ...]:
+        del carried
         xp = array_namespace(game.transition)
         if game.sizes[1] > 1 and game.follower_sees == "policy":
             raise PlanningError("Nash handles leaders who set rewards, or whose action the followers see")

@@ -49,7 +49,7 @@ class Answer:
     """Policy evaluations, sweeps or LPs that were used."""
     planned_in: InducedMDP | None = field(default=None, repr=False)
     """What the follower took its world for; set by `TabularFollower.respond`."""
-    carried: Array | None = field(default=None, repr=False)
+    carried: Any = field(default=None, repr=False)
     """The warm start of its next answer, where that is not ``values``."""
 
     @property

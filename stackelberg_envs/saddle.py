@@ -72,6 +72,11 @@ class SaddlePoint(NamedTuple):
     factorised: Factorised
     """I - gamma P_uw at the last evaluated policies."""
 
+    @property
+    def warm(self) -> tuple[Array, Array]:
+        """What the next call starts from, when the game has changed a little."""
+        return self.values, self.stage.logits
+
 
 def stage_saddle(q: Array, temperature: float, logits: Array | None = None) -> Stage:
     """The regularised saddle points of many matrix games at once.
@@ -120,7 +125,7 @@ def saddle_point(
     game: InducedMarkovGame,
     temperature: float,
     *,
-    values: Array | None = None,
+    warm: tuple[Array, Array] | None = None,
     factorise: Callable[[Array], Factorised] = Dense,
 ) -> SaddlePoint:
     """The unique equilibrium of a regularised zero-sum Markov game.
@@ -128,7 +133,7 @@ def saddle_point(
     Args:
         game: two followers with opposite rewards.
         temperature: tau > 0, of both.
-        values: a warm start for V, (..., S).
+        warm: a warm start, `SaddlePoint.warm` of a game like this one.
         factorise: how ``I - gamma P`` is solved; see `stackelberg_envs.planning`.
 
     Raises:
@@ -146,8 +151,8 @@ def saddle_point(
         stage = stage_saddle(xp.reshape(q, (*q.shape[:-1], *shape[-2:])), temperature, warm)
         return stage, xp.sum(problem.weight * stage.values, axis=-1) - v
 
-    v = xp.zeros_like(batch) if values is None else values
-    stage, residual = backup(v, None)
+    v, logits = (xp.zeros_like(batch), None) if warm is None else warm
+    stage, residual = backup(v, logits)
     step = float("nan")
     for evaluation in range(1, MAX_EVALUATIONS + 1):
         together = stage.first[..., :, None] * stage.second[..., None, :]

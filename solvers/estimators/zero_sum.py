@@ -34,8 +34,8 @@ def through_saddle(
     for i, (probability, (process,)) in enumerate(worlds):
         frozen = process.map(torch.Tensor.detach)
         with torch.no_grad():
-            found = saddle_point(frozen, tau, values=memory[i] if memory else None, factorise=LU)
-        kept.append(found.values)
+            found = saddle_point(frozen, tau, warm=memory[i] if memory else None, factorise=LU)
+        kept.append(found.warm)
         plan = Plan(frozen.product(found.policies), found.values, found.evaluations, found.step, found.factorised)
 
         def reacts(g: torch.Tensor, u: torch.Tensor, frozen: InducedMarkovGame = frozen, found: SaddlePoint = found) -> torch.Tensor:
