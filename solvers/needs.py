@@ -65,6 +65,8 @@ def needs_incentives(name: str, oracle: Oracle) -> str | None:
         return f"{name} needs a leader that sets rewards (the game has no incentive)"
     if any(a > 1 for _, a, _ in oracle.sizes):
         return f"{name} estimates how rewards are steered, and this leader also acts in the game"
+    if any(len(group) > 1 for group in oracle.groups):
+        return f"{name} handles followers who do not interact"
     if not oracle.temperature > 0:
         return f"{name} needs a follower with a temperature"
     if oracle.context_visibility != "after":

@@ -9,6 +9,8 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 import stackelberg_envs as se
+from stackelberg_envs.game import softmax_policy
+from stackelberg_envs.markov_game import InducedMarkovGame
 from stackelberg_envs.mdp import InducedMDP
 
 SMALLER: dict[str, dict[str, Any]] = {"sentinel_intruder-v0": {"size": 2}}
@@ -77,4 +79,40 @@ class Doors(se.StackelbergGame):
             initial=start / xp.sum(start, axis=-1, keepdims=True),
             follower_discount=self.discount,
             leader_discount=self.discount,
+        )
+
+
+class Umpired(se.StackelbergGame):
+    """Two opponents in three states whose umpire, the leader, acts by a policy, moves the dynamics and pays; other discounts for each."""
+
+    name = "umpired"
+    followers = 2
+
+    def __init__(self, *, follower_sees: Any, contexts: int = 1) -> None:
+        rng = np.random.default_rng(7)
+        self.leader_space = Box(-20.0, 20.0, (6 + 3,), np.float64)
+        self.default_follower = se.Saddle(0.3)
+        self.max_cycles = 20
+        self.follower_sees = follower_sees
+        self.contexts = tuple(f"day {i}" for i in range(contexts))
+        self.context_probabilities = np.arange(1.0, contexts + 1) / np.arange(1.0, contexts + 1).sum()
+        self.tables = [(rng.dirichlet(np.ones(3), size=(3, 2, 6)), *rng.uniform(size=(2, 3, 2, 6))) for _ in range(contexts)]
+
+    def induced(self, x: Any, context: int) -> InducedMarkovGame:
+        xp = array_namespace(x)
+        kernel, reward, leader = (xp.asarray(table, dtype=x.dtype) for table in self.tables[context])
+        paid = x[..., 6:, None, None]
+        stays = 1 / (1 + xp.exp(-xp.sum(x[..., 6:], axis=-1)))[..., None, None, None, None]
+        earned = reward + paid * xp.asarray(np.linspace(-1, 1, 6), dtype=x.dtype)
+        return InducedMarkovGame(
+            leader_policy=xp.exp(softmax_policy(x[..., :6], 3, 2)),
+            transition=kernel * (0.5 + 0.5 * stays),
+            follower_rewards=xp.stack([earned, -earned], axis=-4),
+            leader_reward=leader - 0.1 * paid**2,
+            initial=xp.full((3,), 1 / 3, dtype=x.dtype),
+            actions=(2, 3),
+            follower_discount=0.8,
+            leader_discount=0.7,
+            follower_sees=self.follower_sees,
+            zero_sum=True,
         )
