@@ -87,7 +87,8 @@ def comparable(result: dict[str, Any]) -> dict[str, Any]:
 
 def slim(result: dict[str, Any]) -> dict[str, Any]:
     """What a record in the repository keeps of a result: everything but the finer points of its history, and 9 digits of x."""
-    keys, rounded = ("iteration", "commitments", "outcome_steps", "leader_return", "optimism_gap"), ("leader_return", "optimism_gap")
+    keys = ("iteration", "commitments", "outcome_steps", "leader_return", "optimism_gap", "penalty")
+    rounded = ("leader_return", "optimism_gap")
     rows = [{key: row[key] for key in keys if key in row} for row in result["history"]]
     return {
         **result,
