@@ -1,13 +1,13 @@
 """Sentinel and intruder: a warden pays for where a guard meets a thief.
 
 * **Leader**, the warden: announces for each cell a bonus in [0, largest] for a catch there, which the sentinel gets and the intruder
-  is fined.  It has its cameras in the last column: a catch there is worth 1 to it, a raid costs it 1, and it pays ``cost`` for a unit of
-  bonus.
+  is fined.  It has its cameras in the first column, that of the vault: a catch there is worth 1 to it, any other catch nothing, and it
+  pays ``cost`` for a unit of bonus.  A bonus in front of a camera only keeps the intruder away; one elsewhere drives it there.
 * **Sentinel** (`follower_0`): earns 1 and the bonus if both stand in the same cell, and loses 1 if the intruder reaches the vault.
 * **Intruder** (`follower_1`): earns what the sentinel loses.
 
-Both move at once, by staying or to one of four neighbours; with probability ``slip`` a move goes a random way of these five, and walls
-stop it.  A catch or a raid ends the episode, in the step after it has come about.  The vault is the top left corner, the sentinel starts
+Both move at once, by staying or to one of four neighbours; with some probability a move goes a random way of these five, more often the
+intruder's, who would never be caught in the open otherwise; walls stop it.  A catch or a raid ends the episode, in the step after it has come about.  The vault is the top left corner, the sentinel starts
 in the middle, the intruder anywhere in the bottom row.  Grids of this name are in Zheng, King, Lu (PANDA), arXiv 2605.26654, 5 x 5 and
 20 x 20; their rewards are not known to us, and these are our own.  Dense tables hold up to some 6 x 6 cells.
 """
@@ -36,7 +36,7 @@ class SentinelIntruder(StackelbergGame):
 
     Args:
         size: cells in a row, from 2; S = size^4.
-        slip: probability that a move goes a random way, in [0, 1].
+        slips: probability that a move goes a random way, in [0, 1]: the sentinel's, the intruder's.
         largest: upper bound of each bonus.
         cost: what the leader pays for a unit of bonus.
         discount: of everybody, below 1.
@@ -47,12 +47,21 @@ class SentinelIntruder(StackelbergGame):
     followers = 2
 
     def __init__(
-        self, *, size: int = 5, slip: float = 0.1, largest: float = 2.0, cost: float = 0.25, discount: float = 0.9, max_cycles: int = 50
+        self,
+        *,
+        size: int = 5,
+        slips: tuple[float, float] = (0.1, 0.4),
+        largest: float = 2.0,
+        cost: float = 0.25,
+        discount: float = 0.95,
+        max_cycles: int = 100,
     ) -> None:
         if not 2 <= size <= 6:
             raise ValueError(f"size is 2 to 6, because dense tables hold size^8 numbers of 25 joint actions; got {size}")
-        if not 0 <= slip <= 1 or not 0 < largest < np.inf or not 0 <= cost < np.inf or not 0 <= discount < 1:
-            raise ValueError(f"slip in [0, 1], largest > 0, cost >= 0, discount in [0, 1); got {slip=}, {largest=}, {cost=}, {discount=}")
+        if len(slips) != 2 or not 0 <= min(slips) <= max(slips) <= 1:
+            raise ValueError(f"slips are two probabilities, the sentinel's and the intruder's, got {slips!r}")
+        if not 0 < largest < np.inf or not 0 <= cost < np.inf or not 0 <= discount < 1:
+            raise ValueError(f"largest > 0, cost >= 0 and discount in [0, 1); got {largest=}, {cost=}, {discount=}")
         cells = [(row, col) for row in range(size) for col in range(size)]
         count = len(cells)
         self.count, self.largest, self.cost, self.discount = count, float(largest), float(cost), float(discount)
@@ -67,10 +76,10 @@ class SentinelIntruder(StackelbergGame):
         raided = (intruder == 0) & ~met
         initial = np.zeros((count, count))
         initial[(size // 2) * size + size // 2, -size:] = 1 / size
-        walk = _walk(size, slip)
-        kernel = np.einsum("ibk,jcl->ijbckl", walk, walk).reshape(count**2, 1, len(MOVES) ** 2, count**2)
+        walks = [_walk(size, slip) for slip in slips]
+        kernel = np.einsum("ibk,jcl->ijbckl", *walks).reshape(count**2, 1, len(MOVES) ** 2, count**2)
         kernel[met | raided] = 0.0
-        watched = np.array([col == size - 1 for _, col in cells], dtype=np.float64)
+        watched = np.array([col == 0 for _, col in cells], dtype=np.float64)
         self._constants = Constants(
             leader_policy=np.ones((count**2, 1)),
             transition=kernel,
@@ -113,7 +122,7 @@ class SentinelIntruder(StackelbergGame):
             leader_policy=c.leader_policy,
             transition=c.transition,
             follower_rewards=xp.stack([earned, -earned], axis=-4),
-            leader_reward=table(c.watched - c.raided) - self.cost * table(paid),
+            leader_reward=table(c.watched) - self.cost * table(paid),
             initial=c.initial,
             actions=(len(MOVES), len(MOVES)),
             follower_discount=self.discount,
