@@ -7,9 +7,10 @@
 * **Intruder** (`follower_1`): earns what the sentinel loses.
 
 Both move at once, by staying or to one of four neighbours; with some probability a move goes a random way of these five, more often the
-intruder's, who would never be caught in the open otherwise; walls stop it.  A catch or a raid ends the episode, in the step after it has come about.  The vault is the top left corner, the sentinel starts
-in the middle, the intruder anywhere in the bottom row.  Grids of this name are in Zheng, King, Lu (PANDA), arXiv 2605.26654, 5 x 5 and
-20 x 20; their rewards are not known to us, and these are our own.  Dense tables hold up to some 6 x 6 cells.
+intruder's, who would never be caught in the open otherwise; walls stop it.  A catch or a raid ends the episode, in the step after it has
+come about.  The vault is the top left corner, the sentinel starts in the middle, the intruder anywhere in the bottom row.  Grids of this
+name are in Zheng, King, Lu (PANDA), arXiv 2605.26654, 5 x 5 and 20 x 20; their rewards are not known to us, and these are our own.  Dense
+tables hold up to some 6 x 6 cells.
 """
 
 from __future__ import annotations
