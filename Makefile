@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 export OMP_NUM_THREADS = 1
 
-.PHONY: help bench test speed reproduce-hpgd reproduce-bchg consumers check docs install clean
+.PHONY: help bench test speed reproduce-hpgd reproduce-bchg reproduce-penalty reproduce-preferences consumers check docs install clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
 
@@ -42,6 +42,17 @@ reproduce-bchg: $(INSTALLED)  ## Kudo et al. 2026, and our method from outcomes 
 	for config in toy inverse-large bchg-rooms bchg-rooms-1000 bchg-rates bchg-basin; do $(BIN)/stackelberg compare $$config || exit 1; done
 	for config in outcomes heldout inverse-toy inverse-ablations inverse-limits inverse-penalty; do $(BIN)/python -m baselines.reach $$config || exit 1; done
 	$(BIN)/python -m baselines.quality
+
+PENALTY = penalty-games zero-sum sentinel
+reproduce-penalty: $(INSTALLED)  ## Shen et al. 2025: penalty methods on random games and between opponents (an hour on two cores; resumes)
+	for config in $(PENALTY); do $(BIN)/stackelberg bench $$config || exit 1; done
+	for config in $(PENALTY); do $(BIN)/python -m baselines.claims $$config || exit 1; done
+	$(BIN)/python -m baselines.selection
+	$(BIN)/python -m baselines.contracts
+
+reproduce-preferences: $(INSTALLED)  ## learning a reward from preferences, tabular and with a simulator (an hour on two cores; resumes)
+	$(BIN)/python -m baselines.preferences
+	$(BIN)/python -m baselines.preference_control --seeds 5
 
 consumers:  ## TorchRL, Stable-Baselines3 and RLlib on every view, each in a throw-away environment
 	tests/consumers/run.sh
