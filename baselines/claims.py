@@ -20,7 +20,6 @@ import stackelberg_envs as se
 
 from . import figures, store
 from . import jobs as configuration
-from .compare import highest
 from .report import Part, gather
 from .stats import mean_interval
 
@@ -30,6 +29,7 @@ HEADER = (
     "lowest",
     "runs within 5 %",
     "beats the unregulated game",
+    "beats the naive designer",
     "optimism gap, mean",
     "largest penalty of the copies at the end",
     "largest duality gap of the answers",
@@ -45,6 +45,8 @@ class Run:
     """Of its game, whoever found it."""
     unregulated: float | None
     """The return of the smallest incentives, in games with incentives."""
+    naive: float | None
+    """What the naive gradient ends at, on average, if it was run."""
     result: dict[str, Any]
 
     @property
@@ -64,16 +66,19 @@ def settled(parts: list[Part]) -> Settings:
     """All runs, by setting and method; one list a game."""
     found: Settings = {}
     for part in parts:
-        top = highest(part)
-        if top is None or not part.groups:
+        if not part.groups:
             continue
+        top = max(result["leader_return"] for group in part.groups.values() for result in group)
+        top = max(top, part.best.leader_return) if part.best else top
         world = part.section.world
         game, unregulated = world.game(), None
         if game.incentive is not None:
             unregulated = float(se.evaluate(game, game.leader_space.low, follower=world.answerer()).leader_return)
         methods = found.setdefault(part.section.title.rpartition(",")[0] or part.section.title, {})
+        ends = [result["leader_return"] for group in part.groups.values() for result in group if result["job"]["solver"] == "naive"]
+        naive = float(np.mean(ends)) if ends else None
         for label, group in part.groups.items():
-            methods.setdefault(label, []).append([Run(top, unregulated, result) for result in group])
+            methods.setdefault(label, []).append([Run(top, unregulated, naive, result) for result in group])
     return found
 
 
@@ -93,19 +98,25 @@ def markdown(parts: list[Part]) -> str:
 def _row(label: str, games: list[list[Run]], certified: dict[str, float]) -> tuple[str, ...]:
     runs = [run for game in games for run in game]
     shares = [run.share for run in runs]
-    beaten = [game for game in games if game[0].unregulated is not None]
-    wins = sum(float(np.mean([run.result["leader_return"] for run in game])) > (game[0].unregulated or 0.0) for game in beaten)
     return (
         label,
         str(mean_interval([float(np.mean([run.share for run in game])) for game in games])) if min(shares) > 0 else _plain(runs),
         f"{min(shares):.3f}" if min(shares) > 0 else "-",
         f"{sum(share >= 0.95 for share in shares)} of {len(shares)}" if min(shares) > 0 else "-",
-        f"{wins} of {len(beaten)} games" if beaten else "-",
+        _beaten(games, lambda run: run.unregulated),
+        "-" if runs[0].result["job"]["solver"] == "naive" else _beaten(games, lambda run: run.naive),
         _said(runs, "optimism_gap", np.nanmean, "+.3f"),
         _said(runs, "penalty", np.nanmax, ".1e"),
         f"{max(certified[run.result['id']] for run in runs):.0e}",
         f"{np.mean([run.result['timing']['seconds'] for run in runs]):.1f}",
     )
+
+
+def _beaten(games: list[list[Run]], what: Callable[[Run], float | None]) -> str:
+    """In how many games the mean over starts is above something."""
+    marks = [(float(np.mean([run.result["leader_return"] for run in game])), what(game[0])) for game in games]
+    known = [(mean, mark) for mean, mark in marks if mark is not None]
+    return f"{sum(mean > mark for mean, mark in known)} of {len(known)}" if known else "-"
 
 
 def _plain(runs: list[Run]) -> str:
