@@ -55,7 +55,7 @@ class Settings:
     decay: float = 1.0
     alpha: float = 10.0
     draws: int = 4
-    penalty: float = 1.0
+    penalty: float = 3.0
     plays: int = 6
     fresh_steps: int = 44_000
     starts: int = 20
