@@ -122,7 +122,8 @@ class _Run:
         own, best = self.play(copy, starts), self.play(answer, starts)
         pairs, places = self.ask(own, s.pairs)
         self.recent = [*self.recent, (best.inputs[::STRIDE], own.inputs[::STRIDE])][-s.plays :]
-        loss = self.fit(s.epochs, penalty(*(np.concatenate(plays, axis=1) for plays in zip(*self.recent, strict=True)), s.penalty))
+        answered, copied = (np.concatenate(plays, axis=1) for plays in zip(*self.recent, strict=True))
+        loss = self.fit(s.epochs, penalty(answered, copied, s.penalty))
         answer.improve(self.pay(best))
         answer.improve(self.pay(own), player=copy)
         copy.become(answer)
