@@ -297,15 +297,22 @@ def test_what_cannot_be_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         __import__("solvers.preferences.follower")
 
 
-RECORDED = Path(__file__).parent.parent / "docs" / "reproductions" / "recorded" / "preference-control.jsonl"
+RECORDED = Path(__file__).parent.parent / "docs" / "reproductions" / "recorded"
 
 
-def test_the_page_is_what_is_recorded_and_learning_is_real() -> None:
-    """Five seeds of every method with the settings that are the default; the ceiling solves the task, and preferences get somewhere."""
-    results = list(store.read(RECORDED).values())
-    assert {(result["job"]["method"], result["job"]["seed"]) for result in results} == set(itertools.product(METHODS, range(5)))
-    assert all(result["job"]["settings"] == Settings().read_by(result["job"]["method"]) for result in results)
-    assert preference_control.page(results) == (RECORDED.parent.parent / "preference-control.md").read_text()
+@pytest.mark.parametrize(
+    ("name", "settings", "methods"),
+    [
+        ("preference-control", Settings(), METHODS),
+        ("preference-control-scarce", Settings(first_pairs=24, pairs=6), ("iterated", "pbrl")),
+    ],
+)
+def test_the_page_is_what_is_recorded_and_learning_is_real(name: str, settings: Settings, methods: tuple[str, ...]) -> None:
+    """Five seeds of every method with these settings; the ceiling solves the task, and preferences get somewhere."""
+    results = list(store.read(RECORDED / f"{name}.jsonl").values())
+    assert {(result["job"]["method"], result["job"]["seed"]) for result in results} == set(itertools.product(methods, range(5)))
+    assert all(result["job"]["settings"] == settings.read_by(result["job"]["method"]) for result in results)
+    assert preference_control.page(results) == (RECORDED.parent / f"{name}.md").read_text()
     for method, group in preference_control.grouped(results).items():
         starts, ends = ([result["history"][i]["true_return"] for result in group] for i in (0, -1))
         assert np.mean(ends) > np.mean(starts) + 200, method
