@@ -67,10 +67,14 @@ class PreferenceJob:
     def title(self) -> str:
         return f"{self.settings.task}, {self.method}, seed {self.seed}"
 
+    def as_dict(self) -> dict[str, Any]:
+        """What the result depends on, for files."""
+        return {"method": self.method, "seed": self.seed, "settings": self.settings.read_by(self.method)}
+
     @property
     def id(self) -> str:
         """Hash of what the result depends on, in this package's version."""
-        content = {"version": version("stackelberg-envs"), **dataclasses.asdict(self)}
+        content = {"version": version("stackelberg-envs"), **self.as_dict()}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def execute(self, report: Report | None = None) -> dict[str, Any]:
@@ -85,7 +89,7 @@ class PreferenceJob:
         result = learn(self.method, self.settings, self.seed, heard)
         return {
             "id": self.id,
-            "job": dataclasses.asdict(self),
+            "job": self.as_dict(),
             "versions": {name: version(name) for name in ("stackelberg-envs", "torch", "numpy", "gymnasium", "stable-baselines3")},
             **result,
             "timing": {
@@ -120,8 +124,8 @@ def page(results: list[dict[str, Any]]) -> str:
         cells += [str(len(group)), *(f"{np.median([t[key] for t in timing]):.0f}" for key in ("seconds", "cpu_seconds"))]
         cells.append(f"{max(t['peak_megabytes'] for t in timing):.0f}")
         lines.append(f"| {LABELS[method]} | " + " | ".join(cells) + " |")
-    settings = results[0]["job"]["settings"]
-    told = ", ".join(f"{key} {value}" for key, value in settings.items() if not isinstance(value, dict))
+    settings = {name: value for group in groups.values() for name, value in group[0]["job"]["settings"].items()}
+    told = ", ".join(f"{key} {value}" for key, value in sorted(settings.items()) if not isinstance(value, dict))
     ppo = ", ".join(f"{key} {value}" for key, value in settings["ppo"].items())
     versions = ", ".join(f"{key} {value}" for key, value in results[0]["versions"].items())
     return "\n".join(lines) + f"\n\nSettings: {told}; PPO: {ppo}. Versions: {versions}.\n"
@@ -218,8 +222,9 @@ def main(words: list[str] | None = None) -> None:
     asked = arguments_of(words)
     path, failed = asked.results / f"{asked.name}.jsonl", {}
     if asked.draw_only:
-        shared = dataclasses.asdict(asked.settings)
-        chosen = [result for result in store.read(path).values() if result["job"]["settings"] == shared]
+        chosen = [
+            result for result in store.read(path).values() if result["job"]["settings"] == asked.settings.read_by(result["job"]["method"])
+        ]
     else:
         seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
         wanted = [PreferenceJob(method, seed, asked.settings) for seed in seeds for method in asked.methods]

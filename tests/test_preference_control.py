@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from baselines import preference_control, store
+from solvers.leader_ppo import private_generators
 from solvers.preferences import follower as following
 from solvers.preferences.methods import METHODS, _Run, learn
 from solvers.preferences.reward import RewardNet, bradley_terry, fit, penalty, reaction
@@ -145,16 +146,25 @@ def played(policy: np.ndarray, episodes: int, rng: np.random.Generator) -> np.nd
 
 
 def test_the_penalty_gradient_is_that_of_the_value_gap() -> None:
-    """A table of rewards on a chain: lambda (V^hat - V^y) has the gradient lambda (visits of hat - visits of y); sampled within 4 s.e."""
-    rng, net = np.random.default_rng(0), RewardNet(4, ()).double()
+    """A table of rewards on a chain: lambda (V^hat - V^y) has the gradient lambda (visits of hat - visits of y); sampled within 4 s.e.
+
+    Where pi_y earns more, it is the better estimate of the best response itself, and there is no gap.
+    """
+    rng, net = np.random.default_rng(0), RewardNet(4, ())
     hat, copy = np.array([[0.1, 0.9], [0.3, 0.7]]), np.array([[0.6, 0.4], [0.8, 0.2]])
     exact = 5.0 * (visits(hat) - visits(copy)).ravel()
     n = 20_000
     term = penalty(played(hat, n, rng), played(copy, n, rng), 5.0)
-    net = net.float()
+    with torch.no_grad():
+        net.layers[0].weight.copy_(torch.as_tensor(exact)[None])
     (sampled,) = torch.autograd.grad(term(net), [net.layers[0].weight])
     np.testing.assert_allclose(sampled.numpy().ravel(), exact, atol=4 * 5.0 * np.sqrt(0.5 / n))
     assert np.abs(exact).max() > 1
+    with torch.no_grad():
+        net.layers[0].weight.neg_()
+    (none,) = torch.autograd.grad(term(net), [net.layers[0].weight])
+    assert not none.any()
+    assert term(net) == 0
 
 
 def test_what_the_copy_is_paid_for_its_share_of_f() -> None:
@@ -205,6 +215,24 @@ def test_the_reaction_is_the_gradient_through_the_softmax() -> None:
         found += pi[[*taken, a, b]].prod() * slope.numpy()[0]
     np.testing.assert_allclose(found, exact.numpy(), atol=1e-6)
     assert np.abs(found).max() > 0.01
+
+
+def test_play_of_an_equal_policy_teaches_as_ones_own_does() -> None:
+    """Bit for bit; and the same seed gives the same starts, with other actions."""
+    with private_generators(np.random.default_rng(0)):
+        task = following.Task("Pendulum-v1")
+        one, other = (following.Follower(task, episodes=2, seed=seed, options=Settings().ppo) for seed in (0, 1))
+        one.become(other)
+        hers, his = one.play(7), other.play(7)
+    np.testing.assert_array_equal(hers.observations[0], his.observations[0])
+    assert not np.array_equal(hers.inputs[0], his.inputs[0])
+    before = [p.clone() for p in one.model.policy.parameters()]
+    for learner, player in ((one, other), (other, None)):
+        with private_generators(np.random.default_rng(1)):
+            learner.improve(his.rewards, player)
+    after = [list(learner.model.policy.parameters()) for learner in (one, other)]
+    assert all(torch.equal(a, b) for a, b in zip(*after, strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(after[0], before, strict=True))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -269,15 +297,22 @@ def test_what_cannot_be_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         __import__("solvers.preferences.follower")
 
 
-RECORDED = Path(__file__).parent.parent / "docs" / "reproductions" / "recorded" / "preference-control.jsonl"
+RECORDED = Path(__file__).parent.parent / "docs" / "reproductions" / "recorded"
 
 
-def test_the_page_is_what_is_recorded_and_learning_is_real() -> None:
-    """Five seeds of every method with the settings that are the default; the ceiling solves the task, and preferences get somewhere."""
-    results = list(store.read(RECORDED).values())
-    assert {(result["job"]["method"], result["job"]["seed"]) for result in results} == set(itertools.product(METHODS, range(5)))
-    assert all(result["job"]["settings"] == dataclasses.asdict(Settings()) for result in results)
-    assert preference_control.page(results) == (RECORDED.parent.parent / "preference-control.md").read_text()
+@pytest.mark.parametrize(
+    ("name", "settings", "methods"),
+    [
+        ("preference-control", Settings(), METHODS),
+        ("preference-control-scarce", Settings(first_pairs=24, pairs=6), ("iterated", "pbrl")),
+    ],
+)
+def test_the_page_is_what_is_recorded_and_learning_is_real(name: str, settings: Settings, methods: tuple[str, ...]) -> None:
+    """Five seeds of every method with these settings; the ceiling solves the task, and preferences get somewhere."""
+    results = list(store.read(RECORDED / f"{name}.jsonl").values())
+    assert {(result["job"]["method"], result["job"]["seed"]) for result in results} == set(itertools.product(methods, range(5)))
+    assert all(result["job"]["settings"] == settings.read_by(result["job"]["method"]) for result in results)
+    assert preference_control.page(results) == (RECORDED.parent / f"{name}.md").read_text()
     for method, group in preference_control.grouped(results).items():
         starts, ends = ([result["history"][i]["true_return"] for result in group] for i in (0, -1))
         assert np.mean(ends) > np.mean(starts) + 200, method

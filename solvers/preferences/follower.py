@@ -12,6 +12,7 @@ The library draws from global generators: run this inside `private_generators`.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import gymnasium
@@ -78,14 +79,19 @@ class Follower:
         self.model = PPO("MlpPolicy", task.env(), device="cpu", n_steps=task.steps, **options)
         self.model.set_logger(Logger(None, []))
 
-    def play(self) -> Rollout:
-        """N episodes under the present policy, from new starts."""
+    def become(self, other: Follower) -> None:
+        """Take the other's policy, critic and state of Adam."""
+        self.model.policy.load_state_dict(other.model.policy.state_dict())
+        self.model.policy.optimizer.load_state_dict(other.model.policy.optimizer.state_dict())
+
+    def play(self, seed: int | None = None) -> Rollout:
+        """N episodes under the present policy, from new starts; a seed sets them."""
         model, task, count = self.model, self.task, len(self.envs)
         buffer = RolloutBuffer(
             task.steps, task.observations, task.actions, "cpu", gae_lambda=model.gae_lambda, gamma=model.gamma, n_envs=count
         )
         rewards = np.zeros((task.steps, count))
-        seen = np.stack([env.reset()[0] for env in self.envs])
+        seen = np.stack([env.reset(seed=None if seed is None else seed + i)[0] for i, env in enumerate(self.envs)])
         for t in range(task.steps):
             with torch.no_grad():
                 actions, values, log_probs = model.policy(torch.as_tensor(seen, dtype=torch.float32))
@@ -98,8 +104,14 @@ class Follower:
         observations = buffer.observations.copy()
         return Rollout(task.inputs(observations, buffer.actions), observations, rewards)
 
-    def improve(self, rewards: np.ndarray) -> None:
-        """One update of PPO on the last play, paid ``rewards`` (T, N)."""
+    def improve(self, rewards: np.ndarray, player: Follower | None = None) -> None:
+        """One update of PPO on the last play, its own or the ``player``'s, paid ``rewards`` (T, N).
+
+        PPO's ratios have the player's probabilities below the line, so that play of a policy close by is as good as its own.  Own play
+        comes first: after another's it is gone.
+        """
+        if player is not None:
+            self.model.rollout_buffer, self._beyond = deepcopy(player.model.rollout_buffer), player._beyond
         buffer = self.model.rollout_buffer
         buffer.rewards[:] = rewards
         buffer.rewards[-1] += self.model.gamma * self._beyond

@@ -16,7 +16,9 @@ gradient of -f / lambda over a play of M steps is that of paying, at the last st
 
     -(M / P) (ell_pair - mean ell of the other pairs) / lambda
 
-which PPO's advantages credit to earlier steps.
+which PPO's advantages credit to earlier steps.  That is hundreds of the reward's standard deviations on a few steps: a copy that learns
+from nothing else does not follow the reward at all.  So each round, after the reward, pi_hat learns from both plays (pi_y's is nearly its
+own), pi_y starts from the new pi_hat and makes one update more, and both play from the same starts; V is the mean of the newest plays.
 
 The history's curve is the true return of the policy in training: the follower, and pi_hat for pbrl.  The end is judged twice: that
 policy, and a *fresh* one that has ``fresh_steps`` for the final reward (uncharged, the same for all), which judges the reward alone.
@@ -39,6 +41,8 @@ from .settings import Settings
 from .teacher import Memory, Pairs, Places, Rollout, Teacher
 
 METHODS = ("two_stage", "iterated", "sobirl", "pbrl", "ceiling")
+STRIDE = 5
+"""The penalty's means are over every fifth step of the recent plays; neighbours are nearly the same."""
 Report = Callable[[int, dict[str, Any]], None]
 """Called with (environment steps so far, the newest row of the history)."""
 
@@ -80,6 +84,7 @@ class _Run:
         self.net = RewardNet(self.task.inputs(np.zeros(self.task.observations.shape), self.task.actions.low).size)
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=settings.rate, weight_decay=settings.decay)
         self.shift, self.scale = 0.0, 1.0
+        self.recent: list[tuple[np.ndarray, np.ndarray]] = []
         self.steps = self.labels = 0
         self.history: list[dict[str, Any]] = []
 
@@ -113,10 +118,15 @@ class _Run:
     def pbrl(self, copy: Follower, answer: Follower) -> float:
         """One round of the penalty method; the mean loss of the memory."""
         s = self.settings
-        own, best = self.play(copy), self.play(answer)
+        starts = int(self.rng.integers(2**31))
+        own, best = self.play(copy, starts), self.play(answer, starts)
         pairs, places = self.ask(own, s.pairs)
-        loss = self.fit(s.epochs, penalty(best.inputs, own.inputs, s.penalty))
+        self.recent = [*self.recent, (best.inputs[::STRIDE], own.inputs[::STRIDE])][-s.plays :]
+        answered, copied = (np.concatenate(plays, axis=1) for plays in zip(*self.recent, strict=True))
+        loss = self.fit(s.epochs, penalty(answered, copied, s.penalty))
         answer.improve(self.pay(best))
+        answer.improve(self.pay(own), player=copy)
+        copy.become(answer)
         copy.improve(self.pay(own) + self.share(pairs, places, own) / self.scale)
         return loss
 
@@ -138,9 +148,9 @@ class _Run:
     def follower(self) -> Follower:
         return Follower(self.task, episodes=self.settings.episodes, seed=int(self.rng.integers(2**31)), options=self.settings.ppo)
 
-    def play(self, follower: Follower) -> Rollout:
+    def play(self, follower: Follower, seed: int | None = None) -> Rollout:
         self.steps += self.play_steps
-        return follower.play()
+        return follower.play(seed)
 
     def ask(self, rollout: Rollout, count: int) -> tuple[Pairs, Places]:
         pairs, places = self.teacher.ask(rollout, count, self.rng)

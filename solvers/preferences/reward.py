@@ -15,7 +15,10 @@ For a pair of segments with label mu (1 if the first is preferred)::
 
 * PBRL (Shen, Yang, Chen, JMLR 26(114), 2025), value penalty with best response pi_hat held fixed (Danskin)::
 
-    mean[ ell_x ] + lambda (V_x^{pi_hat} - V_x^{pi_y}),   grad_x V_x^pi = E_pi[ sum_t grad_x r_x(s_t, a_t) ]
+    mean[ ell_x ] + lambda max(0, V_x^{pi_hat} - V_x^{pi_y}),   grad_x V_x^pi = E_pi[ sum_t grad_x r_x(s_t, a_t) ]
+
+  The exact penalty max V - V^y is never negative; its estimate is whenever pi_hat happens to play worse than pi_y, and x then gains without
+  bound by a larger reward (ell 36, lambda = 10).  The better of the two is the better estimate of max V, hence the maximum.
 """
 
 from __future__ import annotations
@@ -112,7 +115,7 @@ def excess(ell: torch.Tensor) -> torch.Tensor:
 
 
 def penalty(answer: np.ndarray, copy: np.ndarray, weight: float) -> Term:
-    """PBRL's second term, with V the mean reward of a step (the value of an episode over its length).
+    """PBRL's second term, with V the mean reward of a step (the value of an episode over its length), and max V at least that of pi_y.
 
     Args:
         answer: inputs that pi_hat visits, (..., d), whole episodes from the start.
@@ -122,6 +125,6 @@ def penalty(answer: np.ndarray, copy: np.ndarray, weight: float) -> Term:
     best, own = (torch.as_tensor(array, dtype=torch.float32) for array in (answer, copy))
 
     def term(net: RewardNet) -> torch.Tensor:
-        return weight * (net(best).mean() - net(own).mean())
+        return weight * (net(best).mean() - net(own).mean()).relu()
 
     return term

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 PPO_OPTIONS = {"learning_rate": 1e-3, "gamma": 0.95, "gae_lambda": 0.95, "n_epochs": 10, "batch_size": 200, "ent_coef": 0.01}
 """Of stable-baselines3; otherwise its defaults."""
+OWN = {"alpha": "sobirl", "draws": "sobirl", "penalty": "pbrl", "plays": "pbrl"}
+"""Settings that one method alone reads."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What all methods share, and the one number each of two has of its own.
+    """What all methods share, and what each of two has of its own (``OWN``).
 
     Args:
         task: id of a Gymnasium environment; see `Task`.
@@ -30,7 +32,8 @@ class Settings:
         decay: its weight decay.
         alpha: temperature in SoBiRL's reaction term.
         draws: actions by which that term averages over the policy.
-        penalty: PBRL's lambda.
+        penalty: PBRL's lambda, per unit of the mean reward of a step.
+        plays: of each of PBRL's policies, the newest, over which V is averaged.
         fresh_steps: that the referee's fresh policy has, uncharged.
         starts: on which the referee judges a point of the curve; five times as many, others, at the end.
         ppo: options of the followers.
@@ -52,13 +55,18 @@ class Settings:
     decay: float = 1.0
     alpha: float = 10.0
     draws: int = 4
-    penalty: float = 1.0
+    penalty: float = 3.0
+    plays: int = 6
     fresh_steps: int = 44_000
     starts: int = 20
     ppo: dict[str, Any] = field(default_factory=lambda: dict(PPO_OPTIONS))
 
     def __post_init__(self) -> None:
-        sizes = (self.steps, self.episodes, self.warm_up, self.segment, self.first_pairs, self.memory, self.batch, self.draws)
+        sizes = (self.steps, self.episodes, self.warm_up, self.segment, self.first_pairs, self.memory, self.batch, self.draws, self.plays)
         least = min(*sizes, self.first_epochs, self.epochs, self.fresh_steps, self.starts, self.pairs // 2 - 1)
         if least < 1 or min(self.temperature, self.rate, self.alpha, self.penalty) <= 0 or self.decay < 0:
             raise ValueError(f"preferences need sizes from 1, pairs from 4, positive rates and weights, and a decay from 0, got {self!r}")
+
+    def read_by(self, method: str) -> dict[str, Any]:
+        """Those that this method reads: what its results depend on."""
+        return {name: value for name, value in asdict(self).items() if OWN.get(name, method) == method}
