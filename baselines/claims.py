@@ -157,7 +157,7 @@ def draw(parts: list[Part]) -> Figure:
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("share of the best known value\n(dotted: what the method claims)")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="upper center", ncol=3, frameon=False, bbox_to_anchor=(0.5, 0.0))
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="upper center", ncol=2, frameon=False, bbox_to_anchor=(0.5, 0.0))
     figure.tight_layout()
     return figure
 
