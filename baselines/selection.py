@@ -7,7 +7,8 @@ the start and to the door, and its return is exact for followers who play `Nash`
 * search: all payments out of `LEVELS`, then coordinate search from the best of them down to steps of .01, for each selection; only pure
   equilibria count, where the certificate (the largest regret in any state) is below `PURE`
 * first step: 1.01 for the lever, at the start alone (``payments="states"``)
-* promise: who is one of two at the lever after the first step is promised `PROMISED` for staying there (``payments="states"``)
+* promise: who is one of two at the lever after the first step is promised a payment for staying there (``payments="states"``)
+* beside: the lever is paid beside `BESIDE` for the start and the door
 
 In any equilibrium in which somebody gets out M followers have moved to the lever, which cost them 1 each, and they are no worse off than
 if they had stayed: no leader earns more than the ceiling, `cooperative_value` - ``cost`` M.
@@ -31,11 +32,13 @@ from . import figures, measured
 
 GAMES = ((2, 1, 5), (3, 2, 5), (3, 1, 5), (5, 3, 1))
 """(N, M, steps)."""
-LEVELS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.05, 1.5)
+LEVELS = (0.0, 0.02, 0.1, 0.3, 0.6, 1.02, 1.5)
+"""Some are a little above what a move to the start or the lever costs, 0 and 1."""
 APART = (0.0, 0.01, 0.03)
 """Added to the levels of the three places but to 0, so that followers are seldom indifferent."""
 STEPS = (0.2, 0.1, 0.05, 0.02, 0.01)
 PROMISED, WAITING = 1.4, 0.15
+BESIDE = (0.15, 0.45)
 PURE = 1e-6
 FOLLOWERS = {selection: se.Nash(selection) for selection in SELECTIONS}
 
@@ -83,6 +86,11 @@ def climbed(game: EscapeRoom, selection: str, paid: tuple[float, ...], value: fl
     return {"paid": paid, "return": value}
 
 
+def only_returns(each: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Of `all_scored`."""
+    return {selection: one["return"] for selection, one in each.items()}
+
+
 def searched(game: EscapeRoom) -> dict[str, Any]:
     """What is found with all three payments, and what the grid says of selection."""
     places = [[level + apart * (level > 0) for level in LEVELS] for apart in APART]
@@ -100,7 +108,7 @@ def searched(game: EscapeRoom) -> dict[str, Any]:
         "pure": len(certified),
         "differ": sum(value > PURE for value in spread.values()),
         "single": sum(all(one["rest"] == 1 for one in each.values()) for each in certified.values()),
-        "widest": {"paid": widest, "returns": {name: one["return"] for name, one in certified[widest].items()}},
+        "widest": {"paid": widest, "returns": only_returns(certified[widest])},
     }
 
 
@@ -112,21 +120,26 @@ def first_step(agents: int, needed: int, steps: int) -> dict[str, dict[str, floa
     return all_scored(game, paid)
 
 
-def promise() -> dict[str, dict[str, float]]:
+def promise(promised: float = PROMISED) -> dict[str, dict[str, float]]:
     """Three followers and two steps: going to the lever pays only if another one goes too, and waiting for them pays the third."""
     game = EscapeRoom(agents=3, needed=2, steps=2, payments="states")
     paid = np.zeros((game.sizes[0][0], 3))
     paid[0, START] = WAITING
-    paid[[t == 1 and where.count(LEVER) == 2 for t, where in game.state_names], LEVER] = PROMISED
+    paid[[t == 1 and where.count(LEVER) == 2 for t, where in game.state_names], LEVER] = promised
     return all_scored(game, paid)
+
+
+def beside(lever: float) -> dict[str, dict[str, float]]:
+    """The default game, where all three places are paid."""
+    return all_scored(EscapeRoom(), (lever, *BESIDE))
 
 
 def measure(points: int) -> measured.Rows:
     """One row a game, and one for the promise."""
     rows: measured.Rows = []
+    lever = np.round((np.arange(points) + 0.5) * LARGEST / points, 6).tolist()
     for agents, needed, steps in track(GAMES, "games"):
         game = EscapeRoom(agents=agents, needed=needed, steps=steps)
-        lever = (np.round((np.arange(points) + 0.5) * LARGEST / points, 6)).tolist()
         rows.append(
             {
                 "game": [agents, needed, steps],
@@ -139,52 +152,60 @@ def measure(points: int) -> measured.Rows:
                 **searched(game),
             }
         )
-    return [*rows, {"promise": promise()}]
+    curves = {"beside": [beside(paid) for paid in lever], "promised": [promise(paid) for paid in lever]}
+    return [*rows, {"lever": lever, "promise": promise(), **curves}]
 
 
 def draw(rows: measured.Rows) -> Figure:
-    """The return against what the lever is paid; dotted where a state has no pure equilibrium."""
-    figure = Figure(figsize=(10, 6.2))
-    panels = figure.subplots(2, 2)
-    for axis, row in zip(panels.flat, (row for row in rows if "game" in row), strict=True):
-        agents, needed, steps = row["game"]
+    """The return against what the lever is paid; dots where a state has no pure equilibrium."""
+    figure = Figure(figsize=(11.5, 6))
+    *games, last = rows
+    shown = [("{} followers, {} needed, {} steps".format(*row["game"]).replace("1 steps", "1 step"), row["curves"]) for row in games]
+    shown += [("2, 1, 5, start and door paid too", last["beside"]), ("3, 2, 2, the lever promised to two", last["promised"])]
+    panels = list(figure.subplots(2, 3).flat)
+    for axis, (title, curve) in zip(panels, shown, strict=True):
         for i, selection in enumerate(SELECTIONS):
-            y, regret = np.array([(point[selection]["return"], point[selection]["regret"]) for point in row["curves"]]).T
-            line: dict[str, Any] = {"color": figures.COLOURS[i], "lw": 7 - 2 * i, "solid_capstyle": "butt"}
-            axis.plot(row["lever"], np.where(regret <= PURE, y, np.nan), **line, label=f"Nash({selection!r})")
-            axis.plot(row["lever"], np.where(regret > PURE, y, np.nan), color=line["color"], ls="none", marker=".", ms=7 - 1.5 * i)
-        axis.axhline(row["cooperative"], color="black", lw=1, ls="--", label="cooperative value")
-        axis.axhline(row["cooperative"] - needed, color="black", lw=1, ls=":", label="ceiling, cooperative value - M")
-        axis.set_title(f"{agents} followers, {needed} needed, {steps} step{'s' * (steps > 1)}", fontsize=10, loc="left")
-        axis.set_xlabel("paid for the lever, in each step")
+            y, regret = np.array([(point[selection]["return"], point[selection]["regret"]) for point in curve]).T
+            line: dict[str, Any] = {"color": figures.COLOURS[i], "label": f"Nash({selection!r})"}
+            axis.plot(last["lever"], np.where(regret <= PURE, y, np.nan), **line, lw=(9, 6, 3.5, 1.2)[i], solid_capstyle="butt")
+            axis.plot(last["lever"], np.where(regret > PURE, y, np.nan), ".", color="black", ms=3, label="no pure equilibrium")
+        axis.set_title(title, fontsize=10, loc="left")
+        axis.set_xlabel("promised for the lever, once" if curve is last["promised"] else "paid for the lever, in each step")
         axis.set_ylabel("leader's return")
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
+    for axis, row in zip(panels, games, strict=False):
+        axis.axhline(row["cooperative"], color="black", lw=1, ls="--", label="cooperative value")
+        axis.axhline(row["cooperative"] - row["game"][1], color="black", lw=1, ls=":", label="ceiling: cooperative value - M")
     figure.tight_layout()
-    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
+    legend = dict(zip(*reversed(figure.axes[0].get_legend_handles_labels()), strict=True))
+    figure.legend(legend.values(), legend.keys(), loc="upper center", bbox_to_anchor=(0.5, 0.0), ncol=4, frameon=False, fontsize=9)
     return figure
 
 
 def page(rows: measured.Rows) -> str:
     """What is found, how often selection matters on the grid, and the promise."""
 
+    def number(value: float) -> str:
+        return f"{round(value, 2) + 0.0:.2f}"
+
     def four(returns: dict[str, Any]) -> str:
-        return " | ".join(f"{returns[s]['return'] if isinstance(returns[s], dict) else returns[s]:.2f}" for s in SELECTIONS)
+        return " | ".join(number(returns[selection]) for selection in SELECTIONS)
 
     head = "| N, M, steps | " + "{} | " + " | ".join(SELECTIONS) + " |\n|---|---|" + "---|" * len(SELECTIONS)
     games = [(", ".join(map(str, row["game"])), row) for row in rows if "game" in row]
     found, grid, widest = [head.format("ceiling")], [], [head.format("paid for lever, start, door")]
     for name, row in games:
-        cells = [f"{row['found'][s]['return']:.2f} at ({', '.join(f'{p:g}' for p in row['found'][s]['paid'])})" for s in SELECTIONS]
+        cells = [f"{number(row['found'][s]['return'])} at ({', '.join(f'{p:g}' for p in row['found'][s]['paid'])})" for s in SELECTIONS]
         found.append(f"| {name} | {row['cooperative'] - row['game'][1]:g} | " + " | ".join(cells) + " |")
-        zero, once = row["zero"]["best"]["return"], row["first_step"]["worst"]["return"]
+        nothing, zero, once = (number(row[key]["worst"]["return"]) for key in ("unpaid", "zero", "first_step"))
         counts = f"{row['points']} | {row['pure']} | {row['single']} | {row['differ']}"
-        grid.append(f"| {name} | {row['cooperative']:g} | {row['unpaid']['best']['return']:.2f} | {zero:.2f} | {once:.2f} | {counts} |")
+        grid.append(f"| {name} | {row['cooperative']:g} | {nothing} | {zero} | {once} | {counts} |")
         if row["differ"]:
             widest.append(f"| {name} | {', '.join(f'{p:g}' for p in row['widest']['paid'])} | {four(row['widest']['returns'])} |")
-    widest.append(f"| 3, 2, 2 | promise | {four(next(row['promise'] for row in rows if 'promise' in row))} |")
+    widest.append(f"| 3, 2, 2 | promise | {four(only_returns(next(row['promise'] for row in rows if 'promise' in row)))} |")
     told = (
-        "| N, M, steps | cooperative | nothing paid | x = 0 | 1.01 at the first step | searched | pure | one at the start | selection matters |\n"
+        "| N, M, steps | cooperative | nothing paid | x = 0 | 1.01 at the first step | searched | pure | one | they differ |\n"
         "|---|---|---|---|---|---|---|---|---|"
     )
     tables = ("\n".join(found), "\n".join([told, *grid]), "\n".join(widest))

@@ -39,11 +39,15 @@ def test_the_record_is_true(rows: list[dict[str, Any]]) -> None:
             assert again["return"] == pytest.approx(found["return"], abs=1e-9)
             assert again["regret"] <= study.PURE
         assert study.first_step(*row["game"])["worst"] == pytest.approx(row["first_step"]["worst"], abs=1e-9)
+    for i in range(0, len(last["lever"]), 10):
+        paid = last["lever"][i]
+        for again, point in ((study.beside(paid), last["beside"][i]), (study.promise(paid), last["promised"][i])):
+            assert {name: pytest.approx(one, abs=1e-9) for name, one in point.items()} == again
     assert study.promise() == {name: pytest.approx(one, abs=1e-9) for name, one in last["promise"].items()}
 
 
 def test_no_pure_equilibrium_beats_the_ceiling(rows: list[dict[str, Any]]) -> None:
-    """M followers must be paid for their move to the lever: cooperative value - cost M; what is paid at the first step alone comes up to it."""
+    """M followers must be paid for their move to the lever: cooperative value - cost M; payments at the first step alone come up to it."""
     for row in rows[:-1]:
         _, needed, _ = row["game"]
         ceiling = row["cooperative"] - needed
