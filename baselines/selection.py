@@ -158,7 +158,7 @@ def measure(points: int) -> measured.Rows:
 
 def draw(rows: measured.Rows) -> Figure:
     """The return against what the lever is paid; dots where a state has no pure equilibrium."""
-    figure = Figure(figsize=(11.5, 6))
+    figure = Figure(figsize=(9, 5.6))
     *games, last = rows
     shown = [("{} followers, {} needed, {} steps".format(*row["game"]).replace("1 steps", "1 step"), row["curves"]) for row in games]
     shown += [("2, 1, 5, start and door paid too", last["beside"]), ("3, 2, 2, the lever promised to two", last["promised"])]
@@ -169,7 +169,7 @@ def draw(rows: measured.Rows) -> Figure:
             line: dict[str, Any] = {"color": figures.COLOURS[i], "label": f"Nash({selection!r})"}
             axis.plot(last["lever"], np.where(regret <= PURE, y, np.nan), **line, lw=(9, 6, 3.5, 1.2)[i], solid_capstyle="butt")
             axis.plot(last["lever"], np.where(regret > PURE, y, np.nan), ".", color="black", ms=3, label="no pure equilibrium")
-        axis.set_title(title, fontsize=10, loc="left")
+        axis.set_title(title, fontsize=9.5, loc="left")
         axis.set_xlabel("promised for the lever, once" if curve is last["promised"] else "paid for the lever, in each step")
         axis.set_ylabel("leader's return")
         axis.grid(alpha=0.25)
