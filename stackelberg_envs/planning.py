@@ -155,7 +155,7 @@ def number(scalar: Array) -> float:
 
 
 def rounding(values: Array, discount: float) -> float:
-    """The size of a step that is only rounding: eps |V| / (1 - gamma), the factor capped for discounts near 1."""
+    """The size of a step that is only rounding: ``eps |V| / (1 - gamma)``, the factor capped for discounts near 1."""
     xp = array_namespace(values)
     scale = max(1.0, number(xp.max(xp.abs(values))))
     return 4 * float(xp.finfo(values.dtype).eps) * scale / max(1 - discount, 1e-4)
