@@ -121,7 +121,7 @@ def _beaten(games: list[list[Run]], what: Callable[[Run], float | None]) -> str:
 
 def _plain(runs: list[Run]) -> str:
     """Returns that have no shares, because they are negative, beside the best known."""
-    return f"return {np.mean([run.result['leader_return'] for run in runs]):.4f} (best known {runs[0].best:.4f})"
+    return f"return {np.mean([run.result['leader_return'] for run in runs]):.4f} (best known {np.mean([run.best for run in runs]):.4f})"
 
 
 def _said(runs: list[Run], key: str, of: Callable[[Any], Any], form: str) -> str:

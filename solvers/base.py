@@ -23,6 +23,7 @@ from stackelberg_envs.evaluation import Evaluation, evaluate
 from stackelberg_envs.followers import Follower
 from stackelberg_envs.game import CommitmentError, StackelbergGame
 from stackelberg_envs.oracle import Rounds
+from stackelberg_envs.planning import PlanningError
 
 
 class Declined(RuntimeError):
@@ -122,7 +123,7 @@ def admit(solver: Solver, rounds: Rounds, granted: Access) -> Oracle:
 
     Raises:
         AccessError: if the solver needs more.
-        Declined: if the solver cannot handle the game or follower.
+        Declined: if the solver cannot handle the game or follower, or the follower the game.
     """
     if granted < solver.access:
         raise AccessError(f"{solver!r} needs access {solver.access.name}, and was granted {granted.name}")
@@ -130,6 +131,11 @@ def admit(solver: Solver, rounds: Rounds, granted: Access) -> Oracle:
     reason = solver.declines(oracle)
     if reason is not None:
         raise Declined(reason)
+    assert rounds.follower is not None
+    try:  # a follower that cannot answer the null commitment cannot answer at all
+        rounds.follower.respond(rounds.game, rounds.game.for_context(np.zeros(rounds.game.commitment_shape), 0), 0)
+    except PlanningError as error:
+        raise Declined(f"the follower cannot answer in {rounds.game.name}: {error}") from error
     return oracle
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from .followers import TIE_TOLERANCE, Answer, Response
-from .game import nearest
+from .game import nearest, real
 from .markov_game import InducedMarkovGame, Process
 from .mdp import Array
 from .planning import PlanningError
@@ -76,8 +76,7 @@ class Saddle(Equilibrium):
     temperature: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.temperature < float("inf"):
-            raise ValueError(f"Saddle needs a temperature above 0, and finite, got {self.temperature}")
+        real("the temperature of Saddle", self.temperature, 0, open_low=True)
 
     def answers(self, game: InducedMarkovGame, carried: Any) -> tuple[Answer, ...]:
         found = saddle_point(game, self.temperature, warm=carried)
@@ -92,7 +91,8 @@ class Nash(Equilibrium):
     In each state, from the last to the first, the followers' action values make a game in normal form.  Of its pure equilibria, found by
     enumeration, one is played:
 
-    * ``"best"``, ``"worst"``: best or worst for the leader, by its own action values;
+    * ``"best"``, ``"worst"``: best or worst for the leader, by its own action values there (state by state: a better equilibrium of the
+      whole game may begin with a worse one);
     * ``"payoff"``: with the largest sum of the followers' values;
     * ``"risk"``: with the largest product of what each would lose by deviating alone to the best of its other actions; for 2 x 2 games
       with two strict equilibria, risk dominance (Harsanyi and Selten, 1988).

@@ -228,9 +228,7 @@ def cycles(count: Any) -> int:
     Raises:
         ValueError: if it is not a whole number from 1.
     """
-    if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:
-        raise ValueError(f"max_cycles is a whole number of steps from 1, got {count!r}")
-    return int(count)
+    return whole("max_cycles", count, 1)
 
 
 def as_tuple(induced: Any) -> tuple[Any, ...]:
@@ -248,6 +246,36 @@ def grouped(problems: Sequence[Process], each: Sequence[Any]) -> list[tuple[Any,
         raise ValueError(f"one for each of {sum(len(process.actions) for process in problems)} followers, got {len(each)}")
     rest = iter(each)
     return [tuple(next(rest) for _ in process.actions) for process in problems]
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x)), with finite gradients for all finite x."""
+    xp = array_namespace(x)
+    return 0.5 + 0.5 * xp.tanh(0.5 * x)
+
+
+def whole(name: str, value: Any, low: int, high: int | None = None) -> int:
+    """A checked whole number.
+
+    Raises:
+        ValueError: if it is none, or outside [low, high].
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low or (high is not None and value > high):
+        raise ValueError(f"{name} is a whole number {f'from {low}' if high is None else f'{low} to {high}'}, got {value!r}")
+    return int(value)
+
+
+def real(name: str, value: Any, low: float, high: float = float("inf"), *, open_low: bool = False) -> float:
+    """A checked finite number.
+
+    Raises:
+        ValueError: if it is none, or outside [low, high] (with ``open_low``, (low, high]).
+    """
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool) and np.isfinite(value)
+    if not number or value > high or value < low or (open_low and value == low):
+        span = f"above {low}" if open_low else f"at least {low}"
+        raise ValueError(f"{name} is a finite number {span}{f' and at most {high}' if np.isfinite(high) else ''}, got {value!r}")
+    return float(value)
 
 
 def softmax_policy(x: Array, s: int, a: int) -> Array:

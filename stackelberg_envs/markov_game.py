@@ -62,6 +62,8 @@ class InducedMarkovGame:
         players, joint = self.follower_rewards.shape[-4], self.transition.shape[-2]
         if len(self.actions) != players or prod(self.actions) != joint:
             raise ValueError(f"{players} followers with {self.actions} actions do not make {joint} joint actions")
+        if self.follower_sees not in ("action", "policy"):
+            raise ValueError(f"follower_sees is 'action' or 'policy', got {self.follower_sees!r}")
         if self.zero_sum and players != 2:
             raise ValueError(f"a zero-sum game has two followers, not {players}")
 

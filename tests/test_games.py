@@ -266,6 +266,15 @@ def test_senseless_commitments_are_refused(x: object, message: str) -> None:
         (lambda: se.game("contract_tree-v0", depth=0), ValueError, "depth is a whole number of decisions from 1 to 8, got 0"),
         (lambda: se.game("contract_tree-v0", b_max=0.0), ValueError, "above 0 and finite"),
         (lambda: se.game("contract_tree-v0", commitment="steps"), ValueError, "did you mean 'step'"),
+        (lambda: se.game("escape_room-v0", agents=2.0), ValueError, "agents is a whole number 2 to 5, got 2.0"),
+        (lambda: se.game("escape_room-v0", needed=2), ValueError, "needed is a whole number 1 to 1"),
+        (lambda: se.game("escape_room-v0", payments="state"), ValueError, "did you mean 'states'"),
+        (lambda: se.game("sentinel_intruder-v0", size="3"), ValueError, "size is a whole number 2 to 6"),
+        (lambda: se.game("sentinel_intruder-v0", slips=0.1), ValueError, "slips are two probabilities"),
+        (lambda: se.game("zero_sum_incentive-v0", actions=3), ValueError, "actions are two numbers"),
+        (lambda: se.game("zero_sum_incentive-v0", discount=1.0), ValueError, "discount is a finite number"),
+        (lambda: se.game("preference-v0", states=3.5), ValueError, "states is a whole number from 2"),
+        (lambda: se.Saddle("a"), ValueError, "temperature of Saddle is a finite number above 0"),  # type: ignore[arg-type]
         (lambda: se.make("toy3-v0", view="ply"), ValueError, "'commitment' or 'play'"),
         (lambda: se.make("four_rooms-v0", view="play"), ValueError, "use view='commitment'"),
         (lambda: se.make("toy3-v0", max_cycles=0), ValueError, "max_cycles is at least 1"),
@@ -281,5 +290,5 @@ def test_senseless_requests_say_what_to_do(call: object, error: type[Exception],
 @pytest.mark.parametrize("id", ["toy3-v0", "random_markov_game-v0", "four_rooms-v0"])
 @pytest.mark.parametrize("cycles", [0, -3, 2.5, True])
 def test_episode_lengths_are_checked(id: str, cycles: object) -> None:
-    with pytest.raises(ValueError, match="max_cycles is a whole number of steps from 1"):
+    with pytest.raises(ValueError, match="max_cycles is a whole number from 1"):
         se.game(id, max_cycles=cycles)

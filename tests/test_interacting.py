@@ -102,6 +102,10 @@ def test_sizes_must_fit() -> None:
         replace(process, actions=(2, 2))
     with pytest.raises(ValueError, match="a zero-sum game has two followers, not 3"):
         replace(random_process(0, actions=(2, 3, 2), zero_sum=False), zero_sum=True)
+    with pytest.raises(ValueError, match="follower_sees is 'action' or 'policy'"):
+        replace(process, follower_sees="all")  # type: ignore[arg-type]
+    with pytest.raises(PlanningError, match="do not sum to 0"):
+        saddle_point(replace(process, follower_rewards=process.follower_rewards + 0.1), 0.1)
 
 
 # -- saddle points ---------------------------------------------------------------------------------------------------------------------
@@ -157,6 +161,28 @@ def test_saddle_points_are_certified_from_outside(seed: int, sees: str, cold: fl
     assert float(there.leader_return) == pytest.approx(float(scored.leader_return), abs=1e-9)
 
 
+def test_saddle_points_in_single_precision() -> None:
+    """As exact as the dtype allows, at the temperatures of the registered games."""
+    game = se.game("zero_sum_incentive-v0", states=4)
+    for tau in (0.1, 0.02):
+        single = se.evaluate(game, torch.zeros(36, dtype=torch.float32), follower=se.Saddle(tau))
+        assert float(single.leader_return) == pytest.approx(
+            float(se.evaluate(game, np.zeros(36), follower=se.Saddle(tau)).leader_return), abs=1e-3
+        )
+
+
+@pytest.mark.parametrize(
+    ("id", "arguments"), [("zero_sum_incentive-v0", {"states": 3}), ("sentinel_intruder-v0", {"size": 2}), ("escape_room-v0", {})]
+)
+def test_far_commitments_have_finite_gradients(id: str, arguments: dict[str, Any]) -> None:
+    game = se.game(id, **arguments)
+    x = torch.full((game.dimension,), -1000.0, dtype=torch.float64, requires_grad=True)
+    (process,) = game.problems(x)
+    assert isinstance(process, InducedMarkovGame)
+    (slope,) = torch.autograd.grad(process.follower_rewards.sum() + process.leader_reward.sum(), x)
+    assert torch.isfinite(slope).all()
+
+
 def test_a_saddle_point_against_nobody_is_a_soft_response() -> None:
     """With one action for the opponent the game is a decision process."""
     process = random_process(2, actions=(3, 1))
@@ -192,7 +218,7 @@ def test_who_answers_for_whom() -> None:
         se.evaluate(interacting, np.zeros(18), follower=se.Nash("best"))
     with pytest.raises(ValueError, match="did you mean 'best'"):
         se.Nash("bets")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="temperature above 0"):
+    with pytest.raises(ValueError, match="finite number above 0"):
         se.Saddle(0.0)
 
 
@@ -218,8 +244,12 @@ def test_without_a_pure_equilibrium_the_regret_is_the_certificate() -> None:
 
 
 def test_backward_induction_gives_equilibria_of_the_whole_game() -> None:
-    """In every subgame nobody gains by deviating, whichever is selected, and "best" is no worse for the leader than "worst" in one shot."""
-    rng = np.random.default_rng(0)
+    """In every subgame nobody gains by deviating, whichever is selected; in one shot "best" is no worse for the leader than any other."""
+    rng, checked = np.random.default_rng(0), 0
+    for x in rng.normal(size=(10, 3)) * 3:
+        once = se.game("escape_room-v0", agents=3, needed=2, steps=1)
+        ends = {name: float(se.evaluate(once, x, follower=se.Nash(name)).leader_return) for name in ("best", "worst", "payoff", "risk")}
+        assert ends["best"] >= max(ends.values()) >= min(ends.values()) >= ends["worst"]
     for agents, needed, steps in ((2, 1, 5), (3, 2, 3), (3, 1, 2)):
         game = se.game("escape_room-v0", agents=agents, needed=needed, steps=steps)
         for x in rng.normal(size=(4, 3)) * 3:
@@ -227,13 +257,15 @@ def test_backward_induction_gives_equilibria_of_the_whole_game() -> None:
                 follower = se.Nash(selection)
                 response = follower.respond(game, x)
                 if response.certificate < 1e-9:
+                    checked += 1
                     (process,) = game.problems(x)
                     for i, answer in enumerate(response.answers):
-                        best = soft_limit(process.facing(i, response.policies))
+                        best = best_values(process.facing(i, response.policies))
                         np.testing.assert_allclose(answer.values, best, atol=1e-9)
+    assert checked >= 40
 
 
-def soft_limit(mdp: InducedMDP) -> np.ndarray:
+def best_values(mdp: InducedMDP) -> np.ndarray:
     """Optimal values in every state."""
     from stackelberg_envs.mdp import decision_problem
     from stackelberg_envs.planning import hard_policy_iteration

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_games import Umpired
+from small_games import SMALLER, Umpired
 
 import solvers
 import stackelberg_envs as se
@@ -160,11 +160,16 @@ def test_regulation_pays() -> None:
         ("hpgd", {}, "zero_sum_incentive-v0", None, "followers who do not interact"),
         ("bchg", {}, "zero_sum_incentive-v0", None, "one follower"),
         ("inverse_planning", {}, "escape_room-v0", None, "one follower"),
+        ("independent_pg", {}, "escape_room-v0", se.Soft(0.1), "2 interact: take an equilibrium"),
+        ("zeroth_order", {}, "sentinel_intruder-v0", se.Hard("strong"), "2 interact: take an equilibrium"),
+        ("implicit", {}, "toy3-v0", se.Saddle(0.1), "here they do not: take Soft or Hard"),
+        ("penalty", {}, "escape_room-v0", se.Saddle(0.1), "have no saddle point"),
+        ("line_search", {}, "zero_sum_incentive-v0", se.Nash("best"), "a state can be reached again"),
     ],
 )
 def test_declining(name: str, hyperparameters: dict[str, Any], id: str, follower: Any, message: str) -> None:
     with pytest.raises(solvers.Declined, match=message):
-        solvers.solve(se.game(id), name, follower=follower, budget=5, **hyperparameters)
+        solvers.solve(se.game(id, **SMALLER.get(id, {})), name, follower=follower, budget=5, **hyperparameters)
 
 
 def test_only_returns_are_needed_where_equilibria_jump() -> None:

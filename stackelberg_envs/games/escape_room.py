@@ -22,7 +22,7 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..equilibria import Nash
-from ..game import Constants, StackelbergGame, cycles, nearest
+from ..game import Constants, StackelbergGame, cycles, nearest, real, sigmoid, whole
 from ..markov_game import InducedMarkovGame
 from ..mdp import Array
 
@@ -62,16 +62,14 @@ class EscapeRoom(StackelbergGame):
         discount: float = 0.99,
         max_cycles: int | None = None,
     ) -> None:
-        if not 2 <= agents <= 5 or not 1 <= needed < agents or not 1 <= steps <= 5:
-            raise ValueError(f"agents is 2 to 5, needed is 1 to agents - 1, and steps 1 to 5; got {agents=}, {needed=}, {steps=}")
+        agents, steps = whole("agents", agents, 2, 5), whole("steps", steps, 1, 5)
+        needed = whole("needed", needed, 1, agents - 1)
         if agents > 3 and steps > 1:
             raise ValueError(f"dense tables hold 4 or 5 agents for steps=1 alone; got {agents=}, {steps=}")
         if payments not in PAYMENTS:
             raise ValueError(f"escape_room has no payments {payments!r}; {nearest(str(payments), PAYMENTS)}")
-        if not 0 <= cost < np.inf or not 0 <= discount <= 1:
-            raise ValueError(f"cost is at least 0 and discount in [0, 1]; got {cost=}, {discount=}")
         self.followers = agents
-        self.payments, self.cost, self.discount = payments, float(cost), float(discount)
+        self.payments, self.cost, self.discount = payments, real("cost", cost, 0), real("discount", discount, 0, 1)
         self.max_cycles = cycles(steps if max_cycles is None else max_cycles)
         everywhere = list(product(range(3), repeat=agents))
         self.state_names = [(0, (START,) * agents), *((t, where) for t in range(1, steps) for where in everywhere)]
@@ -98,7 +96,7 @@ class EscapeRoom(StackelbergGame):
     def paid(self, x: Array) -> Array:
         """What a follower is paid in each state for each place, (..., S, 3); S = 1 where it is the same in all."""
         xp = array_namespace(x)
-        return LARGEST / (1 + xp.exp(-xp.reshape(x, (*x.shape[:-1], -1, 3))))
+        return LARGEST * sigmoid(xp.reshape(x, (*x.shape[:-1], -1, 3)))
 
     def incentive(self, x: Array, context: int | str = 0) -> tuple[Array, ...]:
         """What each follower is paid, (..., S, 1, B)."""

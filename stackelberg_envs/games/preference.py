@@ -26,7 +26,7 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..followers import Follower, Soft
-from ..game import Constants, StackelbergGame, cycles, nearest
+from ..game import Constants, StackelbergGame, cycles, nearest, whole
 from ..markov_game import Process
 from ..mdp import Array, InducedMDP
 
@@ -80,8 +80,7 @@ class Preference(StackelbergGame):
     ) -> None:
         if objective not in OBJECTIVES:
             raise ValueError(f"preference has no objective {objective!r}; {nearest(str(objective), OBJECTIVES)}")
-        if states < 2 or features < 1 or not 1 <= horizon <= LONGEST:
-            raise ValueError(f"needs states >= 2, features >= 1 and horizon 1 to {LONGEST}, got {states=}, {features=}, {horizon=}")
+        states, features, horizon = whole("states", states, 2), whole("features", features, 1), whole("horizon", horizon, 1, LONGEST)
         if not 0 < label_temperature < np.inf or not 0 <= label_noise <= 0.5:
             raise ValueError(f"label_temperature is positive and label_noise in [0, 1/2], got {label_temperature} and {label_noise}")
         self.additive = objective == "return"

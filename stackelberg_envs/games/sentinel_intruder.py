@@ -21,7 +21,7 @@ from gymnasium.spaces import Box
 
 from ..drawing import Layout
 from ..equilibria import Saddle
-from ..game import Constants, StackelbergGame, cycles
+from ..game import Constants, StackelbergGame, cycles, real, sigmoid, whole
 from ..markov_game import InducedMarkovGame
 from ..mdp import Array
 
@@ -57,15 +57,15 @@ class SentinelIntruder(StackelbergGame):
         discount: float = 0.95,
         max_cycles: int = 100,
     ) -> None:
-        if not 2 <= size <= 6:
-            raise ValueError(f"size is 2 to 6, because dense tables hold size^8 numbers of 25 joint actions; got {size}")
-        if len(slips) != 2 or not 0 <= min(slips) <= max(slips) <= 1:
+        size = whole("size", size, 2, 6)  # dense tables hold 25 size^8 numbers
+        if not isinstance(slips, (tuple, list)) or len(slips) != 2:
             raise ValueError(f"slips are two probabilities, the sentinel's and the intruder's, got {slips!r}")
-        if not 0 < largest < np.inf or not 0 <= cost < np.inf or not 0 <= discount < 1:
-            raise ValueError(f"largest > 0, cost >= 0 and discount in [0, 1); got {largest=}, {cost=}, {discount=}")
+        slips = real("each of slips", slips[0], 0, 1), real("each of slips", slips[1], 0, 1)
+        self.largest, self.cost = real("largest", largest, 0, open_low=True), real("cost", cost, 0)
+        self.discount = real("discount", discount, 0, np.nextafter(1, 0))
         cells = [(row, col) for row in range(size) for col in range(size)]
         count = len(cells)
-        self.count, self.largest, self.cost, self.discount = count, float(largest), float(cost), float(discount)
+        self.count = count
         self.max_cycles = cycles(max_cycles)
         self.leader_space = Box(-20.0, 20.0, (count,), np.float64)
         self.default_follower = Saddle(0.1)
@@ -93,7 +93,7 @@ class SentinelIntruder(StackelbergGame):
 
     def shading(self, x: Array) -> Array:
         """The bonus of each cell, (..., cells)."""
-        return self.largest / (1 + array_namespace(x).exp(-x))
+        return self.largest * sigmoid(x)
 
     def marks(self, context: int) -> dict[tuple[int, int], str]:
         """The vault, and where the sentinel starts."""

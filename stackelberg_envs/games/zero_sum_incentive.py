@@ -16,7 +16,7 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..equilibria import Saddle
-from ..game import Constants, StackelbergGame, cycles
+from ..game import Constants, StackelbergGame, cycles, real, sigmoid, whole
 from ..markov_game import InducedMarkovGame
 from ..mdp import Array
 from .random_markov_game import garnet
@@ -55,12 +55,15 @@ class ZeroSumIncentive(StackelbergGame):
         seed: int = 0,
         max_cycles: int = 50,
     ) -> None:
-        if len(actions) != 2 or min(states, *actions) < 1 or not 1 <= branching <= states:
-            raise ValueError(f"sizes are at least 1, two actions, and branching is 1 to states; got {states=}, {actions=}, {branching=}")
-        if not 0 < largest < np.inf or not 0 <= cost < np.inf or not 0 <= discount < 1:
-            raise ValueError(f"largest is positive, cost at least 0 and discount in [0, 1); got {largest=}, {cost=}, {discount=}")
+        states = whole("states", states, 1)
+        branching = whole("branching", branching, 1, states)
+        if not isinstance(actions, (tuple, list)) or len(actions) != 2:
+            raise ValueError(f"actions are two numbers, one for each opponent, got {actions!r}")
+        actions = whole("each of actions", actions[0], 1), whole("each of actions", actions[1], 1)
+        self.largest, self.cost = real("largest", largest, 0, open_low=True), real("cost", cost, 0)
+        self.discount = real("discount", discount, 0, np.nextafter(1, 0))
         self.shape = (states, 1, actions[0] * actions[1])
-        self.actions, self.largest, self.cost, self.discount = (actions[0], actions[1]), float(largest), float(cost), float(discount)
+        self.actions = actions
         self.max_cycles = cycles(max_cycles)
         self.leader_space = Box(-20.0, 20.0, (states * actions[0] * actions[1],), np.float64)
         self.default_follower = Saddle(0.1)
@@ -100,4 +103,4 @@ class ZeroSumIncentive(StackelbergGame):
 
     def _paid(self, x: Array) -> Array:
         xp = array_namespace(x)
-        return self.largest / (1 + xp.exp(-xp.reshape(x, (*x.shape[:-1], *self.shape))))
+        return self.largest * sigmoid(xp.reshape(x, (*x.shape[:-1], *self.shape)))
