@@ -53,7 +53,7 @@ class Cost:
     """Played steps of followers who acted for themselves, of which the leader saw something.  A method that learns from
     ``training_steps`` is not cheap for having few of these: to compare it by steps, add the two."""
     training_steps: int = 0
-    """Played steps in which followers acted by policies that the solver gave them, and watched it; not part of ``outcome_steps``."""
+    """Played steps in which followers acted by policies that the solver gave them, and that it watched; not part of ``outcome_steps``."""
     queries: int = 0
     """Exact returns, policies or values that were read."""
     model_calls: int = 0

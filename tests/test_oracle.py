@@ -153,9 +153,7 @@ def test_a_trainer_needs_to_see_outcomes_and_sees_what_it_steers() -> None:
     game = se.game("contract_tree-v0")
     rounds = Rounds(game, seed=0)
     for permission, name in ((Permission.TRAINING, "play_as"), (Permission.RESET, "play_from")):
-        with pytest.raises(
-            se.AccessError, match=f"oracle.{name} needs access OUTCOME; this solver was granted RETURN . {permission.name}$"
-        ):
+        with pytest.raises(se.AccessError, match=rf"{name} needs access OUTCOME; .* was granted RETURN \+ {permission.name}$"):
             getattr(rounds.oracle(se.Access.RETURN, permission), name)
     oracle = rounds.oracle(se.Access.OUTCOME, Permission.TRAINING)
     always = np.zeros(game.sizes[0])

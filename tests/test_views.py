@@ -145,7 +145,7 @@ class Remembering:
 
 
 def test_seeds_start_the_others_of_a_follower_anew() -> None:
-    others = Remembering()
+    others: Any = Remembering()
     env = FollowerEnv("zero_sum_incentive-v0", others=others)
     x = np.ones(env.game.dimension)
     env.reset(seed=3)
