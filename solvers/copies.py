@@ -75,8 +75,8 @@ class CopyAscent(Solver):
     def __post_init__(self) -> None:
         if self.optimiser not in OPTIMISERS:
             raise ValueError(f"optimiser is one of {', '.join(OPTIMISERS)}, got {self.optimiser!r}")
-        if not min(self.lr, self.copy_lr) > 0 or self.copy_steps < 1:
-            raise ValueError(f"lr and copy_lr are positive and copy_steps at least 1, got {self.lr}, {self.copy_lr} and {self.copy_steps}")
+        if not all(0 < rate < float("inf") for rate in (self.lr, self.copy_lr)) or self.copy_steps < 1:
+            raise ValueError(f"lr and copy_lr are positive and finite, and copy_steps at least 1; got {self!r}")
 
     @abc.abstractmethod
     def shapes(self, oracle: Oracle, x: torch.Tensor) -> list[tuple[int, ...]]:

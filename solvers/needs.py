@@ -52,9 +52,7 @@ def needs_sampled_leader(name: str, oracle: Oracle) -> str | None:
         return f"{name} trains a copy of a follower with an entropy bonus, and this one has no temperature"
     if oracle.context_visibility == "never":
         return f"{name} with form='sampled' trains a copy in each context, and this leader never sees it"
-    if not oracle.additive:
-        return f"{name} needs an additive leader objective (occupancy times leader reward)"
-    return None
+    return needs_paid_steps(name, oracle) or needs_public_actions(name, oracle)
 
 
 def needs_incentives(name: str, oracle: Oracle) -> str | None:

@@ -72,8 +72,8 @@ class Penalty(CopyAscent):
         object.__setattr__(self, "ramp", tuple(float(weight) for weight in self.ramp))
         if self.penalty not in PENALTIES or self.form not in ("exact", "sampled"):
             raise ValueError(f"penalty is 'value' or 'bellman' and form 'exact' or 'sampled', got {self.penalty!r} and {self.form!r}")
-        if len(self.ramp) != 2 or not min(self.ramp) > 0 or self.ramp_steps < 1:
-            raise ValueError(f"ramp is two positive weights and ramp_steps at least 1, got {self.ramp} and {self.ramp_steps}")
+        if len(self.ramp) != 2 or not all(0 < weight < float("inf") for weight in self.ramp) or self.ramp_steps < 1:
+            raise ValueError(f"ramp is two positive, finite weights and ramp_steps at least 1, got {self.ramp} and {self.ramp_steps}")
         if min(self.sweeps, self.episodes) < 1 or not self.rate > 0 or self.horizon < 0 or not 0 <= self.baseline_rate <= 1:
             raise ValueError(f"penalty needs sweeps and episodes from 1, a positive rate, and a baseline_rate in [0, 1]; got {self!r}")
 

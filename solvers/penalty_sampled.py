@@ -14,7 +14,8 @@ step t on (the follower's with its entropy bonus), V the values read from the re
 
 Credits of two batches are independent of what is subtracted from them, so the means are those of the exact gradients, but for the rewards
 behind a cut (of relative size gamma^horizon) and, with a follower other than `Soft`, for how far it is from its best response.
-Charged are ``training_steps``, and three ``queries`` (policies, values, action values) a context.
+Charged are ``training_steps``, and two ``queries`` (policies, values) a context; with ``"bellman"`` also one (action values) a follower.
+Games that hide what followers do are declined, as by every method that learns from actions.
 """
 
 from __future__ import annotations

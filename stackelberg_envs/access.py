@@ -33,9 +33,10 @@ class Permission(enum.Flag):
 
     NONE = 0
     TRAINING = enum.auto()
-    """Snapshot and restore the follower's training; let followers act by given policies, and see what they earn."""
+    """Snapshot and restore the follower's training, unread; with OUTCOME, let followers act by given policies, and see what they then do
+    and earn, also in games that hide what followers do of their own accord."""
     RESET = enum.auto()
-    """Outcomes from chosen states and first actions."""
+    """With OUTCOME: outcomes from chosen states and first actions."""
 
 
 class AccessError(RuntimeError):
@@ -49,9 +50,10 @@ class Cost:
     commitments: int = 0
     """Distinct commitments in a row that a follower had to answer."""
     outcome_steps: int = 0
-    """Played steps that the leader saw something of."""
+    """Played steps of followers who acted for themselves, of which the leader saw something.  A method that learns from
+    ``training_steps`` is not cheap for having few of these: to compare it by steps, add the two."""
     training_steps: int = 0
-    """Played steps in which followers acted by policies of the solver's own."""
+    """Played steps in which followers acted by policies that the solver gave them, and that it watched; not part of ``outcome_steps``."""
     queries: int = 0
     """Exact returns, policies or values that were read."""
     model_calls: int = 0
@@ -70,27 +72,40 @@ class Cost:
     """Wall time of the solver, without the referee's."""
 
 
-GRANTS: dict[str, Access | Permission] = {
-    "returns": Access.RETURN,
-    "returns_together": Access.RETURN,
-    "play": Access.OUTCOME,
-    "play_streams": Access.OUTCOME,
-    "log_leader_policy": Access.OUTCOME,
-    "incentive": Access.INCENTIVE,
-    "leader_cost": Access.INCENTIVE,
-    "temperature": Access.INCENTIVE,
-    "policies": Access.POLICY,
-    "values": Access.VALUE,
-    "action_values": Access.VALUE,
-    "commit": Access.MODEL,
-    "objective": Access.MODEL,
-    "follower": Access.MODEL,
-    "snapshot": Permission.TRAINING,
-    "restore": Permission.TRAINING,
-    "play_as": Permission.TRAINING,
-    "play_from": Permission.RESET,
+GRANTS: dict[str, tuple[Access | Permission, ...]] = {
+    "returns": (Access.RETURN,),
+    "returns_together": (Access.RETURN,),
+    "play": (Access.OUTCOME,),
+    "play_streams": (Access.OUTCOME,),
+    "log_leader_policy": (Access.OUTCOME,),
+    "incentive": (Access.INCENTIVE,),
+    "leader_cost": (Access.INCENTIVE,),
+    "temperature": (Access.INCENTIVE,),
+    "policies": (Access.POLICY,),
+    "values": (Access.VALUE,),
+    "action_values": (Access.VALUE,),
+    "commit": (Access.MODEL,),
+    "objective": (Access.MODEL,),
+    "follower": (Access.MODEL,),
+    "snapshot": (Permission.TRAINING,),
+    "restore": (Permission.TRAINING,),
+    "play_as": (Access.OUTCOME, Permission.TRAINING),
+    "play_from": (Access.OUTCOME, Permission.RESET),
 }
-"""What an oracle may hold, and what it takes to hold it."""
+"""What an oracle may hold, and all that it takes to hold it."""
+
+
+def missing(name: str, access: Access, permissions: Permission) -> list[str]:
+    """In words, what it takes to hold ``name`` beyond what was granted."""
+    levels = [f"access {needed.name}" for needed in GRANTS[name] if isinstance(needed, Access) and needed > access]
+    return levels + [f"permission {needed.name}" for needed in GRANTS[name] if isinstance(needed, Permission) and needed not in permissions]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A name for the followers' training state at one moment, which stays in the house: nothing can be read from it."""
+
+    number: int
 
 
 class Oracle:
@@ -104,7 +119,8 @@ class Oracle:
     By level: ``returns``, ``returns_together`` (RETURN); ``play``, ``play_streams``, ``log_leader_policy`` (OUTCOME);
     ``incentive``, ``leader_cost``, ``temperature`` (INCENTIVE);
     ``policies`` (POLICY); ``values``, ``action_values`` (VALUE); ``commit``, ``objective``, ``follower`` (MODEL); ``snapshot``,
-    ``restore``, ``play_as`` (TRAINING); ``play_from`` (RESET).  They are the methods of the same name of `Rounds`.
+    ``restore`` (TRAINING); ``play_as`` (OUTCOME + TRAINING); ``play_from`` (OUTCOME + RESET).  They are the methods of the same name of
+    `Rounds`.
     """
 
     def __init__(self, granted: dict[str, Any], access: Access, permissions: Permission) -> None:
@@ -112,9 +128,8 @@ class Oracle:
         self.access, self.permissions = access, permissions
 
     def __getattr__(self, name: str) -> Any:
-        needed = GRANTS.get(name)
-        if isinstance(needed, Access):
-            raise AccessError(f"oracle.{name} needs access {needed.name}; this solver was granted {self.access.name}")
-        if isinstance(needed, Permission):
-            raise AccessError(f"oracle.{name} needs permission {needed.name}; this solver was granted {self.permissions}")
-        raise AttributeError(f"an oracle has no {name!r}")
+        if name not in GRANTS:
+            raise AttributeError(f"an oracle has no {name!r}")
+        granted = " + ".join([str(self.access.name), *(str(permission.name) for permission in self.permissions)])
+        needed = " and ".join(missing(name, self.access, self.permissions))
+        raise AccessError(f"oracle.{name} needs {needed}; this solver was granted {granted}")

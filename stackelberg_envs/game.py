@@ -82,7 +82,8 @@ class StackelbergGame(abc.ABC):
     """Whether the leader's objective is occupancy times ``leader_reward``, which estimators with a leader Q-function require."""
     follower_actions_public: bool = True
     """Whether the leader sees what followers do, or (hidden action) only which states come of it; then ``leader_reward`` may not depend
-    on the follower's action, and whatever a leader sees leaves the actions out."""
+    on the follower's action, and whatever a leader sees leaves the actions out.  TRAINING shows a
+    leader the actions that it steers itself, and no others."""
     layout: Layout | None = None
     """Where states lie on a map, if there is one; see `stackelberg_envs.drawing`."""
 

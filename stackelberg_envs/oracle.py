@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from .access import GRANTS, Access, AccessError, Cost, Oracle, Permission
+from .access import GRANTS, Access, AccessError, Cost, Oracle, Permission, Snapshot, missing
 from .followers import Follower, Response
 from .game import CommitmentError, StackelbergGame, grouped
 from .markov_game import Process
-from .mdp import Array, cumulative, draw, pick
+from .mdp import DEFICIT_TOLERANCE, Array, cumulative, draw, pick
 from .outcome import Outcome, end_to_end, gathered
 from .play import Trajectories, simulate
 
@@ -44,6 +44,7 @@ class Rounds:
         self._problems: dict[int, tuple[Process, ...]] = {}
         self._responses: dict[int, Response] = {}
         self._training: dict[int, Any] = {}
+        self._snapshots: list[dict[int, Any]] = []
         self._pace = float(self.game.max_cycles)
         """Steps of an episode, on average, when last seen: how many to play to fill a stream."""
 
@@ -78,9 +79,8 @@ class Rounds:
             "temperature": lambda: getattr(follower, "temperature"),  # noqa: B009 - set in __post_init__
             "follower": lambda: follower,
         }
-        for name, needed in GRANTS.items():
-            allowed = needed <= access if isinstance(needed, Access) else bool(needed & permissions)
-            if allowed:
+        for name in GRANTS:
+            if not missing(name, access, permissions):
                 granted[name] = facts[name]() if name in facts else _closed(getattr(self, name))
         return Oracle(granted, access, permissions)
 
@@ -163,11 +163,14 @@ class Rounds:
     ) -> tuple[Outcome, np.ndarray]:
         """`play` in one context with followers who act by ``policies``, g(b|s,a) (S, A, B) each, as whoever trains them may let them.
 
+        A trainer sees the actions that it steers, also in games that hide what followers do of their own accord; never-visible contexts
+        stay hidden.  The steps are charged as ``training_steps``, and not as ``outcome_steps``.
+
         Returns:
             The outcome, and the followers' own rewards (N, n, T), without entropy bonus.
 
         Raises:
-            ValueError: if these are no policies that the followers could have.
+            ValueError: if these are no policies (probabilities of the right shapes) that the followers could have.
         """
         index = self.game.context_index(context)
         _whole("episodes", episodes)
@@ -180,13 +183,15 @@ class Rounds:
         for rows, i, played in pieces:
             earned[rows, i, : played.follower_rewards.shape[1]] = played.follower_rewards
         self.cost.training_steps += seen.steps
-        return seen, earned
+        return self._without_context(seen), earned
 
     def _playable(self, policies: Sequence[Array]) -> list[np.ndarray]:
         """Policies as arrays of the followers' sizes; one that only sees the leader's policy does not depend on its action."""
         given = [np.asarray(policy.detach().cpu() if hasattr(policy, "detach") else policy, dtype=np.float64) for policy in policies]
         if [policy.shape for policy in given] != list(self.game.sizes):
             raise ValueError(f"policies have shapes (S, A, B) = {list(self.game.sizes)}, got {[policy.shape for policy in given]}")
+        if not all((policy >= 0).all() and (np.abs(policy.sum(-1) - 1) <= DEFICIT_TOLERANCE).all() for policy in given):
+            raise ValueError("policies have rows of non-negative numbers that sum to 1")
         for policy, sees in zip(given, self.game.visibility, strict=True):
             if sees == "policy" and np.ptp(policy, axis=1).max() > 0:
                 raise ValueError("a follower that sees the leader's policy, and not its action, cannot act by it")
@@ -225,13 +230,20 @@ class Rounds:
         self.cost.queries += 1
         return self.game.objective(problems, policies)
 
-    def snapshot(self) -> dict[int, Any]:
-        """The followers' training state by context."""
-        return copy.deepcopy(self._training)
+    def snapshot(self) -> Snapshot:
+        """Keep the followers' training state of this moment, for as long as the run lasts; what is handed out only names it."""
+        self._snapshots.append(copy.deepcopy(self._training))
+        return Snapshot(len(self._snapshots) - 1)
 
-    def restore(self, training: dict[int, Any]) -> None:
-        """Put a `snapshot` back; the followers answer anew from it."""
-        self._training = copy.deepcopy(training)
+    def restore(self, snapshot: Snapshot) -> None:
+        """Put a `snapshot` of this run back; the followers answer anew from it.
+
+        Raises:
+            ValueError: if this run has taken no such snapshot.
+        """
+        if not isinstance(snapshot, Snapshot) or snapshot.number not in range(len(self._snapshots)):
+            raise ValueError(f"restore takes what snapshot() returned in this run, got {snapshot!r}")
+        self._training = copy.deepcopy(self._snapshots[snapshot.number])
         self._responses = {}
 
     @property
@@ -292,6 +304,10 @@ class Rounds:
         self.cost.outcome_steps += outcome.steps
         if not self.game.follower_actions_public:
             outcome = replace(outcome, follower_actions=np.full_like(outcome.follower_actions, -1))
+        return self._without_context(outcome)
+
+    def _without_context(self, outcome: Outcome) -> Outcome:
+        """The outcome as it is, or without the contexts if the leader never sees them."""
         return outcome if self.game.context_visibility != "never" else replace(outcome, contexts=np.full_like(outcome.contexts, -1))
 
     @property

@@ -22,7 +22,7 @@ class Outcome:
     leader_actions: np.ndarray
     """(N, n, T) integers; 0 in design games."""
     follower_actions: np.ndarray
-    """(N, n, T) integers; all -1 in games that hide them."""
+    """(N, n, T) integers; all -1 in games that hide them, unless a trainer steered the followers (`Rounds.play_as`)."""
     leader_rewards: np.ndarray
     """(N, T), summed over followers."""
     alive: np.ndarray

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import pickle
 
@@ -18,7 +19,7 @@ from stackelberg_envs.oracle import Rounds
 from stackelberg_envs.play import simulate
 from stackelberg_envs.testing.disguise import Disguised
 
-NEEDS = [(name, level) for name, level in GRANTS.items() if isinstance(level, se.Access)]
+NEEDS = [(name, needed[0]) for name, needed in GRANTS.items() if len(needed) == 1 and isinstance(needed[0], se.Access)]
 
 
 @pytest.mark.parametrize("access", list(se.Access))
@@ -31,8 +32,14 @@ def test_an_oracle_holds_what_was_granted_and_nothing_else(access: se.Access) ->
             assert name not in vars(oracle)
             with pytest.raises(se.AccessError, match=f"oracle.{name} needs access {needed.name}; this solver was granted {access.name}"):
                 getattr(oracle, name)
-    for name in ("snapshot", "restore", "play_from"):
-        with pytest.raises(se.AccessError, match="needs permission"):
+    level = "" if access >= se.Access.OUTCOME else "access OUTCOME and "
+    for name, needed in {
+        "snapshot": "permission TRAINING",
+        "restore": "permission TRAINING",
+        "play_as": f"{level}permission TRAINING",
+        "play_from": f"{level}permission RESET",
+    }.items():
+        with pytest.raises(se.AccessError, match=f"oracle.{name} needs {needed}; this solver was granted {access.name}$"):
             getattr(oracle, name)
     held = [*vars(oracle).values(), *(getattr(value, "__self__", None) for value in vars(oracle).values())]
     assert not any(isinstance(value, (se.StackelbergGame, Rounds)) for value in held), "neither the game nor the house is in it"
@@ -117,15 +124,58 @@ def test_returns_together_are_of_one_context_that_nature_draws() -> None:
 def test_reset_and_training_permissions() -> None:
     game = se.game("four_rooms-v0")
     follower = se.Truncated(0.003, 1)
-    oracle = Rounds(game, follower, 0).oracle(se.Access.VALUE, Permission.RESET | Permission.TRAINING)
+    rounds = Rounds(game, follower, 0)
+    oracle = rounds.oracle(se.Access.VALUE, Permission.RESET | Permission.TRAINING)
     starts = np.array([[0], [50], [103]])
     seen = oracle.play_from(np.zeros(105), 0, starts, horizon=3)
     np.testing.assert_array_equal(seen.states[:, :, 0], starts)
-    taken = oracle.snapshot()
-    first = oracle.values(np.zeros(105), 0)[0]
-    oracle.restore(taken)
-    np.testing.assert_array_equal(oracle.values(np.ones(105), 0)[0], _swept(follower, game, np.ones(105), taken))
-    assert not np.array_equal(first, oracle.values(np.ones(105), 0)[0])
+    taken, kept = oracle.snapshot(), copy.deepcopy(rounds._training)
+    first = oracle.values(np.ones(105), 0)[0]
+    oracle.values(np.zeros(105), 0)
+    later = oracle.snapshot()
+    twin, token = pickle.loads(pickle.dumps((rounds, taken)))
+    for house, name in ((rounds, taken), (twin, token)):
+        resumed = house.oracle(se.Access.VALUE, Permission.TRAINING)
+        for _ in range(2):
+            resumed.restore(name)
+            np.testing.assert_array_equal(resumed.values(np.ones(105), 0)[0], first)
+        np.testing.assert_array_equal(first, _swept(follower, game, np.ones(105), kept))
+        resumed.restore(later)
+        assert not np.array_equal(first, resumed.values(np.ones(105), 0)[0])
+    assert all(isinstance(value, int) for value in vars(taken).values()), "what the followers carry is not to be read"
+    for wrong in (None, kept, dataclasses.replace(taken, number=2), dataclasses.replace(taken, number=-1)):
+        with pytest.raises(ValueError, match="restore takes what snapshot"):
+            oracle.restore(wrong)
+
+
+def test_a_trainer_needs_to_see_outcomes_and_sees_what_it_steers() -> None:
+    """RETURN + TRAINING shows no trajectory; with OUTCOME the steered actions are seen where actions are hidden, and no hidden context."""
+    game = se.game("contract_tree-v0")
+    rounds = Rounds(game, seed=0)
+    for permission, name in ((Permission.TRAINING, "play_as"), (Permission.RESET, "play_from")):
+        with pytest.raises(se.AccessError, match=rf"{name} needs access OUTCOME; .* was granted RETURN \+ {permission.name}$"):
+            getattr(rounds.oracle(se.Access.RETURN, permission), name)
+    oracle = rounds.oracle(se.Access.OUTCOME, Permission.TRAINING)
+    always = np.zeros(game.sizes[0])
+    always[..., 1] = 1.0
+    seen, _ = oracle.play_as(np.zeros(game.dimension), [always], episodes=20)
+    assert (seen.follower_actions[seen.alive] == 1).all()
+    assert (oracle.play(np.zeros(game.dimension), episodes=20).follower_actions == -1).all()
+    hidden = se.game("four_rooms-v0")
+    hidden.context_visibility = "never"
+    uniform = np.full(hidden.sizes[0], 1 / 4)
+    seen, _ = Rounds(hidden, seed=0).play_as(np.zeros(105), [uniform], 1, episodes=3)
+    assert (seen.contexts == -1).all()
+
+
+@pytest.mark.parametrize("row", [[0.5, 0.6, -0.1], [0.5, 0.5, 0.5], [0.2, 0.2, 0.2], [np.nan, 0.5, 0.5], [np.inf, 0.0, 0.0]], ids=str)
+def test_what_is_no_policy_is_not_played_and_costs_nothing(row: list[float]) -> None:
+    rounds = Rounds(se.game("toy3-v0"), seed=0)
+    policy = np.full((3, 2, 3), 1 / 3)
+    policy[1, 1] = row
+    with pytest.raises(ValueError, match="rows of non-negative numbers that sum to 1"):
+        rounds.play_as(np.zeros(6), [policy])
+    assert rounds.cost == type(rounds.cost)()
 
 
 def _swept(follower: se.Truncated, game: se.StackelbergGame, x: np.ndarray, training: dict[int, object]) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import pickle
 import re
 import subprocess
@@ -27,7 +28,7 @@ from stackelberg_envs.play import simulate
 from stackelberg_envs.registry import camel, register_all
 from stackelberg_envs.testing import ConformanceError, check_env
 from stackelberg_envs.views.episode import ActionError
-from stackelberg_envs.views.gym import LeaderEnv
+from stackelberg_envs.views.gym import FollowerEnv, LeaderEnv
 
 MARKOV = ("toy3-v0", "bimatrix-v0", "random_markov_game-v0")
 TWO_PHASE = [(id, "commitment", SMALLER.get(id, {})) for id in se.games()] + [(id, "play", {}) for id in MARKOV]
@@ -128,6 +129,34 @@ def test_gymnasium_vector(mode: str) -> None:
     leaders = gymnasium.make_vec("Stackelberg/Toy3-Leader-v0", num_envs=2, mode="move")
     leaders.unwrapped.commit(np.ones(6))
     np.testing.assert_array_equal(leaders.unwrapped.envs[1].unwrapped.commitment, np.ones(6))  # type: ignore[attr-defined]
+
+
+class Remembering:
+    """Answers as a saddle point's players do, counts what it has answered, and keeps what it was given to start from."""
+
+    temperature = 0.1
+
+    def __init__(self) -> None:
+        self.given: list[Any] = []
+
+    def respond(self, game: se.StackelbergGame, x: Any, context: int = 0, *, rng: Any = None, state: Any = None) -> Any:
+        self.given.append(state)
+        return dataclasses.replace(game.default_follower.respond(game, x, context), state=(state or 0) + 1)
+
+
+def test_seeds_start_the_others_of_a_follower_anew() -> None:
+    others: Any = Remembering()
+    env = FollowerEnv("zero_sum_incentive-v0", others=others)
+    x = np.ones(env.game.dimension)
+    env.reset(seed=3)
+    env.reset()
+    assert others.given == [None], "the same commitment is answered once"
+    env.reset(options={"commitment": x})
+    assert others.given == [None, 1], "and what they learnt is carried to the next"
+    env.reset(seed=3)
+    assert others.given == [None, 1, None]
+    with pytest.raises(ValueError, match="interact with follower_0, and in toy3 nobody does"):
+        FollowerEnv("toy3-v0", others=se.Hard())
 
 
 def test_leader_rounds_ask_each_follower_once_and_seeds_start_anew() -> None:

@@ -163,7 +163,7 @@ class FollowerEnv(gymnasium.Env):
         game: a game or its id.
         commitment: what the leader has committed to; zeros if not given.  ``reset(options={"commitment": x})`` changes it.
         agent: which follower; others who are independent of it do not concern it.
-        others: how those answer who interact with it; the game's default follower if not given.
+        others: how those answer who interact with it, if there are any; the game's default follower if not given.
         observations: ``"vector"`` or ``"index"``.
         max_cycles: steps of an episode; None for the game's own.
         render_mode: ``"ansi"``, ``"rgb_array"`` or None.
@@ -189,8 +189,10 @@ class FollowerEnv(gymnasium.Env):
         if agent not in self.episode.followers:
             raise ValueError(f"agent is one of {', '.join(self.episode.followers)}, got {agent!r}")
         self.agent, self.index = agent, self.episode.followers.index(agent)
-        alone = (self.index,) in self.game.groups
-        self._inside = None if alone else Inside(self.episode, self.game.default_follower if others is None else others)
+        if (alone := (self.index,) in self.game.groups) and others is not None:
+            raise ValueError(f"others answer who interact with {agent}, and in {self.game.name} nobody does; leave others out")
+        self.others = None if alone else others or self.game.default_follower
+        self._inside = self._anew()
         self.render_mode = checked_render_mode(render_mode)
         self.commitment = self.episode.legal_commitment(np.zeros(self.game.dimension) if commitment is None else commitment)
         self.observation_space: Space[Any] = self.episode.observation_spaces[agent]
@@ -198,13 +200,15 @@ class FollowerEnv(gymnasium.Env):
         self._ready = False
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Start an episode; ``options`` may hold ``"commitment"`` and ``"context"``."""
+        """Start an episode; ``options`` may hold ``"commitment"`` and ``"context"``.  A seed also makes others who learn start anew."""
         options = options or {}
         x = self.episode.legal_commitment(options.get("commitment", self.commitment))
         context = options.get("context")
         if context is not None:
             context = self.game.context_index(context)
         super().reset(seed=seed)
+        if seed is not None:
+            self._inside = self._anew()
         self.commitment = x
         self.episode.begin(self.np_random, context=context)
         self.episode.commit(self.commitment, self.np_random)
@@ -229,6 +233,9 @@ class FollowerEnv(gymnasium.Env):
 
     def render(self) -> Any:
         return self.episode.render(self.render_mode)
+
+    def _anew(self) -> Inside | None:
+        return None if self.others is None else Inside(self.episode, self.others)
 
 
 def _built(game: StackelbergGame | str, arguments: dict[str, Any]) -> StackelbergGame:
