@@ -19,7 +19,8 @@ from stackelberg_envs.markov_game import InducedMarkovGame
 from stackelberg_envs.mdp import InducedMDP
 from stackelberg_envs.oracle import Rounds
 from stackelberg_envs.planning import PlanningError, policy_value, soft_policy_iteration
-from stackelberg_envs.saddle import saddle_point, stage_saddle
+from stackelberg_envs.saddle import saddle_point
+from stackelberg_envs.stage_games import stage_saddle
 
 
 def random_process(

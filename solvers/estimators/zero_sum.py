@@ -19,7 +19,8 @@ from stackelberg_envs.access import Oracle
 from stackelberg_envs.markov_game import InducedMarkovGame
 from stackelberg_envs.mdp import decision_problem, expect
 from stackelberg_envs.planning import Plan
-from stackelberg_envs.saddle import SaddlePoint, Stage, saddle_point
+from stackelberg_envs.saddle import SaddlePoint, saddle_point
+from stackelberg_envs.stage_games import Stage
 
 from ..ascent import Estimate
 from ..linear import LU

@@ -12,7 +12,8 @@ from solvers.estimators.implicit import exact_gradient
 from stackelberg_envs.markov_game import InducedMarkovGame
 from stackelberg_envs.mdp import decision_problem, expect
 from stackelberg_envs.oracle import Rounds
-from stackelberg_envs.saddle import saddle_point, stage_saddle
+from stackelberg_envs.saddle import saddle_point
+from stackelberg_envs.stage_games import stage_saddle
 
 pytestmark = pytest.mark.speed
 
