@@ -85,8 +85,16 @@ class Rounds:
         return Oracle(granted, access, permissions)
 
     def returns(self, x: Array, *, episodes: int | None = None) -> float:
-        """The leader's return: expected over everything (``episodes=None``), or the mean over sampled episodes of `play`."""
+        """The leader's return: expected over everything (``episodes=None``), or the mean over sampled episodes of `play`.
+
+        Raises:
+            ValueError: for sampled episodes of a game whose objective is not additive: their steps do not show it.
+        """
         if episodes is not None:
+            if not self.game.additive:
+                raise ValueError(
+                    f"{self.game.name}: its objective is no sum over steps, and played episodes do not show it; leave episodes out"
+                )
             return float(self.play(x, episodes=episodes).leader_returns(self._leader_discount).mean())
         self._commit(x)
         self.cost.queries += 1

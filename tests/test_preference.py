@@ -15,11 +15,14 @@ from small_games import Bonuses
 import solvers
 import stackelberg_envs as se
 from baselines import preferences
+from solvers.estimators import nonadditive, reaction, sobirl
 from solvers.estimators.implicit import exact_gradient
 from solvers.estimators.sobirl import MSoBiRL
+from solvers.linear import LU
 from stackelberg_envs.oracle import Rounds
 from stackelberg_envs.play import simulate
 from stackelberg_envs.testing import check_env
+from stackelberg_envs.views.gym import LeaderEnv
 
 POINTS = (0.01, 0.3, 1.0, 3.0)
 
@@ -142,6 +145,24 @@ def test_msobirl_swept_to_convergence_is_implicit() -> None:
     np.testing.assert_allclose(gradient(game, x), slopes(game, x), atol=1e-6)
 
 
+@pytest.mark.parametrize("objective", ["return", "likelihood"])
+def test_msobirl_charges_what_it_factorises(objective: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every matrix that it factorises or solves with is in the ledger; a likelihood has no leader values to solve for, and takes none."""
+    built: list[LU] = []
+
+    class Counted(LU):
+        def __init__(self, matrix: torch.Tensor) -> None:
+            super().__init__(matrix)
+            built.append(self)
+
+    for module in (sobirl, reaction, nonadditive):
+        monkeypatch.setattr(module, "LU", Counted)
+    game = se.game("preference-v0", objective=objective, states=3, horizon=3)
+    cost = solvers.solve(game, "msobirl", budget=4, reports=1).cost
+    assert (cost.factorisations, cost.linear_solves) == (len(built), sum(one.solves for one in built))
+    assert (len(built) > 0) == (objective == "return")
+
+
 def test_two_stage_is_offline_maximum_likelihood() -> None:
     """Concave on the data of uniform play, so what scipy finds is the optimum; the follower is asked once."""
     uniform = np.full((48, 1, 2), 0.5)
@@ -175,12 +196,42 @@ def test_who_declines() -> None:
             solvers.solve(game, name, access=se.Access.MODEL, budget=2)
     with pytest.raises(solvers.Declined, match="played steps do not show another"):
         solvers.solve(game, "zeroth_order", episodes=3, budget=2)
+    with pytest.raises(ValueError, match="played episodes do not show it; leave episodes out"):
+        Rounds(game).oracle(se.Access.RETURN).returns(np.zeros(3), episodes=3)
     for name in ("implicit", "naive", "two_stage", "msobirl", "zeroth_order"):
         assert np.isfinite(solvers.solve(game, name, budget=2).leader_return)
     assert np.isfinite(solvers.solve(game, "multistart", budget=2, evaluations=5).leader_return)
     oracle = Rounds(game).oracle(se.Access.VALUE)
     with pytest.raises(se.AccessError, match=r"oracle\.objective needs access MODEL"):
         oracle.objective((), ())
+
+
+def test_a_round_pays_the_likelihood() -> None:
+    """The leader's environment agrees with the referee, however many episodes are played; no single move is worth anything."""
+    game = se.game("preference-v0", objective="likelihood", seed=3)
+    for episodes, x in ((1, np.zeros(3)), (3, np.array([0.4, -0.3, 0.2]))):
+        env = LeaderEnv(game, episodes=episodes)
+        env.reset(seed=0)
+        _, reward, terminated, _, info = env.step(x)
+        assert terminated
+        assert reward == info["discounted_return"] == pytest.approx(se.evaluate(game, x).leader_return, abs=1e-12)
+    with pytest.raises(ValueError, match="no move is paid; use mode='round'"):
+        LeaderEnv(game, mode="move")
+
+
+def test_a_round_pays_each_contexts_objective() -> None:
+    """The mean over contexts as they are drawn: a law of large numbers against the referee's expectation."""
+    game = se.game("bimatrix-v0", preset="random", types=3)
+    game.additive = False
+    x = np.random.default_rng(5).normal(size=game.dimension)
+    exact, env = se.evaluate(game, x), LeaderEnv(game, episodes=2000)
+    env.reset(seed=0)
+    spread = np.sqrt(np.average((exact.per_context - exact.leader_return) ** 2, weights=game.context_probabilities) / 2000)
+    assert spread > 0
+    assert env.step(x)[1] == pytest.approx(float(exact.leader_return), abs=4 * spread)
+    for context in range(3):
+        env.reset(options={"context": context})
+        assert env.step(x)[1] == pytest.approx(float(exact.per_context[context]), abs=1e-12)
 
 
 def test_environments_conform() -> None:
@@ -215,6 +266,11 @@ def test_the_recorded_study() -> None:
         game: Any = se.game("preference-v0", objective="likelihood", seed=row["seed"])
         for arm in row["arms"].values():
             np.testing.assert_allclose(game.scores(np.array(arm["x"])), arm["numbers"], atol=1e-6)
+    for row in rows:
+        game = se.game("preference-v0", objective="likelihood", seed=row["seed"])
+        for label in (preferences.OFFLINE, preferences.ITERATED):
+            gradient_there = preferences.slopes(game, preferences.ASCENTS[label], np.zeros(3))(np.array(row["arms"][label]["x"]))
+            assert np.linalg.norm(gradient_there) < 1e-4, f"{label} of seed {row['seed']} is fitted to the labels that it says"
     numbers, best = preferences.table(rows), np.array([row["best"] for row in rows])
     assert (numbers[..., 0] <= best[:, None]).all()
     assert (numbers[..., 1] <= -numbers[..., 2] + 1e-9).all()

@@ -18,7 +18,7 @@ is an explicit function of the policy, here d_L and Q_L take two solves with the
 policies and kernels, by the terms of `implicit`; and a step zeta above 1/||A||^2, where descent may diverge, is cut to that (||A|| the
 largest singular value).  At gamma = tau = .5 (published: .5 and 1) one step an iteration keeps up with x; at gamma = .9 and tau = .05 the
 error of w, over tau, does not (``tests/test_sobirl.py`` measures both), and ``adjoint_steps`` is the remedy.  Sweeps and products with A
-are not in the ledger.
+are not in the ledger; the one factorisation an iteration, for d_L and Q_L, is, and an objective that is no sum over steps needs none.
 
 **SoBiRL** (`SoBiRL`, POLICY) replaces dQ - dV, the score of the response, by one step of it, which samples give::
 
@@ -45,7 +45,7 @@ from stackelberg_envs.access import Access, Oracle
 from stackelberg_envs.followers import Truncated
 from stackelberg_envs.mdp import InducedMDP, chain, joint_policy
 from stackelberg_envs.outcome import Outcome
-from stackelberg_envs.planning import Plan, system
+from stackelberg_envs.planning import Dense, Plan, system
 
 from ..ascent import Estimate, Estimator
 from ..linear import LU
@@ -90,21 +90,29 @@ class MSoBiRL(Estimator):
         if oracle.additive:
             for weights, mdp in batches([(p, one) for p, problems in worlds for one in problems]):
                 frozen = mdp.map(torch.Tensor.detach)
-                plan, adjoint = self._follow(frozen, tau, next(warm, None), kept)
+                plan, adjoint = self._follow(frozen, tau, next(warm, None), kept, LU)
                 terms, _, solves, factorisations = surrogate_objective(mdp, frozen, plan, tau, reaction=True, adjoint=adjoint)
                 oracle.charge(factorisations=(1 + factorisations) * len(weights), linear_solves=solves * len(weights))
                 surrogate = surrogate + (weights * terms).sum()
         else:
             for p, problems in worlds:
                 still = [mdp.map(torch.Tensor.detach) for mdp in problems]
-                plans, adjoints = zip(*(self._follow(mdp, tau, next(warm, None), kept) for mdp in still), strict=True)
+                plans, adjoints = zip(*(self._follow(mdp, tau, next(warm, None), kept, Dense) for mdp in still), strict=True)
                 surrogate = surrogate + p * whole_surrogate(oracle, problems, still, plans, reaction=True, adjoints=adjoints)[0]
         return Estimate(slope(surrogate, leaf), kept)  # 3
 
     def _follow(
-        self, mdp: InducedMDP, tau: float, last: tuple[torch.Tensor, torch.Tensor] | None, kept: list[tuple[torch.Tensor, torch.Tensor]]
+        self,
+        mdp: InducedMDP,
+        tau: float,
+        last: tuple[torch.Tensor, torch.Tensor] | None,
+        kept: list[tuple[torch.Tensor, torch.Tensor]],
+        factorised: type[LU] | type[Dense],
     ) -> tuple[Plan, Adjoint]:
-        """Step 1, and step 2 to be taken once; ``last`` are values and w of the last iteration, and those of this one go to ``kept``."""
+        """Step 1, and step 2 to be taken once; ``last`` are values and w of the last iteration, and those of this one go to ``kept``.
+
+        ``factorised`` is `LU` where the plan's matrix will be solved with, and `Dense`, which only holds it, where it will not.
+        """
         values, w = last or (None, None)
         with torch.no_grad():
             answer = Truncated(tau, self.sweeps).answer(mdp, values)  # 1
@@ -116,7 +124,7 @@ class MSoBiRL(Estimator):
             kept.append((answer.values, now))
             return (worth - now) / tau
 
-        return Plan(answer.policy, answer.values, answer.evaluations, answer.certificate, LU(matrix)), adjoint
+        return Plan(answer.policy, answer.values, answer.evaluations, answer.certificate, factorised(matrix)), adjoint
 
     def _descend(self, a: torch.Tensor, w: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         """``w`` (..., S) after gradient steps on ||a w - b||^2 / 2."""

@@ -28,8 +28,8 @@ class Settings:
         first_epochs: passes over the first labels.
         epochs: passes over the memory a round.
         batch: pairs of a minibatch.
-        rate: of Adam, for the reward.
-        decay: its weight decay.
+        rate: of AdamW, for the reward.
+        decay: its weight decay, decoupled from the gradient: each update shrinks the weights by the factor 1 - rate * decay.
         alpha: temperature in SoBiRL's reaction term.
         draws: actions by which that term averages over the policy.
         penalty: PBRL's lambda, per unit of the mean reward of a step.

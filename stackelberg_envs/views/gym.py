@@ -23,17 +23,26 @@ class Inside:
         self._training: dict[int, Any] = {}
         self._answered = b""
         self._answers: dict[int, list[np.ndarray]] = {}
+        self._objectives: dict[int, float] = {}
 
     def respond(self, rng: np.random.Generator) -> None:
         """Let the followers answer the current commitment in the current context, once, out of the leader's sight."""
         x, context = self.episode.commitment, self.episode.context
         assert x is not None
         if x.tobytes() != self._answered:
-            self._answered, self._answers = x.tobytes(), {}
+            self._answered, self._answers, self._objectives = x.tobytes(), {}, {}
         if context not in self._answers:
             response = self.follower.respond(self.episode.game, x, context, rng=rng, state=self._training.get(context))
             self._training[context] = response.state
             self._answers[context] = [cumulative(np.asarray(policy)) for policy in response.policies]
+            game = self.episode.game
+            if not game.additive:
+                self._objectives[context] = float(game.objective(game.problems(x, context), response.policies))
+
+    @property
+    def objective(self) -> float:
+        """The leader's exact F of the answer in the current context, where the objective is not additive."""
+        return self._objectives[self.episode.context]
 
     def actions(self, rng: np.random.Generator) -> list[int]:
         """What each follower does now."""
@@ -53,6 +62,9 @@ class LeaderEnv(gymnasium.Env):
     reward is the leader's mean discounted return; every round is an episode of one step.  ``mode="move"``: one step is one move of the
     leader in the play view, the reward is that step's, and the follower answers the announced commitment (see `commit`), not the
     moves: a learner announces its policy anew after each update.
+
+    Where the leader's objective is no sum over steps (``game.additive`` is False), steps pay it nothing: a round then pays the exact
+    objective of the answer in each episode's context, and there is no ``"move"`` mode.
 
     Args:
         game: a game or its id.
@@ -86,6 +98,8 @@ class LeaderEnv(gymnasium.Env):
         if episodes < 1:
             raise ValueError(f"a round has at least 1 episode, got {episodes}")
         self.game = _built(game, kwargs)
+        if mode == "move" and not self.game.additive:
+            raise ValueError(f"{self.game.name}: its objective is no sum over steps, so no move is paid; use mode='round'")
         self.mode, self.episodes = mode, episodes
         self.follower = self.game.default_follower if follower is None else follower
         self.episode = Episode(
@@ -144,6 +158,8 @@ class LeaderEnv(gymnasium.Env):
             self._inside.respond(self.np_random)
             while not self.episode.over:
                 self.episode.follow(self._inside.actions(self.np_random), self.np_random)
+            if not self.game.additive:
+                self.episode.returns[LEADER] = self._inside.objective
             total += self.episode.returns[LEADER]
         self._ready = False
         return self.episode.observe(LEADER), total / self.episodes, True, False, self.episode.info(LEADER)
