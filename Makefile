@@ -53,6 +53,7 @@ reproduce-penalty: $(INSTALLED)  ## Shen et al. 2025: penalty methods on random 
 reproduce-preferences: $(INSTALLED)  ## learning a reward from preferences, tabular and with a simulator (an hour on two cores; resumes)
 	$(BIN)/python -m baselines.preferences
 	$(BIN)/python -m baselines.preference_control --seeds 5
+	$(BIN)/python -m baselines.preference_control --name preference-control-scarce --set first_pairs=24 pairs=6 --methods pbrl iterated
 
 consumers:  ## TorchRL, Stable-Baselines3 and RLlib on every view, each in a throw-away environment
 	tests/consumers/run.sh
