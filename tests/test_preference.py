@@ -244,8 +244,8 @@ def test_environments_conform() -> None:
     ("arguments", "message"),
     [
         ({"objective": "liklihood"}, "did you mean 'likelihood'"),
-        ({"horizon": 11}, "horizon 1 to 10"),
-        ({"states": 1}, "states >= 2"),
+        ({"horizon": 11}, "horizon is a whole number 1 to 10"),
+        ({"states": 1}, "states is a whole number from 2"),
         ({"label_temperature": 0.0}, "label_temperature is positive"),
         ({"label_noise": 0.6}, r"label_noise in \[0, 1/2\]"),
     ],
