@@ -89,16 +89,24 @@ def learned(game: se.StackelbergGame, shown: dict[str, np.ndarray], follower: se
     for axis in panels.flat[len(shown) :]:
         axis.axis("off")
     image: Any = None
+    top = max((float(np.abs(np.asarray(game.shading(x))).max()) for x in shown.values()), default=0.0) if on_map else 1.0
+    top = 0.15 if top <= 0.2 else top  # penalties of Four Rooms, whose budget is .2, have one scale in all figures
     for axis, (label, x) in zip(panels.flat, shown.items(), strict=False):
-        image = _map(axis, game, x, follower, score or Score()) if on_map else _policy(axis, game, x)
+        image = _map(axis, game, x, follower, score or Score(), top) if on_map else _policy(axis, game, x)
         axis.set_title(label, fontsize=9)
     figure.tight_layout()
     if image is not None:
-        figure.colorbar(image, ax=panels.ravel().tolist(), shrink=0.6, label="penalty" if on_map else "P(leader's action)", pad=0.02)
+        figure.colorbar(
+            image,
+            ax=panels.ravel().tolist(),
+            shrink=0.6,
+            label=("penalty" if top == 0.15 else "bonus") if on_map else "P(leader's action)",
+            pad=0.02,
+        )
     return figure
 
 
-def _map(axis: Axes, game: se.StackelbergGame, x: np.ndarray, follower: se.Follower | None, score: Score) -> Any:
+def _map(axis: Axes, game: se.StackelbergGame, x: np.ndarray, follower: se.Follower | None, score: Score, top: float) -> Any:
     layout = game.layout
     assert layout is not None
     assert game.shading is not None
@@ -107,7 +115,7 @@ def _map(axis: Axes, game: se.StackelbergGame, x: np.ndarray, follower: se.Follo
     for cell, value in zip(layout.cells, np.abs(np.asarray(game.shading(x))), strict=True):
         shade[cell] = value
     axis.set_facecolor("#2b2f36")
-    image = axis.imshow(np.ma.masked_invalid(shade), cmap="Reds", vmin=0, vmax=0.15)
+    image = axis.imshow(np.ma.masked_invalid(shade), cmap="Reds", vmin=0, vmax=top)
     evaluation = score.of(game, x, follower)
     for context, name in enumerate(game.contexts):
         for i, path in enumerate(likeliest_paths(game.problems(x, context), evaluation.responses[context].policies)):
