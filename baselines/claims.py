@@ -7,10 +7,8 @@ of its starts, and intervals are over instances.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +16,8 @@ from matplotlib.figure import Figure
 
 import stackelberg_envs as se
 
-from . import figures, store
-from . import jobs as configuration
-from .report import Part, gather
+from . import figures, measured
+from .report import Part
 from .stats import mean_interval
 
 HEADER = (
@@ -175,19 +172,7 @@ def _mean(runs: list[Run], grid: np.ndarray, *, claimed: bool) -> np.ndarray:
 
 def main() -> None:
     """Write the tables and the figure of a configuration's results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", help="a configuration, by path or name, that has been run")
-    parser.add_argument("--results", type=Path, default=Path("results"), help="folder with the results (results)")
-    parser.add_argument("--output", type=Path, default=Path("compared"), help="folder for NAME-claims.md and NAME-claims.svg (compared)")
-    arguments = parser.parse_args()
-    loaded = configuration.load(arguments.config)
-    parts = gather(loaded, arguments.results / f"{loaded.name}.jsonl", arguments.results / "best_known.jsonl")
-    if not any(part.groups for part in parts):
-        parser.error(f"no results of {loaded.name} in {arguments.results}; run  stackelberg bench {arguments.config}  first")
-    text = markdown(parts)
-    store.replace(arguments.output / f"{loaded.name}-claims.md", text)
-    store.replace(arguments.output / f"{loaded.name}-claims.svg", figures.svg(draw(parts)))
-    print(text)
+    measured.from_results(__doc__, "claims", lambda _, parts: markdown(parts), lambda _, parts: draw(parts))
 
 
 if __name__ == "__main__":

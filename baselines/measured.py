@@ -1,4 +1,4 @@
-"""A measurement that is kept, and its figure: the command line of the modules that measure something."""
+"""Command lines of the modules that measure something, or that make a page and a figure of a configuration's results."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from . import figures, store
+from . import figures, jobs, store
+from .jobs import Config
+from .report import Part, gather
 
 Rows = list[dict[str, Any]]
 
@@ -55,3 +57,29 @@ def main(
     if page is not None:
         store.replace(arguments.figure.with_suffix(".md"), page(rows))
     print(f"{arguments.record} drawn in {arguments.figure}")
+
+
+def from_results(
+    story: str | None, kind: str, page: Callable[[Config, list[Part]], str], draw: Callable[[Config, list[Part]], Figure]
+) -> None:
+    """Write NAME-KIND.md and NAME-KIND.svg of a configuration's results.
+
+    Args:
+        story: what ``--help`` says.
+        kind: of the page.
+        page: its tables in Markdown.
+        draw: its figure.
+    """
+    parser = argparse.ArgumentParser(description=story, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", help="a configuration, by path or name, that has been run")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder with the results (results)")
+    parser.add_argument("--output", type=Path, default=Path("compared"), help=f"folder for NAME-{kind}.md and NAME-{kind}.svg (compared)")
+    arguments = parser.parse_args()
+    loaded = jobs.load(arguments.config)
+    parts = gather(loaded, arguments.results / f"{loaded.name}.jsonl", arguments.results / "best_known.jsonl")
+    if not any(part.groups for part in parts):
+        parser.error(f"no results of {loaded.name} in {arguments.results}; run  stackelberg bench {arguments.config}  first")
+    text = page(loaded, parts)
+    store.replace(arguments.output / f"{loaded.name}-{kind}.md", text)
+    store.replace(arguments.output / f"{loaded.name}-{kind}.svg", figures.svg(draw(loaded, parts)))
+    print(text)

@@ -8,17 +8,14 @@ columns of scores.  The configuration's ``reach`` says what to show: ``at`` (com
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from . import figures, store
-from . import jobs as configuration
+from . import figures, measured
 from .jobs import Config
-from .report import Part, gather
+from .report import Part
 from .stats import curve, mean_interval, share
 
 TARGET = 0.95
@@ -116,21 +113,8 @@ def draw(runs: dict[str, list[Run]], target: float) -> Figure:
 
 
 def main() -> None:
-    """Write the table and the figure of a configuration's results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", help="a configuration, by path or name, that has been run")
-    parser.add_argument("--results", type=Path, default=Path("results"), help="folder with the results (results)")
-    parser.add_argument("--output", type=Path, default=Path("compared"), help="folder for NAME-reach.md and NAME-reach.svg (compared)")
-    arguments = parser.parse_args()
-    loaded = configuration.load(arguments.config)
-    parts = gather(loaded, arguments.results / f"{loaded.name}.jsonl", arguments.results / "best_known.jsonl")
-    runs = chosen(loaded, parts)
-    if not runs:
-        parser.error(f"no results of {loaded.name} in {arguments.results}; run  stackelberg bench {arguments.config}  first")
-    text = page(loaded, parts)
-    store.replace(arguments.output / f"{loaded.name}-reach.md", text)
-    store.replace(arguments.output / f"{loaded.name}-reach.svg", figures.svg(draw(runs, loaded.reach.get("target", TARGET))))
-    print(text)
+    """Write the tables and the figure of a configuration's results."""
+    measured.from_results(__doc__, "reach", page, lambda config, parts: draw(chosen(config, parts), config.reach.get("target", TARGET)))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ import numpy as np
 
 from stackelberg_envs.access import Access, Oracle
 from stackelberg_envs.equilibria import Saddle
-from stackelberg_envs.followers import MirrorDescent, Soft
+from stackelberg_envs.followers import Soft
+from stackelberg_envs.mirror_descent import MirrorDescent
 
 
 def needs_soft_follower(name: str, oracle: Oracle) -> str | None:

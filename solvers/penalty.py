@@ -32,7 +32,7 @@ import torch
 
 from stackelberg_envs.access import Access, Oracle
 from stackelberg_envs.equilibria import Saddle
-from stackelberg_envs.followers import MirrorDescent
+from stackelberg_envs.mirror_descent import MirrorDescent
 
 from .copies import Copies, CopyAscent, copied, derivatives, faced, node_shape
 from .needs import needs_a_regularised_follower, needs_paid_steps, needs_sampled_leader

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from stackelberg_envs.access import Oracle
-from stackelberg_envs.followers import MirrorDescent
 from stackelberg_envs.game import grouped
 from stackelberg_envs.markov_game import InducedMarkovGame, Process
+from stackelberg_envs.mirror_descent import MirrorDescent
 
 from .copies import Copies, copied, derivatives
 from .penalties import PENALTIES, nikaido_isoda, value_penalty

@@ -16,10 +16,11 @@ from .access import Access, AccessError, Cost, Oracle, Permission
 from .bounds import cooperative_value
 from .equilibria import Nash, Saddle
 from .evaluation import Evaluation, evaluate
-from .followers import Believes, EpsilonOptimal, Follower, Hard, MirrorDescent, Quantal, Response, Soft, Truncated
+from .followers import Believes, EpsilonOptimal, Follower, Hard, Quantal, Response, Soft, Truncated
 from .game import CommitmentError, StackelbergGame
 from .markov_game import InducedMarkovGame
 from .mdp import InducedMDP, draw, expect
+from .mirror_descent import MirrorDescent
 from .outcome import Outcome
 from .registry import game, games, make, make_parallel, pettingzoo_module, register_all
 from .replication import SoftInside

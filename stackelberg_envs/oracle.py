@@ -15,7 +15,7 @@ import numpy as np
 
 from .access import GRANTS, Access, AccessError, Cost, Oracle, Permission, Snapshot, missing
 from .followers import Follower, Response
-from .game import CommitmentError, StackelbergGame, grouped
+from .game import CommitmentError, StackelbergGame, grouped, whole
 from .markov_game import Process
 from .mdp import DEFICIT_TOLERANCE, Array, cumulative, draw, pick
 from .outcome import Outcome, end_to_end, gathered
@@ -122,7 +122,7 @@ class Rounds:
 
         Each episode has a context of its own or, with ``one_context``, nature draws one for all.
         """
-        _whole("episodes", episodes)
+        whole("episodes", episodes, 1)
         limits = self._limits(horizon, episodes)
         self._commit(x)
         contexts = self._contexts(episodes, one_context)
@@ -130,9 +130,9 @@ class Rounds:
 
     def play_streams(self, x: Array, *, streams: int, steps: int, one_context: bool = False) -> Outcome:
         """Commit to ``x`` and watch ``streams`` of ``steps`` steps: a new episode begins where one ends, and the last one is cut."""
-        _whole("streams", streams)
-        _whole("steps", steps)
-        _whole("max_cycles of the game", self.game.max_cycles)
+        whole("streams", streams, 1)
+        whole("steps", steps, 1)
+        whole("max_cycles of the game", self.game.max_cycles, 1)
         self._commit(x)
         contexts, pieces, played = np.zeros(0, dtype=np.int64), [], 0
         while True:
@@ -181,7 +181,7 @@ class Rounds:
             ValueError: if these are no policies (probabilities of the right shapes) that the followers could have.
         """
         index = self.game.context_index(context)
-        _whole("episodes", episodes)
+        whole("episodes", episodes, 1)
         limits, given = self._limits(horizon, episodes), self._playable(policies)
         self._commit(x)
         contexts = np.full(episodes, index)
@@ -345,11 +345,6 @@ class Rounds:
                 played = simulate(process.joint, process.product(together), first, rng, limits[rows], actions=chosen)
                 pieces += [(offset + rows, i, part) for i, part in zip(group, played.parts(process), strict=True)]
         return pieces
-
-
-def _whole(what: str, count: int) -> None:
-    if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:
-        raise ValueError(f"{what}: a whole number from 1, got {count!r}")
 
 
 def _indices(what: str, given: np.ndarray, sizes: np.ndarray) -> np.ndarray:

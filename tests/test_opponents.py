@@ -15,8 +15,8 @@ import stackelberg_envs as se
 from solvers.copies import copied
 from solvers.estimators.implicit import exact_gradient
 from solvers.penalties import nikaido_isoda
-from stackelberg_envs.followers import MirrorDescent
 from stackelberg_envs.markov_game import InducedMarkovGame
+from stackelberg_envs.mirror_descent import MirrorDescent
 from stackelberg_envs.oracle import Rounds
 from stackelberg_envs.planning import soft_policy_iteration
 from stackelberg_envs.saddle import saddle_point

@@ -282,10 +282,10 @@ def test_refused_play_says_why_and_costs_nothing() -> None:
     rounds, x = Rounds(se.game("four_rooms-v0"), seed=0), np.zeros(105)
     noise = rounds._rng.bit_generator.state
     for call, said in (
-        (lambda: rounds.play(x, episodes=0), "episodes: a whole number from 1, got 0"),
-        (lambda: rounds.play(x, episodes=-1), "episodes: a whole number from 1"),
-        (lambda: rounds.play_streams(x, streams=0, steps=5), "streams: a whole number from 1"),
-        (lambda: rounds.play_streams(x, streams=1, steps=10.5), "steps: a whole number from 1, got 10.5"),
+        (lambda: rounds.play(x, episodes=0), "episodes is a whole number from 1, got 0"),
+        (lambda: rounds.play(x, episodes=-1), "episodes is a whole number from 1"),
+        (lambda: rounds.play_streams(x, streams=0, steps=5), "streams is a whole number from 1"),
+        (lambda: rounds.play_streams(x, streams=1, steps=10.5), "steps is a whole number from 1, got 10.5"),
         (lambda: rounds.returns_together([]), "got none"),
         (lambda: rounds.returns_together([x, np.zeros(3)]), "105 components"),
     ):

@@ -21,7 +21,7 @@ from gymnasium.spaces import Box
 
 from ..contracts import Tree, subgame_perfect
 from ..followers import Soft
-from ..game import Constants, StackelbergGame, nearest
+from ..game import Constants, StackelbergGame, nearest, real, sigmoid, whole
 from ..mdp import Array, InducedMDP
 
 BOUND = 20.0
@@ -54,10 +54,7 @@ class ContractTree(StackelbergGame):
     follower_actions_public = False
 
     def __init__(self, *, depth: int = 2, b_max: float = 2.0, commitment: Literal["episode", "step"] = "episode", seed: int = 0) -> None:
-        if isinstance(depth, bool) or not isinstance(depth, (int, np.integer)) or not 1 <= depth <= DEEPEST:
-            raise ValueError(f"depth is a whole number of decisions from 1 to {DEEPEST}, got {depth!r}")
-        if not 0 < b_max < np.inf:
-            raise ValueError(f"b_max is the most that an outcome is paid, above 0 and finite; got {b_max}")
+        depth = whole("depth", depth, 1, DEEPEST)
         if commitment not in COMMITMENTS:
             raise ValueError(f"contract_tree has no commitment {commitment!r}; {nearest(str(commitment), COMMITMENTS)}")
         nodes = 2**depth - 1
@@ -65,8 +62,8 @@ class ContractTree(StackelbergGame):
         q, cost, worth = np.zeros((3, nodes))
         for s in _bottom_up(0, nodes):
             q[s], cost[s], worth[s] = rng.uniform(0.6, 0.95), rng.uniform(0.1, 0.5), rng.uniform(0.5, 1.5)
-        self.b_max, self.commitment = float(b_max), commitment
-        self.max_cycles = int(depth) + 1
+        self.b_max, self.commitment = real("b_max", b_max, 0, open_low=True), commitment
+        self.max_cycles = depth + 1
         self.leader_space = Box(-BOUND, BOUND, (2 * nodes,), np.float64)
         self.default_follower = Soft(0.05)
         low, high = (float(self.payments(np.asarray(bound))) for bound in (-BOUND, BOUND))
@@ -97,7 +94,7 @@ class ContractTree(StackelbergGame):
 
     def payments(self, x: Array) -> Array:
         """What arriving in each node but the root is paid, (..., S - 1), in [0, b_max]; pairs (L, R) of the decision nodes in order."""
-        return self.b_max / 2 * (1 + array_namespace(x).tanh(x / 2))  # b_max * sigmoid(x)
+        return self.b_max * sigmoid(x)
 
     def leader_cost(self, x: Array, context: int = 0) -> Array:
         """What is paid on arrival in each state, (..., S, 1, 1)."""
