@@ -1,0 +1,191 @@
+"""What a follower faces in a world without tables: continuous states, and functions where `stackelberg_envs.mdp` has arrays.
+
+Symbols are those of `stackelberg_envs.mdp`; in addition::
+
+    s in R^d    state      a in R^k    the leader's action of a step (k = 0 in design games)      b    the follower's action
+    u           uniform variates in [0, 1): noise is data, and `normal` makes them Gaussian
+
+One definition serves single steps of the views and batched play: every function takes leading batch axes ``...``, and a batch of
+commitments has one axis more than states need, (..., 1, n) against (..., N, d).
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+
+import numpy as np
+from array_api_compat import array_namespace, is_torch_array
+from gymnasium.spaces import Box, Discrete
+
+from .mdp import Array
+from .play import Trajectories
+
+REFEREE_EPISODES = 2000
+"""Episodes by which a world without closed forms is scored, always with the same noise."""
+
+
+class Noise(NamedTuple):
+    """How many uniform variates each random choice takes."""
+
+    start: int
+    lead: int
+    step: int
+
+
+class Actor(Protocol):
+    """A follower's policy in a world without tables."""
+
+    noise: int
+    """Uniform variates an action takes."""
+
+    def act(self, states: Array, leads: Array, u: Array) -> Array:
+        """Actions for states (..., d), the leader's actions (..., k) and variates (..., ``noise``): (..., m), or integers (...)."""
+        ...
+
+
+class SampledProcess(abc.ABC):
+    """The decision process that a commitment induces for one follower, as functions of state, actions and noise.
+
+    Subclasses are frozen dataclasses that hold the commitment (or what it comes to) and constants; they are picklable, and pure.
+    """
+
+    state_space: Box
+    """Where states lie, (d,) float64; infinite bounds where there are none."""
+    leader_actions: Box | None = None
+    """The leader's action of a step, (k,); None in a design game."""
+    follower_action: Box | Discrete
+    """The follower's."""
+    noise: Noise
+    follower_discount: float
+    leader_discount: float
+    follower_sees: Literal["action", "policy"] = "action"
+    tables: ClassVar[tuple[str, ...]] = ()
+    """The array fields."""
+    soft_response: Any = None
+    """``soft_response(temperature)``, where there is a closed form: (policy, values, certificate)."""
+    leader_return: Any = None
+    """``leader_return(policy, horizon, discount)`` (...), exact, where there is a closed form."""
+    follower_score: Any = None
+    """``follower_score(policy, temperature, horizon)``, exact, where there is a closed form: plain return over the horizon, own objective
+    (infinite horizon, with entropy), and the gap to its optimum, each (...)."""
+
+    @abc.abstractmethod
+    def start(self, u: Array) -> Array:
+        """First states (..., d) from variates (..., ``noise.start``)."""
+
+    @abc.abstractmethod
+    def lead(self, states: Array, u: Array) -> Array:
+        """The leader's own actions (..., k) from variates (..., ``noise.lead``); k = 0 in design games."""
+
+    @abc.abstractmethod
+    def step(self, states: Array, leads: Array, actions: Array, u: Array) -> tuple[Array, Array]:
+        """Next states (..., d), and whether the episode has ended with them, booleans (...)."""
+
+    @abc.abstractmethod
+    def rewards(self, states: Array, leads: Array, actions: Array, arrived: Array) -> tuple[Array, Array]:
+        """What follower and leader are paid for a step, (...) each."""
+
+    # What it has in common with `stackelberg_envs.mdp.InducedMDP`, so that views and rounds are written once for both.
+
+    @property
+    def actions(self) -> tuple[Box | Discrete, ...]:
+        """The action space of each follower in this process: one."""
+        return (self.follower_action,)
+
+    @property
+    def joint(self) -> SampledProcess:
+        """The process with all followers' actions as one."""
+        return self
+
+    def product(self, policies: Sequence[Actor]) -> Actor:
+        """The policy of the only follower."""
+        (policy,) = policies
+        return policy
+
+    @property
+    def leads(self) -> int:
+        """k."""
+        return 0 if self.leader_actions is None else int(self.leader_actions.shape[0])
+
+
+def normal(u: Array) -> Array:
+    """Standard normal variates from uniform ones, by the inverse distribution function; finite for u = 0 too."""
+    xp = array_namespace(u)
+    tiny = float(xp.finfo(u.dtype).eps) / 4
+    inside = xp.clip(u, tiny, 1 - 2 * tiny)
+    if is_torch_array(u):
+        return xp.special.ndtri(inside)
+    from scipy.special import ndtri
+
+    return ndtri(inside)
+
+
+def play_sampled(
+    process: SampledProcess,
+    policy: Actor,
+    states: Array,
+    noise: np.random.Generator | Callable[[int], Array],
+    horizon: int | Array,
+    *,
+    actions: Array | None = None,
+) -> Trajectories:
+    """Play N episodes at once; like `stackelberg_envs.play.simulate`, without tables.
+
+    Args:
+        process: with commitments that broadcast against the states, e.g. (n,) for all or (B, 1, n) for B of them.
+        policy: the follower's.
+        states: first states, (..., N, d).
+        noise: ``noise(t)`` gives the uniforms (..., N, K) of step t, K = ``noise.lead`` + ``policy.noise`` + ``noise.step`` in this order;
+            a generator gives them as they come.
+        horizon: steps after which an episode is cut; an integer, or integers (..., N).
+        actions: first actions of the follower; the policy's if not given.
+
+    Returns:
+        Trajectories (..., N, T, ...): states (..., N, T + 1, d) stay where an episode ended, and then nobody acts or earns.
+
+    Raises:
+        FloatingPointError: if a state or reward is not finite.
+    """
+    xp = array_namespace(states)
+    lead, follow = process.noise.lead, process.noise.lead + policy.noise
+    batch = states.shape[:-1]
+    if isinstance(noise, np.random.Generator):
+        generator, width = noise, follow + process.noise.step
+        noise = lambda t: xp.asarray(generator.random((*batch, width)), dtype=states.dtype, device=states.device)  # noqa: E731
+    alive = xp.zeros(batch, dtype=xp.int64, device=states.device) + horizon > 0
+    path, steps = [states], []
+    while bool(xp.any(alive)):
+        t, s = len(steps), path[-1]
+        u = noise(t)
+        a = process.lead(s, u[..., :lead])
+        b = policy.act(s, a, u[..., lead:follow]) if actions is None or t > 0 else actions
+        arrived, ended = process.step(s, a, b, u[..., follow:])
+        earned, paid = process.rewards(s, a, b, arrived)
+        arrived = xp.where(alive[..., None], arrived, s)
+        earned, paid = (xp.where(alive, reward, xp.zeros_like(reward)) for reward in (earned, paid))
+        if not bool(xp.all(xp.isfinite(arrived)) & xp.all(xp.isfinite(earned)) & xp.all(xp.isfinite(paid))):
+            raise FloatingPointError(f"a state or reward left the reals at step {t}: the closed loop is unstable under this commitment")
+        steps.append((a, b, paid, earned, alive))
+        path.append(arrived)
+        alive = alive & ~ended & (horizon > t + 1)
+    if not steps:
+        raise ValueError("at least one episode has a step")
+    axis = len(batch)
+    leads, follows, paid, earned, lived = (xp.stack(list(column), axis=axis) for column in zip(*steps, strict=True))
+    return Trajectories(xp.stack(path, axis=axis), leads, follows, paid, earned, lived)
+
+
+def monte_carlo(
+    process: SampledProcess, policy: Actor, horizon: int, *, episodes: int = REFEREE_EPISODES, seed: int = 0
+) -> tuple[Trajectories, int]:
+    """Episodes by which a policy is scored, (..., N, T), and N; the same noise for every commitment (common random numbers)."""
+    rng = np.random.default_rng([seed, 0x5A3D1E])
+    return play_sampled(process, policy, process.start(rng.random((episodes, process.noise.start))), rng, horizon), episodes
+
+
+def discounted(rewards: Array, discount: float) -> Array:
+    """Sums of rewards (..., T), the later ones discounted: (...)."""
+    xp = array_namespace(rewards)
+    return xp.sum(rewards * discount ** xp.arange(rewards.shape[-1], dtype=rewards.dtype, device=rewards.device), axis=-1)
