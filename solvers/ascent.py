@@ -37,6 +37,8 @@ class Estimator(abc.ABC):
 
     access: ClassVar[Access]
     permissions: ClassVar[Permission] = Permission.NONE
+    tabular: ClassVar[bool] = True
+    """Whether it needs worlds with tables."""
 
     @abc.abstractmethod
     def declines(self, oracle: Oracle) -> str | None:
@@ -85,6 +87,10 @@ class Ascent(Solver):
     @property
     def permissions(self) -> Permission:  # type: ignore[override]
         return self.estimator.permissions
+
+    @property
+    def tabular(self) -> bool:  # type: ignore[override]
+        return self.estimator.tabular
 
     def declines(self, oracle: Oracle) -> str | None:
         return self.estimator.declines(oracle)

@@ -49,6 +49,8 @@ class Solver(abc.ABC):
 
     access: Access
     permissions: ClassVar[Permission] = Permission.NONE
+    tabular: ClassVar[bool] = True
+    """Whether it needs worlds with tables; one that does not sets this False."""
 
     @abc.abstractmethod
     def declines(self, oracle: Oracle) -> str | None:
@@ -128,6 +130,8 @@ def admit(solver: Solver, rounds: Rounds, granted: Access) -> Oracle:
     if granted < solver.access:
         raise AccessError(f"{solver!r} needs access {solver.access.name}, and was granted {granted.name}")
     oracle = rounds.oracle(granted, solver.permissions)
+    if solver.tabular and not oracle.tabular:
+        raise Declined(f"{solver!r} works on tables, and {rounds.game.name} has none: its states are vectors")
     reason = solver.declines(oracle)
     if reason is not None:
         raise Declined(reason)
@@ -226,7 +230,7 @@ def _same_world(rounds: Rounds, game: StackelbergGame, follower: Follower | None
     if repr(rounds.follower) != repr(expected) or (rounds.game.name, rounds.game.contexts) != (game.name, game.contexts):
         return False
     zero = np.zeros(game.dimension)
-    if rounds.game.sizes != game.sizes or rounds.game.dimension != game.dimension:
+    if rounds.game.spaces != game.spaces or rounds.game.dimension != game.dimension:
         return False
     pairs = [pair for c in game.contexts for pair in zip(rounds.game.problems(zero, c), game.problems(zero, c), strict=True)]
     return all(np.array_equal(getattr(a, name), getattr(b, name)) for a, b in pairs for name in a.tables)

@@ -78,8 +78,10 @@ GRANTS: dict[str, tuple[Access | Permission, ...]] = {
     "play": (Access.OUTCOME,),
     "play_streams": (Access.OUTCOME,),
     "log_leader_policy": (Access.OUTCOME,),
+    "log_leader_density": (Access.OUTCOME,),
     "incentive": (Access.INCENTIVE,),
     "leader_cost": (Access.INCENTIVE,),
+    "log_kernel": (Access.INCENTIVE,),
     "temperature": (Access.INCENTIVE,),
     "policies": (Access.POLICY,),
     "values": (Access.VALUE,),
@@ -112,12 +114,13 @@ class Oracle:
     """A solver's handle on one run.  It holds what was granted, and raises `AccessError` for the rest.
 
     Always there: ``access``, ``permissions``, ``dimension``, ``commitment_shape``, ``leader_space``, ``contexts``,
-    ``context_probabilities``, ``context_visibility``, ``followers``, ``groups``, ``sizes``, ``max_cycles``, ``leader_discount``,
+    ``context_probabilities``, ``context_visibility``, ``followers``, ``groups``, ``tabular``, ``sizes`` (empty without tables), ``spaces``,
+    ``max_cycles``, ``leader_discount``,
     ``follower_discounts``, ``follower_sees``, ``follower_actions_public``, ``additive``, and ``charge(**work)``, which adds a solver's
     own work to the ledger.  It holds functions, and no game; Python being Python, a determined program could still dig.
 
-    By level: ``returns``, ``returns_together`` (RETURN); ``play``, ``play_streams``, ``log_leader_policy`` (OUTCOME);
-    ``incentive``, ``leader_cost``, ``temperature`` (INCENTIVE);
+    By level: ``returns``, ``returns_together`` (RETURN); ``play``, ``play_streams``, ``log_leader_policy``, ``log_leader_density``
+    (OUTCOME); ``incentive``, ``leader_cost``, ``log_kernel``, ``temperature`` (INCENTIVE);
     ``policies`` (POLICY); ``values``, ``action_values`` (VALUE); ``commit``, ``objective``, ``follower`` (MODEL); ``snapshot``,
     ``restore`` (TRAINING); ``play_as`` (OUTCOME + TRAINING); ``play_from`` (OUTCOME + RESET).  They are the methods of the same name of
     `Rounds`.

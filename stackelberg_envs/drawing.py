@@ -1,16 +1,18 @@
 """All drawing: a game as text or as pixels, from plain NumPy.
 
 A game with a map is drawn as the map, with the leader's shading (penalties) as a heat map and the followers' paths on it; a game
-without one as a table, states by leader actions, shaded by the leader's policy.
+without one as a table, states by leader actions, shaded by the leader's policy; one whose states are vectors as curves over time.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from .curves import ansi_vectors, rgb_vectors
 
 if TYPE_CHECKING:
     from .game import StackelbergGame
@@ -50,7 +52,7 @@ class Frame:
     game: StackelbergGame
     commitment: np.ndarray | None
     context: int
-    paths: tuple[tuple[int, ...], ...]
+    paths: tuple[tuple[Any, ...], ...]
     """Visited states of each follower, the last one current."""
     time: int
 
@@ -60,12 +62,17 @@ def ansi(frame: Frame) -> str:
     title = f"{frame.game.name}, context {frame.game.contexts[frame.context]}, step {frame.time}"
     if frame.commitment is None:
         title += ", waiting for the leader's commitment"
+    if not frame.game.tabular:
+        return "\n".join([title, *ansi_vectors(frame.paths)])
     return "\n".join([title, *(_ansi_map(frame) if frame.game.layout else _ansi_table(frame))])
 
 
 def rgb_array(frame: Frame, *, pixels: int = PIXELS) -> np.ndarray:
     """The frame as pixels, uint8, (height, width, 3)."""
-    image = _rgb_map(frame, pixels) if frame.game.layout else _rgb_table(frame, pixels)
+    if not frame.game.tabular:
+        image = rgb_vectors(frame.paths, 4 * pixels, colours=PATHS, floor=FLOOR)
+    else:
+        image = _rgb_map(frame, pixels) if frame.game.layout else _rgb_table(frame, pixels)
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 

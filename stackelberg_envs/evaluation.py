@@ -6,16 +6,18 @@ never asked: scored at their own follower, penalty methods once reported 8.3 whe
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from numbers import Integral
+from typing import Any
 
 from array_api_compat import array_namespace
 
 from .followers import Follower, Response
 from .game import StackelbergGame, grouped
-from .markov_game import Process
 from .mdp import Array, decision_problem
 from .planning import hard_policy_iteration, number, policy_value, regularised_reward, soft_policy_iteration
+from .sampled import SampledProcess, by_playing
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,9 @@ class Evaluation:
     """Each follower's own objective (with entropy bonus) from the start, shape (..., C, n)."""
     responses: tuple[Response, ...] = field(repr=False)
     """What the followers answered, one entry a context."""
+    standard_error: Array | float = 0.0
+    """Of ``leader_return``, where it is a mean over the referee's episodes: in worlds without tables or closed forms.  There
+    ``follower_gap`` and ``follower_values`` are not known (NaN)."""
 
 
 def evaluate(
@@ -54,13 +59,14 @@ def evaluate(
     leader_discount: float | None = None,
     responses: tuple[Response, ...] | None = None,
 ) -> Evaluation:
-    """Score commitment ``x`` exactly.
+    """Score commitment ``x``: exactly, or, in a world without tables or closed forms, over the referee's episodes.
 
     Args:
         game: the world in which the commitment is scored.
         x: shape (..., n); (..., contexts, n) where the leader sees the context first.
         follower: who answers; the game's default follower if not given.
-        horizon: score this many steps; None for infinitely many.  Followers plan for the infinite horizon either way.
+        horizon: score this many steps; None for infinitely many or, in a world without tables, the game's ``max_cycles``.  Followers
+            plan for the infinite horizon either way.
         leader_discount: discount of the leader's return; None for the game's own.
         responses: score these answers, one a context, instead of asking ``follower``.
 
@@ -79,21 +85,29 @@ def evaluate(
     follower = game.default_follower if follower is None else follower
     x = game.checked(x)
     xp = array_namespace(x)
-    answered, leader, scores = [], [], []
+    answered, leader, scores, spreads = [], [], [], []
     for context in range(len(game.contexts)):
         committed = game.for_context(x, context)
         batch = committed.shape[:-1]  # tables that do not depend on x have no batch axes
         problems = game.problems(committed, context)
         response = responses[context] if responses is not None else follower.respond(game, committed, context)
+        answered.append(response)
+        if all(isinstance(process, SampledProcess) and process.leader_return is None for process in problems):
+            if batch:
+                raise ValueError(f"{game.name} is scored by playing: one commitment at a time, got {tuple(x.shape)}")
+            paid, spread, *own = by_playing(problems[0], response.policy, game.max_cycles if steps is None else steps, leader_discount)
+            leader.append(xp.asarray(paid))
+            spreads.append(spread)
+            scores.append([[xp.asarray(score) for score in own]])
+            continue
         leader.append(xp.broadcast_to(game.objective(problems, response.policies, horizon=steps, discount=leader_discount), batch))
         scores.append(
             [
-                [xp.broadcast_to(score, batch) for score in _follower_score(process, i, policies, follower.temperature, steps)]
+                [xp.broadcast_to(score, batch) for score in _follower_score(game, process, i, policies, follower.temperature, steps)]
                 for process, policies in zip(problems, grouped(problems, response.policies), strict=True)
                 for i in range(len(policies))
             ]
         )
-        answered.append(response)
     per_context = xp.stack(leader, axis=-1)
     weights = xp.asarray(game.context_probabilities, dtype=per_context.dtype, device=per_context.device)
 
@@ -109,13 +123,16 @@ def evaluate(
         duality_gap=xp.max(xp.sum(gathered(2), axis=-1), axis=-1),
         follower_values=gathered(1),
         responses=tuple(answered),
+        standard_error=math.hypot(*(p * spread for p, spread in zip(game.context_probabilities, spreads, strict=True))) if spreads else 0.0,
     )
 
 
 def _follower_score(
-    process: Process, i: int, policies: tuple[Array, ...], temperature: float, horizon: int | None
+    game: StackelbergGame, process: Any, i: int, policies: tuple[Array, ...], temperature: float, horizon: int | None
 ) -> tuple[Array, Array, Array]:
     """(plain return, own objective, gap to its optimum while the others stay), each from the initial distribution, shape (...)."""
+    if isinstance(process, SampledProcess):
+        return process.follower_score(policies[0], temperature, game.max_cycles if horizon is None else horizon)
     policy, mdp = policies[i], process.facing(i, policies, temperature)
     xp = array_namespace(policy)
     gamma = mdp.follower_discount

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from array_api_compat import array_namespace
 
-from .markov_game import Process
 from .mdp import Array, InducedMDP, decision_problem, expect
 from .planning import (
     PlanningError,
@@ -24,6 +23,7 @@ from .planning import (
     softmax_backup,
     widen,
 )
+from .sampled import SampledProcess
 
 if TYPE_CHECKING:
     from .game import StackelbergGame
@@ -41,7 +41,8 @@ class Answer:
     values: Array
     """The values the follower planned with, (..., S); the warm start of its next answer."""
     certificate: float
-    """How far from its own optimum the answer may be: last Newton step, residual or LP gap, in units of value."""
+    """How far from its own optimum the answer may be: last Newton step, residual or LP gap, in units of value; of a closed form, the
+    relative residual of the equation that it solves."""
     evaluations: int = 1
     """Policy evaluations, sweeps or LPs that were used."""
     planned_in: InducedMDP | None = field(default=None, repr=False)
@@ -139,18 +140,25 @@ class TabularFollower(abc.ABC):
     ) -> Response:
         """See `Follower.respond`."""
         del budget, rng
-        problems = [alone(process, self) for process in game.problems(x, context)]
+        problems = [alone(process, self, closed_forms=isinstance(self, Soft)) for process in game.problems(x, context)]
         carried = (None,) * len(problems) if state is None else state
         answers = tuple(replace(self.answer(mdp, values), planned_in=mdp) for mdp, values in zip(problems, carried, strict=True))
         return Response(answers, state=tuple(answer.values if answer.carried is None else answer.carried for answer in answers))
 
 
-def alone(process: Process, follower: Any) -> InducedMDP:
-    """``process``, of one follower.
+def alone(process: Any, follower: Any, *, closed_forms: bool = False) -> Any:
+    """``process``, of one follower; with ``closed_forms`` it may have those instead of tables.
 
     Raises:
-        PlanningError: if several interact in it, whom a follower that optimises alone cannot answer for.
+        PlanningError: if several interact in it, whom a follower that optimises alone cannot answer for; or if it has no tables.
     """
+    if isinstance(process, SampledProcess):
+        if closed_forms and process.soft_response is not None:
+            return process
+        raise PlanningError(
+            f"{follower!r} plans with tables, and this world has none"
+            + (": take Soft(temperature), which has a closed form here" if process.soft_response is not None else ": take one that learns")
+        )
     if isinstance(process, InducedMDP):
         return process
     known = "Saddle(temperature)" if process.zero_sum else "Nash(selection)"
@@ -168,6 +176,8 @@ class Soft(TabularFollower):
             raise ValueError(f"Soft needs a temperature above 0, and finite, got {self.temperature}; for the limit use Hard(ties=...)")
 
     def answer(self, mdp: InducedMDP, values: Array | None) -> Answer:
+        if isinstance(mdp, SampledProcess):
+            return Answer(*mdp.soft_response(self.temperature))
         plan = soft_policy_iteration(mdp, self.temperature, values=values)
         return Answer(plan.policy, plan.values, plan.step, plan.evaluations)
 

@@ -11,21 +11,31 @@ import difflib
 from collections.abc import Sequence
 from functools import cached_property
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from array_api_compat import array_namespace, is_array_api_obj
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Discrete, Space
 
 from .markov_game import Process
 from .mdp import Array, InducedMDP
 from .planning import policy_value
+from .sampled import SampledProcess, expected_return
 
 if TYPE_CHECKING:
     from .drawing import Layout
     from .followers import Follower
 
-Induced = Process | tuple[InducedMDP, ...]
+Induced = Process | tuple[InducedMDP, ...] | SampledProcess
+
+
+class Spaces(NamedTuple):
+    """Where a follower and the leader who faces it are and act: indices (Discrete) in tables, vectors (Box) without."""
+
+    state: Space[Any]
+    lead: Space[Any] | None
+    """The leader's action of a step; None where it has none to choose."""
+    action: Space[Any]
 
 
 class CommitmentError(ValueError):
@@ -96,6 +106,11 @@ class StackelbergGame(abc.ABC):
     like `induced`, a tuple of them for several independent followers."""
     log_leader_policy: Any = None
     """``log_leader_policy(x)``: log pi(a|s), (..., S, A), where the leader acts in the game (A > 1)."""
+    log_leader_density: Any = None
+    """``log_leader_density(x, states, leads)``: the same in a world without tables, (...) for states (..., d) and actions (..., k)."""
+    log_kernel: Any = None
+    """``log_kernel(x, states, leads, actions, arrived)``: log P(s'|s,a,b) up to a constant, (...), where the leader moves the dynamics of
+    a world without tables."""
     marks: Any = None
     """``marks(context)``: what to print on the map, by (row, col)."""
     shading: Any = None
@@ -105,8 +120,8 @@ class StackelbergGame(abc.ABC):
     def induced(self, x: Array, context: int) -> Induced:
         """What the followers face, in array-API code.
 
-        One `InducedMDP`, a tuple of them for several independent followers, or one `stackelberg_envs.markov_game.InducedMarkovGame` for
-        several who interact.
+        One `InducedMDP`, a tuple of them for several independent followers, one `stackelberg_envs.markov_game.InducedMarkovGame` for
+        several who interact, or, without tables, one `stackelberg_envs.sampled.SampledProcess`.
 
         Args:
             x: a checked commitment, floating point, shape (..., n).
@@ -122,7 +137,7 @@ class StackelbergGame(abc.ABC):
         """
         return self.induced(self.checked(x), self.context_index(context))
 
-    def problems(self, x: Array, context: int | str = 0) -> tuple[Process, ...]:
+    def problems(self, x: Array, context: int | str = 0) -> tuple[Any, ...]:
         """`commit` as a tuple: one process for each independent follower, or the one that interacting followers share."""
         return as_tuple(self.commit(x, context))
 
@@ -136,14 +151,21 @@ class StackelbergGame(abc.ABC):
     ) -> Array:
         """The leader's exact expected return in one context, shape (...): the sum over processes of occupancy times leader reward.
 
+        Worlds without tables are scored over finitely many steps: exactly where they have closed forms, else by the referee's episodes.
+
         Args:
             problems: what the followers face; see `problems`.
-            policies: g(b|s,a) of each follower, (..., S, A, B).
-            horizon: number of steps; None for infinitely many.
+            policies: g(b|s,a) of each follower, (..., S, A, B), or a `stackelberg_envs.sampled.Actor`.
+            horizon: number of steps; None for infinitely many or, without tables, ``max_cycles``.
             discount: None for the game's own.
         """
         total: Any = 0.0
         for process, together in zip(problems, grouped(problems, policies), strict=True):
+            if isinstance(process, SampledProcess):
+                gamma = process.leader_discount if discount is None else discount
+                (policy,) = together
+                total = total + expected_return(process, policy, self.max_cycles if horizon is None else horizon, gamma)
+                continue
             mdp = process.joint
             gamma = mdp.leader_discount if discount is None else discount
             values = policy_value(mdp, process.product(together), mdp.leader_reward, gamma, horizon=horizon)
@@ -156,21 +178,45 @@ class StackelbergGame(abc.ABC):
         return int(self.leader_space.shape[0])
 
     @cached_property
+    def _null(self) -> tuple[Any, ...]:
+        """What followers face under the null commitment."""
+        return self.problems(np.zeros(self.dimension))
+
+    @cached_property
+    def tabular(self) -> bool:
+        """Whether worlds are tables; without them states are vectors."""
+        return not any(isinstance(process, SampledProcess) for process in self._null)
+
+    @cached_property
     def sizes(self) -> tuple[tuple[int, int, int], ...]:
-        """(S, A, B) of each follower, B the number of its own actions."""
-        return tuple((*process.sizes[:2], b) for process in self.problems(np.zeros(self.dimension)) for b in process.actions)
+        """(S, A, B) of each follower, B the number of its own actions.
+
+        Raises:
+            TypeError: if there are no tables.
+        """
+        if not self.tabular:
+            raise TypeError(f"{self.name} has no tables: its states are vectors; ask for its spaces")
+        return tuple((*process.sizes[:2], b) for process in self._null for b in process.actions)
+
+    @cached_property
+    def spaces(self) -> tuple[Spaces, ...]:
+        """The spaces of each follower."""
+        if self.tabular:
+            return tuple(Spaces(Discrete(s), Discrete(a) if a > 1 else None, Discrete(b)) for s, a, b in self.sizes)
+        return tuple(Spaces(process.state_space, process.leader_actions, process.follower_action) for process in self._null)
 
     @cached_property
     def groups(self) -> tuple[tuple[int, ...], ...]:
         """Which followers share a process: ((0,), (1,)) for two independent ones, ((0, 1),) for two who interact."""
-        numbered = iter(range(len(self.sizes)))
-        return tuple(tuple(next(numbered) for _ in process.actions) for process in self.problems(np.zeros(self.dimension)))
+        numbered = iter(range(sum(len(process.actions) for process in self._null)))
+        return tuple(tuple(next(numbered) for _ in process.actions) for process in self._null)
 
     @cached_property
     def visibility(self) -> tuple[str, ...]:
-        """What each follower sees of the leader in a step: ``"action"`` or ``"policy"`` (the same where A = 1)."""
-        problems = self.problems(np.zeros(self.dimension))
-        return tuple("policy" if process.sizes[1] == 1 else process.follower_sees for process in problems for _ in process.actions)
+        """What each follower sees of the leader in a step: ``"action"`` or ``"policy"`` (the same where it has none to choose)."""
+        leads = [spaces.lead is not None for spaces in self.spaces]
+        sees = [process.follower_sees for process in self._null for _ in process.actions]
+        return tuple(seen if acts else "policy" for acts, seen in zip(leads, sees, strict=True))
 
     @property
     def commitment_shape(self) -> tuple[int, ...]:
@@ -220,7 +266,8 @@ class StackelbergGame(abc.ABC):
         return int(context)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: n={self.dimension}, contexts={self.contexts}, sizes={self.sizes}>"
+        shown = f"sizes={self.sizes}" if self.tabular else f"spaces={tuple(map(tuple, self.spaces))}"
+        return f"<{type(self).__name__}: n={self.dimension}, contexts={self.contexts}, {shown}>"
 
 
 def cycles(count: Any) -> int:

@@ -5,7 +5,7 @@ States s in R^d, leader actions a in R^k, follower actions b in R^m, all noise G
     s' = A s + C a + B b + w,   w ~ N(0, W)           a ~ N(K s, L)  (k = 0 in design games, where x moves A, B, or costs)
     r_F = -s' Q s - b' R b                            tau: weight of the entropy bonus
 
-Where the follower sees a, its soft response is Gaussian (derived in shared/papers/bchg.md 3.2 and 3.4 and checked there; with e = a - K s)::
+The follower sees a, and its soft response is Gaussian (with e = a - K s; compare the public code of arXiv 2603.14867)::
 
     P = Q + g At' P At - g^2 At' P B S^-1 B' P At,    At = A + C K,   S = R + g B' P B          (discounted Riccati equation)
     b ~ N(-F (A s + C a), tau/2 S^-1),                F = g S^-1 B' P
@@ -32,6 +32,8 @@ from .planning import PlanningError, number
 from .sampled import Noise, SampledProcess, normal
 
 DOUBLINGS = 60
+ACTION_BOUND = 100.0
+"""Of actions that agents choose in the views, where libraries want bounded spaces; policies that the environment plays are not cut."""
 
 
 class Payment(Protocol):
@@ -133,14 +135,14 @@ class LinearQuadratic(SampledProcess):
 
     @property
     def leader_actions(self) -> Box | None:  # type: ignore[override]
-        """R^k."""
+        """[-100, 100]^k; see `ACTION_BOUND`."""
         k = int(self.C.shape[-1])
-        return Box(-np.inf, np.inf, (k,), np.float64) if k else None
+        return Box(-ACTION_BOUND, ACTION_BOUND, (k,), np.float64) if k else None
 
     @property
     def follower_action(self) -> Box:  # type: ignore[override]
-        """R^m."""
-        return Box(-np.inf, np.inf, (int(self.B.shape[-1]),), np.float64)
+        """[-100, 100]^m; see `ACTION_BOUND`."""
+        return Box(-ACTION_BOUND, ACTION_BOUND, (int(self.B.shape[-1]),), np.float64)
 
     @property
     def noise(self) -> Noise:  # type: ignore[override]
@@ -218,7 +220,10 @@ class LinearQuadratic(SampledProcess):
         pad = xp.zeros((*V.shape[:-2], d, d), dtype=M.dtype, device=M.device)
         side = xp.zeros((*V.shape[:-2], d, V.shape[-1]), dtype=M.dtype, device=M.device)
         drawn = xp.concat([xp.concat([pad, side], axis=-1), xp.concat([xp.matrix_transpose(side), V], axis=-1)], axis=-2)
-        mean, spread = xp.asarray(self.start_mean, dtype=M.dtype, device=M.device), self.start_sd**2 * xp.eye(d, dtype=M.dtype, device=M.device)
+        mean, spread = (
+            xp.asarray(self.start_mean, dtype=M.dtype, device=M.device),
+            self.start_sd**2 * xp.eye(d, dtype=M.dtype, device=M.device),
+        )
         total: Any = 0.0
         for t in range(horizon):
             moved = xp.matmul(both, mean[..., None])[..., 0]
@@ -264,7 +269,7 @@ class LinearQuadratic(SampledProcess):
         return xp.where(xp.asarray(stable, device=M.device), value, -xp.inf * xp.ones_like(value))
 
 
-def riccati(A: Array, B: Array, Q: Array, R: Array, discount: float) -> tuple[Array, float]:
+def riccati(a: Array, b: Array, q: Array, r: Array, discount: float) -> tuple[Array, float]:
     """The stabilising solution P of the discounted Riccati equation, and the relative size of its residual.
 
     Structure-preserving doubling (Chu, Fan, Lin, Wang, Int. J. Control 77, 2004): quadratic convergence, array algebra only, so that
@@ -273,11 +278,11 @@ def riccati(A: Array, B: Array, Q: Array, R: Array, discount: float) -> tuple[Ar
     Raises:
         PlanningError: if it does not converge, because no policy keeps the discounted costs finite.
     """
-    xp = array_namespace(A, B, Q, R)
+    xp = array_namespace(a, b, q, r)
     root = math.sqrt(discount)
-    Ak, Hk = root * A, Q + xp.zeros_like(A)
-    Gk = discount * xp.matmul(B, xp.linalg.solve(R, xp.matrix_transpose(B))) + xp.zeros_like(A)
-    identity = xp.eye(A.shape[-1], dtype=A.dtype, device=A.device)
+    Ak, Hk = root * a, q + xp.zeros_like(a)
+    Gk = discount * xp.matmul(b, xp.linalg.solve(r, xp.matrix_transpose(b))) + xp.zeros_like(a)
+    identity = xp.eye(a.shape[-1], dtype=a.dtype, device=a.device)
     change = float("inf")
     for _ in range(DOUBLINGS):
         W = identity + xp.matmul(Gk, Hk)
@@ -293,9 +298,9 @@ def riccati(A: Array, B: Array, Q: Array, R: Array, discount: float) -> tuple[Ar
         raise PlanningError(
             "the follower's Riccati equation has no stabilising solution: under this commitment no policy keeps its discounted costs finite"
         )
-    PB = xp.matmul(Hk, B)
-    inner = xp.linalg.solve(R + discount * xp.matmul(xp.matrix_transpose(B), PB), xp.matrix_transpose(PB))
-    back = Q + _congruent(A, discount * Hk - discount**2 * xp.matmul(PB, inner))
+    PB = xp.matmul(Hk, b)
+    inner = xp.linalg.solve(r + discount * xp.matmul(xp.matrix_transpose(b), PB), xp.matrix_transpose(PB))
+    back = q + _congruent(a, discount * Hk - discount**2 * xp.matmul(PB, inner))
     return Hk, number(xp.max(xp.abs(back - Hk))) / max(number(xp.max(xp.abs(Hk))), 1e-300)
 
 
@@ -315,24 +320,23 @@ def _spread(scalar: Array) -> Array:
     return scalar[..., None] if hasattr(scalar, "shape") and len(scalar.shape) else scalar
 
 
-def _sandwich(M: Array, X: Array) -> Array:
+def _sandwich(matrix: Array, inner: Array) -> Array:
     """M X M'."""
-    xp = array_namespace(M, X)
-    return xp.matmul(xp.matmul(M, X), xp.matrix_transpose(M))
+    xp = array_namespace(matrix, inner)
+    return xp.matmul(xp.matmul(matrix, inner), xp.matrix_transpose(matrix))
 
 
-def _congruent(M: Array, X: Array) -> Array:
+def _congruent(matrix: Array, inner: Array) -> Array:
     """M' X M."""
-    xp = array_namespace(M, X)
-    return xp.matmul(xp.matmul(xp.matrix_transpose(M), X), M)
+    xp = array_namespace(matrix, inner)
+    return xp.matmul(xp.matmul(xp.matrix_transpose(matrix), inner), matrix)
 
 
-def _outer(M: Array) -> Array:
+def _outer(matrix: Array) -> Array:
     """M M'."""
-    xp = array_namespace(M)
-    return xp.matmul(M, xp.matrix_transpose(M))
+    xp = array_namespace(matrix)
+    return xp.matmul(matrix, xp.matrix_transpose(matrix))
 
 
-def _trace(M: Array) -> Array:
-    xp = array_namespace(M)
-    return xp.sum(xp.linalg.diagonal(M), axis=-1)
+def _trace(matrix: Array) -> Array:
+    return array_namespace(matrix).sum(array_namespace(matrix).linalg.diagonal(matrix), axis=-1)

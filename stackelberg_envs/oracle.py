@@ -18,8 +18,9 @@ from .followers import Follower, Response
 from .game import CommitmentError, StackelbergGame, grouped, whole
 from .markov_game import Process
 from .mdp import DEFICIT_TOLERANCE, Array, cumulative, draw, pick
-from .outcome import Outcome, end_to_end, gathered
+from .outcome import Outcome, end_to_end, gathered, gathered_vectors
 from .play import Trajectories, simulate
+from .sampled import SampledProcess, play_sampled
 
 
 @dataclass
@@ -62,7 +63,9 @@ class Rounds:
             "context_probabilities": probabilities,
             "context_visibility": game.context_visibility,
             "followers": game.followers,
-            "sizes": game.sizes,
+            "tabular": game.tabular,
+            "sizes": game.sizes if game.tabular else (),
+            "spaces": game.spaces,
             "max_cycles": game.max_cycles,
             "groups": game.groups,
             "leader_discount": problems[0].leader_discount,
@@ -74,6 +77,8 @@ class Rounds:
         }
         facts: dict[str, Callable[[], Any]] = {
             "log_leader_policy": lambda: _closed(game.log_leader_policy),
+            "log_leader_density": lambda: _closed(game.log_leader_density),
+            "log_kernel": lambda: _closed(game.log_kernel),
             "incentive": lambda: _closed(game.incentive),
             "leader_cost": lambda: _closed(game.leader_cost),
             "temperature": lambda: getattr(follower, "temperature"),  # noqa: B009 - set in __post_init__
@@ -126,10 +131,11 @@ class Rounds:
         limits = self._limits(horizon, episodes)
         self._commit(x)
         contexts = self._contexts(episodes, one_context)
-        return self._seen(gathered(contexts, self._ends, self._play(contexts, limits)))
+        return self._seen(self._gathered(contexts, self._play(contexts, limits)))
 
     def play_streams(self, x: Array, *, streams: int, steps: int, one_context: bool = False) -> Outcome:
         """Commit to ``x`` and watch ``streams`` of ``steps`` steps: a new episode begins where one ends, and the last one is cut."""
+        self._tables("streams of steps")
         whole("streams", streams, 1)
         whole("steps", steps, 1)
         whole("max_cycles of the game", self.game.max_cycles, 1)
@@ -154,6 +160,7 @@ class Rounds:
         A follower that starts in S does not walk; those who interact share their state.
         """
         index = self.game.context_index(context)
+        self._tables("chosen first states")
         sizes = np.array(self.game.sizes)
         states = _indices("states", states, sizes[:, 0] + 1)
         chosen = None if actions is None else _indices("actions", actions, sizes[:, 2])
@@ -181,6 +188,7 @@ class Rounds:
             ValueError: if these are no policies (probabilities of the right shapes) that the followers could have.
         """
         index = self.game.context_index(context)
+        self._tables("given policies")
         whole("episodes", episodes, 1)
         limits, given = self._limits(horizon, episodes), self._playable(policies)
         self._commit(x)
@@ -206,21 +214,23 @@ class Rounds:
         return given
 
     def policies(self, x: Array, context: int | str = 0) -> tuple[Array, ...]:
-        """g(b|s,a) of each follower under ``x`` in ``context``."""
+        """g(b|s,a) of each follower under ``x`` in ``context``: tables or, without, a `stackelberg_envs.sampled.Actor`."""
         index = self.game.context_index(context)
         self._commit(x)
         self.cost.queries += 1
-        return tuple(np.array(policy) for policy in self._respond(index).policies)
+        return tuple(np.array(policy) if self.game.tabular else copy.deepcopy(policy) for policy in self._respond(index).policies)
 
     def values(self, x: Array, context: int | str = 0) -> tuple[Array, ...]:
-        """The values (S,) that each follower planned with, under ``x`` in ``context``."""
+        """The values (S,) that each follower planned with, under ``x`` in ``context``; without tables, functions of (states, leads)."""
         index = self.game.context_index(context)
         self._commit(x)
         self.cost.queries += 1
-        return tuple(np.array(answer.values) for answer in self._respond(index).answers)
+        planned = [answer.values for answer in self._respond(index).answers]
+        return tuple(np.array(values) if self.game.tabular else copy.deepcopy(values) for values in planned)
 
     def action_values(self, x: Array, context: int | str = 0) -> tuple[Array, ...]:
         """r_F(s,a,b) + gamma E V(s'), (S, A, B), of each follower, as it planned under ``x``; not averaged over the leader's action."""
+        self._tables("action values")
         index = self.game.context_index(context)
         self._commit(x)
         self.cost.queries += 1
@@ -322,6 +332,14 @@ class Rounds:
     def _ends(self) -> list[int]:
         return [size[0] for size in self.game.sizes]
 
+    def _gathered(self, contexts: np.ndarray, pieces: list[tuple[np.ndarray, int, Trajectories]]) -> Outcome:
+        return gathered(contexts, self._ends, pieces) if self.game.tabular else gathered_vectors(contexts, pieces)
+
+    def _tables(self, what: str) -> None:
+        """Refuse what only tables have."""
+        if not self.game.tabular:
+            raise ValueError(f"{self.game.name} has no tables, and {what} are for worlds that have; play whole episodes")
+
     def _play(
         self,
         contexts: np.ndarray,
@@ -340,6 +358,10 @@ class Rounds:
             acting = self._respond(int(context)).policies if policies is None else policies
             faced = self._faced(int(context))
             for group, process, together in zip(self.game.groups, faced, grouped(faced, acting), strict=True):
+                if isinstance(process, SampledProcess):
+                    begun = process.start(rng.random((len(rows), process.noise.start)))
+                    pieces.append((offset + rows, 0, play_sampled(process, together[0], begun, rng, limits[rows])))
+                    continue
                 first = pick(cumulative(process.initial), rng.random(len(rows))) if states is None else states[rows, group[0]]
                 chosen = None if actions is None else np.ravel_multi_index(tuple(actions[rows][:, group].T), process.actions)
                 played = simulate(process.joint, process.product(together), first, rng, limits[rows], actions=chosen)

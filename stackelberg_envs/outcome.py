@@ -18,11 +18,12 @@ class Outcome:
     contexts: np.ndarray
     """(N,) indices; -1 where the leader never sees the context."""
     states: np.ndarray
-    """(N, n, T + 1) integers; S once the episode is over."""
+    """(N, n, T + 1) integers; S once the episode is over.  Without tables (N, 1, T + 1, d), and the last state stays."""
     leader_actions: np.ndarray
-    """(N, n, T) integers; 0 in design games."""
+    """(N, n, T) integers; 0 in design games.  Without tables (N, 1, T, k)."""
     follower_actions: np.ndarray
-    """(N, n, T) integers; all -1 in games that hide them, unless a trainer steered the followers (`Rounds.play_as`)."""
+    """(N, n, T) integers, or (N, 1, T, m) without tables; all -1 in games that hide them, unless a trainer steered the followers
+    (`Rounds.play_as`)."""
     leader_rewards: np.ndarray
     """(N, T), summed over followers."""
     alive: np.ndarray
@@ -85,6 +86,23 @@ def gathered(contexts: np.ndarray, ends: Sequence[int], seen: Sequence[tuple[np.
         leads[rows, i, :horizon], follows[rows, i, :horizon] = played.leader_actions, played.follower_actions
         rewards[rows, :horizon] += played.leader_rewards
     return Outcome(contexts, states, leads, follows, rewards, alive, *apart)
+
+
+def gathered_vectors(contexts: np.ndarray, seen: Sequence[tuple[np.ndarray, int, Trajectories]]) -> Outcome:
+    """`gathered` where states are vectors and there is one follower: behind an episode's end its last state stays, and nobody acts."""
+    longest = max(played.alive.shape[1] for _, _, played in seen)
+    order = np.argsort(np.concatenate([rows for rows, _, _ in seen]), kind="stable")
+
+    def together(table: str, mode: Any = "constant") -> np.ndarray:
+        padded = []
+        for _, _, played in seen:
+            values, missing = getattr(played, table), longest - played.alive.shape[1]
+            padded.append(np.pad(values, [(0, missing if axis == 1 else 0) for axis in range(values.ndim)], mode=mode))
+        return np.concatenate(padded)[order]
+
+    leads, follows, alive = (together(table)[:, None] for table in ("leader_actions", "follower_actions", "alive"))
+    apart = np.arange(len(contexts)), np.ones(len(contexts), dtype=bool)
+    return Outcome(contexts, together("states", "edge")[:, None], leads, follows, together("leader_rewards"), alive, *apart)
 
 
 def end_to_end(seen: Outcome, streams: int, steps: int, ends: Sequence[int]) -> Outcome | None:

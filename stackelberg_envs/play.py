@@ -26,7 +26,7 @@ FUSED = find_spec("numba") is not None and os.environ.get("STACKELBERG_COMPILED"
 class Sampler:
     """Cumulative tables of one process, computed once a commitment; single steps take and return Python integers.
 
-    The state after the end, and before the start, is S.
+    The state after the end is S.  For worlds without tables `stackelberg_envs.sampled.SampledSampler` has the same methods.
     """
 
     process: Process
@@ -43,16 +43,26 @@ class Sampler:
     def _transition(self) -> np.ndarray:
         return cumulative(np.asarray(self.process.transition))
 
-    def initial(self, u: float) -> int:
+    @property
+    def leads(self) -> bool:
+        """Whether the leader acts in a step."""
+        return self.process.sizes[1] > 1
+
+    def over(self, s: int) -> bool:
+        """Whether a state is the end."""
+        return s == self.process.sizes[0]
+
+    def initial(self, rng: np.random.Generator) -> int:
         """First state."""
-        return int(self._initial.searchsorted(u, side="right"))
+        return int(self._initial.searchsorted(rng.random(), side="right"))
 
-    def leader_action(self, s: int, u: float) -> int:
+    def leader_action(self, s: int, rng: np.random.Generator) -> int:
         """The leader's action by its own policy."""
-        return int(self._leader[s].searchsorted(u, side="right"))
+        return int(self._leader[s].searchsorted(rng.random(), side="right"))
 
-    def step(self, s: int, a: int, actions: Sequence[int], u: float) -> tuple[int, tuple[float, ...], float]:
+    def step(self, s: int, a: int, actions: Sequence[int], rng: np.random.Generator) -> tuple[int, tuple[float, ...], float]:
         """(next state, rewards of the followers in this process, leader reward), given one action of each of them."""
+        u = rng.random()
         b = 0
         for action, count in zip(actions, self.process.actions, strict=True):
             b = b * count + action

@@ -28,6 +28,8 @@ GAMES = {
     "escape_room-v0": "escape_room:EscapeRoom",
     "contract_tree-v0": "contract_tree:ContractTree",
     "preference-v0": "preference:Preference",
+    "lq_gain-v0": "lq_gain:LQGain",
+    "building-v0": "building:Building",
 }
 """Id to module and class, below `stackelberg_envs.games`; imported only when asked for."""
 

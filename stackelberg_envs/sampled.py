@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -189,3 +190,58 @@ def discounted(rewards: Array, discount: float) -> Array:
     """Sums of rewards (..., T), the later ones discounted: (...)."""
     xp = array_namespace(rewards)
     return xp.sum(rewards * discount ** xp.arange(rewards.shape[-1], dtype=rewards.dtype, device=rewards.device), axis=-1)
+
+
+def expected_return(process: SampledProcess, policy: Actor, horizon: int, discount: float) -> Array:
+    """The leader's expected return: exact where there is a closed form, (...), else the mean over the referee's episodes."""
+    if process.leader_return is not None:
+        return process.leader_return(policy, horizon, discount)
+    played, _ = monte_carlo(process, policy, horizon)
+    return array_namespace(played.leader_rewards).mean(discounted(played.leader_rewards, discount), axis=-1)
+
+
+def by_playing(process: SampledProcess, policy: Actor, horizon: int, discount: float | None) -> tuple[float, float, float, float, float]:
+    """Scores of one commitment over the referee's episodes.
+
+    Returns:
+        Leader return, its standard error, the follower's plain return, and what only closed forms know (NaN): its objective and gap.
+    """
+    played, episodes = monte_carlo(process, policy, horizon)
+    returns = np.asarray(discounted(played.leader_rewards, process.leader_discount if discount is None else discount))
+    own = np.asarray(discounted(played.follower_rewards, process.follower_discount))
+    return float(returns.mean()), float(returns.std(ddof=1)) / episodes**0.5, float(own.mean()), float("nan"), float("nan")
+
+
+@dataclass(frozen=True)
+class SampledSampler:
+    """Single steps of one process, as `stackelberg_envs.play.Sampler` takes them; the state after the end is None."""
+
+    process: SampledProcess
+
+    @property
+    def leads(self) -> bool:
+        """Whether the leader acts in a step."""
+        return self.process.leads > 0
+
+    def over(self, s: Any) -> bool:
+        """Whether a state is the end."""
+        return s is None
+
+    def initial(self, rng: np.random.Generator) -> np.ndarray:
+        """First state, (d,)."""
+        return self.process.start(rng.random((1, self.process.noise.start)))[0]
+
+    def leader_action(self, s: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The leader's action by its own policy, (k,)."""
+        return self.process.lead(s[None], rng.random((1, self.process.noise.lead)))[0]
+
+    def step(
+        self, s: np.ndarray, a: np.ndarray | None, actions: Sequence[Any], rng: np.random.Generator
+    ) -> tuple[np.ndarray | None, tuple[float, ...], float]:
+        """(next state, or None at the end; rewards of the followers; leader reward)."""
+        states, leads, chosen = s[None], np.zeros((1, 0)) if a is None else a[None], np.asarray(actions[0])[None]
+        arrived, ended = self.process.step(states, leads, chosen, rng.random((1, self.process.noise.step)))
+        earned, paid = self.process.rewards(states, leads, chosen, arrived)
+        if not (np.isfinite(arrived).all() and np.isfinite(earned).all() and np.isfinite(paid).all()):
+            raise FloatingPointError("a state or reward left the reals: the world is unstable under this commitment and these actions")
+        return None if bool(ended[0]) else arrived[0], (float(earned[0]),), float(paid[0])

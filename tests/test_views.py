@@ -30,7 +30,7 @@ from stackelberg_envs.testing import ConformanceError, check_env
 from stackelberg_envs.views.episode import ActionError
 from stackelberg_envs.views.gym import FollowerEnv, LeaderEnv
 
-MARKOV = ("toy3-v0", "bimatrix-v0", "random_markov_game-v0")
+MARKOV = ("toy3-v0", "bimatrix-v0", "random_markov_game-v0", "lq_gain-v0")
 TWO_PHASE = [(id, "commitment", SMALLER.get(id, {})) for id in se.games()] + [(id, "play", {}) for id in MARKOV]
 TWO_PHASE += [("four_rooms-v0", "commitment", {"walkers": 3}), ("random_markov_game-v0", "play", {"follower_sees": "action"})]
 ITERATED = {"preset": "chicken", "rounds": 5}
@@ -40,6 +40,14 @@ SIMULTANEOUS = [(id, "simultaneous", {}) for id in ("bimatrix-v0", "random_marko
 SIMULTANEOUS += [("bimatrix-v0", "simultaneous", arguments) for arguments in (ITERATED, TYPES)]
 SIMULTANEOUS += [("toy3-v0", "simultaneous", {"variant": "4_1a", "follower_sees": "policy"})]
 OBSERVATIONS = ("vector", "index")
+VECTORS = tuple(id for id in se.games() if not se.game(id, **SMALLER.get(id, {})).tabular)
+"""Games whose states are vectors, which no index can be."""
+
+
+@pytest.mark.parametrize("id", VECTORS)
+def test_vectors_have_no_index(id: str) -> None:
+    with pytest.raises(ValueError, match="its states are vectors, no indices"):
+        se.make(id, observations="index", **SMALLER.get(id, {}))
 
 
 @pytest.mark.parametrize("observations", OBSERVATIONS)

@@ -36,6 +36,7 @@ class ZerothOrder(Estimator):
     """
 
     access: ClassVar[Access] = Access.RETURN
+    tabular: ClassVar[bool] = False
     radius: float = 0.1
     decay: bool = False
     antithetic: bool = True

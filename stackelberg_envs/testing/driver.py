@@ -51,7 +51,7 @@ class Driver:
     def __init__(self, env: Any, seed: int, *, env_seed: int | None = None, calm: float = 1.0, adopt: Driver | None = None) -> None:
         self.env, self.calm = env, calm
         self.aec = isinstance(env, AECEnv)
-        self.led, self.followed, self.moved = 0, {}, False
+        self.led, self.followed, self.moved = np.int64(0), {}, False
         if adopt is not None:
             self.rng = np.random.default_rng()
             self.rng.bit_generator.state = adopt.rng.bit_generator.state
@@ -98,10 +98,10 @@ class Driver:
             self._keep(self.env.step(actions))
         self.moved = any(agent.startswith("follower") for agent in acting)
         for agent in acting:
-            if agent.startswith("leader") and np.ndim(actions[agent]) == 0:
-                self.led = int(actions[agent])
-            elif agent.startswith("follower"):
-                self.followed[agent] = int(actions[agent])
+            if agent.startswith("leader"):
+                self.led = actions[agent]
+            else:
+                self.followed[agent] = actions[agent]
         self.moves += 1
         self._read()
         return self.moment()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -16,6 +17,9 @@ def compare_with_kernel(env: Any, seed: int, steps: int) -> None:
     """Play ``steps`` moves at random and compare them with ``env.unwrapped.game``; raises `Violation`."""
     rng = np.random.default_rng(seed)
     inner = env.unwrapped
+    if not inner.game.tabular:
+        compare_with_steps(env, seed, steps)
+        return
     groups = inner.game.groups
     tally = {"transitions": Tally(rng), "first states": Tally(rng), "leader actions": Tally(rng)}
     moves, episode = 0, 0
@@ -37,7 +41,7 @@ def compare_with_kernel(env: Any, seed: int, steps: int) -> None:
                 continue
             moves += 1
             if not commits:
-                leader_actions = (driver.led,)
+                leader_actions = (int(driver.led),)
             paid = dict.fromkeys(moment.rewards, 0.0)
             for process, group in zip(problems, groups, strict=True):
                 s, first = before[group[0]], group[0]
@@ -56,6 +60,36 @@ def compare_with_kernel(env: Any, seed: int, steps: int) -> None:
                 require(abs(reward - paid[agent]) < 1e-9, f"{agent} was paid {reward}, the model says {paid[agent]} in {before}")
     for what, counted in tally.items():
         counted.judge(what)
+
+
+def compare_with_steps(env: Any, seed: int, steps: int) -> None:
+    """The same where states are vectors: with the environment's own noise, a step of the model is the environment's step."""
+    inner, moves, episode = env.unwrapped, 0, 0
+    commits = env.action_space(env.possible_agents[0]) == inner.game.leader_space
+        env.possible_agents[0]
+    )
+    while moves < min(steps, 2000):
+        driver = Driver(env, seed + episode, calm=0.3)
+        episode += 1
+        while not driver.over and moves < steps:
+            before, led, rng = inner.states[0], inner.leader_actions[0], copy.deepcopy(inner.np_random)
+            acting = driver.acting()
+            moment = driver.advance()
+            if not any(agent.startswith("follower") for agent in acting) or not driver.moved:
+                continue
+            moves += 1
+            (process,) = inner.game.problems(inner.commitment, inner.context)
+            led = led if commits else driver.led
+            states, led = before[None], np.zeros((1, 0)) if led is None else np.asarray(led, dtype=np.float64)[None]
+            actions = np.asarray(driver.followed["follower_0"])
+            actions = (actions.astype(np.float64) if process.follower_action.shape else actions)[None]
+            arrived, ended = process.step(states, led, actions, rng.random((1, process.noise.step)))
+            earned, paid = process.rewards(states, led, actions, arrived)
+            after = inner.states[0]
+            require((after is None) == bool(ended[0]), f"the model and the environment end at different times, in state {before}")
+            require(after is None or np.allclose(after, arrived[0], atol=1e-12, rtol=1e-12), f"a step from {before} is not the model's")
+            for agent, due in (("leader_0", paid), ("follower_0", earned)):
+                require(abs(moment.rewards[agent] - float(due[0])) <= 1e-9 * (1 + abs(float(due[0]))), f"{agent} is not paid by the model")
 
 
 class Tally:

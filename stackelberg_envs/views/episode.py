@@ -1,7 +1,7 @@
 """One played episode: who may act, what they see, what they are paid.  The views only translate it into their interfaces.
 
 In the *commitment* view the leader commits once and the episode then plays its policy; in the *play* view the leader acts in each
-step itself.  Observations are flat: one-hot blocks, with one more slot in each for "not yet" or "over", then the commitment.
+step itself.  Observations are flat: a slot for each thing that is seen (see `stackelberg_envs.views.slots`), then the commitment.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from ..drawing import Frame, ansi, rgb_array
 from ..game import CommitmentError, StackelbergGame
 from ..mdp import draw
 from ..play import Sampler
+from ..sampled import SampledProcess, SampledSampler
+from .slots import Slot, index_of, slot
 
 LEADER = "leader_0"
 View = Literal["commitment", "play"]
@@ -60,29 +62,32 @@ class Episode:
         if not isinstance(max_cycles, int) or max_cycles < 1:
             raise ValueError(f"max_cycles is at least 1, and whole, got {max_cycles!r}")
         self.game, self.view, self.observations, self.max_cycles = game, view, observations, max_cycles
-        leader_actions = game.sizes[0][1]
-        if view == "play" and (leader_actions == 1 or game.followers > 1):
-            why = "has no action of its own in a step" if leader_actions == 1 else "faces several followers"
+        self._spaces = game.spaces
+        leads = self._spaces[0].lead
+        if view == "play" and (leads is None or game.followers > 1):
+            why = "has no action of its own in a step" if leads is None else "faces several followers"
             raise ValueError(f"{game.name} has no play view: its leader {why}; use view='commitment'")
+        if observations == "index" and not game.tabular:
+            raise ValueError(f"{game.name}: its states are vectors, no indices; use observations='vector'")
         self.followers = [f"follower_{i}" for i in range(game.followers)]
         self.agents = [LEADER, *self.followers]
         self.action_spaces: dict[str, Space[Any]] = {
-            LEADER: game.leader_space if view == "commitment" else Discrete(leader_actions),
-            **{name: Discrete(sizes[2]) for name, sizes in zip(self.followers, game.sizes, strict=True)},
+            LEADER: game.leader_space if view == "commitment" or leads is None else leads,
+            **{name: spaces.action for name, spaces in zip(self.followers, self._spaces, strict=True)},
         }
-        self._blocks = {agent: self._block_sizes(agent) for agent in self.agents}
+        self._slots = {agent: self._seen_by(agent) for agent in self.agents}
         self.observation_spaces = {agent: self._observation_space(agent) for agent in self.agents}
-        state_low, state_high = self._bounds(self._state_sizes(), commitment=True)
+        state_low, state_high = self._bounds(self._all_slots(), commitment=True)
         self.state_space = Box(state_low, state_high, dtype=np.float32)
-        self._samplers: dict[tuple[bytes, int], list[Sampler]] = {}
+        self._samplers: dict[tuple[bytes, int], list[Sampler | SampledSampler]] = {}
         self.clear()
 
     def replace_game(self, game: StackelbergGame) -> None:
         """Play ``game`` from the next episode on; it must have the same spaces.  For conformance tests, which disguise games."""
         if any(
-            getattr(game, name) != getattr(self.game, name) for name in ("sizes", "leader_space", "contexts", "follower_actions_public")
+            getattr(game, name) != getattr(self.game, name) for name in ("spaces", "leader_space", "contexts", "follower_actions_public")
         ):
-            raise ValueError(f"{game!r} cannot stand in for {self.game!r}: sizes, contexts, leader space and what is hidden must agree")
+            raise ValueError(f"{game!r} cannot stand in for {self.game!r}: spaces, contexts, leader space and what is hidden must agree")
         self.game, self._samplers = game, {}
         self.clear()
 
@@ -91,11 +96,11 @@ class Episode:
         game = self.game
         self.context = 0
         self.commitment: np.ndarray | None = None
-        self.samplers: list[Sampler] = []
-        self.states = [sizes[0] for sizes in game.sizes]
-        self.leader_actions: list[int | None] = [None] * game.followers
-        self.follower_actions: list[int | None] = [None] * game.followers
-        self.paths: list[list[int]] = [[] for _ in range(game.followers)]
+        self.samplers: list[Sampler | SampledSampler] = []
+        self.states: list[Any] = [int(spaces.state.n) if isinstance(spaces.state, Discrete) else None for spaces in self._spaces]
+        self.leader_actions: list[Any] = [None] * game.followers
+        self.follower_actions: list[Any] = [None] * game.followers
+        self.paths: list[list[Any]] = [[] for _ in range(game.followers)]
         self.time = 0
         self.rewards = dict.fromkeys(self.agents, 0.0)
         self.returns = dict.fromkeys(self.agents, 0.0)
@@ -121,23 +126,16 @@ class Episode:
     def legal_commitment(self, action: Any) -> np.ndarray:
         """``action`` as a commitment in the leader's space; raises `CommitmentError` or `ActionError`."""
         x = np.array(self.game.checked(action), dtype=np.float64)
-        space = self.game.leader_space
         if x.ndim != 1:
             raise CommitmentError(f"{LEADER} commits to one vector of {self.game.dimension} numbers, got shape {x.shape}")
-        single = np.float32  # a float32 action on the bound is on the bound, also where float32 cannot express it
-        outside = (x < np.minimum(space.low, space.low.astype(single))) | (x > np.maximum(space.high, space.high.astype(single)))
-        x = np.where(outside, x, np.clip(x, space.low, space.high))
-        if outside.any():
-            i = int(np.argmax(outside))
-            raise ActionError(
-                f"{LEADER}: component {i} of the commitment is {x[i]:.6g}, outside [{space.low[i]:.6g}, {space.high[i]:.6g}]; "
-                "clip it to the action space"
-            )
-        return x
+        return _inside(LEADER, self.game.leader_space, x, "the commitment")
 
-    def legal_action(self, agent: str, action: Any) -> int:
-        """``action`` as an index of the agent's discrete space; raises `ActionError`."""
-        count = int(self.action_spaces[agent].n)  # type: ignore[attr-defined]
+    def legal_action(self, agent: str, action: Any) -> int | np.ndarray:
+        """``action`` as an index of the agent's discrete space, or a vector of its box; raises `ActionError`."""
+        space = self.action_spaces[agent]
+        if isinstance(space, Box):
+            return _inside(agent, space, action, "its action")
+        count = int(space.n)  # type: ignore[attr-defined]
         integral = isinstance(action, (int, np.integer)) or (
             isinstance(action, np.ndarray) and action.size == 1 and np.issubdtype(action.dtype, np.integer)
         )
@@ -152,25 +150,25 @@ class Episode:
         """Take a legal commitment; first states are drawn, and the leader's first action where the episode plays its policy."""
         key = (x.tobytes(), self.context)
         if key not in self._samplers:
-            self._samplers = {key: [Sampler(process) for process in self.game.problems(x, self.context)]}
+            self._samplers = {key: [_sampler(process) for process in self.game.problems(x, self.context)]}
         self.commitment, self.samplers = x, self._samplers[key]
         for group, sampler in zip(self.game.groups, self.samplers, strict=True):
-            self._arrive(group, sampler, sampler.initial(rng.random()), rng)
+            self._arrive(group, sampler, sampler.initial(rng), rng)
 
-    def lead(self, action: int) -> None:
+    def lead(self, action: Any) -> None:
         """Take the leader's action of this step (play view)."""
         self.leader_actions = [action]
         self.rewards = dict.fromkeys(self.agents, 0.0)
 
-    def follow(self, actions: list[int], rng: np.random.Generator) -> None:
+    def follow(self, actions: list[Any], rng: np.random.Generator) -> None:
         """Take all followers' actions: rewards are paid, states move, and the episode may end for everybody."""
         rewards = dict.fromkeys(self.agents, 0.0)
         for group, sampler in zip(self.game.groups, self.samplers, strict=True):
             s = self.states[group[0]]
-            if s == sampler.process.sizes[0]:
+            if sampler.over(s):
                 continue
-            a, chosen = self.leader_actions[group[0]] or 0, [actions[i] for i in group]
-            successor, paid, leader_reward = sampler.step(s, a, chosen, rng.random())
+            chosen = [actions[i] for i in group]
+            successor, paid, leader_reward = sampler.step(s, self.leading(group[0]), chosen, rng)
             for i, reward in zip(group, paid, strict=True):
                 name = self.followers[i]
                 rewards[name] = reward
@@ -181,17 +179,21 @@ class Episode:
             self._arrive(group, sampler, successor, rng)
         self.rewards = rewards
         self.time += 1
-        self.terminated = all(s == sizes[0] for s, sizes in zip(self.states, self.game.sizes, strict=True))
+        self.terminated = all(sampler.over(self.states[group[0]]) for group, sampler in zip(self.game.groups, self.samplers, strict=True))
         self.truncated = not self.terminated and self.time >= self.max_cycles
 
-    def _arrive(self, group: tuple[int, ...], sampler: Sampler, state: int, rng: np.random.Generator) -> None:
+    def leading(self, follower: int) -> Any:
+        """The leader's action of this step in a follower's process: 0 where it has none to choose, or has not acted yet."""
+        action = self.leader_actions[follower]
+        return 0 if action is None and self.game.tabular else action
+
+    def _arrive(self, group: tuple[int, ...], sampler: Sampler | SampledSampler, state: Any, rng: np.random.Generator) -> None:
         """Everybody in a process is in ``state`` now; where the episode plays the leader's policy, its next action is drawn."""
-        size, leader_actions, _ = sampler.process.sizes
-        draws = self.view == "commitment" and state < size and leader_actions > 1
-        action = sampler.leader_action(state, rng.random()) if draws else None
+        draws = self.view == "commitment" and not sampler.over(state) and sampler.leads
+        action = sampler.leader_action(state, rng) if draws else None
         for i in group:
             self.states[i] = state
-            if state < size:
+            if not sampler.over(state):
                 self.paths[i].append(state)
             if draws:
                 self.leader_actions[i] = action
@@ -205,12 +207,17 @@ class Episode:
 
     def observe(self, agent: str) -> np.ndarray | np.int64:
         """A fresh observation in the agent's space."""
-        return self._encode(self._blocks[agent], self._observed(agent), commitment=agent != LEADER)
+        slots, observed = self._slots[agent], self._observed(agent)
+        if self.observations == "index":
+            return index_of(slots, observed)
+        return self._vector(slots, observed, commitment=agent != LEADER)
 
     def state(self) -> np.ndarray:
         """Everything public and private, for centralised critics: not for decentralized leaders."""
-        observed: list[int | None] = [self.context, *self.states, *self.leader_actions, *self.follower_actions]
-        return np.asarray(self._vector(self._state_sizes(), observed, commitment=True))
+        leads = [
+            action for action, spaces in zip(self.leader_actions, self._spaces, strict=True) if spaces.lead is not None or self.game.tabular
+        ]
+        return self._vector(self._all_slots(), [self.context, *self.states, *leads, *self.follower_actions], commitment=True)
 
     def info(self, agent: str) -> dict[str, float]:
         """Time and own discounted return so far; nothing about anybody else."""
@@ -232,9 +239,9 @@ class Episode:
             return None
         return ansi(self.frame()) if mode == "ansi" else rgb_array(self.frame())
 
-    def _observed(self, agent: str) -> list[int | None]:
-        """Indices for the agent's one-hot blocks; None means the extra slot."""
-        seen: list[int | None] = []
+    def _observed(self, agent: str) -> list[Any]:
+        """What fills the agent's slots; None for what there is not yet, or no more."""
+        seen: list[Any] = []
         committed = self.commitment is not None
         if agent == LEADER:
             visible = self.game.context_visibility == "before" or (self.game.context_visibility == "after" and committed)
@@ -250,54 +257,68 @@ class Episode:
             seen.append(self.leader_actions[i])
         return seen
 
-    def _block_sizes(self, agent: str) -> list[int]:
-        sizes = [len(self.game.contexts) + 1] if len(self.game.contexts) > 1 else []
+    def _seen_by(self, agent: str) -> list[Slot]:
+        """The slots of an agent's observation, in the order of `_observed`."""
+        context = [slot(Discrete(len(self.game.contexts)))] if len(self.game.contexts) > 1 else []
         if agent == LEADER:
-            actions = [b + 1 for _, _, b in self.game.sizes] if self.game.follower_actions_public else []
-            return [*sizes, *(self.game.sizes[group[0]][0] + 1 for group in self.game.groups), *actions]
+            actions = [slot(spaces.action) for spaces in self._spaces] if self.game.follower_actions_public else []
+            return [*context, *(slot(self._spaces[group[0]].state) for group in self.game.groups), *actions]
         i = self.followers.index(agent)
-        s, a, _ = self.game.sizes[i]
-        return [*sizes, s + 1, *([a + 1] if self._sees_action(i) else [])]
+        lead = self._spaces[i].lead
+        return [*context, slot(self._spaces[i].state), *([slot(lead)] if self._sees_action(i) and lead is not None else [])]
 
     def _sees_action(self, i: int) -> bool:
         return self.game.visibility[i] == "action"
 
-    def _state_sizes(self) -> list[int]:
-        sizes = self.game.sizes
-        return [len(self.game.contexts) + 1, *(s + 1 for s, _, _ in sizes), *(a + 1 for _, a, _ in sizes), *(b + 1 for _, _, b in sizes)]
+    def _all_slots(self) -> list[Slot]:
+        """The slots of `state`; a tabular leader that never acts has one of one action."""
+        one = Discrete(1) if self.game.tabular else None
+        leads = [spaces.lead or one for spaces in self._spaces]
+        spaces = [s.state for s in self._spaces], [lead for lead in leads if lead is not None], [s.action for s in self._spaces]
+        return [slot(Discrete(len(self.game.contexts))), *(slot(space) for kind in spaces for space in kind)]
 
-    def _bounds(self, sizes: list[int], *, commitment: bool) -> tuple[np.ndarray, np.ndarray]:
-        low, high = np.zeros(sum(sizes)), np.ones(sum(sizes))
-        if commitment:
-            low = np.concatenate([low, self.game.leader_space.low])
-            high = np.concatenate([high, self.game.leader_space.high])
+    def _bounds(self, slots: list[Slot], *, commitment: bool) -> tuple[np.ndarray, np.ndarray]:
+        space = self.game.leader_space
+        low = np.concatenate([*(one.low for one in slots), *([space.low] if commitment else [])])
+        high = np.concatenate([*(one.high for one in slots), *([space.high] if commitment else [])])
         return low.astype(np.float32), high.astype(np.float32)
 
     def _observation_space(self, agent: str) -> Space[Any]:
-        sizes = self._blocks[agent]
+        slots = self._slots[agent]
         if self.observations == "index":
-            return Discrete(int(np.prod(sizes, dtype=object)))
-        low, high = self._bounds(sizes, commitment=agent != LEADER)
+            return Discrete(int(np.prod([len(one.low) for one in slots], dtype=object)))
+        low, high = self._bounds(slots, commitment=agent != LEADER)
         return Box(low, high, dtype=np.float32)
 
-    def _encode(self, sizes: list[int], observed: list[int | None], *, commitment: bool) -> np.ndarray | np.int64:
-        if self.observations == "vector":
-            return self._vector(sizes, observed, commitment=commitment)
-        index = 0
-        for size, value in zip(sizes, observed, strict=True):
-            index = index * size + (size - 1 if value is None else value)
-        return np.int64(index)
+    def _vector(self, slots: list[Slot], observed: list[Any], *, commitment: bool) -> np.ndarray:
+        seen = [one.shown(value) for one, value in zip(slots, observed, strict=True)]
+        if commitment:
+            seen.append(np.zeros(self.game.dimension) if self.commitment is None else self.commitment)
+        return np.concatenate(seen).astype(np.float32)
 
-    def _vector(self, sizes: list[int], observed: list[int | None], *, commitment: bool) -> np.ndarray:
-        total = sum(sizes)
-        vector = np.zeros(total + (self.game.dimension if commitment else 0), dtype=np.float32)
-        start = 0
-        for size, value in zip(sizes, observed, strict=True):
-            vector[start + (size - 1 if value is None else value)] = 1.0
-            start += size
-        if commitment and self.commitment is not None:
-            vector[total:] = self.commitment
-        return vector
+
+def _sampler(process: Any) -> Sampler | SampledSampler:
+    """Single steps of a process of either kind."""
+    return SampledSampler(process) if isinstance(process, SampledProcess) else Sampler(process)
+
+
+def _inside(agent: str, space: Box, action: Any, what: str) -> np.ndarray:
+    """``action`` as a vector of ``space``, float64; raises `ActionError`."""
+    try:
+        given = np.array(action, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ActionError(f"{agent}: an action is a vector of {space.shape[0]} numbers, got {action!r}") from error
+    if given.shape != space.shape or not np.isfinite(given).all():
+        raise ActionError(f"{agent}: an action is a vector of {space.shape[0]} finite numbers, got {action!r}")
+    single = np.float32  # a float32 action on the bound is on the bound, also where float32 cannot express it
+    outside = (given < np.minimum(space.low, space.low.astype(single))) | (given > np.maximum(space.high, space.high.astype(single)))
+    if outside.any():
+        i = int(np.argmax(outside))
+        raise ActionError(
+            f"{agent}: component {i} of {what} is {given[i]:.6g}, outside [{space.low[i]:.6g}, {space.high[i]:.6g}]; "
+            "clip it to the action space"
+        )
+    return np.clip(given, space.low, space.high)
 
 
 def checked_render_mode(render_mode: str | None) -> str | None:

@@ -22,7 +22,7 @@ class Inside:
         self.episode, self.follower = episode, follower
         self._training: dict[int, Any] = {}
         self._answered = b""
-        self._answers: dict[int, list[np.ndarray]] = {}
+        self._answers: dict[int, list[Any]] = {}
         self._objectives: dict[int, float] = {}
 
     def respond(self, rng: np.random.Generator) -> None:
@@ -34,8 +34,8 @@ class Inside:
         if context not in self._answers:
             response = self.follower.respond(self.episode.game, x, context, rng=rng, state=self._training.get(context))
             self._training[context] = response.state
-            self._answers[context] = [cumulative(np.asarray(policy)) for policy in response.policies]
             game = self.episode.game
+            self._answers[context] = [cumulative(np.asarray(policy)) if game.tabular else policy for policy in response.policies]
             if not game.additive:
                 self._objectives[context] = float(game.objective(game.problems(x, context), response.policies))
 
@@ -44,14 +44,17 @@ class Inside:
         """The leader's exact F of the answer in the current context, where the objective is not additive."""
         return self._objectives[self.episode.context]
 
-    def actions(self, rng: np.random.Generator) -> list[int]:
+    def actions(self, rng: np.random.Generator) -> list[Any]:
         """What each follower does now."""
         actions = []
         for i, policy in enumerate(self._answers[self.episode.context]):
-            s = self.episode.states[i]
+            s, a = self.episode.states[i], self.episode.leading(i)
+            if not self.episode.game.tabular:
+                leads = np.zeros((1, 0)) if a is None else a[None]
+                actions.append(policy.act(s[None], leads, rng.random((1, policy.noise)))[0])
+                continue
             over = s == policy.shape[0]
-            row = policy[0 if over else s, self.episode.leader_actions[i] or 0]
-            actions.append(0 if over else int(pick(row, np.asarray(rng.random()))))
+            actions.append(0 if over else int(pick(policy[0 if over else s, a], np.asarray(rng.random()))))
         return actions
 
 
@@ -239,10 +242,11 @@ class FollowerEnv(gymnasium.Env):
             raise RuntimeError("call reset() before step(), and again after the end of an episode")
         episode = self.episode
         own = episode.legal_action(self.agent, action)
-        actions = [0] * self.game.followers if self._inside is None else self._inside.actions(self.np_random)
+        actions: list[Any] = [0] * self.game.followers if self._inside is None else self._inside.actions(self.np_random)
         actions[self.index] = own
         episode.follow(actions, self.np_random)
-        arrived = episode.states[self.index] == self.game.sizes[self.index][0]
+        sampler = next(sampler for group, sampler in zip(self.game.groups, episode.samplers, strict=True) if self.index in group)
+        arrived = sampler.over(episode.states[self.index])
         cut = not arrived and episode.truncated
         self._ready = not (arrived or cut)
         return episode.observe(self.agent), episode.rewards[self.agent], arrived, cut, episode.info(self.agent)

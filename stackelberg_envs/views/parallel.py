@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import numpy as np
 from pettingzoo import ParallelEnv
 
 from ..game import StackelbergGame
@@ -36,7 +35,7 @@ class StackelbergParallel(Table, ParallelEnv):
         max_cycles: int | None = None,
         render_mode: str | None = None,
     ) -> None:
-        if view == "simultaneous" and game.problems(np.zeros(game.dimension))[0].follower_sees == "action":
+        if view == "simultaneous" and game.visibility[0] == "action":
             raise ValueError(f"in {game.name} the follower sees the leader's action before it moves; use view='play' or 'commitment'")
         self._lay(game, "play" if view == "simultaneous" else view, observations, max_cycles, render_mode)
         self.view = view

@@ -84,14 +84,14 @@ class Table:
         return self.episode.commitment
 
     @property
-    def states(self) -> tuple[int, ...]:
-        """State of each follower's process; S before the start and after the end."""
+    def states(self) -> tuple[Any, ...]:
+        """State of each follower's process; S before the start and after the end, or None where states are vectors."""
         return tuple(self.episode.states)
 
     @property
-    def leader_actions(self) -> tuple[int, ...]:
+    def leader_actions(self) -> tuple[Any, ...]:
         """The leader's action that the next move of the world will take, in each follower's process."""
-        return tuple(action or 0 for action in self.episode.leader_actions)
+        return tuple(self.episode.leading(i) for i in range(self.game.followers))
 
     def replace_game(self, game: StackelbergGame) -> None:
         """Play another game with the same spaces from the next reset on; for conformance tests, which disguise games."""

@@ -1,0 +1,78 @@
+"""What observations are made of: one slot for each thing that is seen, a one-hot block for an index, numbers for a vector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Box, Discrete, Space
+
+LARGEST = float(np.finfo(np.float32).max)
+"""Observations are float32, and states beyond its range are shown as its largest number."""
+
+
+@dataclass(frozen=True)
+class Index:
+    """One of ``count`` things, or none: a one-hot block of ``count`` + 1, the last for "not yet" or "over"."""
+
+    count: int
+
+    @property
+    def low(self) -> np.ndarray:
+        """Lower bounds, (width,)."""
+        return np.zeros(self.count + 1)
+
+    @property
+    def high(self) -> np.ndarray:
+        """Upper bounds, (width,)."""
+        return np.ones(self.count + 1)
+
+    def shown(self, value: Any) -> np.ndarray:
+        """(width,); ``value`` is an index, or None."""
+        block = np.zeros(self.count + 1)
+        block[self.count if value is None else value] = 1.0
+        return block
+
+
+@dataclass(frozen=True)
+class Vector:
+    """Numbers between bounds, or none: the numbers and a 1, or all zeros."""
+
+    space: Box
+
+    @property
+    def low(self) -> np.ndarray:
+        """Lower bounds, (width,)."""
+        return np.append(np.clip(np.minimum(self.space.low, 0.0), -LARGEST, None), 0.0)
+
+    @property
+    def high(self) -> np.ndarray:
+        """Upper bounds, (width,)."""
+        return np.append(np.clip(np.maximum(self.space.high, 0.0), None, LARGEST), 1.0)
+
+    def shown(self, value: Any) -> np.ndarray:
+        """(width,); ``value`` is an array of the space's shape, or None."""
+        if value is None:
+            return np.zeros(self.space.shape[0] + 1)
+        return np.append(np.clip(value, -LARGEST, LARGEST), 1.0)
+
+
+Slot = Index | Vector
+
+
+def slot(space: Space[Any]) -> Slot:
+    """The slot that shows an element of a space, Box or Discrete."""
+    if isinstance(space, Discrete):
+        return Index(int(space.n))
+    assert isinstance(space, Box)
+    return Vector(space)
+
+
+def index_of(slots: list[Slot], observed: list[Any]) -> np.int64:
+    """All slots as one integer; each is an `Index`."""
+    index = 0
+    for one, value in zip(slots, observed, strict=True):
+        assert isinstance(one, Index)
+        index = index * (one.count + 1) + (one.count if value is None else int(value))
+    return np.int64(index)
