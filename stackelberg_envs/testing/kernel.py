@@ -66,8 +66,6 @@ def compare_with_steps(env: Any, seed: int, steps: int) -> None:
     """The same where states are vectors: with the environment's own noise, a step of the model is the environment's step."""
     inner, moves, episode = env.unwrapped, 0, 0
     commits = env.action_space(env.possible_agents[0]) == inner.game.leader_space
-        env.possible_agents[0]
-    )
     while moves < min(steps, 2000):
         driver = Driver(env, seed + episode, calm=0.3)
         episode += 1
