@@ -210,9 +210,9 @@ def _runs(run: dict[str, Any], world: World, referee: World | None, score: solve
             raise ConfigError(f"{where}: outcomes from elsewhere need a game with a follower.kind of its own")
         referee, believing = world, {**follower, "believes": world.arguments}
         world = world_of({"id": world.id, "arguments": {**world.arguments, **run["outcomes"]}, "follower": believing}, f"{where}.outcomes")
-        ours, theirs = ((game.sizes, game.contexts, game.visibility) for game in (world.game(), referee.game()))
+        ours, theirs = ((game.spaces, game.contexts, game.visibility) for game in (world.game(), referee.game()))
         if ours != theirs:
-            raise ConfigError(f"{where}.outcomes: followers cannot take {ours} for {theirs} (sizes, contexts, who sees what)")
+            raise ConfigError(f"{where}.outcomes: followers cannot take {ours} for {theirs} (spaces, contexts, who sees what)")
     template = Job(
         world=world,
         solver=run["name"],

@@ -26,12 +26,13 @@ def bar() -> Progress:
 def games() -> Table:
     """All games, by id."""
     known = Table(title="Games", title_justify="left")
-    for column in ("id", "commitment", "(S, A, B)", "contexts", "followers", "default follower", "about"):
+    for column in ("id", "commitment", "(S, A, B) or state", "contexts", "followers", "default follower", "about"):
         known.add_column(column, no_wrap=column in ("id", "default follower"))
     for id in se.games():
         game = se.game(id)
         story = (sys.modules[type(game).__module__].__doc__ or "").splitlines()[0]
-        cells = (str(game.sizes[0]), ", ".join(game.contexts), str(game.followers), repr(game.default_follower), story.partition(": ")[2])
+        sizes = str(game.sizes[0]) if game.tabular else f"R^{game.spaces[0].state.shape[0]}"
+        cells = (sizes, ", ".join(game.contexts), str(game.followers), repr(game.default_follower), story.partition(": ")[2])
         known.add_row(id, f"R^{game.dimension}", *cells)
     return known
 

@@ -15,6 +15,7 @@ import numpy as np
 import solvers
 import stackelberg_envs as se
 from stackelberg_envs.access import Access
+from stackelberg_envs.sampled import fingerprint
 
 FOLLOWERS = {
     follower.__name__: follower
@@ -51,15 +52,16 @@ class World:
 
     @cached_property
     def key(self) -> str:
-        """What names this world however its arguments are spelt: id, a digest of its tables at two commitments, and the follower."""
+        """What names this world however its arguments are spelt: id, a digest of its tables (or steps) at two commitments, and the follower."""
         game, digest = self.game(), hashlib.sha256()
         for x in (np.zeros(game.dimension), np.cos(np.arange(game.dimension))):
             for context, probability in zip(game.contexts, game.context_probabilities, strict=True):
                 digest.update(f"{context} {probability:.9g} {game.context_visibility}".encode())
                 for mdp in game.problems(x, context):
                     digest.update(f"{mdp.follower_discount:.9g} {mdp.leader_discount:.9g} {mdp.follower_sees}".encode())
-                    for name in mdp.tables:
-                        digest.update((np.round(np.asarray(getattr(mdp, name)), 9) + 0.0).tobytes())
+                    tables = [getattr(mdp, name) for name in mdp.tables] if game.tabular else [fingerprint(mdp)]
+                    for table in tables:
+                        digest.update((np.round(np.asarray(table), 9) + 0.0).tobytes())
         named = f"{game.name}-v0 {digest.hexdigest()[:16]}"
         if self.follower is not None and "believes" in self.follower:
             return f"{named}, answered as in {self._believed.key}"

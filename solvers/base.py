@@ -24,6 +24,7 @@ from stackelberg_envs.followers import Follower
 from stackelberg_envs.game import CommitmentError, StackelbergGame
 from stackelberg_envs.oracle import Rounds
 from stackelberg_envs.planning import PlanningError
+from stackelberg_envs.sampled import fingerprint
 
 
 class Declined(RuntimeError):
@@ -233,6 +234,8 @@ def _same_world(rounds: Rounds, game: StackelbergGame, follower: Follower | None
     if rounds.game.spaces != game.spaces or rounds.game.dimension != game.dimension:
         return False
     pairs = [pair for c in game.contexts for pair in zip(rounds.game.problems(zero, c), game.problems(zero, c), strict=True)]
+    if not game.tabular:
+        return all(np.array_equal(fingerprint(a), fingerprint(b)) for a, b in pairs)
     return all(np.array_equal(getattr(a, name), getattr(b, name)) for a, b in pairs for name in a.tables)
 
 

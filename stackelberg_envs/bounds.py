@@ -18,9 +18,9 @@ def cooperative_value(game: StackelbergGame) -> float | None:
 
     Returns:
         None where there is no such bound to compute this way: dynamics or rewards that move with the commitment, a negative cost, an
-        objective that is not a sum over steps, or a value that is infinite.
+        objective that is not a sum over steps, a world without tables, or a value that is infinite.
     """
-    if not game.additive:
+    if not game.additive or not game.tabular:
         return None
     wave = np.cos(np.arange(game.dimension))
     probes = (np.zeros(game.dimension), wave, -wave, game.leader_space.low, game.leader_space.high)

@@ -334,10 +334,10 @@ class Believes:
         state: Any = None,
     ) -> Response:
         """See `Follower.respond`; ``game`` must have the sizes of the game it believes in."""
-        if game.sizes != self.game.sizes or game.visibility != self.game.visibility:
+        if game.spaces != self.game.spaces or game.visibility != self.game.visibility:
             raise ValueError(
-                f"a follower that believes in {self.game.name} with sizes {self.game.sizes} and seeing the {self.game.visibility} cannot "
-                f"act in {game.name} with sizes {game.sizes} and seeing the {game.visibility}; both must agree"
+                f"a follower that believes in {self.game!r} and sees the {self.game.visibility} cannot act in {game!r} and see the "
+                f"{game.visibility}; spaces must agree"
             )
         name = game.contexts[game.context_index(context)]
         if name not in self.game.contexts:

@@ -212,6 +212,24 @@ def by_playing(process: SampledProcess, policy: Actor, horizon: int, discount: f
     return float(returns.mean()), float(returns.std(ddof=1)) / episodes**0.5, float(own.mean()), float("nan"), float("nan")
 
 
+def fingerprint(process: SampledProcess, count: int = 64) -> np.ndarray:
+    """What a process does in a few steps with fixed noise, whose rewards depend on all its constants: for telling worlds apart."""
+    rng = np.random.default_rng(0xF16E2)
+    s = process.start(rng.random((count, process.noise.start)))
+    seen = [s]
+    for _ in range(3):
+        a = process.lead(s, rng.random((count, process.noise.lead)))
+        if isinstance(process.follower_action, Discrete):
+            b = rng.integers(process.follower_action.n, size=count)
+        else:
+            b = np.clip(rng.normal(size=(count, *process.follower_action.shape)), process.follower_action.low, process.follower_action.high)
+        arrived, ended = process.step(s, a, b, rng.random((count, process.noise.step)))
+        earned, paid = process.rewards(s, a, b, arrived)
+        seen += [a, arrived, ended, earned, paid]
+        s = arrived
+    return np.concatenate([np.ravel(np.asarray(values, dtype=np.float64)) for values in seen])
+
+
 @dataclass(frozen=True)
 class SampledSampler:
     """Single steps of one process, as `stackelberg_envs.play.Sampler` takes them; the state after the end is None."""
