@@ -30,6 +30,9 @@ GAMES = {
     "preference-v0": "preference:Preference",
     "lq_gain-v0": "lq_gain:LQGain",
     "building-v0": "building:Building",
+    "continuous_toy-v0": "continuous_toy:ContinuousToy",
+    "guided_cartpole-v0": "guided_cartpole:GuidedCartPole",
+    "guided_pendulum-v0": "guided_pendulum:GuidedPendulum",
 }
 """Id to module and class, below `stackelberg_envs.games`; imported only when asked for."""
 
