@@ -101,13 +101,9 @@ class Tossed(SampledProcess):
     def step(self, states: Array, leads: Array, actions: Array, u: Array) -> tuple[Array, Array]:
         xp = array_namespace(states)
         chosen = _chosen(states, actions)
-        kernel = xp.reshape(self.transition, (3, 2, 9))
-        coin = u < leads  # (..., 1)
-        moved = [
-            xp.sum(xp.reshape(xp.matmul(states, kernel[:, side]), (*states.shape[:-1], 3, 3)) * chosen[..., None], axis=-2)
-            for side in (0, 1)
-        ]
-        arrived = xp.where(coin, moved[1], moved[0])
+        rows = xp.reshape(xp.matmul(states, xp.reshape(self.transition, (3, 18))), (*states.shape[:-1], 2, 3, 3))
+        tails, heads = (xp.sum(rows[..., side, :, :] * chosen[..., None], axis=-2) for side in (0, 1))
+        arrived = xp.where(u < leads, heads, tails)
         return arrived, xp.zeros(arrived.shape[:-1], dtype=xp.bool, device=arrived.device)
 
     def rewards(self, states: Array, leads: Array, actions: Array, arrived: Array) -> tuple[Array, Array]:
@@ -119,12 +115,9 @@ class Tossed(SampledProcess):
     def soft_response(self, temperature: float) -> tuple[SoftToy, object, float]:  # type: ignore[override]
         """(policy, V(s,a), last Newton step), from the table whose leader has one action for each node of its noise."""
         xp = array_namespace(self.x)
-        nodes, shares = (
-            np.polynomial.hermite_e.hermegauss(NODES) if self.leader_sd > 0 else (np.zeros(1), np.full(1, math.sqrt(2 * math.pi)))
-        )
-        nodes, shares = (
-            xp.asarray(values, dtype=self.x.dtype, device=self.x.device) for values in (nodes, shares / math.sqrt(2 * math.pi))
-        )
+        nodes, shares = np.polynomial.hermite_e.hermegauss(NODES if self.leader_sd > 0 else 1)
+        shares = shares / math.sqrt(2 * math.pi)
+        nodes, shares = (xp.asarray(values, dtype=self.x.dtype, device=self.x.device) for values in (nodes, shares))
         a = sigmoid(self.x[..., None] + self.leader_sd * nodes)  # (..., 3, K)
         heads = a[..., None, None]
         mdp = InducedMDP(

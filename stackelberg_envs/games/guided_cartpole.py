@@ -49,7 +49,7 @@ class Guided(SampledProcess):
     target: tuple[float, float]
     follower_discount: float = DISCOUNT
     leader_discount: float = DISCOUNT
-    state_space = Box(*(np.array([TRACK, np.inf, TILT, np.inf]) * s for s in (-1, 1)), dtype=np.float64)
+    state_space = Box(np.array([-TRACK, -np.inf, -TILT, -np.inf]), np.array([TRACK, np.inf, TILT, np.inf]), dtype=np.float64)
     leader_actions = Box(-1.0, 1.0, (1,), np.float64)
     follower_action = Box(-1.0, 1.0, (1,), np.float64)
     noise = Noise(4, 1, 0)
@@ -90,7 +90,7 @@ def features(states: Array) -> Array:
 
 @dataclass(frozen=True)
 class Balance:
-    """b = clip(-F (s - place, a), -1, 1): linear-quadratic feedback around the upright pole, which also answers the wind it sees."""
+    """b = clip(f . s + c a, -1, 1): linear feedback around the upright pole, which also answers the wind it sees."""
 
     on_state: tuple[float, ...]
     on_lead: float
@@ -105,7 +105,7 @@ class Balance:
 
 
 def balance(wind: float) -> Balance:
-    """The feedback that is optimal for the dynamics linearised at rest, discount .99, and costs 10 theta^2 + x^2 + .1 (x'^2 + theta'^2 + b^2).
+    """The feedback that is optimal for the dynamics linearised at rest, and costs x^2 + 10 theta^2 + .1 (x'^2 + theta'^2 + b^2).
 
     It returns the cart to the middle; the wind enters through C, as in `stackelberg_envs.linear_quadratic`: b = -F (A s + C a).
     """

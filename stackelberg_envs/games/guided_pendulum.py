@@ -42,7 +42,7 @@ class Guided(SampledProcess):
     wind: float
     follower_discount: float = DISCOUNT
     leader_discount: float = DISCOUNT
-    state_space = Box(*(np.array([1.0, 1.0, FASTEST]) * s for s in (-1, 1)), dtype=np.float64)
+    state_space = Box(np.array([-1.0, -1.0, -FASTEST]), np.array([1.0, 1.0, FASTEST]), dtype=np.float64)
     leader_actions = Box(-1.0, 1.0, (1,), np.float64)
     follower_action = Box(-TORQUE, TORQUE, (1,), np.float64)
     noise = Noise(2, 1, 0)
