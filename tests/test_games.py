@@ -49,6 +49,16 @@ VARIANTS = [
     ("preference-v0", {}),
     ("preference-v0", {"objective": "likelihood"}),
     ("preference-v0", {"objective": "likelihood", "states": 4, "horizon": 3, "features": 8, "label_noise": 0.1, "seed": 1}),
+    ("lq_gain-v0", {}),
+    ("lq_gain-v0", {"width": 0.1}),
+    ("building-v0", {}),
+    ("building-v0", {"zones": 6}),
+    ("continuous_toy-v0", {}),
+    ("continuous_toy-v0", {"variant": "1_1a", "leader_sd": 0.3}),
+    ("guided_cartpole-v0", {}),
+    ("guided_cartpole-v0", {"target": "v1", "hidden": 4}),
+    ("guided_pendulum-v0", {}),
+    ("guided_pendulum-v0", {"hidden": 3, "leader_sd": 1.0}),
 ]
 
 
@@ -274,6 +284,11 @@ def test_senseless_commitments_are_refused(x: object, message: str) -> None:
         (lambda: se.game("zero_sum_incentive-v0", actions=3), ValueError, "actions are two numbers"),
         (lambda: se.game("zero_sum_incentive-v0", discount=1.0), ValueError, "discount is a finite number"),
         (lambda: se.game("preference-v0", states=3.5), ValueError, "states is a whole number from 2"),
+        (lambda: se.game("guided_cartpole-v0", target="v2"), ValueError, "no target 'v2'; did you mean 'v"),
+        (lambda: se.game("guided_pendulum-v0", leader_sd=2.0), ValueError, "leader_sd is a finite number above 0.0 and at most 1"),
+        (lambda: se.game("continuous_toy-v0", variant="2_1"), ValueError, "no variant '2_1'; did you mean '1_"),
+        (lambda: se.game("building-v0", zones=5), ValueError, "their number is even, got 5"),
+        (lambda: se.evaluate(se.game("guided_pendulum-v0"), np.zeros((2, 4))), ValueError, "one commitment at a time"),
         (lambda: se.Saddle("a"), ValueError, "temperature of Saddle is a finite number above 0"),  # type: ignore[arg-type]
         (lambda: se.make("toy3-v0", view="ply"), ValueError, "'commitment' or 'play'"),
         (lambda: se.make("four_rooms-v0", view="play"), ValueError, "use view='commitment'"),

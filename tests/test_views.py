@@ -30,7 +30,7 @@ from stackelberg_envs.testing import ConformanceError, check_env
 from stackelberg_envs.views.episode import ActionError
 from stackelberg_envs.views.gym import FollowerEnv, LeaderEnv
 
-MARKOV = ("toy3-v0", "bimatrix-v0", "random_markov_game-v0", "lq_gain-v0")
+MARKOV = ("toy3-v0", "bimatrix-v0", "random_markov_game-v0", "lq_gain-v0", "continuous_toy-v0", "guided_cartpole-v0", "guided_pendulum-v0")
 TWO_PHASE = [(id, "commitment", SMALLER.get(id, {})) for id in se.games()] + [(id, "play", {}) for id in MARKOV]
 TWO_PHASE += [("four_rooms-v0", "commitment", {"walkers": 3}), ("random_markov_game-v0", "play", {"follower_sees": "action"})]
 ITERATED = {"preset": "chicken", "rounds": 5}

@@ -22,6 +22,7 @@ from gymnasium.spaces import Box, Discrete
 
 from ..followers import Soft
 from ..game import Constants, StackelbergGame, cycles, nearest, real, sigmoid
+from ..gaussian import rows
 from ..mdp import Array, InducedMDP, cumulative, pick
 from ..planning import soft_policy_iteration, softmax_backup
 from ..sampled import Noise, SampledProcess, normal
@@ -61,7 +62,7 @@ def mixture(table: Array, states: Array, leads: Array) -> Array:
     """A table (..., 3, 2, 3) at one-hot states (..., N, 3), averaged over the coin: (..., N, 3)."""
     xp = array_namespace(states, leads)
     flat = xp.reshape(table, (*table.shape[:-3], 3, 6))
-    row = xp.matmul(states, flat)
+    row = rows(states, xp.matrix_transpose(flat))
     return (1 - leads) * row[..., :3] + leads * row[..., 3:]
 
 
@@ -94,15 +95,14 @@ class Tossed(SampledProcess):
         return xp.broadcast_to(first, (*u.shape[:-1], 3)) + xp.zeros((*u.shape[:-1], 3), dtype=u.dtype, device=u.device)
 
     def lead(self, states: Array, u: Array) -> Array:
-        x = self.x[..., None, :] if self.x.ndim > 1 and self.x.ndim < states.ndim else self.x
-        logits = array_namespace(states).sum(states * x, axis=-1, keepdims=True)
+        logits = rows(states, self.x[..., None, :])
         return sigmoid(logits + self.leader_sd * normal(u) if self.leader_sd > 0 else logits)
 
     def step(self, states: Array, leads: Array, actions: Array, u: Array) -> tuple[Array, Array]:
         xp = array_namespace(states)
         chosen = _chosen(states, actions)
-        rows = xp.reshape(xp.matmul(states, xp.reshape(self.transition, (3, 18))), (*states.shape[:-1], 2, 3, 3))
-        tails, heads = (xp.sum(rows[..., side, :, :] * chosen[..., None], axis=-2) for side in (0, 1))
+        kernel = xp.reshape(xp.matmul(states, xp.reshape(self.transition, (3, 18))), (*states.shape[:-1], 2, 3, 3))
+        tails, heads = (xp.sum(kernel[..., side, :, :] * chosen[..., None], axis=-2) for side in (0, 1))
         arrived = xp.where(u < leads, heads, tails)
         return arrived, xp.zeros(arrived.shape[:-1], dtype=xp.bool, device=arrived.device)
 
