@@ -286,7 +286,7 @@ def test_senseless_commitments_are_refused(x: object, message: str) -> None:
         (lambda: se.game("preference-v0", states=3.5), ValueError, "states is a whole number from 2"),
         (lambda: se.game("guided_cartpole-v0", target="v2"), ValueError, "no target 'v2'; did you mean 'v"),
         (lambda: se.game("guided_pendulum-v0", leader_sd=2.0), ValueError, "leader_sd is a finite number above 0.0 and at most 1"),
-        (lambda: se.game("continuous_toy-v0", variant="2_1"), ValueError, "no variant '2_1'; did you mean '1_"),
+        (lambda: se.game("continuous_toy-v0", variant="2_1"), ValueError, "no variant '2_1'; did you mean '4_1a'"),
         (lambda: se.game("building-v0", zones=5), ValueError, "their number is even, got 5"),
         (lambda: se.evaluate(se.game("guided_pendulum-v0"), np.zeros((2, 4))), ValueError, "one commitment at a time"),
         (lambda: se.Saddle("a"), ValueError, "temperature of Saddle is a finite number above 0"),  # type: ignore[arg-type]

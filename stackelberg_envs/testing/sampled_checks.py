@@ -119,7 +119,7 @@ def _batches(game: StackelbergGame, points: np.ndarray) -> None:
         for batch in (points, points[:, None]):
             process, policy = game.problems(batch, context)[0], game.default_follower.respond(game, batch, context).policy
             for each in zip(*steps, strict=True):
-                together = {name: np.stack([taken[name] for taken in each]) for name in ("s", "a", "b", "arrived")}
+                together: dict[str, Any] = {name: np.stack([taken[name] for taken in each]) for name in ("s", "a", "b", "arrived")}
                 together["u"] = {name: np.stack([taken["u"][name] for taken in each]) for name in each[0]["u"]}
                 for name, values in _called(process, policy, together).items():
                     for i, taken in enumerate(each):
