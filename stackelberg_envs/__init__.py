@@ -16,6 +16,7 @@ from .access import Access, AccessError, Cost, Oracle, Permission
 from .bounds import cooperative_value
 from .equilibria import Nash, Saddle
 from .evaluation import Evaluation, evaluate
+from .feedback import Feedback
 from .followers import Believes, EpsilonOptimal, Follower, Hard, Quantal, Response, Soft, Truncated
 from .game import CommitmentError, StackelbergGame
 from .markov_game import InducedMarkovGame
@@ -34,6 +35,7 @@ __all__ = [
     "Cost",
     "EpsilonOptimal",
     "Evaluation",
+    "Feedback",
     "Follower",
     "Hard",
     "InducedMDP",

@@ -88,6 +88,9 @@ def test_no_commitment_beats_cooperation(pair: tuple[se.StackelbergGame, np.ndar
 def test_no_game_beats_cooperation(id: str) -> None:
     game = se.game(id, **SMALLER.get(id, {}))
     bound = se.cooperative_value(game)
+    if not game.tabular:
+        assert bound is None, "there is no table to bound"
+        return
     assert bound is not None
     for seed in range(5):
         x = 3 * np.random.default_rng(seed).normal(size=game.commitment_shape)
