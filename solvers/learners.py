@@ -13,9 +13,7 @@ observes: its state, the leader's action, and the commitment; one network can so
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -117,7 +115,7 @@ class SAC:
         train_freq: environment steps between gradient steps.
         gradient_steps: that many then.
         follow: the rate at which target networks follow.
-        progress: called with (steps so far, steps); if None, a bar is shown on a terminal, where rich is installed.
+        progress: called with (steps so far, steps), every hundred.
     """
 
     steps: int = 20_000
@@ -178,8 +176,7 @@ class SAC:
             if isinstance(state, SACState) and self.start == "carry":
                 known = state.trained
                 _restore(model, state)
-            with _shown(self.progress, steps) as report:
-                _learn(model, steps, report)
+            _learn(model, steps, self.progress)
         actor = SquashedNet(**_layers(model), **_surroundings(game, index, committed), deterministic=self.deterministic)
         memory = _memory(model.replay_buffer) if self.keep_memory else {}
         optimisers = (model.actor.optimizer.state_dict(), model.critic.optimizer.state_dict())
@@ -227,34 +224,18 @@ def _library() -> tuple[Any, Any]:
     return Library, BaseCallback
 
 
-def _learn(model: Any, steps: int, report: Callable[[int], None]) -> None:
+def _learn(model: Any, steps: int, progress: Callable[[int, int], None] | None) -> None:
     _, base = _library()
 
     class Reporting(base):
         def _on_step(self) -> bool:
-            if self.n_calls % 100 == 0 or self.n_calls == steps:
-                report(self.n_calls)
+            if progress is not None and (self.n_calls % 100 == 0 or self.n_calls == steps):
+                progress(self.n_calls, steps)
             return True
 
     if model.replay_buffer.size() > 0:
         model.learning_starts = 0
     model.learn(steps, callback=Reporting(), log_interval=None)
-
-
-@contextmanager
-def _shown(progress: Callable[[int, int], None] | None, steps: int) -> Iterator[Callable[[int], None]]:
-    """What to call with the steps so far."""
-    if progress is not None:
-        yield lambda done: progress(done, steps)
-        return
-    try:
-        from rich.progress import Progress
-    except ImportError:
-        yield lambda done: None
-        return
-    with Progress(transient=True, disable=not sys.stdout.isatty()) as bar:
-        task = bar.add_task("SAC follower", total=steps)
-        yield lambda done: bar.update(task, completed=done)
 
 
 def _restore(model: Any, state: SACState) -> None:
