@@ -15,6 +15,7 @@ import numpy as np
 import solvers
 import stackelberg_envs as se
 from stackelberg_envs.access import Access
+from stackelberg_envs.mdp import stored
 
 FOLLOWERS = {
     follower.__name__: follower
@@ -59,7 +60,9 @@ class World:
                 for mdp in game.problems(x, context):
                     digest.update(f"{mdp.follower_discount:.9g} {mdp.leader_discount:.9g} {mdp.follower_sees}".encode())
                     for name in mdp.tables:
-                        digest.update((np.round(np.asarray(getattr(mdp, name)), 9) + 0.0).tobytes())
+                        digest.update((np.round(np.asarray(stored(getattr(mdp, name))), 9) + 0.0).tobytes())
+                    if isinstance(mdp.transition, se.SharedRows):
+                        digest.update(mdp.transition.index.tobytes())
         named = f"{game.name}-v0 {digest.hexdigest()[:16]}"
         if self.follower is not None and "believes" in self.follower:
             return f"{named}, answered as in {self._believed.key}"

@@ -22,6 +22,7 @@ from stackelberg_envs.access import Access, AccessError, Cost, Oracle, Permissio
 from stackelberg_envs.evaluation import Evaluation, evaluate
 from stackelberg_envs.followers import Follower
 from stackelberg_envs.game import CommitmentError, StackelbergGame
+from stackelberg_envs.mdp import same_table
 from stackelberg_envs.oracle import Rounds
 from stackelberg_envs.planning import PlanningError
 
@@ -229,7 +230,7 @@ def _same_world(rounds: Rounds, game: StackelbergGame, follower: Follower | None
     if rounds.game.sizes != game.sizes or rounds.game.dimension != game.dimension:
         return False
     pairs = [pair for c in game.contexts for pair in zip(rounds.game.problems(zero, c), game.problems(zero, c), strict=True)]
-    return all(np.array_equal(getattr(a, name), getattr(b, name)) for a, b in pairs for name in a.tables)
+    return all(same_table(getattr(a, name), getattr(b, name)) for a, b in pairs for name in a.tables)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from array_api_compat import array_namespace
 from ..game import StackelbergGame
 from ..markov_game import InducedMarkovGame, Process
 from ..mdp import Array
+from ..shared_rows import SharedRows
 
 
 class Changed(StackelbergGame):
@@ -57,6 +58,8 @@ class Powerless(Changed):
     """The world moves as if followers acted at random, whatever they do: with the same noise, other actions have the same outcomes."""
 
     def ruled(self, process: Process) -> Process:
+        if isinstance(process.transition, SharedRows):
+            return replace(process, transition=process.transition.averaged())
         xp = array_namespace(process.transition)
         mean = xp.mean(process.transition, axis=-2, keepdims=True)
         return replace(process, transition=xp.broadcast_to(mean, process.transition.shape))

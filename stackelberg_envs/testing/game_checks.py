@@ -11,6 +11,7 @@ import numpy as np
 from ..followers import Hard, Soft
 from ..game import CommitmentError, StackelbergGame, as_tuple
 from ..markov_game import InducedMarkovGame, Process
+from ..mdp import stored
 from .report import Report, require, unpicklable
 
 SUM_TOLERANCE = 1e-9
@@ -73,11 +74,11 @@ def _tables(game: StackelbergGame, points: np.ndarray) -> None:
                 if isinstance(mdp, InducedMarkovGame) and mdp.zero_sum:
                     require(bool(np.allclose(np.asarray(mdp.follower_rewards).sum(0), 0)), "a zero-sum game's rewards do not sum to 0")
                 for name, shape in expected.items():
-                    table = np.asarray(getattr(mdp, name))
+                    table = getattr(mdp, name)
                     require(table.shape == shape, f"{name} has shape {table.shape}, not {shape}")
-                    require(bool(np.isfinite(table).all()), f"{name} is not finite in context {context}")
-                rows = mdp.transition.sum(-1)
-                require(bool((mdp.transition >= 0).all()), "a transition probability is negative")
+                    require(bool(np.isfinite(stored(table)).all()), f"{name} is not finite in context {context}")
+                rows = stored(mdp.transition).sum(-1)
+                require(bool((stored(mdp.transition) >= 0).all()), "a transition probability is negative")
                 require(bool((rows <= 1 + SUM_TOLERANCE).all()), f"a row of transition sums to {rows.max()}")
                 for name in ("leader_policy", "initial"):
                     table = np.asarray(getattr(mdp, name))
@@ -112,7 +113,7 @@ def _batches(game: StackelbergGame, points: np.ndarray) -> None:
             alone = game.problems(x, context)
             for one, many in zip(alone, batched, strict=True):
                 for name in one.tables:
-                    single, table = np.asarray(getattr(one, name)), np.asarray(getattr(many, name))
+                    single, table = np.asarray(stored(getattr(one, name))), np.asarray(stored(getattr(many, name)))
                     row = table[i] if table.ndim > single.ndim else table
                     require(
                         np.allclose(row, single, atol=1e-12, rtol=0), f"{name}: row {i} of a batch differs from the same commitment alone"
@@ -197,9 +198,10 @@ def _torch(game: StackelbergGame, points: np.ndarray) -> str | None:
             up, down = game.problems(x + step * direction, context), game.problems(x - step * direction, context)
             for mdp, above, below in zip(there, up, down, strict=True):
                 for name in mdp.tables:
-                    table = getattr(mdp, name)
+                    table = stored(getattr(mdp, name))
                     weights = rng.normal(size=tuple(table.shape))
-                    difference = float((weights * (np.asarray(getattr(above, name)) - np.asarray(getattr(below, name)))).sum() / (2 * step))
+                    change = np.asarray(stored(getattr(above, name))) - np.asarray(stored(getattr(below, name)))
+                    difference = float((weights * change).sum() / (2 * step))
                     slope = 0.0
                     if table.requires_grad:
                         (gradient,) = torch.autograd.grad((table * torch.tensor(weights)).sum(), leaf, retain_graph=True)
@@ -212,7 +214,7 @@ def _torch(game: StackelbergGame, points: np.ndarray) -> str | None:
 def _same(first: tuple[Process, ...], second: tuple[Any, ...], tolerance: float, message: str) -> None:
     for one, other in zip(first, second, strict=True):
         for name in one.tables:
-            table = getattr(other, name)
+            table = stored(getattr(other, name))
             table = table.detach().cpu().numpy() if hasattr(table, "detach") else np.asarray(table)
-            worst = float(np.abs(np.asarray(getattr(one, name)) - table).max())
+            worst = float(np.abs(np.asarray(stored(getattr(one, name))) - table).max())
             require(worst <= tolerance, f"{message}: {name} differs by {worst:.3g}")
