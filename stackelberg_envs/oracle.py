@@ -76,6 +76,7 @@ class Rounds:
             "log_leader_policy": lambda: _closed(game.log_leader_policy),
             "incentive": lambda: _closed(game.incentive),
             "leader_cost": lambda: _closed(game.leader_cost),
+            "log_kernel": lambda: _closed(game.log_kernel),
             "temperature": lambda: getattr(follower, "temperature"),  # noqa: B009 - set in __post_init__
             "follower": lambda: follower,
         }

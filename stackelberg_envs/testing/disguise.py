@@ -33,6 +33,7 @@ class Changed(StackelbergGame):
             "log_leader_policy",
             "incentive",
             "leader_cost",
+            "log_kernel",
         ):
             setattr(self, attribute, getattr(game, attribute))
 

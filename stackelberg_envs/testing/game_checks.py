@@ -11,7 +11,7 @@ import numpy as np
 from ..followers import Hard, Soft
 from ..game import CommitmentError, StackelbergGame, as_tuple
 from ..markov_game import InducedMarkovGame, Process
-from ..mdp import stored
+from ..mdp import same_table, stored
 from .report import Report, require, unpicklable
 
 SUM_TOLERANCE = 1e-9
@@ -38,6 +38,7 @@ def check_game(game: StackelbergGame, *, seed: int = 0) -> Report:
     report.check("a batch equals a loop", _batches, game, points)
     report.check("bad commitments are refused", _refusals, game)
     report.check("incentive and cost are what the leader sets", _incentive, game, points)
+    report.check("log_kernel is the kernel, if the leader sets rewards and moves it", _log_kernel, game, points)
     report.check("log_leader_policy is the leader's policy", _leader_policy, game, points)
     report.check("the leader is paid for outcomes where actions are hidden", _hidden_actions, game, points)
     report.check("the default follower answers", _answers, game, points)
@@ -147,6 +148,22 @@ def _incentive(game: StackelbergGame, points: np.ndarray) -> str | None:
             first, *others = (rest(x, context) for x in points)
             same = all(np.allclose(a, b, atol=1e-12, rtol=0) for other in others for a, b in zip(first, other, strict=True))
             require(same, f"rewards without the leader's {what} still depend on the commitment")
+    return None
+
+
+def _log_kernel(game: StackelbergGame, points: np.ndarray) -> str | None:
+    if game.incentive is None:
+        return "the leader sets no rewards"
+    for context in game.contexts:
+        kernels = [[process.transition for process in game.problems(x, context)] for x in points]
+        if game.log_kernel is None:
+            same = all(same_table(one, first) for kernel in kernels for one, first in zip(kernel, kernels[0], strict=True))
+            require(same, "the leader sets rewards and moves the kernel; without log_kernel, sampled gradients would leave that out")
+            continue
+        for x, kernel in zip(points, kernels, strict=True):
+            for one, logarithm in zip(kernel, as_tuple(game.log_kernel(x, context)), strict=True):
+                worst = float(np.abs(np.exp(stored(logarithm)) - stored(one)).max())
+                require(worst < 1e-12, f"exp(log_kernel) is not the transition: it differs by {worst:.3g}")
     return None
 
 
