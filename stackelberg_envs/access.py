@@ -19,7 +19,7 @@ class Access(enum.IntEnum):
     OUTCOME = 1
     """See trajectories: states, its own actions and rewards, follower actions (unless hidden); and the score of its own policy."""
     INCENTIVE = 2
-    """Know its instrument and what it costs (`StackelbergGame.incentive`, ``leader_cost``, ``log_kernel``), and the follower's temperature."""
+    """Know its instrument, what it costs (`StackelbergGame.incentive`, ``leader_cost``, ``log_kernel``), and the follower's temperature."""
     POLICY = 3
     """Query the follower's policy."""
     VALUE = 4

@@ -34,8 +34,8 @@ DEFICIT_TOLERANCE = 1e-9
 class InducedMDP:
     """The decision process that a commitment induces for one follower, as tables.
 
-    ``transition`` is a dense array, or `stackelberg_envs.shared_rows.SharedRows`, which keeps the rows that actions share once.  Rows of ``transition`` are non-negative and sum to at most 1; the deficit is the probability that the episode ends, and the end has
-    value 0 and no entropy.
+    ``transition`` is a dense array, or a `stackelberg_envs.shared_rows.SharedRows`, which keeps rows that actions share once.  Its rows
+    are non-negative and sum to at most 1; the deficit is the probability that the episode ends, and the end has value 0 and no entropy.
 
     Args:
         leader_policy: ``pi(a|s)``, shape (..., S, A).

@@ -140,7 +140,7 @@ def test_layouts_that_do_not_fit_are_refused() -> None:
     kernel = se.SharedRows(rows, np.array([0, 1, 2, 1]))
     np.testing.assert_array_equal(kernel[1, 0, 3], rows[1, 0, 1])
     for index in (np.array([0, 3]), np.array([-1, 0]), np.array([0.0]), np.array([[0]]), np.zeros(0, dtype=int), [0, 1]):
-        with pytest.raises(ValueError, match="an index|NumPy index"):
+        with pytest.raises(ValueError, match="a NumPy index"):
             se.SharedRows(rows, index)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="rows"):
         se.SharedRows(rows[0], np.array([0]))

@@ -144,7 +144,13 @@ def test_who_solves_it() -> None:
     start = game.at_rates(0.3, (0.3, 0.3, 0.3))
     found = solvers.solve(game, "implicit", budget=30, start=start, lr=0.5)
     assert found.leader_return > float(se.evaluate(game, start).leader_return) + 0.1
-    for name, arguments in (("hpgd", {}), ("sobirl", {}), ("bchg", {"level": "policy"}), ("penalty", {"form": "sampled"})):
+    cases: list[tuple[str, dict[str, Any]]] = [
+        ("hpgd", {}),
+        ("sobirl", {}),
+        ("bchg", {"level": "policy"}),
+        ("penalty", {"form": "sampled"}),
+    ]
+    for name, arguments in cases:
         with pytest.raises(Declined, match="no term for a leader that moves the dynamics"):
             solvers.solve(game, name, budget=2, **arguments)
 

@@ -197,7 +197,8 @@ class TaxDesign(StackelbergGame):
         xp, c = array_namespace(x), self._constants.like(x)
         income, _ = self.rates(x)
         saved = (1.0 - income)[..., None] * WAGE * c.row_worked - c.row_spent
-        mean = xp.clip(c.assets[:, None] + saved[..., None, :], -LIMIT, LIMIT)
+        # where the mean reaches a limit torch's minimum and maximum have half the slope, which is what a central difference says
+        mean = xp.maximum(xp.minimum(c.assets[:, None] + saved[..., None, :], c.assets[-1]), c.assets[0])
         off = (c.assets - mean[..., None]) / (2**0.5 * NOISE)
         exponent = off * off
         density = xp.exp(-xp.where(exponent < FAR, exponent, 1000.0))  # exp(-1000) is 0
