@@ -68,7 +68,7 @@ pairs = st.tuples(random_games(), st.integers(0, 99))
 def test_plans_scores_and_gradients(drawn: tuple[se.StackelbergGame, int]) -> None:
     shared, plain = pair(*drawn)
     x = np.random.default_rng(drawn[1]).normal(size=(2, shared.dimension))
-    one, other = shared.problems(x)[0], plain.problems(x)[0]
+    one, other = shared.problems(x)[0].joint, plain.problems(x)[0].joint
     assert isinstance(one.transition, se.SharedRows)
     assert one.sizes == other.sizes
     assert one.transition.shape == other.transition.shape
@@ -101,7 +101,7 @@ def test_the_same_noise_is_the_same_episode(drawn: tuple[se.StackelbergGame, int
     """Batched, compiled or not, with noise from a generator or as data; and step by step."""
     games, seed = pair(*drawn), drawn[1]
     x = np.random.default_rng(seed).normal(size=games[0].dimension)
-    one, other = (game.problems(x)[0] for game in games)
+    one, other = (game.problems(x)[0].joint for game in games)
     policy, first = soft_policy_iteration(other, 0.3).policy, np.zeros(20, dtype=np.int64)
     for noise in (lambda: np.random.default_rng(seed), lambda: lambda t, rows: np.random.default_rng(seed + t).random((20, 3))[rows]):
         played, same = (simulate(mdp, policy, first, noise(), 30) for mdp in (one, other))

@@ -68,7 +68,8 @@ def test_gradients_are_finite_where_nothing_is_bought() -> None:
     """d/dy of prod (c/(1+y))^om at c = 0, where the published code has NaN (and puts -0.1): utility is 0 there whatever the tax."""
     game = tax(**SMALL)
     x = torch.tensor([0.3, -30.0, 0.5, 30.0], dtype=torch.float64, requires_grad=True)
-    utility = game.incentive(x)[0, 0]
+    utility: Any = game.incentive(x)
+    utility = utility[0, 0]
     nothing = torch.tensor((game.spent == 0).any(-1))
     assert (utility[nothing] == 0).all()
     for table in (utility[nothing].sum(), utility.sum(), game.problems(x)[0].leader_reward.sum()):
@@ -116,7 +117,7 @@ def test_played_episodes_earn_the_exact_score() -> None:
     x, rng = game.at_rates(0.3, (0.3, 0.3, 0.3)), np.random.default_rng(0)
     exact = se.evaluate(game, x, horizon=80).per_context
     for context in range(2):
-        (mdp,) = game.problems(x, context)
+        mdp = game.problems(x, context)[0].joint
         policy = soft_policy_iteration(mdp, 0.1).policy
         first = rng.choice(161, size=4000, p=mdp.initial)
         returns = simulate(mdp, policy, first, rng, 80).leader_rewards @ 0.9 ** np.arange(80)
