@@ -22,6 +22,7 @@ from stackelberg_envs.access import Access, AccessError, Cost, Oracle, Permissio
 from stackelberg_envs.evaluation import Evaluation, evaluate
 from stackelberg_envs.followers import Follower
 from stackelberg_envs.game import CommitmentError, StackelbergGame
+from stackelberg_envs.mdp import same_table
 from stackelberg_envs.oracle import Rounds
 from stackelberg_envs.planning import PlanningError
 from stackelberg_envs.sampled import fingerprint
@@ -236,7 +237,7 @@ def _same_world(rounds: Rounds, game: StackelbergGame, follower: Follower | None
     pairs = [pair for c in game.contexts for pair in zip(rounds.game.problems(zero, c), game.problems(zero, c), strict=True)]
     if not game.tabular:
         return all(np.array_equal(fingerprint(a), fingerprint(b)) for a, b in pairs)
-    return all(np.array_equal(getattr(a, name), getattr(b, name)) for a, b in pairs for name in a.tables)
+    return all(same_table(getattr(a, name), getattr(b, name)) for a, b in pairs for name in a.tables)
 
 
 @contextmanager

@@ -45,10 +45,19 @@ def needs_a_regularised_follower(name: str, oracle: Oracle) -> str | None:
     return None
 
 
+def needs_still_dynamics(name: str, oracle: Oracle) -> str | None:
+    """Gradients that see how rewards are steered, and would leave out how a moved kernel changes what followers do."""
+    if oracle.log_kernel is not None:
+        return f"{name} has no term for a leader that moves the dynamics, as this one does beside setting rewards; implicit has"
+    return None
+
+
 def needs_sampled_leader(name: str, oracle: Oracle) -> str | None:
     """Score functions of the leader's policy and derivatives of its incentives, from episodes in every context."""
     if oracle.log_leader_policy is None and oracle.incentive is None:
         return f"{name} with form='sampled' needs a leader that acts or sets rewards, and this one does neither"
+    if (reason := needs_still_dynamics(name, oracle)) is not None:
+        return reason
     if not oracle.temperature > 0:
         return f"{name} trains a copy of a follower with an entropy bonus, and this one has no temperature"
     if oracle.context_visibility == "never":
@@ -62,6 +71,8 @@ def needs_incentives(name: str, oracle: Oracle) -> str | None:
         return reason
     if oracle.incentive is None:
         return f"{name} needs a leader that sets rewards (the game has no incentive)"
+    if (reason := needs_still_dynamics(name, oracle)) is not None:
+        return reason
     if any(a > 1 for _, a, _ in oracle.sizes):
         return f"{name} estimates how rewards are steered, and this leader also acts in the game"
     if any(len(group) > 1 for group in oracle.groups):
@@ -86,7 +97,9 @@ def needs_one_follower(name: str, oracle: Oracle) -> str | None:
     if oracle.sizes[0][1] == 1:
         if not knows:
             return f"{name} needs to know the leader's instrument in a design game: grant it access INCENTIVE"
-        return None if oracle.incentive is not None else f"{name} needs a leader that acts or sets rewards, and this one does neither"
+        if oracle.incentive is None:
+            return f"{name} needs a leader that acts or sets rewards, and this one does neither"
+        return needs_still_dynamics(name, oracle)
     if knows and oracle.incentive is not None:
         return f"{name} handles leaders that act or set rewards, and this one does both"
     return None

@@ -24,6 +24,7 @@ from .mirror_descent import MirrorDescent
 from .outcome import Outcome
 from .registry import game, games, make, make_parallel, pettingzoo_module, register_all
 from .replication import SoftInside
+from .shared_rows import SharedRows
 
 __version__ = "0.2.0"
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "Quantal",
     "Response",
     "Saddle",
+    "SharedRows",
     "Soft",
     "SoftInside",
     "StackelbergGame",

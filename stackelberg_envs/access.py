@@ -19,7 +19,7 @@ class Access(enum.IntEnum):
     OUTCOME = 1
     """See trajectories: states, its own actions and rewards, follower actions (unless hidden); and the score of its own policy."""
     INCENTIVE = 2
-    """Know its instrument and what it costs (`StackelbergGame.incentive`, ``leader_cost``), and the follower's temperature."""
+    """Know its instrument, what it costs (`StackelbergGame.incentive`, ``leader_cost``, ``log_kernel``), and the follower's temperature."""
     POLICY = 3
     """Query the follower's policy."""
     VALUE = 4
@@ -82,6 +82,7 @@ GRANTS: dict[str, tuple[Access | Permission, ...]] = {
     "incentive": (Access.INCENTIVE,),
     "leader_cost": (Access.INCENTIVE,),
     "log_kernel": (Access.INCENTIVE,),
+    "log_kernel_density": (Access.INCENTIVE,),
     "temperature": (Access.INCENTIVE,),
     "policies": (Access.POLICY,),
     "values": (Access.VALUE,),
@@ -120,7 +121,7 @@ class Oracle:
     own work to the ledger.  It holds functions, and no game; Python being Python, a determined program could still dig.
 
     By level: ``returns``, ``returns_together`` (RETURN); ``play``, ``play_streams``, ``log_leader_policy``, ``log_leader_density``
-    (OUTCOME); ``incentive``, ``leader_cost``, ``log_kernel``, ``temperature`` (INCENTIVE);
+    (OUTCOME); ``incentive``, ``leader_cost``, ``log_kernel``, ``log_kernel_density``, ``temperature`` (INCENTIVE);
     ``policies`` (POLICY); ``values``, ``action_values`` (VALUE); ``commit``, ``objective``, ``follower`` (MODEL); ``snapshot``,
     ``restore`` (TRAINING); ``play_as`` (OUTCOME + TRAINING); ``play_from`` (OUTCOME + RESET).  They are the methods of the same name of
     `Rounds`.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from array_api_compat import array_namespace
 
-from .mdp import Array, InducedMDP, decision_problem, expect
+from .mdp import Array, InducedMDP, decision_problem, dense, expect
 from .planning import (
     PlanningError,
     hard_policy_iteration,
@@ -284,7 +284,7 @@ class EpsilonOptimal(TabularFollower):
         if gamma != mdp.leader_discount or own.reward.ndim != 3 or own.transition.ndim != 4 or own.weight.ndim != 2:
             raise PlanningError("EpsilonOptimal needs equal discounts of leader and follower and one commitment at a time")
         v, q = hard_policy_iteration(own, gamma)
-        weight, transition = np.asarray(own.weight), np.asarray(own.transition)
+        weight, transition = np.asarray(own.weight), np.asarray(dense(own.transition))
         s, n, b = np.asarray(own.reward).shape
         flow = np.zeros((s, n, s, n, b))  # row (state, node): its occupancy less what flows in
         rows = np.arange(s)[:, None], np.arange(n)[None, :]

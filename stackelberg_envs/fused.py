@@ -25,6 +25,7 @@ def walk(
     follower: np.ndarray,
     kernel: np.ndarray,
     successors: np.ndarray,
+    row_of: np.ndarray,
     first: np.ndarray,
     limits: np.ndarray,
     actions: np.ndarray,
@@ -35,8 +36,9 @@ def walk(
     Args:
         leader: cumulative pi(a|s), (S, A).
         follower: cumulative g(b|s,a), (S * A, B).
-        kernel: cumulative probabilities of successors, (S * A * B, K).
-        successors: next states, (S * A * B, K + 1).
+        kernel: cumulative probabilities of successors, (S * A * R, K).
+        successors: next states, (S * A * R, K + 1).
+        row_of: which of the R rows at (s, a) each action takes, (B,).
         first: first states, (N,).
         limits: steps after which an episode is cut, (N,).
         actions: first actions of the follower, (N,); empty if they are drawn.
@@ -47,6 +49,7 @@ def walk(
     """
     s_count, a_count = leader.shape
     b_count = follower.shape[1]
+    shared = kernel.shape[0] // follower.shape[0]
     rows = np.empty(first.shape[0], dtype=np.int64)
     stands = first.copy()
     walking = 0
@@ -69,8 +72,8 @@ def walk(
             u0, u1, u2 = rng.random(), rng.random(), rng.random()
             node = stands[i] if a_count == 1 else stands[i] * a_count + _choose(leader[stands[i]], u0)
             b = actions[i] if t == 0 and actions.shape[0] > 0 else _choose(follower[node], u1)
-            node = node * b_count + b
-            arrived = successors[node, _choose(kernel[node], u2)]
+            row, node = node * shared + row_of[b], node * b_count + b
+            arrived = successors[row, _choose(kernel[row], u2)]
             who[count], nodes[count], arrivals[count] = i, node, arrived
             count += 1
             stands[i] = arrived

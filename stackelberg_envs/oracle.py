@@ -78,9 +78,10 @@ class Rounds:
         facts: dict[str, Callable[[], Any]] = {
             "log_leader_policy": lambda: _closed(game.log_leader_policy),
             "log_leader_density": lambda: _closed(game.log_leader_density),
-            "log_kernel": lambda: _closed(game.log_kernel),
+            "log_kernel_density": lambda: _closed(game.log_kernel_density),
             "incentive": lambda: _closed(game.incentive),
             "leader_cost": lambda: _closed(game.leader_cost),
+            "log_kernel": lambda: _closed(game.log_kernel),
             "temperature": lambda: getattr(follower, "temperature"),  # noqa: B009 - set in __post_init__
             "follower": lambda: follower,
         }

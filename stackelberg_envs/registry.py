@@ -30,6 +30,7 @@ GAMES = {
     "preference-v0": "preference:Preference",
     "lq_gain-v0": "lq_gain:LQGain",
     "building-v0": "building:Building",
+    "tax_design-v0": "tax_design:TaxDesign",
 }
 """Id to module and class, below `stackelberg_envs.games`; imported only when asked for."""
 

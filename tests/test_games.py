@@ -46,6 +46,8 @@ VARIANTS = [
     ("escape_room-v0", {}),
     ("escape_room-v0", {"agents": 3, "needed": 2, "steps": 2, "payments": "states"}),
     ("escape_room-v0", {"agents": 5, "needed": 3, "steps": 1}),
+    ("tax_design-v0", {"grid": 21, "hours": 3, "spendings": 2}),
+    ("tax_design-v0", {"preset": "legacy", "consumers": 2, "grid": 11, "hours": 2, "spendings": 3}),
     ("preference-v0", {}),
     ("preference-v0", {"objective": "likelihood"}),
     ("preference-v0", {"objective": "likelihood", "states": 4, "horizon": 3, "features": 8, "label_noise": 0.1, "seed": 1}),
