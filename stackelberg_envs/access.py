@@ -113,8 +113,8 @@ class Oracle:
 
     Always there: ``access``, ``permissions``, ``dimension``, ``commitment_shape``, ``leader_space``, ``contexts``,
     ``context_probabilities``, ``context_visibility``, ``followers``, ``groups``, ``sizes``, ``max_cycles``, ``leader_discount``,
-    ``follower_discounts``, ``follower_sees``, ``follower_actions_public``, ``additive``, and ``charge(**work)``, which adds a solver's
-    own work to the ledger.  It holds functions, and no game; Python being Python, a determined program could still dig.
+    ``follower_discounts``, ``follower_sees``, ``follower_actions_public``, ``additive``, ``smooth``, and ``charge(**work)``, which adds a
+    solver's own work to the ledger.  It holds functions, and no game; Python being Python, a determined program could still dig.
 
     By level: ``returns``, ``returns_together`` (RETURN); ``play``, ``play_streams``, ``log_leader_policy`` (OUTCOME);
     ``incentive``, ``leader_cost``, ``temperature`` (INCENTIVE);

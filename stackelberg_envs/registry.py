@@ -28,6 +28,7 @@ GAMES = {
     "escape_room-v0": "escape_room:EscapeRoom",
     "contract_tree-v0": "contract_tree:ContractTree",
     "preference-v0": "preference:Preference",
+    "warehouse-v0": "warehouse:Warehouse",
 }
 """Id to module and class, below `stackelberg_envs.games`; imported only when asked for."""
 

@@ -29,6 +29,7 @@ class Changed(StackelbergGame):
             "context_visibility",
             "follower_actions_public",
             "additive",
+            "smooth",
             "log_leader_policy",
             "incentive",
             "leader_cost",
