@@ -107,36 +107,23 @@ class Warehouse(StackelbergGame):
         if variant not in VARIANTS:
             raise ValueError(f"warehouse has no variant {variant!r}; {nearest(str(variant), VARIANTS)}")
         self.variant, self.smooth = variant, variant == "relaxed"
-        shape = self.shape = whole("rows", rows, 2), whole("columns", columns, 2)
+        self.shape = whole("rows", rows, 2), whole("columns", columns, 2)
         self.worth, self.squeeze = real("worth", worth, 0.0, open_low=True), real("squeeze", squeeze, 0.0)
-        self.slip = real("slip", slip, 0.0)
-        if self.slip >= 1:
+        if not real("slip", slip, 0.0) < 1:
             raise ValueError(f"slip is a probability below 1, got {slip}")
         docks = ((rows - 1, columns // 2), (0, columns // 2), (rows // 2, 0), (rows // 2, columns - 1))
-        if isinstance(pickers, (int, np.integer)):
-            self.pickers = tuple(Picker(dock) for dock in docks[: whole("pickers", pickers, 1, len(docks))])
-        else:
+        if isinstance(pickers, Sequence):
             self.pickers = tuple(pickers)
+        else:
+            self.pickers = tuple(Picker(dock) for dock in docks[: whole("pickers", pickers, 1, len(docks))])
         if not self.pickers or not all(isinstance(picker, Picker) for picker in self.pickers):
             raise ValueError(f"pickers is 1 to {len(docks)}, or a sequence of Picker, got {pickers!r}")
-        if isinstance(candidates, (int, np.integer)):
-            free = set(product(range(rows), range(columns))) - {*docks, *(picker.dock for picker in self.pickers)}
-            down, right = self.pickers[0].dock
-            near = sorted(free, key=lambda cell: (abs(cell[0] - down) + abs(cell[1] - right), cell))
-            self.sites = tuple(near[: whole("candidates", candidates, 2, len(free))])
-        else:
-            self.sites = tuple((int(row), int(col)) for row, col in candidates)
-        for what, cells in (("a dock", [picker.dock for picker in self.pickers]), ("a candidate", self.sites)):
-            for row, col in cells:
-                if not (0 <= row < rows and 0 <= col < columns):
-                    raise ValueError(f"{what} is outside the floor: cells are (0, 0) to ({rows - 1}, {columns - 1}), got {(row, col)}")
-        if len(set(self.sites)) < max(2, len(self.sites)) or any(picker.dock in self.sites for picker in self.pickers):
-            raise ValueError(f"candidates are at least two different cells, and none is a dock, got {self.sites}")
+        taken = [picker.dock for picker in self.pickers]
+        self.sites = _sites(self.shape, candidates, taken, {*docks, *taken})
         self.shelves = whole("shelves", shelves, 1, len(self.sites) - 1)
 
         drawn = np.random.default_rng(seed).uniform(1, 10, size=(len(self.pickers), len(self.sites)))
-        demand = np.stack([self._demand(picker, default) for picker, default in zip(self.pickers, drawn, strict=True)])
-        self.demand = demand
+        demand = np.stack([_demand(picker, default) for picker, default in zip(self.pickers, drawn, strict=True)])
         self.context_probabilities = demand.mean(axis=0)
         self.contexts = tuple(f"item {m} at ({row}, {col})" for m, (row, col) in enumerate(self.sites))
         self.followers = len(self.pickers)
@@ -145,28 +132,18 @@ class Warehouse(StackelbergGame):
         self.default_follower = Soft(0.2)
         cells = tuple(product(range(rows), range(columns)))
         self.layout = Layout((" " * columns,) * rows, cells + cells)
-        S, at = 2 * len(cells), [cells.index(site) for site in self.sites]
-        on = np.zeros((len(self.sites), S))  # which states are on which site
-        on[np.arange(len(at)), at] = on[np.arange(len(at)), np.array(at) + len(cells)] = 1.0
-        walks = {
-            (i, m): trips(shape, self.slip, picker.dock, site) for i, picker in enumerate(self.pickers) for m, site in enumerate(self.sites)
-        }
+        on = np.array([[cell == site for cell in cells + cells] for site in self.sites], dtype=np.float64)  # (M, S)
+        errands = {f"{i}_{m}": (dock, site) for i, dock in enumerate(taken) for m, site in enumerate(self.sites)}
+        kernels = {which: trips(self.shape, float(slip), dock, site) for which, (dock, site) in errands.items()}
         self._constants = Constants(
-            idle=np.ones((S, 1)),
-            **{f"others_{m}": on * (np.arange(len(at)) != m)[:, None] for m in range(len(at))},
+            idle=np.ones((on.shape[1], 1)),
             on=on,
-            **{f"initial_{i}": np.eye(S)[cells.index(picker.dock)] for i, picker in enumerate(self.pickers)},
-            **{f"transition_{i}_{m}": kernel for (i, m), kernel in walks.items()},
-            **{f"back_{i}_{m}": np.clip(np.round(1 - kernel.sum(-1), 12), 0, 1) for (i, m), kernel in walks.items()},
             share=demand / self.context_probabilities,
+            **{f"others_{m}": on * (np.arange(len(on)) != m)[:, None] for m in range(len(on))},
+            **{f"initial_{i}": np.eye(on.shape[1])[cells.index(dock)] for i, dock in enumerate(taken)},
+            **{f"transition_{which}": kernel for which, kernel in kernels.items()},
+            **{f"back_{which}": np.clip(np.round(1 - kernel.sum(-1), 12), 0, 1) for which, kernel in kernels.items()},
         )
-
-    def _demand(self, picker: Picker, drawn: np.ndarray) -> np.ndarray:
-        """A picker's demand for each item, (M,), summing to 1."""
-        demand = drawn if picker.demand is None else np.asarray(picker.demand, dtype=np.float64)
-        if demand.shape != drawn.shape or not np.isfinite(demand).all() or not (demand > 0).all():
-            raise ValueError(f"a picker's demand is {len(drawn)} positive numbers, one a candidate, got {picker.demand!r}")
-        return demand / demand.sum()
 
     def stock(self, x: Array) -> Array:
         """y(x), how much of a shelf stands on each site, (..., M)."""
@@ -192,12 +169,10 @@ class Warehouse(StackelbergGame):
 
     def leader_cost(self, x: Array, context: int | str = 0) -> Array | tuple[Array, ...]:
         """What the leader is short of ``worth`` for every order, (..., S, 1, B): time, and orders out of stock; one for each picker."""
-        index = self.context_index(context)
-        c, y, slow = self._constants.like(x), self.stock(x)[..., index, None, None, None], self.incentive(x, index)
-        slow = slow[0] if isinstance(slow, tuple) else slow
-        costs = tuple(
-            c.share[i, index] * ((1 - y) * self.worth * getattr(c, f"back_{i}_{index}") + y * (1 - slow)) for i in range(self.followers)
-        )
+        m = self.context_index(context)
+        c, y, slow = self._constants.like(x), self.stock(x)[..., m, None, None, None], as_tuple(self.incentive(x, m))[0]
+        unsold = tuple((1 - y) * self.worth * getattr(c, f"back_{i}_{m}") for i in range(self.followers))
+        costs = tuple(c.share[i, m] * (missed + y * (1 - slow)) for i, missed in enumerate(unsold))
         return costs if self.followers > 1 else costs[0]
 
     def induced(self, x: Array, context: int) -> InducedMDP | tuple[InducedMDP, ...]:
@@ -226,6 +201,31 @@ class Warehouse(StackelbergGame):
         return {**{picker.dock: "S" for picker in self.pickers}, self.sites[context]: "G"}
 
 
+def _sites(shape: tuple[int, int], candidates: int | Sequence[Cell], docks: Sequence[Cell], kept: set[Cell]) -> tuple[Cell, ...]:
+    """The checked cells of the candidates: those given, or the nearest to the first dock that are not ``kept`` free."""
+    rows, columns = shape
+    floor = sorted(product(range(rows), range(columns)))
+    if isinstance(candidates, Sequence):
+        sites = tuple((int(row), int(col)) for row, col in candidates)
+    else:
+        near = sorted(set(floor) - kept, key=lambda cell: (abs(cell[0] - docks[0][0]) + abs(cell[1] - docks[0][1]), cell))
+        sites = tuple(near[: whole("candidates", candidates, 2, len(near))])
+    for cell in (*docks, *sites):
+        if cell not in floor:
+            raise ValueError(f"docks and candidates are cells (row, col) from (0, 0) to {floor[-1]}, got {cell}")
+    if len(set(sites)) < max(2, len(sites)) or not set(docks).isdisjoint(sites):
+        raise ValueError(f"candidates are at least two different cells, and none is a dock, got {sites}")
+    return sites
+
+
+def _demand(picker: Picker, drawn: np.ndarray) -> np.ndarray:
+    """A picker's demand for each item, (M,), summing to 1."""
+    demand = drawn if picker.demand is None else np.asarray(picker.demand, dtype=np.float64)
+    if demand.shape != drawn.shape or not np.isfinite(demand).all() or not (demand > 0).all():
+        raise ValueError(f"a picker's demand is {len(drawn)} positive numbers, one a candidate, got {picker.demand!r}")
+    return demand / demand.sum()
+
+
 def largest(x: Array, count: int) -> Array:
     """1 for the ``count`` largest components of x (..., M), else 0; of equal ones the first."""
     xp = array_namespace(x)
@@ -243,10 +243,11 @@ def soft_largest(x: Array, count: int) -> Array:
     xp = array_namespace(x)
     margin = float(np.log(x.shape[-1]))
     low, high = xp.min(x, axis=-1, keepdims=True) - margin, xp.max(x, axis=-1, keepdims=True) + margin
+    nu = (low + high) / 2
     for _ in range(HALVINGS):
-        nu = (low + high) / 2
         over = xp.sum(sigmoid(x - nu), axis=-1, keepdims=True) > count
         low, high = xp.where(over, nu, low), xp.where(over, high, nu)
+        nu = (low + high) / 2
     for _ in range(2):
         y = sigmoid(x - nu)
         weight = xp.sum(y * (1 - y), axis=-1, keepdims=True)
