@@ -46,6 +46,8 @@ VARIANTS = ("binary", "relaxed")
 LARGEST = 20.0
 """Bound of the components of x."""
 HALVINGS = 40
+FAR = 1000.0
+"""A sigmoid is 0 or 1 long before."""
 Cell = tuple[int, int]
 
 
@@ -238,21 +240,24 @@ def largest(x: Array, count: int) -> Array:
 def soft_largest(x: Array, count: int) -> Array:
     """sigmoid(x - nu) with nu such that it sums to ``count``, over the last axis of x (..., M).
 
-    nu by bisection, then two steps of Newton's method, whose derivative is that of the solution: d nu = sum w dx / sum w, w = y (1 - y).
+    nu is within log M of the ``count``-th largest component or the next: found by bisection, then by two steps of Newton's method, whose
+    derivative is that of the solution, d nu = sum w dx / sum w with w = y (1 - y).
     """
-    xp = array_namespace(x)
-    margin = float(np.log(x.shape[-1]))
-    low, high = xp.min(x, axis=-1, keepdims=True) - margin, xp.max(x, axis=-1, keepdims=True) + margin
-    nu = (low + high) / 2
+    xp, margin = array_namespace(x), float(np.log(x.shape[-1]))
+    x = x - xp.sort(x, axis=-1, descending=True)[..., count - 1 : count]  # to count from there keeps the digits of a large x
+    x = xp.clip(x, -FAR, FAR)
+    high = xp.zeros_like(x[..., :1]) + margin
+    low = xp.sort(x, axis=-1, descending=True)[..., count : count + 1] - margin
     for _ in range(HALVINGS):
+        nu = (low + high) / 2
         over = xp.sum(sigmoid(x - nu), axis=-1, keepdims=True) > count
         low, high = xp.where(over, nu, low), xp.where(over, high, nu)
-        nu = (low + high) / 2
+    nu = (low + high) / 2
     for _ in range(2):
         y = sigmoid(x - nu)
-        weight = xp.sum(y * (1 - y), axis=-1, keepdims=True)
-        safe = xp.where(weight > 0, weight, 1.0)  # where all is settled, nu may stay where it is
-        nu = nu + xp.where(weight > 0, (xp.sum(y, axis=-1, keepdims=True) - count) / safe, 0.0)
+        excess, weight = xp.sum(y, axis=-1, keepdims=True) - count, xp.sum(y * (1 - y), axis=-1, keepdims=True)
+        near = xp.abs(excess) < 0.001 * weight  # else all is settled up to rounding, and any nu in between will do
+        nu = nu + xp.where(near, excess / xp.where(near, weight, 1.0), 0.0)
     return sigmoid(x - nu)
 
 
