@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 export OMP_NUM_THREADS = 1
 
-.PHONY: help bench test speed reproduce-hpgd reproduce-bchg reproduce-penalty reproduce-preferences consumers check docs install clean
+.PHONY: help bench test speed reproduce-hpgd reproduce-bchg reproduce-penalty study-warehouse reproduce-preferences consumers check docs install clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
 
@@ -49,6 +49,9 @@ reproduce-penalty: $(INSTALLED)  ## Shen et al. 2025: penalty methods on random 
 	for config in $(PENALTY); do $(BIN)/python -m baselines.claims $$config || exit 1; done
 	$(BIN)/python -m baselines.selection
 	$(BIN)/python -m baselines.contracts
+
+study-warehouse: $(INSTALLED)  ## every layout of the warehouse, and who finds the best one (some ten minutes)
+	$(BIN)/python -m baselines.warehouse
 
 reproduce-preferences: $(INSTALLED)  ## learning a reward from preferences, tabular and with a simulator (an hour on two cores; resumes)
 	$(BIN)/python -m baselines.preferences

@@ -90,6 +90,9 @@ class StackelbergGame(abc.ABC):
     """Whether the leader sees the context before it commits (then x is (..., contexts, n)), after, or never."""
     additive: bool = True
     """Whether the leader's objective is occupancy times ``leader_reward``, which estimators with a leader Q-function require."""
+    smooth: bool = True
+    """Whether `commit` is differentiable; False where it is piecewise constant in x (its derivative is 0 wherever there is one), and
+    methods that differentiate decline."""
     follower_actions_public: bool = True
     """Whether the leader sees what followers do, or (hidden action) only which states come of it; then ``leader_reward`` may not depend
     on the follower's action, and whatever a leader sees leaves the actions out.  TRAINING shows a

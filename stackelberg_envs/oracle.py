@@ -73,6 +73,7 @@ class Rounds:
             "follower_sees": game.visibility,
             "follower_actions_public": game.follower_actions_public,
             "additive": game.additive,
+            "smooth": game.smooth,
             "charge": _closed(self._charge),
         }
         facts: dict[str, Callable[[], Any]] = {

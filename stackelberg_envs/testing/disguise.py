@@ -31,6 +31,7 @@ class Changed(StackelbergGame):
             "context_visibility",
             "follower_actions_public",
             "additive",
+            "smooth",
             "log_leader_policy",
             "log_leader_density",
             "log_kernel_density",
