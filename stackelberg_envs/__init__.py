@@ -18,6 +18,7 @@ from .equilibria import Nash, Saddle
 from .evaluation import Evaluation, evaluate
 from .followers import Believes, EpsilonOptimal, Follower, Hard, Quantal, Response, Soft, Truncated
 from .game import CommitmentError, StackelbergGame
+from .learning import NaturalPolicyGradient, SoftQLearning
 from .markov_game import InducedMarkovGame
 from .mdp import InducedMDP, draw, expect
 from .mirror_descent import MirrorDescent
@@ -40,6 +41,7 @@ __all__ = [
     "InducedMarkovGame",
     "MirrorDescent",
     "Nash",
+    "NaturalPolicyGradient",
     "Oracle",
     "Outcome",
     "Permission",
@@ -48,6 +50,7 @@ __all__ = [
     "Saddle",
     "Soft",
     "SoftInside",
+    "SoftQLearning",
     "StackelbergGame",
     "Truncated",
     "cooperative_value",
