@@ -33,8 +33,8 @@ class Permission(enum.Flag):
 
     NONE = 0
     TRAINING = enum.auto()
-    """Train followers who learn, and snapshot and restore their training, unread; with OUTCOME, let followers act by given policies, and see what they then do
-    and earn, also in games that hide what followers do of their own accord."""
+    """Train followers who learn, and snapshot and restore their training, unread; with OUTCOME, let followers act by given policies, and
+    see what they then do and earn, also in games that hide what followers do of their own accord."""
     RESET = enum.auto()
     """With OUTCOME: outcomes from chosen states and first actions."""
 
@@ -123,8 +123,8 @@ class Oracle:
     By level: ``returns``, ``returns_together`` (RETURN); ``play``, ``play_streams``, ``log_leader_policy`` (OUTCOME);
     ``incentive``, ``leader_cost``, ``temperature`` (INCENTIVE);
     ``policies`` (POLICY); ``values``, ``action_values`` (VALUE); ``commit``, ``objective``, ``follower`` (MODEL); ``learns``, ``train``,
-    ``snapshot``, ``restore`` (TRAINING); ``play_as`` (OUTCOME + TRAINING); ``play_from`` (OUTCOME + RESET).  They are the methods of the same name of
-    `Rounds`.
+    ``snapshot``, ``restore`` (TRAINING); ``play_as`` (OUTCOME + TRAINING); ``play_from`` (OUTCOME + RESET).  They are the methods of the
+    same name of `Rounds`; ``learns`` says whether there is anything to ``train``.
     """
 
     def __init__(self, granted: dict[str, Any], access: Access, permissions: Permission) -> None:

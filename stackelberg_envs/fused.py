@@ -1,4 +1,4 @@
-"""The loops of `stackelberg_envs.play.simulate` and of soft Q-learning, compiled by numba (the extra ``fast``): the same numbers, bit for bit.
+"""The loops of `stackelberg_envs.play.simulate` and of soft Q-learning, compiled by numba (the extra ``fast``), to the same bits.
 
 A step of a few hundred walkers is a dozen small array operations in NumPy, and their overhead is most of the time; compiled, 10,000 steps
 of Four Rooms take less than half a millisecond.  The noise is drawn inside, in the order in which NumPy would draw it.

@@ -3,8 +3,8 @@
 They answer through the interface of every follower (`stackelberg_envs.followers.Follower`), and their state is the learner itself:
 picklable, one a context.  The commitment that they were given last finds them where they stood; a new one finds them as ``start`` says.
 
-Both say ``learns``, so that an oracle lets solvers with the TRAINING permission train them, and name a ``judge``: the exact follower by whom
-commitments are scored in a run (`solvers.solve`), because a score is a property of the commitment, and not of how far a learner got.
+Both say ``learns``, so that an oracle lets solvers with the TRAINING permission train them, and name a ``judge``: the exact follower by
+whom commitments are scored in a run (`solvers.solve`), because a score is a property of the commitment, and not of how far a learner got.
 `stackelberg_envs.evaluate` scores whoever it is given: with ``follower=SoftQLearning(...)``, one that learns from nothing.
 """
 

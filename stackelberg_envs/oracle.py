@@ -241,11 +241,10 @@ class Rounds:
         return self.game.objective(problems, policies)
 
     def train(self, x: Array, context: int | str, steps: int) -> None:
-        """Commit to ``x``, and let followers who learn train for ``steps`` more in ``context``; until the next commitment, or more training,
-        they act by what they have learned so far.
+        """Commit to ``x``, and let followers who learn train for ``steps`` more in ``context``.
 
-        A step is the follower's own: a sample of `stackelberg_envs.SoftQLearning`.  Followers who meet a new commitment first do as their
-        ``start`` says, and do not train beyond ``steps``.  What they have learned is not returned: read it at POLICY, or watch it at OUTCOME.
+        Until the next commitment, or more training, they act by what they have learned so far.  A step is the follower's own: a sample of
+        `stackelberg_envs.SoftQLearning`.  What they have learned is not returned: read it at POLICY, or watch it at OUTCOME.
 
         Raises:
             ValueError: if the followers do not learn (``learns`` is False), or ``steps`` is no whole number from 1.

@@ -226,7 +226,7 @@ def regularised_reward(mdp: InducedMDP, policy: Array, temperature: float) -> Ar
 
 
 def regret(mdp: InducedMDP, policy: Array, temperature: float) -> Array:
-    """V*(s) - V^g(s), (..., S): what the follower loses by ``policy`` (..., S, A, B), in its regularised objective at ``temperature`` > 0."""
+    """V*(s) - V^g(s), (..., S): what the follower loses by ``policy`` (..., S, A, B), in its objective at ``temperature`` > 0."""
     xp = array_namespace(policy)
     attained = policy_value(mdp, policy, regularised_reward(mdp, policy, temperature), mdp.follower_discount)
     gap = soft_policy_iteration(mdp, temperature, values=attained).values - attained

@@ -1,15 +1,15 @@
 """RT-Q: randomly truncated soft Q-learning, the accelerated HPGD for a leader who controls its followers' training.
 
 Thoma, Pasztor, Krause, Ramponi, Hu, "Contextual Bilevel Reinforcement Learning for Incentive Alignment", NeurIPS 2024, arXiv 2406.01575,
-reconstructed (their public code has no RT-Q); the idea is that of Blanchet and Glynn, "Unbiased Monte Carlo for optimization and functions
-of expectations", WSC 2015.  With g_t the hypergradient at what followers have learned from t samples, all in one run of theirs::
+reconstructed (their public code has no RT-Q); the idea is that of Blanchet and Glynn, "Unbiased Monte Carlo for optimization and
+functions of expectations", WSC 2015.  With g_t the hypergradient at what followers have learned from t samples, all in one run of theirs::
 
     t_k = steps 2^(k-1), k = 1 .. K+1 ;   p_k = 2^-k / (1 - 2^-K), k = 1 .. K
     g   = g_{t_1} + (g_{t_{k+1}} - g_{t_k}) / p_k ,   k ~ p
 
 telescopes to E g = E g_{t_{K+1}}, that of ``vanilla`` training to the longest budget 2^K steps, and costs only
-sum_k p_k t_{k+1} = steps K / (1 - 2^-K) training steps a context.  The variance is sum_k E|g_{t_{k+1}} - g_{t_k}|^2 / p_k and less: of order
-K where the squared error of g_t falls as 1/t.
+sum_k p_k t_{k+1} = steps K / (1 - 2^-K) training steps a context.  The variance is that of g_{t_1} and some
+sum_k E|g_{t_{k+1}} - g_{t_k}|^2 / p_k: of order K where the squared error of g_t falls as 1/t.
 
 1. put the followers' training back to where it was before the run (``fresh``)
 2. draw k
