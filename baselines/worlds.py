@@ -18,7 +18,10 @@ from stackelberg_envs.access import Access
 
 FOLLOWERS = {
     follower.__name__: follower
-    for follower in (se.Soft, se.SoftInside, se.Hard, se.Quantal, se.Truncated, se.MirrorDescent, se.EpsilonOptimal, se.Saddle, se.Nash)
+    for follower in (
+        *(se.Soft, se.SoftInside, se.Hard, se.Quantal, se.Truncated, se.MirrorDescent, se.EpsilonOptimal, se.Saddle, se.Nash),
+        *(se.SoftQLearning, se.NaturalPolicyGradient),
+    )
 }
 
 

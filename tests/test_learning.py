@@ -62,7 +62,7 @@ def test_q_learning_errs_as_one_over_the_root_of_its_updates(sees: str, samples:
 @given(games_and_points)
 @settings(deadline=None, max_examples=15)
 def test_q_learning_on_random_games(drawn: tuple[se.StackelbergGame, np.ndarray]) -> None:
-    """More samples, less to gain; and the certificate is at least the gap that the referee finds from the start, and the largest state's."""
+    """More samples, less to gain; the certificate is what the worst state loses, no less than the gap that the referee finds."""
     game, x = drawn
     follower = se.SoftQLearning(0.2, 1, "uniform")
     little, much = (follower.respond(game, x, budget=n, rng=np.random.default_rng(1)) for n in (100, 300_000))
@@ -289,8 +289,8 @@ def test_learners_refuse_what_they_cannot_do() -> None:
         se.NaturalPolicyGradient(0.1, 1, 1.5).respond(game, x)
     with pytest.raises(PlanningError, match="discount 1 needs a rate of its own"):
         se.SoftQLearning(0.1, 10).respond(se.game("contract_tree-v0"), np.zeros(se.game("contract_tree-v0").dimension))
+    opponents = se.game("zero_sum_incentive-v0")
     with pytest.raises(PlanningError, match="interact"):
-        opponents = se.game("zero_sum_incentive-v0")
         se.SoftQLearning(0.1, 10).respond(opponents, np.zeros(opponents.dimension))
     with pytest.raises(solvers.Declined, match="the follower cannot answer"):
         solvers.solve(se.game("zero_sum_incentive-v0"), "zeroth_order", follower=se.SoftQLearning(0.1, 10))

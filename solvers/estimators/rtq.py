@@ -16,8 +16,8 @@ sum_k E|g_{t_{k+1}} - g_{t_k}|^2 / p_k: of order K where the squared error of g_
 3. train to t_1, to t_k and to t_{k+1}, and take the hypergradient at each
 4. g
 
-``form="exact"`` (MODEL) takes g_t from the formula of `solvers.estimators.implicit` at the learned policy instead of the best response: leader
-values, occupancy and adjoint by linear solves.  ``form="sampled"`` (INCENTIVE) takes it from what the learners do, by
+``form="exact"`` (MODEL) takes g_t from the formula of `solvers.estimators.implicit` at the learned policy instead of the best response:
+leader values, occupancy and adjoint by linear solves.  ``form="sampled"`` (INCENTIVE) takes it from what the learners do, by
 `solvers.estimators.hpgd`, and never reads what they have learned.  Outcomes are noisy, and a difference of two noisy gradients does not
 shrink with k; so level k plays 2^(k-1) times as many episodes, of which 2 K times ``episodes`` are expected, and the variance stays of
 order K.  It telescopes as far as HPGD's mean does not depend on its number of episodes: exactly with ``batches="geometric"``.
