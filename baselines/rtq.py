@@ -7,7 +7,8 @@ vanilla soft Q-learning with budget t, and hypergradients g_t at what was learne
 * bias: |E g_t - dF/dx|, the accuracy of the mean, with what sampling adds to its square taken off
 
 RT-Q with K levels has the bias of its longest budget, at fewer steps: both are measured here, and whether the means agree.  Exponents are
-slopes of least squares in logarithms, intervals are 95 % bootstraps over runs.
+slopes of least squares in logarithms, with 95 % bootstrap intervals over runs; RT-Q's growth is steps for each halving of the error,
+weighted least squares over K, with the interval that the measured costs leave.
 """
 
 from __future__ import annotations
@@ -49,8 +50,10 @@ def measure(runs: int) -> list[dict[str, Any]]:
                 {"game": label, "method": "vanilla", "steps": int(budget), "estimates": runs, "norm": float(np.linalg.norm(exact))}
                 | {"error": error, "error_interval": [low[0], high[0]], "bias": bias, "bias_interval": [low[1], high[1]]}
             )
-        for levels in range(2, LEVELS + 1, 2):
-            rows.append({"game": label, "method": "RT-Q", **_truncated(game, x, levels, SHARE * runs, seen[levels], label)})
+        rows += [
+            {"game": label, "method": "RT-Q", **_truncated(game, x, levels, SHARE * runs, seen[levels], label)}
+            for levels in range(2, LEVELS + 1, 2)
+        ]
         rows.append({"game": label, "method": "fits", **_fits(seen, budgets, exact, resampled)})
     return rows
 
@@ -99,20 +102,19 @@ def _accuracy(drawn: np.ndarray, exact: np.ndarray) -> tuple[float, float]:
 
 
 def _fits(seen: np.ndarray, budgets: np.ndarray, exact: np.ndarray, resampled: np.ndarray) -> dict[str, Any]:
-    """Exponents a in cost ~ delta^-a: of vanilla for the error (last six budgets) and the bias (where it is seen), of RT-Q for the error."""
+    """Exponents a in cost ~ delta^-a of vanilla: for the error (last six budgets), and the bias (where it is seen)."""
     noise = [drawn.var(axis=0, ddof=1).sum() / len(drawn) for drawn in seen]
     visible = [i for i, drawn in enumerate(seen) if i < 2 or _accuracy(drawn, exact)[1] ** 2 > 4 * noise[i]]
     late = range(len(budgets) - 6, len(budgets))
-    costs = np.array([RTQ(steps=SHORTEST, levels=max(i, 1)).expected_steps for i in range(len(budgets))])
 
     def exponents(chosen: np.ndarray) -> list[float]:
         errors, biases = np.array([_accuracy(drawn[chosen], exact) for drawn in seen]).T
-        pairs = [(budgets, errors, late), (budgets, np.maximum(biases, 1e-12), visible), (costs, errors, late)]
-        return [-np.polyfit(np.log(delta[list(used)]), np.log(cost[list(used)]), 1)[0] for cost, delta, used in pairs]
+        pairs = [(errors, late), (np.maximum(biases, 1e-12), visible)]
+        return [-np.polyfit(np.log(delta[list(used)]), np.log(budgets[list(used)]), 1)[0] for delta, used in pairs]
 
     centre = exponents(np.arange(seen.shape[1]))
     low, high = np.quantile([exponents(chosen) for chosen in resampled[:200]], (0.025, 0.975), axis=0)
-    names = ("vanilla_error", "vanilla_bias", "truncated_error")
+    names = ("vanilla_error", "vanilla_bias")
     return {name: [centre[i], low[i], high[i]] for i, name in enumerate(names)} | {"bias_seen_to": int(budgets[max(visible)])}
 
 
@@ -154,14 +156,25 @@ def page(rows: list[dict[str, Any]]) -> str:
         steps = f"{row['steps']:,.0f} ± {2 * row['steps_error']:,.0f} | {row['expected_steps']:,.0f}"
         spread = f"{row['spread']:.3f} | {row['longest_spread']:.4f} | {row['standard_errors_apart']:.1f}"
         text.append(f"| {row['game']} | {row['levels']} | {row['longest']:,} | {steps} | {spread} |")
-    text += ["", "| game | vanilla, by error | vanilla, by bias | RT-Q, by error |", "|---|---|---|---|"]
+    text += ["", "| game | exponent of vanilla, by error | by bias | RT-Q: steps for each halving of the error |", "|---|---|---|---|"]
     for row in (row for row in rows if row["method"] == "fits"):
-        cells = (
-            f"{row[name][0]:.2f} [{row[name][1]:.2f}, {row[name][2]:.2f}]" for name in ("vanilla_error", "vanilla_bias", "truncated_error")
-        )
+        fits = [row["vanilla_error"], row["vanilla_bias"], growth(rows, row["game"])]
+        cells = (f"{fit[0]:.{digits}f} [{fit[1]:.{digits}f}, {fit[2]:.{digits}f}]" for fit, digits in zip(fits, (2, 2, 0), strict=True))
         text.append(f"| {row['game']} | {' | '.join(cells)} |")
     return "\n".join(text) + "\n"
 
 
+def growth(rows: list[dict[str, Any]], game: str) -> tuple[float, float, float]:
+    """Measured training steps of RT-Q for each halving of the error of its longest budget, with a 95 % interval."""
+    mine = [row for row in rows if row["game"] == game]
+    error = {row["steps"]: row["error"] for row in mine if row["method"] == "vanilla"}
+    truncated = [row for row in mine if row["method"] == "RT-Q"]
+    halvings = np.array([-np.log2(error[row["longest"]]) for row in truncated])
+    steps, errors = (np.array([row[name] for row in truncated]) for name in ("steps", "steps_error"))
+    (slope, _), covariance = np.polyfit(halvings, steps, 1, w=1 / errors, cov="unscaled")
+    margin = 1.96 * float(np.sqrt(covariance[0, 0]))
+    return float(slope), float(slope) - margin, float(slope) + margin
+
+
 if __name__ == "__main__":
-    measured.main(__doc__, measure, draw, page=page, name="rtq", option="runs", count=300, words="vanilla runs a game")
+    measured.main(__doc__, measure, draw, page=page, name="rtq-cost", option="runs", count=300, words="vanilla runs a game")
