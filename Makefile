@@ -30,6 +30,7 @@ reproduce-hpgd: $(INSTALLED)  ## Thoma et al. 2024: Table 1, why HPGD escapes, b
 	for config in hpgd-tuning hpgd-table hpgd-rates hpgd-escape hpgd-basin; do $(BIN)/stackelberg bench $$config || exit 1; done
 	$(BIN)/stackelberg polish hpgd-table hpgd-escape hpgd-basin
 	$(BIN)/python -m baselines.bias
+	$(BIN)/python -m baselines.rtq
 	$(BIN)/stackelberg compare hpgd-table --maps 0 --maps 1 --maps 4
 	$(BIN)/stackelberg compare hpgd-rates
 	$(BIN)/stackelberg compare hpgd-escape

@@ -20,7 +20,10 @@ from stackelberg_envs.sampled import fingerprint
 
 FOLLOWERS = {
     follower.__name__: follower
-    for follower in (se.Soft, se.SoftInside, se.Hard, se.Quantal, se.Truncated, se.MirrorDescent, se.EpsilonOptimal, se.Saddle, se.Nash)
+    for follower in (
+        *(se.Soft, se.SoftInside, se.Hard, se.Quantal, se.Truncated, se.MirrorDescent, se.EpsilonOptimal, se.Saddle, se.Nash),
+        *(se.SoftQLearning, se.NaturalPolicyGradient),
+    )
 }
 
 

@@ -18,6 +18,7 @@ from .equilibria import Nash, Saddle
 from .evaluation import Evaluation, evaluate
 from .followers import Believes, EpsilonOptimal, Follower, Hard, Quantal, Response, Soft, Truncated
 from .game import CommitmentError, StackelbergGame
+from .learning import NaturalPolicyGradient, SoftQLearning
 from .markov_game import InducedMarkovGame
 from .mdp import InducedMDP, draw, expect
 from .mirror_descent import MirrorDescent
@@ -41,6 +42,7 @@ __all__ = [
     "InducedMarkovGame",
     "MirrorDescent",
     "Nash",
+    "NaturalPolicyGradient",
     "Oracle",
     "Outcome",
     "Permission",
@@ -50,6 +52,7 @@ __all__ = [
     "SharedRows",
     "Soft",
     "SoftInside",
+    "SoftQLearning",
     "StackelbergGame",
     "Truncated",
     "cooperative_value",

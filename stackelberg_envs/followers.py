@@ -49,6 +49,8 @@ class Answer:
     """What the follower took its world for; set by `TabularFollower.respond`."""
     carried: Any = field(default=None, repr=False)
     """The warm start of its next answer, where that is not ``values``."""
+    training_steps: int = 0
+    """Samples of the world from which the follower learned for this answer."""
 
     @property
     def action_values(self) -> Array:
@@ -89,7 +91,11 @@ class Response:
 
 
 class Follower(Protocol):
-    """Anything that answers a commitment."""
+    """Anything that answers a commitment.
+
+    It may have a ``judge``, the exact follower by whom commitments are scored in its place (see `judge_of`), and say that it ``learns``:
+    that it heeds ``budget``, and goes on from ``state`` when it is asked again about the same commitment.
+    """
 
     @property
     def temperature(self) -> float:
@@ -163,6 +169,16 @@ def alone(process: Any, follower: Any, *, closed_forms: bool = False) -> Any:
         return process
     known = "Saddle(temperature)" if process.zero_sum else "Nash(selection)"
     raise PlanningError(f"{follower!r} answers for one follower, and here {len(process.actions)} interact: take an equilibrium, {known}")
+
+
+def judge_of(follower: Follower) -> Follower:
+    """Who scores commitments that ``follower`` answers: the exact follower that a learner names, or else itself."""
+    return getattr(follower, "judge", follower)
+
+
+def learns(follower: Follower) -> bool:
+    """Whether ``follower`` can be trained: it heeds a budget, and goes on from where it stood."""
+    return bool(getattr(follower, "learns", False))
 
 
 @dataclass(frozen=True)
@@ -322,6 +338,16 @@ class Believes:
     @property
     def temperature(self) -> float:
         return self.follower.temperature
+
+    @property
+    def judge(self) -> Follower:
+        """The judge of the follower that believes, with the same belief."""
+        return replace(self, follower=judge_of(self.follower))
+
+    @property
+    def learns(self) -> bool:
+        """Whether the follower that believes does."""
+        return learns(self.follower)
 
     def respond(
         self,

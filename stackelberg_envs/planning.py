@@ -225,3 +225,11 @@ def regularised_reward(mdp: InducedMDP, policy: Array, temperature: float) -> Ar
     Where the follower sees only the leader's policy, its own does not depend on a, so the bonus counts once.
     """
     return mdp.follower_reward + temperature * entropy(policy)[..., None]
+
+
+def regret(mdp: InducedMDP, policy: Array, temperature: float) -> Array:
+    """V*(s) - V^g(s), (..., S): what the follower loses by ``policy`` (..., S, A, B), in its objective at ``temperature`` > 0."""
+    xp = array_namespace(policy)
+    attained = policy_value(mdp, policy, regularised_reward(mdp, policy, temperature), mdp.follower_discount)
+    gap = soft_policy_iteration(mdp, temperature, values=attained).values - attained
+    return xp.where(gap > 0, gap, xp.zeros_like(gap))  # what is left below 0 is rounding
