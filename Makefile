@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 export OMP_NUM_THREADS = 1
 
-.PHONY: help bench test speed reproduce-hpgd reproduce-bchg reproduce-penalty reproduce-preferences consumers check docs install clean
+.PHONY: help bench test speed reproduce-hpgd reproduce-bchg reproduce-penalty study-warehouse reproduce-preferences consumers check docs install clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
 
@@ -30,6 +30,7 @@ reproduce-hpgd: $(INSTALLED)  ## Thoma et al. 2024: Table 1, why HPGD escapes, b
 	for config in hpgd-tuning hpgd-table hpgd-rates hpgd-escape hpgd-basin; do $(BIN)/stackelberg bench $$config || exit 1; done
 	$(BIN)/stackelberg polish hpgd-table hpgd-escape hpgd-basin
 	$(BIN)/python -m baselines.bias
+	$(BIN)/python -m baselines.rtq
 	$(BIN)/stackelberg compare hpgd-table --maps 0 --maps 1 --maps 4
 	$(BIN)/stackelberg compare hpgd-rates
 	$(BIN)/stackelberg compare hpgd-escape
@@ -49,6 +50,9 @@ reproduce-penalty: $(INSTALLED)  ## Shen et al. 2025: penalty methods on random 
 	for config in $(PENALTY); do $(BIN)/python -m baselines.claims $$config || exit 1; done
 	$(BIN)/python -m baselines.selection
 	$(BIN)/python -m baselines.contracts
+
+study-warehouse: $(INSTALLED)  ## every layout of the warehouse, and who finds the best one (some ten minutes)
+	$(BIN)/python -m baselines.warehouse
 
 reproduce-preferences: $(INSTALLED)  ## learning a reward from preferences, tabular and with a simulator (an hour on two cores; resumes)
 	$(BIN)/python -m baselines.preferences

@@ -75,7 +75,6 @@ def draw(game: se.StackelbergGame, x: np.ndarray, follower: se.Follower) -> None
     for name, values in {} if game.instruments is None else game.instruments(x).items():
         console.print(f"{name}: {np.array2string(np.asarray(values), precision=3)}", markup=False, highlight=False)
     for context in range(len(game.contexts)):
-        paths = tuple(
-            tuple(path) for path in likeliest_paths(game.problems(x, context), evaluation.responses[context].policies, game.max_cycles)
-        )
+        problems, policies = game.problems(x, context), evaluation.responses[context].policies
+        paths = tuple(tuple(path) for path in likeliest_paths(problems, policies, game.max_cycles))
         console.print(ansi(Frame(game, x, context, paths, len(paths[0]) - 1)), markup=False, highlight=False)

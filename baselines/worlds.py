@@ -15,11 +15,15 @@ import numpy as np
 import solvers
 import stackelberg_envs as se
 from stackelberg_envs.access import Access
+from stackelberg_envs.mdp import stored
 from stackelberg_envs.sampled import fingerprint
 
 FOLLOWERS = {
     follower.__name__: follower
-    for follower in (se.Soft, se.SoftInside, se.Hard, se.Quantal, se.Truncated, se.MirrorDescent, se.EpsilonOptimal, se.Saddle, se.Nash)
+    for follower in (
+        *(se.Soft, se.SoftInside, se.Hard, se.Quantal, se.Truncated, se.MirrorDescent, se.EpsilonOptimal, se.Saddle, se.Nash),
+        *(se.SoftQLearning, se.NaturalPolicyGradient),
+    )
 }
 
 
@@ -61,9 +65,11 @@ class World:
                 digest.update(f"{context} {probability:.9g} {game.context_visibility}".encode())
                 for mdp in game.problems(x, context):
                     digest.update(f"{mdp.follower_discount:.9g} {mdp.leader_discount:.9g} {mdp.follower_sees}".encode())
-                    tables = [getattr(mdp, name) for name in mdp.tables] if game.tabular else [fingerprint(mdp)]
+                    tables = [stored(getattr(mdp, name)) for name in mdp.tables] if game.tabular else [fingerprint(mdp)]
                     for table in tables:
                         digest.update((np.round(np.asarray(table), 9) + 0.0).tobytes())
+                    if game.tabular and isinstance(mdp.transition, se.SharedRows):
+                        digest.update(mdp.transition.index.tobytes())
         named = f"{game.name}-v0 {digest.hexdigest()[:16]}"
         if self.follower is not None and "believes" in self.follower:
             return f"{named}, answered as in {self._believed.key}"

@@ -44,6 +44,7 @@ SOLVERS = {
     "inverse_planning": "inverse_planning:InversePlanning",
     "bchg": "estimators.bchg:BCHG",
     "hpgd": "estimators.hpgd:HPGD",
+    "rtq": "estimators.rtq:RTQ",
     "zeroth_order": "estimators.zeroth_order:ZerothOrder",
     "naive": "estimators.naive:Naive",
     "two_stage": "estimators.two_stage:TwoStage",
@@ -134,7 +135,8 @@ def solve(
         name: one of `SOLVERS`.
         follower: who answers; the game's default follower if not given.
         referee: (game, follower) that scores the history, where the score lives elsewhere than the outcomes; the game and follower of
-            the run if not given.
+            the run if not given.  A follower who learns is scored by its ``judge``, the exact one, and the history says how far its
+            last answer was from its own optimum (``learned_gap``).
         score: over how many steps, and at which discount, the history is scored; see `Score`.
         access: grant this level instead of the one that the solver declares.
         budget: how many commitments it may use.

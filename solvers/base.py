@@ -20,8 +20,9 @@ import numpy as np
 
 from stackelberg_envs.access import Access, AccessError, Cost, Oracle, Permission
 from stackelberg_envs.evaluation import Evaluation, evaluate
-from stackelberg_envs.followers import Follower
+from stackelberg_envs.followers import Follower, judge_of
 from stackelberg_envs.game import CommitmentError, StackelbergGame
+from stackelberg_envs.mdp import same_table
 from stackelberg_envs.oracle import Rounds
 from stackelberg_envs.planning import PlanningError
 from stackelberg_envs.sampled import fingerprint
@@ -138,7 +139,7 @@ def admit(solver: Solver, rounds: Rounds, granted: Access) -> Oracle:
         raise Declined(reason)
     assert rounds.follower is not None
     try:  # a follower that cannot answer the null commitment cannot answer at all
-        rounds.follower.respond(rounds.game, rounds.game.for_context(np.zeros(rounds.game.commitment_shape), 0), 0)
+        rounds.follower.respond(rounds.game, rounds.game.for_context(np.zeros(rounds.game.commitment_shape), 0), 0, budget=1)
     except PlanningError as error:
         raise Declined(f"the follower cannot answer in {rounds.game.name}: {error}") from error
     return oracle
@@ -165,7 +166,8 @@ def run(
         raise TypeError(f"solvers take a game, such as stackelberg_envs.game('toy3-v0'); got {game!r}")
     if budget < 1 or reports < 1:
         raise ValueError(f"budget counts commitments and is at least 1, like reports; got {budget} and {reports}")
-    judge_game, judge = referee if referee is not None else (game, follower)
+    judge_game, judge = referee if referee is not None else (game, game.default_follower if follower is None else follower)
+    judge = judge if judge is None else judge_of(judge)
     granted, score = solver.access if access is None else access, score or Score()
     settings = (repr(solver), granted, seed, repr(judge), repr(score))
     if resume is None:
@@ -191,6 +193,7 @@ def run(
                     "iteration": state.iteration,
                     **_referee_row(score.of(judge_game, state.x, judge)),
                     **asdict(rounds.cost),
+                    **({} if rounds.learned_gap is None else {"learned_gap": rounds.learned_gap}),
                     **(state.row or {}),
                 }
                 if "claimed_return" in row:  # what the leader expects of followers of its own making, beyond what real ones give it
@@ -238,7 +241,7 @@ def _same_world(rounds: Rounds, game: StackelbergGame, follower: Follower | None
     pairs = [pair for c in game.contexts for pair in zip(rounds.game.problems(zero, c), game.problems(zero, c), strict=True)]
     if not game.tabular:
         return all(np.array_equal(fingerprint(a), fingerprint(b)) for a, b in pairs)
-    return all(np.array_equal(getattr(a, name), getattr(b, name)) for a, b in pairs for name in a.tables)
+    return all(same_table(getattr(a, name), getattr(b, name)) for a, b in pairs for name in a.tables)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from stackelberg_envs.access import Oracle
 from stackelberg_envs.planning import regularised_reward
 
 from .copies import Copies, CopyAscent, copied, derivatives, faced, node_shape
-from .needs import needs_a_regularised_follower, needs_paid_steps
+from .needs import needs_a_regularised_follower, needs_derivatives, needs_paid_steps
 from .penalties import expected_return, visits
 
 
@@ -29,7 +29,8 @@ class IndependentPG(CopyAscent):
     """Simultaneous gradient ascent of the leader and of a copy of its follower, exact (MODEL + TRAINING); see `CopyAscent`."""
 
     def declines(self, oracle: Oracle) -> str | None:
-        return needs_paid_steps("independent_pg", oracle) or needs_a_regularised_follower("independent_pg", oracle)
+        reason = needs_derivatives("independent_pg", oracle) or needs_paid_steps("independent_pg", oracle)
+        return reason or needs_a_regularised_follower("independent_pg", oracle)
 
     def shapes(self, oracle: Oracle, x: torch.Tensor) -> list[tuple[int, ...]]:
         return [node_shape(mdp) for _, mdp in faced(oracle, x)]

@@ -10,8 +10,17 @@ from stackelberg_envs.followers import Soft
 from stackelberg_envs.mirror_descent import MirrorDescent
 
 
+def needs_derivatives(name: str, oracle: Oracle) -> str | None:
+    """Differentiating what a commitment does."""
+    if not oracle.smooth:
+        return f"{name} follows a gradient, and this game is piecewise constant in the commitment: its gradient is 0"
+    return None
+
+
 def needs_soft_follower(name: str, oracle: Oracle) -> str | None:
     """Exact gradients differentiate a soft response, and any objective."""
+    if (reason := needs_derivatives(name, oracle)) is not None:
+        return reason
     if not isinstance(oracle.follower, Soft):
         return f"{name} differentiates a soft response; {oracle.follower!r} is not Soft(temperature)"
     return None if all(len(group) == 1 for group in oracle.groups) else f"{name} handles followers who do not interact"
@@ -20,7 +29,7 @@ def needs_soft_follower(name: str, oracle: Oracle) -> str | None:
 def needs_smooth_followers(name: str, oracle: Oracle) -> str | None:
     """Exact gradients differentiate a soft response, and any objective; or a saddle point, and an additive one."""
     if isinstance(oracle.follower, Saddle):
-        return needs_paid_steps(name, oracle)
+        return needs_derivatives(name, oracle) or needs_paid_steps(name, oracle)
     return needs_soft_follower(name, oracle)
 
 
@@ -45,10 +54,21 @@ def needs_a_regularised_follower(name: str, oracle: Oracle) -> str | None:
     return None
 
 
+def needs_still_dynamics(name: str, oracle: Oracle) -> str | None:
+    """Gradients that see how rewards are steered, and would leave out how a moved kernel changes what followers do."""
+    if oracle.log_kernel is not None:
+        return f"{name} has no term for a leader that moves the dynamics, as this one does beside setting rewards; implicit has"
+    return None
+
+
 def needs_sampled_leader(name: str, oracle: Oracle) -> str | None:
     """Score functions of the leader's policy and derivatives of its incentives, from episodes in every context."""
+    if (reason := needs_derivatives(name, oracle)) is not None:
+        return reason
     if oracle.log_leader_policy is None and oracle.incentive is None:
         return f"{name} with form='sampled' needs a leader that acts or sets rewards, and this one does neither"
+    if (reason := needs_still_dynamics(name, oracle)) is not None:
+        return reason
     if not oracle.temperature > 0:
         return f"{name} trains a copy of a follower with an entropy bonus, and this one has no temperature"
     if oracle.context_visibility == "never":
@@ -58,10 +78,12 @@ def needs_sampled_leader(name: str, oracle: Oracle) -> str | None:
 
 def needs_incentives(name: str, oracle: Oracle) -> str | None:
     """Sampled gradients of an incentive, with the context of their episodes and what followers do in them."""
-    if (reason := needs_paid_steps(name, oracle)) is not None:
+    if (reason := needs_derivatives(name, oracle) or needs_paid_steps(name, oracle)) is not None:
         return reason
     if oracle.incentive is None:
         return f"{name} needs a leader that sets rewards (the game has no incentive)"
+    if (reason := needs_still_dynamics(name, oracle)) is not None:
+        return reason
     if any(a > 1 for _, a, _ in oracle.sizes):
         return f"{name} estimates how rewards are steered, and this leader also acts in the game"
     if any(len(group) > 1 for group in oracle.groups):
@@ -78,7 +100,7 @@ def needs_one_follower(name: str, oracle: Oracle) -> str | None:
 
     A leader that acts and also pays incentives has no model here.
     """
-    if (reason := needs_paid_steps(name, oracle) or needs_public_actions(name, oracle)) is not None:
+    if (reason := needs_derivatives(name, oracle) or needs_paid_steps(name, oracle) or needs_public_actions(name, oracle)) is not None:
         return reason
     if oracle.followers > 1:
         return f"{name} handles one follower"
@@ -86,7 +108,9 @@ def needs_one_follower(name: str, oracle: Oracle) -> str | None:
     if oracle.sizes[0][1] == 1:
         if not knows:
             return f"{name} needs to know the leader's instrument in a design game: grant it access INCENTIVE"
-        return None if oracle.incentive is not None else f"{name} needs a leader that acts or sets rewards, and this one does neither"
+        if oracle.incentive is None:
+            return f"{name} needs a leader that acts or sets rewards, and this one does neither"
+        return needs_still_dynamics(name, oracle)
     if knows and oracle.incentive is not None:
         return f"{name} handles leaders that act or set rewards, and this one does both"
     return None

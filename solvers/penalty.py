@@ -35,7 +35,7 @@ from stackelberg_envs.equilibria import Saddle
 from stackelberg_envs.mirror_descent import MirrorDescent
 
 from .copies import Copies, CopyAscent, copied, derivatives, faced, node_shape
-from .needs import needs_a_regularised_follower, needs_paid_steps, needs_sampled_leader
+from .needs import needs_a_regularised_follower, needs_derivatives, needs_paid_steps, needs_sampled_leader
 from .penalties import PENALTIES, bellman_penalty, expected_return, value_penalty, visits
 from .penalty_general import general_gradients
 from .penalty_sampled import sampled_gradients, table_shapes
@@ -82,6 +82,8 @@ class Penalty(CopyAscent):
         return Access.MODEL if self.form == "exact" else Access.VALUE
 
     def declines(self, oracle: Oracle) -> str | None:
+        if (reason := needs_derivatives("penalty", oracle)) is not None:
+            return reason
         if self.penalty == "bellman" and not max(oracle.follower_discounts) < 1:
             return "penalty='bellman' needs followers with discounts below 1; take penalty='value'"
         if isinstance(oracle.follower, Saddle) if self.form == "exact" else any(len(group) > 1 for group in oracle.groups):

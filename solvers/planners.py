@@ -18,6 +18,7 @@ import numpy as np
 from stackelberg_envs.access import Access, Oracle
 from stackelberg_envs.followers import TIE_TOLERANCE, Hard
 from stackelberg_envs.matrix_games import logits, strong_commitment, weak_commitment
+from stackelberg_envs.mdp import stored
 
 from .base import Declined, Solver, State
 from .needs import needs_a_policy
@@ -72,7 +73,7 @@ class MultipleLP(Solver):
     def _payoffs(self, oracle: Oracle, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Payoffs of leader and follower in each context, (T, A, B) each."""
         problems = [oracle.commit(x, context)[0] for context in range(len(oracle.contexts))]
-        if any(np.asarray(mdp.transition).any() for mdp in problems):
+        if any(np.asarray(stored(mdp.transition)).any() for mdp in problems):
             raise Declined("multiple_lp needs a one-shot game: every episode ends after one move")
         return np.stack([mdp.leader_reward[0] for mdp in problems]), np.stack([mdp.follower_reward[0] for mdp in problems])
 

@@ -19,12 +19,14 @@ from .evaluation import Evaluation, evaluate
 from .feedback import Feedback
 from .followers import Believes, EpsilonOptimal, Follower, Hard, Quantal, Response, Soft, Truncated
 from .game import CommitmentError, StackelbergGame
+from .learning import NaturalPolicyGradient, SoftQLearning
 from .markov_game import InducedMarkovGame
 from .mdp import InducedMDP, draw, expect
 from .mirror_descent import MirrorDescent
 from .outcome import Outcome
 from .registry import game, games, make, make_parallel, pettingzoo_module, register_all
 from .replication import SoftInside
+from .shared_rows import SharedRows
 
 __version__ = "0.2.0"
 __all__ = [
@@ -42,14 +44,17 @@ __all__ = [
     "InducedMarkovGame",
     "MirrorDescent",
     "Nash",
+    "NaturalPolicyGradient",
     "Oracle",
     "Outcome",
     "Permission",
     "Quantal",
     "Response",
     "Saddle",
+    "SharedRows",
     "Soft",
     "SoftInside",
+    "SoftQLearning",
     "StackelbergGame",
     "Truncated",
     "cooperative_value",

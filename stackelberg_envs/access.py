@@ -19,7 +19,7 @@ class Access(enum.IntEnum):
     OUTCOME = 1
     """See trajectories: states, its own actions and rewards, follower actions (unless hidden); and the score of its own policy."""
     INCENTIVE = 2
-    """Know its instrument and what it costs (`StackelbergGame.incentive`, ``leader_cost``), and the follower's temperature."""
+    """Know its instrument, what it costs (`StackelbergGame.incentive`, ``leader_cost``, ``log_kernel``), and the follower's temperature."""
     POLICY = 3
     """Query the follower's policy."""
     VALUE = 4
@@ -33,8 +33,8 @@ class Permission(enum.Flag):
 
     NONE = 0
     TRAINING = enum.auto()
-    """Snapshot and restore the follower's training, unread; with OUTCOME, let followers act by given policies, and see what they then do
-    and earn, also in games that hide what followers do of their own accord."""
+    """Train followers who learn, and snapshot and restore their training, unread; with OUTCOME, let followers act by given policies, and
+    see what they then do and earn, also in games that hide what followers do of their own accord."""
     RESET = enum.auto()
     """With OUTCOME: outcomes from chosen states and first actions."""
 
@@ -53,7 +53,9 @@ class Cost:
     """Played steps of followers who acted for themselves, of which the leader saw something.  A method that learns from
     ``training_steps`` is not cheap for having few of these: to compare it by steps, add the two."""
     training_steps: int = 0
-    """Played steps in which followers acted by policies that the solver gave them, and that it watched; not part of ``outcome_steps``."""
+    """Steps from which followers, or copies that the solver trains, learned: those played by policies that the solver gave them and that
+    it watched (``play_as``), and the samples of followers who learn, of their own accord or because the solver trained them (``train``);
+    not part of ``outcome_steps``."""
     queries: int = 0
     """Exact returns, policies or values that were read."""
     model_calls: int = 0
@@ -82,6 +84,7 @@ GRANTS: dict[str, tuple[Access | Permission, ...]] = {
     "incentive": (Access.INCENTIVE,),
     "leader_cost": (Access.INCENTIVE,),
     "log_kernel": (Access.INCENTIVE,),
+    "log_kernel_density": (Access.INCENTIVE,),
     "temperature": (Access.INCENTIVE,),
     "policies": (Access.POLICY,),
     "values": (Access.VALUE,),
@@ -89,6 +92,8 @@ GRANTS: dict[str, tuple[Access | Permission, ...]] = {
     "commit": (Access.MODEL,),
     "objective": (Access.MODEL,),
     "follower": (Access.MODEL,),
+    "learns": (Permission.TRAINING,),
+    "train": (Permission.TRAINING,),
     "snapshot": (Permission.TRAINING,),
     "restore": (Permission.TRAINING,),
     "play_as": (Access.OUTCOME, Permission.TRAINING),
@@ -115,15 +120,15 @@ class Oracle:
 
     Always there: ``access``, ``permissions``, ``dimension``, ``commitment_shape``, ``leader_space``, ``contexts``,
     ``context_probabilities``, ``context_visibility``, ``followers``, ``groups``, ``tabular``, ``sizes`` (empty without tables), ``spaces``,
-    ``max_cycles``, ``leader_discount``,
-    ``follower_discounts``, ``follower_sees``, ``follower_actions_public``, ``additive``, and ``charge(**work)``, which adds a solver's
-    own work to the ledger.  It holds functions, and no game; Python being Python, a determined program could still dig.
+    ``max_cycles``, ``leader_discount``, ``follower_discounts``, ``follower_sees``, ``follower_actions_public``, ``additive``, ``smooth``,
+    and ``charge(**work)``, which adds a solver's own work to the ledger.  It holds functions, and no game; Python being Python, a
+    determined program could still dig.
 
     By level: ``returns``, ``returns_together`` (RETURN); ``play``, ``play_streams``, ``log_leader_policy``, ``log_leader_density``
-    (OUTCOME); ``incentive``, ``leader_cost``, ``log_kernel``, ``temperature`` (INCENTIVE);
-    ``policies`` (POLICY); ``values``, ``action_values`` (VALUE); ``commit``, ``objective``, ``follower`` (MODEL); ``snapshot``,
-    ``restore`` (TRAINING); ``play_as`` (OUTCOME + TRAINING); ``play_from`` (OUTCOME + RESET).  They are the methods of the same name of
-    `Rounds`.
+    (OUTCOME); ``incentive``, ``leader_cost``, ``log_kernel``, ``log_kernel_density``, ``temperature`` (INCENTIVE);
+    ``policies`` (POLICY); ``values``, ``action_values`` (VALUE); ``commit``, ``objective``, ``follower`` (MODEL); ``learns``, ``train``,
+    ``snapshot``, ``restore`` (TRAINING); ``play_as`` (OUTCOME + TRAINING); ``play_from`` (OUTCOME + RESET).  They are the methods of the
+    same name of `Rounds`; ``learns`` says whether there is anything to ``train``.
     """
 
     def __init__(self, granted: dict[str, Any], access: Access, permissions: Permission) -> None:

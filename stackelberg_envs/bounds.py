@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .game import StackelbergGame, as_tuple
 from .markov_game import Process
-from .mdp import DecisionProblem
+from .mdp import DecisionProblem, dense, same_table
 from .planning import PlanningError, hard_policy_iteration
 
 
@@ -31,7 +33,7 @@ def cooperative_value(game: StackelbergGame) -> float | None:
             return None
         for mdp, reward in zip(problems, free, strict=True):
             s, a, b = mdp.sizes  # of interacting followers, their joint actions
-            joint = DecisionProblem(np.ones((s, 1)), reward.reshape(s, 1, a * b), np.asarray(mdp.transition).reshape(s, 1, a * b, s))
+            joint = DecisionProblem(np.ones((s, 1)), reward.reshape(s, 1, a * b), _joined(mdp))
             try:
                 values, _ = hard_policy_iteration(joint, mdp.leader_discount)
             except PlanningError:
@@ -40,10 +42,16 @@ def cooperative_value(game: StackelbergGame) -> float | None:
     return total
 
 
+def _joined(mdp: Process) -> Any:
+    """The kernel with leader and follower actions as one, (S, 1, A*B, S)."""
+    s, a, b = mdp.sizes
+    return mdp.transition if a == 1 else np.asarray(dense(mdp.transition)).reshape(s, 1, a * b, s)
+
+
 def _same(problems: tuple[Process, ...], free: list[np.ndarray], others: tuple[Process, ...], rewards: list[np.ndarray] | None) -> bool:
     """Whether two commitments leave dynamics and uncosted rewards alone."""
     return rewards is not None and all(
-        np.array_equal(mdp.transition, other.transition) and np.allclose(reward, other_reward, rtol=0, atol=1e-12)
+        same_table(mdp.transition, other.transition) and np.allclose(reward, other_reward, rtol=0, atol=1e-12)
         for mdp, other, reward, other_reward in zip(problems, others, free, rewards, strict=True)
     )
 

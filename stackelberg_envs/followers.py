@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from array_api_compat import array_namespace
 
-from .mdp import Array, InducedMDP, decision_problem, expect
+from .mdp import Array, InducedMDP, decision_problem, dense, expect
 from .planning import (
     PlanningError,
     hard_policy_iteration,
@@ -49,6 +49,8 @@ class Answer:
     """What the follower took its world for; set by `TabularFollower.respond`."""
     carried: Any = field(default=None, repr=False)
     """The warm start of its next answer, where that is not ``values``."""
+    training_steps: int = 0
+    """Samples of the world from which the follower learned for this answer."""
 
     @property
     def action_values(self) -> Array:
@@ -89,7 +91,11 @@ class Response:
 
 
 class Follower(Protocol):
-    """Anything that answers a commitment."""
+    """Anything that answers a commitment.
+
+    It may have a ``judge``, the exact follower by whom commitments are scored in its place (see `judge_of`), and say that it ``learns``:
+    that it heeds ``budget``, and goes on from ``state`` when it is asked again about the same commitment.
+    """
 
     @property
     def temperature(self) -> float:
@@ -163,6 +169,16 @@ def alone(process: Any, follower: Any, *, closed_forms: bool = False) -> Any:
         return process
     known = "Saddle(temperature)" if process.zero_sum else "Nash(selection)"
     raise PlanningError(f"{follower!r} answers for one follower, and here {len(process.actions)} interact: take an equilibrium, {known}")
+
+
+def judge_of(follower: Follower) -> Follower:
+    """Who scores commitments that ``follower`` answers: the exact follower that a learner names, or else itself."""
+    return getattr(follower, "judge", follower)
+
+
+def learns(follower: Follower) -> bool:
+    """Whether ``follower`` can be trained: it heeds a budget, and goes on from where it stood."""
+    return bool(getattr(follower, "learns", False))
 
 
 @dataclass(frozen=True)
@@ -284,7 +300,7 @@ class EpsilonOptimal(TabularFollower):
         if gamma != mdp.leader_discount or own.reward.ndim != 3 or own.transition.ndim != 4 or own.weight.ndim != 2:
             raise PlanningError("EpsilonOptimal needs equal discounts of leader and follower and one commitment at a time")
         v, q = hard_policy_iteration(own, gamma)
-        weight, transition = np.asarray(own.weight), np.asarray(own.transition)
+        weight, transition = np.asarray(own.weight), np.asarray(dense(own.transition))
         s, n, b = np.asarray(own.reward).shape
         flow = np.zeros((s, n, s, n, b))  # row (state, node): its occupancy less what flows in
         rows = np.arange(s)[:, None], np.arange(n)[None, :]
@@ -322,6 +338,16 @@ class Believes:
     @property
     def temperature(self) -> float:
         return self.follower.temperature
+
+    @property
+    def judge(self) -> Follower:
+        """The judge of the follower that believes, with the same belief."""
+        return replace(self, follower=judge_of(self.follower))
+
+    @property
+    def learns(self) -> bool:
+        """Whether the follower that believes does."""
+        return learns(self.follower)
 
     def respond(
         self,

@@ -90,6 +90,9 @@ class StackelbergGame(abc.ABC):
     """Whether the leader sees the context before it commits (then x is (..., contexts, n)), after, or never."""
     additive: bool = True
     """Whether the leader's objective is occupancy times ``leader_reward``, which estimators with a leader Q-function require."""
+    smooth: bool = True
+    """Whether `commit` is differentiable; False where it is piecewise constant in x (its derivative is 0 wherever there is one), and
+    methods that differentiate decline."""
     follower_actions_public: bool = True
     """Whether the leader sees what followers do, or (hidden action) only which states come of it; then ``leader_reward`` may not depend
     on the follower's action, and whatever a leader sees leaves the actions out.  TRAINING shows a
@@ -104,13 +107,16 @@ class StackelbergGame(abc.ABC):
     leader_cost: Any = None
     """``leader_cost(x, context)``: what the leader pays for its instrument, a part of -``leader_reward``, broadcastable to (..., S, A, B);
     like `induced`, a tuple of them for several independent followers."""
+    log_kernel: Any = None
+    """``log_kernel(x, context)``: log P(s'|s,a,b), laid out as ``transition``, where the leader sets rewards and moves the dynamics too;
+    methods that only know how rewards are steered decline such games.  A tuple of them for several independent followers."""
     log_leader_policy: Any = None
     """``log_leader_policy(x)``: log pi(a|s), (..., S, A), where the leader acts in the game (A > 1)."""
     log_leader_density: Any = None
     """``log_leader_density(x, states, leads)``: the same in a world without tables, (...) for states (..., d) and actions (..., k)."""
-    log_kernel: Any = None
-    """``log_kernel(x, states, leads, actions, arrived)``: log P(s'|s,a,b) up to a constant, (...), where the leader moves the dynamics of
-    a world without tables."""
+    log_kernel_density: Any = None
+    """``log_kernel_density(x, states, leads, actions, arrived)``: log P(s'|s,a,b) up to a constant, (...), where the leader moves the
+    dynamics of a world without tables."""
     marks: Any = None
     """``marks(context)``: what to print on the map, by (row, col)."""
     instruments: Any = None

@@ -225,10 +225,11 @@ class LinearQuadratic(SampledProcess):
             self.start_sd**2 * xp.eye(d, dtype=M.dtype, device=M.device),
         )
         total: Any = 0.0
-        for t in range(horizon):
-            moved = xp.matmul(both, mean[..., None])[..., 0]
-            total = total + discount**t * self.payment.expected(moved, _sandwich(both, spread) + drawn)
-            mean, spread = xp.matmul(M, mean[..., None])[..., 0], _sandwich(M, spread) + N
+        with np.errstate(over="ignore", invalid="ignore"):  # said below
+            for t in range(horizon):
+                moved = xp.matmul(both, mean[..., None])[..., 0]
+                total = total + discount**t * self.payment.expected(moved, _sandwich(both, spread) + drawn)
+                mean, spread = xp.matmul(M, mean[..., None])[..., 0], _sandwich(M, spread) + N
         if not math.isfinite(number(xp.sum(total))):
             raise PlanningError(
                 f"the closed loop has spectral radius {radius(M):.4g}, and its moments overflow within {horizon} steps; "
@@ -284,16 +285,17 @@ def riccati(a: Array, b: Array, q: Array, r: Array, discount: float) -> tuple[Ar
     Gk = discount * xp.matmul(b, xp.linalg.solve(r, xp.matrix_transpose(b))) + xp.zeros_like(a)
     identity = xp.eye(a.shape[-1], dtype=a.dtype, device=a.device)
     change = float("inf")
-    for _ in range(DOUBLINGS):
-        W = identity + xp.matmul(Gk, Hk)
-        WA, WG = xp.linalg.solve(W, Ak), xp.linalg.solve(W, Gk)
-        H = Hk + xp.matmul(xp.matrix_transpose(Ak), xp.matmul(Hk, WA))
-        Gk = Gk + xp.matmul(Ak, xp.matmul(WG, xp.matrix_transpose(Ak)))
-        Ak = xp.matmul(Ak, WA)
-        scale = number(xp.max(xp.abs(H)))
-        change, Hk = number(xp.max(xp.abs(H - Hk))) / max(scale, 1e-300), H
-        if not math.isfinite(change) or change < 1e-15:
-            break
+    with np.errstate(over="ignore", invalid="ignore"):  # said below
+        for _ in range(DOUBLINGS):
+            W = identity + xp.matmul(Gk, Hk)
+            WA, WG = xp.linalg.solve(W, Ak), xp.linalg.solve(W, Gk)
+            H = Hk + xp.matmul(xp.matrix_transpose(Ak), xp.matmul(Hk, WA))
+            Gk = Gk + xp.matmul(Ak, xp.matmul(WG, xp.matrix_transpose(Ak)))
+            Ak = xp.matmul(Ak, WA)
+            scale = number(xp.max(xp.abs(H)))
+            change, Hk = number(xp.max(xp.abs(H - Hk))) / max(scale, 1e-300), H
+            if not math.isfinite(change) or change < 1e-15:
+                break
     if not change < 1e-12:
         raise PlanningError(
             "the follower's Riccati equation has no stabilising solution: under this commitment no policy keeps its discounted costs finite"

@@ -21,6 +21,7 @@ from array_api_compat import array_namespace
 
 from .mdp import Array, InducedMDP
 from .planning import entropy
+from .shared_rows import SharedRows
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ class InducedMarkovGame:
     """The array fields."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.transition, SharedRows):
+            raise ValueError("followers who interact need a dense transition; SharedRows is for one follower, or several independent ones")
         players, joint = self.follower_rewards.shape[-4], self.transition.shape[-2]
         if len(self.actions) != players or prod(self.actions) != joint:
             raise ValueError(f"{players} followers with {self.actions} actions do not make {joint} joint actions")

@@ -18,7 +18,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, NamedTuple
 
+import numpy as np
 from array_api_compat import array_namespace
+
+from .shared_rows import SharedRows
 
 Array = Any
 """An array of any library that follows the array-API standard (NumPy, torch, ...)."""
@@ -29,14 +32,14 @@ DEFICIT_TOLERANCE = 1e-9
 
 @dataclass(frozen=True)
 class InducedMDP:
-    """The decision process that a commitment induces for one follower, as dense tables.
+    """The decision process that a commitment induces for one follower, as tables.
 
-    Rows of ``transition`` are non-negative and sum to at most 1; the deficit is the probability that the episode ends, and the end has
-    value 0 and no entropy.
+    ``transition`` is a dense array, or a `stackelberg_envs.shared_rows.SharedRows`, which keeps rows that actions share once.  Its rows
+    are non-negative and sum to at most 1; the deficit is the probability that the episode ends, and the end has value 0 and no entropy.
 
     Args:
         leader_policy: ``pi(a|s)``, shape (..., S, A).
-        transition: ``P(s'|s,a,b)``, shape (..., S, A, B, S).
+        transition: ``P(s'|s,a,b)``, shape (..., S, A, B, S), in either layout.
         follower_reward: r_F(s,a,b), shape (..., S, A, B).
         leader_reward: r_L(s,a,b), shape (..., S, A, B).
         initial: rho(s), shape (..., S).
@@ -63,8 +66,8 @@ class InducedMDP:
             raise ValueError(f"follower_sees is 'action' or 'policy', got {self.follower_sees!r}")
 
     def map(self, f: Callable[[Array], Array]) -> InducedMDP:
-        """The same process with ``f`` applied to each table."""
-        return replace(self, **{name: f(getattr(self, name)) for name in self.tables})
+        """The same process with ``f`` applied to each table, of a transition that shares rows to those."""
+        return replace(self, **{name: _mapped(f, getattr(self, name)) for name in self.tables})
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -113,7 +116,38 @@ def stack(mdps: Sequence[InducedMDP]) -> InducedMDP:
     if len(mdps) == 1:  # a view: copying a kernel takes longer than solving with it
         return first.map(lambda table: table[None, ...])
     xp = array_namespace(first.leader_policy)
-    return replace(first, **{name: xp.stack([getattr(mdp, name) for mdp in mdps]) for name in first.tables})
+    if any(not _same_layout(mdp.transition, first.transition) for mdp in mdps):
+        raise ValueError("processes whose transitions share rows differently cannot be one batch")
+
+    def together(tables: list[Array]) -> Array:
+        return _mapped(lambda _: xp.stack([stored(table) for table in tables]), tables[0])
+
+    return replace(first, **{name: together([getattr(mdp, name) for mdp in mdps]) for name in first.tables})
+
+
+def stored(table: Array) -> Array:
+    """The array that holds a table: itself, or the distinct rows (..., S, A, R, S) of a transition that shares them."""
+    return table.rows if isinstance(table, SharedRows) else table
+
+
+def dense(transition: Array) -> Array:
+    """A transition of either layout as an array (..., S, A, B, S); for methods whose own tables are no smaller."""
+    return transition.dense() if isinstance(transition, SharedRows) else transition
+
+
+def same_table(one: Array, other: Array) -> bool:
+    """Whether two tables of NumPy numbers are equal, transitions also in layout."""
+    return _same_layout(one, other) and np.array_equal(stored(one), stored(other))
+
+
+def _mapped(f: Callable[[Array], Array], table: Array) -> Array:
+    return table.map(f) if isinstance(table, SharedRows) else f(table)
+
+
+def _same_layout(one: Array, other: Array) -> bool:
+    if isinstance(one, SharedRows) and isinstance(other, SharedRows):
+        return np.array_equal(one.index, other.index)
+    return isinstance(one, SharedRows) == isinstance(other, SharedRows)
 
 
 class DecisionProblem(NamedTuple):
@@ -127,7 +161,7 @@ class DecisionProblem(NamedTuple):
     reward: Array
     """Shape (..., S, N, B)."""
     transition: Array
-    """Shape (..., S, N, B, S)."""
+    """Shape (..., S, N, B, S), in the layout of the process."""
 
 
 def at_nodes(mdp: InducedMDP, table: Array) -> Array:
@@ -145,8 +179,8 @@ def decision_problem(mdp: InducedMDP, reward: Array) -> DecisionProblem:
     if mdp.follower_sees == "action" or pi.shape[-1] == 1:
         return DecisionProblem(pi, reward, mdp.transition)
     xp = array_namespace(pi)
-    mean_transition = xp.sum(pi[..., None, None] * mdp.transition, axis=-3)
-    return DecisionProblem(xp.ones_like(pi[..., :1]), at_nodes(mdp, reward), mean_transition[..., None, :, :])
+    mean = _mapped(lambda rows: xp.sum(pi[..., None, None] * rows, axis=-3)[..., None, :, :], mdp.transition)
+    return DecisionProblem(xp.ones_like(pi[..., :1]), at_nodes(mdp, reward), mean)
 
 
 def expect(transition: Array, values: Array) -> Array:
@@ -155,6 +189,8 @@ def expect(transition: Array, values: Array) -> Array:
     The one place where the Bellman backup's fast path is chosen: a kernel without batch axes is one matrix product, and with them a row
     vector times the transposed kernel (the same product the other way round took torch four times as long).
     """
+    if isinstance(transition, SharedRows):
+        return transition.spread(expect(transition.rows, values))
     xp = array_namespace(transition, values)
     s, n, b, _ = transition.shape[-4:]
     rows = xp.reshape(transition, (*transition.shape[:-4], s * n * b, s))
@@ -174,11 +210,27 @@ def chain(joint: Array, transition: Array) -> Array:
         joint: probabilities (..., S, N, B) that sum to 1 over the last two axes.
         transition: (..., S, N, B, S).
     """
+    if isinstance(transition, SharedRows):
+        return chain(transition.pool(joint), transition.rows)
     xp = array_namespace(joint, transition)
     s, n, b, _ = transition.shape[-4:]
     weights = xp.reshape(joint, (*joint.shape[:-2], 1, n * b))
     rows = xp.reshape(transition, (*transition.shape[:-4], s, n * b, s))
     return xp.matmul(weights, rows)[..., 0, :]
+
+
+def carry(weights: Array, transition: Array) -> Array:
+    """Where weights of nodes and actions arrive, ``sum_(s,n,b) weights(s,n,b) P(s'|s,n,b)``: (..., S, N, B) to (..., S)."""
+    if isinstance(transition, SharedRows):
+        return carry(transition.pool(weights), transition.rows)
+    xp = array_namespace(weights, transition)
+    flat = xp.reshape(weights, (*weights.shape[:-3], 1, -1))
+    return xp.matmul(flat, xp.reshape(transition, (*transition.shape[:-4], flat.shape[-1], -1)))[..., 0, :]
+
+
+def row_index(transition: Array) -> np.ndarray:
+    """Which of the rows of `successor_lists` at (s, a) each follower action takes, integers (B,)."""
+    return transition.index if isinstance(transition, SharedRows) else np.arange(transition.shape[-2])
 
 
 def joint_policy(mdp: InducedMDP, policy: Array) -> Array:
@@ -204,23 +256,24 @@ def successor_lists(transition: Array) -> tuple[Array, Array]:
     """The same kernel by its few possible successors: K is their largest number.
 
     Args:
-        transition: (S, A, B, S).
+        transition: (S, A, B, S); R is B, or the number of rows that actions share.
 
     Returns:
-        Next states, integers (S*A*B, K + 1), the last column S (the end); and cumulative probabilities (S*A*B, K) for `pick`, which
-        chooses the successor that it would choose from the dense row.
+        Next states, integers (S*A*R, K + 1), the last column S (the end); and cumulative probabilities (S*A*R, K) for `pick`, which
+        chooses the successor that it would choose from the dense row.  `row_index` says which rows are an action's.
     """
-    xp = array_namespace(transition)
-    end = transition.shape[-1]
-    dense = xp.reshape(transition, (-1, end))
-    possible = dense > 0
+    table = stored(transition)
+    xp = array_namespace(table)
+    end = table.shape[-1]
+    rows_of = xp.reshape(table, (-1, end))
+    possible = rows_of > 0
     counts = xp.sum(xp.astype(possible, xp.int64), axis=-1)
     rows, columns = xp.nonzero(possible)
-    place = xp.arange(rows.shape[0], device=dense.device) - (xp.cumulative_sum(counts) - counts)[rows]
+    place = xp.arange(rows.shape[0], device=rows_of.device) - (xp.cumulative_sum(counts) - counts)[rows]
     width = max(1, int(xp.max(counts)))
-    successors = xp.full((dense.shape[0], width + 1), end, dtype=xp.int64, device=dense.device)
-    probabilities = xp.zeros((dense.shape[0], width), dtype=dense.dtype, device=dense.device)
-    successors[rows, place], probabilities[rows, place] = columns, dense[rows, columns]
+    successors = xp.full((rows_of.shape[0], width + 1), end, dtype=xp.int64, device=rows_of.device)
+    probabilities = xp.zeros((rows_of.shape[0], width), dtype=rows_of.dtype, device=rows_of.device)
+    successors[rows, place], probabilities[rows, place] = columns, rows_of[rows, columns]
     return successors, cumulative(probabilities, entries=end)
 
 

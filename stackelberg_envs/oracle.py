@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .access import GRANTS, Access, AccessError, Cost, Oracle, Permission, Snapshot, missing
-from .followers import Follower, Response
+from .followers import Follower, Response, learns
 from .game import CommitmentError, StackelbergGame, grouped, whole
 from .markov_game import Process
 from .mdp import DEFICIT_TOLERANCE, Array, cumulative, draw, pick
@@ -30,7 +30,7 @@ class Rounds:
     Args:
         game: the world that produces outcomes.
         follower: who answers; the game's default follower if None.
-        seed: of the outcomes' noise.
+        seed: of the outcomes' noise, and of that of followers who learn, each a stream of its own.
     """
 
     game: StackelbergGame
@@ -41,6 +41,7 @@ class Rounds:
     def __post_init__(self) -> None:
         self.follower = self.game.default_follower if self.follower is None else self.follower
         self._rng = np.random.default_rng([self.seed, 0x0AC1E])
+        self._training_rng = np.random.default_rng([self.seed, 0x7EAC4])
         self._commitment: np.ndarray | None = None
         self._problems: dict[int, tuple[Process, ...]] = {}
         self._responses: dict[int, Response] = {}
@@ -73,16 +74,19 @@ class Rounds:
             "follower_sees": game.visibility,
             "follower_actions_public": game.follower_actions_public,
             "additive": game.additive,
+            "smooth": game.smooth,
             "charge": _closed(self._charge),
         }
         facts: dict[str, Callable[[], Any]] = {
             "log_leader_policy": lambda: _closed(game.log_leader_policy),
             "log_leader_density": lambda: _closed(game.log_leader_density),
-            "log_kernel": lambda: _closed(game.log_kernel),
+            "log_kernel_density": lambda: _closed(game.log_kernel_density),
             "incentive": lambda: _closed(game.incentive),
             "leader_cost": lambda: _closed(game.leader_cost),
+            "log_kernel": lambda: _closed(game.log_kernel),
             "temperature": lambda: getattr(follower, "temperature"),  # noqa: B009 - set in __post_init__
             "follower": lambda: follower,
+            "learns": lambda: follower is not None and learns(follower),
         }
         for name in GRANTS:
             if not missing(name, access, permissions):
@@ -248,6 +252,23 @@ class Rounds:
         self.cost.queries += 1
         return self.game.objective(problems, policies)
 
+    def train(self, x: Array, context: int | str, steps: int) -> None:
+        """Commit to ``x``, and let followers who learn train for ``steps`` more in ``context``.
+
+        Until the next commitment, or more training, they act by what they have learned so far.  A step is the follower's own: a sample of
+        `stackelberg_envs.SoftQLearning`.  What they have learned is not returned: read it at POLICY, or watch it at OUTCOME.
+
+        Raises:
+            ValueError: if the followers do not learn (``learns`` is False), or ``steps`` is no whole number from 1.
+        """
+        assert self.follower is not None
+        index = self.game.context_index(context)
+        if not learns(self.follower):
+            raise ValueError(f"{self.follower!r} does not learn, so there is nothing to train; SoftQLearning(...) does")
+        whole("steps", steps, 1)
+        self._commit(x)
+        self._ask(index, steps)
+
     def snapshot(self) -> Snapshot:
         """Keep the followers' training state of this moment, for as long as the run lasts; what is handed out only names it."""
         self._snapshots.append(copy.deepcopy(self._training))
@@ -298,14 +319,25 @@ class Rounds:
 
     def _respond(self, context: int) -> Response:
         if context not in self._responses:
-            assert self._commitment is not None
-            assert self.follower is not None
-            x = self.game.for_context(self._commitment, context)
-            response = self.follower.respond(self.game, x, context, rng=self._rng, state=self._training.get(context))
-            self._training[context] = response.state
-            self.cost.follower_evaluations += sum(answer.evaluations for answer in response.answers)
-            self._responses[context] = response
+            self._ask(context, None)
         return self._responses[context]
+
+    def _ask(self, context: int, budget: int | None) -> None:
+        """Have the follower answer, who may train for ``budget`` steps, or as many as it usually does; what it was is charged."""
+        assert self._commitment is not None
+        assert self.follower is not None
+        x, before = self.game.for_context(self._commitment, context), self._training.get(context)
+        response = self.follower.respond(self.game, x, context, budget=budget, rng=self._training_rng, state=before)
+        self._training[context], self._responses[context] = response.state, response
+        self.cost.follower_evaluations += sum(answer.evaluations for answer in response.answers)
+        self.cost.training_steps += sum(answer.training_steps for answer in response.answers)
+
+    @property
+    def learned_gap(self) -> float | None:
+        """The largest certificate of what followers who learn have answered last; None for others, and before the first answer."""
+        assert self.follower is not None
+        gaps = [response.certificate for response in self._responses.values()]
+        return max(gaps) if gaps and learns(self.follower) else None
 
     def _limits(self, horizon: int | np.ndarray | None, episodes: int) -> np.ndarray:
         limits = np.asarray(self.game.max_cycles if horizon is None else horizon)

@@ -96,9 +96,11 @@ def system(kernel: Array, discount: float) -> Array:
 def _ends(kernel: Array) -> bool:
     """Whether the end is reached from every state: P^n with n = 2^20 has lost mass in every row."""
     xp = array_namespace(kernel)
-    for _ in range(20):
+    for _ in range(20):  # row sums never grow again, so the first time is enough
         kernel = xp.matmul(kernel, kernel)
-    return bool(xp.max(xp.sum(kernel, axis=-1)) < 1 - 1e-9)
+        if xp.max(xp.sum(kernel, axis=-1)) < 1 - 1e-9:
+            return True
+    return False
 
 
 def widen(policy: Array, mdp: InducedMDP) -> Array:
@@ -223,3 +225,11 @@ def regularised_reward(mdp: InducedMDP, policy: Array, temperature: float) -> Ar
     Where the follower sees only the leader's policy, its own does not depend on a, so the bonus counts once.
     """
     return mdp.follower_reward + temperature * entropy(policy)[..., None]
+
+
+def regret(mdp: InducedMDP, policy: Array, temperature: float) -> Array:
+    """V*(s) - V^g(s), (..., S): what the follower loses by ``policy`` (..., S, A, B), in its objective at ``temperature`` > 0."""
+    xp = array_namespace(policy)
+    attained = policy_value(mdp, policy, regularised_reward(mdp, policy, temperature), mdp.follower_discount)
+    gap = soft_policy_iteration(mdp, temperature, values=attained).values - attained
+    return xp.where(gap > 0, gap, xp.zeros_like(gap))  # what is left below 0 is rounding

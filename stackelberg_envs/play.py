@@ -16,7 +16,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from .markov_game import Process
-from .mdp import Array, InducedMDP, cumulative, pick, successor_lists
+from .mdp import Array, InducedMDP, cumulative, pick, row_index, stored, successor_lists
 
 FUSED = find_spec("numba") is not None and os.environ.get("STACKELBERG_COMPILED", "1") != "0"
 """Whether loops run compiled where they can: if numba is installed, and STACKELBERG_COMPILED=0 is not set."""
@@ -41,7 +41,11 @@ class Sampler:
 
     @cached_property
     def _transition(self) -> np.ndarray:
-        return cumulative(np.asarray(self.process.transition))
+        return cumulative(np.asarray(stored(self.process.transition)))
+
+    @cached_property
+    def _rows(self) -> np.ndarray:
+        return row_index(self.process.transition)
 
     @property
     def leads(self) -> bool:
@@ -66,7 +70,7 @@ class Sampler:
         b = 0
         for action, count in zip(actions, self.process.actions, strict=True):
             b = b * count + action
-        successor = int(self._transition[s, a, b].searchsorted(u, side="right"))
+        successor = int(self._transition[s, a, self._rows[b]].searchsorted(u, side="right"))
         paid = tuple(float(reward) for reward in self.process.follower_rewards[:, s, a, b])
         return successor, paid, float(self.process.leader_reward[s, a, b])
 
@@ -134,6 +138,8 @@ def simulate(
         if not bool(xp.all(table[..., -1] == 1)):
             raise ValueError(f"the {whose} policy has rows that do not sum to 1")
     successors, kernel = successor_lists(mdp.transition)
+    row_of = row_index(mdp.transition)
+    shared = len(successors) // (s_count * a_count)
     limits = xp.zeros_like(states) + horizon
     if isinstance(noise, np.random.Generator):
         generator = noise
@@ -141,18 +147,19 @@ def simulate(
             from . import fused
 
             first_actions = np.zeros(0, dtype=np.int64) if actions is None else np.asarray(actions, dtype=np.int64)
-            steps = fused.walk(leader, follower, kernel, successors, states, limits, first_actions, generator)
+            steps = fused.walk(leader, follower, kernel, successors, row_of, states, limits, first_actions, generator)
             rewards = np.ravel(mdp.leader_reward), np.ravel(mdp.follower_reward)
             return Trajectories(*fused.lay_out(*steps, states, mdp.sizes, *rewards))
         noise = lambda t, rows: xp.asarray(generator.random((len(rows), 3)), dtype=leader.dtype, device=leader.device)  # noqa: E731
     (rows,) = xp.nonzero((states < s_count) & (limits > 0))
     s, t, played = states[rows], 0, []
+    row_of = xp.asarray(row_of, device=leader.device)
     while rows.shape[0] > 0:
         u = noise(t, rows)
         node = s if a_count == 1 else s * a_count + pick(leader[s], u[:, 0])
         b = pick(follower[node], u[:, 1]) if actions is None or t > 0 else actions[rows]
-        node = node * b_count + b
-        arrived = successors[node, pick(kernel[node], u[:, 2])]
+        row, node = node * shared + row_of[b], node * b_count + b
+        arrived = successors[row, pick(kernel[row], u[:, 2])]
         played.append((rows, node, arrived))
         t += 1
         going = (arrived < s_count) & (limits[rows] > t)

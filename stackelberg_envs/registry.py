@@ -33,6 +33,8 @@ GAMES = {
     "continuous_toy-v0": "continuous_toy:ContinuousToy",
     "guided_cartpole-v0": "guided_cartpole:GuidedCartPole",
     "guided_pendulum-v0": "guided_pendulum:GuidedPendulum",
+    "tax_design-v0": "tax_design:TaxDesign",
+    "warehouse-v0": "warehouse:Warehouse",
 }
 """Id to module and class, below `stackelberg_envs.games`; imported only when asked for."""
 

@@ -172,8 +172,9 @@ def play_sampled(
         u = noise(t)
         a = process.lead(s, u[..., :lead])
         b = policy.act(s, a, u[..., lead:follow]) if actions is None or t > 0 else actions
-        arrived, ended = process.step(s, a, b, u[..., follow:])
-        earned, paid = process.rewards(s, a, b, arrived)
+        with np.errstate(over="ignore", invalid="ignore"):  # said below
+            arrived, ended = process.step(s, a, b, u[..., follow:])
+            earned, paid = process.rewards(s, a, b, arrived)
         arrived = xp.where(alive[..., None], arrived, s)
         earned, paid = (xp.where(alive, reward, xp.zeros_like(reward)) for reward in (earned, paid))
         if not bool(xp.all(xp.isfinite(arrived)) & xp.all(xp.isfinite(earned)) & xp.all(xp.isfinite(paid))):

@@ -13,8 +13,11 @@ from stackelberg_envs.game import softmax_policy
 from stackelberg_envs.markov_game import InducedMarkovGame
 from stackelberg_envs.mdp import InducedMDP
 
-SMALLER: dict[str, dict[str, Any]] = {"sentinel_intruder-v0": {"size": 2}}
-"""Arguments for tests that go through all games: the default has ten million transitions."""
+SMALLER: dict[str, dict[str, Any]] = {
+    "sentinel_intruder-v0": {"size": 2},
+    "tax_design-v0": {"grid": 21, "hours": 3, "spendings": 2},
+}
+"""Arguments for tests that go through all games: their defaults have millions of transitions."""
 
 
 class Bonuses(se.StackelbergGame):

@@ -26,6 +26,8 @@ ANYBODY = [
     se.Truncated(0.1, 3),
     se.MirrorDescent(0.1, 2, rate=5.0),
     se.SoftInside(0.1),
+    se.SoftQLearning(0.1, 500),
+    se.NaturalPolicyGradient(0.1, 2, eta=0.01),
     se.EpsilonOptimal(0.05),
 ]
 

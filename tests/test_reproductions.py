@@ -12,7 +12,7 @@ import pytest
 
 import solvers
 import stackelberg_envs as se
-from baselines import best, claims, compare, jobs, reach, report, store
+from baselines import best, claims, compare, jobs, reach, report, rtq, store
 from baselines.runner import execute
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reproductions"
@@ -126,6 +126,22 @@ def test_recorded_bias() -> None:
     for row in rows:
         if row["mode"] != "same batch":
             assert (np.abs(row["bias"]) < 4 * np.array(row["error"])).all()
+
+
+def test_recorded_cost_of_rtq() -> None:
+    """RT-Q has the mean of its longest budget at the cost that is computed, growing with K; vanilla's cost is about the error to the -2."""
+    rows = json.loads((RECORDED / "rtq-cost.json").read_text())
+    assert (FOLDER / "rtq-cost.md").read_text() == rtq.page(rows)
+    for row in rows:
+        if row["method"] == "RT-Q":
+            assert row["standard_errors_apart"] < 4
+            assert abs(row["steps"] - row["expected_steps"]) < 4 * row["steps_error"]
+            assert row["expected_steps"] == pytest.approx(200 * row["levels"] / (1 - 2.0 ** -row["levels"]))
+        elif row["method"] == "fits":
+            assert 1.7 < row["vanilla_error"][0] < 2.1
+    low, high = (next(row for row in rows if row.get("levels") == k) for k in (2, 10))
+    assert high["longest"] == 256 * low["longest"]
+    assert high["steps"] < 6 * low["steps"]
 
 
 def test_recorded_quality() -> None:

@@ -37,6 +37,8 @@ GAMES: list[tuple[str, dict[str, Any]]] = [
 ]
 ACTING = ("biac",)
 """Estimators for games in which the leader acts."""
+LEARNED = {"rtq": se.SoftQLearning(0.05, 1)}
+"""Who answers the estimators that train their followers."""
 games_and_points = random_games().flatmap(lambda game: st.tuples(st.just(game), commitments(game)))
 
 
@@ -213,10 +215,12 @@ def test_zeroth_order_radius_and_cost() -> None:
 def test_a_seed_reproduces_and_a_stop_changes_nothing(name: str, optimiser: str) -> None:
     """Bit for bit: twice the same; and stopped in the middle, pickled, and resumed."""
     id, other_world = ("random_markov_game-v0", {"conflict": 0.1}) if name in ACTING else ("four_rooms-v0", {"beta": 1})
-    game = se.game(id)
+    game, follower = se.game(id), LEARNED.get(name)
+    slow = {"steps": 20, "levels": 3} if name == "rtq" else {}
 
     def go(budget: int, **more: Any) -> solvers.Solution:
-        return solvers.solve(game, name, budget=budget, seed=7, reports=10, optimiser=optimiser, lr=0.1, **more)
+        settings = {"budget": budget, "seed": 7, "optimiser": optimiser, "lr": 0.1, "follower": follower, **slow}
+        return solvers.solve(game, name, reports=10, **{**settings, **more})
 
     whole, again = go(40), go(40)
     np.testing.assert_array_equal(whole.x, again.x)
@@ -225,15 +229,16 @@ def test_a_seed_reproduces_and_a_stop_changes_nothing(name: str, optimiser: str)
     np.testing.assert_array_equal(resumed.x, whole.x)
     assert {**resumed.history[-1], "seconds": 0} == {**whole.history[-1], "seconds": 0}
     assert resumed.cost.commitments == 40
-    assert not np.array_equal(whole.x, solvers.solve(game, name, budget=40, seed=8, optimiser=optimiser, lr=0.1).x)
+    assert not np.array_equal(whole.x, go(40, seed=8).x)
     once, twice = (go(40, resume=half.checkpoint) for _ in range(2))
     np.testing.assert_array_equal(once.x, twice.x)
     assert half.cost.commitments == half.checkpoint.rounds.cost.commitments == 20, "a checkpoint is not changed by resuming"
     for other in ({"seed": 8}, {"follower": se.Soft(0.1)}, {"referee": (game, se.Soft(0.1))}):
         with pytest.raises(ValueError, match="another run"):
-            solvers.solve(game, name, **{"budget": 40, "seed": 7, "optimiser": optimiser, "lr": 0.1, "resume": half.checkpoint, **other})
+            go(40, **{"resume": half.checkpoint, **other})
+    game = se.game(id, **other_world)
     with pytest.raises(ValueError, match="another run"):
-        solvers.solve(se.game(id, **other_world), name, budget=40, seed=7, optimiser=optimiser, lr=0.1, resume=half.checkpoint)
+        go(40, resume=half.checkpoint)
 
 
 def test_one_context_an_iteration_is_right_on_average() -> None:

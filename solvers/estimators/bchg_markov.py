@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from stackelberg_envs.access import Oracle
-from stackelberg_envs.mdp import InducedMDP, chain, decision_problem, joint_policy
+from stackelberg_envs.mdp import InducedMDP, carry, chain, decision_problem, joint_policy
 from stackelberg_envs.outcome import Outcome
 from stackelberg_envs.planning import Dense, softmax_backup, system
 
@@ -72,5 +72,5 @@ def _completed(mdp: InducedMDP, g: np.ndarray, worth: np.ndarray, u: np.ndarray,
     P_g, problem = chain(joint_policy(mdp, g), mdp.transition), decision_problem(mdp, mdp.leader_reward)
     d = Dense(system(P_g, mdp.leader_discount)).solve_transposed(u)
     c = d[:, None, None] * problem.weight[..., None] * g[:, : worth.shape[1]] * worth
-    arrives = np.einsum("smb,smbt->t", c, problem.transition)
+    arrives = carry(c, problem.transition)
     return d, Dense(system(P_g, mdp.follower_discount)).solve_transposed(v + mdp.follower_discount * arrives)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from stackelberg_envs.mdp import DecisionProblem, InducedMDP, chain, decision_problem, expect, joint_policy
+from stackelberg_envs.mdp import DecisionProblem, InducedMDP, carry, chain, decision_problem, expect, joint_policy
 from stackelberg_envs.planning import Plan, softmax_backup, system
 
 from ..linear import LU
@@ -100,7 +100,7 @@ def reaction_terms(
     """The part of the surrogate in which the response reacts, (...), from c (..., S, N, B); ``nodes`` are those of the frozen process."""
     gamma = mdp.follower_discount
     with torch.no_grad():
-        carried = gamma * _carried(c, nodes.transition)
+        carried = gamma * carry(c, nodes.transition)
         z = plan.factorised.solve_transposed(carried) if adjoint is None else adjoint(carried, worth)  # 3
         y = c + z[..., None, None] * nodes.weight[..., None] * plan.policy[..., : nodes.weight.shape[-1], :]
     facing = decision_problem(mdp, mdp.follower_reward)
@@ -126,9 +126,3 @@ def slope(surrogate: Any, leaf: torch.Tensor) -> torch.Tensor:
 def weigh(table: torch.Tensor, multipliers: torch.Tensor, axes: int) -> torch.Tensor:
     """Sum of products over the last ``axes`` axes."""
     return (table * multipliers).sum(tuple(range(-axes, 0)))
-
-
-def _carried(c: torch.Tensor, transition: torch.Tensor) -> torch.Tensor:
-    """P^T c: (..., S, N, B) and (..., S, N, B, S) to (..., S)."""
-    flat = c.reshape(*c.shape[:-3], 1, -1)
-    return (flat @ transition.reshape(*transition.shape[:-4], flat.shape[-1], -1))[..., 0, :]

@@ -24,6 +24,7 @@ import torch
 from stackelberg_envs.access import Access, Oracle
 
 from ..ascent import Estimate, Estimator
+from ..needs import needs_derivatives
 from .reaction import slope
 
 
@@ -34,7 +35,7 @@ class TwoStage(Estimator):
     access: ClassVar[Access] = Access.MODEL
 
     def declines(self, oracle: Oracle) -> str | None:
-        return None
+        return needs_derivatives("two_stage", oracle)
 
     def estimate(
         self, oracle: Oracle, x: torch.Tensor, memory: list[tuple[torch.Tensor, ...]] | None, rng: np.random.Generator

@@ -12,6 +12,7 @@ from ..game import StackelbergGame
 from ..markov_game import InducedMarkovGame
 from ..mdp import Array
 from ..sampled import SampledProcess
+from ..shared_rows import SharedRows
 
 
 class Changed(StackelbergGame):
@@ -30,11 +31,13 @@ class Changed(StackelbergGame):
             "context_visibility",
             "follower_actions_public",
             "additive",
+            "smooth",
             "log_leader_policy",
             "log_leader_density",
-            "log_kernel",
+            "log_kernel_density",
             "incentive",
             "leader_cost",
+            "log_kernel",
         ):
             setattr(self, attribute, getattr(game, attribute))
 
@@ -92,6 +95,8 @@ class Powerless(Changed):
     """The world moves as if followers acted at random, whatever they do: with the same noise, other actions have the same outcomes."""
 
     def ruled(self, process: Any) -> Any:
+        if isinstance(process.transition, SharedRows):
+            return replace(process, transition=process.transition.averaged())
         xp = array_namespace(process.transition)
         mean = xp.mean(process.transition, axis=-2, keepdims=True)
         return replace(process, transition=xp.broadcast_to(mean, process.transition.shape))

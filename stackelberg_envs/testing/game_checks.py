@@ -14,6 +14,7 @@ import numpy as np
 from ..followers import Hard, Soft
 from ..game import CommitmentError, StackelbergGame, as_tuple
 from ..markov_game import InducedMarkovGame, Process
+from ..mdp import same_table, stored
 from .report import Report, require, unpicklable
 
 SUM_TOLERANCE = 1e-9
@@ -48,10 +49,11 @@ def check_game(game: StackelbergGame, *, seed: int = 0) -> Report:
     report.check("a batch equals a loop", _batches, game, points)
     report.check("bad commitments are refused", _refusals, game)
     report.check("incentive and cost are what the leader sets", _incentive, game, points)
+    report.check("log_kernel is the kernel, if the leader sets rewards and moves it", _log_kernel, game, points)
     report.check("log_leader_policy is the leader's policy", _leader_policy, game, points)
     report.check("the leader is paid for outcomes where actions are hidden", _hidden_actions, game, points)
     report.check("the default follower answers", _answers, game, points)
-    report.check("torch agrees and differentiates", _torch, game, points)
+    report.check("torch agrees and differentiates" if game.smooth else "torch agrees, and nothing has a slope", _torch, game, points)
     return report.conclude()
 
 
@@ -84,11 +86,11 @@ def _tables(game: StackelbergGame, points: np.ndarray) -> None:
                 if isinstance(mdp, InducedMarkovGame) and mdp.zero_sum:
                     require(bool(np.allclose(np.asarray(mdp.follower_rewards).sum(0), 0)), "a zero-sum game's rewards do not sum to 0")
                 for name, shape in expected.items():
-                    table = np.asarray(getattr(mdp, name))
+                    table = getattr(mdp, name)
                     require(table.shape == shape, f"{name} has shape {table.shape}, not {shape}")
-                    require(bool(np.isfinite(table).all()), f"{name} is not finite in context {context}")
-                rows = mdp.transition.sum(-1)
-                require(bool((mdp.transition >= 0).all()), "a transition probability is negative")
+                    require(bool(np.isfinite(stored(table)).all()), f"{name} is not finite in context {context}")
+                rows = stored(mdp.transition).sum(-1)
+                require(bool((stored(mdp.transition) >= 0).all()), "a transition probability is negative")
                 require(bool((rows <= 1 + SUM_TOLERANCE).all()), f"a row of transition sums to {rows.max()}")
                 for name in ("leader_policy", "initial"):
                     table = np.asarray(getattr(mdp, name))
@@ -123,7 +125,7 @@ def _batches(game: StackelbergGame, points: np.ndarray) -> None:
             alone = game.problems(x, context)
             for one, many in zip(alone, batched, strict=True):
                 for name in one.tables:
-                    single, table = np.asarray(getattr(one, name)), np.asarray(getattr(many, name))
+                    single, table = np.asarray(stored(getattr(one, name))), np.asarray(stored(getattr(many, name)))
                     row = table[i] if table.ndim > single.ndim else table
                     require(
                         np.allclose(row, single, atol=1e-12, rtol=0), f"{name}: row {i} of a batch differs from the same commitment alone"
@@ -157,6 +159,22 @@ def _incentive(game: StackelbergGame, points: np.ndarray) -> str | None:
             first, *others = (rest(x, context) for x in points)
             same = all(np.allclose(a, b, atol=1e-12, rtol=0) for other in others for a, b in zip(first, other, strict=True))
             require(same, f"rewards without the leader's {what} still depend on the commitment")
+    return None
+
+
+def _log_kernel(game: StackelbergGame, points: np.ndarray) -> str | None:
+    if game.incentive is None:
+        return "the leader sets no rewards"
+    for context in game.contexts:
+        kernels = [[process.transition for process in game.problems(x, context)] for x in points]
+        if game.log_kernel is None:
+            same = all(same_table(one, first) for kernel in kernels for one, first in zip(kernel, kernels[0], strict=True))
+            require(same, "the leader sets rewards and moves the kernel; without log_kernel, sampled gradients would leave that out")
+            continue
+        for x, kernel in zip(points, kernels, strict=True):
+            for one, logarithm in zip(kernel, as_tuple(game.log_kernel(x, context)), strict=True):
+                worst = float(np.abs(np.exp(stored(logarithm)) - stored(one)).max())
+                require(worst < 1e-12, f"exp(log_kernel) is not the transition: it differs by {worst:.3g}")
     return None
 
 
@@ -205,12 +223,17 @@ def _torch(game: StackelbergGame, points: np.ndarray) -> str | None:
             leaf = torch.tensor(x, dtype=torch.float64, requires_grad=True)
             there = game.problems(leaf, context)
             _same(game.problems(x, context), there, 1e-12, "torch and NumPy disagree")
+            if not game.smooth:  # jumps have no slope, and elsewhere it is 0
+                flat = all(not getattr(mdp, name).requires_grad for mdp in there for name in mdp.tables)
+                require(flat, "smooth is False, and a table still has a gradient")
+                continue
             up, down = game.problems(x + step * direction, context), game.problems(x - step * direction, context)
             for mdp, above, below in zip(there, up, down, strict=True):
                 for name in mdp.tables:
-                    table = getattr(mdp, name)
+                    table = stored(getattr(mdp, name))
                     weights = rng.normal(size=tuple(table.shape))
-                    difference = float((weights * (np.asarray(getattr(above, name)) - np.asarray(getattr(below, name)))).sum() / (2 * step))
+                    change = np.asarray(stored(getattr(above, name))) - np.asarray(stored(getattr(below, name)))
+                    difference = float((weights * change).sum() / (2 * step))
                     slope = 0.0
                     if table.requires_grad:
                         (gradient,) = torch.autograd.grad((table * torch.tensor(weights)).sum(), leaf, retain_graph=True)
@@ -223,7 +246,7 @@ def _torch(game: StackelbergGame, points: np.ndarray) -> str | None:
 def _same(first: tuple[Process, ...], second: tuple[Any, ...], tolerance: float, message: str) -> None:
     for one, other in zip(first, second, strict=True):
         for name in one.tables:
-            table = getattr(other, name)
+            table = stored(getattr(other, name))
             table = table.detach().cpu().numpy() if hasattr(table, "detach") else np.asarray(table)
-            worst = float(np.abs(np.asarray(getattr(one, name)) - table).max(initial=0.0))
+            worst = float(np.abs(np.asarray(stored(getattr(one, name))) - table).max(initial=0.0))
             require(worst <= tolerance, f"{message}: {name} differs by {worst:.3g}")

@@ -6,6 +6,8 @@ Accuracy is asserted before anything is timed.  Rounds are interleaved, times ar
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from solvers.estimators.hpgd import HPGD
 from solvers.estimators.implicit import exact_gradient
 from stackelberg_envs.access import Access
 from stackelberg_envs.oracle import Rounds
+from stackelberg_envs.planning import soft_policy_iteration
 
 pytestmark = pytest.mark.speed
 
@@ -106,3 +109,29 @@ def test_batched_play_against_stepping(capsys: pytest.CaptureFixture[str]) -> No
     with capsys.disabled():
         print(f"\nplay: batched {batched:,.0f} steps/s, AEC {single:,.0f} moves/s ({batched / single:.0f} x)")
     assert batched > 3 * single
+
+
+def test_shared_rows_against_a_dense_kernel(capsys: pytest.CaptureFixture[str]) -> None:
+    """Tax design, all rates .3, both contexts, soft response warm from rates a little off: 130 rows a state against 1,250, 61 points."""
+    small, full = (se.game("tax_design-v0", preset="legacy", grid=grid) for grid in (61, 161))
+
+    def warm(game: se.StackelbergGame, *, dense: bool) -> Callable[[], list[np.ndarray]]:
+        x = np.full(4, np.log(0.15 / 0.85))
+        before, here = ([game.problems(at, context)[0].joint for context in range(2)] for at in (x - 0.01, x))
+        values = [soft_policy_iteration(mdp, 0.1).values for mdp in before]
+        if dense:
+            here = [replace(mdp, transition=mdp.transition.dense()) for mdp in here]
+        return lambda: [soft_policy_iteration(mdp, 0.1, values=v).values for mdp, v in zip(here, values, strict=True)]
+
+    shared, dense = warm(small, dense=False), warm(small, dense=True)
+    np.testing.assert_allclose(shared(), dense(), atol=1e-9)
+    times, seconds_dense, seconds_shared = ratio(dense, shared)
+    began = time.process_time()
+    warm_full = warm(full, dense=False)
+    cold, began = time.process_time() - began, time.process_time()
+    warm_full()
+    seconds_full = time.process_time() - began
+    with capsys.disabled():
+        print(f"\ntax, 61 points: dense {seconds_dense * 1e3:.0f} ms, shared rows {seconds_shared * 1e3:.1f} ms ({times:.1f} x); ", end="")
+        print(f"161 points, both contexts: warm {seconds_full * 1e3:.0f} ms, kernels and cold solves {cold * 1e3:.0f} ms")
+    assert times >= 1.3
