@@ -46,8 +46,8 @@ class Evaluation:
     responses: tuple[Response, ...] = field(repr=False)
     """What the followers answered, one entry a context."""
     standard_error: Array | float = 0.0
-    """Of ``leader_return``, where it is a mean over the referee's episodes: in worlds without tables or closed forms.  There
-    ``follower_gap`` and ``follower_values`` are not known (NaN)."""
+    """Of ``leader_return``, where it is a mean over the referee's episodes: in worlds without tables, of policies without closed forms.
+    There the gap is an estimate too, or NaN, like ``follower_values``, where the optimum is not known."""
 
 
 def evaluate(
@@ -92,10 +92,11 @@ def evaluate(
         problems = game.problems(committed, context)
         response = responses[context] if responses is not None else follower.respond(game, committed, context)
         answered.append(response)
-        if all(isinstance(process, SampledProcess) and process.leader_return is None for process in problems):
+        if isinstance(problems[0], SampledProcess) and not problems[0].solves(response.policies[0]):
             if batch:
                 raise ValueError(f"{game.name} is scored by playing: one commitment at a time, got {tuple(x.shape)}")
-            paid, spread, *own = by_playing(problems[0], response.policy, game.max_cycles if steps is None else steps, leader_discount)
+            length = game.max_cycles if steps is None else steps
+            paid, spread, *own = by_playing(problems[0], response.policy, follower.temperature, length, leader_discount)
             paid, *own = (xp.asarray(number, dtype=x.dtype, device=x.device) for number in (paid, *own))
             leader.append(paid)
             spreads.append(spread)

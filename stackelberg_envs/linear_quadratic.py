@@ -29,7 +29,7 @@ from gymnasium.spaces import Box
 from .gaussian import GaussianPolicy, QuadraticValue, quadratic, rows
 from .mdp import Array
 from .planning import PlanningError, number
-from .sampled import Noise, SampledProcess, normal
+from .sampled import NO_TEMPERATURE, Noise, SampledProcess, normal
 
 DOUBLINGS = 60
 ACTION_BOUND = 100.0
@@ -194,6 +194,10 @@ class LinearQuadratic(SampledProcess):
         later = gamma / (1 - gamma) * self.leader_sd**2 * _trace(_congruent(self.C, Pt))
         return policy, QuadraticValue(matrix, own / (1 - gamma) + later, self.C, self.gain), residual
 
+    def solves(self, policy: Any) -> bool:
+        """Gaussian policies."""
+        return isinstance(policy, GaussianPolicy)
+
     def closed_loop(self, policy: GaussianPolicy) -> tuple[Array, Array, Array, Array]:
         """Under Gaussian policies on both sides z = (s, b) is Gaussian: (M, N, U, V) with s' = M s + N(0, N), b = U s + N(0, V)."""
         xp = array_namespace(self.A, policy.spread)
@@ -211,8 +215,6 @@ class LinearQuadratic(SampledProcess):
         Raises:
             PlanningError: if moments of an unstable closed loop overflow before the horizon.
         """
-        if not isinstance(policy, GaussianPolicy):
-            raise TypeError(f"a linear-quadratic world scores Gaussian policies exactly, got {type(policy).__name__}")
         xp = array_namespace(self.A, policy.spread)
         M, N, U, V = self.closed_loop(policy)
         d = M.shape[-1]
@@ -248,7 +250,7 @@ class LinearQuadratic(SampledProcess):
         costs = xp.concat([xp.concat([self.Q, zero], axis=-1), xp.concat([xp.matrix_transpose(zero), self.R], axis=-1)], axis=-2)
         own = replace(self, payment=QuadraticPayment(costs, 0.0))
         plain = own.leader_return(policy, horizon, self.follower_discount)
-        best, _, _ = self.soft_response(temperature) if temperature > 0 else self.soft_response(1e-12)
+        best, _, _ = self.soft_response(max(temperature, NO_TEMPERATURE))
         attained, optimal = self._forever(policy, temperature), self._forever(best, temperature)
         gap = optimal - attained
         return plain, attained, xp.where(gap > 0, gap, xp.zeros_like(gap))

@@ -12,6 +12,7 @@ commitments (..., n), or (..., 1, n), plays states (..., N, d).
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
@@ -23,6 +24,8 @@ from gymnasium.spaces import Box, Discrete
 from .mdp import Array
 from .play import Trajectories
 
+NO_TEMPERATURE = 1e-12
+"""At which the response is taken that optimises plain rewards."""
 REFEREE_EPISODES = 2000
 """Episodes by which a world without closed forms is scored, always with the same noise."""
 
@@ -67,9 +70,10 @@ class SampledProcess(abc.ABC):
     tables: ClassVar[tuple[str, ...]] = ()
     """The array fields."""
     soft_response: Any = None
-    """``soft_response(temperature)``, where there is a closed form: (policy, values, certificate)."""
+    """``soft_response(temperature)``, where there is a closed form: the policy, its values as a function of (states, leads),
+    and a certificate."""
     leader_return: Any = None
-    """``leader_return(policy, horizon, discount)`` (...), exact, where there is a closed form."""
+    """``leader_return(policy, horizon, discount)`` (...), exact, where there is a closed form; see `solves`."""
     follower_score: Any = None
     """``follower_score(policy, temperature, horizon)``, exact, where there is a closed form: plain return over the horizon, own objective
     (infinite horizon, with entropy), and the gap to its optimum, each (...)."""
@@ -89,6 +93,11 @@ class SampledProcess(abc.ABC):
     @abc.abstractmethod
     def rewards(self, states: Array, leads: Array, actions: Array, arrived: Array) -> tuple[Array, Array]:
         """What follower and leader are paid for a step, (...) each."""
+
+    def solves(self, policy: Any) -> bool:
+        """Whether `leader_return` and `follower_score` have closed forms for a policy; others are scored by playing."""
+        del policy
+        return False
 
     # What it has in common with `stackelberg_envs.mdp.InducedMDP`, so that views and rounds are written once for both.
 
@@ -205,23 +214,45 @@ def discounted(rewards: Array, discount: float) -> Array:
 
 def expected_return(process: SampledProcess, policy: Actor, horizon: int, discount: float) -> Array:
     """The leader's expected return: exact where there is a closed form, (...), else the mean over the referee's episodes."""
-    if process.leader_return is not None:
+    if process.solves(policy):
         return process.leader_return(policy, horizon, discount)
     played, _ = monte_carlo(process, policy, horizon)
     return array_namespace(played.leader_rewards).mean(discounted(played.leader_rewards, discount), axis=-1)
 
 
-def by_playing(process: SampledProcess, policy: Actor, horizon: int, discount: float | None) -> tuple[float, float, float, float, float]:
+def by_playing(
+    process: SampledProcess, policy: Actor, temperature: float, horizon: int, discount: float | None
+) -> tuple[float, float, float, float, float]:
     """Scores of one commitment over the referee's episodes.
 
     Returns:
-        Leader return, its standard error, the follower's plain return, and what only closed forms know (NaN): its objective and gap.
+        Leader return, its standard error, the follower's plain return, its objective and its gap (NaN where the optimum is not known).
     """
     played, episodes = monte_carlo(process, policy, horizon)
     returns = discounted(played.leader_rewards, process.leader_discount if discount is None else discount)
     own = discounted(played.follower_rewards, process.follower_discount)
     spread = float(array_namespace(returns).std(returns, correction=1))
-    return float(returns.mean()), spread / episodes**0.5, float(own.mean()), float("nan"), float("nan")
+    return float(returns.mean()), spread / episodes**0.5, float(own.mean()), *_estimated_gap(process, policy, temperature)
+
+
+def _estimated_gap(process: SampledProcess, policy: Actor, temperature: float) -> tuple[float, float]:
+    """The follower's own objective over (as good as) infinitely many steps, and what it lacks of the optimum, by the referee's episodes.
+
+    The mean of V(s_0,a_0) - (what was earned), V the value of the best answer, which takes the luck of the start out.  The entropy bonus
+    takes the policy's density; of a policy without one plain rewards are compared, with the optimum of those.
+    """
+    if process.soft_response is None:
+        return float("nan"), float("nan")
+    density = getattr(policy, "log_density", None)
+    tau = 0.0 if density is None else temperature
+    _, value, _ = process.soft_response(max(tau, NO_TEMPERATURE))
+    played, _ = monte_carlo(process, policy, math.ceil(math.log(1e-6) / math.log(process.follower_discount)))
+    rewards = played.follower_rewards
+    if density is not None:
+        rewards = rewards - tau * density(played.states[..., :-1, :], played.leader_actions, played.follower_actions)
+    own = discounted(rewards, process.follower_discount)
+    gap = float((value(played.states[..., 0, :], played.leader_actions[..., 0, :]) - own).mean())
+    return float(own.mean()), max(gap, 0.0)
 
 
 def fingerprint(process: SampledProcess, count: int = 64) -> np.ndarray:

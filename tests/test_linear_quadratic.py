@@ -112,6 +112,34 @@ def test_the_gap_is_what_play_shows() -> None:
     assert abs(returns.mean() - float(attained)) < 4 * returns.std() / len(returns) ** 0.5
 
 
+class Opaque:
+    """A Gaussian policy that does not show what it is, nor, unless asked, its density."""
+
+    def __init__(self, policy: GaussianPolicy, *, density: bool) -> None:
+        self._policy, self.noise = policy, policy.noise
+        if density:
+            self.log_density = policy.log_density
+
+    def act(self, states: np.ndarray, leads: np.ndarray, u: np.ndarray) -> np.ndarray:
+        return self._policy.act(states, leads, u)
+
+
+@pytest.mark.parametrize("density", [True, False])
+def test_other_policies_are_scored_by_playing(density: bool) -> None:
+    """By law of large numbers the exact scores, gap included; without a density the gap is that of plain rewards."""
+    x = np.linspace(-1, 1, 8)
+    (process,) = BUILDING.problems(x)
+    best, _, _ = process.soft_response(0.1)
+    policy = replace(best, on_state=0.5 * best.on_state)
+    answer = se.Response((replace(se.evaluate(BUILDING, x).responses[0].answers[0], policy=Opaque(policy, density=density)),))
+    scored = se.evaluate(BUILDING, x, responses=(answer,))
+    _, own, gap = process.follower_score(policy, 0.1 if density else 0.0, 100)
+    assert abs(float(scored.leader_return) - float(process.leader_return(policy, 100, 0.9))) < 4 * float(scored.standard_error)
+    assert float(scored.follower_gap) == pytest.approx(float(gap), rel=0.1)
+    assert float(scored.follower_values[0, 0]) == pytest.approx(float(own), rel=0.1)
+    assert gap > 50
+
+
 @pytest.mark.parametrize(("game", "scale"), [(BUILDING, 1.0), (GAIN, 3.0)], ids=str)
 def test_gradients_go_through_the_riccati_equation(game: se.StackelbergGame, scale: float) -> None:
     """Central differences of the exact score, through the follower's response."""
