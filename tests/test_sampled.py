@@ -388,3 +388,12 @@ def test_means_before_squashing_stay_where_actions_can_be_told_apart() -> None:
     game = se.game("guided_cartpole-v0")
     leads = game.problems(np.full(5, 10.0))[0].lead(np.full((1, 4), 2.0), np.array([[0.5]]))
     assert float(np.arctanh(leads[0, 0])) == pytest.approx(LIMIT * np.tanh(10 * (2 / 2.4 + 1 + 2 / (12 * 2 * np.pi / 360) + 1 + 1) / LIMIT))
+
+
+def test_an_exact_answer_that_is_scored_by_playing_has_no_gap() -> None:
+    """The soft answer of continuous_toy has a value but no closed-form score: earned less expected is noise around 0, and a worse one lacks."""
+    game, x = se.game("continuous_toy-v0"), np.array([0.3, -0.4, 0.2])
+    exact, cold = se.evaluate(game, x), se.evaluate(game, x, follower=se.Soft(5.0))
+    judged = se.evaluate(game, x, responses=cold.responses)
+    assert float(exact.follower_gap) < 0.02
+    assert float(judged.follower_gap) > 1.0

@@ -53,6 +53,11 @@ class SoftToy:
         xp = array_namespace(states)
         return xp.astype(pick(cumulative(self.backup(states, leads)[1]), u[..., 0]), xp.int64)
 
+    def log_density(self, states: Array, leads: Array, actions: Array) -> Array:
+        """log g(b|s,a), (...)."""
+        xp = array_namespace(states)
+        return xp.log(xp.sum(self.backup(states, leads)[1] * _chosen(states, actions), axis=-1))
+
     def values(self, states: Array, leads: Array) -> Array:
         """V(s,a), (...)."""
         return self.backup(states, leads)[0]
