@@ -391,7 +391,7 @@ def test_means_before_squashing_stay_where_actions_can_be_told_apart() -> None:
 
 
 def test_an_exact_answer_that_is_scored_by_playing_has_no_gap() -> None:
-    """The soft answer of continuous_toy has a value but no closed-form score: earned less expected is noise around 0, and a worse one lacks."""
+    """That of continuous_toy has a value but no closed-form score: earned less expected is noise around 0, and a worse one lacks."""
     game, x = se.game("continuous_toy-v0"), np.array([0.3, -0.4, 0.2])
     exact, cold = se.evaluate(game, x), se.evaluate(game, x, follower=se.Soft(5.0))
     judged = se.evaluate(game, x, responses=cold.responses)
