@@ -19,7 +19,7 @@ from stackelberg_envs.oracle import Rounds
 from stackelberg_envs.outcome import Outcome
 
 SMALL: dict[str, Any] = {"preset": "legacy", "grid": 21, "hours": 3, "spendings": 2}
-X = np.array([-0.5, 0.3, -0.2, 0.1])
+X = np.array([-1.7, -1.5, -1.2, -1.0])
 
 
 def written_down(game: TaxDesign, valued: Outcome, averaged: Outcome, who: int, *, published: bool, response: bool = True) -> np.ndarray:
@@ -30,7 +30,7 @@ def written_down(game: TaxDesign, valued: Outcome, averaged: Outcome, who: int, 
     leaf = torch.tensor(X)
 
     def jacobian(table: Any) -> np.ndarray:
-        return torch.autograd.functional.jacobian(table, leaf).numpy()
+        return np.stack([torch.autograd.functional.jvp(table, leaf, direction)[1].numpy() for direction in torch.eye(4).double()], axis=-1)
 
     s_count, _, b_count = mdp.sizes
     P = dense(mdp.transition)[:, 0]
@@ -101,33 +101,43 @@ def drawn(count: int, **options: Any) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return found.mean(axis=0) - exact, found.std(axis=0, ddof=1) / np.sqrt(count), exact
 
 
-@pytest.mark.parametrize(("episodes", "count"), [(25, 400), (100, 200)])
-def test_independent_batches_find_the_exact_hypergradient(episodes: int, count: int) -> None:
-    """Every component within four standard errors, which are a small part of the gradient, at two sizes of batches."""
-    bias, error, exact = drawn(count, episodes=episodes)
-    assert (np.abs(bias) < 4 * error).all()
-    assert (error < 0.05 * np.abs(exact)).all()
+def test_independent_batches_find_the_exact_hypergradient() -> None:
+    """The bias is that of means over visits: at most 8 % of the income tax's component in batches of 25 episodes, and falls as 1/batch.
+
+    Nothing else is seen within four standard errors, which at 100 episodes are 4 % of that component.
+    """
+    (small, error, exact), (large, finer, _) = (drawn(count, episodes=episodes) for episodes, count in ((25, 800), (100, 300)))
+    assert (np.abs(small[1:]) < 4 * error[1:]).all()
+    assert 4 * error[0] < small[0] < 0.08 * exact[0]
+    assert (np.abs(large) < 4 * finer).all()
+    assert 4 * finer[0] < 0.04 * exact[0]
+    assert large[0] < small[0] / 2
 
 
 def test_the_response_to_the_moved_kernel_matters() -> None:
-    """Without it the income tax's component is far off, and that of the VAT, which moves no kernel, is not."""
-    bias, error, exact = drawn(100, episodes=50, kernel_response=False)
-    assert np.abs(bias[0]) > 10 * error[0]
-    assert np.abs(bias[0]) > 0.2 * np.abs(exact[0])
+    """Without it the income tax's component is too large by a third, and those of the VAT, which moves no kernel, are right."""
+    bias, error, exact = drawn(100, episodes=100, kernel_response=False)
+    assert bias[0] > max(10 * error[0], 0.3 * exact[0])
     assert (np.abs(bias[1:]) < 4 * error[1:]).all()
 
 
 def test_the_published_products_have_a_covariance_that_no_batch_removes() -> None:
-    """D_t and U_t of one visit share its luck: the slopes in VAT are many times too steep, in batches of 25 episodes as of 200.
+    """D_t and U_t of one visit share its luck: slopes in VAT are a hundred times too steep, in batches of 25 episodes as of 100.
 
-    The steepest is of the good that the consumer likes best: U_t D_t falls with what is spent on it.
+    They are in proportion to tastes, (.6, .3, .1), but for the rates at this commitment: all D_t move with what is bought at all.
     """
-    small, large = (drawn(count, episodes=episodes, form="published") for episodes, count in ((25, 200), (200, 50)))
+    small, large = (drawn(count, episodes=episodes, form="published") for episodes, count in ((25, 200), (100, 60)))
     for bias, error, exact in (small, large):
         assert (bias[1:] < -10 * error[1:]).all()
-        assert (np.abs(bias[1:]) > 5 * np.abs(exact[1:])).all()
-        assert bias[1] < bias[2] < bias[3]
-    np.testing.assert_allclose(small[0][1:], large[0][1:], rtol=0.25)
+        assert (np.abs(bias[1:]) > 50 * np.abs(exact[1:])).all()
+        np.testing.assert_allclose(bias[1:] / bias[1:].sum(), _steepness() / _steepness().sum(), atol=0.02)
+    np.testing.assert_allclose(small[0][1:], large[0][1:], rtol=0.2)
+
+
+def _steepness() -> np.ndarray:
+    """-d log utility / d x of each VAT: om_i dy_i / (1 + y_i)."""
+    vat = 2 / (1 + np.exp(-X[1:]))
+    return np.array([0.6, 0.3, 0.1]) * vat * (1 - vat / 2) / (1 + vat)
 
 
 def test_hpgd_kernel_declines() -> None:
