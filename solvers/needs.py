@@ -57,7 +57,7 @@ def needs_a_regularised_follower(name: str, oracle: Oracle) -> str | None:
 def needs_still_dynamics(name: str, oracle: Oracle) -> str | None:
     """Gradients that see how rewards are steered, and would leave out how a moved kernel changes what followers do."""
     if oracle.log_kernel is not None:
-        return f"{name} has no term for a leader that moves the dynamics, as this one does beside setting rewards; hpgd_kernel and implicit have"
+        return f"{name} has no term for a leader that moves the dynamics, as this one does; hpgd_kernel and implicit have"
     return None
 
 

@@ -30,7 +30,8 @@ def written_down(game: TaxDesign, valued: Outcome, averaged: Outcome, who: int, 
     leaf = torch.tensor(X)
 
     def jacobian(table: Any) -> np.ndarray:
-        return np.stack([torch.autograd.functional.jvp(table, leaf, direction)[1].numpy() for direction in torch.eye(4).double()], axis=-1)
+        columns: list[Any] = [torch.autograd.functional.jvp(table, leaf, direction)[1] for direction in torch.eye(4).double()]
+        return torch.stack(columns, dim=-1).numpy()
 
     s_count, _, b_count = mdp.sizes
     P = dense(mdp.transition)[:, 0]
@@ -63,10 +64,7 @@ def written_down(game: TaxDesign, valued: Outcome, averaged: Outcome, who: int, 
     U, gradient = togo(valued.leader_rewards, gamma_leader), np.zeros(4)
     for i, t in np.ndindex(states.shape):
         s, b = states[i, t], actions[i, t]
-        if published:
-            reacts = U[i, t] * (D[i, t] - dV[s])
-        else:
-            reacts = (U[i, t] - W[s]) * dA[s, b]
+        reacts = U[i, t] * (D[i, t] - dV[s]) if published else (U[i, t] - W[s]) * dA[s, b]
         gradient += gamma_leader**t * (reacts / temperature - dcost[s, b] + gamma_leader * W @ dP[s, b]) / len(states)
     return gradient
 
