@@ -5,10 +5,10 @@
     dQ(s,b) = d r(s,b) + gamma sum_s' [dP(s'|s,b) V(s') + P(s'|s,b) dV(s')]          V: the follower's soft values (VALUE)
     dF/dx   = E sum_t gamma_L^t {1/tau A_L (dQ - dV)(s_t,b_t) - d cost(s_t,b_t) + gamma_L sum_s' dP(s'|s_t,b_t) W(s')}
 
-(Thoma, Pasztor, Krause, Ramponi, Hu, NeurIPS 2024, arXiv 2406.01575; the public code of their tax economy has only parts of it).  The leader
-knows d r, d cost and P (its instrument), and what it has to learn by watching are values of *states*: dV, and its own W.  Both are means
-over visits of a state, of the sums d_t = (d r + gamma dP V)(s_t,b_t) and of its rewards to the end; pairs (s, b), of which there may be
-more than visits, are never averaged over.  As in `hpgd` nothing of size dim x is summed (transposed sums, one vector-Jacobian product):
+(Thoma, Pasztor, Krause, Ramponi, Hu, NeurIPS 2024, arXiv 2406.01575; the public code of their tax economy has only parts of it).  The
+leader knows d r, d cost and P (its instrument), and what it has to learn by watching are values of *states*: dV, and its own W.  Both are
+means over visits of a state, of the sums d_t = (d r + gamma dP V)(s_t,b_t) and of its rewards to the end; pairs (s, b), of which there may
+be more than visits, are never averaged over.  As in `hpgd` nothing of size dim x is summed (transposed sums, one vector-Jacobian product):
 
 1. episodes in one context drawn by nature: one batch (``"same"``) or two (``"independent"``)
 2. n(s) and W(s) from the second: visits, and the mean of U_t = r_L,t + gamma_L U_{t+1} over them
@@ -28,9 +28,9 @@ see truncated sums; those where more than 1 % would be missing are no part of th
 
     c_t = gamma_L^t U_t / (tau N) for each visit;   sum_t c_t (D_t - VD(s_t)),   D_t = d r(s_t,b_t) + gamma D_{t+1}
 
-What follows (s_t,b_t) is luck that both share: the product's expectation is A_L dA and a covariance, Cov(U_t, D_t | s_t,b_t), which does not
-fall with the batch.  In the tax economy it is a hundred times the slope in VAT.  Differences: theirs fits networks to the follower's dV and the leader's W where here are means over
-visits of states; and it clips d log P at 1 and has no gamma_L before W.
+What follows (s_t,b_t) is luck that both share: the product's expectation is A_L dA and a covariance, Cov(U_t, D_t | s_t,b_t), which does
+not fall with the batch.  In the tax economy it is a hundred times the slope in VAT.  Differences: theirs fits networks to the follower's dV
+and the leader's W where here are means over visits of states; and it clips d log P at 1 and has no gamma_L before W.
 """
 
 from __future__ import annotations
