@@ -55,8 +55,11 @@ def test_the_claims_page_is_what_the_record_says(name: str) -> None:
 
 
 def test_recorded_taxes() -> None:
-    """The page is what the record says.  HPGD ends where exact ascent does and orders VAT by taste in every run; without the response to the
-    income tax it passes the best income tax and loses 2; the published products lower VAT fastest; zero-order needs twice the iterations."""
+    """The page is what the record says.
+
+    HPGD ends where exact ascent does and orders VAT by taste in every run.  Without the response to the income tax it passes the best income
+    tax and loses 2; the published products lower VAT fastest; and zero-order needs twice the iterations.
+    """
     parts = report.gather(jobs.load("tax"), RECORDED / "tax.jsonl")
     assert tax.markdown(parts) == (FOLDER / "tax-rates.md").read_text(), f"run  python -m baselines.tax tax --results {RECORDED}"
     published, warm, _ = (part.groups for part in parts)
