@@ -27,7 +27,7 @@ def recorded(name: str) -> dict[str, dict[str, Any]]:
     return store.read(RECORDED / f"{name}.jsonl")
 
 
-@pytest.mark.parametrize("name", [*NAMES, *REACHED, *CLAIMED, "tax", "tax-best", "hpgd-tuning", "bchg-tuning"])
+@pytest.mark.parametrize("name", [*NAMES, *REACHED, *CLAIMED, "tax", "hpgd-tuning", "bchg-tuning"])
 def test_every_run_of_the_configuration_is_recorded(name: str) -> None:
     wanted = jobs.load(name).jobs
     assert {job.id for job in wanted} == set(recorded(name))
@@ -57,8 +57,8 @@ def test_the_claims_page_is_what_the_record_says(name: str) -> None:
 def test_recorded_taxes() -> None:
     """The page is what the record says.
 
-    HPGD ends where exact ascent does and orders VAT by taste in every run.  Without the response to the income tax it passes the best income
-    tax and loses 2; the published products lower VAT fastest; and zero-order needs twice the iterations.
+    HPGD ends where exact ascent does and orders VAT by taste in every run.  Without the response to the income tax it passes the best tax
+    and loses 2; the published products lower VAT fastest; and zero-order needs twice the iterations.
     """
     parts = report.gather(jobs.load("tax"), RECORDED / "tax.jsonl")
     assert tax.markdown(parts) == (FOLDER / "tax-rates.md").read_text(), f"run  python -m baselines.tax tax --results {RECORDED}"
