@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 export OMP_NUM_THREADS = 1
 
-.PHONY: help bench test speed reproduce-hpgd reproduce-bchg reproduce-penalty study-warehouse reproduce-preferences consumers check docs install clean
+.PHONY: help bench test speed reproduce-hpgd reproduce-bchg reproduce-penalty reproduce-tax study-warehouse reproduce-preferences consumers check docs install clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
 
@@ -50,6 +50,10 @@ reproduce-penalty: $(INSTALLED)  ## Shen et al. 2025: penalty methods on random 
 	for config in $(PENALTY); do $(BIN)/python -m baselines.claims $$config || exit 1; done
 	$(BIN)/python -m baselines.selection
 	$(BIN)/python -m baselines.contracts
+
+reproduce-tax: $(INSTALLED)  ## Thoma et al. 2024: the tax economy against its exact follower (half an hour of CPU time; resumes)
+	for config in tax tax-best; do $(BIN)/stackelberg bench $$config || exit 1; done
+	$(BIN)/python -m baselines.tax tax
 
 study-warehouse: $(INSTALLED)  ## every layout of the warehouse, and who finds the best one (some ten minutes)
 	$(BIN)/python -m baselines.warehouse

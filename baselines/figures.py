@@ -80,7 +80,7 @@ def _scores(result: dict[str, Any]) -> np.ndarray:
 
 
 def learned(game: se.StackelbergGame, shown: dict[str, np.ndarray], follower: se.Follower | None, score: Score | None = None) -> Figure:
-    """What each solver's leader learned: a map with penalties and likeliest paths, or the leader's policy as a table."""
+    """What each solver's leader learned: a map with penalties and likeliest paths, its instruments, or its policy as a table."""
     columns = min(3, len(shown))
     rows = -(-len(shown) // columns)
     on_map = game.layout is not None
@@ -92,7 +92,7 @@ def learned(game: se.StackelbergGame, shown: dict[str, np.ndarray], follower: se
     top = max((float(np.abs(np.asarray(game.shading(x))).max()) for x in shown.values()), default=0.0) if on_map else 1.0
     top = 0.15 if top <= 0.2 else top  # penalties of Four Rooms, whose budget is .2, have one scale in all figures
     for axis, (label, x) in zip(panels.flat, shown.items(), strict=False):
-        if not game.tabular:
+        if not on_map and (not game.tabular or game.instruments is not None):
             _instruments(axis, game, x)
         else:
             image = _map(axis, game, x, follower, score or Score(), top) if on_map else _policy(axis, game, x)

@@ -66,7 +66,10 @@ def history(rows: tuple[dict[str, Any], ...]) -> Table:
 
 
 def draw(game: se.StackelbergGame, x: np.ndarray, follower: se.Follower) -> None:
-    """What the leader learned: a frame a context, with the likeliest paths of the followers."""
+    """What the leader learned: its instruments, and a frame a context, with the likeliest paths of the followers.
+
+    Frames need something to draw: a map, or a leader that acts, or, where there are no instruments to say it, whatever there is.
+    """
     from stackelberg_envs.drawing import Frame, ansi
 
     from .figures import likeliest_paths
@@ -74,6 +77,8 @@ def draw(game: se.StackelbergGame, x: np.ndarray, follower: se.Follower) -> None
     evaluation = se.evaluate(game, x, follower=follower)
     for name, values in {} if game.instruments is None else game.instruments(x).items():
         console.print(f"{name}: {np.array2string(np.asarray(values), precision=3)}", markup=False, highlight=False)
+    if game.instruments is not None and game.tabular and game.layout is None and all(lead is None for _, lead, _ in game.spaces):
+        return
     for context in range(len(game.contexts)):
         problems, policies = game.problems(x, context), evaluation.responses[context].policies
         paths = tuple(tuple(path) for path in likeliest_paths(problems, policies, game.max_cycles))

@@ -87,15 +87,19 @@ def comparable(result: dict[str, Any]) -> dict[str, Any]:
 
 def slim(result: dict[str, Any]) -> dict[str, Any]:
     """What a record in the repository keeps of a result: everything but the finer points of its history, and 9 digits of x."""
-    keys = ("iteration", "commitments", "outcome_steps", "leader_return", "optimism_gap", "penalty")
-    rounded = ("leader_return", "optimism_gap")
+    keys = ("iteration", "commitments", "outcome_steps", "leader_return", "optimism_gap", "penalty", "instruments")
     rows = [{key: row[key] for key in keys if key in row} for row in result["history"]]
     return {
         **result,
         "x": json.loads(json.dumps(result["x"]), parse_float=lambda digits: float(f"{float(digits):.9g}")),
-        "history": [{key: round(value, 7) if key in rounded else value for key, value in row.items()} for row in rows],
+        "history": [{key: value if key == "penalty" else _rounded(value) for key, value in row.items()} for row in rows],
         "timing": {**result["timing"], "history": [round(seconds, 2) for seconds in result["timing"]["history"]]},
     }
+
+
+def _rounded(value: Any) -> Any:
+    """With 7 decimals."""
+    return json.loads(json.dumps(value), parse_float=lambda digits: round(float(digits), 7))
 
 
 def record(path: Path, results: list[dict[str, Any]]) -> None:

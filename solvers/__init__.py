@@ -44,6 +44,7 @@ SOLVERS = {
     "inverse_planning": "inverse_planning:InversePlanning",
     "bchg": "estimators.bchg:BCHG",
     "hpgd": "estimators.hpgd:HPGD",
+    "hpgd_kernel": "estimators.hpgd_kernel:HPGDKernel",
     "rtq": "estimators.rtq:RTQ",
     "zeroth_order": "estimators.zeroth_order:ZerothOrder",
     "naive": "estimators.naive:Naive",

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -66,6 +67,7 @@ class Ascent(Solver):
         optimiser: ``"sgd"`` or ``"adam"``, from ``torch.optim``.
         clip: largest norm of a gradient; None for no clipping.
         device: where torch works.
+        clip_blocks: sizes of consecutive blocks of components that are clipped each on its own, e.g. (1, 3); empty: all together.
     """
 
     estimator: Estimator
@@ -73,12 +75,21 @@ class Ascent(Solver):
     optimiser: str = "sgd"
     clip: float | None = 1.0
     device: str = "cpu"
+    clip_blocks: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "clip_blocks", tuple(self.clip_blocks))
+        if any(size < 1 for size in self.clip_blocks):
+            raise ValueError(f"clip_blocks are sizes of blocks, from 1, got {self.clip_blocks}")
         if self.optimiser not in OPTIMISERS:
             raise ValueError(f"optimiser is one of {', '.join(OPTIMISERS)}, got {self.optimiser!r}")
         if not self.lr > 0 or (self.clip is not None and not self.clip > 0):
             raise ValueError(f"lr and clip are positive, got {self.lr} and {self.clip}")
+
+    def __repr__(self) -> str:
+        """As a dataclass's, but for blocks that are not there: recorded runs are named by it."""
+        names = [field.name for field in dataclasses.fields(self) if field.name != "clip_blocks" or self.clip_blocks]
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
 
     @property
     def access(self) -> Access:  # type: ignore[override]
@@ -93,6 +104,8 @@ class Ascent(Solver):
         return self.estimator.tabular
 
     def declines(self, oracle: Oracle) -> str | None:
+        if self.clip_blocks and oracle.commitment_shape != (sum(self.clip_blocks),):
+            return f"clip_blocks {self.clip_blocks} do not divide a commitment of shape {oracle.commitment_shape}"
         return self.estimator.declines(oracle)
 
     def init(self, oracle: Oracle, x: np.ndarray) -> State:
@@ -104,11 +117,18 @@ class Ascent(Solver):
         estimate = self.estimator.estimate(oracle, carried.parameter.detach().clone(), carried.memory, rng)  # 1
         gradient = estimate.gradient.detach()
         norm = float(torch.linalg.vector_norm(gradient))
-        if self.clip is not None and norm > self.clip:  # 2
-            gradient = gradient * (self.clip / norm)
+        if self.clip is not None:  # 2
+            blocks = gradient.split(self.clip_blocks) if self.clip_blocks else (gradient,)
+            gradient = torch.cat([_clipped(block, self.clip) for block in blocks])
         carried.parameter.grad = gradient  # 3
         carried.optimiser.step()
         oracle.charge(gradient_steps=1)
         carried.memory = estimate.memory
         x = carried.parameter.detach().cpu().numpy().copy()
         return State(x, state.iteration + 1, carried, {"gradient_norm": norm})
+
+
+def _clipped(gradient: torch.Tensor, largest: float) -> torch.Tensor:
+    """The gradient, or as much of it as has norm ``largest``."""
+    norm = float(torch.linalg.vector_norm(gradient))
+    return gradient * (largest / norm) if norm > largest else gradient

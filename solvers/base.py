@@ -193,6 +193,7 @@ def run(
                     "iteration": state.iteration,
                     **_referee_row(score.of(judge_game, state.x, judge)),
                     **asdict(rounds.cost),
+                    **({} if judge_game.instruments is None else {"instruments": _listed(judge_game.instruments(state.x))}),
                     **({} if rounds.learned_gap is None else {"learned_gap": rounds.learned_gap}),
                     **(state.row or {}),
                 }
@@ -228,6 +229,11 @@ def _referee_row(scored: Evaluation) -> dict[str, Any]:
         "follower_gap": None if np.isnan(gap) else gap,
         **({"standard_error": error} if error > 0 else {}),
     }
+
+
+def _listed(instruments: dict[str, np.ndarray]) -> dict[str, Any]:
+    """What the leader chose as plain data."""
+    return {name: np.asarray(values).tolist() for name, values in instruments.items()}
 
 
 def _same_world(rounds: Rounds, game: StackelbergGame, follower: Follower | None) -> bool:

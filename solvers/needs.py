@@ -57,7 +57,7 @@ def needs_a_regularised_follower(name: str, oracle: Oracle) -> str | None:
 def needs_still_dynamics(name: str, oracle: Oracle) -> str | None:
     """Gradients that see how rewards are steered, and would leave out how a moved kernel changes what followers do."""
     if oracle.log_kernel is not None:
-        return f"{name} has no term for a leader that moves the dynamics, as this one does beside setting rewards; implicit has"
+        return f"{name} has no term for a leader that moves the dynamics, as this one does; hpgd_kernel and implicit have"
     return None
 
 
@@ -76,13 +76,16 @@ def needs_sampled_leader(name: str, oracle: Oracle) -> str | None:
     return needs_paid_steps(name, oracle) or needs_public_actions(name, oracle)
 
 
-def needs_incentives(name: str, oracle: Oracle) -> str | None:
-    """Sampled gradients of an incentive, with the context of their episodes and what followers do in them."""
+def needs_incentives(name: str, oracle: Oracle, *, still: bool = True) -> str | None:
+    """Sampled gradients of an incentive, with the context of their episodes and what followers do in them.
+
+    ``still``: whether the dynamics must not move.
+    """
     if (reason := needs_derivatives(name, oracle) or needs_paid_steps(name, oracle)) is not None:
         return reason
     if oracle.incentive is None:
         return f"{name} needs a leader that sets rewards (the game has no incentive)"
-    if (reason := needs_still_dynamics(name, oracle)) is not None:
+    if still and (reason := needs_still_dynamics(name, oracle)) is not None:
         return reason
     if any(a > 1 for _, a, _ in oracle.sizes):
         return f"{name} estimates how rewards are steered, and this leader also acts in the game"

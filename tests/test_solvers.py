@@ -37,6 +37,8 @@ GAMES: list[tuple[str, dict[str, Any]]] = [
 ]
 ACTING = ("biac",)
 """Estimators for games in which the leader acts."""
+MOVING = ("hpgd_kernel",)
+"""Estimators for leaders who move the dynamics beside setting rewards."""
 LEARNED = {"rtq": se.SoftQLearning(0.05, 1)}
 """Who answers the estimators that train their followers."""
 games_and_points = random_games().flatmap(lambda game: st.tuples(st.just(game), commitments(game)))
@@ -215,8 +217,11 @@ def test_zeroth_order_radius_and_cost() -> None:
 def test_a_seed_reproduces_and_a_stop_changes_nothing(name: str, optimiser: str) -> None:
     """Bit for bit: twice the same; and stopped in the middle, pickled, and resumed."""
     id, other_world = ("random_markov_game-v0", {"conflict": 0.1}) if name in ACTING else ("four_rooms-v0", {"beta": 1})
-    game, follower = se.game(id), LEARNED.get(name)
-    slow = {"steps": 20, "levels": 3} if name == "rtq" else {}
+    if name in MOVING:
+        id, other_world = "tax_design-v0", {"grid": 21, "hours": 3, "spendings": 3}
+    arguments = {"grid": 21, "hours": 3, "spendings": 2, "temperature": 0.2} if name in MOVING else {}
+    game, follower = se.game(id, **arguments), LEARNED.get(name)
+    slow = {"steps": 20, "levels": 3} if name == "rtq" else {"episodes": 5} if name in MOVING else {}
 
     def go(budget: int, **more: Any) -> solvers.Solution:
         settings = {"budget": budget, "seed": 7, "optimiser": optimiser, "lr": 0.1, "follower": follower, **slow}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 import solvers
 import stackelberg_envs as se
+from baselines import figures, printing
 from solvers.base import Declined
 from solvers.estimators.implicit import exact_gradient
 from stackelberg_envs.games.tax_design import CONSUMERS, Consumer, TaxDesign
@@ -179,3 +182,17 @@ def test_senseless_rates_are_refused() -> None:
     for income, vat in ((1.0, (0.3, 0.3, 0.3)), (0.3, (0.3, 0.0, 0.3)), (0.3, (0.3, 0.3))):
         with pytest.raises(ValueError, match="rates are an income tax"):
             tax(**SMALL).at_rates(income, vat)
+
+
+def test_the_rates_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In histories, and by ``stackelberg solve`` instead of the table of a leader that has no actions."""
+    game = tax(**SMALL)
+    start = game.at_rates(0.3, (0.3, 0.2, 0.1))
+    row = solvers.solve(game, "naive", budget=1, start=start).history[0]
+    np.testing.assert_allclose([row["instruments"]["income tax"], *row["instruments"]["VAT"]], [0.3, 0.3, 0.2, 0.1])
+    said = io.StringIO()
+    monkeypatch.setattr(printing, "console", Console(file=said))
+    printing.draw(game, start, game.default_follower)
+    assert said.getvalue().splitlines() == ["income tax: 0.3", "VAT: [0.3 0.2 0.1]"]
+    (axis,) = figures.learned(game, {"start": start}, None).axes
+    assert [round(bar.get_height(), 9) for bar in axis.patches] == [0.3, 0.3, 0.2, 0.1]  # type: ignore[attr-defined]

@@ -159,6 +159,11 @@ class TaxDesign(StackelbergGame):
             raise ValueError(f"rates are an income tax in (0, {self._largest:g}) and {GOODS} VAT in (0, 2), got {income!r} and {vat!r}")
         return np.log(shares / (1 - shares))
 
+    def instruments(self, x: Any) -> dict[str, np.ndarray]:
+        """The rates as shares: income tax (...) and VAT (..., 3)."""
+        income, vat = self.rates(np.asarray(x))
+        return {"income tax": np.asarray(income), "VAT": np.asarray(vat)}
+
     @property
     def _largest(self) -> float:
         return 2.0 if self.preset == "legacy" else 1.0
