@@ -31,6 +31,7 @@ GAMES = {
     "lq_gain-v0": "lq_gain:LQGain",
     "building-v0": "building:Building",
     "tax_design-v0": "tax_design:TaxDesign",
+    "tax_economy-v0": "tax_economy:TaxEconomy",
     "warehouse-v0": "warehouse:Warehouse",
 }
 """Id to module and class, below `stackelberg_envs.games`; imported only when asked for."""

@@ -62,6 +62,8 @@ class SampledProcess(abc.ABC):
     follower_discount: float
     leader_discount: float
     follower_sees: Literal["action", "policy"] = "action"
+    action_parts: tuple[int, ...] = ()
+    """Of a Discrete action that is several choices in one, how many options each has, row-major (their product is the number of actions)."""
     tables: ClassVar[tuple[str, ...]] = ()
     """The array fields."""
     soft_response: Any = None
@@ -121,6 +123,15 @@ def normal(u: Array) -> Array:
     from scipy.special import ndtri
 
     return ndtri(inside)
+
+
+def normal_cdf(z: Array) -> Array:
+    """P(Z <= z) of a standard normal variate: the other way round from `normal`."""
+    if is_torch_array(z):
+        return array_namespace(z).special.ndtr(z)
+    from scipy.special import ndtr
+
+    return ndtr(z)
 
 
 def play_sampled(

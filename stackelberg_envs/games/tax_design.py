@@ -186,13 +186,17 @@ class TaxDesign(StackelbergGame):
         xp = array_namespace(assets)
         return xp.where(assets < 0, assets, xp.zeros_like(assets)) if self.preset == "legacy" else xp.zeros_like(assets)
 
-    def _moves(self, x: Array) -> SharedRows:
-        """Densities of the next asset at the grid's points, one row for each (hours, total spending), normalised."""
+    def moves(self, x: Array, assets: Array | None = None) -> SharedRows:
+        """Densities of the next asset at the grid's points, one row for each (hours, total spending), normalised.
+
+        From the grid's points or, if ``assets`` (K,) are given, from those: rows (..., K, 1, R, S).
+        """
         xp, c = array_namespace(x), self._constants.like(x)
         income, _ = self.rates(x)
         saved = (1.0 - income)[..., None] * WAGE * c.row_worked - c.row_spent
         # where the mean reaches a limit torch's minimum and maximum have half the slope, which is what a central difference says
-        mean = xp.maximum(xp.minimum(c.assets[:, None] + saved[..., None, :], c.assets[-1]), c.assets[0])
+        begun = c.assets if assets is None else assets
+        mean = xp.maximum(xp.minimum(begun[:, None] + saved[..., None, :], c.assets[-1]), c.assets[0])
         off = (c.assets - mean[..., None]) / (2**0.5 * NOISE)
         exponent = off * off
         density = xp.exp(-xp.where(exponent < FAR, exponent, 1000.0))  # exp(-1000) is 0
@@ -202,13 +206,13 @@ class TaxDesign(StackelbergGame):
     def log_kernel(self, x: Array, context: int | str = 0) -> SharedRows | tuple[SharedRows, ...]:
         """log P(m'|m,b), which income tax moves, whatever the taste; one for each consumer."""
         del context
-        xp, moves = array_namespace(x), self._moves(x)
+        xp, moves = array_namespace(x), self.moves(x)
         logarithm = moves.map(lambda rows: xp.where(rows > 0, xp.log(xp.where(rows > 0, rows, 1.0)), -xp.inf))
         return (logarithm,) * self.followers if self.followers > 1 else logarithm
 
     def induced(self, x: Array, context: int) -> InducedMDP | tuple[InducedMDP, ...]:
         xp, c = array_namespace(x), self._constants.like(x)
-        moves, shape = self._moves(x), (*x.shape[:-1], len(self.assets), 1, len(self._index))
+        moves, shape = self.moves(x), (*x.shape[:-1], len(self.assets), 1, len(self._index))
         incentives: Any = self.incentive(x, context)
         problems = tuple(
             InducedMDP(
