@@ -63,7 +63,7 @@ class SampledProcess(abc.ABC):
     leader_discount: float
     follower_sees: Literal["action", "policy"] = "action"
     action_parts: tuple[int, ...] = ()
-    """Of a Discrete action that is several choices in one, how many options each has, row-major (their product is the number of actions)."""
+    """Of a Discrete action that is several choices in one: how many options each has, row-major."""
     tables: ClassVar[tuple[str, ...]] = ()
     """The array fields."""
     soft_response: Any = None
