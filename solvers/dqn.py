@@ -98,7 +98,7 @@ class HeadsPolicy:
         """See `stackelberg_envs.sampled.Actor.act`; actions are row-major in the parts."""
         del leads
         chosen = [np.minimum(pick(cumulative(head), u[..., h]), self.parts[h] - 1) for h, head in enumerate(self.heads(states))]
-        return np.ravel_multi_index(tuple(chosen), self.parts)
+        return np.asarray(np.ravel_multi_index(tuple(chosen), self.parts))
 
     def probabilities(self, states: np.ndarray) -> np.ndarray:
         """g(b|s), (N, B), of states (N, d)."""

@@ -38,8 +38,10 @@ class Noise(NamedTuple):
 class Actor(Protocol):
     """A follower's policy in a world without tables."""
 
-    noise: int
-    """Uniform variates an action takes."""
+    @property
+    def noise(self) -> int:
+        """Uniform variates an action takes."""
+        ...
 
     def act(self, states: Array, leads: Array, u: Array) -> Array:
         """Actions for states (..., d), the leader's actions (..., k) and variates (..., ``noise``): (..., m), or integers (...)."""

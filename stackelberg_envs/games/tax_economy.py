@@ -18,7 +18,7 @@ Exact scores of any policy on the grid (`TaxProcess.follower_score`) say how far
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -191,7 +191,7 @@ class TabledPolicy:
 
     table: Array
     """Probabilities, (..., K, B)."""
-    noise: ClassVar[int] = 2
+    noise: int = field(default=2, init=False)
 
     def __post_init__(self) -> None:
         # all rows in one sorted list, row r from r to r + 1, in double precision: one binary search finds an action
