@@ -122,7 +122,7 @@ def test_one_definition_serves_single_steps_batches_and_torch() -> None:
     tensors = tuple(torch.tensor(value) for value in (states, leads, actions))
     moved, _ = as_torch.step(tensors[0], tensors[1], tensors[2], torch.tensor(u))
     np.testing.assert_allclose(moved.numpy(), arrived, atol=1e-10)
-    assert (as_torch.soft_response(0.2)[0].act(*tensors[:2], torch.tensor(noise)).numpy() == chosen).all()
+    assert (as_torch.soft_response(0.2)[0].act(tensors[0], tensors[1], torch.tensor(noise)).numpy() == chosen).all()
     for i in range(3):
         alone = process_of(game, xs[i, 0], 1)
         mine = alone.soft_response(0.2)[0]
