@@ -58,7 +58,8 @@ def history(rows: tuple[dict[str, Any], ...]) -> Table:
     for row in [rows[round(i * (len(rows) - 1) / 9)] for i in range(min(10, len(rows)))] if len(rows) > 1 else rows:
         contexts = "  ".join(f"{value:.4f}" for value in row["per_context"])
         gradient = f"{row['gradient_norm']:.2e}" if "gradient_norm" in row else "-"
-        cells = (f"{row['leader_return']:.5f}", contexts, f"{row['follower_gap']:.1e}", gradient)
+        gap = "-" if row["follower_gap"] is None else f"{row['follower_gap']:.1e}"  # not known where commitments are scored by playing
+        cells = (f"{row['leader_return']:.5f}", contexts, gap, gradient)
         optimism = (f"{row['optimism_gap']:+.4f}" if "optimism_gap" in row else "-",) if claimed else ()
         shown.add_row(str(row["iteration"]), str(row["commitments"]), *cells, *optimism)
     return shown

@@ -220,11 +220,13 @@ def run(
 
 
 def _referee_row(scored: Evaluation) -> dict[str, Any]:
-    """What the referee writes into a history row: exact, on numbers of its own."""
+    """What the referee writes into a history row: exact, on numbers of its own; where it had to play, with the error of its mean."""
+    gap, error = float(scored.follower_gap), float(scored.standard_error)
     return {
         "leader_return": float(scored.leader_return),
         "per_context": [float(value) for value in np.asarray(scored.per_context)],
-        "follower_gap": float(scored.follower_gap),
+        "follower_gap": None if np.isnan(gap) else gap,
+        **({"standard_error": error} if error > 0 else {}),
     }
 
 

@@ -16,6 +16,7 @@ from .access import Access, AccessError, Cost, Oracle, Permission
 from .bounds import cooperative_value
 from .equilibria import Nash, Saddle
 from .evaluation import Evaluation, evaluate
+from .feedback import Feedback
 from .followers import Believes, EpsilonOptimal, Follower, Hard, Quantal, Response, Soft, Truncated
 from .game import CommitmentError, StackelbergGame
 from .learning import NaturalPolicyGradient, SoftQLearning
@@ -36,6 +37,7 @@ __all__ = [
     "Cost",
     "EpsilonOptimal",
     "Evaluation",
+    "Feedback",
     "Follower",
     "Hard",
     "InducedMDP",

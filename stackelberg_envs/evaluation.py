@@ -96,9 +96,10 @@ def evaluate(
             if batch:
                 raise ValueError(f"{game.name} is scored by playing: one commitment at a time, got {tuple(x.shape)}")
             paid, spread, *own = by_playing(problems[0], response.policy, game.max_cycles if steps is None else steps, leader_discount)
-            leader.append(xp.asarray(paid))
+            paid, *own = (xp.asarray(number, dtype=x.dtype, device=x.device) for number in (paid, *own))
+            leader.append(paid)
             spreads.append(spread)
-            scores.append([[xp.asarray(score) for score in own]])
+            scores.append([own])
             continue
         leader.append(xp.broadcast_to(game.objective(problems, response.policies, horizon=steps, discount=leader_discount), batch))
         scores.append(

@@ -359,7 +359,7 @@ class Believes:
         rng: np.random.Generator | None = None,
         state: Any = None,
     ) -> Response:
-        """See `Follower.respond`; ``game`` must have the sizes of the game it believes in."""
+        """See `Follower.respond`; ``game`` must have the spaces of the game it believes in."""
         if game.spaces != self.game.spaces or game.visibility != self.game.visibility:
             raise ValueError(
                 f"a follower that believes in {self.game!r} and sees the {self.game.visibility} cannot act in {game!r} and see the "

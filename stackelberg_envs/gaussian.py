@@ -12,8 +12,13 @@ from .sampled import normal
 
 
 def rows(vectors: Array, matrix: Array) -> Array:
-    """``matrix`` (..., p, q) times each of ``vectors`` (..., N, q) or (q,): (..., N, p)."""
+    """``matrix`` (..., p, q) times each of ``vectors`` (..., N, q) or (q,): (..., N, p).
+
+    A matrix with as many axes before its last two as vectors have before their last, (..., 1, p, q) or (..., N, p, q), is one for each.
+    """
     xp = array_namespace(vectors, matrix)
+    if matrix.ndim > 2 and matrix.ndim - 2 >= vectors.ndim - 1:
+        return xp.matmul(matrix, vectors[..., None])[..., 0]
     return xp.matmul(vectors, xp.matrix_transpose(matrix))
 
 

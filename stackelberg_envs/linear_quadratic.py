@@ -59,7 +59,7 @@ class QuadraticPayment:
 
     def of(self, states: Array, actions: Array) -> Array:
         xp = array_namespace(states)
-        return -quadratic(xp.concat([states, actions], axis=-1), self.matrix) - _spread(self.cost)
+        return -quadratic(xp.concat([states, actions], axis=-1), self.matrix) - _spread(self.cost, states)
 
     def expected(self, mean: Array, covariance: Array) -> Array:
         xp = array_namespace(mean)
@@ -317,9 +317,9 @@ def radius(matrix: Array) -> float:
     return float(np.max(radii(matrix)))
 
 
-def _spread(scalar: Array) -> Array:
-    """A number a commitment (...) against steps (..., N)."""
-    return scalar[..., None] if hasattr(scalar, "shape") and len(scalar.shape) else scalar
+def _spread(scalar: Array, states: Array) -> Array:
+    """A number a commitment, (...) or (..., 1), against steps (..., N)."""
+    return scalar[..., None] if hasattr(scalar, "shape") and 0 < len(scalar.shape) < states.ndim - 1 else scalar
 
 
 def _sandwich(matrix: Array, inner: Array) -> Array:

@@ -6,7 +6,7 @@ Symbols are those of `stackelberg_envs.mdp`; in addition::
     u           uniform variates in [0, 1): noise is data, and `normal` makes them Gaussian
 
 One definition serves single steps of the views and batched play: every function takes leading batch axes ``...``, and a batch of
-commitments has one axis more than states need, (..., 1, n) against (..., N, d).
+commitments (..., n), or (..., 1, n), plays states (..., N, d).
 """
 
 from __future__ import annotations
@@ -114,6 +114,14 @@ class SampledProcess(abc.ABC):
         """k."""
         return 0 if self.leader_actions is None else int(self.leader_actions.shape[0])
 
+    def uniforms(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+        """Variates from NumPy's generator, in the commitment's library, dtype and device."""
+        u = rng.random(shape)
+        if not self.tables:
+            return u
+        like = getattr(self, self.tables[0])
+        return array_namespace(like).asarray(u, dtype=like.dtype, device=like.device)
+
 
 def normal(u: Array) -> Array:
     """Standard normal variates from uniform ones, by the inverse distribution function; finite for u = 0 too."""
@@ -148,7 +156,7 @@ def play_sampled(
     """Play N episodes at once; like `stackelberg_envs.play.simulate`, without tables.
 
     Args:
-        process: with commitments that broadcast against the states, e.g. (n,) for all or (B, 1, n) for B of them.
+        process: under one commitment (n,) for all; or under B of them, (B, n) or (B, 1, n), with states (B, N, d).
         policy: the follower's.
         states: first states, (..., N, d).
         noise: ``noise(t)`` gives the uniforms (..., N, K) of step t, K = ``noise.lead`` + ``policy.noise`` + ``noise.step`` in this order;
@@ -197,7 +205,7 @@ def monte_carlo(
 ) -> tuple[Trajectories, int]:
     """Episodes by which a policy is scored, (..., N, T), and N; the same noise for every commitment (common random numbers)."""
     rng = np.random.default_rng([seed, 0x5A3D1E])
-    return play_sampled(process, policy, process.start(rng.random((episodes, process.noise.start))), rng, horizon), episodes
+    return play_sampled(process, policy, process.start(process.uniforms(rng, (episodes, process.noise.start))), rng, horizon), episodes
 
 
 def discounted(rewards: Array, discount: float) -> Array:
@@ -221,9 +229,10 @@ def by_playing(process: SampledProcess, policy: Actor, horizon: int, discount: f
         Leader return, its standard error, the follower's plain return, and what only closed forms know (NaN): its objective and gap.
     """
     played, episodes = monte_carlo(process, policy, horizon)
-    returns = np.asarray(discounted(played.leader_rewards, process.leader_discount if discount is None else discount))
-    own = np.asarray(discounted(played.follower_rewards, process.follower_discount))
-    return float(returns.mean()), float(returns.std(ddof=1)) / episodes**0.5, float(own.mean()), float("nan"), float("nan")
+    returns = discounted(played.leader_rewards, process.leader_discount if discount is None else discount)
+    own = discounted(played.follower_rewards, process.follower_discount)
+    spread = float(array_namespace(returns).std(returns, correction=1))
+    return float(returns.mean()), spread / episodes**0.5, float(own.mean()), float("nan"), float("nan")
 
 
 def fingerprint(process: SampledProcess, count: int = 64) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
+import zlib
 
 import numpy as np
 import pytest
@@ -205,15 +206,17 @@ class Nosy(Solver):
     def step(self, oracle: Oracle, state: State, rng: np.random.Generator) -> State:
         facts = [value for name, value in sorted(vars(oracle).items()) if isinstance(value, (int, float, tuple, np.ndarray))]
         seen = oracle.play(state.x, episodes=3)
-        digest = [float(np.sum(table)) for table in vars(seen).values()] + [
-            float(np.sum(np.asarray(fact, dtype=float))) for fact in facts if not _text(fact)
-        ]
+        digest = [float(np.sum(table)) for table in vars(seen).values()] + [_number(fact) for fact in facts]
         x = np.tanh(state.x + 0.01 * np.sin(sum(digest) + oracle.returns(state.x)) + 0.01 * rng.normal(size=state.x.shape))
         return State(x, state.iteration + 1)
 
 
-def _text(fact: object) -> bool:
-    return isinstance(fact, tuple) and any(isinstance(part, str) for part in fact)
+def _number(fact: object) -> float:
+    """A fact as a number: text and spaces by their spelling."""
+    try:
+        return float(np.sum(np.asarray(fact, dtype=float)))
+    except (TypeError, ValueError):
+        return zlib.crc32(repr(fact).encode()) / 2**32
 
 
 @pytest.mark.parametrize("name", ["nosy", *(name for name in SOLVERS if build(name).access < se.Access.MODEL)])
@@ -340,7 +343,7 @@ def test_chosen_first_actions_and_horizons() -> None:
             oracle.play_from(np.zeros(105), 0, np.array([[start, 104]]), **wrong)
 
 
-@pytest.mark.parametrize("id", se.games())
+@pytest.mark.parametrize("id", [id for id in se.games() if se.game(id, **SMALLER.get(id, {})).tabular])
 def test_compiled_play_is_bit_for_bit_the_same(id: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("numba", reason="the extra 'fast' is not installed")
     seen = []

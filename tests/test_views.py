@@ -30,7 +30,7 @@ from stackelberg_envs.testing import ConformanceError, check_env
 from stackelberg_envs.views.episode import ActionError
 from stackelberg_envs.views.gym import FollowerEnv, LeaderEnv
 
-MARKOV = ("toy3-v0", "bimatrix-v0", "random_markov_game-v0", "lq_gain-v0")
+MARKOV = ("toy3-v0", "bimatrix-v0", "random_markov_game-v0", "lq_gain-v0", "continuous_toy-v0", "guided_cartpole-v0", "guided_pendulum-v0")
 TWO_PHASE = [(id, "commitment", SMALLER.get(id, {})) for id in se.games()] + [(id, "play", {}) for id in MARKOV]
 TWO_PHASE += [("four_rooms-v0", "commitment", {"walkers": 3}), ("random_markov_game-v0", "play", {"follower_sees": "action"})]
 ITERATED = {"preset": "chicken", "rounds": 5}
@@ -44,14 +44,18 @@ VECTORS = tuple(id for id in se.games() if not se.game(id, **SMALLER.get(id, {})
 """Games whose states are vectors, which no index can be."""
 
 
+def both(views: list[tuple[str, str, dict[str, Any]]]) -> list[tuple[str, str, dict[str, Any], str]]:
+    """Every view with every kind of observation that it has."""
+    return [(*view, observations) for view in views for observations in OBSERVATIONS if observations == "vector" or view[0] not in VECTORS]
+
+
 @pytest.mark.parametrize("id", VECTORS)
 def test_vectors_have_no_index(id: str) -> None:
     with pytest.raises(ValueError, match="its states are vectors, no indices"):
         se.make(id, observations="index", **SMALLER.get(id, {}))
 
 
-@pytest.mark.parametrize("observations", OBSERVATIONS)
-@pytest.mark.parametrize(("id", "view", "arguments"), TWO_PHASE, ids=str)
+@pytest.mark.parametrize(("id", "view", "arguments", "observations"), both(TWO_PHASE), ids=str)
 def test_pettingzoo_aec(id: str, view: str, arguments: dict[str, Any], observations: str) -> None:
     def build() -> Any:
         return se.make(id, view=view, observations=observations, **arguments)
@@ -61,8 +65,7 @@ def test_pettingzoo_aec(id: str, view: str, arguments: dict[str, Any], observati
     state_test(build(), se.make_parallel(id, view=view, observations=observations, **arguments))
 
 
-@pytest.mark.parametrize("observations", OBSERVATIONS)
-@pytest.mark.parametrize(("id", "view", "arguments"), TWO_PHASE + SIMULTANEOUS, ids=str)
+@pytest.mark.parametrize(("id", "view", "arguments", "observations"), both(TWO_PHASE + SIMULTANEOUS), ids=str)
 def test_pettingzoo_parallel(id: str, view: str, arguments: dict[str, Any], observations: str) -> None:
     def build() -> Any:
         return se.make_parallel(id, view=view, observations=observations, **arguments)
@@ -97,8 +100,7 @@ def test_gymnasium_leader(id: str, mode: str) -> None:
     _clean_gymnasium(gymnasium.make(f"Stackelberg/{camel(id)}-Leader-v0", mode=mode, render_mode="ansi", **SMALLER.get(id, {})))
 
 
-@pytest.mark.parametrize("observations", OBSERVATIONS)
-@pytest.mark.parametrize("id", se.games())
+@pytest.mark.parametrize(("id", "observations"), [(id, kind) for id, _, _, kind in both([(id, "commitment", {}) for id in se.games()])])
 def test_gymnasium_follower(id: str, observations: str) -> None:
     _clean_gymnasium(
         gymnasium.make(f"Stackelberg/{camel(id)}-Follower-v0", observations=observations, render_mode="rgb_array", **SMALLER.get(id, {}))
@@ -426,7 +428,8 @@ def test_rendering(id: str) -> None:
     assert "waiting for the leader's commitment" in env.render()  # type: ignore[operator]
     env.step(np.linspace(-1, 1, env.game.dimension))
     for _ in range(env.game.followers):
-        env.step(0)
+        space = env.action_space(env.agent_selection)
+        env.step(np.zeros(space.shape) if isinstance(space, gymnasium.spaces.Box) else 0)
     text = env.render()
     assert isinstance(text, str)
     assert "step 1" in text

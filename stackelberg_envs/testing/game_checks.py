@@ -1,4 +1,7 @@
-"""Checks of a functional game: its tables, its purity, its agreement across array libraries."""
+"""Checks of a functional game: its tables, its purity, its agreement across array libraries.
+
+What a game without tables owes instead is in `stackelberg_envs.testing.sampled_checks`.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +35,14 @@ def check_game(game: StackelbergGame, *, seed: int = 0) -> Report:
     points = np.clip(np.concatenate([np.atleast_2d(x) for x in tried]), game.leader_space.low, game.leader_space.high)
     report = Report(f"game {game.name}")
     report.check("declarations", _declarations, game)
+    if not game.tabular:
+        from .sampled_checks import check_functions  # not above: it uses what is here
+
+        check_functions(report, game, points)
+        report.check("a pickled game is the same game", _pickles, game, points)
+        report.check("bad commitments are refused", _refusals, game)
+        report.check("the default follower answers", _answers, game, points)
+        return report.conclude()
     report.check("tables are finite, rows sum to at most 1", _tables, game, points)
     report.check("commit is a pure function", _purity, game, points)
     report.check("a pickled game is the same game", _pickles, game, points)
@@ -57,7 +68,7 @@ def _declarations(game: StackelbergGame) -> None:
     require(game.max_cycles >= 1, "max_cycles is at least 1")
     discounts = {mdp.leader_discount for context in game.contexts for mdp in game.problems(np.zeros(game.dimension), context)}
     require(len(discounts) == 1, f"the leader has one discount, not {sorted(discounts)}")
-    require(len(game.sizes) == game.followers, f"commit returns processes of {len(game.sizes)} followers, and declares {game.followers}")
+    require(len(game.spaces) == game.followers, f"commit returns processes of {len(game.spaces)} followers, and declares {game.followers}")
 
 
 def _tables(game: StackelbergGame, points: np.ndarray) -> None:
@@ -197,7 +208,7 @@ def _answers(game: StackelbergGame, points: np.ndarray) -> None:
         result = evaluate(game, x)
         require(bool(np.isfinite(result.leader_return)), "the score is not finite")
         if isinstance(game.default_follower, (Soft, Hard)):
-            require(float(result.follower_gap) < 1e-7, f"the default follower leaves {float(result.follower_gap):.3g} on the table")
+            require(not float(result.follower_gap) >= 1e-7, f"the default follower leaves {float(result.follower_gap):.3g} on the table")
 
 
 def _torch(game: StackelbergGame, points: np.ndarray) -> str | None:
@@ -237,5 +248,5 @@ def _same(first: tuple[Process, ...], second: tuple[Any, ...], tolerance: float,
         for name in one.tables:
             table = stored(getattr(other, name))
             table = table.detach().cpu().numpy() if hasattr(table, "detach") else np.asarray(table)
-            worst = float(np.abs(np.asarray(stored(getattr(one, name))) - table).max())
+            worst = float(np.abs(np.asarray(stored(getattr(one, name))) - table).max(initial=0.0))
             require(worst <= tolerance, f"{message}: {name} differs by {worst:.3g}")

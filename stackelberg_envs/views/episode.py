@@ -6,6 +6,7 @@ step itself.  Observations are flat: a slot for each thing that is seen (see `st
 
 from __future__ import annotations
 
+import copy
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from ..game import CommitmentError, StackelbergGame
 from ..mdp import draw
 from ..play import Sampler
 from ..sampled import SampledProcess, SampledSampler
-from .slots import Slot, index_of, slot
+from .slots import Slot, acted, index_of, slot
 
 LEADER = "leader_0"
 View = Literal["commitment", "play"]
@@ -71,10 +72,11 @@ class Episode:
             raise ValueError(f"{game.name}: its states are vectors, no indices; use observations='vector'")
         self.followers = [f"follower_{i}" for i in range(game.followers)]
         self.agents = [LEADER, *self.followers]
-        self.action_spaces: dict[str, Space[Any]] = {
+        acting = {
             LEADER: game.leader_space if view == "commitment" or leads is None else leads,
             **{name: spaces.action for name, spaces in zip(self.followers, self._spaces, strict=True)},
         }
+        self.action_spaces: dict[str, Space[Any]] = copy.deepcopy(acting)  # each has a generator that libraries seed: nobody shares it
         self._slots = {agent: self._seen_by(agent) for agent in self.agents}
         self.observation_spaces = {agent: self._observation_space(agent) for agent in self.agents}
         state_low, state_high = self._bounds(self._all_slots(), commitment=True)
@@ -261,11 +263,11 @@ class Episode:
         """The slots of an agent's observation, in the order of `_observed`."""
         context = [slot(Discrete(len(self.game.contexts)))] if len(self.game.contexts) > 1 else []
         if agent == LEADER:
-            actions = [slot(spaces.action) for spaces in self._spaces] if self.game.follower_actions_public else []
+            actions = [acted(spaces.action) for spaces in self._spaces] if self.game.follower_actions_public else []
             return [*context, *(slot(self._spaces[group[0]].state) for group in self.game.groups), *actions]
         i = self.followers.index(agent)
         lead = self._spaces[i].lead
-        return [*context, slot(self._spaces[i].state), *([slot(lead)] if self._sees_action(i) and lead is not None else [])]
+        return [*context, slot(self._spaces[i].state), *([acted(lead)] if self._sees_action(i) and lead is not None else [])]
 
     def _sees_action(self, i: int) -> bool:
         return self.game.visibility[i] == "action"
@@ -274,8 +276,9 @@ class Episode:
         """The slots of `state`; a tabular leader that never acts has one of one action."""
         one = Discrete(1) if self.game.tabular else None
         leads = [spaces.lead or one for spaces in self._spaces]
-        spaces = [s.state for s in self._spaces], [lead for lead in leads if lead is not None], [s.action for s in self._spaces]
-        return [slot(Discrete(len(self.game.contexts))), *(slot(space) for kind in spaces for space in kind)]
+        actions = [*(lead for lead in leads if lead is not None), *(spaces.action for spaces in self._spaces)]
+        states = [Discrete(len(self.game.contexts)), *(spaces.state for spaces in self._spaces)]
+        return [*(slot(space) for space in states), *(acted(space) for space in actions)]
 
     def _bounds(self, slots: list[Slot], *, commitment: bool) -> tuple[np.ndarray, np.ndarray]:
         space = self.game.leader_space

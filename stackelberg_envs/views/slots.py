@@ -69,6 +69,11 @@ def slot(space: Space[Any]) -> Slot:
     return Vector(space)
 
 
+def acted(space: Space[Any]) -> Slot:
+    """The slot that shows an action: a vector without bounds, for policies that the environment plays need not keep those of agents."""
+    return slot(Box(-np.inf, np.inf, space.shape, np.float64) if isinstance(space, Box) else space)
+
+
 def index_of(slots: list[Slot], observed: list[Any]) -> np.int64:
     """All slots as one integer; each is an `Index`."""
     index = 0

@@ -1,0 +1,92 @@
+"""Policies that are feedback of a vector state: a leader's squashed Gaussian, and followers who act by a written rule.
+
+The leader acts between -1 and 1, phi(s) in R^f its features, the last of them 1::
+
+    a = tanh(m + sd z),   m = 4 tanh(net(s) / 4),   z ~ N(0, 1)
+    net(s) = w . phi(s)                          x = w in R^f                        (hidden = 0)
+    net(s) = v . (tanh(W phi(s)), 1)             x = (W, v) in R^(h f + h + 1)       (hidden = h)
+    log pi(a|s) = log N(artanh a; m, sd^2) - log(1 - a^2)
+
+The mean before squashing stays within 4, where tanh is .9993: so actions can be told apart in double precision, and densities and scores
+are right, for every commitment.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from .followers import Answer, Response
+from .gaussian import rows
+from .mdp import Array
+from .sampled import Actor, normal
+
+if TYPE_CHECKING:
+    from .game import StackelbergGame
+
+LIMIT = 4.0
+LARGEST_SD = 1.0
+"""Of the noise: beyond, actions crowd at the ends of [-1, 1] until double precision cannot tell them apart."""
+
+
+def weights(features: int, hidden: int) -> int:
+    """n, the number of weights."""
+    return features if hidden == 0 else hidden * features + hidden + 1
+
+
+def mean(x: Array, phi: Array, hidden: int) -> Array:
+    """m, (..., N, 1), of weights x (..., n) and features phi (..., N, f)."""
+    xp, f = array_namespace(x, phi), phi.shape[-1]
+    if hidden == 0:
+        net = rows(phi, x[..., None, :])
+    else:
+        inner = xp.tanh(rows(phi, xp.reshape(x[..., : hidden * f], (*x.shape[:-1], hidden, f))))
+        net = rows(inner, x[..., None, hidden * f : -1]) + rows(phi[..., -1:], x[..., None, -1:])
+    return LIMIT * xp.tanh(net / LIMIT)
+
+
+def squashed(x: Array, phi: Array, u: Array, hidden: int, sd: float) -> Array:
+    """Actions (..., N, 1) from variates u (..., N, 1)."""
+    return array_namespace(x, phi).tanh(mean(x, phi, hidden) + sd * normal(u))
+
+
+def log_squashed(x: Array, phi: Array, leads: Array, hidden: int, sd: float) -> Array:
+    """log pi(a|s), (..., N), of actions (..., N, 1) between -1 and 1."""
+    xp = array_namespace(x, phi)
+    edge = 1 - float(xp.finfo(leads.dtype).eps)
+    a = xp.clip(leads, -edge, edge)
+    z = (xp.atanh(a) - mean(x, phi, hidden)) / sd
+    return (-0.5 * z**2 - xp.log1p(-(a**2)))[..., 0] - math.log(sd * math.sqrt(2 * math.pi))
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """A follower that acts by a rule, whatever the commitment: **not a best response**, and its certificate says so (NaN).
+
+    It needs neither training nor an optimiser, so that every view of a game without closed forms has somebody to play against.
+
+    Args:
+        rule: the follower's policy.
+    """
+
+    rule: Actor
+    temperature: float = field(default=0.0, init=False)
+
+    def respond(
+        self,
+        game: StackelbergGame,
+        x: Array,
+        context: int | str = 0,
+        *,
+        budget: int | None = None,
+        rng: np.random.Generator | None = None,
+        state: Any = None,
+    ) -> Response:
+        """See `stackelberg_envs.followers.Follower.respond`."""
+        del budget, rng, state
+        game.problems(x, context)  # which checks the commitment and the context
+        return Response((Answer(self.rule, math.nan, math.nan, evaluations=0),))
