@@ -20,8 +20,8 @@ from __future__ import annotations
 import copy
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
@@ -129,8 +129,8 @@ class DQN:
         batch: transitions of a learning step.
         copy_every: steps between two copies of the target network.
         hidden: width of the two hidden layers.
-        progress: called with (steps taken, steps asked) after each step, and once at 0; ``"bar"`` shows a bar with an estimate of the
-            time that is left (needs ``rich``).
+        progress: called with (steps taken, steps asked) after every hundred, and at the end; `baselines.dqn_tax` makes a bar of it, with an
+            estimate of the time that is left.
     """
 
     temperature: float
@@ -144,7 +144,7 @@ class DQN:
     batch: int = 1_000
     copy_every: int = 500
     hidden: int = 64
-    progress: Callable[[int, int], None] | Literal["bar"] | None = field(default=None, repr=False, compare=False)
+    progress: Callable[[int, int], None] | None = field(default=None, repr=False, compare=False)
 
     learns: ClassVar[bool] = True
 
@@ -194,11 +194,11 @@ class DQN:
             raise PlanningError(f"{self!r} is for one follower with discrete actions in a world without tables, and {game.name} is another")
         noise = np.random.default_rng(0) if rng is None else rng
         learner = self._prepared(process, x, state, noise)
-        with _shown(self.progress) as report, _interrupts() as interrupted:
-            report(0, count)
+        with _interrupts() as interrupted:
             for i in range(count):
                 self._step(process, learner, game.max_cycles, noise)
-                report(i + 1, count)
+                if self.progress is not None and ((i + 1) % 100 == 0 or i + 1 == count):
+                    self.progress(i + 1, count)
                 if interrupted():
                     raise TrainingStopped(learner)
         policy = self._policy(process, learner)
@@ -307,16 +307,3 @@ def _interrupts() -> Any:
     """Ctrl-C between steps, unless somebody else handles it already, as `solvers.solve` does."""
     mine = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
     return deferred_interrupts() if mine else nullcontext(lambda: False)
-
-
-@contextmanager
-def _shown(progress: Callable[[int, int], None] | str | None) -> Iterator[Callable[[int, int], None]]:
-    """Whom to tell about each step."""
-    if progress is None or callable(progress):
-        yield progress or (lambda done, asked: None)
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    with Progress(TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), transient=True) as bar:
-        task = bar.add_task("training", total=None)
-        yield lambda done, asked: bar.update(task, completed=done, total=asked)

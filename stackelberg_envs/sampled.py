@@ -136,12 +136,12 @@ def normal(u: Array) -> Array:
 
 
 def normal_cdf(z: Array) -> Array:
-    """P(Z <= z) of a standard normal variate: the other way round from `normal`."""
+    """P(Z <= z) of a standard normal variate, the other way round from `normal`; by erfc, whose lower tail is exact in torch too."""
     if is_torch_array(z):
-        return array_namespace(z).special.ndtr(z)
-    from scipy.special import ndtr
+        return 0.5 * array_namespace(z).special.erfc(-(0.5**0.5) * z)
+    from scipy.special import erfc
 
-    return ndtr(z)
+    return 0.5 * erfc(-(0.5**0.5) * z)
 
 
 def play_sampled(

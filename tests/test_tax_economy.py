@@ -258,12 +258,12 @@ def test_ctrl_c_keeps_what_was_learned() -> None:
     game, x, rng = economy(**SMALL), np.zeros(4), np.random.default_rng(5)
 
     def press(done: int, asked: int) -> None:
-        if done == 130:
+        if done == 200:
             os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(TrainingStopped, match="stopped after 130 steps") as stopped:
+    with pytest.raises(TrainingStopped, match="stopped after 200 steps") as stopped:
         DQN(0.2, 300, progress=press, **QUICK).respond(game, x, rng=rng)
-    resumed = DQN(0.2, 300, **QUICK).respond(game, x, rng=rng, budget=170, state=stopped.value.state).policy
+    resumed = DQN(0.2, 300, **QUICK).respond(game, x, rng=rng, budget=100, state=stopped.value.state).policy
     straight = DQN(0.2, 300, **QUICK).respond(game, x, rng=np.random.default_rng(5)).policy
     assert (resumed.weights[2][0] == straight.weights[2][0]).all()
 
@@ -271,7 +271,7 @@ def test_ctrl_c_keeps_what_was_learned() -> None:
 def test_a_leader_against_the_learner() -> None:
     """Scored by the exact follower; the history says how exploitable the learner was, and the ledger what it sampled."""
     game = economy(max_cycles=40, **SMALL)
-    follower = DQN(0.2, 50, progress="bar", **QUICK)
+    follower = DQN(0.2, 50, **QUICK)
     assert follower.fraction == pytest.approx(50 / 300_000)
     found = solvers.solve(game, "zeroth_order", follower=follower, budget=3)
     assert found.cost.training_steps % 500 == 0

@@ -5,6 +5,8 @@ any number in [-100, 100].  The next one is drawn by inverting its distribution 
 
     m' = mu + 5 z,   Phi(z) = Phi(low) + u (Phi(high) - Phi(low)),   low, high = (-100 - mu) / 5, (100 - mu) / 5
 
+computed from the upper tail where u > .5, so that no digits are lost in either.
+
 **The default follower.**  There is no closed form, but only one state variable, so ``Soft(tau)`` means: solve the grid game, V; back V up
 once more from assets four times as dense; and choose, between two of those, by the policy of either, the nearer one more often::
 
@@ -92,7 +94,8 @@ class TaxEconomy(StackelbergGame):
         """The consumer's utility of what it buys, which VAT lowers, (...), for actions (...)."""
         del states
         c, (_, vat) = self._constants.like(x), self.rates(x)
-        return utility(vat, c.spent[actions], c.tastes[self.context_index(context), :])
+        spent = c.spent[actions]
+        return utility(_each(vat, actions.ndim, trailing=1), spent, c.tastes[self.context_index(context), :])
 
     def log_kernel_density(self, x: Array, states: Array, leads: Array, actions: Array, arrived: Array) -> Array:
         """log p(m'|m,b), which income tax moves, (...), up to a constant."""
@@ -138,22 +141,25 @@ class TaxProcess(SampledProcess):
     def mean(self, states: Array, actions: Array) -> Array:
         """mu, (...)."""
         xp, c = array_namespace(states), self.constants.like(states)
-        saved = (1.0 - self.income) * WAGE * c.worked[actions] - xp.sum(c.spent[actions], axis=-1)
+        saved = (1.0 - _each(self.income, actions.ndim)) * WAGE * c.worked[actions] - xp.sum(c.spent[actions], axis=-1)
         return xp.clip(states[..., 0] + saved, -LIMIT, LIMIT)
 
     def step(self, states: Array, leads: Array, actions: Array, u: Array) -> tuple[Array, Array]:
         del leads
-        xp, mean = array_namespace(states), self.mean(states, actions)
-        low, high = (normal_cdf((limit - mean) / NOISE) for limit in (-LIMIT, LIMIT))
-        arrived = xp.clip(mean + NOISE * normal(low + u[..., 0] * (high - low)), -LIMIT, LIMIT)
+        xp, mean, u = array_namespace(states), self.mean(states, actions), u[..., 0]
+        below, above = normal_cdf((-LIMIT - mean) / NOISE), normal_cdf((mean - LIMIT) / NOISE)
+        from_below, inside = u < 0.5, 1 - below - above
+        z = normal(xp.where(from_below, below, above) + xp.where(from_below, u, 1 - u) * inside)
+        arrived = xp.clip(mean + NOISE * xp.where(from_below, z, -z), -LIMIT, LIMIT)
         return arrived[..., None], xp.zeros(arrived.shape, dtype=xp.bool, device=arrived.device)
 
     def rewards(self, states: Array, leads: Array, actions: Array, arrived: Array) -> tuple[Array, Array]:
         del leads, arrived
         c, assets = self.constants.like(states), states[..., 0]
         worked, spent = c.worked[actions], c.spent[actions]
-        earned = own_worth(assets) - DISUTILITY * worked**2 + utility(self.vat, spent, c.tastes[self.context, :])
-        return earned, self.on_grid.debt(assets) + welfare(self.income, self.vat, worked, spent)
+        income, vat = _each(self.income, actions.ndim), _each(self.vat, actions.ndim, trailing=1)
+        earned = own_worth(assets) - DISUTILITY * worked**2 + utility(vat, spent, c.tastes[self.context, :])
+        return earned, self.on_grid.debt(assets) + welfare(income, vat, worked, spent)
 
     # -- by the grid -------------------------------------------------------------------------------------------------------------
 
@@ -208,11 +214,12 @@ class TabledPolicy:
         row = first + xp.astype(u[..., 0] < share, xp.int64)
         if batch:
             count = int(np.prod(batch))
-            row = row + k * xp.reshape(xp.arange(count), tuple(batch))
+            row = row + k * _each(xp.reshape(xp.arange(count), tuple(batch)), row.ndim)
         row = xp.astype(row, xp.float64)
-        flat = xp.reshape(row + xp.astype(u[..., 1], xp.float64), (-1,))
+        within = xp.clip(xp.astype(u[..., 1], xp.float64), 1e-9, 1 - 1e-9)  # of row r: r + u must not round to r or r + 1
+        flat = xp.reshape(row + within, (-1,))
         found = xp.reshape(xp.searchsorted(self._sorted, flat, side="right"), row.shape)  # type: ignore[attr-defined]
-        return xp.clip(found - b * xp.astype(row, xp.int64), 0, b - 1)  # r + u rounds to r + 1 for the last u
+        return found - b * xp.astype(row, xp.int64)
 
     def probabilities(self, states: Array) -> Array:
         """g(b|s), (..., N, B), of states (N, 1)."""
@@ -243,6 +250,12 @@ def _place(assets: Array, count: int) -> tuple[Array, Array]:
     place = (assets + LIMIT) * ((count - 1) / (2 * LIMIT))
     first = xp.clip(xp.astype(xp.floor(place), xp.int64), 0, count - 2)
     return first, xp.clip(place - first, 0.0, 1.0)
+
+
+def _each(of_commitments: Array, batch: int, *, trailing: int = 0) -> Array:
+    """What there is one of a commitment, (K, ...), as (K, 1, ...) where steps have ``batch`` axes, (K, N), and commitments fewer."""
+    axes = of_commitments.ndim - trailing
+    return array_namespace(of_commitments).expand_dims(of_commitments, axis=axes) if 0 < axes < batch else of_commitments
 
 
 def _refined(assets: np.ndarray) -> np.ndarray:
