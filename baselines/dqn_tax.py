@@ -69,11 +69,12 @@ def fixed_point(exploration: float, *, temperature: float = 0.1, context: int = 
     (process,), (mdp,) = game.problems(x, context), game.on_grid.problems(x, context)
     kernel, parts, axes = mdp.transition, process.action_parts, "abcd"
     heads = [np.zeros((len(game.on_grid.assets), count)) for count in parts]
+    table = np.empty(0)
     for sweep in range(sweeps + 1):
         chosen = [softmax(q / temperature, axis=-1) for q in heads]
         table = np.einsum("na,nb,nc,nd->nabcd", *chosen).reshape(len(heads[0]), -1)
         for h, (count, q) in enumerate(zip(parts, list(heads), strict=True)):
-            ahead = temperature * logsumexp(q / temperature, axis=-1)
+            ahead = temperature * np.asarray(logsumexp(q / temperature, axis=-1))
             goal = mdp.follower_reward[:, 0] + mdp.follower_discount * kernel.spread(kernel.rows[:, 0] @ ahead)
             others = [i for i in range(len(parts)) if i != h]
             goal = goal.reshape(-1, *parts)

@@ -289,10 +289,10 @@ def _network(widths: tuple[int, ...], parts: tuple[int, ...], seed: int) -> torc
     generator = torch.Generator().manual_seed(seed)
     layers: list[torch.nn.Module] = []
     for wide, narrow in pairwise(widths):
-        layer = torch.nn.utils.skip_init(torch.nn.Linear, wide, narrow)
+        layer: Any = torch.nn.utils.skip_init(torch.nn.Linear, wide, narrow)
         torch.nn.init.orthogonal_(layer.weight, 2**0.5, generator=generator)
         layers += [layer, torch.nn.ReLU()]
-    heads = torch.nn.utils.skip_init(torch.nn.Linear, widths[-1], sum(parts))
+    heads: Any = torch.nn.utils.skip_init(torch.nn.Linear, widths[-1], sum(parts))
     with torch.no_grad():
         for head in heads.weight.split(parts):
             torch.nn.init.orthogonal_(head, 0.1, generator=generator)
