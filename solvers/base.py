@@ -184,7 +184,7 @@ def run(
         rounds, rng, state, history, interval = resume.rounds, resume.rng, resume.state, list(resume.history), resume.interval
         oracle = admit(solver, rounds, granted)
     reason, finished = f"budget of {budget} commitments used", True
-    with _deferred_interrupts() as interrupted:
+    with deferred_interrupts() as interrupted:
         while True:
             due = not history or rounds.cost.commitments >= history[-1]["commitments"] + interval
             done = rounds.cost.commitments >= budget
@@ -251,7 +251,7 @@ def _same_world(rounds: Rounds, game: StackelbergGame, follower: Follower | None
 
 
 @contextmanager
-def _deferred_interrupts() -> Iterator[Callable[[], bool]]:
+def deferred_interrupts() -> Iterator[Callable[[], bool]]:
     """Ctrl-C takes effect between steps, so that finished work stays intact; a second one interrupts at once."""
     pressed: list[int] = []
 

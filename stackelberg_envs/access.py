@@ -82,6 +82,7 @@ GRANTS: dict[str, tuple[Access | Permission, ...]] = {
     "log_leader_policy": (Access.OUTCOME,),
     "log_leader_density": (Access.OUTCOME,),
     "incentive": (Access.INCENTIVE,),
+    "incentive_at": (Access.INCENTIVE,),
     "leader_cost": (Access.INCENTIVE,),
     "log_kernel": (Access.INCENTIVE,),
     "log_kernel_density": (Access.INCENTIVE,),
@@ -125,7 +126,7 @@ class Oracle:
     determined program could still dig.
 
     By level: ``returns``, ``returns_together`` (RETURN); ``play``, ``play_streams``, ``log_leader_policy``, ``log_leader_density``
-    (OUTCOME); ``incentive``, ``leader_cost``, ``log_kernel``, ``log_kernel_density``, ``temperature`` (INCENTIVE);
+    (OUTCOME); ``incentive``, ``incentive_at``, ``leader_cost``, ``log_kernel``, ``log_kernel_density``, ``temperature`` (INCENTIVE);
     ``policies`` (POLICY); ``values``, ``action_values`` (VALUE); ``commit``, ``objective``, ``follower`` (MODEL); ``learns``, ``train``,
     ``snapshot``, ``restore`` (TRAINING); ``play_as`` (OUTCOME + TRAINING); ``play_from`` (OUTCOME + RESET).  They are the methods of the
     same name of `Rounds`; ``learns`` says whether there is anything to ``train``.

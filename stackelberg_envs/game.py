@@ -117,6 +117,8 @@ class StackelbergGame(abc.ABC):
     log_kernel_density: Any = None
     """``log_kernel_density(x, states, leads, actions, arrived)``: log P(s'|s,a,b) up to a constant, (...), where the leader moves the
     dynamics of a world without tables."""
+    incentive_at: Any = None
+    """``incentive_at(x, context, states, actions)``: the incentive of single steps in a world without tables, (...) for states (..., d)."""
     marks: Any = None
     """``marks(context)``: what to print on the map, by (row, col)."""
     instruments: Any = None

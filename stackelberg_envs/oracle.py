@@ -82,6 +82,7 @@ class Rounds:
             "log_leader_density": lambda: _closed(game.log_leader_density),
             "log_kernel_density": lambda: _closed(game.log_kernel_density),
             "incentive": lambda: _closed(game.incentive),
+            "incentive_at": lambda: _closed(game.incentive_at),
             "leader_cost": lambda: _closed(game.leader_cost),
             "log_kernel": lambda: _closed(game.log_kernel),
             "temperature": lambda: getattr(follower, "temperature"),  # noqa: B009 - set in __post_init__

@@ -34,6 +34,7 @@ GAMES = {
     "guided_cartpole-v0": "guided_cartpole:GuidedCartPole",
     "guided_pendulum-v0": "guided_pendulum:GuidedPendulum",
     "tax_design-v0": "tax_design:TaxDesign",
+    "tax_economy-v0": "tax_economy:TaxEconomy",
     "warehouse-v0": "warehouse:Warehouse",
 }
 """Id to module and class, below `stackelberg_envs.games`; imported only when asked for."""

@@ -67,6 +67,8 @@ class SampledProcess(abc.ABC):
     follower_discount: float
     leader_discount: float
     follower_sees: Literal["action", "policy"] = "action"
+    action_parts: tuple[int, ...] = ()
+    """Of a Discrete action that is several choices in one: how many options each has, row-major."""
     tables: ClassVar[tuple[str, ...]] = ()
     """The array fields."""
     soft_response: Any = None
@@ -140,6 +142,15 @@ def normal(u: Array) -> Array:
     from scipy.special import ndtri
 
     return ndtri(inside)
+
+
+def normal_cdf(z: Array) -> Array:
+    """P(Z <= z) of a standard normal variate, the other way round from `normal`; by erfc, whose lower tail is exact in torch too."""
+    if is_torch_array(z):
+        return 0.5 * array_namespace(z).special.erfc(-(0.5**0.5) * z)
+    from scipy.special import erfc
+
+    return 0.5 * erfc(-(0.5**0.5) * z)
 
 
 def play_sampled(

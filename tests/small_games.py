@@ -16,6 +16,7 @@ from stackelberg_envs.mdp import InducedMDP
 SMALLER: dict[str, dict[str, Any]] = {
     "sentinel_intruder-v0": {"size": 2},
     "tax_design-v0": {"grid": 21, "hours": 3, "spendings": 2},
+    "tax_economy-v0": {"grid": 21, "hours": 3, "spendings": 2},
 }
 """Arguments for tests that go through all games: their defaults have millions of transitions."""
 

@@ -60,6 +60,8 @@ VARIANTS = [
     ("guided_cartpole-v0", {}),
     ("guided_cartpole-v0", {"target": "v1", "hidden": 4}),
     ("guided_pendulum-v0", {}),
+    ("tax_economy-v0", {"grid": 21, "hours": 3, "spendings": 2}),
+    ("tax_economy-v0", {"preset": "legacy", "grid": 11, "hours": 2, "spendings": 3}),
     ("guided_pendulum-v0", {"hidden": 3, "leader_sd": 1.0}),
     ("warehouse-v0", {}),
     ("warehouse-v0", {"variant": "relaxed", "rows": 3, "columns": 4, "candidates": 4, "shelves": 2, "pickers": 3}),

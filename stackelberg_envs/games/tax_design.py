@@ -128,16 +128,14 @@ class TaxDesign(StackelbergGame):
         totals = GOODS * (spendings - 1) + 1  # how many different sums of spendings there are
         rows = np.arange(hours * totals)
         self._index = steps[:, 0] * totals + steps[:, 1:].sum(-1)
-        worth = np.where(self.assets > 0, np.log(np.maximum(self.assets, 0.0) / ASSET_SCALE + 1), self.assets)
-        debt = np.minimum(self.assets, 0.0) if preset == "legacy" else np.zeros(len(self.assets))
         self._constants = Constants(
             assets=self.assets,
             worked=self.worked,
             spent=self.spent,
             row_worked=HOUR * (rows // totals),
             row_spent=SPENDING * (rows % totals),
-            own=worth[:, None] - DISUTILITY * self.worked**2,
-            debt=debt[:, None],
+            own=own_worth(self.assets)[:, None] - DISUTILITY * self.worked**2,
+            debt=self.debt(self.assets)[:, None],
             initial=_first(self.assets),
             leader_policy=np.ones((len(self.assets), 1)),
             tastes=np.array([consumer.tastes for consumer in self.consumers]),
@@ -169,18 +167,12 @@ class TaxDesign(StackelbergGame):
         return 2.0 if self.preset == "legacy" else 1.0
 
     def incentive(self, x: Array, context: int | str = 0) -> Array | tuple[Array, ...]:
-        """The consumer's utility of what it buys, which VAT lowers, (..., 1, 1, B); one for each consumer.
-
-        As ``prod_i (c_i/p_i)^{om_i} (1 + y_i)^{-om_i}`` it has finite derivatives also where nothing is bought.
-        """
-        xp, c = array_namespace(x), self._constants.like(x)
+        """The consumer's utility of what it buys, which VAT lowers, (..., 1, 1, B); one for each consumer."""
+        c, utilities = self._constants.like(x), []
         _, vat = self.rates(x)
-        utilities = []
         for i in range(self.followers):
             taste = c.tastes[i, self.context_index(context), :]
-            bought = xp.prod(c.spent**taste, axis=-1)
-            dearer = xp.exp(-xp.sum(taste * xp.log(1.0 + vat), axis=-1))
-            utilities.append((dearer[..., None] * bought)[..., None, None, :])
+            utilities.append(utility(vat[..., None, :], c.spent, taste)[..., None, None, :])
         return tuple(utilities) if self.followers > 1 else utilities[0]
 
     def leader_cost(self, x: Array, context: int | str = 0) -> Array | tuple[Array, ...]:
@@ -191,19 +183,25 @@ class TaxDesign(StackelbergGame):
 
     def _welfare(self, x: Array) -> Array:
         """Consumption and revenue, (..., B)."""
-        xp, c = array_namespace(x), self._constants.like(x)
-        income, vat = self.rates(x)
-        net = c.spent / (1.0 + vat[..., None, :])
-        revenue = xp.sum(vat[..., None, :] * net, axis=-1) + income[..., None] * WAGE * c.worked
-        return CONSUMPTION_WEIGHT * xp.mean(net, axis=-1) + REVENUE_WEIGHT * xp.log(1.0 + revenue)
+        c, (income, vat) = self._constants.like(x), self.rates(x)
+        return welfare(income[..., None], vat[..., None, :], c.worked, c.spent)
 
-    def _moves(self, x: Array) -> SharedRows:
-        """Densities of the next asset at the grid's points, one row for each (hours, total spending), normalised."""
+    def debt(self, assets: Array) -> Array:
+        """What the government is paid for assets of that size: min(m, 0) in the legacy preset, else 0."""
+        xp = array_namespace(assets)
+        return xp.where(assets < 0, assets, xp.zeros_like(assets)) if self.preset == "legacy" else xp.zeros_like(assets)
+
+    def moves(self, x: Array, assets: Array | None = None) -> SharedRows:
+        """Densities of the next asset at the grid's points, one row for each (hours, total spending), normalised.
+
+        From the grid's points or, if ``assets`` (K,) are given, from those: rows (..., K, 1, R, S).
+        """
         xp, c = array_namespace(x), self._constants.like(x)
         income, _ = self.rates(x)
         saved = (1.0 - income)[..., None] * WAGE * c.row_worked - c.row_spent
         # where the mean reaches a limit torch's minimum and maximum have half the slope, which is what a central difference says
-        mean = xp.maximum(xp.minimum(c.assets[:, None] + saved[..., None, :], c.assets[-1]), c.assets[0])
+        begun = c.assets if assets is None else assets
+        mean = xp.maximum(xp.minimum(begun[:, None] + saved[..., None, :], c.assets[-1]), c.assets[0])
         off = (c.assets - mean[..., None]) / (2**0.5 * NOISE)
         exponent = off * off
         density = xp.exp(-xp.where(exponent < FAR, exponent, 1000.0))  # exp(-1000) is 0
@@ -213,13 +211,13 @@ class TaxDesign(StackelbergGame):
     def log_kernel(self, x: Array, context: int | str = 0) -> SharedRows | tuple[SharedRows, ...]:
         """log P(m'|m,b), which income tax moves, whatever the taste; one for each consumer."""
         del context
-        xp, moves = array_namespace(x), self._moves(x)
+        xp, moves = array_namespace(x), self.moves(x)
         logarithm = moves.map(lambda rows: xp.where(rows > 0, xp.log(xp.where(rows > 0, rows, 1.0)), -xp.inf))
         return (logarithm,) * self.followers if self.followers > 1 else logarithm
 
     def induced(self, x: Array, context: int) -> InducedMDP | tuple[InducedMDP, ...]:
         xp, c = array_namespace(x), self._constants.like(x)
-        moves, shape = self._moves(x), (*x.shape[:-1], len(self.assets), 1, len(self._index))
+        moves, shape = self.moves(x), (*x.shape[:-1], len(self.assets), 1, len(self._index))
         incentives: Any = self.incentive(x, context)
         problems = tuple(
             InducedMDP(
@@ -234,6 +232,30 @@ class TaxDesign(StackelbergGame):
             for incentive in (incentives if self.followers > 1 else (incentives,))
         )
         return problems if self.followers > 1 else problems[0]
+
+
+def own_worth(assets: Array) -> Array:
+    """U(m), what assets are worth to their owner."""
+    xp = array_namespace(assets)
+    positive = xp.where(assets > 0, assets, xp.zeros_like(assets))
+    return xp.where(assets > 0, xp.log(positive / ASSET_SCALE + 1), assets)
+
+
+def utility(vat: Array, spent: Array, taste: Array) -> Array:
+    """prod_i (c_i / (p_i (1 + y_i)))^{om_i}, (...), of spending, VAT and tastes (..., 3).
+
+    As ``prod_i (c_i/p_i)^{om_i} (1 + y_i)^{-om_i}`` it has finite derivatives also where nothing is bought.
+    """
+    xp = array_namespace(vat, spent)
+    return xp.exp(-xp.sum(taste * xp.log(1.0 + vat), axis=-1)) * xp.prod(spent**taste, axis=-1)
+
+
+def welfare(income: Array, vat: Array, worked: Array, spent: Array) -> Array:
+    """What the government is paid for consumption and revenue, (...); VAT and spending are (..., 3)."""
+    xp = array_namespace(vat, spent)
+    net = spent / (1.0 + vat)
+    revenue = xp.sum(vat * net, axis=-1) + income * WAGE * worked
+    return CONSUMPTION_WEIGHT * xp.mean(net, axis=-1) + REVENUE_WEIGHT * xp.log(1.0 + revenue)
 
 
 def _consumers(asked: int | Sequence[Consumer]) -> tuple[Consumer, ...]:

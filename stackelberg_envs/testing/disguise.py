@@ -36,6 +36,7 @@ class Changed(StackelbergGame):
             "log_leader_density",
             "log_kernel_density",
             "incentive",
+            "incentive_at",
             "leader_cost",
             "log_kernel",
         ):
