@@ -130,7 +130,7 @@ def _batches(game: StackelbergGame, points: np.ndarray) -> None:
 
 def _densities(game: StackelbergGame, points: np.ndarray) -> str | None:
     """Draws under x, reweighted to x + d, weigh 1 on average: int pi_x pi_{x+d} / pi_x = 1; within 5 standard errors."""
-    if game.log_leader_density is None and game.log_kernel is None:
+    if game.log_leader_density is None and game.log_kernel_density is None:
         return "the game has no log density"
     rng = np.random.default_rng(3)
     for x, _, process, policy in _tried(game, points):
@@ -141,8 +141,8 @@ def _densities(game: StackelbergGame, points: np.ndarray) -> str | None:
         kinds: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
         if game.log_leader_density is not None:
             kinds["log_leader_density"] = lambda at, s=s, drawn=drawn: game.log_leader_density(at, s, drawn)
-        if game.log_kernel is not None:
-            kinds["log_kernel"] = lambda at, s=s, a=a, b=b, arrived=arrived: game.log_kernel(at, s, a, b, arrived)
+        if game.log_kernel_density is not None:
+            kinds["log_kernel_density"] = lambda at, s=s, a=a, b=b, arrived=arrived: game.log_kernel_density(at, s, a, b, arrived)
         for name, log in kinds.items():
             require(bool(np.isfinite(log(x)).all()), f"{name} of what was drawn is not finite")
             slope = float(np.std(log(x + 1e-6 * direction) - log(x))) / 1e-6
