@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 import stackelberg_envs as se
 from solvers import Score
 from stackelberg_envs.game import grouped
-from stackelberg_envs.markov_game import Process
 from stackelberg_envs.mdp import InducedMDP
+from stackelberg_envs.sampled import SampledProcess, play_sampled
 
 from .stats import curve
 
@@ -92,7 +92,10 @@ def learned(game: se.StackelbergGame, shown: dict[str, np.ndarray], follower: se
     top = max((float(np.abs(np.asarray(game.shading(x))).max()) for x in shown.values()), default=0.0) if on_map else 1.0
     top = 0.15 if top <= 0.2 else top  # penalties of Four Rooms, whose budget is .2, have one scale in all figures
     for axis, (label, x) in zip(panels.flat, shown.items(), strict=False):
-        image = _map(axis, game, x, follower, score or Score(), top) if on_map else _policy(axis, game, x)
+        if not game.tabular:
+            _instruments(axis, game, x)
+        else:
+            image = _map(axis, game, x, follower, score or Score(), top) if on_map else _policy(axis, game, x)
         axis.set_title(label, fontsize=9)
     figure.tight_layout()
     if image is not None:
@@ -132,10 +135,18 @@ def _map(axis: Axes, game: se.StackelbergGame, x: np.ndarray, follower: se.Follo
     return image
 
 
-def likeliest_paths(problems: Sequence[Process], policies: Sequence[np.ndarray]) -> list[list[int]]:
-    """Of each follower, the states visited when everybody always does the likeliest thing; those who interact share them."""
+def likeliest_paths(problems: Sequence[Any], policies: Sequence[Any], steps: int = 100) -> list[list[Any]]:
+    """Of each follower, the states visited when everybody always does the likeliest thing; those who interact share them.
+
+    Where states are vectors, it is the course of one episode of so many ``steps``, always with the same noise.
+    """
     paths = []
     for process, group in zip(problems, grouped(problems, policies), strict=True):
+        if isinstance(process, SampledProcess):
+            rng = np.random.default_rng(0)
+            played = play_sampled(process, group[0], process.start(rng.random((1, process.noise.start))), rng, steps)
+            paths.append([played.states[0, 0], *played.states[0, 1:][played.alive[0]]])
+            continue
         path = _likeliest_path(process.joint, process.product([np.asarray(policy) for policy in group]))
         paths += [path] * len(group)
     return paths
@@ -153,6 +164,18 @@ def _likeliest_path(mdp: InducedMDP, policy: np.ndarray, limit: int = 80) -> lis
             break
         path.append(s)
     return path
+
+
+def _instruments(axis: Axes, game: se.StackelbergGame, x: np.ndarray) -> None:
+    """What the leader chose, as bars."""
+    chosen = {"x": x} if game.instruments is None else game.instruments(x)
+    start = 0
+    for i, (name, values) in enumerate(chosen.items()):
+        heights = np.atleast_1d(values)
+        axis.bar(np.arange(start, start + len(heights)), heights, color=COLOURS[i % len(COLOURS)], label=name)
+        start += len(heights) + 1
+    axis.tick_params(labelsize=7)
+    axis.legend(fontsize=7, frameon=False)
 
 
 def _policy(axis: Axes, game: se.StackelbergGame, x: np.ndarray) -> Any:

@@ -6,6 +6,7 @@ import os
 import sys
 from typing import Any
 
+import gymnasium
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -31,7 +32,7 @@ def games() -> Table:
     for id in se.games():
         game = se.game(id)
         story = (sys.modules[type(game).__module__].__doc__ or "").splitlines()[0]
-        sizes = str(game.sizes[0]) if game.tabular else f"R^{game.spaces[0].state.shape[0]}"
+        sizes = str(game.sizes[0]) if game.tabular else f"R^{gymnasium.spaces.flatdim(game.spaces[0].state)}"
         cells = (sizes, ", ".join(game.contexts), str(game.followers), repr(game.default_follower), story.partition(": ")[2])
         known.add_row(id, f"R^{game.dimension}", *cells)
     return known
@@ -70,6 +71,10 @@ def draw(game: se.StackelbergGame, x: np.ndarray, follower: se.Follower) -> None
     from .figures import likeliest_paths
 
     evaluation = se.evaluate(game, x, follower=follower)
+    for name, values in {} if game.instruments is None else game.instruments(x).items():
+        console.print(f"{name}: {np.array2string(np.asarray(values), precision=3)}", markup=False, highlight=False)
     for context in range(len(game.contexts)):
-        paths = tuple(tuple(path) for path in likeliest_paths(game.problems(x, context), evaluation.responses[context].policies))
+        paths = tuple(
+            tuple(path) for path in likeliest_paths(game.problems(x, context), evaluation.responses[context].policies, game.max_cycles)
+        )
         console.print(ansi(Frame(game, x, context, paths, len(paths[0]) - 1)), markup=False, highlight=False)

@@ -52,8 +52,10 @@ class World:
 
     @cached_property
     def key(self) -> str:
-        """What names this world however its arguments are spelt: id, a digest of its tables (or steps) at two commitments, and the follower."""
+        """What names this world however its arguments are spelt: id, its tables (or steps) at two commitments, and the follower."""
         game, digest = self.game(), hashlib.sha256()
+        if not game.tabular:  # then it is scored over so many steps
+            digest.update(f"{game.max_cycles}".encode())
         for x in (np.zeros(game.dimension), np.cos(np.arange(game.dimension))):
             for context, probability in zip(game.contexts, game.context_probabilities, strict=True):
                 digest.update(f"{context} {probability:.9g} {game.context_visibility}".encode())

@@ -113,6 +113,8 @@ class StackelbergGame(abc.ABC):
     a world without tables."""
     marks: Any = None
     """``marks(context)``: what to print on the map, by (row, col)."""
+    instruments: Any = None
+    """``instruments(x)``: what the commitment comes to, by name and in units of its own (rates, insulation), for people."""
     shading: Any = None
     """``shading(x)``: what the commitment does to each state, (..., S), for the heat map."""
 

@@ -123,7 +123,7 @@ class Building(StackelbergGame):
         leaks = xp.sum((1 - built[..., :n])[..., None, None] * c.drift, axis=-3)
         return c.still + leaks + xp.sum(built[..., n:][..., None, None] * c.walls, axis=-3)
 
-    def shown(self, x: Any) -> dict[str, np.ndarray]:
-        """Insulation and airflow, for people."""
+    def instruments(self, x: Any) -> dict[str, np.ndarray]:
+        """Insulation of each zone and airflow through each wall, (..., zones) in [0, 1]."""
         built = np.asarray(sigmoid(np.asarray(x)))
         return {"insulation": built[..., : self.zones], "airflow": built[..., self.zones :]}
