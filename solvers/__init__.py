@@ -44,6 +44,7 @@ SOLVERS = {
     "inverse_planning": "inverse_planning:InversePlanning",
     "bchg": "estimators.bchg:BCHG",
     "hpgd": "estimators.hpgd:HPGD",
+    "neural_bchg": "estimators.neural_bchg:NeuralBCHG",
     "zeroth_order": "estimators.zeroth_order:ZerothOrder",
     "naive": "estimators.naive:Naive",
     "two_stage": "estimators.two_stage:TwoStage",
