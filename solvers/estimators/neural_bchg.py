@@ -17,15 +17,22 @@ gamma J_k-1 V_F(n_k) / tau or gamma J_k V_F(n_k+1) / tau, and dF/dx is one vecto
    the past, so no mean changes, and the variance falls by orders of magnitude
 4. scan, and one vector-Jacobian product
 
-B_L has to be a function of (n_t,b_t): what was earned after step t is correlated with the scores of the same steps, and ``E[return dQ_F]``
-is not ``E[Q_L dQ_F]``.  So the default critics are regressions that other episodes were fitted to.  (In the direct part what was earned is right.)
+B_L has to be a function of (n_t,b_t): what was earned after step t is correlated with the scores of the same steps, and the mean of their
+products is not that of Q_L dQ_F.  So the default critics are regressions that other episodes were fitted to.  (In the direct part what was
+earned is right.)
 
-What differs from the published code by default: Q_L(n,b,t) knows the time, is fitted to what was earned and is warm-started; baselines; no
-clip of single scores.  As published are ``critic="td"``, ``baselines=False``, ``tail=0``, ``score_clip=1``, ``refit=True``.
+What is left is noise: B_L has mean zero in every state, and times a dV_F that is large there it makes most of the variance.  With
+``features`` it is taken off, still without vectors of dim x: with phi quadratic features of (n,b) (of s, for the leader's score), the
+mean of score times value is fitted as theta' phi, theta never formed, and dQ_F - dV_F is ``theta' (Phi_t - E[Phi_t | n_t])``, Phi_t the
+discounted sum of phi ahead.  Summed over t with B_L / tau this is one functional of theta, and so again one weight a score; one half of
+the episodes takes theta from the other.  No bias where that mean is quadratic, as in linear-quadratic worlds.
 
-HPGD, as that code compares with it, centres the other factor, ``centred="follower"``: dQ_F - dV_F, with dV_F(n) a net of dim x outputs, and
-Q_L as ``critic`` says: ``"td"`` or ``"returns"``; the latter is what the paragraph above warns of.  ``centred="none"`` leaves the reaction
-out: a leader that learns by itself.
+What differs from the published code by default: Q_L(n,b,t) knows the time, is fitted to what was earned and is warm-started; baselines;
+features; no clip of single scores.  As published: ``critic="td", baselines=False, features=False, score_clip=1, refit=True``.
+
+HPGD, as that code compares with it, centres the other factor, ``centred="follower"``: dQ_F - dV_F, with dV_F(n) a net of dim x outputs (or
+the features), and Q_L as ``critic`` says: ``"td"`` or ``"returns"``; the latter is what is warned of above.  ``centred="none"`` leaves the
+reaction out: a leader that learns by itself.
 """
 
 from __future__ import annotations
@@ -88,13 +95,14 @@ class NeuralBCHG(Estimator):
 
     Args:
         centred: ``"leader"``: BC-HG; ``"follower"``: HPGD; ``"none"``: the naive gradient.
-        critic: ``"net"``: Q_L(n,b,t), a net fitted to what was earned under earlier commitments; ``"quadratic"``: the same by least squares on
-            quadratic features, each half of the episodes by the other; ``"td"``: Q_L(n,b) by TD(0), as published; ``"returns"``: Q_L is
-            what was earned, and V_L(n) by TD(0).
+        critic: ``"net"``: Q_L(n,b,t), a net fitted to what was earned under earlier commitments; ``"quadratic"``: the same by least
+            squares on quadratic features, each half of the episodes by the other; ``"td"``: Q_L(n,b) by TD(0), as published;
+            ``"returns"``: Q_L is what was earned, and V_L(n) by TD(0).
         episodes: watched under each commitment; published: 100 in thermal control, 4 in the LQ gain.
         tail: steps that are watched behind those that count.
         baselines: see 3 above.
         samples: actions of the follower that Q_L is averaged over; published: 256.
+        features: see above.
         score_clip: largest norm of a single score of the direct part; 0 for no clip; published: 1 in thermal control.
         hidden: widths of the nets' layers, ReLU.
         critic_steps: of Adam, for each commitment; published: 5,000.
@@ -173,7 +181,7 @@ class NeuralBCHG(Estimator):
             features=self.features,
             cost=partial(oracle.leader_cost, context=context) if oracle.leader_cost else None,
         )  # 3, 4
-        if self.centred == "follower":
+        if self.centred == "follower" and not self.features:  # features are centred already
             assert values is not None
             gradient = gradient - self._means(oracle, scores, worth, values, kept, rng)
         return Estimate(gradient.to(x), kept)
@@ -257,7 +265,7 @@ class NeuralBCHG(Estimator):
         inside = (alive & walk.goes_on)[:, :]
         inside[:, -1] = False
         after = _shifted(z)[alive]
-        last = kept.get("means")
+        last = kept.get(("critic", "means"))
         learned = self._fitted(last, z[alive], vectors[alive], kept, "means", rng, bootstrap=(after, inside[alive], gamma))
         means = learned(z[:, :T], self.hidden)
         weights = oracle.leader_discount ** np.arange(T) * worth.benefit * alive[:, :T] / (oracle.temperature * len(alive))

@@ -11,7 +11,6 @@ import torch
 
 from ..leader_ppo import private_generators
 
-
 FLOOR = 0.1
 """Of weights in least squares, in units of a whitened component's variance."""
 
