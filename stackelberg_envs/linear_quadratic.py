@@ -285,6 +285,8 @@ def riccati(a: Array, b: Array, q: Array, r: Array, discount: float) -> tuple[Ar
     identity = xp.eye(a.shape[-1], dtype=a.dtype, device=a.device)
     change = float("inf")
     for _ in range(DOUBLINGS):
+        if not math.isfinite(number(xp.max(xp.abs(Gk))) * number(xp.max(xp.abs(Hk))) * max(1.0, number(xp.max(xp.abs(Ak)))) ** 2 * 1e8):
+            break  # what comes next would overflow
         W = identity + xp.matmul(Gk, Hk)
         WA, WG = xp.linalg.solve(W, Ak), xp.linalg.solve(W, Gk)
         H = Hk + xp.matmul(xp.matrix_transpose(Ak), xp.matmul(Hk, WA))

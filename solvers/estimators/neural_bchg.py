@@ -50,7 +50,7 @@ from stackelberg_envs.outcome import Outcome
 
 from ..ascent import Estimate, Estimator
 from ..needs import needs_paid_steps, needs_public_actions
-from .neural_critics import Crossed, Fitting, Learned, fit, less_expectation
+from .neural_critics import Crossed, Fitting, Learned, Quadratic, fit, less_expectation
 
 CRITICS, CENTRED = ("net", "quadratic", "td", "returns"), ("leader", "follower", "none")
 
@@ -96,7 +96,7 @@ class NeuralBCHG(Estimator):
     Args:
         centred: ``"leader"``: BC-HG; ``"follower"``: HPGD; ``"none"``: the naive gradient.
         critic: ``"net"``: Q_L(n,b,t), a net fitted to what was earned under earlier commitments; ``"quadratic"``: the same by least
-            squares on quadratic features, each half of the episodes by the other; ``"td"``: Q_L(n,b) by TD(0), as published;
+            squares on quadratic features; ``"td"``: Q_L(n,b) by TD(0), as published;
             ``"returns"``: Q_L is what was earned, and V_L(n) by TD(0).
         episodes: watched under each commitment; published: 100 in thermal control, 4 in the LQ gain.
         tail: steps that are watched behind those that count.
@@ -197,13 +197,8 @@ class NeuralBCHG(Estimator):
                 return Worth(returns, returns, _shifted(returns))
             z = walk.given("states", "leads", "actions", clock=True)[:, :T]
             if self.critic == "quadratic":
-                table = Crossed(z, alive)
-                halves, own = table.halves, table.coefficients(returns)
-                coefficients = np.where(halves[0][:, None], *own)
-
-                def estimate(vectors: np.ndarray) -> np.ndarray:
-                    return np.einsum("ntf,nf->nt", table.of(vectors), coefficients)
-
+                fitted = Quadratic.fit(z[alive], returns[alive])
+                estimate, kept["critic", context] = kept.get(("critic", context)) or fitted, fitted
             else:
                 learned = self._fitted(last, z[alive], returns[alive][:, None], kept, context, rng)
                 estimate = partial((last or learned).of, hidden=self.hidden)
@@ -292,10 +287,18 @@ class Scores:
         )
 
     def single(self, which: Literal["leads", "kernel"]) -> np.ndarray | None:
-        """Every single score, (N, T, n), in forward mode; None where there is none."""
+        """Every single score, (N, T, n); None where there is none."""
         if self.log(which, self.x) is None:
             return None
-        return torch.func.jacfwd(partial(self.log, which))(self.x).detach().cpu().numpy() * self.walk.alive[..., None]
+        leaf = self.x.detach().clone().requires_grad_()
+        log = self.log(which, leaf)
+        assert log is not None
+        upstream = torch.zeros_like(
+            log, requires_grad=True
+        )  # forward mode by two reverse upstream: sum_nt upstream dlog/dx is linear in upstream
+        (summed,) = torch.autograd.grad(log, leaf, upstream, create_graph=True)
+        columns = [torch.autograd.grad(component, upstream, retain_graph=True)[0] for component in summed]
+        return torch.stack(columns, -1).cpu().numpy() * self.walk.alive[..., None]
 
 
 def combined(

@@ -145,10 +145,7 @@ class Crossed:
 
     def of(self, vectors: np.ndarray) -> np.ndarray:
         """The features of other vectors (..., p), (..., F)."""
-        centre, whiten = self._whitening
-        z = (vectors - centre) @ whiten
-        i, j = np.triu_indices(z.shape[-1])
-        return np.concatenate([np.ones((*z.shape[:-1], 1)), z, z[..., i] * z[..., j]], axis=-1)
+        return _quadratic(vectors, *self._whitening)
 
     def expected(self, values: np.ndarray) -> np.ndarray:
         """``values`` (N, T, ...) as the other half of the episodes tells by the features."""
@@ -176,6 +173,31 @@ class Crossed:
     def _others(self) -> list[np.ndarray]:
         """The steps that each half is fitted to."""
         return [self.alive & ~half[:, None] for half in self.halves]
+
+
+@dataclass(frozen=True)
+class Quadratic:
+    """A function fitted by least squares on the same features, of vectors (..., p); picklable."""
+
+    centre: np.ndarray
+    whiten: np.ndarray
+    coefficients: np.ndarray
+
+    @classmethod
+    def fit(cls, z: np.ndarray, values: np.ndarray) -> Quadratic:
+        """From vectors (M, p) and values (M,)."""
+        whitening = _whitening(z)
+        return cls(*whitening, np.linalg.lstsq(_quadratic(z, *whitening), values, rcond=None)[0])
+
+    def __call__(self, z: np.ndarray) -> np.ndarray:
+        return _quadratic(z, self.centre, self.whiten) @ self.coefficients
+
+
+def _quadratic(vectors: np.ndarray, centre: np.ndarray, whiten: np.ndarray) -> np.ndarray:
+    """1, z_i and z_i z_j of whitened vectors, (..., F)."""
+    z = (vectors - centre) @ whiten
+    i, j = np.triu_indices(z.shape[-1])
+    return np.concatenate([np.ones((*z.shape[:-1], 1)), z, z[..., i] * z[..., j]], axis=-1)
 
 
 def _whitening(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
