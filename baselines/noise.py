@@ -1,6 +1,6 @@
 """How much of a sampled hypergradient is noise, in thermal control: ``python -m baselines.noise``.
 
-Each estimator of the configuration ``thermal`` estimates the gradient at all walls half open again and again, from 100 episodes of 100 steps.
+Each estimator of the configuration ``thermal`` estimates the gradient again and again, all walls half open, from 100 episodes of 100 steps.
 Noise is the root of the summed variances of an estimate, signal the norm of the exact gradient that it is after (the naive one for naive
 estimators).  Nets that are warm-started first see ten estimates that do not count.
 """

@@ -13,7 +13,8 @@ import torch
 import solvers
 import stackelberg_envs as se
 from solvers.estimators.implicit import exact_gradient
-from solvers.estimators.neural_bchg import NeuralBCHG, Scores, Walk, Worth, combined, returns_to_go, walked
+from solvers.estimators.neural_bchg import NeuralBCHG
+from solvers.estimators.vector_walks import Scores, Walk, Worth, combined, returns_to_go, walked
 from stackelberg_envs.gaussian import rows
 from stackelberg_envs.oracle import Rounds
 from stackelberg_envs.planning import PlanningError
@@ -115,7 +116,8 @@ def test_features_and_baselines_take_the_noise_off() -> None:
     """Thermal control, 10,000 steps: the same mean, and less than a tenth of the standard deviation that a published estimate has."""
     game, point = se.game("building-v0"), torch.tensor(0.3 * np.random.default_rng(0).normal(size=8))
     spreads = []
-    for settings in ({}, {"baselines": False, "features": False}):
+    off: dict[str, Any] = {"baselines": False, "features": False}
+    for settings in ({}, off):
         estimator, oracle = NeuralBCHG(critic="quadratic", episodes=100, samples=4, **settings), Rounds(game).oracle(se.Access.VALUE)
         rng = np.random.default_rng(0)
         drawn = [estimator.estimate(oracle, point, None, rng).gradient.numpy() for _ in range(6)]

@@ -39,54 +39,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from scipy.signal import lfilter
 
 from stackelberg_envs.access import Access, Oracle
-from stackelberg_envs.outcome import Outcome
 
 from ..ascent import Estimate, Estimator
 from ..needs import needs_paid_steps, needs_public_actions
-from .neural_critics import Crossed, Fitting, Learned, Quadratic, fit, less_expectation
+from .neural_critics import Fitting, Learned, Quadratic, fit
+from .vector_walks import Scores, Walk, Worth, combined, follower_values, returns_to_go, shifted, walked
 
 CRITICS, CENTRED = ("net", "quadratic", "td", "returns"), ("leader", "follower", "none")
-
-
-class Walk(NamedTuple):
-    """Episodes as arrays (N, T, ...) of one follower, with the steps behind those that count."""
-
-    states: np.ndarray
-    leads: np.ndarray
-    actions: np.ndarray
-    arrived: np.ndarray
-    rewards: np.ndarray
-    alive: np.ndarray
-    goes_on: np.ndarray
-    """Whether there is a step after this one, (N, T); the last step seen is taken to go on."""
-    counted: int
-    """Steps that count for the score."""
-
-    def given(self, *what: str, clock: bool = False) -> np.ndarray:
-        """Some of states, leads and actions side by side, (N, T, p); with ``clock`` also the time, 0 to 1."""
-        columns = [_vectors(getattr(self, name), self.states.ndim) for name in what]
-        if clock:
-            times = np.arange(self.alive.shape[1]) / self.counted
-            columns.append(np.broadcast_to(times[:, None], (*self.alive.shape, 1)))
-        return np.concatenate(columns, axis=-1)
-
-
-class Worth(NamedTuple):
-    """What the leader's critic says of every counted step, (N, counted) each."""
-
-    benefit: np.ndarray
-    """B_L(n_t,b_t); for HPGD Q_L, not centred."""
-    here: np.ndarray
-    """Q_L(n_t,b_t), for the leader's score."""
-    ahead: np.ndarray
-    """V_L(s_t+1), for the kernel's score."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +159,7 @@ class NeuralBCHG(Estimator):
         returns = returns_to_go(rewards, discount)
         if self.critic in ("net", "quadratic"):
             if self.centred == "none":
-                return Worth(returns, returns, _shifted(returns))
+                return Worth(returns, returns, shifted(returns))
             z = walk.given("states", "leads", "actions", clock=True)[:, :T]
             if self.critic == "quadratic":
                 fitted = Quadratic.fit(z[alive], returns[alive])
@@ -204,21 +169,21 @@ class NeuralBCHG(Estimator):
                 estimate = partial((last or learned).of, hidden=self.hidden)
             chosen = estimate(z) * alive
             mean = self._mean(oracle, x, context, walk, estimate, rng, clock=True)
-            return Worth(chosen if self.centred == "follower" else chosen - mean[:, :T], returns, _shifted(returns))
+            return Worth(chosen if self.centred == "follower" else chosen - mean[:, :T], returns, shifted(returns))
         q = self.critic == "td"
         z = walk.given("states", "leads", "actions") if q else walk.given("states", "leads")
         later = alive & walk.goes_on[:, :T]
         later[:, -1] = False  # as published: a batch's last transitions are taken to end
-        after = _shifted(z[:, :T])[alive]
+        after = shifted(z[:, :T])[alive]
         learned = self._fitted(
             last, z[:, :T][alive], rewards[alive][:, None], kept, context, rng, bootstrap=(after, later[alive], discount)
         )
         if not q:
             values = learned(z, self.hidden)[..., 0] * walk.alive
-            return Worth(returns if self.centred == "follower" else returns - values[:, :T], returns, _shifted(values)[:, :T])
+            return Worth(returns if self.centred == "follower" else returns - values[:, :T], returns, shifted(values)[:, :T])
         estimate = partial(learned.of, hidden=self.hidden)
         chosen, mean = estimate(z[:, :T]) * alive, self._mean(oracle, x, context, walk, estimate, rng)
-        return Worth(chosen if self.centred == "follower" else chosen - mean[:, :T], chosen, _shifted(mean))
+        return Worth(chosen if self.centred == "follower" else chosen - mean[:, :T], chosen, shifted(mean))
 
     def _mean(
         self, oracle: Oracle, x: np.ndarray, context: int, walk: Walk, estimate: Any, rng: np.random.Generator, *, clock: bool = False
@@ -250,174 +215,18 @@ class NeuralBCHG(Estimator):
         """sum_t gamma_L^t E[Q_L dV_F(n_t)] / tau, by which HPGD centres; dV_F by TD(0) on the vectors that make up dQ_F."""
         walk, gamma, T = scores.walk, oracle.follower_discounts[0], scores.walk.counted
         own, following = follower_values(walk, values)
-        vectors = np.zeros((*walk.alive.shape, len(scores.x)))
+        steps = np.zeros((*walk.alive.shape, len(scores.x)))
         if (kernel := scores.single("kernel")) is not None:
-            vectors += gamma * kernel * following[..., None]
+            steps += gamma * kernel * following[..., None]
         if (leads := scores.single("leads")) is not None:
-            vectors += gamma * _shifted(leads * own[..., None])
+            steps += gamma * shifted(leads * own[..., None])
         z = walk.given("states", "leads")
         alive = walk.alive
         inside = (alive & walk.goes_on)[:, :]
         inside[:, -1] = False
-        after = _shifted(z)[alive]
+        after = shifted(z)[alive]
         last = kept.get(("critic", "means"))
-        learned = self._fitted(last, z[alive], vectors[alive], kept, "means", rng, bootstrap=(after, inside[alive], gamma))
+        learned = self._fitted(last, z[alive], steps[alive], kept, "means", rng, bootstrap=(after, inside[alive], gamma))
         means = learned(z[:, :T], self.hidden)
         weights = oracle.leader_discount ** np.arange(T) * worth.benefit * alive[:, :T] / (oracle.temperature * len(alive))
         return torch.as_tensor((weights[..., None] * means).sum((0, 1)))
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Score functions of what the leader moves, at every step of a walk."""
-
-    oracle: Oracle
-    x: torch.Tensor
-    walk: Walk
-
-    def log(self, which: Literal["leads", "kernel"], x: torch.Tensor) -> torch.Tensor | None:
-        """log f(a|s) or log P(s'|s,a,b), (N, T); None where the leader has no hand in it."""
-        states, leads, actions, arrived = (torch.as_tensor(array, device=x.device) for array in self.walk[:4])
-        if which == "leads":
-            return None if self.oracle.log_leader_density is None else self.oracle.log_leader_density(x, states, leads)
-        return (
-            None
-            if self.oracle.access < Access.INCENTIVE or self.oracle.log_kernel is None
-            else self.oracle.log_kernel(x, states, leads, actions, arrived)
-        )
-
-    def single(self, which: Literal["leads", "kernel"]) -> np.ndarray | None:
-        """Every single score, (N, T, n); None where there is none."""
-        if self.log(which, self.x) is None:
-            return None
-        leaf = self.x.detach().clone().requires_grad_()
-        log = self.log(which, leaf)
-        assert log is not None
-        upstream = torch.zeros_like(
-            log, requires_grad=True
-        )  # forward mode by two reverse upstream: sum_nt upstream dlog/dx is linear in upstream
-        (summed,) = torch.autograd.grad(log, leaf, upstream, create_graph=True)
-        columns = [torch.autograd.grad(component, upstream, retain_graph=True)[0] for component in summed]
-        return torch.stack(columns, -1).cpu().numpy() * self.walk.alive[..., None]
-
-
-def combined(
-    scores: Scores,
-    worth: Worth,
-    values: Any,
-    *,
-    temperature: float,
-    discounts: tuple[float, float],
-    baselines: bool = True,
-    score_clip: float = 0.0,
-    features: bool = True,
-    cost: Any = None,
-) -> torch.Tensor:
-    """dF/dx (n,) from what the critics say: steps 3 and 4 of the module's algorithm.
-
-    Args:
-        scores: of the steps that were seen.
-        worth: of those that count.
-        values: the follower's V_F(states, leads); None leaves the reaction out.
-        temperature: the follower's.
-        discounts: the leader's and the follower's.
-        baselines: see `NeuralBCHG`.
-        score_clip: see `NeuralBCHG`.
-        features: see `NeuralBCHG`.
-        cost: what the leader pays in each step, as a function of x.
-    """
-    walk, T = scores.walk, scores.walk.counted
-    gamma_leader, gamma = discounts
-    counted = gamma_leader ** np.arange(T) * walk.alive[:, :T]
-    past = {"leads": walk.given("states", clock=True), "kernel": walk.given("states", "leads", "actions", clock=True)}
-    alive, N = walk.alive, len(walk.alive)
-
-    def surprise(worth: np.ndarray, which: str) -> np.ndarray:
-        steps = worth.shape[1]
-        return less_expectation(worth, past[which][:, :steps], alive[:, :steps]) if baselines else worth * alive[:, :steps]
-
-    weights: dict[str, np.ndarray] = {}
-    there = [which for which in ("leads", "kernel") if scores.log(which, scores.x) is not None]  # type: ignore[arg-type]
-    for which in there:
-        direct = surprise(worth.here, which) if which == "leads" else gamma_leader * surprise(worth.ahead, which)
-        weights[which] = np.pad(counted * direct, [(0, 0), (0, alive.shape[1] - T)])
-    total: Any = torch.zeros_like(scores.x)
-    if score_clip:
-        for which in there:
-            single = scores.single(which)  # type: ignore[arg-type]
-            assert single is not None
-            single = single * np.minimum(1, score_clip / np.maximum(np.linalg.norm(single, axis=-1, keepdims=True), 1e-300))
-            total = total + torch.as_tensor((weights[which][..., None] * single).sum((0, 1)) / N).to(scores.x)
-            weights[which] = np.zeros_like(weights[which])
-    if values is not None:
-        benefits = np.pad(counted * worth.benefit, [(0, 0), (0, alive.shape[1] - T)])
-        own, following = follower_values(walk, values)
-        for which, surprised in (("leads", own), ("kernel", following)):
-            if which in there:
-                strength = reaction_weights(benefits, walk, which, gamma, features=features)
-                weights[which] = weights[which] + gamma / temperature * strength * surprise(surprised, which)
-    leaf = scores.x.detach().clone().requires_grad_()
-    surrogate: Any = sum((torch.as_tensor(weights[which] * alive / N).to(leaf) * scores.log(which, leaf)).sum() for which in there)  # type: ignore[arg-type]
-    if cost is not None:
-        surrogate = surrogate - cost(leaf) * float(counted.sum() / N)
-    (gradient,) = torch.autograd.grad(surrogate, leaf)
-    return total + gradient
-
-
-def reaction_weights(benefits: np.ndarray, walk: Walk, which: str, gamma: float, *, features: bool) -> np.ndarray:
-    """What a score times the follower's value counts at every step, (N, T): J, or with ``features`` what stands for it; see the module."""
-    sums = lfilter([1.0], [1.0, -gamma], benefits, axis=1)
-    if which == "leads":
-        sums = np.concatenate([np.zeros((len(sums), 1)), sums[:, :-1]], axis=1)
-    if not features:
-        return sums
-    table = Crossed(walk.given("states") if which == "leads" else walk.given("states", "leads", "actions"), walk.alive)
-    ahead = lfilter([1.0], [1.0, -gamma], (table.features * walk.alive[..., None])[:, ::-1], axis=1)[:, ::-1]
-    if which == "leads":
-        ahead = _shifted(ahead)
-    nodes = Crossed(walk.given("states", "leads", clock=True), walk.alive)
-    reacting = ahead - nodes.expected(ahead)
-    return table.representers((benefits[..., None] * reacting).sum(1))
-
-
-def walked(seen: Outcome, counted: int) -> Walk:
-    """The only follower's episodes, of whose steps the first ``counted`` count."""
-    states, alive = seen.states[:, 0], seen.alive[:, 0]
-    goes_on = np.concatenate([alive[:, 1:], alive[:, -1:]], axis=1)
-    return Walk(
-        states[:, :-1],
-        seen.leader_actions[:, 0],
-        seen.follower_actions[:, 0],
-        states[:, 1:],
-        seen.leader_rewards,
-        alive,
-        goes_on,
-        min(counted, alive.shape[1]),
-    )
-
-
-def follower_values(walk: Walk, values: Any) -> tuple[np.ndarray, np.ndarray]:
-    """V_F at every step's node, and at the next one's, (N, T) each; 0 behind an end.
-
-    A design game's last arrival has a value too; where the leader acts, its next action was not seen, and that value is 0.
-    """
-    own = np.asarray(values(walk.states, walk.leads)) * walk.alive
-    following = _shifted(own)
-    if walk.leads.shape[-1] == 0:
-        following[:, -1] = np.asarray(values(walk.arrived[:, -1:], walk.leads[:, -1:]))[:, 0] * walk.alive[:, -1]
-    return own, following
-
-
-def returns_to_go(rewards: np.ndarray, discount: float) -> np.ndarray:
-    """sum_k gamma^k r_t+k to the end of the counted steps, (N, T)."""
-    return lfilter([1.0], [1.0, -discount], rewards[:, ::-1], axis=1)[:, ::-1]
-
-
-def _shifted(array: np.ndarray) -> np.ndarray:
-    """Entries of the next step, (N, T, ...), 0 behind the last."""
-    return np.concatenate([array[:, 1:], np.zeros_like(array[:, :1])], axis=1)
-
-
-def _vectors(array: np.ndarray, axes: int) -> np.ndarray:
-    """Vectors as they are; integer actions (N, T) one-hot."""
-    return array if array.ndim == axes else np.eye(int(array.max()) + 1)[array.astype(np.int64)]

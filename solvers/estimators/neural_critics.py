@@ -86,12 +86,13 @@ def fit(
         optimiser.load_state_dict(last.optimiser)
     inputs = (inputs - last.centre) @ last.whiten
     wanted = (wanted - last.shift * (1 - discount)) / last.scale
+    later = goes_on = torch.zeros(0)
     if bootstrap is not None:
         later = (torch.as_tensor(bootstrap[0], dtype=torch.float32) - last.centre) @ last.whiten
         goes_on = torch.as_tensor(bootstrap[1], dtype=torch.float32)[:, None]
         wanted = wanted - discount * (1 - goes_on) * last.shift / last.scale  # the end is worth 0
     for _ in range(settings.steps):
-        rows = slice(None) if not settings.batch else torch.as_tensor(rng.integers(len(z), size=settings.batch))
+        rows: Any = slice(None) if not settings.batch else torch.as_tensor(rng.integers(len(z), size=settings.batch))
         goal = wanted[rows]
         if bootstrap is not None:
             with torch.no_grad():
@@ -214,8 +215,8 @@ def _first(z: np.ndarray, targets: np.ndarray, settings: Fitting, stretch: float
     scale, shift = np.maximum(targets.std(0), 1e-9) * stretch, targets.mean(0) * stretch
     with private_generators(rng):
         weights = _net(z.shape[1], settings.hidden, targets.shape[1]).state_dict()
-    whitened = (torch.as_tensor(array, dtype=torch.float32) for array in (whiten, centre, scale, shift))
-    return Learned(*whitened, weights)
+    fixed = [torch.as_tensor(array, dtype=torch.float32) for array in (whiten, centre, scale, shift)]
+    return Learned(fixed[0], fixed[1], fixed[2], fixed[3], weights)
 
 
 def _net(inputs: int, hidden: tuple[int, ...], outputs: int) -> torch.nn.Sequential:
