@@ -190,7 +190,7 @@ class NeuralBCHG(Estimator):
     ) -> np.ndarray:
         """E_b Q_L(n,b) at every counted step, (N, counted), by sampled actions of the follower."""
         policy, T = oracle.policies(x, context)[0], walk.counted
-        counted = Walk(*(array[:, :T] for array in walk[:-1]), T)
+        counted = walk.cut(T)
         mean = np.zeros(counted.alive.shape)
         for _ in range(self.samples):
             drawn = policy.act(counted.states, counted.leads, rng.random((*counted.alive.shape, policy.noise)))

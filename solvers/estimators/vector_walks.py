@@ -32,6 +32,11 @@ class Walk(NamedTuple):
     counted: int
     """Steps that count for the score."""
 
+    def cut(self, steps: int) -> Walk:
+        """The first steps."""
+        arrays = {name: getattr(self, name)[:, :steps] for name in self._fields if name != "counted"}
+        return self._replace(**arrays, counted=min(self.counted, steps))
+
     def given(self, *what: str, clock: bool = False) -> np.ndarray:
         """Some of states, leads and actions side by side, (N, T, p); with ``clock`` also the time, 0 to 1."""
         columns = [vectors(getattr(self, name), self.states.ndim) for name in what]
@@ -123,7 +128,7 @@ def combined(
 
     weights: dict[Which, np.ndarray] = {}
     movable: tuple[Which, ...] = ("leads", "kernel")
-    there = [which for which in movable if scores.log(which, scores.x) is not None]
+    there: list[Which] = [which for which in movable if scores.log(which, scores.x) is not None]
     for which in there:
         direct = surprise(worth.here, which) if which == "leads" else gamma_leader * surprise(worth.ahead, which)
         weights[which] = np.pad(counted * direct, [(0, 0), (0, alive.shape[1] - T)])
@@ -138,13 +143,16 @@ def combined(
     if values is not None:
         benefits = np.pad(counted * worth.benefit, [(0, 0), (0, alive.shape[1] - T)])
         own, following = follower_values(walk, values)
-        following_of: dict[Which, np.ndarray] = {"leads": own, "kernel": following}
-        for which, surprised in following_of.items():
+        beside: dict[Which, np.ndarray] = {"leads": own, "kernel": following}
+        for which, surprised in beside.items():
             if which in there:
                 strength = reaction_weights(benefits, walk, which, gamma, features=features)
                 weights[which] = weights[which] + gamma / temperature * strength * surprise(surprised, which)
     leaf = scores.x.detach().clone().requires_grad_()
-    surrogate: Any = sum((torch.as_tensor(weights[which] * alive / N).to(leaf) * scores.log(which, leaf)).sum() for which in there)
+    surrogate: Any = 0.0
+    for which in there:
+        log: Any = scores.log(which, leaf)
+        surrogate = surrogate + (torch.as_tensor(weights[which] * alive / N).to(leaf) * log).sum()
     if cost is not None:
         surrogate = surrogate - cost(leaf) * float(counted.sum() / N)
     (gradient,) = torch.autograd.grad(surrogate, leaf)
