@@ -84,12 +84,12 @@ def test_recorded_penalties() -> None:
 
 @pytest.mark.parametrize("name", [*NAMES, *REACHED, *CLAIMED])
 def test_recorded_commitments_score_what_they_say(name: str) -> None:
-    """Every seventh."""
+    """Every seventh; recorded commitments are rounded, which shows at a needle."""
     for result in list(recorded(name).values())[::7]:
         job = jobs.Job.from_dict(result["job"])
         score = job.score or solvers.Score()
         scored = score.of(job.judged_in.game(), np.array(result["x"]), job.judged_in.answerer())
-        assert float(scored.leader_return) == pytest.approx(result["leader_return"], abs=1e-6)
+        assert float(scored.leader_return) == pytest.approx(result["leader_return"], abs=1e-6, rel=1e-6)
 
 
 def test_best_known_values() -> None:
