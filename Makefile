@@ -5,7 +5,8 @@ BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 export OMP_NUM_THREADS = 1
 
-.PHONY: help bench test speed reproduce-hpgd reproduce-bchg reproduce-penalty reproduce-tax study-warehouse reproduce-preferences consumers check docs install clean
+.PHONY: help bench test speed reproduce-hpgd reproduce-bchg reproduce-penalty reproduce-tax reproduce-continuous study-warehouse \
+	reproduce-preferences consumers check docs install clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
 
@@ -62,6 +63,10 @@ reproduce-preferences: $(INSTALLED)  ## learning a reward from preferences, tabu
 	$(BIN)/python -m baselines.preferences
 	$(BIN)/python -m baselines.preference_control --seeds 5
 	$(BIN)/python -m baselines.preference_control --name preference-control-scarce --set first_pairs=24 pairs=6 --methods pbrl iterated
+
+reproduce-continuous: $(INSTALLED)  ## Kudo et al. 2026 in linear-quadratic worlds, at a stated fraction of their budget (half an hour on two cores; resumes)
+	for config in thermal lq-gain; do $(BIN)/stackelberg bench $$config && $(BIN)/stackelberg compare $$config || exit 1; done
+	$(BIN)/python -m baselines.noise
 
 consumers:  ## TorchRL, Stable-Baselines3 and RLlib on every view, each in a throw-away environment
 	tests/consumers/run.sh

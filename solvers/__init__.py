@@ -46,6 +46,7 @@ SOLVERS = {
     "hpgd": "estimators.hpgd:HPGD",
     "hpgd_kernel": "estimators.hpgd_kernel:HPGDKernel",
     "rtq": "estimators.rtq:RTQ",
+    "neural_bchg": "estimators.neural_bchg:NeuralBCHG",
     "zeroth_order": "estimators.zeroth_order:ZerothOrder",
     "naive": "estimators.naive:Naive",
     "two_stage": "estimators.two_stage:TwoStage",

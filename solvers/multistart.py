@@ -20,10 +20,14 @@ import torch
 from scipy.optimize import minimize
 
 from stackelberg_envs.access import Access, Oracle
+from stackelberg_envs.planning import PlanningError
 
 from .base import Solver, State
 from .estimators.implicit import exact_gradient
 from .needs import needs_smooth_followers
+
+UNANSWERED = 1e12
+"""Loss of a commitment that followers cannot answer, as in a linear-quadratic world that none of them can stabilise."""
 
 
 class Best(NamedTuple):
@@ -47,6 +51,7 @@ class Multistart(Solver):
     """
 
     access = Access.MODEL
+    tabular = False
     scales: tuple[float, ...] = (0.01, 0.3, 1.0, 2.0, 3.0)
     shrink: float = 0.7
     evaluations: int = 200
@@ -80,7 +85,10 @@ class Multistart(Solver):
         memory: list[Any] = [None]
 
         def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-            exact = exact_gradient(oracle, torch.from_numpy(flat.reshape(start.shape).copy()), memory[0], reaction=True)
+            try:
+                exact = exact_gradient(oracle, torch.from_numpy(flat.reshape(start.shape).copy()), memory[0], reaction=True)
+            except PlanningError:  # nobody can answer there: the line search comes back
+                return UNANSWERED, np.zeros_like(flat)
             memory[0] = exact.memory
             assert exact.value is not None
             return -exact.value, -exact.gradient.numpy().ravel()

@@ -13,7 +13,8 @@ With nodes n of the follower (see `stackelberg_envs.mdp.decision_problem`), weig
            + sum y (d r_F + gamma dP V) + sum z U dw                            the reaction
 
 Objectives that are no sums over steps have c from their derivatives, `solvers.estimators.nonadditive`, and opponents in a zero-sum game
-from their stage games, `solvers.estimators.zero_sum`.
+from their stage games, `solvers.estimators.zero_sum`.  Worlds without tables are differentiated where they have closed forms,
+`solvers.estimators.closed_forms`.
 
 Algorithm, for each context and follower:
 
@@ -39,6 +40,7 @@ from stackelberg_envs.planning import soft_policy_iteration
 from ..ascent import Estimate, Estimator
 from ..linear import LU
 from ..needs import needs_smooth_followers
+from .closed_forms import through_closed_forms
 from .nonadditive import through_objective
 from .reaction import slope, surrogate_objective
 from .zero_sum import through_saddle
@@ -53,6 +55,7 @@ class Implicit(Estimator):
     """
 
     access: ClassVar[Access] = Access.MODEL
+    tabular: ClassVar[bool] = False
     one_context: bool = False
 
     def declines(self, oracle: Oracle) -> str | None:
@@ -77,6 +80,8 @@ def exact_gradient(
     leaf = x.detach().clone().requires_grad_()
     drawn = enumerate(oracle.context_probabilities) if context is None else [(context, 1.0)]
     worlds = [(float(p), oracle.commit(leaf, c)) for c, p in drawn]
+    if not oracle.tabular:
+        return through_closed_forms(oracle, leaf, worlds, reaction=reaction)
     if not oracle.additive:
         return through_objective(oracle, leaf, worlds, memory, reaction=reaction)
     if isinstance(oracle.follower, Saddle):

@@ -24,6 +24,7 @@ class Naive(Estimator):
     """Exact dF/dx without the reaction of the followers (MODEL)."""
 
     access: ClassVar[Access] = Access.MODEL
+    tabular: ClassVar[bool] = False
 
     def declines(self, oracle: Oracle) -> str | None:
         return needs_smooth_followers("naive", oracle)

@@ -1,0 +1,38 @@
+"""The exact hypergradient in worlds without tables, where response and return have closed forms: by automatic differentiation.
+
+In a linear-quadratic world the follower's soft response is Gaussian, its gains come from a Riccati equation, and the leader's return from
+moments that propagate (`stackelberg_envs.linear_quadratic`).  All of it is array algebra, and dF/dx goes through it in one backward pass::
+
+    dF/dx = d_x F(x, g(x))          naive:  the same with g held fixed
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import torch
+
+from stackelberg_envs.access import Oracle
+
+from ..ascent import Estimate
+from .reaction import slope
+
+
+def through_closed_forms(oracle: Oracle, leaf: torch.Tensor, worlds: list[tuple[float, tuple[Any, ...]]], *, reaction: bool) -> Estimate:
+    """`solvers.estimators.implicit.exact_gradient` of processes with a ``soft_response`` and a ``leader_return``.
+
+    Raises:
+        PlanningError: where a commitment leaves the follower's costs, or the leader's moments, without bound.
+    """
+    total: Any = 0.0
+    for probability, problems in worlds:
+        answers = [process.soft_response(oracle.temperature)[0] for process in problems]
+        total = total + probability * oracle.objective(problems, answers if reaction else [_fixed(answer) for answer in answers])
+    return Estimate(slope(total, leaf), None, float(total.detach()))
+
+
+def _fixed(policy: Any) -> Any:
+    """A policy that does not react to x."""
+    tensors = {field.name: value.detach() for field in fields(policy) if isinstance(value := getattr(policy, field.name), torch.Tensor)}
+    return replace(policy, **tensors)

@@ -1,0 +1,232 @@
+"""BC-HG and HPGD in worlds without tables: neural critics for the leader, and the follower's own values.
+
+Kudo, Tanabe, Wachi, Akimoto, "Sample-Efficient Hypergradient Estimation for Decentralized Bi-Level RL", ICAPS 2026, arXiv 2603.14867, for
+a leader that acts by a density f(a|s), or moves the kernel P(s'|s,a,b); by its public code (the body of the paper was not at hand).  With
+the follower's nodes n = (s,a), its soft value V_F(n), and B_L(n,b) = Q_L(n,b) - E_b' Q_L(n,b'), over the T steps that count::
+
+    dF/dx  = sum_t gamma_L^t E[ dlog f(a_t|s_t) Q_L(n_t,b_t) + gamma_L dlog P(s_t+1|n_t,b_t) V_L(s_t+1) - d cost ]              direct
+           + (1/tau) sum_t gamma_L^t E[ B_L(n_t,b_t) dQ_F(n_t,b_t) ]                                                          reaction
+    dQ_F   = sum_{k>t} gamma^(k-t) dlog f(a_k|s_k) V_F(n_k) + sum_{k>=t} gamma^(k-t+1) dlog P(s_k+1|n_k,b_k) V_F(n_k+1)
+
+Transposed, dQ_F's vectors are never formed: a scan of scalars ``J_k = gamma J_k-1 + gamma_L^k B_L(n_k,b_k)`` gives every score one weight,
+gamma J_k-1 V_F(n_k) / tau or gamma J_k V_F(n_k+1) / tau, and dF/dx is one vector-Jacobian product.
+
+1. watch episodes under x, ``tail`` steps longer than the score counts: late actions are answered later, and the reaction would be cut
+2. fit the leader's critic, and with it B_L, Q_L and V_L at every step: ``critic``
+3. take from V_F, Q_L and V_L what was to be expected of them before the score's own chance (``baselines``): scores have mean zero given
+   the past, so no mean changes, and the variance falls by orders of magnitude
+4. scan, and one vector-Jacobian product
+
+B_L has to be a function of (n_t,b_t): what was earned after step t is correlated with the scores of the same steps, and the mean of their
+products is not that of Q_L dQ_F.  So the default critics are regressions that other episodes were fitted to.  (In the direct part what was
+earned is right.)
+
+What is left is noise: B_L has mean zero in every state, and times a dV_F that is large there it makes most of the variance.  With
+``features`` it is taken off, still without vectors of dim x: with phi quadratic features of (n,b) (of s, for the leader's score), the
+mean of score times value is fitted as theta' phi, theta never formed, and dQ_F - dV_F is ``theta' (Phi_t - E[Phi_t | n_t])``, Phi_t the
+discounted sum of phi ahead.  Summed over t with B_L / tau this is one functional of theta, and so again one weight a score; one half of
+the episodes takes theta from the other.  No bias where that mean is quadratic, as in linear-quadratic worlds.
+
+What differs from the published code by default: Q_L(n,b,t) knows the time, is fitted to what was earned and is warm-started; baselines;
+features; no clip of single scores.  As published: ``critic="td", baselines=False, features=False, score_clip=1, refit=True``.
+
+HPGD, as that code compares with it, centres the other factor, ``centred="follower"``: dQ_F - dV_F, with dV_F(n) a net of dim x outputs (or
+the features), and Q_L as ``critic`` says: ``"td"`` or ``"returns"``; the latter is what is warned of above.  ``centred="none"`` leaves the
+reaction out: a leader that learns by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from stackelberg_envs.access import Access, Oracle
+
+from ..ascent import Estimate, Estimator
+from ..needs import needs_paid_steps, needs_public_actions
+from .neural_critics import Fitting, Learned, Quadratic, fit
+from .vector_walks import Scores, Walk, Worth, combined, follower_values, returns_to_go, shifted, walked
+
+CRITICS, CENTRED = ("net", "quadratic", "td", "returns"), ("leader", "follower", "none")
+
+
+@dataclass(frozen=True)
+class NeuralBCHG(Estimator):
+    """Sampled dF/dx in worlds without tables, one follower (VALUE; INCENTIVE for the naive gradient).
+
+    Args:
+        centred: ``"leader"``: BC-HG; ``"follower"``: HPGD; ``"none"``: the naive gradient.
+        critic: ``"net"``: Q_L(n,b,t), a net fitted to what was earned under earlier commitments; ``"quadratic"``: the same by least
+            squares on quadratic features; ``"td"``: Q_L(n,b) by TD(0), as published;
+            ``"returns"``: Q_L is what was earned, and V_L(n) by TD(0).
+        episodes: watched under each commitment; published: 100 in thermal control, 4 in the LQ gain.
+        tail: steps that are watched behind those that count.
+        baselines: see 3 above.
+        samples: actions of the follower that Q_L is averaged over; published: 256.
+        features: see above.
+        score_clip: largest norm of a single score of the direct part; 0 for no clip; published: 1 in thermal control.
+        hidden: widths of the nets' layers, ReLU.
+        critic_steps: of Adam, for each commitment; published: 5,000.
+        critic_batch: rows of a minibatch; 0 for all, as published.
+        critic_lr: learning rate; published: 1e-4.
+        critic_clip: largest norm of a critic's gradient.
+        refit: whether every fit begins from the first weights, as published.
+    """
+
+    centred: Literal["leader", "follower", "none"] = "leader"
+    critic: Literal["net", "quadratic", "td", "returns"] = "net"
+    episodes: int = 20
+    tail: int = 0
+    baselines: bool = True
+    samples: int = 16
+    features: bool = True
+    score_clip: float = 0.0
+    hidden: tuple[int, ...] = (64, 64)
+    critic_steps: int = 50
+    critic_batch: int = 512
+    critic_lr: float = 1e-3
+    critic_clip: float = 1.0
+    refit: bool = False
+
+    tabular = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden", tuple(int(width) for width in self.hidden))
+        if self.centred not in CENTRED or self.critic not in CRITICS:
+            raise ValueError(
+                f"neural_bchg centres {', '.join(CENTRED)} and has critics {', '.join(CRITICS)}; got {self.centred!r}, {self.critic!r}"
+            )
+        counts, numbers = (self.episodes, self.samples, *self.hidden), (self.critic_lr, self.critic_clip)
+        least = min(self.tail, self.critic_steps, self.critic_batch, self.score_clip)
+        if not (min(counts) >= 1 and least >= 0 and min(numbers) > 0 and np.isfinite(numbers).all()):
+            raise ValueError(f"neural_bchg needs counts from 1 (tail and the critic's from 0) and positive rates, got {self!r}")
+
+    @property
+    def access(self) -> Access:  # type: ignore[override]
+        if self.centred != "none":
+            return Access.VALUE
+        return Access.POLICY if self.critic == "td" else Access.INCENTIVE
+
+    def declines(self, oracle: Oracle) -> str | None:
+        if oracle.tabular:
+            return "neural_bchg is for worlds without tables; bchg and hpgd are for those that have them"
+        if oracle.log_leader_density is None and oracle.log_kernel_density is None:
+            return "neural_bchg needs a leader that acts by a density, or moves a kernel that has one"
+        if oracle.incentive is not None:
+            return "neural_bchg has no term for incentives that the leader pays"
+        if oracle.context_visibility != "after" and len(oracle.contexts) > 1:
+            return "neural_bchg needs a leader that sees the context of its episodes after it has committed"
+        if self.centred != "none" and not oracle.temperature > 0:
+            return "neural_bchg needs a follower with a temperature"
+        return needs_paid_steps("neural_bchg", oracle) or needs_public_actions("neural_bchg", oracle)
+
+    @property
+    def _fitting(self) -> Fitting:
+        return Fitting(self.hidden, self.critic_steps, self.critic_batch, self.critic_lr, self.critic_clip, self.refit)
+
+    def estimate(self, oracle: Oracle, x: torch.Tensor, memory: Any, rng: np.random.Generator) -> Estimate:
+        at = x.detach().cpu().numpy()
+        seen = oracle.play(at, episodes=self.episodes, horizon=oracle.max_cycles + self.tail, one_context=True)  # 1
+        context, walk, kept = int(seen.contexts[0]), walked(seen, oracle.max_cycles), dict(memory or {})
+        worth = self._worth(oracle, at, context, walk, kept, rng)  # 2
+        values = None if self.centred == "none" else oracle.values(at, context)[0]
+        scores = Scores(oracle, x, walk)
+        gradient = combined(
+            scores,
+            worth,
+            values,
+            temperature=oracle.temperature,
+            discounts=(oracle.leader_discount, oracle.follower_discounts[0]),
+            baselines=self.baselines,
+            score_clip=self.score_clip,
+            features=self.features,
+            cost=partial(oracle.leader_cost, context=context) if oracle.leader_cost else None,
+        )  # 3, 4
+        if self.centred == "follower" and not self.features:  # features are centred already
+            assert values is not None
+            gradient = gradient - self._means(oracle, scores, worth, values, kept, rng)
+        return Estimate(gradient.to(x), kept)
+
+    def _worth(self, oracle: Oracle, x: np.ndarray, context: int, walk: Walk, kept: dict[Any, Any], rng: np.random.Generator) -> Worth:
+        """The critic, fitted to what was seen, and what it says of it."""
+        discount, T = oracle.leader_discount, walk.counted
+        rewards, alive = walk.rewards[:, :T], walk.alive[:, :T]
+        last: Learned | None = kept.get(("critic", context))
+        returns = returns_to_go(rewards, discount)
+        if self.critic in ("net", "quadratic"):
+            if self.centred == "none":
+                return Worth(returns, returns, shifted(returns))
+            z = walk.given("states", "leads", "actions", clock=True)[:, :T]
+            if self.critic == "quadratic":
+                fitted = Quadratic.fit(z[alive], returns[alive])
+                estimate, kept["critic", context] = kept.get(("critic", context)) or fitted, fitted
+            else:
+                learned = self._fitted(last, z[alive], returns[alive][:, None], kept, context, rng)
+                estimate = partial((last or learned).of, hidden=self.hidden)
+            chosen = estimate(z) * alive
+            mean = self._mean(oracle, x, context, walk, estimate, rng, clock=True)
+            return Worth(chosen if self.centred == "follower" else chosen - mean[:, :T], returns, shifted(returns))
+        q = self.critic == "td"
+        z = walk.given("states", "leads", "actions") if q else walk.given("states", "leads")
+        later = alive & walk.goes_on[:, :T]
+        later[:, -1] = False  # as published: a batch's last transitions are taken to end
+        after = shifted(z[:, :T])[alive]
+        learned = self._fitted(
+            last, z[:, :T][alive], rewards[alive][:, None], kept, context, rng, bootstrap=(after, later[alive], discount)
+        )
+        if not q:
+            values = learned(z, self.hidden)[..., 0] * walk.alive
+            return Worth(returns if self.centred == "follower" else returns - values[:, :T], returns, shifted(values)[:, :T])
+        estimate = partial(learned.of, hidden=self.hidden)
+        chosen, mean = estimate(z[:, :T]) * alive, self._mean(oracle, x, context, walk, estimate, rng)
+        return Worth(chosen if self.centred == "follower" else chosen - mean[:, :T], chosen, shifted(mean))
+
+    def _mean(
+        self, oracle: Oracle, x: np.ndarray, context: int, walk: Walk, estimate: Any, rng: np.random.Generator, *, clock: bool = False
+    ) -> np.ndarray:
+        """E_b Q_L(n,b) at every counted step, (N, counted), by sampled actions of the follower."""
+        policy, T = oracle.policies(x, context)[0], walk.counted
+        counted = walk.cut(T)
+        mean = np.zeros(counted.alive.shape)
+        for _ in range(self.samples):
+            drawn = policy.act(counted.states, counted.leads, rng.random((*counted.alive.shape, policy.noise)))
+            mean += estimate(counted._replace(actions=drawn).given("states", "leads", "actions", clock=clock)) / self.samples
+        return mean * counted.alive
+
+    def _fitted(
+        self, last: Learned | None, z: np.ndarray, goals: np.ndarray, kept: dict[Any, Any], key: Any, rng: np.random.Generator, **td: Any
+    ) -> Learned:
+        """The net fitted, and what the next iteration begins from put into ``kept``."""
+        if last is None and self.refit:
+            last = fit(None, replace(self._fitting, steps=0), z, goals, rng, **td)
+            kept["critic", key] = last
+        learned = fit(last, self._fitting, z, goals, rng, **td)
+        if not self.refit:
+            kept["critic", key] = learned
+        return learned
+
+    def _means(
+        self, oracle: Oracle, scores: Scores, worth: Worth, values: Any, kept: dict[Any, Any], rng: np.random.Generator
+    ) -> torch.Tensor:
+        """sum_t gamma_L^t E[Q_L dV_F(n_t)] / tau, by which HPGD centres; dV_F by TD(0) on the vectors that make up dQ_F."""
+        walk, gamma, T = scores.walk, oracle.follower_discounts[0], scores.walk.counted
+        own, following = follower_values(walk, values)
+        steps = np.zeros((*walk.alive.shape, len(scores.x)))
+        if (kernel := scores.single("kernel")) is not None:
+            steps += gamma * kernel * following[..., None]
+        if (leads := scores.single("leads")) is not None:
+            steps += gamma * shifted(leads * own[..., None])
+        z = walk.given("states", "leads")
+        alive = walk.alive
+        inside = (alive & walk.goes_on)[:, :]
+        inside[:, -1] = False
+        after = shifted(z)[alive]
+        last = kept.get(("critic", "means"))
+        learned = self._fitted(last, z[alive], steps[alive], kept, "means", rng, bootstrap=(after, inside[alive], gamma))
+        means = learned(z[:, :T], self.hidden)
+        weights = oracle.leader_discount ** np.arange(T) * worth.benefit * alive[:, :T] / (oracle.temperature * len(alive))
+        return torch.as_tensor((weights[..., None] * means).sum((0, 1)))
