@@ -56,7 +56,7 @@ reproduce-tax: $(INSTALLED)  ## Thoma et al. 2024: the tax economy against its e
 	for config in tax tax-best; do $(BIN)/stackelberg bench $$config || exit 1; done
 	$(BIN)/python -m baselines.tax tax
 
-study-warehouse: $(INSTALLED)  ## every layout of the warehouse, and who finds the best one (some ten minutes)
+study-warehouse: $(INSTALLED)  ## every layout of the warehouse, and who finds the best one (six minutes on one core)
 	$(BIN)/python -m baselines.warehouse
 
 reproduce-preferences: $(INSTALLED)  ## learning a reward from preferences, tabular and with a simulator (an hour on two cores; resumes)

@@ -9,7 +9,13 @@ myst_enable_extensions = ["dollarmath", "amsmath"]
 exclude_patterns = ["_build", "reproductions/hpgd-*.md", "reproductions/*-reach.md", "reproductions/toy.md"]  # included by pages
 exclude_patterns += ["reproductions/bchg-*.md", "reproductions/inverse-large.md", "reproductions/preferences.md"]
 exclude_patterns += ["reproductions/preference-control*.md", "reproductions/*-claims.md", "reproductions/selection.md"]
-exclude_patterns += ["reproductions/warehouse.md", "reproductions/tax-rates.md"]
+exclude_patterns += [
+    "reproductions/warehouse.md",
+    "reproductions/tax-*.md",
+    "reproductions/thermal*.md",
+    "reproductions/lq-gain.md",
+    "reproductions/rtq-cost.md",
+]
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 autodoc_class_signature = "separated"

@@ -21,6 +21,8 @@ def needs_soft_follower(name: str, oracle: Oracle) -> str | None:
     """Exact gradients differentiate a soft response, and any objective."""
     if (reason := needs_derivatives(name, oracle)) is not None:
         return reason
+    if not (oracle.tabular or oracle.closed_forms):
+        return f"{name} differentiates exact scores, and in this world they are means over played episodes"
     if not isinstance(oracle.follower, Soft):
         return f"{name} differentiates a soft response; {oracle.follower!r} is not Soft(temperature)"
     return None if all(len(group) == 1 for group in oracle.groups) else f"{name} handles followers who do not interact"

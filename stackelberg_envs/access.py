@@ -57,7 +57,7 @@ class Cost:
     it watched (``play_as``), and the samples of followers who learn, of their own accord or because the solver trained them (``train``);
     not part of ``outcome_steps``."""
     queries: int = 0
-    """Exact returns, policies or values that were read."""
+    """Expected returns (exact, or means over many episodes in worlds without closed forms), policies or values that were read."""
     model_calls: int = 0
     """Calls of ``commit`` by the solver, one a context."""
     follower_evaluations: int = 0
@@ -121,9 +121,9 @@ class Oracle:
 
     Always there: ``access``, ``permissions``, ``dimension``, ``commitment_shape``, ``leader_space``, ``contexts``,
     ``context_probabilities``, ``context_visibility``, ``followers``, ``groups``, ``tabular``, ``sizes`` (empty without tables), ``spaces``,
-    ``max_cycles``, ``leader_discount``, ``follower_discounts``, ``follower_sees``, ``follower_actions_public``, ``additive``, ``smooth``,
-    and ``charge(**work)``, which adds a solver's own work to the ledger.  It holds functions, and no game; Python being Python, a
-    determined program could still dig.
+    ``closed_forms``, ``max_cycles``, ``leader_discount``, ``follower_discounts``, ``follower_sees``, ``follower_actions_public``,
+    ``additive``, ``smooth``, and ``charge(**work)``, which adds a solver's own work to the ledger.  It holds functions, and no game; Python
+    being Python, a determined program could still dig.
 
     By level: ``returns``, ``returns_together`` (RETURN); ``play``, ``play_streams``, ``log_leader_policy``, ``log_leader_density``
     (OUTCOME); ``incentive``, ``incentive_at``, ``leader_cost``, ``log_kernel``, ``log_kernel_density``, ``temperature`` (INCENTIVE);

@@ -198,6 +198,11 @@ class StackelbergGame(abc.ABC):
         return not any(isinstance(process, SampledProcess) for process in self._null)
 
     @cached_property
+    def closed_forms(self) -> bool:
+        """Whether worlds have no tables but closed forms for soft responses and what they earn."""
+        return all(isinstance(process, SampledProcess) and process.leader_return is not None for process in self._null)
+
+    @cached_property
     def sizes(self) -> tuple[tuple[int, int, int], ...]:
         """(S, A, B) of each follower, B the number of its own actions.
 

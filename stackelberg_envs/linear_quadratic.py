@@ -109,7 +109,6 @@ class LinearQuadratic(SampledProcess):
         start_sd: of each component of the first state.
         follower_discount: in [0, 1).
         leader_discount: in [0, 1].
-        max_cycles: steps over which `leader_return` counts where no horizon is given.
     """
 
     A: Array
@@ -127,6 +126,7 @@ class LinearQuadratic(SampledProcess):
     leader_discount: float
     follower_sees: Literal["action", "policy"] = field(default="action", init=False)
     tables: ClassVar[tuple[str, ...]] = ("A", "B", "gain")
+    rank: ClassVar[int] = 2
 
     @property
     def state_space(self) -> Box:  # type: ignore[override]

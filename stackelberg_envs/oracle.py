@@ -20,7 +20,7 @@ from .markov_game import Process
 from .mdp import DEFICIT_TOLERANCE, Array, cumulative, draw, pick
 from .outcome import Outcome, end_to_end, gathered, gathered_vectors
 from .play import Trajectories, simulate
-from .sampled import SampledProcess, play_sampled
+from .sampled import SampledProcess, expected_return, play_sampled
 
 
 @dataclass
@@ -66,7 +66,8 @@ class Rounds:
             "followers": game.followers,
             "tabular": game.tabular,
             "sizes": game.sizes if game.tabular else (),
-            "spaces": game.spaces,
+            "spaces": copy.deepcopy(game.spaces),
+            "closed_forms": game.closed_forms,
             "max_cycles": game.max_cycles,
             "groups": game.groups,
             "leader_discount": problems[0].leader_discount,
@@ -97,6 +98,9 @@ class Rounds:
     def returns(self, x: Array, *, episodes: int | None = None) -> float:
         """The leader's return: expected over everything (``episodes=None``), or the mean over sampled episodes of `play`.
 
+        In worlds without tables or closed forms the expectation is the mean over 2,000 episodes of the run's own, which nobody watches and
+        which are not charged; the referee plays others.
+
         Raises:
             ValueError: for sampled episodes of a game whose objective is not additive: their steps do not show it.
         """
@@ -125,7 +129,11 @@ class Rounds:
 
     def _expected_return(self, context: int) -> float:
         assert self._commitment is not None
-        return float(self.game.objective(self._faced(context), self._respond(context).policies))
+        problems, policies = self._faced(context), self._respond(context).policies
+        first = problems[0]
+        if isinstance(first, SampledProcess):
+            return float(expected_return(first, policies[0], self.game.max_cycles, first.leader_discount, seed=self.seed + 1))
+        return float(self.game.objective(problems, policies))
 
     def play(self, x: Array, *, episodes: int = 1, horizon: int | np.ndarray | None = None, one_context: bool = False) -> Outcome:
         """Commit to ``x`` and watch ``episodes`` for ``horizon`` steps: one number (the game's ``max_cycles``) or integers (N,).
@@ -393,7 +401,8 @@ class Rounds:
             for group, process, together in zip(self.game.groups, faced, grouped(faced, acting), strict=True):
                 if isinstance(process, SampledProcess):
                     begun = process.start(rng.random((len(rows), process.noise.start)))
-                    pieces.append((offset + rows, 0, play_sampled(process, together[0], begun, rng, limits[rows])))
+                    played = play_sampled(process, together[0], begun, rng, limits[rows], leader_only=True)
+                    pieces.append((offset + rows, 0, played))
                     continue
                 first = pick(cumulative(process.initial), rng.random(len(rows))) if states is None else states[rows, group[0]]
                 chosen = None if actions is None else np.ravel_multi_index(tuple(actions[rows][:, group].T), process.actions)

@@ -28,6 +28,8 @@ NO_TEMPERATURE = 1e-12
 """At which the response is taken that optimises plain rewards."""
 REFEREE_EPISODES = 2000
 """Episodes by which a world without closed forms is scored, always with the same noise."""
+GAP_STEPS = 250_000
+"""About how many steps are played for an estimate of a gap, which takes long episodes."""
 
 
 class Noise(NamedTuple):
@@ -71,6 +73,8 @@ class SampledProcess(abc.ABC):
     """Of a Discrete action that is several choices in one: how many options each has, row-major."""
     tables: ClassVar[tuple[str, ...]] = ()
     """The array fields."""
+    rank: ClassVar[int] = 1
+    """Axes that the first of them has for one commitment."""
     soft_response: Any = None
     """``soft_response(temperature)``, where there is a closed form: the policy, its values as a function of (states, leads),
     and a certificate."""
@@ -161,6 +165,7 @@ def play_sampled(
     horizon: int | Array,
     *,
     actions: Array | None = None,
+    leader_only: bool = False,
 ) -> Trajectories:
     """Play N episodes at once; like `stackelberg_envs.play.simulate`, without tables.
 
@@ -172,6 +177,7 @@ def play_sampled(
             a generator gives them as they come.
         horizon: steps after which an episode is cut; an integer, or integers (..., N).
         actions: first actions of the follower; the policy's if not given.
+        leader_only: leave out what the follower earns (zeros), which a leader that watches may not even learn to be infinite.
 
     Returns:
         Trajectories (..., N, T, ...): states (..., N, T + 1, d) stay where an episode ended, and then nobody acts or earns.
@@ -195,6 +201,7 @@ def play_sampled(
         with np.errstate(over="ignore", invalid="ignore"):  # said below
             arrived, ended = process.step(s, a, b, u[..., follow:])
             earned, paid = process.rewards(s, a, b, arrived)
+        earned = xp.zeros_like(earned) if leader_only else earned
         arrived = xp.where(alive[..., None], arrived, s)
         earned, paid = (xp.where(alive, reward, xp.zeros_like(reward)) for reward in (earned, paid))
         if not bool(xp.all(xp.isfinite(arrived)) & xp.all(xp.isfinite(earned)) & xp.all(xp.isfinite(paid))):
@@ -203,16 +210,33 @@ def play_sampled(
         path.append(arrived)
         alive = alive & ~ended & (horizon > t + 1)
     if not steps:
-        raise ValueError("at least one episode has a step")
+        return _nothing(process, states)
     axis = len(batch)
     leads, follows, paid, earned, lived = (xp.stack(list(column), axis=axis) for column in zip(*steps, strict=True))
     return Trajectories(xp.stack(path, axis=axis), leads, follows, paid, earned, lived)
 
 
+def _nothing(process: SampledProcess, states: Array) -> Trajectories:
+    """Episodes of no steps, (..., N, 0)."""
+    xp, batch = array_namespace(states), states.shape[:-1]
+
+    def empty(*shape: int, dtype: Any = None) -> Array:
+        return xp.zeros((*batch, 0, *shape), dtype=states.dtype if dtype is None else dtype, device=states.device)
+
+    chosen = empty(dtype=xp.int64) if isinstance(process.follower_action, Discrete) else empty(*process.follower_action.shape)
+    return Trajectories(states[..., None, :], empty(process.leads), chosen, empty(), empty(), empty(dtype=xp.bool))
+
+
 def monte_carlo(
     process: SampledProcess, policy: Actor, horizon: int, *, episodes: int = REFEREE_EPISODES, seed: int = 0
 ) -> tuple[Trajectories, int]:
-    """Episodes by which a policy is scored, (..., N, T), and N; the same noise for every commitment (common random numbers)."""
+    """Episodes by which a policy is scored, (N, T), and N; the same noise for every commitment (common random numbers).
+
+    Raises:
+        ValueError: for a batch of commitments.
+    """
+    if process.tables and getattr(process, process.tables[0]).ndim > process.rank:
+        raise ValueError(f"{type(process).__name__} is scored by playing: one commitment at a time")
     rng = np.random.default_rng([seed, 0x5A3D1E])
     return play_sampled(process, policy, process.start(process.uniforms(rng, (episodes, process.noise.start))), rng, horizon), episodes
 
@@ -223,11 +247,14 @@ def discounted(rewards: Array, discount: float) -> Array:
     return xp.sum(rewards * discount ** xp.arange(rewards.shape[-1], dtype=rewards.dtype, device=rewards.device), axis=-1)
 
 
-def expected_return(process: SampledProcess, policy: Actor, horizon: int, discount: float) -> Array:
-    """The leader's expected return: exact where there is a closed form, (...), else the mean over the referee's episodes."""
+def expected_return(process: SampledProcess, policy: Actor, horizon: int, discount: float, *, seed: int = 0) -> Array:
+    """The leader's expected return: exact where there is a closed form, (...), else the mean over played episodes.
+
+    The referee's have seed 0; who learns from returns is given others, so that it does not fit the referee's luck.
+    """
     if process.solves(policy):
         return process.leader_return(policy, horizon, discount)
-    played, _ = monte_carlo(process, policy, horizon)
+    played, _ = monte_carlo(process, policy, horizon, seed=seed)
     return array_namespace(played.leader_rewards).mean(discounted(played.leader_rewards, discount), axis=-1)
 
 
@@ -257,7 +284,8 @@ def _estimated_gap(process: SampledProcess, policy: Actor, temperature: float) -
     density = getattr(policy, "log_density", None)
     tau = 0.0 if density is None else temperature
     _, value, _ = process.soft_response(max(tau, NO_TEMPERATURE))
-    played, _ = monte_carlo(process, policy, math.ceil(math.log(1e-6) / math.log(process.follower_discount)))
+    steps = math.ceil(math.log(1e-4) / math.log(process.follower_discount))
+    played, _ = monte_carlo(process, policy, steps, episodes=min(REFEREE_EPISODES, max(100, GAP_STEPS // steps)))
     rewards = played.follower_rewards
     if density is not None:
         rewards = rewards - tau * density(played.states[..., :-1, :], played.leader_actions, played.follower_actions)

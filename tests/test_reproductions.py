@@ -12,7 +12,7 @@ import pytest
 
 import solvers
 import stackelberg_envs as se
-from baselines import best, claims, compare, jobs, noise, reach, report, rtq, store, tax
+from baselines import best, claims, compare, jobs, noise, reach, report, rtq, store, tax, tax_dqn
 from baselines.runner import execute
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reproductions"
@@ -52,6 +52,17 @@ def test_the_claims_page_is_what_the_record_says(name: str) -> None:
     digits = re.compile(r"\d\.?\d*e[-+]\d\d")  # duality gaps are rounding, and not the same on every machine
     recorded = (FOLDER / f"{name}-claims.md").read_text()
     assert digits.sub("", page) == digits.sub("", recorded), f"run  python -m baselines.claims {name} --results {RECORDED}"
+
+
+def test_recorded_taxes_with_the_published_follower() -> None:
+    """The table is what the record says; the rates are ordered by taste at the end; and the follower is never near its optimum."""
+    rows = [json.loads(line) for line in (RECORDED / "tax-dqn.jsonl").read_text().splitlines()]
+    assert tax_dqn.page(rows) == (FOLDER / "tax-dqn.md").read_text()
+    for row in rows:
+        if row["iteration"] == 20:
+            first, second, third = row["VAT"]
+            assert second < first < third < 0.3
+    assert min(row["gap"] for row in rows if "gap" in row) > 2
 
 
 def test_recorded_taxes() -> None:

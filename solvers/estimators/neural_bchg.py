@@ -43,6 +43,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from gymnasium.spaces import Discrete
 
 from stackelberg_envs.access import Access, Oracle
 
@@ -116,7 +117,7 @@ class NeuralBCHG(Estimator):
             return "neural_bchg is for worlds without tables; bchg and hpgd are for those that have them"
         if oracle.log_leader_density is None and oracle.log_kernel_density is None:
             return "neural_bchg needs a leader that acts by a density, or moves a kernel that has one"
-        if oracle.incentive is not None:
+        if oracle.incentive is not None or oracle.incentive_at is not None:
             return "neural_bchg has no term for incentives that the leader pays"
         if oracle.context_visibility != "after" and len(oracle.contexts) > 1:
             return "neural_bchg needs a leader that sees the context of its episodes after it has committed"
@@ -131,7 +132,7 @@ class NeuralBCHG(Estimator):
     def estimate(self, oracle: Oracle, x: torch.Tensor, memory: Any, rng: np.random.Generator) -> Estimate:
         at = x.detach().cpu().numpy()
         seen = oracle.play(at, episodes=self.episodes, horizon=oracle.max_cycles + self.tail, one_context=True)  # 1
-        context, walk, kept = int(seen.contexts[0]), walked(seen, oracle.max_cycles), dict(memory or {})
+        context, walk, kept = int(seen.contexts[0]), walked(seen, oracle.max_cycles, _options(oracle)), dict(memory or {})
         worth = self._worth(oracle, at, context, walk, kept, rng)  # 2
         values = None if self.centred == "none" else oracle.values(at, context)[0]
         scores = Scores(oracle, x, walk)
@@ -230,3 +231,9 @@ class NeuralBCHG(Estimator):
         means = learned(z[:, :T], self.hidden)
         weights = oracle.leader_discount ** np.arange(T) * worth.benefit * alive[:, :T] / (oracle.temperature * len(alive))
         return torch.as_tensor((weights[..., None] * means).sum((0, 1)))
+
+
+def _options(oracle: Oracle) -> int:
+    """How many actions the follower has; 0 where they are vectors."""
+    action = oracle.spaces[0].action
+    return int(action.n) if isinstance(action, Discrete) else 0

@@ -31,15 +31,17 @@ class Walk(NamedTuple):
     """Whether there is a step after this one, (N, T); the last step seen is taken to go on."""
     counted: int
     """Steps that count for the score."""
+    options: int = 0
+    """How many actions the follower has, where they are integers."""
 
     def cut(self, steps: int) -> Walk:
         """The first steps."""
-        arrays = {name: getattr(self, name)[:, :steps] for name in self._fields if name != "counted"}
+        arrays = {name: getattr(self, name)[:, :steps] for name in self._fields if name not in ("counted", "options")}
         return self._replace(**arrays, counted=min(self.counted, steps))
 
     def given(self, *what: str, clock: bool = False) -> np.ndarray:
         """Some of states, leads and actions side by side, (N, T, p); with ``clock`` also the time, 0 to 1."""
-        columns = [vectors(getattr(self, name), self.states.ndim) for name in what]
+        columns = [vectors(getattr(self, name), self.states.ndim, self.options) for name in what]
         if clock:
             times = np.arange(self.alive.shape[1]) / self.counted
             columns.append(np.broadcast_to(times[:, None], (*self.alive.shape, 1)))
@@ -83,9 +85,7 @@ class Scores:
         leaf = self.x.detach().clone().requires_grad_()
         log = self.log(which, leaf)
         assert log is not None
-        upstream = torch.zeros_like(
-            log, requires_grad=True
-        )  # forward mode by two reverse upstream: sum_nt upstream dlog/dx is linear in upstream
+        upstream = torch.zeros_like(log, requires_grad=True)  # sum_nt upstream dlog/dx is linear in it: forward mode by two passes
         (summed,) = torch.autograd.grad(log, leaf, upstream, create_graph=True)
         columns = [torch.autograd.grad(component, upstream, retain_graph=True)[0] for component in summed]
         return torch.stack(columns, -1).cpu().numpy() * self.walk.alive[..., None]
@@ -175,8 +175,8 @@ def reaction_weights(benefits: np.ndarray, walk: Walk, which: Which, gamma: floa
     return table.representers((benefits[..., None] * reacting).sum(1))
 
 
-def walked(seen: Outcome, counted: int) -> Walk:
-    """The only follower's episodes, of whose steps the first ``counted`` count."""
+def walked(seen: Outcome, counted: int, options: int = 0) -> Walk:
+    """The only follower's episodes, of whose steps the first ``counted`` count; it has so many ``options``, or acts by vectors (0)."""
     states, alive = seen.states[:, 0], seen.alive[:, 0]
     goes_on = np.concatenate([alive[:, 1:], alive[:, -1:]], axis=1)
     return Walk(
@@ -188,6 +188,7 @@ def walked(seen: Outcome, counted: int) -> Walk:
         alive,
         goes_on,
         min(counted, alive.shape[1]),
+        options,
     )
 
 
@@ -219,6 +220,6 @@ def shifted(array: np.ndarray) -> np.ndarray:
     return np.concatenate([array[:, 1:], np.zeros_like(array[:, :1])], axis=1)
 
 
-def vectors(array: np.ndarray, axes: int) -> np.ndarray:
-    """Vectors as they are; integer actions (N, T) one-hot."""
-    return array if array.ndim == axes else np.eye(int(array.max()) + 1)[array.astype(np.int64)]
+def vectors(array: np.ndarray, axes: int, options: int) -> np.ndarray:
+    """Vectors as they are; integer actions (N, T), one of so many ``options``, one-hot."""
+    return array if array.ndim == axes else np.eye(options)[array.astype(np.int64)]

@@ -36,31 +36,41 @@ NODES = 36
 
 @dataclass(frozen=True)
 class SoftToy:
-    """g(b|s,a) = softmax_b(Q(s,a,b) / tau) with Q = r(s,a,b) + gamma E V(s'), for any probability a that the leader may announce."""
+    """g(b|s,a) = softmax_b of the logits' mean over the coin, for any probability a that the leader may announce.
 
-    action_values: Array
-    """Q(s,coin,b), (..., 3, 2, 3)."""
-    temperature: float
+    They are Q(s,coin,b) / tau with Q = r(s,a,b) + gamma E V(s'), less their mean over b, which says nothing of the policy.
+    """
+
+    logits: Array
+    """(..., 3, 2, 3)."""
     noise: int = 1
 
-    def backup(self, states: Array, leads: Array) -> tuple[Array, Array]:
-        """(V(s,a), (...); g(b|s,a), (..., 3)) for one-hot states (..., 3) and probabilities (..., 1)."""
-        mixed = mixture(self.action_values, states, leads)
-        return softmax_backup(mixed, self.temperature)
+    def probabilities(self, states: Array, leads: Array) -> Array:
+        """g(b|s,a), (..., 3), for one-hot states (..., 3) and probabilities (..., 1)."""
+        return softmax_backup(mixture(self.logits, states, leads), 1.0)[1]
 
     def act(self, states: Array, leads: Array, u: Array) -> Array:
         """See `stackelberg_envs.sampled.Actor.act`."""
         xp = array_namespace(states)
-        return xp.astype(pick(cumulative(self.backup(states, leads)[1]), u[..., 0]), xp.int64)
+        return xp.astype(pick(cumulative(self.probabilities(states, leads)), u[..., 0]), xp.int64)
 
     def log_density(self, states: Array, leads: Array, actions: Array) -> Array:
         """log g(b|s,a), (...)."""
         xp = array_namespace(states)
-        return xp.log(xp.sum(self.backup(states, leads)[1] * _chosen(states, actions), axis=-1))
+        return xp.log(xp.sum(self.probabilities(states, leads) * _chosen(states, actions), axis=-1))
 
-    def values(self, states: Array, leads: Array) -> Array:
-        """V(s,a), (...)."""
-        return self.backup(states, leads)[0]
+
+@dataclass(frozen=True)
+class ToyValue:
+    """V(s,a) = tau log sum_b exp(Q(s,a,b) / tau)."""
+
+    action_values: Array
+    """Q(s,coin,b), (..., 3, 2, 3)."""
+    temperature: float
+
+    def __call__(self, states: Array, leads: Array) -> Array:
+        """V(s,a), (...), for one-hot states (..., 3) and probabilities (..., 1)."""
+        return softmax_backup(mixture(self.action_values, states, leads), self.temperature)[0]
 
 
 def mixture(table: Array, states: Array, leads: Array) -> Array:
@@ -117,7 +127,7 @@ class Tossed(SampledProcess):
         earned, paid = (xp.sum(mixture(table, states, leads) * chosen, axis=-1) for table in (self.follower_reward, self.leader_reward))
         return earned, paid
 
-    def soft_response(self, temperature: float) -> tuple[SoftToy, object, float]:  # type: ignore[override]
+    def soft_response(self, temperature: float) -> tuple[SoftToy, ToyValue, float]:  # type: ignore[override]
         """(policy, V(s,a), last Newton step), from the table whose leader has one action for each node of its noise."""
         xp = array_namespace(self.x)
         nodes, shares = np.polynomial.hermite_e.hermegauss(NODES if self.leader_sd > 0 else 1)
@@ -137,8 +147,9 @@ class Tossed(SampledProcess):
         )
         plan = soft_policy_iteration(mdp, temperature)
         later = xp.sum(self.transition * plan.values[..., None, None, None, :], axis=-1)
-        policy = SoftToy(self.follower_reward + self.follower_discount * later, temperature)
-        return policy, policy.values, plan.step
+        q = self.follower_reward + self.follower_discount * later
+        policy = SoftToy((q - xp.mean(q, axis=-1, keepdims=True)) / temperature)
+        return policy, ToyValue(q, temperature), plan.step
 
 
 def _chosen(states: Array, actions: Array) -> Array:

@@ -6,7 +6,7 @@ A = [[0, 1], [0, 0]], B = (0, .1), C = (.1, 0), s_0 = (1, 0), a ~ N(K s, .001^2)
 r_L = exp(-1/2 sum_i ((s_i - m_i) / sigma_i)^2), m = (-.8, 0), sigma = (.2, .01).
 
 The reward is a needle.  The published runs end at .15 (undiscounted, 100 steps); the reference values here are 17.45 undiscounted and
-10.67 discounted at K = (-9.97, -9.40), and more is attainable.  ``width`` is the dial: the wider, the easier.
+10.66 discounted at K = (-9.97, -9.40), and more is attainable.  ``width`` is the dial: the wider, the easier.
 """
 
 from __future__ import annotations

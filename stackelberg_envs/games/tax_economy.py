@@ -125,6 +125,7 @@ class TaxProcess(SampledProcess):
     follower_discount: ClassVar[float] = DISCOUNT  # type: ignore[misc]
     leader_discount: ClassVar[float] = DISCOUNT  # type: ignore[misc]
     tables: ClassVar[tuple[str, ...]] = ("income", "vat")
+    rank: ClassVar[int] = 0
 
     @property
     def follower_action(self) -> Discrete:  # type: ignore[override]
