@@ -48,7 +48,7 @@ class Learned:
 class SoftQLearning:
     """Tabular soft Q-learning (Haarnoja et al. 2017, in tables) from sampled transitions, and an answer of softmax(Q / tau).
 
-    With n the node at which the follower decides (s, or (s, a) if it sees the leader's action), w(n'|s') its probability, which the
+    With n the node at which the follower decides (s, or (s, a) if it sees the leader's action), ``w(n'|s')`` its probability, which the
     follower knows because the leader's policy is announced, and k the number of earlier updates of the pair (n, b)::
 
         Q(n,b) <- Q(n,b) + (r + gamma sum_n' w(n'|s') tau log sum_b' exp(Q(n',b') / tau) - Q(n,b)) / (1 + rate k)

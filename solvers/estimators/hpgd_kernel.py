@@ -1,6 +1,6 @@
 """HPGD for a leader that sets rewards and moves the dynamics too: the response has a kernel term.
 
-`solvers.estimators.hpgd` knows how rewards are steered.  Where the kernel moves with x as well (an income tax), the envelope theorem gives
+`solvers.estimators.hpgd` knows how rewards are steered.  Where the kernel moves with x too (an income tax), the envelope theorem gives::
 
     dQ(s,b) = d r(s,b) + gamma sum_s' [dP(s'|s,b) V(s') + P(s'|s,b) dV(s')]          V: the follower's soft values (VALUE)
     dF/dx   = E sum_t gamma_L^t {1/tau A_L (dQ - dV)(s_t,b_t) - d cost(s_t,b_t) + gamma_L sum_s' dP(s'|s_t,b_t) W(s')}
@@ -12,7 +12,7 @@ be more than visits, are never averaged over.  As in `hpgd` nothing of size dim 
 
 1. episodes in one context drawn by nature: one batch (``"same"``) or two (``"independent"``)
 2. n(s) and W(s) from the second: visits, and the mean of U_t = r_L,t + gamma_L U_{t+1} over them
-3. c(s,b) = sum over visits in the first of gamma_L^t (U_t - W(s)) / (tau N), less g(b|s) sum_b c(s,b), so that dQ may stand for dQ - dV
+3. c(s,b) = sum over visits in the first of gamma_L^t (U_t - W(s)) / (tau N), less ``g(b|s) sum_b c(s,b)``, so that dQ may stand for dQ - dV
 4. where c leads: z = gamma P^T c, and w(s) = z(s)/n(s) for each visit in the second; W_t = w(s_t) + gamma W_{t-1} along its episodes
 5. y(s,b) = c(s,b) + sum of W_t over the visits of (s,b);  v(s,b) = sum of gamma_L^t / N over those in the first
 6. dF/dx ~ sum y (d r + gamma dP V) + sum v (gamma_L dP W - d cost),  with dP = P d log P
@@ -28,7 +28,7 @@ see truncated sums; those where more than 1 % would be missing are no part of th
 
     c_t = gamma_L^t U_t / (tau N) for each visit;   sum_t c_t (D_t - VD(s_t)),   D_t = d r(s_t,b_t) + gamma D_{t+1}
 
-What follows (s_t,b_t) is luck that both share: the product's expectation is A_L dA and a covariance, Cov(U_t, D_t | s_t,b_t), which does
+What follows (s_t,b_t) is luck that both share: the product's mean is A_L dA and a covariance ``Cov(U_t, D_t | s_t,b_t)``, which does
 not fall with the batch.  In the tax economy it is a hundred times the slope in VAT.  Differences: theirs fits networks to the follower's dV
 and the leader's W where here are means over visits of states; and it clips d log P at 1 and has no gamma_L before W.
 """

@@ -162,7 +162,7 @@ class Crossed:
     def representers(self, functionals: np.ndarray) -> np.ndarray:
         """Weights (N, T) with sum_nt weights * values = sum_n functionals[n] . coefficients, for functionals (N, F).
 
-        These coefficients are of least squares weighted by 1 / (|z|^2 + FLOOR)^2: for values whose noise grows as a square does.
+        These coefficients are of least squares weighted by ``1 / (|z|^2 + FLOOR)^2``: for values whose noise grows as a square does.
         """
         centre, whiten = self._whitening
         trust = (((self.given - centre) @ whiten) ** 2).sum(-1, keepdims=True) + FLOOR

@@ -68,7 +68,7 @@ class Scores:
     walk: Walk
 
     def log(self, which: Which, x: torch.Tensor) -> torch.Tensor | None:
-        """log f(a|s) or log P(s'|s,a,b), (N, T); None where the leader has no hand in it."""
+        """``log f(a|s)`` or ``log P(s'|s,a,b)``, (N, T); None where the leader has no hand in it."""
         states, leads, actions, arrived = (torch.as_tensor(array, device=x.device) for array in self.walk[:4])
         if which == "leads":
             return None if self.oracle.log_leader_density is None else self.oracle.log_leader_density(x, states, leads)

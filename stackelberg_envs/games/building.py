@@ -109,7 +109,7 @@ class Building(StackelbergGame):
         return 0.1 * array_namespace(x).sum(sigmoid(x) ** 2, axis=-1)
 
     def log_kernel_density(self, x: Array, states: Array, leads: Array, actions: Array, arrived: Array) -> Array:
-        """log P(s'|s,b) of the thermal dynamics that the leader builds, (...), up to a constant, for states (..., zones)."""
+        """``log P(s'|s,b)`` of the thermal dynamics that the leader builds, (...), up to a constant, for states (..., zones)."""
         del leads
         xp = array_namespace(x)
         c = self._constants.like(x)

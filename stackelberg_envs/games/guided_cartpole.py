@@ -9,7 +9,7 @@ of 10 b and the leader's wind on the pole alone::
     x''     = q - m_p l theta''(a = 0) cos(theta) / m,       q = (10 b + m_p l theta'^2 sin(theta)) / m
     r_F = 1,   r_L = 1[low < x < high]  of the state that is reached
 
-with Euler steps of .02 s.  An episode ends when |x| > 2.4 or |theta| > 12 degrees.
+with Euler steps of .02 s.  An episode ends when ``|x| > 2.4`` or ``|theta| > 12`` degrees.
 """
 
 from __future__ import annotations

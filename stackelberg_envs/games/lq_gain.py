@@ -2,7 +2,7 @@
 
 The leader wants x_1 to swing out to -0.8 with x_2 at rest, and chooses the gain of its feedback; the follower pays for distance and for
 effort.  BilevelLQR (LQREnv-v4) of Kudo, Tanabe, Wachi, Akimoto, ICAPS 2026, arXiv 2603.14867, by its public code: s' = A s + C a + B b with
-A = [[0, 1], [0, 0]], B = (0, .1), C = (.1, 0), s_0 = (1, 0), a ~ N(K s, .001^2), r_F = -(|s|^2 + b^2), and
+A = [[0, 1], [0, 0]], B = (0, .1), C = (.1, 0), s_0 = (1, 0), a ~ N(K s, .001^2), ``r_F = -(|s|^2 + b^2)``, and
 r_L = exp(-1/2 sum_i ((s_i - m_i) / sigma_i)^2), m = (-.8, 0), sigma = (.2, .01).
 
 The reward is a needle.  The published runs end at .15 (undiscounted, 100 steps); the reference values here are 17.45 undiscounted and

@@ -209,7 +209,7 @@ class TaxDesign(StackelbergGame):
         return SharedRows(rows[..., :, None, :, :], self._index)
 
     def log_kernel(self, x: Array, context: int | str = 0) -> SharedRows | tuple[SharedRows, ...]:
-        """log P(m'|m,b), which income tax moves, whatever the taste; one for each consumer."""
+        """``log P(m'|m,b)``, which income tax moves, whatever the taste; one for each consumer."""
         del context
         xp, moves = array_namespace(x), self.moves(x)
         logarithm = moves.map(lambda rows: xp.where(rows > 0, xp.log(xp.where(rows > 0, rows, 1.0)), -xp.inf))

@@ -98,7 +98,7 @@ class TaxEconomy(StackelbergGame):
         return utility(_each(vat, actions.ndim, trailing=1), spent, c.tastes[self.context_index(context), :])
 
     def log_kernel_density(self, x: Array, states: Array, leads: Array, actions: Array, arrived: Array) -> Array:
-        """log p(m'|m,b), which income tax moves, (...), up to a constant."""
+        """``log p(m'|m,b)``, which income tax moves, (...), up to a constant."""
         del leads
         mean = self.induced(x, 0).mean(states, actions)
         low, high = ((limit - mean) / NOISE for limit in (-LIMIT, LIMIT))
