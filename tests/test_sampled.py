@@ -19,6 +19,7 @@ from solvers import solve
 from solvers.base import run
 from stackelberg_envs.feedback import LIMIT
 from stackelberg_envs.oracle import Rounds
+from stackelberg_envs.planning import PlanningError
 from stackelberg_envs.sampled import SampledSampler, monte_carlo, normal, play_sampled
 from stackelberg_envs.testing.disguise import Disguised
 from stackelberg_envs.views.episode import ActionError
@@ -397,3 +398,16 @@ def test_an_exact_answer_that_is_scored_by_playing_has_no_gap() -> None:
     judged = se.evaluate(game, x, responses=cold.responses)
     assert float(exact.follower_gap) < 0.02
     assert float(judged.follower_gap) > 1.0
+
+
+def test_rules_are_for_the_game_that_they_were_written_for() -> None:
+    cart, pendulum = se.game("guided_cartpole-v0"), se.game("guided_pendulum-v0")
+    assert repr(cart.default_follower) == "Feedback(Balance)"
+    with pytest.raises(PlanningError, match=r"Feedback\(Balance\) is a rule for other states than the 3 numbers of guided_pendulum"):
+        solve(pendulum, "zeroth_order", follower=cart.default_follower, budget=1, referee=(cart, None))
+    with pytest.raises(PlanningError, match="rule for other actions than building's"):
+        pendulum.default_follower.respond(se.game("building-v0"), np.zeros(8))
+    with pytest.raises(PlanningError, match="acts on a vector state for one follower, and in toy3"):
+        cart.default_follower.respond(se.game("toy3-v0"), np.zeros(6))
+    batch = torch.zeros((2, 5), dtype=torch.float64)
+    assert cart.default_follower.respond(cart, batch).policy == cart.default_follower.rule
