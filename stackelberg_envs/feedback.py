@@ -100,11 +100,13 @@ class Feedback:
         process, *others = game.problems(x, context)
         if others or not isinstance(process, SampledProcess):
             raise PlanningError(f"{self!r} acts on a vector state for one follower, and in {game.name} there is none")
-        d, wanted = process.state_space.shape[0], process.follower_action.shape
+        d, wanted = process.state_space.shape[0], process.follower_action.shape or ()
         try:
             acted = self.rule.act(np.zeros((1, d)), np.zeros((1, process.leads)), np.full((1, self.rule.noise), 0.5)).shape
         except (IndexError, ValueError) as error:
-            raise PlanningError(f"{self!r} is a rule for other states than the {d} numbers of {game.name}'s: {error}") from error
+            raise PlanningError(
+                f"{self!r} is no rule for {game.name}, with {d} numbers a state and {process.leads} a leader's action: {error}"
+            ) from error
         if acted != (1, *wanted):
             raise PlanningError(f"{self!r} is a rule for other actions than {game.name}'s: of shape {acted[1:]}, and not {wanted}")
         return Response((Answer(self.rule, math.nan, math.nan, evaluations=0),))

@@ -144,7 +144,7 @@ def test_leaders_face_it_like_any_other_follower(game: se.StackelbergGame) -> No
     assert "learned_gap" not in solution.history[-1], "it has no certificate"
     with pytest.raises(PlanningError, match=r"one commitment at a time, got shape \(2, 5\)"):
         follower.respond(short, np.zeros((2, 5)))
-    assert told[:2] == [(100, 150), (150, 150)]
+    assert told[:3] == [(1, 1), (100, 150), (150, 150)], "the first step asks whether it can answer at all"
 
 
 def test_the_house_trains_it_and_the_referee_asks_it() -> None:
