@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import stackelberg_envs as se
+from stackelberg_envs.registry import game_class
 from stackelberg_envs.testing import ConformanceError, check_env, check_game
 
 from . import best
@@ -38,12 +39,12 @@ def games(ids: list[str]) -> int:
 
 def best_known(own: Path, ids: list[str] | None) -> int:
     """Score the common record and ``own`` again, of these games or all, and print a table; how many are not worth what they say."""
-    failed = 0
+    failed, wanted = 0, {game_class(id) for id in ids or se.games()}  # ids may come without -v0
     table = Table(title="Best known commitments, scored again", title_justify="left")
     for column in ("world", "stored", "scored now", "no commitment beats", "found by"):
         table.add_column(column, overflow="fold")
     for key, record in best.read(best.COMMITTED, own).items():
-        if ids and record.world.id not in ids:
+        if game_class(record.world.id) not in wanted:
             continue
         value = record.rescore()
         agrees = abs(value - record.leader_return) < 1e-6

@@ -1,8 +1,9 @@
 """How far the published DQN follower of the tax experiment is from its own optimum, as it trains.
 
 ``python -m baselines.dqn_tax`` trains it in the legacy economy at rates .3, as published: 300,000 steps, a quarter of an hour of one CPU;
-``--steps`` shortens it in proportion.  A row of docs/reproductions/recorded/dqn-tax.jsonl is one point of the curve: the consumer's
-exploitability and the government's return, both exact on the grid, and CPU seconds of training.  ``--figure PATH`` draws what is recorded.
+``--steps`` shortens it in proportion.  A row of results/dqn-tax.jsonl is one point of the curve: the consumer's exploitability and the
+government's return, both exact on the grid, and CPU seconds of training.  ``--figure PATH`` draws them; ours are in
+docs/reproductions/recorded.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from stackelberg_envs.games.tax_economy import TaxEconomy
 
 from .printing import bar, console
 
-RECORDED = Path(__file__).parent.parent / "docs" / "reproductions" / "recorded" / "dqn-tax.jsonl"
 SHARES = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """Of the steps, after which a point is taken."""
 
@@ -107,19 +107,20 @@ def figure(rows: list[dict[str, Any]], path: Path) -> None:
     gap.set(xlabel="training steps", ylabel="what the follower loses", xscale="log", yscale="log")
     paid.set(xlabel="training steps", ylabel="government's return", xscale="log", yscale="symlog")
     paid.legend(frameon=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
     drawn.savefig(path, metadata={"Date": None})
 
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=PUBLISHED_STEPS)
-    parser.add_argument("--temperature", type=float, default=0.1)
-    parser.add_argument("--context", type=int, default=0)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--correlated", action="store_true")
-    parser.add_argument("--out", type=Path, default=RECORDED)
-    parser.add_argument("--figure", type=Path, help="only draw what is recorded in --out")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=PUBLISHED_STEPS, help="training steps (%(default)s)")
+    parser.add_argument("--temperature", type=float, default=0.1, help="of the follower (%(default)s)")
+    parser.add_argument("--context", type=int, default=0, help="which of the two tastes, 0 or 1 (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the network and all noise (%(default)s)")
+    parser.add_argument("--correlated", action="store_true", help="one head over all actions, instead of one for each part")
+    parser.add_argument("--out", type=Path, default=Path("results/dqn-tax.jsonl"), help="where rows are appended (%(default)s)")
+    parser.add_argument("--figure", type=Path, help="only draw the rows of --out, into this file")
     parser.add_argument("--fixed-points", action="store_true", help="only say where independent heads come to rest")
     asked = vars(parser.parse_args())
     if asked.pop("fixed_points"):
@@ -128,9 +129,13 @@ def main() -> None:
         return
     out, path = asked.pop("out"), asked.pop("figure")
     if path is not None:
+        if not out.exists():
+            parser.error(f"{out} does not exist: train first, or give --out docs/reproductions/recorded/dqn-tax.jsonl")
         figure([json.loads(line) for line in out.read_text().splitlines()], path)
+        print(f"{out} drawn in {path}")
         return
     steps = asked.pop("steps")
+    out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("a") as lines, bar() as shown:
         task = shown.add_task("training", total=steps)
         for row in curve(steps, progress=lambda taken: shown.update(task, completed=taken), **asked):

@@ -11,7 +11,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from . import figures, jobs, store
-from .jobs import Config
+from .jobs import Config, ConfigError
 from .report import Part, gather
 
 Rows = list[dict[str, Any]]
@@ -75,7 +75,10 @@ def from_results(
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder with the results (results)")
     parser.add_argument("--output", type=Path, default=Path("compared"), help=f"folder for NAME-{kind}.md and NAME-{kind}.svg (compared)")
     arguments = parser.parse_args()
-    loaded = jobs.load(arguments.config)
+    try:
+        loaded = jobs.load(arguments.config)
+    except ConfigError as error:
+        parser.error(str(error))
     parts = gather(loaded, arguments.results / f"{loaded.name}.jsonl", arguments.results / "best_known.jsonl")
     if not any(part.groups for part in parts):
         parser.error(f"no results of {loaded.name} in {arguments.results}; run  stackelberg bench {arguments.config}  first")

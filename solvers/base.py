@@ -130,10 +130,13 @@ def admit(solver: Solver, rounds: Rounds, granted: Access) -> Oracle:
         Declined: if the solver cannot handle the game or follower, or the follower the game.
     """
     if granted < solver.access:
-        raise AccessError(f"{solver!r} needs access {solver.access.name}, and was granted {granted.name}")
+        raise AccessError(f"{_called(solver)} needs access {solver.access.name}, and was granted {granted.name}")
     oracle = rounds.oracle(granted, solver.permissions)
     if solver.tabular and not oracle.tabular:
-        raise Declined(f"{solver!r} works on tables, and {rounds.game.name} has none: its states are vectors")
+        raise Declined(
+            f"{_called(solver)} works on tables, and {rounds.game.name} has none: its states are vectors; zeroth_order, neural_bchg or, "
+            "with closed forms, implicit play it"
+        )
     reason = solver.declines(oracle)
     if reason is not None:
         raise Declined(reason)
@@ -143,6 +146,11 @@ def admit(solver: Solver, rounds: Rounds, granted: Access) -> Oracle:
     except PlanningError as error:
         raise Declined(f"the follower cannot answer in {rounds.game.name}: {error}") from error
     return oracle
+
+
+def _called(solver: Solver) -> str:
+    """A short name for messages: of its class, or of the estimator that it ascends by."""
+    return type(getattr(solver, "estimator", solver)).__name__
 
 
 def run(
@@ -194,7 +202,7 @@ def run(
                     **_referee_row(score.of(judge_game, state.x, judge)),
                     **asdict(rounds.cost),
                     **({} if judge_game.instruments is None else {"instruments": _listed(judge_game.instruments(state.x))}),
-                    **({} if rounds.learned_gap is None else {"learned_gap": rounds.learned_gap}),
+                    **({} if (learned := rounds.learned_gap) is None or np.isnan(learned) else {"learned_gap": learned}),
                     **(state.row or {}),
                 }
                 if "claimed_return" in row:  # what the leader expects of followers of its own making, beyond what real ones give it

@@ -182,8 +182,8 @@ class DQN:
         Without ``rng``, the noise is that of seed 0.  ``state`` itself is left as it is.
 
         Raises:
-            PlanningError: for batches of commitments, other arrays than NumPy's, several followers, and worlds that have tables or no
-                discrete actions.
+            PlanningError: for batches of commitments, other arrays than NumPy's, several followers, and worlds that have tables, no
+                discrete actions, or a leader who acts in each step.
             TrainingStopped: at Ctrl-C, with the state to go on from.  Inside `solvers.solve` Ctrl-C waits for the solver's step instead.
         """
         count = self.steps if budget is None else whole("budget", budget, 0)
@@ -192,6 +192,8 @@ class DQN:
         process, *others = game.problems(x, context)
         if others or not isinstance(process, SampledProcess) or not isinstance(process.follower_action, Discrete):
             raise PlanningError(f"{self!r} is for one follower with discrete actions in a world without tables, and {game.name} is another")
+        if process.leads > 0:
+            raise PlanningError(f"DQN is for design games: its network does not see the leader's actions, and in {game.name} it acts")
         noise = np.random.default_rng(0) if rng is None else rng
         learner = self._prepared(process, x, state, noise)
         with _interrupts() as interrupted:

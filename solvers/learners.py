@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from stackelberg_envs.gaussian import rows
 from stackelberg_envs.mdp import Array
 from stackelberg_envs.planning import PlanningError
 from stackelberg_envs.sampled import normal
+from stackelberg_envs.views.episode import Episode
 from stackelberg_envs.views.gym import FollowerEnv
 from stackelberg_envs.views.slots import slot
 
@@ -92,6 +93,8 @@ class SACState:
     """The replayed steps; empty where they are not kept."""
     trained: int
     """Environment steps so far."""
+    commitment: np.ndarray
+    """What it was trained under last."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ class SAC:
     Args:
         steps: environment steps of an answer, if ``budget`` does not say.
         temperature: tau, in units of reward, of the log density of actions scaled to [-1, 1].
-        start: ``"carry"`` goes on from the last answer, ``"reset"`` begins anew.
+        start: what a new commitment finds: the networks of the last answer (``"carry"``), or untrained ones (``"reset"``).
         keep_memory: whether replayed steps are carried too; they were earned under earlier commitments, which the network sees.
         deterministic: answer with the squashed mean, and not with the whole policy.
         hidden: widths of the layers.
@@ -133,6 +136,8 @@ class SAC:
     follow: float = 0.005
     progress: Callable[[int, int], None] | None = field(default=None, repr=False, compare=False)
 
+    learns: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(whole("hidden", width, 1) for width in self.hidden))
         for name in ("steps", "memory", "train_freq", "gradient_steps"):
@@ -158,13 +163,15 @@ class SAC:
         """See `stackelberg_envs.followers.Follower.respond`; ``budget`` counts environment steps.
 
         Raises:
-            PlanningError: in a world with tables, of several followers, or of discrete actions.
+            PlanningError: in a world with tables, of several followers, or of discrete actions; for batches of commitments.
             ImportError: if stable-baselines3 is missing.
         """
         sac, _ = _library()
         index, committed = game.context_index(context), _plain(x)
         if game.tabular or game.followers > 1 or not isinstance(game.spaces[0].action, Box):
             raise PlanningError(f"{self!r} answers for one follower whose states and actions are vectors, and in {game.name} they are not")
+        if committed.ndim != 1:
+            raise PlanningError(f"SAC learns one commitment at a time, got shape {committed.shape}")
         steps = self.steps if budget is None else whole("budget", budget, 1)
         rng = np.random.default_rng(0) if rng is None else rng
         with private_generators(rng):
@@ -173,15 +180,15 @@ class SAC:
             env.action_space.seed(int(rng.integers(2**31)))
             model.action_space.seed(int(rng.integers(2**31)))
             known = 0
-            if isinstance(state, SACState) and self.start == "carry":
+            if isinstance(state, SACState) and (self.start == "carry" or np.array_equal(state.commitment, committed)):
                 known = state.trained
                 _restore(model, state)
             _learn(model, steps, self.progress)
         actor = SquashedNet(**_layers(model), **_surroundings(game, index, committed), deterministic=self.deterministic)
         memory = _memory(model.replay_buffer) if self.keep_memory else {}
         optimisers = (model.actor.optimizer.state_dict(), model.critic.optimizer.state_dict())
-        carried = SACState(model.policy.state_dict(), optimisers, memory, known + steps)
-        return Response((Answer(actor, math.nan, math.nan, evaluations=steps),), state=carried)
+        carried = SACState(model.policy.state_dict(), optimisers, memory, known + steps, committed.copy())
+        return Response((Answer(actor, math.nan, math.nan, evaluations=0, training_steps=steps),), state=carried)
 
     def _model(self, sac: Any, env: Any, discount: float) -> Any:
         """A fresh model of the library."""
@@ -202,11 +209,20 @@ class SAC:
         )
 
 
+class _AnyCommitment(Episode):
+    """Leaders of solvers commit to anything in R^n, as `stackelberg_envs.game.StackelbergGame.commit` takes it; views check the range."""
+
+    def legal_commitment(self, action: Any) -> np.ndarray:
+        return np.array(self.game.checked(action), dtype=np.float64)
+
+
 class _Committed(FollowerEnv):
-    """The follower's environment under one commitment in one context; the first reset is seeded, whoever calls it."""
+    """The follower's environment under any one commitment in one context; the first reset is seeded, whoever calls it."""
 
     def __init__(self, game: StackelbergGame, x: np.ndarray, context: int, seed: int) -> None:
-        super().__init__(game, commitment=x)
+        super().__init__(game)
+        self.episode = _AnyCommitment(game, view="commitment", observations="vector", max_cycles=None)
+        self.commitment = self.episode.legal_commitment(x)
         self._context, self._seed = context, seed
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:

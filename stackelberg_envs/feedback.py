@@ -23,7 +23,8 @@ from array_api_compat import array_namespace
 from .followers import Answer, Response
 from .gaussian import rows
 from .mdp import Array
-from .sampled import Actor, normal
+from .planning import PlanningError
+from .sampled import Actor, SampledProcess, normal
 
 if TYPE_CHECKING:
     from .game import StackelbergGame
@@ -76,6 +77,10 @@ class Feedback:
     rule: Actor
     temperature: float = field(default=0.0, init=False)
 
+    def __repr__(self) -> str:
+        """Without the rule's numbers, which are many, and follow from the game."""
+        return f"{type(self).__name__}({type(self.rule).__name__})"
+
     def respond(
         self,
         game: StackelbergGame,
@@ -86,7 +91,22 @@ class Feedback:
         rng: np.random.Generator | None = None,
         state: Any = None,
     ) -> Response:
-        """See `stackelberg_envs.followers.Follower.respond`."""
+        """See `stackelberg_envs.followers.Follower.respond`.
+
+        Raises:
+            PlanningError: where the rule cannot act: it was written for another game.
+        """
         del budget, rng, state
-        game.problems(x, context)  # which checks the commitment and the context
+        process, *others = game.problems(x, context)
+        if others or not isinstance(process, SampledProcess):
+            raise PlanningError(f"{self!r} acts on a vector state for one follower, and in {game.name} there is none")
+        d, wanted = process.state_space.shape[0], process.follower_action.shape or ()
+        try:
+            acted = self.rule.act(np.zeros((1, d)), np.zeros((1, process.leads)), np.full((1, self.rule.noise), 0.5)).shape
+        except (IndexError, ValueError) as error:
+            raise PlanningError(
+                f"{self!r} is no rule for {game.name}, with {d} numbers a state and {process.leads} a leader's action: {error}"
+            ) from error
+        if acted != (1, *wanted):
+            raise PlanningError(f"{self!r} is a rule for other actions than {game.name}'s: of shape {acted[1:]}, and not {wanted}")
         return Response((Answer(self.rule, math.nan, math.nan, evaluations=0),))

@@ -108,7 +108,7 @@ class StackelbergGame(abc.ABC):
     """``leader_cost(x, context)``: what the leader pays for its instrument, a part of -``leader_reward``, broadcastable to (..., S, A, B);
     like `induced`, a tuple of them for several independent followers."""
     log_kernel: Any = None
-    """``log_kernel(x, context)``: ``log P(s'|s,a,b)``, laid out as ``transition``, where the leader sets rewards and moves the dynamics too;
+    """``log_kernel(x, context)``: ``log P(s'|s,a,b)``, laid out as ``transition``, where the leader sets rewards and moves the dynamics;
     methods that only know how rewards are steered decline such games.  A tuple of them for several independent followers."""
     log_leader_policy: Any = None
     """``log_leader_policy(x)``: log pi(a|s), (..., S, A), where the leader acts in the game (A > 1)."""

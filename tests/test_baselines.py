@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ from rich.console import Console
 from scipy.stats import trim_mean
 
 import stackelberg_envs as se
-from baselines import best, jobs, report, store
+from baselines import best, checks, dqn_tax, jobs, report, store
 from baselines.runner import execute, run_all
 from baselines.stats import curve, iqm, mean_interval, share, summary
 
@@ -260,6 +262,33 @@ def test_the_command_line_answers_mistakes_in_a_line(tmp_path: Path) -> None:
         assert "Traceback" not in said.stderr
 
 
+@pytest.mark.parametrize("module", ["tax", "claims", "reach"])
+def test_pages_of_unknown_configurations_end_in_a_line(module: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr(sys, "argv", [module, "nope"])
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module(f"baselines.{module}").main()
+    assert ended.value.code == 2
+    assert "no configuration 'nope'" in capsys.readouterr().err
+
+
+def test_the_dqns_curve_is_appended_and_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """By default in results, never in the committed record."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(dqn_tax, "curve", lambda steps, **_: iter([{"steps": steps}]))
+    monkeypatch.setattr(sys, "argv", ["dqn_tax", "--steps", "3"])
+    dqn_tax.main()
+    assert Path("results/dqn-tax.jsonl").read_text() == '{"steps": 3}\n'
+    recorded = Path(dqn_tax.__file__).parents[1] / "docs/reproductions/recorded/dqn-tax.jsonl"
+    monkeypatch.setattr(sys, "argv", ["dqn_tax", "--out", str(recorded), "--figure", "compared/dqn.svg"])
+    dqn_tax.main()
+    assert "<svg" in Path("compared/dqn.svg").read_text()
+    assert "drawn in compared/dqn.svg" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["dqn_tax", "--out", "nowhere.jsonl", "--figure", "compared/dqn.svg"])
+    with pytest.raises(SystemExit):
+        dqn_tax.main()
+    assert "nowhere.jsonl does not exist" in capsys.readouterr().err
+
+
 def test_solve_list_and_help_tell_the_story(tmp_path: Path) -> None:
     said = command("solve", "four_rooms-v0", "implicit", "--budget", "20", "--game", "preset=bchg", "--set", "lr=0.1", cwd=tmp_path)
     assert said.returncode == 0, said.stderr
@@ -298,6 +327,20 @@ def test_report_and_best_known(config: Path, tmp_path: Path) -> None:
     spoiled = re.sub(r'"leader_return": [-0-9.e]+', '"leader_return": 99.0', (tmp_path / "results" / "best_known.jsonl").read_text())
     (tmp_path / "results" / "best_known.jsonl").write_text(spoiled)
     assert command("check", "--best", cwd=tmp_path).returncode == 1
+
+
+def test_best_known_values_are_found_by_ids_without_version(tmp_path: Path) -> None:
+    """And those of other games are left out."""
+    tables = []
+    for id in ("lq_gain", "lq_gain-v0"):
+        with checks.console.capture() as captured:
+            assert checks.best_known(tmp_path / "none.jsonl", [id]) == 0
+        tables.append(captured.get())
+    assert tables[0] == tables[1]
+    assert "lq_gain-v0" in tables[0]
+    assert "toy3" not in tables[0]
+    with pytest.raises(KeyError, match="did you mean 'lq_gain-v0'"):
+        checks.best_known(tmp_path / "none.jsonl", ["lq_gian"])
 
 
 def test_committed_best_known_values_hold() -> None:

@@ -152,18 +152,33 @@ def test_a_seed_reproduces_and_a_stop_changes_nothing(id: str, settings: dict[st
     assert whole.cost.outcome_steps == resumed.cost.outcome_steps >= 4 * 16 * 20
 
 
+@pytest.mark.parametrize("settings", [{}, {"centred": "follower", "critic": "returns", "features": False}], ids=str)
+def test_nobody_elses_generator_moves(settings: dict[str, Any]) -> None:
+    before = torch.random.get_rng_state()
+    small = {"episodes": 16, "samples": 2, "critic_steps": 3}
+    solvers.solve(se.game("building-v0", max_cycles=20), "neural_bchg", budget=2, **small, **settings)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
 def test_access_and_declining() -> None:
     game = se.game("building-v0")
     assert solvers.build("neural_bchg").access == se.Access.VALUE
     assert solvers.build("neural_bchg", centred="none").access == se.Access.INCENTIVE
     with pytest.raises(solvers.Declined, match="worlds without tables; bchg and hpgd"):
         solvers.solve(se.game("toy3-v0"), "neural_bchg")
-    with pytest.raises(solvers.Declined, match="works on tables, and building has none"):
+    with pytest.raises(solvers.Declined, match=r"^BCHG works on tables, and building has none: .* zeroth_order, neural_bchg .* implicit"):
         solvers.solve(game, "bchg")
+    for name in ("zeroth_order", "neural_bchg", "implicit"):
+        solver = solvers.build(name)
+        solvers.admit(solver, Rounds(game), solver.access)
     with pytest.raises(se.AccessError, match="needs access VALUE"):
         solvers.solve(game, "neural_bchg", access=se.Access.INCENTIVE)
-    with pytest.raises(ValueError, match="too few to fit 36 quadratic features"):
+    with pytest.raises(solvers.Declined, match=r"36 quadratic features .* 4 episodes of 5 steps are too few"):
         solvers.solve(se.game("building-v0", max_cycles=5), "neural_bchg", episodes=4, budget=1)
+    with pytest.raises(ValueError, match="episodes is at least 2, got 1"):
+        solvers.build("neural_bchg", episodes=1)
+    plain: dict[str, Any] = {"baselines": False, "features": False, "critic": "quadratic", "episodes": 1}
+    assert solvers.solve(se.game("building-v0", max_cycles=10), "neural_bchg", budget=1, **plain).finished
     with pytest.raises(ValueError, match="centres leader, follower, none"):
         solvers.build("neural_bchg", centred="both")
 

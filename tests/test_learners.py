@@ -15,6 +15,7 @@ import torch
 import stackelberg_envs as se
 from solvers import solve
 from solvers.learners import SAC, _Committed
+from stackelberg_envs.oracle import Rounds
 from stackelberg_envs.planning import PlanningError
 from stackelberg_envs.sampled import discounted, monte_carlo, play_sampled
 from stackelberg_envs.views.gym import FollowerEnv
@@ -38,7 +39,7 @@ def trained(game: se.StackelbergGame) -> Any:
 def test_sac_learns(game: se.StackelbergGame, trained: Any) -> None:
     """After 2,000 steps the pole stands more than twice as long as under random pushes, which stand about 20 steps."""
     assert math.isnan(trained.certificate)
-    assert trained.answers[0].evaluations == trained.state.trained == 2000
+    assert trained.answers[0].training_steps == trained.state.trained == 2000
     (process,) = game.problems(X)
     stood = monte_carlo(process, trained.policy, game.max_cycles)[0].alive.sum(-1).mean()
     rng = np.random.default_rng(0)
@@ -123,9 +124,11 @@ def test_training_goes_on_from_what_was_carried(game: se.StackelbergGame) -> Non
     np.testing.assert_allclose(carried.memory["observations"][:600, 0, -5:], np.broadcast_to(X, (600, 5)).astype(np.float32))
     assert (carried.memory["observations"][600:, 0, -5:] == -X.astype(np.float32)).all(), "replayed steps say under which commitment"
     forgetful = dataclasses.replace(QUICK, start="reset", keep_memory=False)
-    anew = forgetful.respond(game, X, budget=200, rng=np.random.default_rng(7), state=state).state
+    anew = forgetful.respond(game, -X, budget=200, rng=np.random.default_rng(7), state=state).state
     assert anew.trained == 200
     assert anew.memory == {}
+    again = forgetful.respond(game, X, budget=200, rng=np.random.default_rng(7), state=state).state
+    assert again.trained == 800, "the same commitment again is more training, whatever new ones find"
     small = dataclasses.replace(QUICK, memory=150).respond(game, X, budget=200, rng=np.random.default_rng(7)).state
     assert len(small.memory["rewards"]) == 150
 
@@ -136,8 +139,37 @@ def test_leaders_face_it_like_any_other_follower(game: se.StackelbergGame) -> No
     follower = SAC(150, learning_starts=50, hidden=(8,), batch_size=16, progress=lambda done, steps: told.append((done, steps)))
     short = se.game("guided_cartpole-v0", wind=0.2, max_cycles=30)
     solution = solve(short, "zeroth_order", follower=follower, referee=(short, None), budget=2, seed=0)
-    assert solution.cost.follower_evaluations == 150 * solution.cost.commitments
-    assert told[:2] == [(100, 150), (150, 150)]
+    assert solution.cost.training_steps == 150 * solution.cost.commitments
+    assert solution.cost.follower_evaluations == 0
+    assert "learned_gap" not in solution.history[-1], "it has no certificate"
+    with pytest.raises(PlanningError, match=r"one commitment at a time, got shape \(2, 5\)"):
+        follower.respond(short, np.zeros((2, 5)))
+    assert told[:3] == [(1, 1), (100, 150), (150, 150)], "the first step asks whether it can answer at all"
+
+
+def test_the_house_trains_it_and_the_referee_asks_it() -> None:
+    """Training in pieces is training; without an exact judge, the referee scores what it learns by itself, from nothing."""
+    game, follower = se.game("guided_cartpole-v0", max_cycles=5), SAC(20, learning_starts=10, hidden=(8,), batch_size=8)
+    rounds = Rounds(game, follower)
+    for steps in (15, 25):
+        rounds.train(X, 0, steps)
+    assert rounds.cost.training_steps == 40
+    assert rounds.snapshot().number == 0
+    solution = solve(game, "zeroth_order", follower=follower, budget=2)
+    alone = se.evaluate(game, solution.x, responses=(follower.respond(game, solution.x),), follower=follower)
+    assert solution.leader_return == float(alone.leader_return)
+
+
+def test_it_answers_commitments_that_no_view_would_take(game: se.StackelbergGame) -> None:
+    """Solvers try any x in R^n: in and out of the box the world is the same function of x."""
+    short, follower = se.game("guided_cartpole-v0", max_cycles=5), SAC(20, learning_starts=10, hidden=(8,), batch_size=8)
+    assert solve(short, "zeroth_order", follower=follower, budget=4, start=np.full(5, 10.0)).leader_return >= 0
+    far = follower.respond(short, np.full(5, 50.0)).state
+    assert (far.memory["observations"][:, 0, -5:] == 50.0).all()
+    view, own = FollowerEnv(game, commitment=X), _Committed(game, X, 0, 3)
+    np.testing.assert_array_equal(view.reset(seed=3)[0], own.reset()[0])
+    for _ in range(5):
+        np.testing.assert_array_equal(view.step(np.zeros(1))[0], own.step(np.zeros(1))[0])
 
 
 @pytest.mark.parametrize("id", ["toy3-v0", "continuous_toy-v0", "four_rooms-v0"])

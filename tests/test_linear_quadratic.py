@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.linalg import solve_discrete_are
 
 import stackelberg_envs as se
+from solvers import Declined, solve
 from stackelberg_envs.gaussian import GaussianPolicy
 from stackelberg_envs.linear_quadratic import LinearQuadratic, QuadraticPayment, riccati
 from stackelberg_envs.planning import PlanningError
@@ -185,6 +186,15 @@ def test_unstable_loops() -> None:
         uncontrolled.soft_response(0.1)
     with pytest.raises(FloatingPointError, match="unstable under this commitment"):
         play_sampled(uncontrolled, idle, np.ones((1, 2)), np.random.default_rng(0), 2000)
+
+
+def test_a_leader_without_noise_has_no_density() -> None:
+    """Who needs one declines, and closed forms go on."""
+    still = se.game("lq_gain-v0", leader_sd=0.0)
+    with pytest.raises(Declined, match="acts by a density"):
+        solve(still, "neural_bchg", budget=1)
+    noisy = se.evaluate(GAIN, np.array([-9.97, -9.40])).leader_return
+    assert se.evaluate(still, np.array([-9.97, -9.40])).leader_return == pytest.approx(noisy, rel=0.01)
 
 
 def test_followers_that_plan_with_tables_say_so() -> None:

@@ -19,6 +19,7 @@ from solvers import Declined, solve
 from solvers.base import run
 from stackelberg_envs.feedback import LIMIT
 from stackelberg_envs.oracle import Rounds
+from stackelberg_envs.planning import PlanningError
 from stackelberg_envs.sampled import SampledSampler, monte_carlo, normal, play_sampled
 from stackelberg_envs.testing.disguise import Disguised
 from stackelberg_envs.views.episode import ActionError
@@ -419,3 +420,16 @@ def test_what_played_scores_may_not_do() -> None:
     assert pole.spaces[0].action.low[0] == se.game("guided_cartpole-v0").spaces[0].action.low[0] == -1.0
     assert float(se.evaluate(pole, np.zeros(5), horizon=0).leader_return) == 0.0
     assert oracle.play(np.zeros(5), episodes=2, horizon=0).steps == 0
+
+
+def test_rules_are_for_the_game_that_they_were_written_for() -> None:
+    cart, pendulum = se.game("guided_cartpole-v0"), se.game("guided_pendulum-v0")
+    assert repr(cart.default_follower) == "Feedback(Balance)"
+    with pytest.raises(Declined, match=r"Feedback\(Balance\) is no rule for guided_pendulum, with 3 numbers a state"):
+        solve(pendulum, "zeroth_order", follower=cart.default_follower, budget=1, referee=(cart, None))
+    with pytest.raises(PlanningError, match=r"no rule for building, with .* and 0 a leader's action"):
+        pendulum.default_follower.respond(se.game("building-v0"), np.zeros(8))
+    with pytest.raises(PlanningError, match="acts on a vector state for one follower, and in toy3"):
+        cart.default_follower.respond(se.game("toy3-v0"), np.zeros(6))
+    batch = torch.zeros((2, 5), dtype=torch.float64)
+    assert cart.default_follower.respond(cart, batch).policy == cart.default_follower.rule

@@ -287,6 +287,8 @@ def test_who_it_is_not_for() -> None:
         DQN(0.1).respond(se.game("toy3-v0"), np.zeros(se.game("toy3-v0").dimension))
     with pytest.raises(PlanningError, match="discrete actions in a world without tables, and building is another"):
         DQN(0.1).respond(se.game("building-v0"), np.zeros(8))
+    with pytest.raises(PlanningError, match=r"design games: .* in continuous_toy it acts"):
+        DQN(0.1).respond(se.game("continuous_toy-v0"), np.zeros(3))
     with pytest.raises(PlanningError, match="one commitment at a time"):
         DQN(0.1).respond(game, np.zeros((2, 1, 4)))
     with pytest.raises(ValueError, match="start 'carry' or 'reset'"):

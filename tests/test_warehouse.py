@@ -178,7 +178,12 @@ def test_who_differentiates_declines_the_binary_game(name: str) -> None:
     [
         ({"variant": "relaxd"}, "did you mean 'relaxed'"),
         ({"rows": 1}, "rows is a whole number from 2"),
-        ({"candidates": 60}, "candidates is a whole number 2 to 59, got 60"),
+        ({"candidates": 60}, "has 59 free cells for candidates, and 60 are asked for"),
+        ({"rows": 3, "columns": 3}, r"a floor of 3 x 3 has 5 free cells .* give fewer candidates \(and fewer shelves"),
+        ({"candidates": [(1.7, 4), (0, 0)]}, r"whole numbers from \(0, 0\) to \(6, 8\), got \(1.7, 4\)"),
+        ({"candidates": [(1, 4, 1), (0, 0)]}, r"got \(1, 4, 1\)"),
+        ({"pickers": [Picker((6.0, 4))]}, r"docks and candidates are cells .* got \(6.0, 4\)"),
+        ({"seed": "a"}, "seed is a whole number from 0, got 'a'"),
         ({"candidates": [(6, 4), (0, 0)]}, "none is a dock"),
         ({"candidates": [(7, 0), (0, 0)]}, r"\(0, 0\) to \(6, 8\), got \(7, 0\)"),
         ({"candidates": [(0, 0), (0, 0)]}, "two different cells"),

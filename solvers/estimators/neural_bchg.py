@@ -1,7 +1,7 @@
 """BC-HG and HPGD in worlds without tables: neural critics for the leader, and the follower's own values.
 
 Kudo, Tanabe, Wachi, Akimoto, "Sample-Efficient Hypergradient Estimation for Decentralized Bi-Level RL", ICAPS 2026, arXiv 2603.14867, for
-a leader that acts by a density ``f(a|s)``, or moves the kernel ``P(s'|s,a,b)``; by its public code (the body of the paper was not at hand).  With
+a leader that acts by a density ``f(a|s)``, or moves the kernel ``P(s'|s,a,b)``; by its public code (the paper's body was not at hand).  With
 the follower's nodes n = (s,a), its soft value V_F(n), and B_L(n,b) = Q_L(n,b) - E_b' Q_L(n,b'), over the T steps that count::
 
     dF/dx  = sum_t gamma_L^t E[ dlog f(a_t|s_t) Q_L(n_t,b_t) + gamma_L dlog P(s_t+1|n_t,b_t) V_L(s_t+1) - d cost ]              direct
@@ -49,7 +49,7 @@ from stackelberg_envs.access import Access, Oracle
 
 from ..ascent import Estimate, Estimator
 from ..needs import needs_paid_steps, needs_public_actions
-from .neural_critics import Fitting, Learned, Quadratic, fit
+from .neural_critics import Fitting, Learned, Quadratic, fit, terms
 from .vector_walks import Scores, Walk, Worth, combined, follower_values, returns_to_go, shifted, walked
 
 CRITICS, CENTRED = ("net", "quadratic", "td", "returns"), ("leader", "follower", "none")
@@ -105,6 +105,8 @@ class NeuralBCHG(Estimator):
         least = min(self.tail, self.critic_steps, self.critic_batch, self.score_clip)
         if not (min(counts) >= 1 and least >= 0 and min(numbers) > 0 and np.isfinite(numbers).all()):
             raise ValueError(f"neural_bchg needs counts from 1 (tail and the critic's from 0) and positive rates, got {self!r}")
+        if self.episodes < 2 and (self.baselines or self._centres_by_features):
+            raise ValueError(f"neural_bchg fits one half of the episodes to the other, so episodes is at least 2, got {self.episodes}")
 
     @property
     def access(self) -> Access:  # type: ignore[override]
@@ -123,7 +125,28 @@ class NeuralBCHG(Estimator):
             return "neural_bchg needs a leader that sees the context of its episodes after it has committed"
         if self.centred != "none" and not oracle.temperature > 0:
             return "neural_bchg needs a follower with a temperature"
-        return needs_paid_steps("neural_bchg", oracle) or needs_public_actions("neural_bchg", oracle)
+        return needs_paid_steps("neural_bchg", oracle) or needs_public_actions("neural_bchg", oracle) or self._starved(oracle)
+
+    @property
+    def _centres_by_features(self) -> bool:
+        return self.features and self.centred != "none"
+
+    def _starved(self, oracle: Oracle) -> str | None:
+        """Whether even full episodes are too few for the regressions; those that end early may be so later, which the fit says."""
+        state, lead, action = (0 if s is None else int(s.n) if isinstance(s, Discrete) else s.shape[0] for s in oracle.spaces[0])
+        kernel = oracle.access >= Access.INCENTIVE and oracle.log_kernel_density is not None
+        half, fits = self.episodes // 2, [(2, self.episodes * oracle.max_cycles)]
+        if self.baselines:
+            fits.append((terms(state + 1 + kernel * (lead + action)), half * oracle.max_cycles))
+        if self._centres_by_features:
+            fits.append((terms(state + lead + max(1, kernel * action)), half * (oracle.max_cycles + self.tail)))
+        for count, steps in fits:
+            if steps < count:
+                return (
+                    f"neural_bchg fits up to {count} quadratic features to half of its episodes, and {self.episodes} episodes of "
+                    f"{oracle.max_cycles} steps are too few: give it more episodes"
+                )
+        return None
 
     @property
     def _fitting(self) -> Fitting:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -194,6 +194,11 @@ class Quadratic:
         return _quadratic(z, self.centre, self.whiten) @ self.coefficients
 
 
+def terms(columns: int) -> int:
+    """How many features there are of vectors with so many components."""
+    return (columns + 1) * (columns + 2) // 2
+
+
 def _quadratic(vectors: np.ndarray, centre: np.ndarray, whiten: np.ndarray) -> np.ndarray:
     """1, z_i and z_i z_j of whitened vectors, (..., F)."""
     z = (vectors - centre) @ whiten
@@ -214,15 +219,18 @@ def _first(z: np.ndarray, targets: np.ndarray, settings: Fitting, stretch: float
     whiten = np.pad(whiten, [(0, 0), (0, z.shape[1] - whiten.shape[1])])
     scale, shift = np.maximum(targets.std(0), 1e-9) * stretch, targets.mean(0) * stretch
     with private_generators(rng):
-        weights = _net(z.shape[1], settings.hidden, targets.shape[1]).state_dict()
+        net = _net(z.shape[1], settings.hidden, targets.shape[1])
+        for layer in net:
+            if isinstance(layer, torch.nn.Linear):
+                layer.reset_parameters()
     fixed = [torch.as_tensor(array, dtype=torch.float32) for array in (whiten, centre, scale, shift)]
-    return Learned(fixed[0], fixed[1], fixed[2], fixed[3], weights)
+    return Learned(fixed[0], fixed[1], fixed[2], fixed[3], net.state_dict())
 
 
 def _net(inputs: int, hidden: tuple[int, ...], outputs: int) -> torch.nn.Sequential:
-    """A multilayer perceptron with ReLU."""
-    layers: list[torch.nn.Module] = []
+    """A multilayer perceptron with ReLU, its weights not set yet: that takes torch's global generator, which others use too."""
+    linear, layers = partial(torch.nn.utils.skip_init, torch.nn.Linear), []
     for width in hidden:
-        layers += [torch.nn.Linear(inputs, width), torch.nn.ReLU()]
+        layers += [linear(inputs, width), torch.nn.ReLU()]
         inputs = width
-    return torch.nn.Sequential(*layers, torch.nn.Linear(inputs, outputs))
+    return torch.nn.Sequential(*layers, linear(inputs, outputs))

@@ -35,7 +35,7 @@ class LQGain(StackelbergGame):
     Args:
         width: sigma_2, how far x_2 may be from 0 for the leader to be paid; published: 0.01.
         temperature: tau of the default follower; published: 0.1.
-        leader_sd: standard deviation of the leader's actions; published: 0.001.
+        leader_sd: standard deviation of the leader's actions; published: 0.001.  With 0 they have no density.
         max_cycles: steps of an episode, over which commitments are scored too; published: 100.
     """
 
@@ -47,6 +47,8 @@ class LQGain(StackelbergGame):
         self.default_follower = Soft(real("temperature", temperature, 0.0, open_low=True))
         self.max_cycles = cycles(max_cycles)
         widths = np.array([0.2, self.width])
+        if self.leader_sd > 0:
+            self.log_leader_density = self._log_density
         self._constants = Constants(A=A, B=B, C=C, Q=np.eye(2), R=np.eye(1), start=START, centre=CENTRE, widths=widths)
 
     def induced(self, x: Array, context: int) -> LinearQuadratic:
@@ -68,7 +70,7 @@ class LQGain(StackelbergGame):
             leader_discount=LEADER_DISCOUNT,
         )
 
-    def log_leader_density(self, x: Array, states: Array, leads: Array) -> Array:
+    def _log_density(self, x: Array, states: Array, leads: Array) -> Array:
         """log pi(a|s) of the leader's Gaussian feedback, (...), for states (..., 2) and actions (..., 1)."""
         xp = array_namespace(x)
         off = leads[..., 0] - xp.sum(x * states, axis=-1)

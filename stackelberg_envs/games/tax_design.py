@@ -260,10 +260,10 @@ def welfare(income: Array, vat: Array, worked: Array, spent: Array) -> Array:
 
 def _consumers(asked: int | Sequence[Consumer]) -> tuple[Consumer, ...]:
     """Checked consumers."""
-    if isinstance(asked, int):
-        if not 1 <= asked <= len(CONSUMERS):
-            raise ValueError(f"consumers is 1 to {len(CONSUMERS)}, or a sequence of Consumer; got {asked}")
-        return CONSUMERS[:asked]
+    if not isinstance(asked, Sequence):
+        if isinstance(asked, bool) or asked not in range(1, len(CONSUMERS) + 1):
+            raise ValueError(f"consumers is 1 to {len(CONSUMERS)}, or a sequence of Consumer; got {asked!r}")
+        return CONSUMERS[: int(asked)]
     chosen = tuple(asked)
     if not chosen or any(np.shape(one.tastes) != (2, GOODS) or not (np.array(one.tastes) > 0).all() for one in chosen):
         raise ValueError(f"consumers need at least one Consumer, each with {GOODS} positive tastes for both contexts; got {asked!r}")

@@ -120,11 +120,11 @@ class Warehouse(StackelbergGame):
             self.pickers = tuple(Picker(dock) for dock in docks[: whole("pickers", pickers, 1, len(docks))])
         if not self.pickers or not all(isinstance(picker, Picker) for picker in self.pickers):
             raise ValueError(f"pickers is 1 to {len(docks)}, or a sequence of Picker, got {pickers!r}")
-        taken = [picker.dock for picker in self.pickers]
+        taken = [_cell(self.shape, picker.dock) for picker in self.pickers]
         self.sites = _sites(self.shape, candidates, taken, {*docks, *taken})
         self.shelves = whole("shelves", shelves, 1, len(self.sites) - 1)
 
-        drawn = np.random.default_rng(seed).uniform(1, 10, size=(len(self.pickers), len(self.sites)))
+        drawn = np.random.default_rng(whole("seed", seed, 0)).uniform(1, 10, size=(len(self.pickers), len(self.sites)))
         demand = np.stack([_demand(picker, default) for picker, default in zip(self.pickers, drawn, strict=True)])
         self.context_probabilities = demand.mean(axis=0)
         self.contexts = tuple(f"item {m} at ({row}, {col})" for m, (row, col) in enumerate(self.sites))
@@ -208,16 +208,29 @@ def _sites(shape: tuple[int, int], candidates: int | Sequence[Cell], docks: Sequ
     rows, columns = shape
     floor = sorted(product(range(rows), range(columns)))
     if isinstance(candidates, Sequence):
-        sites = tuple((int(row), int(col)) for row, col in candidates)
+        sites = tuple(_cell(shape, cell) for cell in candidates)
     else:
         near = sorted(set(floor) - kept, key=lambda cell: (abs(cell[0] - docks[0][0]) + abs(cell[1] - docks[0][1]), cell))
-        sites = tuple(near[: whole("candidates", candidates, 2, len(near))])
-    for cell in (*docks, *sites):
-        if cell not in floor:
-            raise ValueError(f"docks and candidates are cells (row, col) from (0, 0) to {floor[-1]}, got {cell}")
+        if whole("candidates", candidates, 2) > len(near):
+            raise ValueError(
+                f"a floor of {rows} x {columns} has {len(near)} free cells for candidates, and {candidates} are asked for: give fewer "
+                "candidates (and fewer shelves than these), name the cells, or give more rows or columns"
+            )
+        sites = tuple(near[:candidates])
     if len(set(sites)) < max(2, len(sites)) or not set(docks).isdisjoint(sites):
         raise ValueError(f"candidates are at least two different cells, and none is a dock, got {sites}")
     return sites
+
+
+def _cell(shape: tuple[int, int], cell: Any) -> Cell:
+    """A checked cell of the floor."""
+    rows, columns = shape
+    try:
+        row, col = cell
+        return whole("row", row, 0, rows - 1), whole("column", col, 0, columns - 1)
+    except (TypeError, ValueError):
+        last = rows - 1, columns - 1
+        raise ValueError(f"docks and candidates are cells (row, col), whole numbers from (0, 0) to {last}, got {cell!r}") from None
 
 
 def _demand(picker: Picker, drawn: np.ndarray) -> np.ndarray:
