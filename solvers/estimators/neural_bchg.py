@@ -1,7 +1,7 @@
 """BC-HG and HPGD in worlds without tables: neural critics for the leader, and the follower's own values.
 
 Kudo, Tanabe, Wachi, Akimoto, "Sample-Efficient Hypergradient Estimation for Decentralized Bi-Level RL", ICAPS 2026, arXiv 2603.14867, for
-a leader that acts by a density ``f(a|s)``, or moves the kernel ``P(s'|s,a,b)``; by its public code (the paper's body was not at hand).  With
+a leader that acts by a density ``f(a|s)``, or moves the kernel ``P(s'|s,a,b)``; by the public code (the paper was not at hand).  With
 the follower's nodes n = (s,a), its soft value V_F(n), and B_L(n,b) = Q_L(n,b) - E_b' Q_L(n,b'), over the T steps that count::
 
     dF/dx  = sum_t gamma_L^t E[ dlog f(a_t|s_t) Q_L(n_t,b_t) + gamma_L dlog P(s_t+1|n_t,b_t) V_L(s_t+1) - d cost ]              direct
