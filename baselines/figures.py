@@ -17,7 +17,8 @@ import stackelberg_envs as se
 from solvers import Score
 from stackelberg_envs.game import grouped
 from stackelberg_envs.mdp import InducedMDP
-from stackelberg_envs.sampled import SampledProcess, play_sampled
+from stackelberg_envs.sampled import SampledProcess
+from stackelberg_envs.sampled_play import play_sampled
 
 from .stats import curve
 

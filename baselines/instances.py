@@ -32,7 +32,7 @@ import numpy as np
 
 import solvers
 import stackelberg_envs as se
-from stackelberg_envs.game import nearest
+from stackelberg_envs.arguments import nearest
 
 from . import store
 

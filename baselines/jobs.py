@@ -46,7 +46,7 @@ import numpy as np
 import solvers
 import stackelberg_envs as se
 from stackelberg_envs.access import Access
-from stackelberg_envs.game import nearest
+from stackelberg_envs.arguments import nearest
 from stackelberg_envs.oracle import Rounds
 from stackelberg_envs.planning import PlanningError
 

@@ -34,7 +34,7 @@ from matplotlib.figure import Figure
 
 from solvers.preferences.methods import METHODS, learn
 from solvers.preferences.settings import Settings
-from stackelberg_envs.game import nearest
+from stackelberg_envs.arguments import nearest
 
 from . import figures, printing, store
 from .runner import Report, Stopped, run_all

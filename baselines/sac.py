@@ -15,7 +15,7 @@ from rich.progress import track
 
 import stackelberg_envs as se
 from solvers.learners import SAC
-from stackelberg_envs.sampled import discounted, monte_carlo
+from stackelberg_envs.sampled_scores import discounted, monte_carlo
 
 from . import measured
 from .stats import mean_interval

@@ -16,7 +16,7 @@ import solvers
 import stackelberg_envs as se
 from stackelberg_envs.access import Access
 from stackelberg_envs.mdp import stored
-from stackelberg_envs.sampled import fingerprint
+from stackelberg_envs.sampled_scores import fingerprint
 
 FOLLOWERS = {
     follower.__name__: follower

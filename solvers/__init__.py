@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from stackelberg_envs.access import Access
+from stackelberg_envs.arguments import nearest
 from stackelberg_envs.followers import Follower
-from stackelberg_envs.game import StackelbergGame, nearest
+from stackelberg_envs.game import StackelbergGame
 
 from .ascent import Ascent, Estimate, Estimator
 from .base import Checkpoint, Declined, Score, Solution, Solver, State, admit, run

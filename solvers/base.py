@@ -25,7 +25,7 @@ from stackelberg_envs.game import CommitmentError, StackelbergGame
 from stackelberg_envs.mdp import same_table
 from stackelberg_envs.oracle import Rounds
 from stackelberg_envs.planning import PlanningError
-from stackelberg_envs.sampled import fingerprint
+from stackelberg_envs.sampled_scores import fingerprint
 
 
 class Declined(RuntimeError):

@@ -30,8 +30,9 @@ import numpy as np
 import torch
 from gymnasium.spaces import Discrete
 
+from stackelberg_envs.arguments import real, whole
 from stackelberg_envs.followers import Answer, Response, Soft
-from stackelberg_envs.game import StackelbergGame, real, whole
+from stackelberg_envs.game import StackelbergGame
 from stackelberg_envs.mdp import cumulative, pick
 from stackelberg_envs.planning import PlanningError
 from stackelberg_envs.sampled import SampledProcess
@@ -99,6 +100,13 @@ class HeadsPolicy:
         del leads
         chosen = [np.minimum(pick(cumulative(head), u[..., h]), self.parts[h] - 1) for h, head in enumerate(self.heads(states))]
         return np.asarray(np.ravel_multi_index(tuple(chosen), self.parts))
+
+    def log_density(self, states: np.ndarray, leads: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        """log g(b|s), (...)."""
+        del leads
+        chosen = np.unravel_index(actions, self.parts)
+        picked = [np.take_along_axis(head, b[..., None], axis=-1)[..., 0] for head, b in zip(self.heads(states), chosen, strict=True)]
+        return np.sum(np.log(picked), axis=0)
 
     def probabilities(self, states: np.ndarray) -> np.ndarray:
         """g(b|s), (N, B), of states (N, d)."""

@@ -22,8 +22,9 @@ import torch
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box, Discrete
 
+from stackelberg_envs.arguments import real, whole
 from stackelberg_envs.followers import Answer, Response
-from stackelberg_envs.game import StackelbergGame, real, whole
+from stackelberg_envs.game import StackelbergGame
 from stackelberg_envs.gaussian import rows
 from stackelberg_envs.mdp import Array
 from stackelberg_envs.planning import PlanningError

@@ -1,12 +1,16 @@
-"""Linear solves in torch, one signature: dense LU with the factors kept.
+"""Linear solves in torch, one signature: dense LU with the factors kept, and BiCGSTAB for chains that are lists.
 
-`LU` is a `stackelberg_envs.planning.Factorised`: it factorises once, and every further solve (value, occupancy, adjoint) is two
+`LU` is a `stackelberg_envs.linear.Factorised`: it factorises once, and every further solve (value, occupancy, adjoint) is two
 triangular ones.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+
+from stackelberg_envs.linear import TOLERANCE, Krylov, System
 
 
 class LU:
@@ -21,12 +25,17 @@ class LU:
         self.solves = 0
         """How often it has been solved with, for the ledger."""
 
-    def solve(self, rhs: torch.Tensor) -> torch.Tensor:
+    def solve(self, rhs: torch.Tensor, tolerance: float = TOLERANCE) -> torch.Tensor:
         """M^{-1} rhs for rhs (..., S)."""
         self.solves += 1
         return torch.linalg.lu_solve(self._factors, self._pivots, rhs[..., None])[..., 0]
 
-    def solve_transposed(self, rhs: torch.Tensor) -> torch.Tensor:
+    def solve_transposed(self, rhs: torch.Tensor, tolerance: float = TOLERANCE) -> torch.Tensor:
         """M^{-T} rhs for rhs (..., S)."""
         self.solves += 1
         return torch.linalg.lu_solve(self._factors, self._pivots, rhs[..., None], adjoint=True)[..., 0]
+
+
+def factors(matrix: torch.Tensor | System) -> Any:
+    """A `stackelberg_envs.linear.system`, made ready to be solved with often, by its type."""
+    return Krylov(matrix) if isinstance(matrix, System) else LU(matrix)

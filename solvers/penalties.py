@@ -24,9 +24,10 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from stackelberg_envs.linear import factorised, system
 from stackelberg_envs.markov_game import InducedMarkovGame
-from stackelberg_envs.mdp import InducedMDP, at_nodes, chain, expect, joint_policy
-from stackelberg_envs.planning import Dense, entropy, policy_value, regularised_reward, system
+from stackelberg_envs.mdp import InducedMDP, at_nodes, chain, expect, joint_policy, stored
+from stackelberg_envs.planning import entropy, policy_value, regularised_reward
 
 Penalty = Callable[[InducedMDP, torch.Tensor, torch.Tensor, float], torch.Tensor]
 
@@ -34,8 +35,9 @@ Penalty = Callable[[InducedMDP, torch.Tensor, torch.Tensor, float], torch.Tensor
 def visits(mdp: InducedMDP, policy: torch.Tensor, discount: float) -> torch.Tensor:
     """d(s) = sum_t discount^t Pr(s_t = s), (..., S): one solve, and every return under ``policy`` is an inner product with it."""
     kernel = chain(joint_policy(mdp, policy), mdp.transition)
-    initial = torch.broadcast_to(mdp.initial, kernel.shape[:-1])
-    return Dense(system(kernel, discount)).solve_transposed(initial)
+    batch = torch.broadcast_shapes(policy.shape[:-3], stored(mdp.transition).shape[:-4], mdp.initial.shape[:-1])
+    initial = torch.broadcast_to(mdp.initial, (*batch, mdp.initial.shape[-1]))
+    return factorised(system(kernel, discount)).solve_transposed(initial)
 
 
 def expected_return(mdp: InducedMDP, policy: torch.Tensor, reward: torch.Tensor, visited: torch.Tensor) -> torch.Tensor:

@@ -14,10 +14,11 @@ from . import game as _game_module
 from . import games as _games_folder
 from .access import Access, AccessError, Cost, Oracle, Permission
 from .bounds import cooperative_value
+from .epsilon_optimal import EpsilonOptimal
 from .equilibria import Nash, Saddle
 from .evaluation import Evaluation, evaluate
 from .feedback import Feedback
-from .followers import Believes, EpsilonOptimal, Follower, Hard, Quantal, Response, Soft, Truncated
+from .followers import Believes, Follower, Hard, Quantal, Response, Soft, Truncated
 from .game import CommitmentError, StackelbergGame
 from .learning import NaturalPolicyGradient, SoftQLearning
 from .markov_game import InducedMarkovGame
@@ -27,6 +28,7 @@ from .outcome import Outcome
 from .registry import game, games, make, make_parallel, pettingzoo_module, register_all
 from .replication import SoftInside
 from .shared_rows import SharedRows
+from .successor_lists import SuccessorLists
 
 __version__ = "0.2.0"
 __all__ = [
@@ -56,6 +58,7 @@ __all__ = [
     "SoftInside",
     "SoftQLearning",
     "StackelbergGame",
+    "SuccessorLists",
     "Truncated",
     "cooperative_value",
     "draw",

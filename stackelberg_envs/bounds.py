@@ -10,6 +10,7 @@ from .game import StackelbergGame, as_tuple
 from .markov_game import Process
 from .mdp import DecisionProblem, dense, same_table
 from .planning import PlanningError, hard_policy_iteration
+from .successor_lists import SuccessorLists
 
 
 def cooperative_value(game: StackelbergGame) -> float | None:
@@ -45,6 +46,8 @@ def cooperative_value(game: StackelbergGame) -> float | None:
 def _joined(mdp: Process) -> Any:
     """The kernel with leader and follower actions as one, (S, 1, A*B, S)."""
     s, a, b = mdp.sizes
+    if isinstance(mdp.transition, SuccessorLists):
+        return mdp.transition.joined()
     return mdp.transition if a == 1 else np.asarray(dense(mdp.transition)).reshape(s, 1, a * b, s)
 
 

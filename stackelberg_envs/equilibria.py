@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from array_api_compat import array_namespace
 
+from .arguments import nearest, real
 from .followers import TIE_TOLERANCE, Answer, Response
-from .game import nearest, real
 from .markov_game import InducedMarkovGame, Process
-from .mdp import Array
+from .mdp import Array, dense
 from .planning import PlanningError
 from .saddle import saddle_point
 
@@ -110,6 +110,7 @@ class Nash(Equilibrium):
 
     def answers(self, game: InducedMarkovGame, carried: Any) -> tuple[Answer, ...]:
         del carried
+        game = replace(game, transition=dense(game.transition))
         xp = array_namespace(game.transition)
         if game.sizes[1] > 1 and game.follower_sees == "policy":
             raise PlanningError("Nash handles leaders who set rewards, or whose action the followers see")

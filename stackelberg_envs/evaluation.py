@@ -15,9 +15,11 @@ from array_api_compat import array_namespace
 
 from .followers import Follower, Response
 from .game import StackelbergGame, grouped
+from .linear import number
 from .mdp import Array, decision_problem
-from .planning import hard_policy_iteration, number, policy_value, regularised_reward, soft_policy_iteration
-from .sampled import SampledProcess, by_playing
+from .planning import hard_policy_iteration, policy_value, regularised_reward, soft_policy_iteration
+from .sampled import SampledProcess
+from .sampled_scores import by_playing
 
 
 @dataclass(frozen=True)

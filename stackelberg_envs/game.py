@@ -7,7 +7,6 @@ Everything else is read off it: PettingZoo and Gymnasium views, exact scores, hy
 from __future__ import annotations
 
 import abc
-import difflib
 from collections.abc import Sequence
 from functools import cached_property
 from types import SimpleNamespace
@@ -17,10 +16,12 @@ import numpy as np
 from array_api_compat import array_namespace, is_array_api_obj
 from gymnasium.spaces import Box, Discrete, Space
 
+from .arguments import nearest
 from .markov_game import Process
 from .mdp import Array, InducedMDP
 from .planning import policy_value
-from .sampled import SampledProcess, expected_return
+from .sampled import SampledProcess
+from .sampled_scores import expected_return
 
 if TYPE_CHECKING:
     from .drawing import Layout
@@ -285,15 +286,6 @@ class StackelbergGame(abc.ABC):
         return f"<{type(self).__name__}: n={self.dimension}, contexts={self.contexts}, {shown}>"
 
 
-def cycles(count: Any) -> int:
-    """A checked episode length.
-
-    Raises:
-        ValueError: if it is not a whole number from 1.
-    """
-    return whole("max_cycles", count, 1)
-
-
 def as_tuple(induced: Any) -> tuple[Any, ...]:
     """One entry per follower, of what is either one thing or a tuple with one for each."""
     return induced if isinstance(induced, tuple) else (induced,)
@@ -317,40 +309,9 @@ def sigmoid(x: Array) -> Array:
     return 0.5 + 0.5 * xp.tanh(0.5 * x)
 
 
-def whole(name: str, value: Any, low: int, high: int | None = None) -> int:
-    """A checked whole number.
-
-    Raises:
-        ValueError: if it is none, or outside [low, high].
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low or (high is not None and value > high):
-        raise ValueError(f"{name} is a whole number {f'from {low}' if high is None else f'{low} to {high}'}, got {value!r}")
-    return int(value)
-
-
-def real(name: str, value: Any, low: float, high: float = float("inf"), *, open_low: bool = False) -> float:
-    """A checked finite number.
-
-    Raises:
-        ValueError: if it is none, or outside [low, high] (with ``open_low``, (low, high]).
-    """
-    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool) and np.isfinite(value)
-    if not number or value > high or value < low or (open_low and value == low):
-        span = f"above {low}" if open_low else f"at least {low}"
-        raise ValueError(f"{name} is a finite number {span}{f' and at most {high}' if np.isfinite(high) else ''}, got {value!r}")
-    return float(value)
-
-
 def softmax_policy(x: Array, s: int, a: int) -> Array:
     """log pi(a|s), (..., S, A), of a policy commitment: logits flattened row-major, softmax over A."""
     xp = array_namespace(x)
     logits = xp.reshape(x, (*x.shape[:-1], s, a))
     logits = logits - xp.max(logits, axis=-1, keepdims=True)
     return logits - xp.log(xp.sum(xp.exp(logits), axis=-1, keepdims=True))
-
-
-def nearest(word: str, known: Sequence[str]) -> str:
-    """The end of an error message: the closest known name, and all of them."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}Known: {', '.join(known)}"

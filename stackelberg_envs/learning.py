@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from . import play
+from .arguments import real, whole
 from .followers import Answer, Response, Soft, alone
-from .game import real, whole
-from .mdp import Array, InducedMDP, cumulative, decision_problem, successor_lists
+from .mdp import Array, InducedMDP, cumulative, decision_problem, drawn_lists
 from .mirror_descent import MirrorDescent
-from .planning import PlanningError, regret, softmax_backup, widen
+from .planning import PlanningError, regret, widen
 from .sampled_backup import q_pass
+from .sweeps import softmax_backup
 
 if TYPE_CHECKING:
     from .game import StackelbergGame
@@ -143,7 +144,7 @@ class SoftQLearning:
             raise PlanningError("soft Q-learning with discount 1 needs a rate of its own, such as rate=0.1: its default, 1 - gamma, is 0")
         problem = decision_problem(mdp, mdp.follower_reward)
         table, visits, stream = learner.table.copy(), learner.visits.copy(), learner.stream.copy()
-        successors, kernel = successor_lists(mdp.transition)
+        successors, kernel = drawn_lists(mdp.transition)
         _compiled()(
             table,
             visits,

@@ -12,83 +12,30 @@ The follower sees a, and its soft response is Gaussian (with e = a - K s; compar
     V(s,a) = -(s' P s + 2 s' At' P~ C e + (C e)' P~ C e + v),  P~ = g P - g^2 P B S^-1 B' P
     v (1 - g) = g tr(P W) + g tr(P~ C L C') + tau/2 logdet S - tau m/2 log(pi tau)
 
-The closed loop is Gaussian,
-so the leader's expected reward of every step is exact: its mean and covariance propagate as ``mu <- M mu``, ``X <- M X M' + N``.
+The closed loop is Gaussian, so the leader's expected reward of every step is exact: its mean and covariance propagate as ``mu <- M mu``
+and ``X <- M X M' + N``.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from .gaussian import GaussianPolicy, QuadraticValue, quadratic, rows
+from .linear import number
 from .mdp import Array
-from .planning import PlanningError, number
+from .payments import Payment, QuadraticPayment
+from .planning import PlanningError
+from .riccati import blocks, congruent, outer, radii, radius, riccati, sandwich, trace
 from .sampled import NO_TEMPERATURE, Noise, SampledProcess, normal
 
-DOUBLINGS = 60
 ACTION_BOUND = 100.0
 """Of actions that agents choose in the views, where libraries want bounded spaces; policies that the environment plays are not cut."""
-
-
-class Payment(Protocol):
-    """What the leader is paid for a step, and its expectation when state and action are Gaussian."""
-
-    def of(self, states: Array, actions: Array) -> Array:
-        """(..., N) for states (..., N, d) and follower actions (..., N, m)."""
-        ...
-
-    def expected(self, mean: Array, covariance: Array) -> Array:
-        """(...) for the joint mean (..., d + m) and covariance (..., d + m, d + m) of state and action."""
-        ...
-
-
-@dataclass(frozen=True)
-class QuadraticPayment:
-    """-(z' M z) - cost, z = (s, b)."""
-
-    matrix: Array
-    """M, (..., d + m, d + m)."""
-    cost: Array
-    """(...)."""
-
-    def of(self, states: Array, actions: Array) -> Array:
-        xp = array_namespace(states)
-        return -quadratic(xp.concat([states, actions], axis=-1), self.matrix) - _spread(self.cost, states)
-
-    def expected(self, mean: Array, covariance: Array) -> Array:
-        xp = array_namespace(mean)
-        return -xp.sum(self.matrix * (covariance + mean[..., :, None] * mean[..., None, :]), axis=(-2, -1)) - self.cost
-
-
-@dataclass(frozen=True)
-class TargetPayment:
-    """exp(-1/2 sum_i ((s_i - centre_i) / width_i)^2), at most 1."""
-
-    centre: Array
-    """(d,)."""
-    width: Array
-    """(d,)."""
-
-    def of(self, states: Array, actions: Array) -> Array:
-        del actions
-        xp = array_namespace(states)
-        return xp.exp(-0.5 * xp.sum(((states - self.centre) / self.width) ** 2, axis=-1))
-
-    def expected(self, mean: Array, covariance: Array) -> Array:
-        """sqrt(|D| / |D + X|) exp(-1/2 e' (D + X)^-1 e), D = diag(width^2), e = mean - centre."""
-        xp = array_namespace(mean)
-        d = self.centre.shape[-1]
-        together = covariance[..., :d, :d] + xp.eye(d, dtype=mean.dtype, device=mean.device) * self.width**2
-        off = mean[..., :d] - self.centre
-        scaled = xp.linalg.solve(together, off[..., None])[..., 0]
-        _, logdet = xp.linalg.slogdet(together)
-        return xp.exp(xp.sum(xp.log(self.width)) - 0.5 * logdet - 0.5 * xp.sum(off * scaled, axis=-1))
 
 
 @dataclass(frozen=True)
@@ -119,7 +66,7 @@ class LinearQuadratic(SampledProcess):
     noise_sd: float
     Q: Array
     R: Array
-    payment: Any
+    payment: Payment
     start_mean: Array
     start_sd: float
     follower_discount: float
@@ -179,7 +126,7 @@ class LinearQuadratic(SampledProcess):
         xp = array_namespace(self.A, self.gain)
         gamma, closed = self.follower_discount, self.A + xp.matmul(self.C, self.gain)
         P, residual = riccati(closed, self.B, self.Q, self.R, gamma)
-        S = self.R + gamma * _congruent(self.B, P)
+        S = self.R + gamma * congruent(self.B, P)
         PB = xp.matmul(P, self.B)
         inverse = xp.linalg.inv(S)
         F = gamma * xp.matmul(inverse, xp.matrix_transpose(PB))
@@ -187,11 +134,11 @@ class LinearQuadratic(SampledProcess):
         spread = xp.linalg.cholesky(0.5 * temperature * 0.5 * (inverse + xp.matrix_transpose(inverse)))
         policy = GaussianPolicy(-xp.matmul(F, self.A), -xp.matmul(F, self.C), spread)
         cross = xp.matmul(xp.matrix_transpose(closed), Pt)
-        matrix = xp.concat([xp.concat([P, cross], axis=-1), xp.concat([xp.matrix_transpose(cross), Pt], axis=-1)], axis=-2)
+        matrix = blocks(P, cross, Pt)
         m = int(self.B.shape[-1])
         _, logdet = xp.linalg.slogdet(S)
-        own = gamma * self.noise_sd**2 * _trace(P) + 0.5 * temperature * (logdet - m * math.log(math.pi * temperature))
-        later = gamma / (1 - gamma) * self.leader_sd**2 * _trace(_congruent(self.C, Pt))
+        own = gamma * self.noise_sd**2 * trace(P) + 0.5 * temperature * (logdet - m * math.log(math.pi * temperature))
+        later = gamma / (1 - gamma) * self.leader_sd**2 * trace(congruent(self.C, Pt))
         return policy, QuadraticValue(matrix, own / (1 - gamma) + later, self.C, self.gain), residual
 
     def solves(self, policy: Any) -> bool:
@@ -206,8 +153,8 @@ class LinearQuadratic(SampledProcess):
         pushed = self.C + xp.matmul(self.B, policy.on_lead)
         drawn = xp.matmul(policy.spread, xp.matrix_transpose(policy.spread))
         identity = xp.eye(M.shape[-1], dtype=M.dtype, device=M.device)
-        N = self.leader_sd**2 * _outer(pushed) + _outer(xp.matmul(self.B, policy.spread)) + self.noise_sd**2 * identity
-        return M, N, U, self.leader_sd**2 * _outer(policy.on_lead) + drawn
+        N = self.leader_sd**2 * outer(pushed) + outer(xp.matmul(self.B, policy.spread)) + self.noise_sd**2 * identity
+        return M, N, U, self.leader_sd**2 * outer(policy.on_lead) + drawn
 
     def leader_return(self, policy: GaussianPolicy, horizon: int, discount: float) -> Array:  # type: ignore[override]
         """The leader's exact expected return over ``horizon`` steps, (...).
@@ -221,17 +168,15 @@ class LinearQuadratic(SampledProcess):
         both = xp.concat([xp.broadcast_to(xp.eye(d, dtype=M.dtype, device=M.device), (*U.shape[:-2], d, d)), U], axis=-2)
         pad = xp.zeros((*V.shape[:-2], d, d), dtype=M.dtype, device=M.device)
         side = xp.zeros((*V.shape[:-2], d, V.shape[-1]), dtype=M.dtype, device=M.device)
-        drawn = xp.concat([xp.concat([pad, side], axis=-1), xp.concat([xp.matrix_transpose(side), V], axis=-1)], axis=-2)
-        mean, spread = (
-            xp.asarray(self.start_mean, dtype=M.dtype, device=M.device),
-            self.start_sd**2 * xp.eye(d, dtype=M.dtype, device=M.device),
-        )
+        drawn = blocks(pad, side, V)
+        mean = xp.asarray(self.start_mean, dtype=M.dtype, device=M.device)
+        spread = self.start_sd**2 * xp.eye(d, dtype=M.dtype, device=M.device)
         total: Any = 0.0
         with np.errstate(over="ignore", invalid="ignore"):  # said below
             for t in range(horizon):
                 moved = xp.matmul(both, mean[..., None])[..., 0]
-                total = total + discount**t * self.payment.expected(moved, _sandwich(both, spread) + drawn)
-                mean, spread = xp.matmul(M, mean[..., None])[..., 0], _sandwich(M, spread) + N
+                total = total + discount**t * self.payment.expected(moved, sandwich(both, spread) + drawn)
+                mean, spread = xp.matmul(M, mean[..., None])[..., 0], sandwich(M, spread) + N
         if not math.isfinite(number(xp.sum(total))):
             raise PlanningError(
                 f"the closed loop has spectral radius {radius(M):.4g}, and its moments overflow within {horizon} steps; "
@@ -247,8 +192,7 @@ class LinearQuadratic(SampledProcess):
         xp = array_namespace(self.A, policy.spread)
         d, m = self.B.shape[-2:]
         zero = xp.zeros((d, m), dtype=policy.spread.dtype, device=policy.spread.device)
-        costs = xp.concat([xp.concat([self.Q, zero], axis=-1), xp.concat([xp.matrix_transpose(zero), self.R], axis=-1)], axis=-2)
-        own = replace(self, payment=QuadraticPayment(costs, 0.0))
+        own = replace(self, payment=QuadraticPayment(blocks(self.Q, zero, self.R), 0.0))
         plain = own.leader_return(policy, horizon, self.follower_discount)
         best, _, _ = self.soft_response(max(temperature, NO_TEMPERATURE))
         attained, optimal = self._forever(policy, temperature), self._forever(best, temperature)
@@ -260,87 +204,13 @@ class LinearQuadratic(SampledProcess):
         xp = array_namespace(self.A, policy.spread)
         gamma, (M, N, U, V) = self.follower_discount, self.closed_loop(policy)
         d = M.shape[-1]
-        first = _outer(xp.asarray(self.start_mean, dtype=M.dtype, device=M.device)[..., None])
+        first = outer(xp.asarray(self.start_mean, dtype=M.dtype, device=M.device)[..., None])
         first = first + self.start_sd**2 * xp.eye(d, dtype=M.dtype, device=M.device)
         source = first + gamma / (1 - gamma) * N
         kron = xp.reshape(M[..., :, None, :, None] * M[..., None, :, None, :], (*M.shape[:-2], d * d, d * d))
         system = xp.eye(d * d, dtype=M.dtype, device=M.device) - gamma * kron
         Y = xp.reshape(xp.linalg.solve(system, xp.reshape(source, (*source.shape[:-2], d * d, 1))), source.shape)
-        paid = -_trace(xp.matmul(self.Q, Y)) - _trace(xp.matmul(self.R, _sandwich(U, Y) + V / (1 - gamma)))
+        paid = -trace(xp.matmul(self.Q, Y)) - trace(xp.matmul(self.R, sandwich(U, Y) + V / (1 - gamma)))
         value = paid + temperature * policy.entropy / (1 - gamma)
         stable = gamma * np.asarray(radii(M)) ** 2 < 1
         return xp.where(xp.asarray(stable, device=M.device), value, -xp.inf * xp.ones_like(value))
-
-
-def riccati(a: Array, b: Array, q: Array, r: Array, discount: float) -> tuple[Array, float]:
-    """The stabilising solution P of the discounted Riccati equation, and the relative size of its residual.
-
-    Structure-preserving doubling (Chu, Fan, Lin, Wang, Int. J. Control 77, 2004): quadratic convergence, array algebra only, so that
-    automatic differentiation goes through it.
-
-    Raises:
-        PlanningError: if it does not converge, because no policy keeps the discounted costs finite.
-    """
-    xp = array_namespace(a, b, q, r)
-    root = math.sqrt(discount)
-    Ak, Hk = root * a, q + xp.zeros_like(a)
-    Gk = discount * xp.matmul(b, xp.linalg.solve(r, xp.matrix_transpose(b))) + xp.zeros_like(a)
-    identity = xp.eye(a.shape[-1], dtype=a.dtype, device=a.device)
-    change = float("inf")
-    with np.errstate(over="ignore", invalid="ignore"):  # said below
-        for _ in range(DOUBLINGS):
-            W = identity + xp.matmul(Gk, Hk)
-            WA, WG = xp.linalg.solve(W, Ak), xp.linalg.solve(W, Gk)
-            H = Hk + xp.matmul(xp.matrix_transpose(Ak), xp.matmul(Hk, WA))
-            Gk = Gk + xp.matmul(Ak, xp.matmul(WG, xp.matrix_transpose(Ak)))
-            Ak = xp.matmul(Ak, WA)
-            scale = number(xp.max(xp.abs(H)))
-            change, Hk = number(xp.max(xp.abs(H - Hk))) / max(scale, 1e-300), H
-            if not math.isfinite(change) or change < 1e-15:
-                break
-    if not change < 1e-12:
-        raise PlanningError(
-            "the follower's Riccati equation has no stabilising solution: under this commitment no policy keeps its discounted costs finite"
-        )
-    PB = xp.matmul(Hk, b)
-    inner = xp.linalg.solve(r + discount * xp.matmul(xp.matrix_transpose(b), PB), xp.matrix_transpose(PB))
-    back = q + _congruent(a, discount * Hk - discount**2 * xp.matmul(PB, inner))
-    return Hk, number(xp.max(xp.abs(back - Hk))) / max(number(xp.max(xp.abs(Hk))), 1e-300)
-
-
-def radii(matrix: Array) -> Any:
-    """Spectral radius of each matrix (..., d, d), NumPy (...)."""
-    detached = matrix.detach().cpu().numpy() if hasattr(matrix, "detach") else np.asarray(matrix)
-    return np.abs(np.linalg.eigvals(detached)).max(-1)
-
-
-def radius(matrix: Array) -> float:
-    """The largest spectral radius of a batch."""
-    return float(np.max(radii(matrix)))
-
-
-def _spread(scalar: Array, states: Array) -> Array:
-    """A number a commitment, (...) or (..., 1), against steps (..., N)."""
-    return scalar[..., None] if hasattr(scalar, "shape") and 0 < len(scalar.shape) < states.ndim - 1 else scalar
-
-
-def _sandwich(matrix: Array, inner: Array) -> Array:
-    """M X M'."""
-    xp = array_namespace(matrix, inner)
-    return xp.matmul(xp.matmul(matrix, inner), xp.matrix_transpose(matrix))
-
-
-def _congruent(matrix: Array, inner: Array) -> Array:
-    """M' X M."""
-    xp = array_namespace(matrix, inner)
-    return xp.matmul(xp.matmul(xp.matrix_transpose(matrix), inner), matrix)
-
-
-def _outer(matrix: Array) -> Array:
-    """M M'."""
-    xp = array_namespace(matrix)
-    return xp.matmul(matrix, xp.matrix_transpose(matrix))
-
-
-def _trace(matrix: Array) -> Array:
-    return array_namespace(matrix).sum(array_namespace(matrix).linalg.diagonal(matrix), axis=-1)

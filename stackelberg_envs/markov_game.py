@@ -19,18 +19,19 @@ from typing import ClassVar, Literal
 
 from array_api_compat import array_namespace
 
-from .mdp import Array, InducedMDP
+from .mdp import Array, InducedMDP, mixed, transformed
 from .planning import entropy
 from .shared_rows import SharedRows
 
 
 @dataclass(frozen=True)
 class InducedMarkovGame:
-    """The Markov game that a commitment induces among n followers, as dense tables over joint actions.
+    """The Markov game that a commitment induces among n followers, as tables over joint actions.
 
     Args:
         leader_policy: ``pi(a|s)``, shape (..., S, A).
-        transition: ``P(s'|s,a,b)``, shape (..., S, A, B, S); a deficit is the probability that the episode ends, for everybody.
+        transition: ``P(s'|s,a,b)``, shape (..., S, A, B, S), dense or lists; a deficit is the probability that the episode
+            ends, for everybody.
         follower_rewards: r_i(s,a,b), shape (..., n, S, A, B).
         leader_reward: r_L(s,a,b), shape (..., S, A, B).
         initial: rho(s), shape (..., S).
@@ -61,7 +62,7 @@ class InducedMarkovGame:
 
     def __post_init__(self) -> None:
         if isinstance(self.transition, SharedRows):
-            raise ValueError("followers who interact need a dense transition; SharedRows is for one follower, or several independent ones")
+            raise ValueError("followers who interact need a dense transition or SuccessorLists; SharedRows is for independent ones")
         players, joint = self.follower_rewards.shape[-4], self.transition.shape[-2]
         if len(self.actions) != players or prod(self.actions) != joint:
             raise ValueError(f"{players} followers with {self.actions} actions do not make {joint} joint actions")
@@ -72,7 +73,7 @@ class InducedMarkovGame:
 
     def map(self, f: Callable[[Array], Array]) -> InducedMarkovGame:
         """The same game with ``f`` applied to each table."""
-        return replace(self, **{name: f(getattr(self, name)) for name in self.tables})
+        return replace(self, **{name: transformed(f, getattr(self, name)) for name in self.tables})
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -115,7 +116,7 @@ class InducedMarkovGame:
             policies: g_j(b_j|s,a) of all followers, each (..., S, A, B_j); that of ``player`` is not used.
             temperature: in a zero-sum game, what the opponent earns by its entropy at this temperature is charged to the player.
         """
-        xp = array_namespace(self.transition, *policies)
+        xp = array_namespace(*policies)
         own = policies[player]
         pure = xp.eye(self.actions[player], dtype=own.dtype, device=own.device)
         each = [[*policies[:player], xp.zeros_like(own) + pure[b], *policies[player + 1 :]] for b in range(len(pure))]
@@ -127,8 +128,9 @@ class InducedMarkovGame:
         reward = mean(self.follower_rewards[..., player, :, :, :])
         if self.zero_sum and temperature > 0:
             reward = reward - temperature * entropy(policies[1 - player])[..., None]
-        transition = xp.matmul(weight, self.transition)
-        return replace(self.joint, transition=transition, follower_reward=reward, leader_reward=mean(self.leader_reward))
+        return replace(
+            self.joint, transition=mixed(weight, self.transition), follower_reward=reward, leader_reward=mean(self.leader_reward)
+        )
 
 
 Process = InducedMDP | InducedMarkovGame

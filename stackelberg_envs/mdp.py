@@ -22,6 +22,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from .shared_rows import SharedRows
+from .successor_lists import SuccessorLists
 
 Array = Any
 """An array of any library that follows the array-API standard (NumPy, torch, ...)."""
@@ -34,12 +35,13 @@ DEFICIT_TOLERANCE = 1e-9
 class InducedMDP:
     """The decision process that a commitment induces for one follower, as tables.
 
-    ``transition`` is a dense array, or a `stackelberg_envs.shared_rows.SharedRows`, which keeps rows that actions share once.  Its rows
-    are non-negative and sum to at most 1; the deficit is the probability that the episode ends, and the end has value 0 and no entropy.
+    ``transition`` is a dense array; or a `stackelberg_envs.shared_rows.SharedRows`, which keeps rows that actions share once; or a
+    `stackelberg_envs.successor_lists.SuccessorLists`, for worlds too big for dense tables.  Its rows are non-negative and sum to at most
+    1; the deficit is the probability that the episode ends, and the end has value 0 and no entropy.
 
     Args:
         leader_policy: ``pi(a|s)``, shape (..., S, A).
-        transition: ``P(s'|s,a,b)``, shape (..., S, A, B, S), in either layout.
+        transition: ``P(s'|s,a,b)``, shape (..., S, A, B, S), in any layout.
         follower_reward: r_F(s,a,b), shape (..., S, A, B).
         leader_reward: r_L(s,a,b), shape (..., S, A, B).
         initial: rho(s), shape (..., S).
@@ -66,8 +68,8 @@ class InducedMDP:
             raise ValueError(f"follower_sees is 'action' or 'policy', got {self.follower_sees!r}")
 
     def map(self, f: Callable[[Array], Array]) -> InducedMDP:
-        """The same process with ``f`` applied to each table, of a transition that shares rows to those."""
-        return replace(self, **{name: _mapped(f, getattr(self, name)) for name in self.tables})
+        """The same process with ``f`` applied to each table; of a transition that is no array, to the numbers that it stores."""
+        return replace(self, **{name: transformed(f, getattr(self, name)) for name in self.tables})
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -117,22 +119,24 @@ def stack(mdps: Sequence[InducedMDP]) -> InducedMDP:
         return first.map(lambda table: table[None, ...])
     xp = array_namespace(first.leader_policy)
     if any(not _same_layout(mdp.transition, first.transition) for mdp in mdps):
-        raise ValueError("processes whose transitions share rows differently cannot be one batch")
+        raise ValueError("processes whose transitions are laid out differently cannot be one batch")
 
     def together(tables: list[Array]) -> Array:
-        return _mapped(lambda _: xp.stack([stored(table) for table in tables]), tables[0])
+        return transformed(lambda _: xp.stack([stored(table) for table in tables]), tables[0])
 
     return replace(first, **{name: together([getattr(mdp, name) for mdp in mdps]) for name in first.tables})
 
 
 def stored(table: Array) -> Array:
-    """The array that holds a table: itself, or the distinct rows (..., S, A, R, S) of a transition that shares them."""
-    return table.rows if isinstance(table, SharedRows) else table
+    """The array that holds a table: itself; the distinct rows (..., S, A, R, S) or the lists' probabilities (..., S, A, B, K)."""
+    if isinstance(table, SharedRows):
+        return table.rows
+    return table.probabilities if isinstance(table, SuccessorLists) else table
 
 
 def dense(transition: Array) -> Array:
-    """A transition of either layout as an array (..., S, A, B, S); for methods whose own tables are no smaller."""
-    return transition.dense() if isinstance(transition, SharedRows) else transition
+    """A transition of any layout as an array (..., S, A, B, S); for methods whose own tables are no smaller."""
+    return transition.dense() if isinstance(transition, (SharedRows, SuccessorLists)) else transition
 
 
 def same_table(one: Array, other: Array) -> bool:
@@ -140,14 +144,17 @@ def same_table(one: Array, other: Array) -> bool:
     return _same_layout(one, other) and np.array_equal(stored(one), stored(other))
 
 
-def _mapped(f: Callable[[Array], Array], table: Array) -> Array:
-    return table.map(f) if isinstance(table, SharedRows) else f(table)
+def transformed(f: Callable[[Array], Array], table: Array) -> Array:
+    """``f`` of a table's numbers, laid out as they are."""
+    return table.map(f) if isinstance(table, (SharedRows, SuccessorLists)) else f(table)
 
 
 def _same_layout(one: Array, other: Array) -> bool:
     if isinstance(one, SharedRows) and isinstance(other, SharedRows):
         return np.array_equal(one.index, other.index)
-    return isinstance(one, SharedRows) == isinstance(other, SharedRows)
+    if isinstance(one, SuccessorLists) and isinstance(other, SuccessorLists):
+        return one.successors is other.successors or np.array_equal(one.successors.table, other.successors.table)
+    return not isinstance(one, (SharedRows, SuccessorLists)) and not isinstance(other, (SharedRows, SuccessorLists))
 
 
 class DecisionProblem(NamedTuple):
@@ -179,7 +186,10 @@ def decision_problem(mdp: InducedMDP, reward: Array) -> DecisionProblem:
     if mdp.follower_sees == "action" or pi.shape[-1] == 1:
         return DecisionProblem(pi, reward, mdp.transition)
     xp = array_namespace(pi)
-    mean = _mapped(lambda rows: xp.sum(pi[..., None, None] * rows, axis=-3)[..., None, :, :], mdp.transition)
+    if isinstance(mdp.transition, SuccessorLists):
+        mean: Array = mdp.transition.unseen(pi)
+    else:
+        mean = transformed(lambda rows: xp.sum(pi[..., None, None] * rows, axis=-3)[..., None, :, :], mdp.transition)
     return DecisionProblem(xp.ones_like(pi[..., :1]), at_nodes(mdp, reward), mean)
 
 
@@ -191,6 +201,8 @@ def expect(transition: Array, values: Array) -> Array:
     """
     if isinstance(transition, SharedRows):
         return transition.spread(expect(transition.rows, values))
+    if isinstance(transition, SuccessorLists):
+        return transition.expect(values)
     xp = array_namespace(transition, values)
     s, n, b, _ = transition.shape[-4:]
     rows = xp.reshape(transition, (*transition.shape[:-4], s * n * b, s))
@@ -204,7 +216,7 @@ def expect(transition: Array, values: Array) -> Array:
 
 
 def chain(joint: Array, transition: Array) -> Array:
-    """State-to-state kernel ``sum_ab joint(a,b|s) P(s'|s,a,b)``, shape (..., S, S).
+    """State-to-state kernel ``sum_ab joint(a,b|s) P(s'|s,a,b)``, shape (..., S, S); of lists, lists (..., S, 1, 1, M).
 
     Args:
         joint: probabilities (..., S, N, B) that sum to 1 over the last two axes.
@@ -212,6 +224,8 @@ def chain(joint: Array, transition: Array) -> Array:
     """
     if isinstance(transition, SharedRows):
         return chain(transition.pool(joint), transition.rows)
+    if isinstance(transition, SuccessorLists):
+        return transition.chain(joint)
     xp = array_namespace(joint, transition)
     s, n, b, _ = transition.shape[-4:]
     weights = xp.reshape(joint, (*joint.shape[:-2], 1, n * b))
@@ -223,13 +237,29 @@ def carry(weights: Array, transition: Array) -> Array:
     """Where weights of nodes and actions arrive, ``sum_(s,n,b) weights(s,n,b) P(s'|s,n,b)``: (..., S, N, B) to (..., S)."""
     if isinstance(transition, SharedRows):
         return carry(transition.pool(weights), transition.rows)
+    if isinstance(transition, SuccessorLists):
+        return transition.carry(weights)
     xp = array_namespace(weights, transition)
     flat = xp.reshape(weights, (*weights.shape[:-3], 1, -1))
     return xp.matmul(flat, xp.reshape(transition, (*transition.shape[:-4], flat.shape[-1], -1)))[..., 0, :]
 
 
+def through(kernel: Array, values: Array) -> Array:
+    """Values one step of a `chain` later, (..., S) to (..., S)."""
+    if isinstance(kernel, SuccessorLists):
+        return kernel.expect(values)[..., 0, 0]
+    return array_namespace(values).matmul(kernel, values[..., None])[..., 0]
+
+
+def mixed(weights: Array, transition: Array) -> Array:
+    """Rows that are mixtures of an action's, weights (..., S, A, B', B): (..., S, A, B', S), dense or lists as ``transition`` is."""
+    if isinstance(transition, SuccessorLists):
+        return transition.mixed(weights)
+    return array_namespace(weights).matmul(weights, transition)
+
+
 def row_index(transition: Array) -> np.ndarray:
-    """Which of the rows of `successor_lists` at (s, a) each follower action takes, integers (B,)."""
+    """Which of the rows of `drawn_lists` at (s, a) each follower action takes, integers (B,)."""
     return transition.index if isinstance(transition, SharedRows) else np.arange(transition.shape[-2])
 
 
@@ -252,8 +282,8 @@ def pick(cumulated: Array, u: Array) -> Array:
     return (cumulated <= u[..., None]).sum(-1)  # the method: rollouts call this at every step, and a namespace costs as much as the sum
 
 
-def successor_lists(transition: Array) -> tuple[Array, Array]:
-    """The same kernel by its few possible successors: K is their largest number.
+def drawn_lists(transition: Array) -> tuple[Array, Array]:
+    """A kernel without batch axes by its few possible successors, for `pick`: K is their largest number.
 
     Args:
         transition: (S, A, B, S); R is B, or the number of rows that actions share.
@@ -262,19 +292,15 @@ def successor_lists(transition: Array) -> tuple[Array, Array]:
         Next states, integers (S*A*R, K + 1), the last column S (the end); and cumulative probabilities (S*A*R, K) for `pick`, which
         chooses the successor that it would choose from the dense row.  `row_index` says which rows are an action's.
     """
-    table = stored(transition)
-    xp = array_namespace(table)
-    end = table.shape[-1]
-    rows_of = xp.reshape(table, (-1, end))
-    possible = rows_of > 0
-    counts = xp.sum(xp.astype(possible, xp.int64), axis=-1)
-    rows, columns = xp.nonzero(possible)
-    place = xp.arange(rows.shape[0], device=rows_of.device) - (xp.cumulative_sum(counts) - counts)[rows]
-    width = max(1, int(xp.max(counts)))
-    successors = xp.full((rows_of.shape[0], width + 1), end, dtype=xp.int64, device=rows_of.device)
-    probabilities = xp.zeros((rows_of.shape[0], width), dtype=rows_of.dtype, device=rows_of.device)
-    successors[rows, place], probabilities[rows, place] = columns, rows_of[rows, columns]
-    return successors, cumulative(probabilities, entries=end)
+    if not isinstance(transition, SuccessorLists):
+        rows = stored(transition)
+        transition = SuccessorLists.of(rows)
+    xp = array_namespace(transition.probabilities)
+    s, a, b, k = transition.probabilities.shape
+    table = xp.reshape(transition.successors.like(transition.probabilities), transition.successors.table.shape)
+    end = xp.full((s * a * b, 1), s, dtype=xp.int64, device=transition.probabilities.device)
+    successors = xp.concat([xp.reshape(xp.broadcast_to(table, (s, a, b, k)), (-1, k)), end], axis=-1)
+    return successors, cumulative(xp.reshape(transition.probabilities, (-1, k)), entries=s)
 
 
 def draw(probabilities: Array, u: Array) -> Array:

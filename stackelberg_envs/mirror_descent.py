@@ -9,8 +9,10 @@ from typing import Literal
 from array_api_compat import array_namespace
 
 from .followers import Answer, TabularFollower
+from .linear import number
 from .mdp import Array, InducedMDP, at_nodes, expect
-from .planning import number, policy_value, regularised_reward, softmax_backup, widen
+from .planning import policy_value, regularised_reward, widen
+from .sweeps import softmax_backup
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,16 @@ from typing import Any
 import numpy as np
 
 from .access import GRANTS, Access, AccessError, Cost, Oracle, Permission, Snapshot, missing
+from .arguments import whole
 from .followers import Follower, Response, learns
-from .game import CommitmentError, StackelbergGame, grouped, whole
+from .game import CommitmentError, StackelbergGame, grouped
 from .markov_game import Process
 from .mdp import DEFICIT_TOLERANCE, Array, cumulative, draw, pick
 from .outcome import Outcome, end_to_end, gathered, gathered_vectors
 from .play import Trajectories, simulate
-from .sampled import SampledProcess, expected_return, play_sampled
+from .sampled import SampledProcess
+from .sampled_play import play_sampled
+from .sampled_scores import expected_return
 
 
 @dataclass

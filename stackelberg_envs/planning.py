@@ -11,48 +11,23 @@ The last factorisation of ``I - gamma P_g`` is kept: value, occupancy and adjoin
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 from array_api_compat import array_namespace
 
-from .mdp import Array, DecisionProblem, InducedMDP, chain, decision_problem, expect, joint_policy
+from .linear import Factorised, PlanningError, factorised, number, system
+from .mdp import Array, DecisionProblem, InducedMDP, chain, decision_problem, expect, joint_policy, through
+from .successor_lists import SuccessorLists
+from .sweeps import certified, full_rows, rounding, soft_backup
 
 POLICY_TOLERANCE = 1e-9
 """Newton stops when its step would change log-probabilities by less than this."""
 MAX_EVALUATIONS = 100
-
-
-class PlanningError(RuntimeError):
-    """An exact solve did not converge or met a system without a solution."""
-
-
-class Factorised(Protocol):
-    """A square matrix M (..., S, S) that can be solved with, again and again."""
-
-    def solve(self, rhs: Array) -> Array:
-        """M^{-1} rhs for rhs (..., S)."""
-        ...
-
-    def solve_transposed(self, rhs: Array) -> Array:
-        """M^{-T} rhs for rhs (..., S)."""
-        ...
-
-
-@dataclass(frozen=True)
-class Dense:
-    """`Factorised` by the array library's own dense solver; it factorises anew at each call, where `solvers.linear.LU` keeps it."""
-
-    matrix: Array
-
-    def solve(self, rhs: Array) -> Array:
-        xp = array_namespace(self.matrix)
-        return xp.linalg.solve(self.matrix, rhs[..., None])[..., 0]
-
-    def solve_transposed(self, rhs: Array) -> Array:
-        xp = array_namespace(self.matrix)
-        return xp.linalg.solve(xp.matrix_transpose(self.matrix), rhs[..., None])[..., 0]
+PATIENCE = 40
+"""Where the last sweep shows that so many more would do, they are cheaper than a Newton step of lists."""
 
 
 @dataclass(frozen=True)
@@ -64,43 +39,16 @@ class Plan:
     values: Array
     """V(s), shape (..., S): soft values of a soft response, plain ones of a hard one."""
     evaluations: int
-    """Policy evaluations: one factorisation and one solve each."""
+    """Policy evaluations: one factorisation and one solve each; of lists, Newton steps and sweeps."""
     step: float
-    """Size of the last Newton step, the certificate: the error left is of the order of its square over the temperature."""
+    """Size of the last Newton step (of lists, the bound): the error left is of the order of its square over the temperature."""
     factorised: Factorised
     """I - gamma P_g at the last evaluated policy."""
-
-
-def softmax_backup(q: Array, temperature: float) -> tuple[Array, Array]:
-    """tau log sum_b exp(Q/tau) and its maximiser softmax_b(Q/tau), normalised explicitly; q (..., B)."""
-    xp = array_namespace(q)
-    top = xp.max(q, axis=-1, keepdims=True)
-    weights = xp.exp((q - top) / temperature)
-    total = xp.sum(weights, axis=-1, keepdims=True)
-    return (top + temperature * xp.log(total))[..., 0], weights / total
-
-
-def system(kernel: Array, discount: float) -> Array:
-    """I - gamma P for a kernel (..., S, S).
-
-    Raises:
-        PlanningError: if the discount is 1 and some state never leads to the end, so that the matrix is singular.
-    """
-    xp = array_namespace(kernel)
-    if discount >= 1 and not _ends(kernel):
-        raise PlanningError("an infinite horizon with discount 1 has no value where some state never leads to the end")
-    identity = xp.eye(kernel.shape[-1], dtype=kernel.dtype, device=kernel.device)
-    return identity - discount * kernel
-
-
-def _ends(kernel: Array) -> bool:
-    """Whether the end is reached from every state: P^n with n = 2^20 has lost mass in every row."""
-    xp = array_namespace(kernel)
-    for _ in range(20):  # row sums never grow again, so the first time is enough
-        kernel = xp.matmul(kernel, kernel)
-        if xp.max(xp.sum(kernel, axis=-1)) < 1 - 1e-9:
-            return True
-    return False
+    bound: float = float("inf")
+    """Certified: no value is further than this from the soft optimum, up to rounding (`stackelberg_envs.sweeps.rounding`); infinite
+    where the discount is 1."""
+    products: int = 0
+    """Products with P_g in iterative solves, 0 where systems are factorised."""
 
 
 def widen(policy: Array, mdp: InducedMDP) -> Array:
@@ -117,7 +65,8 @@ def soft_policy_iteration(
     temperature: float,
     *,
     values: Array | None = None,
-    factorise: Callable[[Array], Factorised] = Dense,
+    factorise: Callable[[Any], Factorised] = factorised,
+    tolerance: float = POLICY_TOLERANCE,
 ) -> Plan:
     """The unique soft-optimal response at ``temperature`` > 0.
 
@@ -125,7 +74,8 @@ def soft_policy_iteration(
         mdp: what the follower faces.
         temperature: weight tau of the entropy bonus, in units of reward.
         values: a warm start (..., S); zero if not given.
-        factorise: how ``I - gamma P_g`` is solved; defaults to the array library's dense solver.
+        factorise: how ``I - gamma P_g`` is solved; defaults to the array library's dense solver, and for lists to BiCGSTAB.
+        tolerance: of log-probabilities; what rounding leaves of it.
 
     Raises:
         PlanningError: if Newton has not converged after `MAX_EVALUATIONS` (NaN tables, discount 1 without an end).
@@ -134,33 +84,66 @@ def soft_policy_iteration(
     xp = array_namespace(problem.reward)
     gamma = mdp.follower_discount
     v = xp.zeros_like(problem.reward[..., 0, 0]) if values is None else values
+    if isinstance(problem.transition, SuccessorLists):
+        return _inexact(mdp, problem, temperature, v, factorise, tolerance * temperature)
     step = float("nan")
     for evaluation in range(1, MAX_EVALUATIONS + 1):
-        node_values, g = softmax_backup(problem.reward + gamma * expect(problem.transition, v), temperature)
-        residual = xp.sum(problem.weight * node_values, axis=-1) - v
-        factorised = factorise(system(chain(problem.weight[..., None] * g, problem.transition), gamma))
-        newton = factorised.solve(residual)
+        swept, g = soft_backup(problem, gamma, temperature, v)
+        kept = factorise(system(chain(problem.weight[..., None] * g, problem.transition), gamma))
+        newton = kept.solve(swept - v)
         v = v + newton
         step = number(xp.max(xp.abs(newton)))
-        if step <= max(POLICY_TOLERANCE * temperature, rounding(v, gamma)):
-            _, g = softmax_backup(problem.reward + gamma * expect(problem.transition, v), temperature)
-            return Plan(widen(g, mdp), v, evaluation, step, factorised)
-    raise PlanningError(
-        f"soft policy iteration did not converge in {MAX_EVALUATIONS} evaluations (last step {step:.3g}); "
+        if step <= max(tolerance * temperature, rounding(v, gamma)):
+            swept, g = soft_backup(problem, gamma, temperature, v)
+            bound = number(xp.max(xp.abs(swept - v))) / (1 - gamma) if gamma < 1 else float("inf")
+            return Plan(widen(g, mdp), v, evaluation, step, kept, bound)
+    raise _unfinished(MAX_EVALUATIONS, step)
+
+
+def _inexact(
+    mdp: InducedMDP, problem: DecisionProblem, temperature: float, v: Array, factorise: Callable[[Any], Factorised], tolerance: float
+) -> Plan:
+    """Soft policy iteration of lists, whose Newton steps are solved as well as they deserve (Eisenstat and Walker 1996).
+
+    Where the chain forgets quickly, sweeps with the certified middle need no Newton step at all: the first two show which it is.
+    """
+    xp, gamma = array_namespace(problem.reward), mdp.follower_discount
+    full, products, evaluation = full_rows(problem.transition), 0, 0
+    rate, swept_before, size_before, width, step = float("nan"), False, float("inf"), float("inf"), float("inf")
+    for evaluation in range(1, 10 * MAX_EVALUATIONS + 1):
+        swept, g = soft_backup(problem, gamma, temperature, v)
+        r = swept - v
+        size, width_before = number(xp.max(xp.abs(r))), width
+        middle, half = certified(swept, xp.min(r, axis=-1), xp.max(r, axis=-1), gamma, full=full)
+        width = number(xp.max(half))
+        goal = max(tolerance, rounding(swept, gamma))
+        if width <= goal or (gamma >= 1 and step <= goal):
+            v = middle
+            _, g = soft_backup(problem, gamma, temperature, v)
+            kept = factorise(system(chain(problem.weight[..., None] * g, problem.transition), gamma))
+            return Plan(widen(g, mdp), v, evaluation, min(width, step), kept, width, products)
+        if not size < float("inf"):
+            break
+        if swept_before and width < width_before:
+            rate = width / width_before
+        left = math.log(goal / width) / math.log(rate) if 0 < rate < 1 else float("inf")
+        swept_before = gamma < 1 and (evaluation < 3 or left <= PATIENCE)
+        if swept_before:
+            v = swept
+            continue
+        kept = factorise(system(chain(problem.weight[..., None] * g, problem.transition), gamma))
+        forcing = min(0.1, 0.9 * (size / size_before) ** 2)
+        newton = kept.solve(r, max(forcing, 0.1 * goal * max(1 - gamma, 1e-4) / size))
+        v, size_before, step = v + newton, size, number(xp.max(xp.abs(newton)))
+        products += getattr(kept, "products", 0)
+    raise _unfinished(evaluation, width)
+
+
+def _unfinished(evaluations: int, step: float) -> PlanningError:
+    return PlanningError(
+        f"soft policy iteration did not converge in {evaluations} evaluations (last step {step:.3g}); "
         "are the tables finite, and does every episode end where the discount is 1?"
     )
-
-
-def number(scalar: Array) -> float:
-    """A scalar array as a Python float, without its history."""
-    return float(scalar.detach() if hasattr(scalar, "detach") else scalar)
-
-
-def rounding(values: Array, discount: float) -> float:
-    """The size of a step that is only rounding: ``eps |V| / (1 - gamma)``, the factor capped for discounts near 1."""
-    xp = array_namespace(values)
-    scale = max(1.0, number(xp.max(xp.abs(values))))
-    return 4 * float(xp.finfo(values.dtype).eps) * scale / max(1 - discount, 1e-4)
 
 
 def hard_policy_iteration(problem: DecisionProblem, discount: float, *, allowed: Array | None = None) -> tuple[Array, Array]:
@@ -178,13 +161,13 @@ def hard_policy_iteration(problem: DecisionProblem, discount: float, *, allowed:
     if discount >= 1:  # greedy policies of values that no policy has may never end: start from those of the uniform one
         even = problem.weight[..., None] * xp.where(barred == 0, 1.0, 0.0)
         even = even / xp.sum(even, axis=(-2, -1), keepdims=True)
-        v = Dense(system(chain(even, problem.transition), discount)).solve(xp.sum(even * problem.reward, axis=(-2, -1)))
+        v = factorised(system(chain(even, problem.transition), discount)).solve(xp.sum(even * problem.reward, axis=(-2, -1)))
     for _ in range(MAX_EVALUATIONS):
         q = problem.reward + discount * expect(problem.transition, v)
         greedy = xp.astype(arms == xp.argmax(q + barred, axis=-1, keepdims=True), q.dtype)
         joint = problem.weight[..., None] * greedy
         reward = xp.sum(joint * problem.reward, axis=(-2, -1))
-        improved = Dense(system(chain(joint, problem.transition), discount)).solve(reward)
+        improved = factorised(system(chain(joint, problem.transition), discount)).solve(reward)
         if number(xp.max(xp.abs(improved - v))) <= 10 * rounding(improved, discount):
             return improved, problem.reward + discount * expect(problem.transition, improved)
         v = improved
@@ -205,11 +188,11 @@ def policy_value(mdp: InducedMDP, policy: Array, reward: Array, discount: float,
     joint = joint_policy(mdp, policy)
     mean = xp.sum(joint * reward, axis=(-2, -1))
     if horizon is None:
-        return Dense(system(chain(joint, mdp.transition), discount)).solve(mean)
+        return factorised(system(chain(joint, mdp.transition), discount)).solve(mean)
     kernel = chain(joint, mdp.transition)
     v = xp.zeros_like(mean)
     for _ in range(horizon):
-        v = mean + discount * xp.matmul(kernel, v[..., None])[..., 0]
+        v = mean + discount * through(kernel, v)
     return v
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from .markov_game import Process
-from .mdp import Array, InducedMDP, cumulative, pick, row_index, stored, successor_lists
+from .mdp import Array, InducedMDP, cumulative, drawn_lists, pick, row_index
 
 FUSED = find_spec("numba") is not None and os.environ.get("STACKELBERG_COMPILED", "1") != "0"
 """Whether loops run compiled where they can: if numba is installed, and STACKELBERG_COMPILED=0 is not set."""
@@ -26,7 +26,7 @@ FUSED = find_spec("numba") is not None and os.environ.get("STACKELBERG_COMPILED"
 class Sampler:
     """Cumulative tables of one process, computed once a commitment; single steps take and return Python integers.
 
-    The state after the end is S.  For worlds without tables `stackelberg_envs.sampled.SampledSampler` has the same methods.
+    The state after the end is S.  For worlds without tables `stackelberg_envs.sampled_play.SampledSampler` has the same methods.
     """
 
     process: Process
@@ -40,8 +40,8 @@ class Sampler:
         return cumulative(np.asarray(self.process.leader_policy))
 
     @cached_property
-    def _transition(self) -> np.ndarray:
-        return cumulative(np.asarray(stored(self.process.transition)))
+    def _transition(self) -> tuple[np.ndarray, np.ndarray]:
+        return drawn_lists(self.process.transition)
 
     @cached_property
     def _rows(self) -> np.ndarray:
@@ -70,7 +70,10 @@ class Sampler:
         b = 0
         for action, count in zip(actions, self.process.actions, strict=True):
             b = b * count + action
-        successor = int(self._transition[s, a, self._rows[b]].searchsorted(u, side="right"))
+        successors, kernel = self._transition
+        s_count, a_count, _ = self.process.sizes
+        row = (s * a_count + a) * (len(successors) // (s_count * a_count)) + self._rows[b]
+        successor = int(successors[row, kernel[row].searchsorted(u, side="right")])
         paid = tuple(float(reward) for reward in self.process.follower_rewards[:, s, a, b])
         return successor, paid, float(self.process.leader_reward[s, a, b])
 
@@ -137,7 +140,7 @@ def simulate(
     for whose, table in (("leader's", leader), ("follower's", follower)):
         if not bool(xp.all(table[..., -1] == 1)):
             raise ValueError(f"the {whose} policy has rows that do not sum to 1")
-    successors, kernel = successor_lists(mdp.transition)
+    successors, kernel = drawn_lists(mdp.transition)
     row_of = row_index(mdp.transition)
     shared = len(successors) // (s_count * a_count)
     limits = xp.zeros_like(states) + horizon

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium
 
-from .game import StackelbergGame, nearest
+from .arguments import nearest
+from .game import StackelbergGame
 
 if TYPE_CHECKING:
     from .views.aec import StackelbergAEC

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from .followers import Answer, TabularFollower
 from .mdp import Array, InducedMDP, expect
-from .planning import soft_policy_iteration, softmax_backup
+from .planning import soft_policy_iteration
+from .sweeps import softmax_backup
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,16 @@ residual falls (Filar and Tolwinski 1991), and value iteration where it does not
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from array_api_compat import array_namespace
 
+from .linear import Factorised, PlanningError, factorised, number, system
 from .markov_game import InducedMarkovGame
-from .mdp import Array, chain, decision_problem, expect
-from .planning import MAX_EVALUATIONS, POLICY_TOLERANCE, Dense, Factorised, PlanningError, number, rounding, system, widen
+from .mdp import Array, chain, decision_problem, expect, stored
+from .planning import MAX_EVALUATIONS, POLICY_TOLERANCE, widen
 from .stage_games import Stage, stage_saddle
+from .sweeps import rounding
 
 
 class SaddlePoint(NamedTuple):
@@ -46,7 +48,7 @@ def saddle_point(
     temperature: float,
     *,
     warm: tuple[Array, Array] | None = None,
-    factorise: Callable[[Array], Factorised] = Dense,
+    factorise: Callable[[Any], Factorised] = factorised,
 ) -> SaddlePoint:
     """The unique equilibrium of a regularised zero-sum Markov game.
 
@@ -67,7 +69,7 @@ def saddle_point(
     if number(xp.max(xp.abs(total))) > 1e-6 * (1 + number(xp.max(xp.abs(game.follower_rewards)))):
         raise PlanningError("the two rewards of this game do not sum to 0, though it says zero_sum=True")
     gamma, shape = game.follower_discount, (*problem.reward.shape[:-1], *game.actions)
-    batch = xp.sum(problem.reward[..., 0], axis=-1) + 0 * problem.transition[..., 0, 0, 0]  # reward or kernel may have batch axes
+    batch = xp.sum(problem.reward[..., 0], axis=-1) + 0 * stored(problem.transition)[..., 0, 0, 0]  # reward or kernel may have batch axes
 
     def backup(v: Array, warm: Array | None) -> tuple[Stage, Array]:
         q = problem.reward + gamma * expect(problem.transition, v)
@@ -80,8 +82,8 @@ def saddle_point(
     for evaluation in range(1, MAX_EVALUATIONS + 1):
         together = stage.first[..., :, None] * stage.second[..., None, :]
         joint = problem.weight[..., None] * xp.reshape(together, (*together.shape[:-2], -1))
-        factorised = factorise(system(chain(joint, problem.transition), gamma))
-        newton = factorised.solve(residual)
+        kept = factorise(system(chain(joint, problem.transition), gamma))
+        newton = kept.solve(residual)
         step = number(xp.max(xp.abs(newton)))
         done = step <= max(POLICY_TOLERANCE * temperature, rounding(v, gamma))
         t, size = 1.0, number(xp.max(xp.abs(residual)))
@@ -95,5 +97,5 @@ def saddle_point(
         v, residual = v + t * newton, following
         if done:
             policies = widen(stage.first, game.joint), widen(stage.second, game.joint)
-            return SaddlePoint(policies, v, stage, step, evaluation, factorised)
+            return SaddlePoint(policies, v, stage, step, evaluation, kept)
     raise PlanningError(f"the saddle point was not found in {MAX_EVALUATIONS} evaluations (last step {step:.3g}); are the tables finite?")

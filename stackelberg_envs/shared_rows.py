@@ -6,7 +6,7 @@ Where many follower actions differ only in what they pay (1,250 baskets of goods
     P(s'|s,a,b) = rows[s, a, index[b], s']
 
 `SharedRows` stands in `stackelberg_envs.mdp.InducedMDP.transition` where a dense array would; the few functions of
-`stackelberg_envs.mdp` that read a kernel (``expect``, ``chain``, ``carry``, ``successor_lists``, ...) choose by its type, so that
+`stackelberg_envs.mdp` that read a kernel (``expect``, ``chain``, ``carry``, ``drawn_lists``, ...) choose by its type, so that
 planners, followers, referee and solvers are written once for both.
 """
 

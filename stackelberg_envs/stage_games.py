@@ -16,8 +16,10 @@ from typing import NamedTuple
 
 from array_api_compat import array_namespace
 
+from .linear import number
 from .mdp import Array
-from .planning import PlanningError, entropy, number, softmax_backup
+from .planning import PlanningError, entropy
+from .sweeps import softmax_backup
 
 MAX_STAGE_STEPS = 300
 STAGE_TOLERANCE = 500

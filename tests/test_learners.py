@@ -17,7 +17,8 @@ from solvers import solve
 from solvers.learners import SAC, _Committed
 from stackelberg_envs.oracle import Rounds
 from stackelberg_envs.planning import PlanningError
-from stackelberg_envs.sampled import discounted, monte_carlo, play_sampled
+from stackelberg_envs.sampled_play import play_sampled
+from stackelberg_envs.sampled_scores import discounted, monte_carlo
 from stackelberg_envs.views.gym import FollowerEnv
 
 stable_baselines3 = pytest.importorskip("stable_baselines3", reason="the extra 'rl' is not installed")

@@ -14,9 +14,12 @@ from scipy.linalg import solve_discrete_are
 import stackelberg_envs as se
 from solvers import Declined, solve
 from stackelberg_envs.gaussian import GaussianPolicy
-from stackelberg_envs.linear_quadratic import LinearQuadratic, QuadraticPayment, riccati
+from stackelberg_envs.linear_quadratic import LinearQuadratic
+from stackelberg_envs.payments import QuadraticPayment
 from stackelberg_envs.planning import PlanningError
-from stackelberg_envs.sampled import discounted, play_sampled
+from stackelberg_envs.riccati import riccati
+from stackelberg_envs.sampled_play import play_sampled
+from stackelberg_envs.sampled_scores import discounted
 
 BUILDING, GAIN = se.game("building-v0"), se.game("lq_gain-v0")
 

@@ -20,7 +20,9 @@ from solvers.base import run
 from stackelberg_envs.feedback import LIMIT
 from stackelberg_envs.oracle import Rounds
 from stackelberg_envs.planning import PlanningError
-from stackelberg_envs.sampled import SampledSampler, monte_carlo, normal, play_sampled
+from stackelberg_envs.sampled import normal
+from stackelberg_envs.sampled_play import SampledSampler, play_sampled
+from stackelberg_envs.sampled_scores import monte_carlo
 from stackelberg_envs.testing.disguise import Disguised
 from stackelberg_envs.views.episode import ActionError
 from stackelberg_envs.views.gym import LeaderEnv

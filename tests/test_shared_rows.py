@@ -149,7 +149,7 @@ def test_layouts_that_do_not_fit_are_refused() -> None:
         np.asarray(kernel)
     table = np.ones((2, 1, 4))
     mdp = se.InducedMDP(np.ones((2, 1)), kernel, table, table, np.array([1.0, 0.0]), 0.9, 0.9)
-    with pytest.raises(ValueError, match="share rows differently"):
+    with pytest.raises(ValueError, match="laid out differently"):
         stack([mdp, replace(mdp, transition=kernel.dense())])
     with pytest.raises(ValueError, match="dense transition"):
         se.InducedMarkovGame(np.ones((2, 1)), kernel, np.ones((2, 2, 1, 4)), table, np.array([1.0, 0.0]), (2, 2), 0.9, 0.9)

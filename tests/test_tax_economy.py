@@ -19,7 +19,7 @@ from solvers.dqn import DQN, HeadsPolicy, TrainingStopped
 from stackelberg_envs.games.tax_economy import TabledPolicy, TaxEconomy, TaxProcess
 from stackelberg_envs.oracle import Rounds
 from stackelberg_envs.planning import PlanningError
-from stackelberg_envs.sampled import play_sampled
+from stackelberg_envs.sampled_play import play_sampled
 
 SMALL: dict[str, Any] = {"grid": 21, "hours": 3, "spendings": 2}
 QUICK: dict[str, Any] = {"replay": 1000, "batch": 100, "learning_rate": 1e-3, "copy_every": 50}
@@ -297,3 +297,13 @@ def test_who_it_is_not_for() -> None:
         DQN(0.1, batch=0)
     with pytest.raises(PlanningError, match="by its probabilities"):
         process_of(game, np.zeros(4)).follower_score(object(), 0.1, 10)
+
+
+def test_who_answers_exactly_has_no_gap() -> None:
+    """Soft's own objective, entropy included, is what its value says, by the referee's episodes; another temperature's lacks some."""
+    game = se.game("tax_economy-v0", preset="legacy", grid=41)
+    x = game.at_rates(0.3, (0.3, 0.3, 0.3))
+    exact, warmer = se.evaluate(game, x), se.evaluate(game, x, follower=se.Soft(3.0))
+    judged = se.evaluate(game, x, responses=warmer.responses)
+    assert float(exact.follower_gap) < 0.1
+    assert float(judged.follower_gap) > 2.0

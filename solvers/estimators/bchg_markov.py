@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from stackelberg_envs.access import Oracle
+from stackelberg_envs.linear import factorised, system
 from stackelberg_envs.mdp import InducedMDP, carry, chain, decision_problem, joint_policy
 from stackelberg_envs.outcome import Outcome
-from stackelberg_envs.planning import Dense, softmax_backup, system
+from stackelberg_envs.sweeps import softmax_backup
 
 from .critics import Known, action_values, benefit
 
@@ -70,7 +71,7 @@ def _summed(states: np.ndarray, weights: np.ndarray, size: int) -> np.ndarray:
 def _completed(mdp: InducedMDP, g: np.ndarray, worth: np.ndarray, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What D and Z lack where episodes are cut, each (S,), in the model."""
     P_g, problem = chain(joint_policy(mdp, g), mdp.transition), decision_problem(mdp, mdp.leader_reward)
-    d = Dense(system(P_g, mdp.leader_discount)).solve_transposed(u)
+    d = factorised(system(P_g, mdp.leader_discount)).solve_transposed(u)
     c = d[:, None, None] * problem.weight[..., None] * g[:, : worth.shape[1]] * worth
     arrives = carry(c, problem.transition)
-    return d, Dense(system(P_g, mdp.follower_discount)).solve_transposed(v + mdp.follower_discount * arrives)
+    return d, factorised(system(P_g, mdp.follower_discount)).solve_transposed(v + mdp.follower_discount * arrives)

@@ -38,7 +38,7 @@ from stackelberg_envs.mdp import InducedMDP, stack
 from stackelberg_envs.planning import soft_policy_iteration
 
 from ..ascent import Estimate, Estimator
-from ..linear import LU
+from ..linear import factors
 from ..needs import needs_smooth_followers
 from .closed_forms import through_closed_forms
 from .nonadditive import through_objective
@@ -92,7 +92,7 @@ def exact_gradient(
     for i, (weights, mdp) in enumerate(batches(problems)):
         frozen = mdp.map(torch.Tensor.detach)
         with torch.no_grad():
-            plan = soft_policy_iteration(frozen, oracle.temperature, values=memory[i] if memory else None, factorise=LU)  # 1
+            plan = soft_policy_iteration(frozen, oracle.temperature, values=memory[i] if memory else None, factorise=factors)  # 1
         kept.append(plan.values)
         terms, returns, solves, factorisations = surrogate_objective(mdp, frozen, plan, oracle.temperature, reaction=reaction)
         count = len(weights)

@@ -253,7 +253,7 @@ class NeuralBCHG(Estimator):
         learned = self._fitted(last, z[alive], steps[alive], kept, "means", rng, bootstrap=(after, inside[alive], gamma))
         means = learned(z[:, :T], self.hidden)
         weights = oracle.leader_discount ** np.arange(T) * worth.benefit * alive[:, :T] / (oracle.temperature * len(alive))
-        return torch.as_tensor((weights[..., None] * means).sum((0, 1)))
+        return torch.as_tensor((weights[..., None] * means).sum((0, 1))).to(scores.x)
 
 
 def _options(oracle: Oracle) -> int:

@@ -20,7 +20,7 @@ from stackelberg_envs.mdp import InducedMDP, decision_problem
 from stackelberg_envs.planning import Plan, soft_policy_iteration
 
 from ..ascent import Estimate
-from ..linear import LU
+from ..linear import factors
 from .reaction import Adjoint, reaction_terms, slope, soft_reaction
 
 
@@ -33,7 +33,7 @@ def through_objective(
     for probability, problems in worlds:
         frozen = [mdp.map(torch.Tensor.detach) for mdp in problems]
         with torch.no_grad():
-            plans = [soft_policy_iteration(mdp, oracle.temperature, values=next(warm, None), factorise=LU) for mdp in frozen]  # 1
+            plans = [soft_policy_iteration(mdp, oracle.temperature, values=next(warm, None), factorise=factors) for mdp in frozen]  # 1
         kept += [plan.values for plan in plans]
         terms, worth = whole_surrogate(oracle, problems, frozen, plans, reaction=reaction)
         evaluations = sum(plan.evaluations for plan in plans)

@@ -10,10 +10,12 @@ from typing import Any
 
 import torch
 
+from stackelberg_envs.linear import system
 from stackelberg_envs.mdp import DecisionProblem, InducedMDP, carry, chain, decision_problem, expect, joint_policy
-from stackelberg_envs.planning import Plan, softmax_backup, system
+from stackelberg_envs.planning import Plan
+from stackelberg_envs.sweeps import softmax_backup
 
-from ..linear import LU
+from ..linear import factors
 
 Adjoint = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """``adjoint(gamma P^T c, worth)``, each (..., S), gives z otherwise than by a solve; worth is d_L W, or sum_nb g u."""
@@ -50,7 +52,7 @@ def surrogate_objective(
         joint = joint_policy(frozen, plan.policy)
         kept: Any = plan.factorised
         solved = kept.solves
-        leader = kept if gamma_leader == gamma else LU(system(chain(joint, frozen.transition), gamma_leader))
+        leader = kept if gamma_leader == gamma else factors(system(chain(joint, frozen.transition), gamma_leader))
         W = leader.solve((joint * frozen.leader_reward).sum((-2, -1)))  # 2
         occupancy = leader.solve_transposed(frozen.initial)
         leader_q = frozen.leader_reward + gamma_leader * expect(frozen.transition, W)
@@ -76,7 +78,7 @@ def surrogate_objective(
     return surrogate, returns, *_work(leader, kept, solved)
 
 
-def _work(leader: LU, kept: LU, solved: int) -> tuple[int, int]:
+def _work(leader: Any, kept: Any, solved: int) -> tuple[int, int]:
     """(linear solves, factorisations) since the kept factors had ``solved`` times been solved with."""
     another = leader is not kept
     return kept.solves - solved + (leader.solves if another else 0), int(another)

@@ -32,11 +32,12 @@ import numpy as np
 import torch
 
 from stackelberg_envs.access import Access, Oracle, Permission
+from stackelberg_envs.linear import system
 from stackelberg_envs.mdp import chain, joint_policy
-from stackelberg_envs.planning import Plan, system
+from stackelberg_envs.planning import Plan
 
 from ..ascent import Estimate, Estimator
-from ..linear import LU
+from ..linear import factors
 from ..needs import needs_paid_steps
 from .hpgd import HPGD
 from .reaction import slope, surrogate_objective
@@ -143,8 +144,8 @@ def gradient_at_answer(oracle: Oracle, x: torch.Tensor) -> torch.Tensor:
             frozen = mdp.map(torch.Tensor.detach)
             with torch.no_grad():
                 g, v = (torch.as_tensor(table, dtype=x.dtype, device=x.device) for table in (policy, values))
-                factors = LU(system(chain(joint_policy(frozen, g), frozen.transition), mdp.follower_discount))
-            plan = Plan(g, v, 1, float("nan"), factors)
+                kept = factors(system(chain(joint_policy(frozen, g), frozen.transition), mdp.follower_discount))
+            plan = Plan(g, v, 1, float("nan"), kept)
             terms, _, solves, factorisations = surrogate_objective(mdp, frozen, plan, oracle.temperature, reaction=True)
             oracle.charge(factorisations=1 + factorisations, linear_solves=solves)
             surrogate = surrogate + float(probability) * terms

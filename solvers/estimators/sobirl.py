@@ -35,6 +35,7 @@ With "first" later steps have mean zero and add noise alone; "steps" is exact fo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -43,9 +44,10 @@ import torch
 
 from stackelberg_envs.access import Access, Oracle
 from stackelberg_envs.followers import Truncated
-from stackelberg_envs.mdp import InducedMDP, chain, joint_policy
+from stackelberg_envs.linear import Dense, Factorised, system
+from stackelberg_envs.mdp import InducedMDP, chain, dense, joint_policy
 from stackelberg_envs.outcome import Outcome
-from stackelberg_envs.planning import Dense, Plan, system
+from stackelberg_envs.planning import Plan
 
 from ..ascent import Estimate, Estimator
 from ..linear import LU
@@ -107,7 +109,7 @@ class MSoBiRL(Estimator):
         tau: float,
         last: tuple[torch.Tensor, torch.Tensor] | None,
         kept: list[tuple[torch.Tensor, torch.Tensor]],
-        factorised: type[LU] | type[Dense],
+        factorised: Callable[[torch.Tensor], Factorised],
     ) -> tuple[Plan, Adjoint]:
         """Step 1, and step 2 to be taken once; ``last`` are values and w of the last iteration, and those of this one go to ``kept``.
 
@@ -116,7 +118,9 @@ class MSoBiRL(Estimator):
         values, w = last or (None, None)
         with torch.no_grad():
             answer = Truncated(tau, self.sweeps).answer(mdp, values)  # 1
-            matrix = system(chain(joint_policy(mdp, answer.policy), mdp.transition), mdp.follower_discount)
+            matrix: Any = system(
+                chain(joint_policy(mdp, answer.policy), dense(mdp.transition)), mdp.follower_discount
+            )  # its norm is needed
 
         def adjoint(carried: torch.Tensor, worth: torch.Tensor) -> torch.Tensor:
             """Step 2: z = (u(s) - w) / tau, where U^T u = A u(s) - tau gamma P^T c; w begins at u(s)."""

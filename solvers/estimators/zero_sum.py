@@ -23,7 +23,7 @@ from stackelberg_envs.saddle import SaddlePoint, saddle_point
 from stackelberg_envs.stage_games import Stage
 
 from ..ascent import Estimate
-from ..linear import LU
+from ..linear import factors
 from .reaction import slope, surrogate_objective
 
 
@@ -35,7 +35,7 @@ def through_saddle(
     for i, (probability, (process,)) in enumerate(worlds):
         frozen = process.map(torch.Tensor.detach)
         with torch.no_grad():
-            found = saddle_point(frozen, tau, warm=memory[i] if memory else None, factorise=LU)
+            found = saddle_point(frozen, tau, warm=memory[i] if memory else None, factorise=factors)
         kept.append(found.warm)
         plan = Plan(frozen.product(found.policies), found.values, found.evaluations, found.step, found.factorised)
 

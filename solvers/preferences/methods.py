@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from stackelberg_envs.game import nearest
+from stackelberg_envs.arguments import nearest
 
 from ..leader_ppo import private_generators
 from .follower import Follower, Task, true_returns

@@ -18,8 +18,9 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
+from ..arguments import nearest
 from ..followers import Soft
-from ..game import Constants, StackelbergGame, nearest, softmax_policy
+from ..game import Constants, StackelbergGame, softmax_policy
 from ..matrix_programmes import payoff_tables, type_weights
 from ..mdp import Array, InducedMDP
 from .bimatrix_presets import PRESETS, random_payoffs

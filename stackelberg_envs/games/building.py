@@ -21,10 +21,12 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
+from ..arguments import cycles, real, whole
 from ..followers import Soft
-from ..game import Constants, StackelbergGame, cycles, real, sigmoid, whole
-from ..linear_quadratic import LinearQuadratic, QuadraticPayment
+from ..game import Constants, StackelbergGame, sigmoid
+from ..linear_quadratic import LinearQuadratic
 from ..mdp import Array
+from ..payments import QuadraticPayment
 
 GAIN = np.array([0.04, 0.03, 0.06, 0.05])
 """e_i: how fast a zone without insulation drifts."""

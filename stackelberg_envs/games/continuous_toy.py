@@ -20,12 +20,14 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box, Discrete
 
+from ..arguments import cycles, nearest, real
 from ..followers import Soft
-from ..game import Constants, StackelbergGame, cycles, nearest, real, sigmoid
+from ..game import Constants, StackelbergGame, sigmoid
 from ..gaussian import rows
 from ..mdp import Array, InducedMDP, cumulative, pick
-from ..planning import soft_policy_iteration, softmax_backup
+from ..planning import soft_policy_iteration
 from ..sampled import Noise, SampledProcess, normal
+from ..sweeps import softmax_backup
 from .toy3 import DISCOUNT, VARIANTS, Toy3
 
 PUBLISHED = ("1_1a", "1_2c", "1_2d", "1_2e", "1_2f", "1_2g", "4_1a", "4")
@@ -106,7 +108,7 @@ class Tossed(SampledProcess):
 
     def start(self, u: Array) -> Array:
         xp = array_namespace(u)
-        first = xp.asarray(np.asarray(self.initial), dtype=u.dtype, device=u.device)
+        first = xp.asarray(self.initial, dtype=u.dtype, device=u.device)
         return xp.broadcast_to(first, (*u.shape[:-1], 3)) + xp.zeros((*u.shape[:-1], 3), dtype=u.dtype, device=u.device)
 
     def lead(self, states: Array, u: Array) -> Array:

@@ -19,9 +19,10 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
+from ..arguments import nearest, real, whole
 from ..contracts import Tree, subgame_perfect
 from ..followers import Soft
-from ..game import Constants, StackelbergGame, nearest, real, sigmoid, whole
+from ..game import Constants, StackelbergGame, sigmoid
 from ..mdp import Array, InducedMDP
 
 BOUND = 20.0

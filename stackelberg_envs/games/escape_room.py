@@ -21,8 +21,9 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
+from ..arguments import cycles, nearest, real, whole
 from ..equilibria import Nash
-from ..game import Constants, StackelbergGame, cycles, nearest, real, sigmoid, whole
+from ..game import Constants, StackelbergGame, sigmoid
 from ..markov_game import InducedMarkovGame
 from ..mdp import Array
 

@@ -20,9 +20,10 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
+from ..arguments import cycles, nearest
 from ..drawing import Layout
 from ..followers import Soft
-from ..game import Constants, StackelbergGame, as_tuple, cycles, nearest
+from ..game import Constants, StackelbergGame, as_tuple
 from ..mdp import Array, InducedMDP
 
 MAP = (

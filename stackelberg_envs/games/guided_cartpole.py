@@ -21,11 +21,12 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
+from ..arguments import cycles, nearest, real, whole
 from ..feedback import LARGEST_SD, Feedback, log_squashed, squashed, weights
-from ..game import StackelbergGame, cycles, nearest, real, whole
+from ..game import StackelbergGame
 from ..gaussian import rows
-from ..linear_quadratic import riccati
 from ..mdp import Array
+from ..riccati import riccati
 from ..sampled import Noise, SampledProcess
 
 GRAVITY, CART, POLE, HALF, FORCE, DT = 9.8, 1.0, 0.1, 0.5, 10.0, 0.02

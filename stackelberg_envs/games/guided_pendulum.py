@@ -21,8 +21,9 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
+from ..arguments import cycles, real, whole
 from ..feedback import LARGEST_SD, Feedback, log_squashed, squashed, weights
-from ..game import StackelbergGame, cycles, real, whole
+from ..game import StackelbergGame
 from ..mdp import Array
 from ..sampled import Noise, SampledProcess
 

@@ -15,10 +15,12 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
+from ..arguments import cycles, real
 from ..followers import Soft
-from ..game import Constants, StackelbergGame, cycles, real
-from ..linear_quadratic import LinearQuadratic, TargetPayment
+from ..game import Constants, StackelbergGame
+from ..linear_quadratic import LinearQuadratic
 from ..mdp import Array
+from ..payments import TargetPayment
 
 A = np.array([[0.0, 1.0], [0.0, 0.0]])
 B = np.array([[0.0], [0.1]])

@@ -25,8 +25,9 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
+from ..arguments import cycles, nearest, whole
 from ..followers import Follower, Soft
-from ..game import Constants, StackelbergGame, cycles, nearest, whole
+from ..game import Constants, StackelbergGame
 from ..markov_game import Process
 from ..mdp import Array, InducedMDP
 

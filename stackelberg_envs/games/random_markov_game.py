@@ -16,8 +16,9 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
+from ..arguments import cycles, nearest
 from ..followers import Soft
-from ..game import Constants, StackelbergGame, cycles, nearest, softmax_policy
+from ..game import Constants, StackelbergGame, softmax_policy
 from ..mdp import Array, InducedMDP
 
 _DIRICHLET = {"branching": 3, "weights": "dirichlet", "conflict": 0.5, "reward_threshold": 0.0}

@@ -39,8 +39,9 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
+from ..arguments import cycles, nearest, real, whole
 from ..followers import Soft
-from ..game import Constants, StackelbergGame, cycles, nearest, real, sigmoid, whole
+from ..game import Constants, StackelbergGame, sigmoid
 from ..mdp import Array, InducedMDP
 from ..shared_rows import SharedRows
 

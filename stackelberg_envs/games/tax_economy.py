@@ -27,10 +27,12 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box, Discrete
 
-from ..game import Constants, StackelbergGame, cycles
+from ..arguments import cycles
+from ..game import Constants, StackelbergGame
 from ..mdp import Array, cumulative
-from ..planning import PlanningError, policy_value, regularised_reward, soft_policy_iteration, softmax_backup
+from ..planning import PlanningError, policy_value, regularised_reward, soft_policy_iteration
 from ..sampled import Noise, SampledProcess, normal, normal_cdf
+from ..sweeps import softmax_backup
 from .tax_design import CONSUMERS, DISCOUNT, DISUTILITY, FIRST_VARIANCE, GOODS, LIMIT, NOISE, WAGE, TaxDesign, own_worth, utility, welfare
 
 REFINEMENT = 4
@@ -184,7 +186,8 @@ class TaxProcess(SampledProcess):
             raise PlanningError(f"a policy is scored on the grid by its probabilities(states), and {type(policy).__name__} has none")
         (mdp,) = self.on_grid.problems(self.x, self.context)
         xp = array_namespace(mdp.initial)
-        table = xp.asarray(policy.probabilities(xp.asarray(self.on_grid.assets)[:, None]), dtype=mdp.initial.dtype)[..., :, None, :]
+        read = policy.probabilities(xp.asarray(self.on_grid.assets, device=mdp.initial.device)[:, None])
+        table = xp.asarray(read, dtype=mdp.initial.dtype, device=mdp.initial.device)[..., :, None, :]
         attained = policy_value(mdp, table, regularised_reward(mdp, table, temperature), DISCOUNT)
         best = soft_policy_iteration(mdp, temperature).values
         plain = policy_value(mdp, table, mdp.follower_reward, DISCOUNT, horizon=horizon)
@@ -204,7 +207,8 @@ class TabledPolicy:
         # all rows in one sorted list, row r from r to r + 1, in double precision: one binary search finds an action
         xp = array_namespace(self.table)
         rows = cumulative(xp.reshape(xp.astype(self.table, xp.float64), (-1, self.table.shape[-1])))
-        object.__setattr__(self, "_sorted", xp.reshape(rows + xp.arange(rows.shape[0], dtype=rows.dtype)[:, None], (-1,)))
+        places = xp.arange(rows.shape[0], dtype=rows.dtype, device=rows.device)
+        object.__setattr__(self, "_sorted", xp.reshape(rows + places[:, None], (-1,)))
 
     def act(self, states: Array, leads: Array, u: Array) -> Array:
         """See `stackelberg_envs.sampled.Actor.act`."""
@@ -215,12 +219,21 @@ class TabledPolicy:
         row = first + xp.astype(u[..., 0] < share, xp.int64)
         if batch:
             count = int(np.prod(batch))
-            row = row + k * _each(xp.reshape(xp.arange(count), tuple(batch)), row.ndim)
+            row = row + k * _each(xp.reshape(xp.arange(count, device=row.device), tuple(batch)), row.ndim)
         row = xp.astype(row, xp.float64)
         within = xp.clip(xp.astype(u[..., 1], xp.float64), 1e-9, 1 - 1e-9)  # of row r: r + u must not round to r or r + 1
         flat = xp.reshape(row + within, (-1,))
         found = xp.reshape(xp.searchsorted(self._sorted, flat, side="right"), row.shape)  # type: ignore[attr-defined]
         return found - b * xp.astype(row, xp.int64)
+
+    def log_density(self, states: Array, leads: Array, actions: Array) -> Array:
+        """log g(b|s), (...), under one commitment."""
+        del leads
+        xp = array_namespace(states)
+        first, share = _place(states[..., 0], self.table.shape[-2])
+        flat, at = xp.reshape(self.table, (-1,)), first * self.table.shape[-1] + actions
+        low, high = flat[at], flat[at + self.table.shape[-1]]
+        return xp.log(low + share * (high - low))
 
     def probabilities(self, states: Array) -> Array:
         """g(b|s), (..., N, B), of states (N, 1)."""

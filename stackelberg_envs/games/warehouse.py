@@ -36,9 +36,10 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
+from ..arguments import cycles, nearest, real, whole
 from ..drawing import Layout
 from ..followers import Soft
-from ..game import Constants, StackelbergGame, as_tuple, cycles, nearest, real, sigmoid, whole
+from ..game import Constants, StackelbergGame, as_tuple, sigmoid
 from ..mdp import Array, InducedMDP
 
 MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))  # north, east, south, west

@@ -13,6 +13,7 @@ from ..markov_game import InducedMarkovGame
 from ..mdp import Array
 from ..sampled import SampledProcess
 from ..shared_rows import SharedRows
+from ..successor_lists import SuccessorLists
 
 
 class Changed(StackelbergGame):
@@ -96,7 +97,7 @@ class Powerless(Changed):
     """The world moves as if followers acted at random, whatever they do: with the same noise, other actions have the same outcomes."""
 
     def ruled(self, process: Any) -> Any:
-        if isinstance(process.transition, SharedRows):
+        if isinstance(process.transition, (SharedRows, SuccessorLists)):
             return replace(process, transition=process.transition.averaged())
         xp = array_namespace(process.transition)
         mean = xp.mean(process.transition, axis=-2, keepdims=True)

@@ -171,12 +171,12 @@ def _torch(game: StackelbergGame, points: np.ndarray) -> str | None:
                 if name in ("ended", "follower action"):
                     continue
                 weights = rng.normal(size=tuple(values.shape))
-                above, below = (float((weights * _called(side, policy, taken)[name]).sum()) for side in (up, down))
-                difference, slope = (above - below) / (2 * step), 0.0
+                above, below = (weights * _called(side, policy, taken)[name] for side in (up, down))
+                difference, slope = float((above - below).sum()) / (2 * step), 0.0
                 if values.requires_grad:
                     (gradient,) = torch.autograd.grad((values * torch.tensor(weights)).sum(), leaf, retain_graph=True)
                     slope = float(gradient @ torch.tensor(direction))
-                scale = 1 + abs(difference) + 1e-3 * abs(above)
+                scale = 1 + abs(difference) + 1e-3 * float(np.abs(above).sum())  # differences of large numbers are rounded
                 require(abs(slope - difference) < 1e-6 * scale, f"d {name} is {slope:.9g}, central difference {difference:.9g}")
     return None
 

@@ -16,7 +16,8 @@ from ..drawing import Frame, ansi, rgb_array
 from ..game import CommitmentError, StackelbergGame
 from ..mdp import draw
 from ..play import Sampler
-from ..sampled import SampledProcess, SampledSampler
+from ..sampled import SampledProcess
+from ..sampled_play import SampledSampler
 from .slots import Slot, acted, index_of, slot
 
 LEADER = "leader_0"
