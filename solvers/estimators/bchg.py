@@ -171,7 +171,9 @@ class BCHG(Estimator):
         if self.critic == "reset":
             states = np.arange(self.reset_episodes) % oracle.sizes[0][0]
             everywhere = oracle.play_from(here, context, states[:, None])
-        multipliers = design_tables(oracle, seen, everywhere, benefits, self._temperature(oracle), both=self.centred == "both")  # 4
+        multipliers = design_tables(
+            oracle, seen, everywhere, benefits, self._temperature(oracle), both=self.centred == "both", device=x.device
+        )  # 4
         return Estimate(designed(oracle, x, context, [multipliers]), remembered)  # 5
 
     def _temperature(self, oracle: Oracle) -> float:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import torch
 
 from stackelberg_envs.access import Oracle
 from stackelberg_envs.outcome import Outcome
 
-from .visits import Tables, compiled, less_mean
+from .visits import Passes, Tables, less_mean, passes
 
 
 def design_tables(
-    oracle: Oracle, seen: Outcome, everywhere: Outcome | None, benefits: np.ndarray | None, tau: float, *, both: bool
+    oracle: Oracle,
+    seen: Outcome,
+    everywhere: Outcome | None,
+    benefits: np.ndarray | None,
+    tau: float,
+    *,
+    both: bool,
+    device: torch.device | str = "cpu",
 ) -> Tables:
     """Multipliers of d_x r and of -d_x cost where the leader sets rewards.
 
@@ -22,25 +32,28 @@ def design_tables(
         benefits: B_L(s,b), (S, B), from a critic; None to average returns.
         tau: the follower's temperature.
         both: whether dq_F is centred too.
+        device: of the passes over visits.
     """
     s, _, b = oracle.sizes[0]
-    own, reacted = _batch(seen, b, oracle.leader_discount), seen
-    counts, worth, weights = compiled("returns_by_pair")(*own, s * b)
+    on = passes(device)
+    own = reacted = _batch(on, seen, b, oracle.leader_discount)
+    counts, worth, weights = on.returns_by_pair(*own, s * b)
     tabled = counts, worth
     if everywhere is not None:
-        reacted = everywhere
-        tabled = compiled("returns_by_pair")(*_batch(everywhere, b, oracle.leader_discount), s * b)[:2]
+        reacted = _batch(on, everywhere, b, oracle.leader_discount)
+        tabled = on.returns_by_pair(*reacted, s * b)[:2]
     value = less_mean(tabled[1], tabled[0], b) if benefits is None else benefits.ravel()
     c = value * weights / (tau * max(1, int(seen.ended.sum())))
     c = np.where(tabled[0] > 0, c, 0.0)
     weight = less_mean(c, tabled[0], b) if both else c / np.maximum(tabled[0], 1)
-    reaction = compiled("scanned_by_pair")(reacted.pairs(0, b), reacted.alive[:, 0], weight, oracle.follower_discounts[0])
+    reaction = on.scanned_by_pair(*reacted[:2], weight, oracle.follower_discounts[0])
     starts = np.bincount(seen.states[:, 0, 0], minlength=s) / len(seen.states)
     visits = np.maximum(counts.reshape(s, b).sum(-1), 1)
-    paid = compiled("scanned_by_pair")(own[0], own[1], np.repeat(starts / visits, b), oracle.leader_discount)
+    paid = on.scanned_by_pair(*own[:2], np.repeat(starts / visits, b), oracle.leader_discount)
     return Tables(reaction.reshape(s, b), paid.reshape(s, b))
 
 
-def _batch(seen: Outcome, b: int, discount: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _batch(on: Passes, seen: Outcome, b: int, discount: float) -> tuple[Any, Any, Any, np.ndarray]:
     """Pairs, alive, rewards and discounts, as `solvers.estimators.visits.returns_by_pair` takes them."""
-    return seen.pairs(0, b), seen.alive[:, 0], seen.leader_rewards, discount ** np.arange(max(2, seen.alive.shape[2]))
+    placed = on.place(seen.pairs(0, b), seen.alive[:, 0], seen.leader_rewards)
+    return *placed, discount ** np.arange(max(2, seen.alive.shape[2]))

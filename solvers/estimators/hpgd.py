@@ -41,7 +41,7 @@ from stackelberg_envs.access import Access, Oracle, Permission
 from ..ascent import Estimate, Estimator
 from ..needs import needs_incentives
 from .geometric import geometric_tables
-from .visits import Tables, compiled, designed, less_mean
+from .visits import Tables, designed, less_mean, passes
 
 BATCHES = ("same", "independent", "geometric")
 
@@ -88,31 +88,31 @@ class HPGD(Estimator):
         if self.batches == "geometric":
             context, tables = geometric_tables(oracle, here, self.episodes, rng)
         else:
-            context, tables = self._every_visit(oracle, here)
+            context, tables = self._every_visit(oracle, here, x.device)
         return Estimate(designed(oracle, x, context, tables))  # 6
 
-    def _every_visit(self, oracle: Oracle, x: np.ndarray) -> tuple[int, list[Tables]]:
-        """Steps 1 to 5: the context, and the tables of each follower."""
+    def _every_visit(self, oracle: Oracle, x: np.ndarray, device: torch.device) -> tuple[int, list[Tables]]:
+        """Steps 1 to 5: the context, and the tables of each follower; passes over visits are on ``device``."""
         batches, count = 2 if self.batches == "independent" else 1, self.streams or self.episodes
         if self.streams:  # 1
             seen = oracle.play_streams(x, streams=batches * count, steps=self.steps, one_context=True)
         else:
             seen = oracle.play(x, episodes=batches * count, one_context=True)
         valued, reacted = seen.split(count) if batches == 2 else (seen, seen)
-        ended, tables = max(1, int(valued.ended.sum())), []
+        on, ended, tables = passes(device), max(1, int(valued.ended.sum())), []
         for i, ((s, _, b), discount) in enumerate(zip(oracle.sizes, oracle.follower_discounts, strict=True)):
-            pairs, alive = valued.pairs(i, b), valued.alive[:, i]
-            counts, worth, weights = compiled("returns_by_pair")(
-                pairs, alive, valued.leader_rewards, oracle.leader_discount ** np.arange(max(2, alive.shape[1])), s * b
-            )
+            pairs, alive, rewards = on.place(valued.pairs(i, b), valued.alive[:, i], valued.leader_rewards)
+            discounts = oracle.leader_discount ** np.arange(max(2, alive.shape[1]))
+            counts, worth, weights = on.returns_by_pair(pairs, alive, rewards, discounts, s * b)
             c = less_mean(worth, counts, b) * weights / (oracle.temperature * ended)  # 2
             starts = np.bincount(valued.states[:, i, 0], minlength=s) / len(valued.states)
             visits = np.maximum(counts.reshape(s, b).sum(-1), 1)
-            paid = compiled("scanned_by_pair")(pairs, alive, np.repeat(starts / visits, b), oracle.leader_discount)  # 5
+            paid = on.scanned_by_pair(pairs, alive, np.repeat(starts / visits, b), oracle.leader_discount)  # 5
             if reacted is not valued:
                 pairs, alive = reacted.pairs(i, b), reacted.alive[:, i]
                 counts = np.bincount(pairs[alive], minlength=s * b).astype(np.float64)
+                pairs, alive = on.place(pairs, alive)
             weight = less_mean(np.where(counts > 0, c, 0.0), counts, b)  # 3; a pair that this batch never visits says nothing
-            reaction = compiled("scanned_by_pair")(pairs, alive, weight, discount)  # 4
+            reaction = on.scanned_by_pair(pairs, alive, weight, discount)  # 4
             tables.append(Tables(reaction.reshape(s, b), paid.reshape(s, b)))
         return int(seen.contexts[0]), tables

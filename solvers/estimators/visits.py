@@ -1,11 +1,13 @@
 """Sums over visits: what the sampled estimators of incentive design share.
 
 A visit is one step of one episode; visits of the same pair (s, b) are averaged.  The two passes over a batch, backward for returns and
-forward for influences, are compiled if numba is there (`solvers.kernels.visits`), to the same bits.
+forward for influences, are compiled if numba is there (`solvers.kernels.visits`), to the same bits; where the commitment is on a GPU they
+are scans by torch (`solvers.kernels.scans`), and `passes` is where that is chosen.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +16,9 @@ import torch
 from stackelberg_envs.access import Oracle
 from stackelberg_envs.game import as_tuple
 from stackelberg_envs.play import FUSED
+
+LOOPED = ("cpu", "mps")
+"""Kinds of devices for which passes loop over time, on the CPU; the latter because it has no float64."""
 
 
 class Tables(NamedTuple):
@@ -89,12 +94,40 @@ def compiled(name: str) -> Any:
     return getattr(visits, name)
 
 
+class Passes(NamedTuple):
+    """The passes over a batch where its commitment is.  Arrays (N, T) are placed there once; tables (S * B,) are NumPy's."""
+
+    place: Callable[..., Any]
+    """Arrays to where the passes take them."""
+    returns_by_pair: Callable[..., tuple[np.ndarray, np.ndarray, np.ndarray]]
+    scanned_by_pair: Callable[..., np.ndarray]
+
+
+def passes(device: torch.device | str) -> Passes:
+    """`returns_by_pair` and `scanned_by_pair` for ``device``: loops over time on the CPU, scans by torch anywhere else."""
+    if torch.device(device).type in LOOPED:
+        return Passes(lambda *arrays: arrays, compiled("returns_by_pair"), compiled("scanned_by_pair"))
+    from ..kernels import scans
+
+    # Only visits are many.  Tables have S * B numbers: what is done to them between the passes is nothing to a GPU, and stays as it is.
+    return Passes(
+        lambda *arrays: tuple(torch.as_tensor(array, device=device) for array in arrays),
+        lambda *batch: _tables(*scans.returns_by_pair(*batch)),
+        lambda *batch: _tables(scans.scanned_by_pair(*batch))[0],
+    )
+
+
 def less_mean(total: np.ndarray, counts: np.ndarray, b_count: int) -> np.ndarray:
     """total(s,b)/n(s,b) - sum_b total/n(s), and 0 for pairs without a visit; all (S * B,)."""
     totals, visits = total.reshape(-1, b_count), counts.reshape(-1, b_count)
     states = visits.sum(-1, keepdims=True)
     means = totals / np.maximum(visits, 1) - totals.sum(-1, keepdims=True) / np.maximum(states, 1)
     return np.where(visits > 0, means, 0.0).ravel()
+
+
+def _tables(*tables: torch.Tensor) -> Any:
+    """Back from a device."""
+    return tuple(table.cpu().numpy() for table in tables)
 
 
 def _like(table: np.ndarray, x: torch.Tensor) -> torch.Tensor:
