@@ -87,9 +87,7 @@ class Ascent(Solver):
             raise ValueError(f"lr and clip are positive, got {self.lr} and {self.clip}")
 
     def __repr__(self) -> str:
-        """As a dataclass's, but for blocks that are not there: recorded runs are named by it."""
-        names = [field.name for field in dataclasses.fields(self) if field.name != "clip_blocks" or self.clip_blocks]
-        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
+        return changed_fields(self, "clip_blocks")
 
     @property
     def access(self) -> Access:  # type: ignore[override]
@@ -126,6 +124,12 @@ class Ascent(Solver):
         carried.memory = estimate.memory
         x = carried.parameter.detach().cpu().numpy().copy()
         return State(x, state.iteration + 1, carried, {"gradient_norm": norm})
+
+
+def changed_fields(record: Any, *silent: str) -> str:
+    """A dataclass's ``repr`` without the fields ``silent`` where they have their defaults: recorded runs are named by it, old ones too."""
+    shown = [f for f in dataclasses.fields(record) if f.name not in silent or getattr(record, f.name) != f.default]
+    return f"{type(record).__name__}({', '.join(f'{f.name}={getattr(record, f.name)!r}' for f in shown)})"
 
 
 def _clipped(gradient: torch.Tensor, largest: float) -> torch.Tensor:

@@ -9,6 +9,9 @@ from stackelberg_envs.equilibria import Saddle
 from stackelberg_envs.followers import Soft
 from stackelberg_envs.mirror_descent import MirrorDescent
 
+LARGEST_TABLE = 10**8
+"""Numbers in a dense kernel that is worth trying to hold: 800 MB."""
+
 
 def needs_derivatives(name: str, oracle: Oracle) -> str | None:
     """Differentiating what a commitment does."""
@@ -100,6 +103,13 @@ def needs_incentives(name: str, oracle: Oracle, *, still: bool = True) -> str | 
     return needs_public_actions(name, oracle)
 
 
+def needs_dense_tables(name: str, oracle: Oracle) -> str | None:
+    """Counting a whole kernel, or taking its norm: tables of S x A x B x S numbers, whatever the layout of the game's own."""
+    if (numbers := max(s * a * b * s for s, a, b in oracle.sizes)) > LARGEST_TABLE:
+        return f"{name} keeps tables of S x A x B x S numbers, and that is {numbers:.1e} here; implicit and zeroth_order do without"
+    return None
+
+
 def needs_one_follower(name: str, oracle: Oracle) -> str | None:
     """Counting one game, with its followers' actions, and, in a design game, knowing the instrument.
 
@@ -109,6 +119,8 @@ def needs_one_follower(name: str, oracle: Oracle) -> str | None:
         return reason
     if oracle.followers > 1:
         return f"{name} handles one follower"
+    if (reason := needs_dense_tables(name, oracle)) is not None:
+        return reason
     knows = oracle.access >= Access.INCENTIVE
     if oracle.sizes[0][1] == 1:
         if not knows:

@@ -34,8 +34,9 @@ class EpsilonOptimal(TabularFollower):
         del values
         from scipy.optimize import linprog
 
+        xp, like = array_namespace(mdp.follower_reward), mdp.follower_reward
+        mdp = mdp.map(lambda table: np.asarray(table.detach().cpu() if hasattr(table, "detach") else table))  # HiGHS takes NumPy
         own = decision_problem(mdp, mdp.follower_reward)
-        xp = array_namespace(own.reward)
         gamma = mdp.follower_discount
         if gamma != mdp.leader_discount or own.reward.ndim != 3 or own.transition.ndim != 4 or own.weight.ndim != 2:
             raise PlanningError("EpsilonOptimal needs equal discounts of leader and follower and one commitment at a time")
@@ -64,5 +65,5 @@ class EpsilonOptimal(TabularFollower):
         visits = mu.sum(-1, keepdims=True)
         greedy = np.eye(b)[np.argmax(np.asarray(q), axis=-1)]  # where the programme never goes
         policy = np.where(visits > 1e-12, mu / np.where(visits > 1e-12, visits, 1.0), greedy)
-        policy = xp.asarray(policy, dtype=own.reward.dtype, device=own.reward.device)
+        policy, v = (xp.asarray(table, dtype=like.dtype, device=like.device) for table in (policy, v))
         return Answer(widen(policy, mdp), v, slack)

@@ -18,7 +18,7 @@ from gymnasium.spaces import Box, Discrete, Space
 
 from .arguments import nearest
 from .markov_game import Process
-from .mdp import Array, InducedMDP
+from .mdp import Array, InducedMDP, stored, transformed
 from .planning import policy_value
 from .sampled import SampledProcess
 from .sampled_scores import expected_return
@@ -44,9 +44,9 @@ class CommitmentError(ValueError):
 
 
 class Constants:
-    """A game's constant tables, written in NumPy and moved to a commitment's library, dtype and device once."""
+    """A game's constant tables, transitions in any layout, written in NumPy and moved to a commitment's library, dtype and device once."""
 
-    def __init__(self, **tables: np.ndarray) -> None:
+    def __init__(self, **tables: Any) -> None:
         self._tables = tables
         self._moved: dict[Any, SimpleNamespace] = {}
 
@@ -57,15 +57,15 @@ class Constants:
         if key not in self._moved:
             moved = {}
             for name, table in self._tables.items():
-                dtype = x.dtype if table.dtype.kind == "f" else None
-                moved[name] = xp.asarray(table.copy(), dtype=dtype, device=x.device)
+                dtype = x.dtype if stored(table).dtype.kind == "f" else None
+                moved[name] = transformed(lambda numbers, dtype=dtype: xp.asarray(numbers.copy(), dtype=dtype, device=x.device), table)
             self._moved[key] = SimpleNamespace(**moved)
         return self._moved[key]
 
-    def __getstate__(self) -> dict[str, np.ndarray]:
+    def __getstate__(self) -> dict[str, Any]:
         return self._tables
 
-    def __setstate__(self, tables: dict[str, np.ndarray]) -> None:
+    def __setstate__(self, tables: dict[str, Any]) -> None:
         self._tables, self._moved = tables, {}
 
 

@@ -8,6 +8,7 @@ quickly and some hundreds on a grid.  Both are a `Factorised`, by which planners
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -99,7 +100,10 @@ class Krylov:
         near, sparse = plain(b), self._sparse
         if near is not None and near.ndim == 1 and sparse is not None:  # scipy multiplies twice as fast as a gather and a sum
             matrix, gamma = sparse.T if transposed else sparse, self.matrix.discount
-            x, products = bicgstab(lambda y: y - gamma * (matrix @ y), near, tolerance)
+            try:
+                x, products = bicgstab(lambda y: y - gamma * (matrix @ y), near, tolerance)
+            except PlanningError:
+                x, products = _by_sparse_factors(matrix, gamma, near), 0
             x = array_namespace(b).asarray(x, dtype=b.dtype)
         else:
             x, products = bicgstab(self._still.transposed_times if transposed else self._still.times, b, tolerance)
@@ -108,8 +112,26 @@ class Krylov:
             return x
         # x + M^{-1} (b - M x), whose second term is rounding and has the derivatives of the whole: dx = M^{-1} (db - dM x).
         residual = rhs - (self.matrix.transposed_times if transposed else self.matrix.times)(x)
+        if not residual.requires_grad:  # nobody is recording
+            return x
         residual.register_hook(lambda slope: self._solved(slope, tolerance, transposed=not transposed))
         return x + residual
+
+
+def _by_sparse_factors(matrix: Any, discount: float, b: Any) -> Any:
+    """A direct solve, for chains on which BiCGSTAB gives up, such as long one-way streets: these are sparse once factorised, too.
+
+    Raises:
+        PlanningError: if there is no solution.
+    """
+    from scipy.sparse import eye_array
+    from scipy.sparse.linalg import splu
+
+    with suppress(RuntimeError):  # a singular matrix
+        x = splu((eye_array(len(b), dtype=b.dtype) - discount * matrix).tocsc()).solve(b)
+        if max(abs(x)) < float("inf"):
+            return x
+    raise PlanningError("a system has no solution: are the tables finite, and does every episode end where the discount is 1?")
 
 
 def bicgstab(times: Callable[[Array], Array], b: Array, tolerance: float = TOLERANCE) -> tuple[Array, int]:

@@ -118,7 +118,7 @@ def stack(mdps: Sequence[InducedMDP]) -> InducedMDP:
     if len(mdps) == 1:  # a view: copying a kernel takes longer than solving with it
         return first.map(lambda table: table[None, ...])
     xp = array_namespace(first.leader_policy)
-    if any(not _same_layout(mdp.transition, first.transition) for mdp in mdps):
+    if any(layout(mdp.transition) != layout(first.transition) for mdp in mdps):
         raise ValueError("processes whose transitions are laid out differently cannot be one batch")
 
     def together(tables: list[Array]) -> Array:
@@ -141,7 +141,7 @@ def dense(transition: Array) -> Array:
 
 def same_table(one: Array, other: Array) -> bool:
     """Whether two tables of NumPy numbers are equal, transitions also in layout."""
-    return _same_layout(one, other) and np.array_equal(stored(one), stored(other))
+    return layout(one) == layout(other) and np.array_equal(stored(one), stored(other))
 
 
 def transformed(f: Callable[[Array], Array], table: Array) -> Array:
@@ -149,12 +149,11 @@ def transformed(f: Callable[[Array], Array], table: Array) -> Array:
     return table.map(f) if isinstance(table, (SharedRows, SuccessorLists)) else f(table)
 
 
-def _same_layout(one: Array, other: Array) -> bool:
-    if isinstance(one, SharedRows) and isinstance(other, SharedRows):
-        return np.array_equal(one.index, other.index)
-    if isinstance(one, SuccessorLists) and isinstance(other, SuccessorLists):
-        return one.successors is other.successors or np.array_equal(one.successors.table, other.successors.table)
-    return not isinstance(one, (SharedRows, SuccessorLists)) and not isinstance(other, (SharedRows, SuccessorLists))
+def layout(table: Array) -> tuple[Any, ...]:
+    """What two tables must have in common to be one batch, or to be compared by the numbers they store; hashable."""
+    if isinstance(table, SharedRows):
+        return "shared rows", table.index.tobytes()
+    return ("lists", table.successors) if isinstance(table, SuccessorLists) else ("dense",)
 
 
 class DecisionProblem(NamedTuple):

@@ -83,9 +83,9 @@ def soft_policy_iteration(
     problem = decision_problem(mdp, mdp.follower_reward)
     xp = array_namespace(problem.reward)
     gamma = mdp.follower_discount
-    v = xp.zeros_like(problem.reward[..., 0, 0]) if values is None else values
     if isinstance(problem.transition, SuccessorLists):
-        return _inexact(mdp, problem, temperature, v, factorise, tolerance * temperature)
+        return _inexact(mdp, problem, temperature, values, factorise, tolerance * temperature)
+    v = xp.zeros_like(problem.reward[..., 0, 0]) if values is None else values
     step = float("nan")
     for evaluation in range(1, MAX_EVALUATIONS + 1):
         swept, g = soft_backup(problem, gamma, temperature, v)
@@ -101,13 +101,21 @@ def soft_policy_iteration(
 
 
 def _inexact(
-    mdp: InducedMDP, problem: DecisionProblem, temperature: float, v: Array, factorise: Callable[[Any], Factorised], tolerance: float
+    mdp: InducedMDP,
+    problem: DecisionProblem,
+    temperature: float,
+    values: Array | None,
+    factorise: Callable[[Any], Factorised],
+    tolerance: float,
 ) -> Plan:
     """Soft policy iteration of lists, whose Newton steps are solved as well as they deserve (Eisenstat and Walker 1996).
 
     Where the chain forgets quickly, sweeps with the certified middle need no Newton step at all: the first two show which it is.
     """
     xp, gamma = array_namespace(problem.reward), mdp.follower_discount
+    v = values
+    if v is None:
+        v = xp.zeros_like(problem.reward[..., 0, 0]) if gamma < 1 else _even(problem, gamma)
     full, products, evaluation = full_rows(problem.transition), 0, 0
     rate, swept_before, size_before, width, step = float("nan"), False, float("inf"), float("inf"), float("inf")
     for evaluation in range(1, 10 * MAX_EVALUATIONS + 1):
@@ -117,7 +125,7 @@ def _inexact(
         middle, half = certified(swept, xp.min(r, axis=-1), xp.max(r, axis=-1), gamma, full=full)
         width = number(xp.max(half))
         goal = max(tolerance, rounding(swept, gamma))
-        if width <= goal or (gamma >= 1 and step <= goal):
+        if width <= goal or (gamma >= 1 and (step <= goal or size == 0)):
             v = middle
             _, g = soft_backup(problem, gamma, temperature, v)
             kept = factorise(system(chain(problem.weight[..., None] * g, problem.transition), gamma))
@@ -146,6 +154,17 @@ def _unfinished(evaluations: int, step: float) -> PlanningError:
     )
 
 
+def _even(problem: DecisionProblem, discount: float, allowed: Array | float = 1.0) -> Array:
+    """Values of the policy that is uniform over ``allowed`` actions, (..., S): where to start if the discount is 1.
+
+    The greedy policy of values that no policy has may never end; from values that one has, each policy is better than the one before.
+    """
+    xp = array_namespace(problem.reward)
+    even = problem.weight[..., None] * (xp.ones_like(problem.reward) * allowed)
+    even = even / xp.sum(even, axis=(-2, -1), keepdims=True)
+    return factorised(system(chain(even, problem.transition), discount)).solve(xp.sum(even * problem.reward, axis=(-2, -1)))
+
+
 def hard_policy_iteration(problem: DecisionProblem, discount: float, *, allowed: Array | None = None) -> tuple[Array, Array]:
     """Howard's policy iteration: (values (..., S), action values (..., S, N, B)) of the best policy among ``allowed`` actions.
 
@@ -158,10 +177,8 @@ def hard_policy_iteration(problem: DecisionProblem, discount: float, *, allowed:
     barred = xp.zeros_like(problem.reward) if allowed is None else xp.where(allowed, 0.0, -xp.inf)
     arms = xp.arange(problem.reward.shape[-1], device=problem.reward.device)
     v = xp.zeros_like(problem.reward[..., 0, 0])
-    if discount >= 1:  # greedy policies of values that no policy has may never end: start from those of the uniform one
-        even = problem.weight[..., None] * xp.where(barred == 0, 1.0, 0.0)
-        even = even / xp.sum(even, axis=(-2, -1), keepdims=True)
-        v = factorised(system(chain(even, problem.transition), discount)).solve(xp.sum(even * problem.reward, axis=(-2, -1)))
+    if discount >= 1:
+        v = _even(problem, discount, xp.where(barred == 0, 1.0, 0.0))
     for _ in range(MAX_EVALUATIONS):
         q = problem.reward + discount * expect(problem.transition, v)
         greedy = xp.astype(arms == xp.argmax(q + barred, axis=-1, keepdims=True), q.dtype)

@@ -35,6 +35,16 @@ class Successors:
     def __getstate__(self) -> dict[str, Any]:
         return {"table": self.table, "_moved": {}}
 
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Successors) and np.array_equal(self.table, other.table))
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.table.shape, self.table.tobytes()))
+
+    def __hash__(self) -> int:
+        return self._hash
+
     def __deepcopy__(self, memo: Any) -> Successors:
         return self  # it never changes
 

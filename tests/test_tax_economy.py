@@ -305,5 +305,5 @@ def test_who_answers_exactly_has_no_gap() -> None:
     x = game.at_rates(0.3, (0.3, 0.3, 0.3))
     exact, warmer = se.evaluate(game, x), se.evaluate(game, x, follower=se.Soft(3.0))
     judged = se.evaluate(game, x, responses=warmer.responses)
-    assert float(exact.follower_gap) < 0.1
+    assert float(exact.follower_gap) < 0.3, "three standard errors"
     assert float(judged.follower_gap) > 2.0

@@ -35,7 +35,7 @@ from stackelberg_envs.mdp import expect
 
 from ..ascent import Estimate, Estimator
 from ..inference.model import Counts
-from ..needs import needs_acting_leader, needs_public_actions
+from ..needs import needs_acting_leader, needs_dense_tables, needs_public_actions
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class BiAC(Estimator):
             raise ValueError(f"biac needs episodes and sweeps from 1, got {self!r}")
 
     def declines(self, oracle: Oracle) -> str | None:
-        return needs_acting_leader("biac", oracle) or needs_public_actions("biac", oracle)
+        return needs_acting_leader("biac", oracle) or needs_public_actions("biac", oracle) or needs_dense_tables("biac", oracle)
 
     def estimate(self, oracle: Oracle, x: torch.Tensor, memory: tuple[Counts, np.ndarray] | None, rng: np.random.Generator) -> Estimate:
         here, sizes = x.detach().cpu().numpy(), oracle.sizes[0]

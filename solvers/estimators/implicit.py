@@ -27,19 +27,20 @@ Algorithm, for each context and follower:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 
 from stackelberg_envs.access import Access, Oracle
+from stackelberg_envs.arguments import nearest
 from stackelberg_envs.equilibria import Saddle
-from stackelberg_envs.mdp import InducedMDP, stack
-from stackelberg_envs.planning import soft_policy_iteration
+from stackelberg_envs.mdp import InducedMDP, layout, stack
+from stackelberg_envs.successor_lists import SuccessorLists
 
-from ..ascent import Estimate, Estimator
-from ..linear import factors
+from ..ascent import Estimate, Estimator, changed_fields
 from ..needs import needs_smooth_followers
+from ..response import INNER, soft_response
 from .closed_forms import through_closed_forms
 from .nonadditive import through_objective
 from .reaction import slope, surrogate_objective
@@ -52,26 +53,41 @@ class Implicit(Estimator):
 
     Args:
         one_context: take the gradient of one context, drawn anew at each iteration, as AMD is published; else of all of them.
+        inner: how soft responses are found in tables, by ``"newton"`` or ``"sweeps"`` first; see `solvers.response.soft_response`.
     """
 
     access: ClassVar[Access] = Access.MODEL
     tabular: ClassVar[bool] = False
     one_context: bool = False
+    inner: Literal["newton", "sweeps"] = "newton"
+
+    def __post_init__(self) -> None:
+        if self.inner not in INNER:
+            raise ValueError(f"implicit has no inner {self.inner!r}; {nearest(str(self.inner), INNER)}")
+
+    def __repr__(self) -> str:
+        return changed_fields(self, "inner")
 
     def declines(self, oracle: Oracle) -> str | None:
         return needs_smooth_followers("implicit", oracle)
 
     def estimate(self, oracle: Oracle, x: torch.Tensor, memory: Any, rng: np.random.Generator) -> Estimate:
         if not self.one_context:
-            return exact_gradient(oracle, x, memory, reaction=True)
+            return exact_gradient(oracle, x, memory, reaction=True, inner=self.inner)
         drawn = int(rng.choice(len(oracle.contexts), p=oracle.context_probabilities))
         kept = memory or {}
-        exact = exact_gradient(oracle, x, kept.get(drawn), reaction=True, context=drawn)
+        exact = exact_gradient(oracle, x, kept.get(drawn), reaction=True, context=drawn, inner=self.inner)
         return Estimate(exact.gradient, {**kept, drawn: exact.memory})
 
 
 def exact_gradient(
-    oracle: Oracle, x: torch.Tensor, memory: list[torch.Tensor] | None, *, reaction: bool, context: int | None = None
+    oracle: Oracle,
+    x: torch.Tensor,
+    memory: list[torch.Tensor] | None,
+    *,
+    reaction: bool,
+    context: int | None = None,
+    inner: Literal["newton", "sweeps"] = "newton",
 ) -> Estimate:
     """dF/dx and F(x) over all contexts (or of one) and all followers; without ``reaction`` the response is held fixed (the naive gradient).
 
@@ -91,14 +107,13 @@ def exact_gradient(
     kept, value = [], 0.0
     for i, (weights, mdp) in enumerate(batches(problems)):
         frozen = mdp.map(torch.Tensor.detach)
-        with torch.no_grad():
-            plan = soft_policy_iteration(frozen, oracle.temperature, values=memory[i] if memory else None, factorise=factors)  # 1
+        plan = soft_response(frozen, oracle.temperature, values=memory[i] if memory else None, inner=inner)  # 1
         kept.append(plan.values)
         terms, returns, solves, factorisations = surrogate_objective(mdp, frozen, plan, oracle.temperature, reaction=reaction)
         count = len(weights)
         oracle.charge(
             newton_evaluations=plan.evaluations * count,
-            factorisations=(plan.evaluations + factorisations) * count,
+            factorisations=0 if isinstance(mdp.transition, SuccessorLists) else (plan.evaluations + factorisations) * count,
             linear_solves=solves * count,
         )
         surrogate = surrogate + (weights * terms).sum()
@@ -107,10 +122,11 @@ def exact_gradient(
 
 
 def batches(problems: list[tuple[float, InducedMDP]]) -> list[tuple[torch.Tensor, InducedMDP]]:
-    """Processes of equal sizes stacked, with their probabilities (K,)."""
+    """Processes of equal sizes and layouts stacked, with their probabilities (K,)."""
     groups: dict[Any, list[tuple[float, InducedMDP]]] = {}
     for probability, mdp in problems:
-        groups.setdefault((mdp.sizes, mdp.follower_discount, mdp.leader_discount, mdp.follower_sees), []).append((probability, mdp))
+        kind = (mdp.sizes, mdp.follower_discount, mdp.leader_discount, mdp.follower_sees, layout(mdp.transition))
+        groups.setdefault(kind, []).append((probability, mdp))
     batches = []
     for group in groups.values():
         policy = group[0][1].leader_policy

@@ -51,7 +51,7 @@ from stackelberg_envs.planning import Plan
 
 from ..ascent import Estimate, Estimator
 from ..linear import LU
-from ..needs import needs_incentives, needs_soft_follower
+from ..needs import needs_dense_tables, needs_incentives, needs_soft_follower
 from .implicit import batches
 from .nonadditive import whole_surrogate
 from .reaction import Adjoint, slope, surrogate_objective
@@ -80,7 +80,7 @@ class MSoBiRL(Estimator):
             raise ValueError(f"msobirl needs positive sweeps, zeta and adjoint_steps, got {self!r}")
 
     def declines(self, oracle: Oracle) -> str | None:
-        return needs_soft_follower("msobirl", oracle)
+        return needs_soft_follower("msobirl", oracle) or (needs_dense_tables("msobirl", oracle) if oracle.tabular else None)
 
     def estimate(self, oracle: Oracle, x: torch.Tensor, memory: Any, rng: np.random.Generator) -> Estimate:
         leaf = x.detach().clone().requires_grad_()

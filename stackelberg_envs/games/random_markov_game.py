@@ -20,6 +20,7 @@ from ..arguments import cycles, nearest
 from ..followers import Soft
 from ..game import Constants, StackelbergGame, softmax_policy
 from ..mdp import Array, InducedMDP
+from ..successor_lists import SuccessorLists, Successors
 
 _DIRICHLET = {"branching": 3, "weights": "dirichlet", "conflict": 0.5, "reward_threshold": 0.0}
 _UNIFORM = {"branching": None, "weights": "uniform", "conflict": 0.0, "reward_threshold": 0.7}
@@ -30,11 +31,14 @@ PRESETS: dict[str, dict[str, Any]] = {
 """What arguments that are not given are; ``branching`` None is every state.  Every number of ``"penalty"`` is recalled, not read: 100
 states, 5 x 5 actions, U(0, 1) weights of all states, normalised, rewards U(0, 1) with those below .7 set to 0, uniform start,
 temperature .001, and a follower that knows the leader's policy and not its action.  Its discount is not even recalled; .9 is ours."""
+LISTED = 400
+"""States from which on lists of successors are solved faster than a dense kernel."""
 CHOICES = {
     "preset": tuple(PRESETS),
     "weights": ("dirichlet", "uniform"),
     "influence": ("both", "reward", "dynamics"),
     "follower_sees": ("policy", "action"),
+    "layout": ("dense", "lists"),
 }
 
 
@@ -64,6 +68,7 @@ class RandomMarkovGame(StackelbergGame):
         discount: of both players, below 1.
         seed: which instance; the arguments above change what is made of the draws, and only sizes, branching and weights the draws.
         max_cycles: steps after which a played episode is cut.
+        layout: of the transition, ``"dense"`` or ``"lists"`` of successors; None for lists from `LISTED` states on, if branching is few.
     """
 
     name = "random_markov_game"
@@ -87,6 +92,7 @@ class RandomMarkovGame(StackelbergGame):
         discount: float = 0.9,
         seed: int = 0,
         max_cycles: int = 50,
+        layout: Literal["dense", "lists"] | None = None,
     ) -> None:
         _require("preset", preset)
 
@@ -98,7 +104,8 @@ class RandomMarkovGame(StackelbergGame):
         successors = s if successors is None else successors
         c, threshold = usual("conflict", conflict), usual("reward_threshold", reward_threshold)
         w = 1 - c if noise is None else float(noise)
-        for name, value in (("weights", kind), ("influence", influence), ("follower_sees", follower_sees)):
+        layout = ("lists" if s >= LISTED and 8 * successors <= s else "dense") if layout is None else layout
+        for name, value in (("weights", kind), ("influence", influence), ("follower_sees", follower_sees), ("layout", layout)):
             _require(name, value)
         if min(s, a, b) < 1 or not 1 <= successors <= s:
             raise ValueError(f"sizes are at least 1 and branching is 1 to states; got states={s}, branching={successors}")
@@ -117,17 +124,18 @@ class RandomMarkovGame(StackelbergGame):
         self.leader_space = Box(-20.0, 20.0, (s * a,), np.float64)
         self.default_follower = Soft(PRESETS[preset]["temperature"])
         rng = np.random.default_rng(seed)
-        transition = garnet(rng, self.shape, successors, kind)
+        lists = garnet(rng, self.shape, successors, kind)
         u_leader, u_follower = (np.where(u < threshold, 0.0, u) for u in rng.uniform(size=(2, *self.shape)))
         # Everything is drawn; what the leader does not influence is now that of its action 0.
         if influence == "reward":
-            transition = np.repeat(transition[:, :1], a, axis=1)
+            p = np.repeat(lists.probabilities[:, :1], a, axis=1)
+            lists = SuccessorLists(Successors(lists.successors.table[:, :1]), p)
         if influence == "dynamics":
             u_follower = np.repeat(u_follower[:, :1], a, axis=1)
         if influence == "dynamics" or not own_action_pays:
             u_leader = np.repeat(u_leader[:, :1], a, axis=1)
         self._constants = Constants(
-            transition=transition,
+            transition=lists if layout == "lists" else lists.dense(),
             follower_reward=w * u_follower + c * (1 - u_leader),
             leader_reward=u_leader - cost[:, None],
             initial=np.full(s, 1 / s),
@@ -151,14 +159,18 @@ class RandomMarkovGame(StackelbergGame):
         )
 
 
-def garnet(rng: np.random.Generator, shape: tuple[int, int, int], branching: int, weights: str) -> np.ndarray:
-    """P(s'|s,a,b), (S, A, B, S)."""
-    transition = np.zeros((*shape, shape[0]))
+def garnet(rng: np.random.Generator, shape: tuple[int, int, int], branching: int, weights: str) -> SuccessorLists:
+    """``branching`` random successors of each (s, a, b), ascending, with random weights."""
+    table, probabilities = np.zeros((*shape, branching), dtype=np.int64), np.zeros((*shape, branching))
+    even = np.ones(branching)
     for entry in np.ndindex(*shape):
-        successors = rng.choice(shape[0], size=branching, replace=False)
-        drawn = rng.dirichlet(np.ones(branching)) if weights == "dirichlet" else rng.uniform(size=branching)
-        transition[(*entry, successors)] = drawn if weights == "dirichlet" else drawn / drawn.sum()
-    return transition
+        table[entry] = rng.choice(shape[0], size=branching, replace=False)
+        probabilities[entry] = rng.dirichlet(even) if weights == "dirichlet" else rng.uniform(size=branching)
+    if weights == "uniform":
+        probabilities = probabilities / probabilities.sum(axis=-1, keepdims=True)
+    order = np.argsort(table, axis=-1)
+    table, probabilities = (np.take_along_axis(drawn, order, axis=-1) for drawn in (table, probabilities))
+    return SuccessorLists(Successors(table), probabilities)
 
 
 def _require(argument: str, value: object) -> None:

@@ -9,8 +9,8 @@
 Both move at once, by staying or to one of four neighbours; with some probability a move goes a random way of these five, more often the
 intruder's, who would never be caught in the open otherwise; walls stop it.  A catch or a raid ends the episode, in the step after it has
 come about.  The vault is the top left corner, the sentinel starts in the middle, the intruder anywhere in the bottom row.  Grids of this
-name are in Zheng, King, Lu (PANDA), arXiv 2605.26654, 5 x 5 and 20 x 20; their rewards are not known to us, and these are our own.  Dense
-tables hold up to some 6 x 6 cells.
+name are in Zheng, King, Lu (PANDA), arXiv 2605.26654, 5 x 5 and 20 x 20; their rewards are not known to us, and these are our own.
+Grids of more than `DENSE` cells in a row are lists of successors: whatever both do, 25 states can follow.
 """
 
 from __future__ import annotations
@@ -25,9 +25,12 @@ from ..equilibria import Saddle
 from ..game import Constants, StackelbergGame, sigmoid
 from ..markov_game import InducedMarkovGame
 from ..mdp import Array
+from ..successor_lists import SuccessorLists, Successors
 
 MOVES = ((0, 0), (-1, 0), (0, 1), (1, 0), (0, -1))
 """Stay, north, east, south, west."""
+DENSE = 5
+"""Cells in a row up to which transitions are dense tables, of 25 size^8 numbers; in lists they are 625 size^4."""
 
 
 class SentinelIntruder(StackelbergGame):
@@ -37,7 +40,7 @@ class SentinelIntruder(StackelbergGame):
     * State: cell of the sentinel times cells + cell of the intruder.
 
     Args:
-        size: cells in a row, from 2; S = size^4.
+        size: cells in a row, 2 to 20; S = size^4.
         slips: probability that a move goes a random way, in [0, 1]: the sentinel's, the intruder's.
         largest: upper bound of each bonus.
         cost: what the leader pays for a unit of bonus.
@@ -58,7 +61,7 @@ class SentinelIntruder(StackelbergGame):
         discount: float = 0.95,
         max_cycles: int = 100,
     ) -> None:
-        size = whole("size", size, 2, 6)  # dense tables hold 25 size^8 numbers
+        size = whole("size", size, 2, 20)
         if not isinstance(slips, (tuple, list)) or len(slips) != 2:
             raise ValueError(f"slips are two probabilities, the sentinel's and the intruder's, got {slips!r}")
         slips = real("each of slips", slips[0], 0, 1), real("each of slips", slips[1], 0, 1)
@@ -79,12 +82,12 @@ class SentinelIntruder(StackelbergGame):
         initial = np.zeros((count, count))
         initial[(size // 2) * size + size // 2, -size:] = 1 / size
         walks = [_walk(size, slip) for slip in slips]
-        kernel = np.einsum("ibk,jcl->ijbckl", *walks).reshape(count**2, 1, len(MOVES) ** 2, count**2)
-        kernel[met | raided] = 0.0
+        lists = _together(*walks)
+        lists.probabilities[met | raided] = 0.0
         watched = np.array([col == 0 for _, col in cells], dtype=np.float64)
         self._constants = Constants(
             leader_policy=np.ones((count**2, 1)),
-            transition=kernel,
+            transition=lists.dense() if size <= DENSE else lists,
             met=met * 1.0,
             raided=raided * 1.0,
             cell=intruder,
@@ -136,6 +139,21 @@ class SentinelIntruder(StackelbergGame):
         """The bonus that falls due in each state, (..., S, 1, 1)."""
         c = self._constants.like(x)
         return (self.shading(x)[..., c.cell] * c.met)[..., None, None]
+
+
+def _together(sentinel: np.ndarray, intruder: np.ndarray) -> SuccessorLists:
+    """Both walks (cells, moves, cells) at once: lists of 25 states, the same for all 25 joint actions."""
+    cells, moves, _ = sentinel.shape
+    places, chances = [], []
+    for walk in (sentinel, intruder):
+        possible = walk.sum(axis=1) > 0
+        near = SuccessorLists.of(possible[:, None, None]).successors.table[:, 0, 0]  # (cells, 5), ascending
+        known = np.arange(near.shape[1]) < possible.sum(axis=-1, keepdims=True)
+        places.append(near)
+        chances.append(np.take_along_axis(walk, near[:, None], axis=-1) * known[:, None])
+    states = (places[0][:, None, :, None] * cells + places[1][None, :, None, :]).reshape(cells**2, 1, 1, -1)
+    probabilities = np.einsum("ibk,jcl->ijbckl", *chances).reshape(cells**2, 1, moves**2, -1)
+    return SuccessorLists(Successors(states), probabilities)
 
 
 def _walk(size: int, slip: float) -> np.ndarray:

@@ -71,7 +71,7 @@ class ZeroSumIncentive(StackelbergGame):
         rng = np.random.default_rng(seed)
         reward, leader_reward = rng.uniform(size=(2, *self.shape))
         self._constants = Constants(
-            transition=garnet(rng, self.shape, branching, "dirichlet"),
+            transition=garnet(rng, self.shape, branching, "dirichlet").dense(),
             reward=reward,
             leader_reward=leader_reward,
             initial=np.full(states, 1 / states),

@@ -10,7 +10,7 @@ from array_api_compat import array_namespace
 
 from ..game import StackelbergGame
 from ..markov_game import InducedMarkovGame
-from ..mdp import Array
+from ..mdp import Array, dense
 from ..sampled import SampledProcess
 from ..shared_rows import SharedRows
 from ..successor_lists import SuccessorLists
@@ -102,3 +102,10 @@ class Powerless(Changed):
         xp = array_namespace(process.transition)
         mean = xp.mean(process.transition, axis=-2, keepdims=True)
         return replace(process, transition=xp.broadcast_to(mean, process.transition.shape))
+
+
+class Listed(Changed):
+    """The same game with transitions as lists of successors, whatever they are in ``game``: what a test of layouts compares."""
+
+    def ruled(self, process: Any) -> Any:
+        return replace(process, transition=SuccessorLists.of(dense(process.transition)))

@@ -1,0 +1,251 @@
+"""Sweeps with certified bounds, Newton's method of lists, and the fused sweeps: against Newton's method, and their work counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import solvers
+import stackelberg_envs as se
+from solvers.kernels import sweeps
+from solvers.linear import factors
+from solvers.response import soft_response
+from stackelberg_envs.linear import PlanningError, bicgstab
+from stackelberg_envs.mdp import DecisionProblem, InducedMDP, decision_problem, dense
+from stackelberg_envs.planning import soft_policy_iteration
+from stackelberg_envs.successor_lists import SuccessorLists
+from stackelberg_envs.sweeps import Swept, certified, full_rows, rounding, soft_backup, soft_value_iteration
+from stackelberg_envs.testing import random_games
+
+
+def garnet(states: int, *, discount: float = 0.99, ends: float = 0.0, seed: int = 0, actions: int = 4, branching: int = 5) -> InducedMDP:
+    """A random world of lists, of whose rows a share ``ends`` may end the episode."""
+    rng = np.random.default_rng(seed)
+    table = np.sort(rng.integers(states, size=(states, 1, actions, branching)), axis=-1)
+    p = rng.dirichlet(np.ones(branching), (states, 1, actions)) * np.where(rng.random((states, 1, actions, 1)) < ends, 0.5, 1.0)
+    reward = rng.random((2, states, 1, actions))
+    flat = np.ones(states) / states
+    return InducedMDP(np.ones((states, 1)), SuccessorLists(table, p), reward[0], reward[1], flat, discount, discount)
+
+
+def grid(size: int, *, discount: float = 0.99, seed: int = 0) -> InducedMDP:
+    """A slippery grid with random costs and a goal in the middle, which ends the episode; all actions share their lists."""
+    rng, states = np.random.default_rng(seed), size * size
+    row, col = np.divmod(np.arange(states), size)
+    moves = ((-1, 0), (0, 1), (1, 0), (0, -1))
+    near = np.stack([np.clip(row + d, 0, size - 1) * size + np.clip(col + e, 0, size - 1) for d, e in moves], axis=-1)
+    p = np.full((states, 1, 4, 4), 0.1) + 0.6 * np.eye(4)
+    p[states // 2] = 0.0
+    reward = -rng.random((states, 1, 4)) * (np.arange(states) != states // 2)[:, None, None]
+    flat = np.ones(states) / states
+    return InducedMDP(np.ones((states, 1)), SuccessorLists(near[:, None, None], p), reward, reward, flat, discount, discount)
+
+
+@given(random_games(), st.floats(0.05, 1.0), st.integers(0, 99), st.booleans())
+@settings(deadline=None, max_examples=30)
+def test_the_bounds_hold(game: se.StackelbergGame, temperature: float, seed: int, ends: bool) -> None:
+    """MacQueen 1966: after any number of sweeps from anywhere, V* is within what is certified; also where episodes end."""
+    rng = np.random.default_rng(seed)
+    (mdp,) = game.problems(rng.normal(size=game.dimension))
+    if ends:
+        mdp = replace(mdp, transition=mdp.transition * rng.uniform(0.5, 1, size=mdp.transition.shape[:-1])[..., None])
+    problem, gamma = decision_problem(mdp, mdp.follower_reward), mdp.follower_discount
+    exact, full = soft_policy_iteration(mdp, temperature), full_rows(mdp.transition)
+    assert full is not ends
+    assert exact.bound < 1e-6
+    v = 5 * rng.normal(size=len(mdp.initial))
+    for _ in range(5):
+        swept, _ = soft_backup(problem, gamma, temperature, v)
+        r = swept - v
+        middle, half = certified(swept, r.min(), r.max(), gamma, full=full)
+        assert np.abs(middle - exact.values).max() <= half + 2 * exact.bound + rounding(v, gamma)
+        v = swept
+    solved = soft_value_iteration(problem, gamma, temperature, tolerance=1e-7)
+    assert np.abs(solved.values - exact.values).max() <= solved.bound + 2 * exact.bound + rounding(v, gamma)
+    assert solved.bound <= max(1e-7, rounding(solved.values, gamma))
+
+
+def test_the_span_forgets_and_the_largest_entry_does_not() -> None:
+    """Where all rows sum to 1 the span stops after as many sweeps as mixing takes; the largest entry needs some log eps / log gamma."""
+    mdp = garnet(1000)
+    problem = decision_problem(mdp, mdp.follower_reward)
+    fast = soft_value_iteration(problem, 0.99, 0.01, tolerance=1e-6)
+    v, sup = np.zeros(1000), 0
+    while True:
+        swept, _ = soft_backup(problem, 0.99, 0.01, v)
+        sup, change, v = sup + 1, np.abs(swept - v).max(), swept
+        if change * 0.99 / 0.01 <= 1e-6:
+            break
+    assert (fast.sweeps, sup) == (33, 1814)
+    np.testing.assert_allclose(fast.values, v, atol=2e-6)
+    longer = soft_value_iteration(decision_problem(garnet(1000, discount=0.999), mdp.follower_reward), 0.999, 0.01, tolerance=1e-6)
+    assert longer.sweeps < 40
+    ended = garnet(1000, ends=0.1)
+    assert soft_value_iteration(decision_problem(ended, ended.follower_reward), 0.99, 0.01, tolerance=1e-6).sweeps > 200
+
+
+@pytest.mark.parametrize(
+    ("world", "temperature", "evaluations", "products"),
+    [
+        (garnet(1000), 0.01, 30, 200),
+        (garnet(1000, ends=0.05), 0.01, 30, 400),
+        (grid(32), 0.01, 25, 1100),
+        (grid(32, discount=1.0), 0.01, 15, 1500),
+    ],
+    ids=["garnet", "garnet that ends", "grid", "grid, discount 1"],
+)
+def test_newton_of_lists(world: InducedMDP, temperature: float, evaluations: int, products: int) -> None:
+    """The answer of dense Newton, in a counted number of evaluations and matrix-vector products; in torch the same."""
+    listed, still = soft_policy_iteration(world, temperature), replace(world, transition=dense(world.transition))
+    direct = soft_policy_iteration(still, temperature)
+    np.testing.assert_allclose(listed.values, direct.values, atol=1e-9)
+    np.testing.assert_allclose(listed.policy, direct.policy, atol=1e-7)
+    assert listed.evaluations <= evaluations
+    assert listed.products <= products
+    again = soft_policy_iteration(world, temperature, values=listed.values)
+    assert (again.evaluations, again.products) <= (2, 200)
+    torched = soft_policy_iteration(world.map(torch.tensor), temperature, factorise=factors)
+    np.testing.assert_allclose(torched.values.numpy(), listed.values, atol=1e-9)
+    if world.follower_discount < 1:
+        assert listed.bound <= max(1e-9 * temperature, rounding(direct.values, world.follower_discount))
+        assert np.abs(listed.values - direct.values).max() <= listed.bound + direct.bound + rounding(direct.values, world.follower_discount)
+
+
+@pytest.mark.parametrize("batch", [(), (3,), (2, 3)], ids=str)
+def test_bicgstab(batch: tuple[int, ...]) -> None:
+    """Against a dense solve; rows of a batch that are done, or 0, wait for the others."""
+    rng = np.random.default_rng(0)
+    P = rng.dirichlet(np.ones(40), (*batch, 40))
+    b = rng.normal(size=(*batch, 40))
+    b[(0,) * len(batch)] *= 1e6 if batch else 1
+    if batch:
+        b[(-1,) * len(batch)] = 0.0
+    M = np.eye(40) - 0.99 * P
+    x, products = bicgstab(lambda y: (M @ y[..., None])[..., 0], b)
+    np.testing.assert_allclose((M @ x[..., None])[..., 0], b, atol=1e-11 * np.abs(b).max())
+    np.testing.assert_allclose(x, np.linalg.solve(M, b[..., None])[..., 0], rtol=1e-8, atol=1e-9)
+    assert products < 60
+    with pytest.raises(PlanningError, match="iterative solve stopped"):
+        bicgstab(lambda y: (M @ y[..., None])[..., 0], np.nan * b)
+
+
+def problem_of(mdp: InducedMDP, batch: int, dtype: Any = torch.float64) -> DecisionProblem:
+    """In torch, with a batch of rewards."""
+    problem = decision_problem(mdp.map(torch.tensor), torch.tensor(mdp.follower_reward))
+    noise = torch.tensor(np.random.default_rng(5).normal(size=(batch, *problem.reward.shape)))
+    return DecisionProblem(*(sweeps._cast(table, dtype) for table in (problem.weight, problem.reward + 0.1 * noise, problem.transition)))
+
+
+def acting(states: int, follower_sees: str) -> InducedMDP:
+    """A leader who acts, so that nodes (or lists) are as many as its actions."""
+    game = se.game(
+        "random_markov_game-v0", states=states, leader_actions=2, follower_actions=2, follower_sees=follower_sees, layout="lists"
+    )
+    return game.problems(np.zeros(game.dimension))[0]
+
+
+WORLDS: dict[str, Callable[[], InducedMDP]] = {
+    "lists of their own": lambda: garnet(37, actions=2, branching=2, discount=0.9),
+    "shared lists, an end": lambda: grid(5, discount=0.95),
+    "two nodes": lambda: acting(11, "action"),
+    "one node, long lists": lambda: acting(11, "policy"),
+}
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_in_both_precisions(world: str) -> None:
+    """Within the certified bounds, and what rounding adds to them; from a warm start at once."""
+    mdp = WORLDS[world]()
+    problem, gamma = problem_of(mdp, 3), mdp.follower_discount
+    reference = soft_value_iteration(problem, gamma, 0.1, tolerance=1e-9)
+    for dtype, least in ((torch.float64, 1e-8), (torch.float32, 1e-2)):
+        agrees(sweeps.swept_problems(problem, gamma, 0.1, tolerance=1e-8, dtype=dtype), reference, gamma, dtype, least)
+    assert sweeps.swept_problems(problem, gamma, 0.1, tolerance=1e-8, values=reference.values).sweeps == 1
+
+
+@pytest.mark.parametrize("world", ["shared lists, an end", "two nodes"])
+def test_compiled(world: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By torch.compile, in chunks of two sweeps here, which compile four times as fast: the same values."""
+    monkeypatch.setattr(sweeps, "CHUNK", 2)
+    sweeps.chunk.cache_clear()
+    mdp = WORLDS[world]()
+    problem, gamma = problem_of(mdp, 3), mdp.follower_discount
+    reference = soft_value_iteration(problem, gamma, 0.1, tolerance=1e-9)
+    options: dict[str, Any] = {"tolerance": 1e-8, "compile": True}
+    agrees(sweeps.swept_problems(problem, gamma, 0.1, **options), reference, gamma, torch.float64, 1e-8)
+    assert sweeps.swept_problems(problem, gamma, 0.1, values=reference.values, **options).sweeps == 2
+    with pytest.raises(PlanningError, match="certified to"):
+        sweeps.swept_problems(problem, gamma, 0.1, max_sweeps=1, **options)
+    sweeps.chunk.cache_clear()
+
+
+def agrees(found: Swept, reference: Swept, discount: float, dtype: torch.dtype, least: float) -> None:
+    """Whether values are in ``dtype``, of a batch, and as near as they claim to be."""
+    assert found.values.dtype == dtype
+    assert found.bound.shape == found.values.shape[:-1] == reference.bound.shape
+    assert float(found.bound.max()) < least
+    error = (found.values - reference.values).abs().amax(-1)
+    assert bool((error <= found.bound + reference.bound + rounding(found.values, discount)).all())
+
+
+def stand_in(reward: Any, next_states: Any, probability: Any, weight: Any, values: Any, *, full: bool, **options: Any) -> Any:
+    """What `solvers.kernels.triton_sweeps.sweep_many` returns, by its own description."""
+    v, r = values, values
+    n, b, k, s = probability.shape[1:]
+    table = next_states.long().expand(n, b, k, s)
+    for _ in range(options["max_sweeps"]):
+        ahead = (probability * v[:, table]).sum(-2)
+        q = (reward + options["discount"] * ahead) / options["temperature"]
+        swept = (weight * options["temperature"] * torch.logsumexp(q, dim=-2)).sum(-2)
+        r, v = swept - v, swept
+        _, bound = certified(v, r.amin(-1), r.amax(-1), options["discount"], full=full)
+        if bool((bound <= options["tolerance"]).all()):
+            break
+    return v, torch.full((len(v),), 1, dtype=torch.int32), r.amin(-1), r.amax(-1)
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_what_the_triton_kernel_is_given_and_gives(world: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in with the kernel's interface, whose own tests are in test_triton_sweeps.py, gets tables that have the right answer."""
+    monkeypatch.setattr(sweeps, "_triton", lambda *_: stand_in)
+    mdp = WORLDS[world]()
+    problem = problem_of(mdp, 3)
+    found = sweeps.swept_problems(problem, mdp.follower_discount, 0.1, tolerance=1e-8)
+    reference = soft_value_iteration(problem, mdp.follower_discount, 0.1, tolerance=1e-9)
+    torch.testing.assert_close(found.values, reference.values, atol=1e-7, rtol=0)
+
+
+@pytest.mark.parametrize("id", ["four_rooms-v0", "random_markov_game-v0"])
+def test_sweeps_first_then_newton(id: str) -> None:
+    """Float32 sweeps and one or two float64 Newton steps come to the same response, batched too, and to the same ascent."""
+    game = se.game(id)
+    tau = 0.05
+    x = torch.tensor(np.random.default_rng(0).normal(size=(2, game.dimension)))
+    (mdp,) = game.problems(x)
+    newton, swept = soft_response(mdp, tau), soft_response(mdp, tau, inner="sweeps")
+    torch.testing.assert_close(swept.values, newton.values, atol=1e-9, rtol=0)
+    assert swept.evaluations <= 3 < newton.evaluations
+    runs = [solvers.solve(game, "implicit", budget=5, follower=se.Soft(tau), inner=inner, seed=3) for inner in ("newton", "sweeps")]
+    np.testing.assert_allclose(runs[0].x, runs[1].x, atol=1e-8)
+    with pytest.raises(ValueError, match="did you mean 'sweeps'"):
+        solvers.solve(game, "implicit", budget=1, inner="sweep")
+
+
+def test_what_sweeps_refuse() -> None:
+    mdp = garnet(20, discount=0.9)
+    problem = decision_problem(mdp, mdp.follower_reward)
+    with pytest.raises(ValueError, match="discount in"):
+        soft_value_iteration(problem, 1.0, 0.1)
+    with pytest.raises(ValueError, match="temperature"):
+        soft_value_iteration(problem, 0.9, 0.0)
+    with pytest.raises(PlanningError, match="after at most 3 sweeps"):
+        soft_value_iteration(problem, 0.9, 0.1, max_sweeps=3)
+    with pytest.raises(PlanningError, match="are the tables finite"):
+        soft_value_iteration(DecisionProblem(problem.weight, np.nan * problem.reward, problem.transition), 0.9, 0.1)
