@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 export OMP_NUM_THREADS = 1
 
-.PHONY: help bench test speed reproduce-hpgd reproduce-bchg reproduce-penalty reproduce-tax reproduce-continuous study-warehouse \
+.PHONY: help bench test speed growth cuda reproduce-hpgd reproduce-bchg reproduce-penalty reproduce-tax reproduce-continuous study-warehouse \
 	reproduce-preferences consumers check docs install clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
@@ -24,8 +24,20 @@ bench: $(INSTALLED)  ## run the embedded benchmark: progress, a table, and repor
 test: $(INSTALLED)  ## all tests, README and docs included
 	$(BIN)/pytest -n 2 --dist loadfile
 
-speed: $(INSTALLED)  ## ratios of running times, side by side (wants a quiet machine)
+PEERS = $(VENV)/.peers
+$(PEERS): $(INSTALLED)
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[peers]'
+	@touch $@
+
+speed: $(PEERS)  ## ratios of running times, side by side, QuantEcon and JAX among them (minutes; wants a quiet machine)
 	$(BIN)/pytest -m speed tests/benchmarks
+
+growth: $(INSTALLED)  ## how time and memory grow with states, actions, batches, ...: a page and a figure (minutes; resumes)
+	$(BIN)/python -m baselines.growth
+
+cuda: $(INSTALLED)  ## with a GPU: parity of all that runs on one, and the kernel's times beside compiled and eager torch
+	$(BIN)/pytest tests/test_devices.py tests/test_scans.py tests/test_triton_sweeps.py
+	$(BIN)/python -m baselines.gpu
 
 reproduce-hpgd: $(INSTALLED)  ## Thoma et al. 2024: Table 1, why HPGD escapes, best known values (two hours on two cores; resumes)
 	for config in hpgd-tuning hpgd-table hpgd-rates hpgd-escape hpgd-basin; do $(BIN)/stackelberg bench $$config || exit 1; done

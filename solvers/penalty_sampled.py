@@ -30,6 +30,7 @@ from stackelberg_envs.outcome import Outcome
 from stackelberg_envs.planning import entropy
 
 from .copies import Copies, derivatives
+from .estimators.visits import discounted_sums
 
 if TYPE_CHECKING:
     from .penalty import Penalty
@@ -72,13 +73,13 @@ def _one_context(
     best, values = oracle.policies(here, context), oracle.values(here, context)
     how: dict[str, Any] = {"episodes": settings.episodes, "horizon": settings.horizon or None}
     (seen, earned), (after, gained) = (oracle.play_as(here, policies, context, **how) for policies in (acting, best))  # 1
-    leads = _togo(seen.leader_rewards, oracle.leader_discount)
+    leads = discounted_sums(seen.leader_rewards, oracle.leader_discount, ahead=True)
     tau, gamma_leader, bellman = oracle.temperature, oracle.leader_discount, settings.penalty == "bellman"
     surrogate, slack = torch.zeros((), dtype=torch.float64), 0.0
     for i, (log, gamma) in enumerate(zip(logs, oracle.follower_discounts, strict=True)):
         lam = 0.0 if bellman else weight
-        own = _togo(earned[:, i] + tau * _at(entropy(acting[i]), seen, i), gamma)
-        hat = _togo(gained[:, i] + tau * _at(entropy(best[i]), after, i), gamma)
+        own = discounted_sums(earned[:, i] + tau * _at(entropy(acting[i]), seen, i), gamma, ahead=True)
+        hat = discounted_sums(gained[:, i] + tau * _at(entropy(best[i]), after, i), gamma, ahead=True)
         V = np.append(values[i], 0.0)
         states, arrived = seen.states[:, i, :-1], after.states[:, i, :-1]
         t_L, t_F, t_hat = _powers(gamma_leader, leads), _powers(gamma, own), _powers(gamma, hat)
@@ -130,14 +131,6 @@ def _first_actions(
         leader = oracle.log_leader_policy(x.detach()).exp()
     worth = (log.exp() * (q - oracle.temperature * log)).sum(-1)
     return (torch.as_tensor(starts) * (leader * worth).sum(-1)).sum()
-
-
-def _togo(rewards: np.ndarray, discount: float) -> np.ndarray:
-    """Discounted sums from each step on, (N, T)."""
-    sums = np.zeros((len(rewards), rewards.shape[1] + 1))
-    for t in range(rewards.shape[1] - 1, -1, -1):
-        sums[:, t] = rewards[:, t] + discount * sums[:, t + 1]
-    return sums[:, :-1]
 
 
 def _powers(discount: float, like: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from stackelberg_envs.outcome import Outcome
 from stackelberg_envs.sweeps import softmax_backup
 
 from .critics import Known, action_values, benefit
+from .visits import discounted_sums
 
 
 def markov_gradient(
@@ -42,8 +43,7 @@ def markov_gradient(
     discounts = mdp.leader_discount ** np.arange(horizon + 1)
     gained = np.where(alive, discounts[:-1] * worth[states[:, :-1], nodes, seen.follower_actions[:, 0, :horizon]], 0.0)
     influence = np.zeros(states.shape)
-    for t in range(horizon):
-        influence[:, t + 1] = mdp.follower_discount * (influence[:, t] + gained[:, t])
+    influence[:, 1:] = mdp.follower_discount * discounted_sums(gained, mdp.follower_discount)
     D = _summed(states[:, :-1], np.where(alive, discounts[:-1], 0.0), len(g))
     Z = _summed(states[:, :-1], np.where(alive, influence[:, :-1], 0.0), len(g))
     if complete:

@@ -49,7 +49,7 @@ from stackelberg_envs.shared_rows import SharedRows
 
 from ..ascent import Estimate, Estimator
 from ..needs import needs_incentives
-from .visits import Tables, designed
+from .visits import Tables, designed, discounted_sums
 
 MISSING = 0.01
 """The largest share of a discounted sum that a cut may hide where it is part of a mean."""
@@ -171,17 +171,12 @@ def _weights(oracle: Oracle, seen: Outcome, i: int) -> np.ndarray:
 
 def _to_go(seen: Outcome, oracle: Oracle) -> np.ndarray:
     """U_t, (N, T)."""
-    togo = seen.leader_rewards.copy()
-    for t in reversed(range(togo.shape[1] - 1)):
-        togo[:, t] += oracle.leader_discount * togo[:, t + 1]
-    return togo
+    return discounted_sums(seen.leader_rewards, oracle.leader_discount, ahead=True)
 
 
 def _scanned(seen: Outcome, i: int, b: int, weight: np.ndarray, discount: float, size: int) -> np.ndarray:
     """Sum over the visits of each pair of W_t = weight_t + discount W_{t-1}, (S * B,), ``weight`` (N, T)."""
-    scanned, alive = weight.copy(), seen.alive[:, i]
-    for t in range(1, scanned.shape[1]):
-        scanned[:, t] += discount * scanned[:, t - 1]
+    scanned, alive = discounted_sums(weight, discount), seen.alive[:, i]
     return np.bincount(seen.pairs(i, b)[alive], scanned[alive], size)
 
 

@@ -44,6 +44,15 @@ def designed(oracle: Oracle, x: torch.Tensor, context: int, tables: list[Tables]
     return gradient
 
 
+def discounted_sums(x: np.ndarray, discount: float, *, ahead: bool = False) -> np.ndarray:
+    """y_t = x_t + discount y_{t-1} along the last axis, or, looking ``ahead``, x_t + discount y_{t+1}: a recursive filter of scipy's."""
+    from scipy.signal import lfilter
+
+    back = x[..., ::-1] if ahead else x
+    summed = np.asarray(lfilter([1.0], [1.0, -discount], back, axis=-1))
+    return summed[..., ::-1] if ahead else summed
+
+
 def returns_by_pair(
     pairs: np.ndarray, alive: np.ndarray, rewards: np.ndarray, discounts: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -56,9 +65,7 @@ def returns_by_pair(
         discounts: gamma_L^t, (T,) or longer.
         size: S * B.
     """
-    togo = rewards.copy()
-    for t in reversed(range(togo.shape[1] - 1)):
-        togo[:, t] += discounts[1] * togo[:, t + 1]
+    togo = discounted_sums(rewards, discounts[1] if len(discounts) > 1 else 0.0, ahead=True)
     weights = np.broadcast_to(discounts[: alive.shape[1]], alive.shape)
     visited = pairs[alive]
     counts = np.bincount(visited, minlength=size).astype(np.float64)
@@ -67,9 +74,7 @@ def returns_by_pair(
 
 def scanned_by_pair(pairs: np.ndarray, alive: np.ndarray, weight: np.ndarray, discount: float) -> np.ndarray:
     """Sum over the visits of each pair of W_t = weight + discount W_{t-1}, (S * B,); arguments as in `returns_by_pair`."""
-    scanned = np.where(alive, weight[pairs], 0.0)
-    for t in range(1, scanned.shape[1]):
-        scanned[:, t] += discount * scanned[:, t - 1]
+    scanned = discounted_sums(np.where(alive, weight[pairs], 0.0), discount)
     return np.bincount(pairs[alive], scanned[alive], len(weight))
 
 
