@@ -36,8 +36,8 @@ class Answer:
     values: Array
     """The values the follower planned with, (..., S); the warm start of its next answer."""
     certificate: float
-    """How far from its own optimum the answer may be: last Newton step, residual or LP gap, in units of value; of a closed form, the
-    relative residual of the equation that it solves."""
+    """How far from its own optimum the answer may be: certified bound, last Newton step, residual or LP gap, in units of value; of a closed
+    form, the relative residual of the equation that it solves."""
     evaluations: int = 1
     """Policy evaluations, sweeps or LPs that were used."""
     planned_in: InducedMDP | None = field(default=None, repr=False)
@@ -190,7 +190,8 @@ class Soft(TabularFollower):
         if isinstance(mdp, SampledProcess):
             return Answer(*mdp.soft_response(self.temperature))
         plan = soft_policy_iteration(mdp, self.temperature, values=values)
-        return Answer(plan.policy, plan.values, plan.step, plan.evaluations)
+        certificate = plan.bound if plan.bound < float("inf") else plan.step
+        return Answer(plan.policy, plan.values, certificate, plan.evaluations)
 
 
 @dataclass(frozen=True)

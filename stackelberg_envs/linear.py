@@ -1,7 +1,7 @@
 """Linear systems ``(I - gamma P) x = b`` of a chain P: dense ones solved directly, long ones by a Krylov method.
 
-A dense kernel (..., S, S) costs S^3; from some 400 states on, a chain of lists (`stackelberg_envs.successor_lists`) is solved faster by
-BiCGSTAB (van der Vorst, SIAM J. Sci. Stat. Comput. 1992), which only multiplies with it, a few tens of times where the chain forgets
+A dense kernel (..., S, S) costs S^3; from some `DIRECT` states on, a chain of lists (`stackelberg_envs.successor_lists`) is solved faster
+by BiCGSTAB (van der Vorst, SIAM J. Sci. Stat. Comput. 1992), which only multiplies with it, a few tens of times where the chain forgets
 quickly and some hundreds on a grid.  Both are a `Factorised`, by which planners and solvers meet them.
 """
 
@@ -17,6 +17,8 @@ from array_api_compat import array_namespace
 from .mdp import Array, through
 from .successor_lists import SuccessorLists, plain
 
+DIRECT = 400
+"""States up to which chains of lists are written out and factorised."""
 TOLERANCE = 1e-12
 """How far, in relation to the largest entry of b, the residual of an iterative solve may stay from 0."""
 RESTART = 100
@@ -183,7 +185,7 @@ def bicgstab(times: Callable[[Array], Array], b: Array, tolerance: float = TOLER
 
 
 def system(kernel: Array, discount: float) -> Array | System:
-    """I - gamma P for a kernel (..., S, S), dense or lists as `stackelberg_envs.mdp.chain` gives it.
+    """I - gamma P for a kernel (..., S, S), dense or lists as `stackelberg_envs.mdp.chain` gives it; of few states it is dense either way.
 
     Raises:
         PlanningError: if the discount is 1 and some state never leads to the end, so that the matrix is singular.
@@ -191,8 +193,10 @@ def system(kernel: Array, discount: float) -> Array | System:
     listed = isinstance(kernel, SuccessorLists)
     if discount >= 1 and not (_all_end(kernel) if listed else _ends(kernel)):
         raise PlanningError("an infinite horizon with discount 1 has no value where some state never leads to the end")
-    if listed:
+    if listed and kernel.shape[-1] > DIRECT:
         return System(kernel, discount)
+    if listed:
+        kernel = kernel.dense()[..., 0, 0, :]
     xp = array_namespace(kernel)
     identity = xp.eye(kernel.shape[-1], dtype=kernel.dtype, device=kernel.device)
     return identity - discount * kernel

@@ -18,6 +18,7 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
+from . import linear
 from .linear import Factorised, PlanningError, factorised, number, system
 from .mdp import Array, DecisionProblem, InducedMDP, chain, decision_problem, expect, joint_policy, through
 from .successor_lists import SuccessorLists
@@ -83,7 +84,7 @@ def soft_policy_iteration(
     problem = decision_problem(mdp, mdp.follower_reward)
     xp = array_namespace(problem.reward)
     gamma = mdp.follower_discount
-    if isinstance(problem.transition, SuccessorLists):
+    if isinstance(problem.transition, SuccessorLists) and mdp.sizes[0] > linear.DIRECT:
         return _inexact(mdp, problem, temperature, values, factorise, tolerance * temperature)
     v = xp.zeros_like(problem.reward[..., 0, 0]) if values is None else values
     step = float("nan")

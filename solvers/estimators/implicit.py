@@ -35,8 +35,8 @@ import torch
 from stackelberg_envs.access import Access, Oracle
 from stackelberg_envs.arguments import nearest
 from stackelberg_envs.equilibria import Saddle
+from stackelberg_envs.linear import Krylov
 from stackelberg_envs.mdp import InducedMDP, layout, stack
-from stackelberg_envs.successor_lists import SuccessorLists
 
 from ..ascent import Estimate, Estimator, changed_fields
 from ..needs import needs_smooth_followers
@@ -113,7 +113,7 @@ def exact_gradient(
         count = len(weights)
         oracle.charge(
             newton_evaluations=plan.evaluations * count,
-            factorisations=0 if isinstance(mdp.transition, SuccessorLists) else (plan.evaluations + factorisations) * count,
+            factorisations=0 if isinstance(plan.factorised, Krylov) else (plan.evaluations + factorisations) * count,
             linear_solves=solves * count,
         )
         surrogate = surrogate + (weights * terms).sum()
