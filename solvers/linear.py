@@ -10,7 +10,10 @@ from typing import Any
 
 import torch
 
-from stackelberg_envs.linear import TOLERANCE, Krylov, System
+from stackelberg_envs.linear import Krylov, System
+
+GRADIENT = 1e-10
+"""Residual to which iterative solves for gradients go, in relation to the right side."""
 
 
 class LU:
@@ -25,12 +28,12 @@ class LU:
         self.solves = 0
         """How often it has been solved with, for the ledger."""
 
-    def solve(self, rhs: torch.Tensor, tolerance: float = TOLERANCE) -> torch.Tensor:
+    def solve(self, rhs: torch.Tensor, tolerance: float | None = None) -> torch.Tensor:
         """M^{-1} rhs for rhs (..., S)."""
         self.solves += 1
         return torch.linalg.lu_solve(self._factors, self._pivots, rhs[..., None])[..., 0]
 
-    def solve_transposed(self, rhs: torch.Tensor, tolerance: float = TOLERANCE) -> torch.Tensor:
+    def solve_transposed(self, rhs: torch.Tensor, tolerance: float | None = None) -> torch.Tensor:
         """M^{-T} rhs for rhs (..., S)."""
         self.solves += 1
         return torch.linalg.lu_solve(self._factors, self._pivots, rhs[..., None], adjoint=True)[..., 0]
@@ -38,4 +41,4 @@ class LU:
 
 def factors(matrix: torch.Tensor | System) -> Any:
     """A `stackelberg_envs.linear.system`, made ready to be solved with often, by its type."""
-    return Krylov(matrix) if isinstance(matrix, System) else LU(matrix)
+    return Krylov(matrix, GRADIENT) if isinstance(matrix, System) else LU(matrix)

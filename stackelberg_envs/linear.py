@@ -33,11 +33,11 @@ class PlanningError(RuntimeError):
 class Factorised(Protocol):
     """A square matrix M (..., S, S) that can be solved with, again and again."""
 
-    def solve(self, rhs: Array, tolerance: float = TOLERANCE) -> Array:
+    def solve(self, rhs: Array, tolerance: float | None = None) -> Array:
         """M^{-1} rhs for rhs (..., S); an iterative method may leave a residual of ``tolerance`` times the largest entry of rhs."""
         ...
 
-    def solve_transposed(self, rhs: Array, tolerance: float = TOLERANCE) -> Array:
+    def solve_transposed(self, rhs: Array, tolerance: float | None = None) -> Array:
         """M^{-T} rhs for rhs (..., S)."""
         ...
 
@@ -48,11 +48,11 @@ class Dense:
 
     matrix: Array
 
-    def solve(self, rhs: Array, tolerance: float = TOLERANCE) -> Array:
+    def solve(self, rhs: Array, tolerance: float | None = None) -> Array:
         xp = array_namespace(self.matrix)
         return xp.linalg.solve(self.matrix, rhs[..., None])[..., 0]
 
-    def solve_transposed(self, rhs: Array, tolerance: float = TOLERANCE) -> Array:
+    def solve_transposed(self, rhs: Array, tolerance: float | None = None) -> Array:
         xp = array_namespace(self.matrix)
         return xp.linalg.solve(xp.matrix_transpose(self.matrix), rhs[..., None])[..., 0]
 
@@ -78,10 +78,11 @@ class Krylov:
 
     Args:
         matrix: the system.
+        tolerance: of solves that name none.
     """
 
-    def __init__(self, matrix: System) -> None:
-        self.matrix = matrix
+    def __init__(self, matrix: System, tolerance: float = TOLERANCE) -> None:
+        self.matrix, self.tolerance = matrix, tolerance
         self._still = System(matrix.kernel.map(_still), matrix.discount)
         self.solves = 0
         """How often it has been solved with, for the ledger."""
@@ -90,11 +91,11 @@ class Krylov:
         p = plain(self._still.kernel.probabilities)
         self._sparse = matrix.kernel.successors.matrix(p) if p is not None and p.ndim == 4 else None
 
-    def solve(self, rhs: Array, tolerance: float = TOLERANCE) -> Array:
-        return self._solved(rhs, tolerance, transposed=False)
+    def solve(self, rhs: Array, tolerance: float | None = None) -> Array:
+        return self._solved(rhs, tolerance or self.tolerance, transposed=False)
 
-    def solve_transposed(self, rhs: Array, tolerance: float = TOLERANCE) -> Array:
-        return self._solved(rhs, tolerance, transposed=True)
+    def solve_transposed(self, rhs: Array, tolerance: float | None = None) -> Array:
+        return self._solved(rhs, tolerance or self.tolerance, transposed=True)
 
     def _solved(self, rhs: Array, tolerance: float, *, transposed: bool) -> Array:
         self.solves += 1

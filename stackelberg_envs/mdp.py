@@ -206,11 +206,11 @@ def expect(transition: Array, values: Array) -> Array:
     s, n, b, _ = transition.shape[-4:]
     rows = xp.reshape(transition, (*transition.shape[:-4], s * n * b, s))
     if transition.ndim > 4:
-        backed_up = xp.matmul(values[..., None, :], xp.matrix_transpose(rows))[..., 0, :]
+        backed_up = (values[..., None, :] @ rows.mT)[..., 0, :]
     elif values.ndim == 1:
-        backed_up = xp.matmul(rows, values)
+        backed_up = rows @ values
     else:
-        backed_up = xp.matmul(values, rows.T)
+        backed_up = values @ rows.T
     return xp.reshape(backed_up, (*backed_up.shape[:-1], s, n, b))
 
 
@@ -229,7 +229,7 @@ def chain(joint: Array, transition: Array) -> Array:
     s, n, b, _ = transition.shape[-4:]
     weights = xp.reshape(joint, (*joint.shape[:-2], 1, n * b))
     rows = xp.reshape(transition, (*transition.shape[:-4], s, n * b, s))
-    return xp.matmul(weights, rows)[..., 0, :]
+    return (weights @ rows)[..., 0, :]
 
 
 def carry(weights: Array, transition: Array) -> Array:

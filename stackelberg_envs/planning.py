@@ -27,7 +27,7 @@ from .sweeps import certified, full_rows, rounding, soft_backup
 POLICY_TOLERANCE = 1e-9
 """Newton stops when its step would change log-probabilities by less than this."""
 MAX_EVALUATIONS = 100
-PATIENCE = 40
+PATIENCE = 60
 """Where the last sweep shows that so many more would do, they are cheaper than a Newton step of lists."""
 
 
@@ -141,7 +141,7 @@ def _inexact(
             v = swept
             continue
         kept = factorise(system(chain(problem.weight[..., None] * g, problem.transition), gamma))
-        forcing = min(0.1, 0.9 * (size / size_before) ** 2)
+        forcing = min(0.1, 0.9 * (size / size_before) ** 2) if size_before < float("inf") else 0.1
         newton = kept.solve(r, max(forcing, 0.1 * goal * max(1 - gamma, 1e-4) / size))
         v, size_before, step = v + newton, size, number(xp.max(xp.abs(newton)))
         products += getattr(kept, "products", 0)

@@ -23,7 +23,7 @@ from gymnasium.spaces import Box
 from ..arguments import cycles, nearest
 from ..drawing import Layout
 from ..followers import Soft
-from ..game import Constants, StackelbergGame, as_tuple
+from ..game import Constants, StackelbergGame
 from ..mdp import Array, InducedMDP
 
 MAP = (
@@ -149,31 +149,38 @@ class FourRooms(StackelbergGame):
 
     def incentive(self, x: Array, context: int | str = 0) -> Array | tuple[Array, ...]:
         """What the leader sets of a walker's reward: penalties everywhere but at its goal, (..., S, 1, 1); one for each walker."""
-        return self._each(lambda goal: (self.penalties(x) * (1 - goal))[..., None, None], x, self.context_index(context))
+        penalties = self.penalties(x)
+        return self._each(lambda goal: _fined(penalties, goal), x, self.context_index(context))
 
     def leader_cost(self, x: Array, context: int | str = 0) -> Array | tuple[Array, ...]:
         """What the leader pays: ``beta`` times the used budget, at the walker's goal, (..., S, 1, 1); one for each walker."""
-        xp = array_namespace(x)
-        used = -xp.sum(self.penalties(x), axis=-1, keepdims=True)
-        return self._each(lambda goal: (self.beta * used * goal)[..., None, None], x, self.context_index(context))
+        penalties = self.penalties(x)
+        return self._each(lambda goal: self._paid(penalties, goal), x, self.context_index(context))
 
     def induced(self, x: Array, context: int) -> InducedMDP | tuple[InducedMDP, ...]:
-        incentives, costs = as_tuple(self.incentive(x, context)), as_tuple(self.leader_cost(x, context))
-        problems = tuple(self._problem(x, f"{i}_{context}", incentives[i], costs[i]) for i in range(self.followers))
+        penalties = self.penalties(x)
+        problems = tuple(self._problem(x, f"{i}_{context}", penalties) for i in range(self.followers))
         return problems if self.followers > 1 else problems[0]
 
-    def _problem(self, x: Array, which: str, incentive: Array, cost: Array) -> InducedMDP:
+    def _problem(self, x: Array, which: str, penalties: Array) -> InducedMDP:
         xp, c = array_namespace(x), self._constants.like(x)
+        goal = getattr(c, f"goal_{which}")
+        incentive, cost = _fined(penalties, goal), self._paid(penalties, goal)
         shape = (*x.shape[:-1], len(CELLS), 1, len(MOVES))
         return InducedMDP(
             leader_policy=c.leader_policy,
             transition=getattr(c, f"transition_{which}"),
-            follower_reward=xp.broadcast_to(getattr(c, f"goal_{which}")[:, None, None] + incentive, shape),
+            follower_reward=xp.broadcast_to(goal[:, None, None] + incentive, shape),
             leader_reward=xp.broadcast_to(c.target[:, None, None] - cost, shape),
             initial=getattr(c, f"initial_{which}"),
             follower_discount=DISCOUNT,
             leader_discount=DISCOUNT,
         )
+
+    def _paid(self, penalties: Array, goal: Array) -> Array:
+        """What the leader pays at a goal, (..., S, 1, 1)."""
+        used = -array_namespace(penalties).sum(penalties, axis=-1, keepdims=True)
+        return (self.beta * used * goal)[..., None, None]
 
     def _each(self, table: Callable[[Array], Array], x: Array, context: int) -> Array | tuple[Array, ...]:
         """``table(goal)`` for each walker: bare for one, a tuple for several."""
@@ -189,6 +196,11 @@ class FourRooms(StackelbergGame):
         for walker in self.walkers:
             marks[walker.goals[context]] = "G"
         return marks
+
+
+def _fined(penalties: Array, goal: Array) -> Array:
+    """Penalties everywhere but at a goal, (..., S, 1, 1)."""
+    return (penalties * (1 - goal))[..., None, None]
 
 
 def transition(slip: float, goal: Cell) -> np.ndarray:

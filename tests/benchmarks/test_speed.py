@@ -12,13 +12,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from benchmarks.amd import AMD
 from benchmarks.dense_hpgd import dense_gradient
 from benchmarks.timing import ratio
 
 import stackelberg_envs as se
 from solvers.estimators.hpgd import HPGD
-from solvers.estimators.implicit import exact_gradient
 from stackelberg_envs.access import Access
 from stackelberg_envs.oracle import Rounds
 from stackelberg_envs.planning import soft_policy_iteration
@@ -29,28 +27,6 @@ pytestmark = pytest.mark.speed
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)
-
-
-def test_exact_outer_iteration_against_amd(capsys: pytest.CaptureFixture[str]) -> None:
-    """Cold, both contexts, Four Rooms at (.003, 3): implicit differentiation against 100 sweeps of AMD's recursion."""
-    game = se.game("four_rooms-v0", preset="hpgd")
-    oracle = Rounds(game, se.Soft(0.003)).oracle(Access.MODEL)
-    amd = AMD(game, 0.003)
-    x = torch.tensor(0.01 * np.random.default_rng(0).normal(size=game.dimension))
-
-    def ours() -> torch.Tensor:
-        return exact_gradient(oracle, x.clone(), None, reaction=True).gradient
-
-    exact = ours()
-    assert torch.linalg.vector_norm(amd.gradient(x, sweeps=2000) - exact) < 1e-8  # the same gradient, once AMD has converged
-    memory = exact_gradient(oracle, x.clone(), None, reaction=True).memory
-    near = x + 0.01 * exact / torch.linalg.vector_norm(exact)
-    cold, seconds_amd, seconds_ours = ratio(lambda: amd.gradient(x), ours)
-    warm, _, seconds_warm = ratio(lambda: amd.gradient(x), lambda: exact_gradient(oracle, near.clone(), memory, reaction=True))
-    with capsys.disabled():
-        print(f"\nexact outer iteration: AMD {seconds_amd * 1e3:.1f} ms, ours cold {seconds_ours * 1e3:.2f} ms ({cold:.0f} x), ", end="")
-        print(f"warm {seconds_warm * 1e3:.2f} ms ({warm:.0f} x)")
-    assert cold >= 20
 
 
 def test_transposed_hpgd_against_the_dense_form(capsys: pytest.CaptureFixture[str]) -> None:
