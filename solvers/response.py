@@ -7,11 +7,13 @@ does not have: either way the result is `stackelberg_envs.planning.soft_policy_i
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Literal
 
 import torch
 
+from stackelberg_envs.linear import PlanningError
 from stackelberg_envs.mdp import InducedMDP, decision_problem, dense
 from stackelberg_envs.planning import Plan, soft_policy_iteration
 from stackelberg_envs.successor_lists import SuccessorLists
@@ -50,6 +52,7 @@ def soft_response(
             lists = transition if isinstance(transition, SuccessorLists) else SuccessorLists.of(dense(transition))
             problem = decision_problem(replace(mdp, transition=lists), mdp.follower_reward)
             near = {"tolerance": NEAR * temperature, "dtype": torch.float32, "compile": compile}
-            swept = swept_problems(problem, mdp.follower_discount, temperature, values=values, **near)
-            values = swept.values.to(mdp.follower_reward.dtype)
+            with suppress(PlanningError):  # Newton's method needs no warm start
+                swept = swept_problems(problem, mdp.follower_discount, temperature, values=values, **near)
+                values = swept.values.to(mdp.follower_reward.dtype)
         return soft_policy_iteration(mdp, temperature, values=values, factorise=factors)

@@ -12,6 +12,9 @@ from .followers import Answer, TabularFollower
 from .mdp import Array, InducedMDP, decision_problem, dense
 from .planning import PlanningError, hard_policy_iteration, widen
 
+LARGEST_PROGRAMME = 10**8
+"""Numbers in the constraints of a linear programme that is worth trying: 800 MB."""
+
 
 @dataclass(frozen=True)
 class EpsilonOptimal(TabularFollower):
@@ -40,9 +43,11 @@ class EpsilonOptimal(TabularFollower):
         gamma = mdp.follower_discount
         if gamma != mdp.leader_discount or own.reward.ndim != 3 or own.transition.ndim != 4 or own.weight.ndim != 2:
             raise PlanningError("EpsilonOptimal needs equal discounts of leader and follower and one commitment at a time")
+        s, n, b = np.asarray(own.reward).shape
+        if (numbers := (s * n) ** 2 * b) > LARGEST_PROGRAMME:
+            raise PlanningError(f"EpsilonOptimal solves a linear programme over all occupancies, of {numbers:.1e} numbers here: too big")
         v, q = hard_policy_iteration(own, gamma)
         weight, transition = np.asarray(own.weight), np.asarray(dense(own.transition))
-        s, n, b = np.asarray(own.reward).shape
         flow = np.zeros((s, n, s, n, b))  # row (state, node): its occupancy less what flows in
         rows = np.arange(s)[:, None], np.arange(n)[None, :]
         flow[rows[0], rows[1], rows[0], rows[1], :] = 1.0

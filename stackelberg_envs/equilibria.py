@@ -24,6 +24,8 @@ from .saddle import saddle_point
 if TYPE_CHECKING:
     from .game import StackelbergGame
 
+LARGEST_KERNEL = 10**8
+"""Numbers in a dense kernel for `Nash`: 800 MB."""
 SELECTIONS = ("best", "worst", "payoff", "risk")
 
 
@@ -110,6 +112,9 @@ class Nash(Equilibrium):
 
     def answers(self, game: InducedMarkovGame, carried: Any) -> tuple[Answer, ...]:
         del carried
+        s, a, b = game.sizes
+        if (numbers := s * a * b * s) > LARGEST_KERNEL:
+            raise PlanningError(f"Nash solves stage games of dense rows, backwards, and there would be {numbers:.1e} numbers: too many")
         game = replace(game, transition=dense(game.transition))
         xp = array_namespace(game.transition)
         if game.sizes[1] > 1 and game.follower_sees == "policy":

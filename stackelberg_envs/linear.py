@@ -7,14 +7,17 @@ quickly and some hundreds on a grid.  Both are a `Factorised`, by which planners
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Protocol
 
+import numpy as np
 from array_api_compat import array_namespace
 
-from .mdp import Array, through
+from .mdp import DEFICIT_TOLERANCE, Array, through
 from .successor_lists import SuccessorLists, plain
 
 DIRECT = 400
@@ -23,7 +26,11 @@ TOLERANCE = 1e-12
 """How far, in relation to the largest entry of b, the residual of an iterative solve may stay from 0."""
 RESTART = 100
 """Iterations after which BiCGSTAB starts anew from the true residual, which the recursive one leaves little by little."""
+ATTEMPTS = 3
+"""Starts in a row that may bring nothing, each with another shadow residual, before it gives up."""
 MAX_PRODUCTS = 20_000
+LARGEST_FACTORS = 10**10
+"""Operations that a sparse factorisation may take: S times the square of the band that it has once its states are reordered."""
 
 
 class PlanningError(RuntimeError):
@@ -74,7 +81,9 @@ class System:
 
 
 class Krylov:
-    """`Factorised` by BiCGSTAB; differentiable in right side and kernel, once.
+    """`Factorised` by BiCGSTAB; differentiable in right side and kernel, once and in reverse mode.
+
+    On a CPU each row of a batch is solved by itself, with a sparse matrix of scipy's, which multiplies twice as fast as a gather and a sum.
 
     Args:
         matrix: the system.
@@ -84,12 +93,12 @@ class Krylov:
     def __init__(self, matrix: System, tolerance: float = TOLERANCE) -> None:
         self.matrix, self.tolerance = matrix, tolerance
         self._still = System(matrix.kernel.map(_still), matrix.discount)
+        self._held = plain(self._still.kernel.probabilities)
+        self._rows: dict[int, Any] = {}
         self.solves = 0
         """How often it has been solved with, for the ledger."""
         self.products = 0
         """How often the matrix has been multiplied with."""
-        p = plain(self._still.kernel.probabilities)
-        self._sparse = matrix.kernel.successors.matrix(p) if p is not None and p.ndim == 4 else None
 
     def solve(self, rhs: Array, tolerance: float | None = None) -> Array:
         return self._solved(rhs, tolerance or self.tolerance, transposed=False)
@@ -100,41 +109,68 @@ class Krylov:
     def _solved(self, rhs: Array, tolerance: float, *, transposed: bool) -> Array:
         self.solves += 1
         b = _still(rhs)
-        near, sparse = plain(b), self._sparse
-        if near is not None and near.ndim == 1 and sparse is not None:  # scipy multiplies twice as fast as a gather and a sum
-            matrix, gamma = sparse.T if transposed else sparse, self.matrix.discount
-            try:
-                x, products = bicgstab(lambda y: y - gamma * (matrix @ y), near, tolerance)
-            except PlanningError:
-                x, products = _by_sparse_factors(matrix, gamma, near), 0
-            x = array_namespace(b).asarray(x, dtype=b.dtype)
+        near = plain(b)
+        if near is not None and self._held is not None:
+            x = array_namespace(b).asarray(self._by_rows(near, tolerance, transposed=transposed), dtype=b.dtype)
         else:
             x, products = bicgstab(self._still.transposed_times if transposed else self._still.times, b, tolerance)
-        self.products += products
+            self.products += products
         if not (self.matrix.kernel.requires_grad or getattr(rhs, "requires_grad", False)):
             return x
         # x + M^{-1} (b - M x), whose second term is rounding and has the derivatives of the whole: dx = M^{-1} (db - dM x).
         residual = rhs - (self.matrix.transposed_times if transposed else self.matrix.times)(x)
         if not residual.requires_grad:  # nobody is recording
             return x
-        residual.register_hook(lambda slope: self._solved(slope, tolerance, transposed=not transposed))
+
+        def back(slope: Array) -> Array:
+            if sys.modules["torch"].is_grad_enabled():
+                raise RuntimeError("an iterative solve has first derivatives only: create_graph=True needs a dense transition here")
+            return self._solved(slope, tolerance, transposed=not transposed)
+
+        residual.register_hook(back)
         return x + residual
 
+    def _by_rows(self, b: np.ndarray, tolerance: float, *, transposed: bool) -> np.ndarray:
+        """Each system of a batch (..., S) by itself."""
+        assert self._held is not None
+        gamma, p = self.matrix.discount, self._held
+        batch = np.broadcast_shapes(b.shape[:-1], p.shape[:-4])
+        x, b = np.empty((*batch, b.shape[-1]), dtype=b.dtype), np.broadcast_to(b, (*batch, b.shape[-1]))
+        numbers = np.broadcast_to(np.arange(max(1, prod(p.shape[:-4]))).reshape(p.shape[:-4]), batch)
+        each = p.reshape(-1, *p.shape[-4:])
+        for at in np.ndindex(*batch):
+            which = int(numbers[at])
+            if which not in self._rows:
+                self._rows[which] = self.matrix.kernel.successors.matrix(each[which])
+            matrix = self._rows[which].T if transposed else self._rows[which]
+            try:
+                x[at], products = bicgstab(lambda y, matrix=matrix: y - gamma * (matrix @ y), b[at], tolerance)
+                self.products += products
+            except PlanningError:
+                x[at] = _by_sparse_factors(matrix, gamma, b[at])
+        return x
 
-def _by_sparse_factors(matrix: Any, discount: float, b: Any) -> Any:
-    """A direct solve, for chains on which BiCGSTAB gives up, such as long one-way streets: these are sparse once factorised, too.
+
+def _by_sparse_factors(matrix: Any, discount: float, b: np.ndarray) -> np.ndarray:
+    """A direct solve, for chains on which BiCGSTAB gives up, such as long one-way streets: their factors are sparse, too.
 
     Raises:
-        PlanningError: if there is no solution.
+        PlanningError: if there is no solution, or its factors would fill up.
     """
     from scipy.sparse import eye_array
+    from scipy.sparse.csgraph import reverse_cuthill_mckee
     from scipy.sparse.linalg import splu
 
-    with suppress(RuntimeError):  # a singular matrix
-        x = splu((eye_array(len(b), dtype=b.dtype) - discount * matrix).tocsc()).solve(b)
-        if max(abs(x)) < float("inf"):
-            return x
-    raise PlanningError("a system has no solution: are the tables finite, and does every episode end where the discount is 1?")
+    if np.isfinite(b).all() and np.isfinite(matrix.data).all():
+        place = np.argsort(reverse_cuthill_mckee(matrix.tocsr()))
+        rows, columns = matrix.nonzero()
+        width = 1 + int(np.abs(place[rows] - place[columns]).max(initial=0))
+        if len(b) * width**2 <= LARGEST_FACTORS:
+            with suppress(RuntimeError):  # a singular matrix
+                x = splu((eye_array(len(b)) - discount * matrix).tocsc()).solve(b)
+                if np.isfinite(x).all():
+                    return x
+    raise PlanningError("a system was not solved: are the tables finite, and does every episode end where the discount is 1?")
 
 
 def bicgstab(times: Callable[[Array], Array], b: Array, tolerance: float = TOLERANCE) -> tuple[Array, int]:
@@ -157,19 +193,25 @@ def bicgstab(times: Callable[[Array], Array], b: Array, tolerance: float = TOLER
         usable = xp.abs(other) > 0
         return xp.where(usable, one / xp.where(usable, other, 1.0), 0.0)
 
-    x, size, products, before = xp.zeros_like(b), largest(b), 0, float("inf")
-    r = b
+    size = largest(b)
+    scale = xp.where(size > 0, size, 1.0 + 0 * size)
+    b = b / scale  # squares of small numbers would underflow
+    x, size, products, before, stalled = xp.zeros_like(b), size / scale, 0, float("inf"), 0
+    r, along = b, xp.arange(b.shape[-1], dtype=b.dtype, device=b.device)
     while True:
         goal = xp.maximum(tolerance * size, 8 * eps * xp.maximum(size, largest(x)))
         left = number(xp.max(largest(r) / xp.where(goal > 0, goal, 1.0)))
         if left <= 1:
-            return x, products
-        if not left < 0.9 * before or products >= MAX_PRODUCTS:
+            return x * scale, products
+        stalled = 0 if left < 0.9 * before else stalled + 1
+        if stalled == ATTEMPTS or not left < float("inf") or products >= MAX_PRODUCTS:
             raise PlanningError(
                 f"an iterative solve stopped at a residual {left:.3g} times its goal after {products} products; are the tables finite, and "
                 "does every episode end where the discount is 1?"
             )
-        before, shadow, p, rho = left, r, r, dot(r, r)
+        # Not r itself: a uniform one is an eigenvector of P^T where columns sum to 1, and would see nothing of what is to be found.
+        shadow = r * (1 + 0.5 * xp.sin((0.7 + stalled) * along**2 + 0.3))
+        before, p, rho = left, r, dot(shadow, r)
         for _ in range(RESTART):
             active = largest(r) > goal / 2  # the recursive residual is a little smaller than the true one
             Mp = times(p)
@@ -213,22 +255,31 @@ def _ends(kernel: Array) -> bool:
     xp = array_namespace(kernel)
     for _ in range(20):  # row sums never grow again, so the first time is enough
         kernel = xp.matmul(kernel, kernel)
-        if xp.max(xp.sum(kernel, axis=-1)) < 1 - 1e-9:
+        if xp.max(xp.sum(kernel, axis=-1)) < 1 - _negligible(kernel):
             return True
     return False
 
 
 def _all_end(kernel: SuccessorLists) -> bool:
     """The same of lists: every state leads, by steps that are possible, to one with a deficit."""
-    xp = array_namespace(kernel.probabilities)
-    sums = xp.sum(kernel.probabilities, axis=-1)[..., 0, 0]
-    possible = kernel.map(lambda p: xp.astype(p > 0, p.dtype))
-    reached = xp.astype(sums < 1 - 1e-9, sums.dtype)
-    while True:
-        further = xp.astype((reached + through(possible, reached)) > 0, sums.dtype)
-        if bool(xp.all(further == reached)):
-            return bool(xp.all(reached > 0))
-        reached = further
+    from scipy.sparse import csr_matrix, hstack, vstack
+    from scipy.sparse.csgraph import breadth_first_order
+
+    p = kernel.probabilities
+    given = np.asarray(_still(p).cpu() if hasattr(p, "cpu") else p)
+    for row in given.reshape(-1, *given.shape[-4:]):
+        states = len(row)
+        back = kernel.successors.matrix(row > 0).T.astype(np.float64)
+        last = csr_matrix((row.sum(-1)[:, 0, 0] < 1 - _negligible(p))[None].astype(np.float64))
+        graph = hstack([vstack([back, last]), csr_matrix((states + 1, 1))]).tocsr()  # from the end, backwards
+        if len(breadth_first_order(graph, states, return_predecessors=False)) <= states:
+            return False
+    return True
+
+
+def _negligible(table: Array) -> float:
+    """A deficit that may be rounding."""
+    return max(DEFICIT_TOLERANCE, 16 * float(array_namespace(table).finfo(table.dtype).eps))
 
 
 def number(scalar: Array) -> float:

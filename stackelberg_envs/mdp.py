@@ -267,12 +267,12 @@ def joint_policy(mdp: InducedMDP, policy: Array) -> Array:
     return mdp.leader_policy[..., None] * policy
 
 
-def cumulative(probabilities: Array, entries: int | None = None) -> Array:
-    """Cumulative sums over the last axis; a total within rounding (of as many ``entries`` as were added up) of 1 becomes exactly 1."""
+def cumulative(probabilities: Array) -> Array:
+    """Cumulative sums over the last axis; a total within rounding of 1 becomes exactly 1."""
     xp = array_namespace(probabilities)
     sums = xp.cumulative_sum(probabilities, axis=-1)
     total = sums[..., -1:]
-    tolerance = max(DEFICIT_TOLERANCE, (entries or probabilities.shape[-1]) * float(xp.finfo(sums.dtype).eps))
+    tolerance = max(DEFICIT_TOLERANCE, probabilities.shape[-1] * float(xp.finfo(sums.dtype).eps))
     return xp.where(total > 1 - tolerance, sums / xp.where(total > 0, total, 1.0), sums)
 
 
@@ -285,7 +285,7 @@ def drawn_lists(transition: Array) -> tuple[Array, Array]:
     """A kernel without batch axes by its few possible successors, for `pick`: K is their largest number.
 
     Args:
-        transition: (S, A, B, S); R is B, or the number of rows that actions share.
+        transition: (S, A, B, S) in any layout; R below is B or, where actions share rows, how many rows there are.
 
     Returns:
         Next states, integers (S*A*R, K + 1), the last column S (the end); and cumulative probabilities (S*A*R, K) for `pick`, which
@@ -299,7 +299,7 @@ def drawn_lists(transition: Array) -> tuple[Array, Array]:
     table = xp.reshape(transition.successors.like(transition.probabilities), transition.successors.table.shape)
     end = xp.full((s * a * b, 1), s, dtype=xp.int64, device=transition.probabilities.device)
     successors = xp.concat([xp.reshape(xp.broadcast_to(table, (s, a, b, k)), (-1, k)), end], axis=-1)
-    return successors, cumulative(xp.reshape(transition.probabilities, (-1, k)), entries=s)
+    return successors, cumulative(xp.reshape(transition.probabilities, (-1, k)))
 
 
 def draw(probabilities: Array, u: Array) -> Array:

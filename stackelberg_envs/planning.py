@@ -22,7 +22,7 @@ from . import linear
 from .linear import Factorised, PlanningError, factorised, number, system
 from .mdp import Array, DecisionProblem, InducedMDP, chain, decision_problem, expect, joint_policy, through
 from .successor_lists import SuccessorLists
-from .sweeps import certified, full_rows, rounding, soft_backup
+from .sweeps import certified, finest, largest_deficit, rounding, soft_backup
 
 POLICY_TOLERANCE = 1e-9
 """Newton stops when its step would change log-probabilities by less than this."""
@@ -46,8 +46,8 @@ class Plan:
     factorised: Factorised
     """I - gamma P_g at the last evaluated policy."""
     bound: float = float("inf")
-    """Certified: no value is further than this from the soft optimum, up to rounding (`stackelberg_envs.sweeps.rounding`); infinite
-    where the discount is 1."""
+    """Certified: no value is further than this from the soft optimum, rounding in the last sweep included; infinite where the discount is
+    1."""
     products: int = 0
     """Products with P_g in iterative solves, 0 where systems are factorised."""
 
@@ -96,7 +96,7 @@ def soft_policy_iteration(
         step = number(xp.max(xp.abs(newton)))
         if step <= max(tolerance * temperature, rounding(v, gamma)):
             swept, g = soft_backup(problem, gamma, temperature, v)
-            bound = number(xp.max(xp.abs(swept - v))) / (1 - gamma) if gamma < 1 else float("inf")
+            bound = number(xp.max(xp.abs(swept - v))) / (1 - gamma) + rounding(v, gamma) if gamma < 1 else float("inf")
             return Plan(widen(g, mdp), v, evaluation, step, kept, bound)
     raise _unfinished(MAX_EVALUATIONS, step)
 
@@ -117,23 +117,23 @@ def _inexact(
     v = values
     if v is None:
         v = xp.zeros_like(problem.reward[..., 0, 0]) if gamma < 1 else _even(problem, gamma)
-    full, products, evaluation = full_rows(problem.transition), 0, 0
+    deficit, products, evaluation = largest_deficit(problem), 0, 0
     rate, swept_before, size_before, width, step = float("nan"), False, float("inf"), float("inf"), float("inf")
     for evaluation in range(1, 10 * MAX_EVALUATIONS + 1):
         swept, g = soft_backup(problem, gamma, temperature, v)
         r = swept - v
         size, width_before = number(xp.max(xp.abs(r))), width
-        middle, half = certified(swept, xp.min(r, axis=-1), xp.max(r, axis=-1), gamma, full=full)
+        middle, half = certified(swept, xp.min(r, axis=-1), xp.max(r, axis=-1), gamma, deficit)
         width = number(xp.max(half))
-        goal = max(tolerance, rounding(swept, gamma))
+        goal = max(tolerance, finest(swept, gamma) if gamma < 1 else rounding(swept, gamma))
         if width <= goal or (gamma >= 1 and (step <= goal or size == 0)):
             v = middle
             _, g = soft_backup(problem, gamma, temperature, v)
             kept = factorise(system(chain(problem.weight[..., None] * g, problem.transition), gamma))
-            return Plan(widen(g, mdp), v, evaluation, min(width, step), kept, width, products)
+            return Plan(widen(g, mdp), v, evaluation, min(width, step), kept, width + rounding(v, gamma), products)
         if not size < float("inf"):
             break
-        if swept_before and width < width_before:
+        if swept_before:
             rate = width / width_before
         left = math.log(goal / width) / math.log(rate) if 0 < rate < 1 else float("inf")
         swept_before = gamma < 1 and (evaluation < 3 or left <= PATIENCE)
@@ -142,6 +142,8 @@ def _inexact(
             continue
         kept = factorise(system(chain(problem.weight[..., None] * g, problem.transition), gamma))
         forcing = min(0.1, 0.9 * (size / size_before) ** 2) if size_before < float("inf") else 0.1
+        if gamma >= 1:  # values that no policy has may lead to one that never ends
+            forcing = 0.0
         newton = kept.solve(r, max(forcing, 0.1 * goal * max(1 - gamma, 1e-4) / size))
         v, size_before, step = v + newton, size, number(xp.max(xp.abs(newton)))
         products += getattr(kept, "products", 0)

@@ -12,6 +12,7 @@ policies mix them at no cost in length.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,14 +23,15 @@ from array_api_compat import array_namespace, is_numpy_array
 
 
 class Successors:
-    """Which states can follow: what kernels share that differ in probabilities alone.
+    """Which states can follow: what kernels share that differ in probabilities alone; make it once, and keep it.
 
     Args:
         table: next states, integers (S, A or 1, B or 1, K), NumPy; K are ascending in the kernels that games commit to.
     """
 
     def __init__(self, table: np.ndarray) -> None:
-        self.table = np.ascontiguousarray(table, dtype=np.int64)
+        self.table = np.array(table, dtype=np.int64, order="C")
+        self.table.flags.writeable = False
         self._moved: dict[Any, Any] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -55,7 +57,7 @@ class Successors:
         xp = array_namespace(array)
         key = (xp.__name__, str(array.device))
         if key not in self._moved:
-            self._moved[key] = xp.asarray(self.table.reshape(-1), device=array.device)
+            self._moved[key] = xp.asarray(self.table.reshape(-1).copy(), device=array.device)  # torch wants arrays it could write to
         return self._moved[key]
 
     @cached_property
@@ -127,7 +129,10 @@ class SuccessorLists:
 
     @classmethod
     def of(cls, transition: Any) -> SuccessorLists:
-        """A dense kernel (..., S, A, B, S) as lists, as long as its longest; which states can follow must not depend on the batch."""
+        """A dense kernel (..., S, A, B, S) as lists of the states that follow somewhere in its batch, as long as the longest.
+
+        A probability that is 0 in all of these numbers is not listed, and has no derivative afterwards.
+        """
         xp = array_namespace(transition)
         given = np.asarray(transition.detach().cpu() if hasattr(transition, "detach") else transition)
         possible = (given != 0).reshape(-1, *given.shape[-4:]).any(axis=0)
@@ -156,6 +161,8 @@ class SuccessorLists:
 
     def __getitem__(self, node: tuple[int, int, int]) -> Any:
         """P(.|s,a,b), (S,), of a kernel without batch axes; nothing else can be indexed."""
+        if self.probabilities.ndim != 4 or not isinstance(node, tuple) or len(node) != 3:
+            raise TypeError("SuccessorLists without batch axes can be asked for a row [s, a, b], and for nothing else: see dense()")
         s, a, b = node
         table = self.successors.table
         listed = table[s, a if table.shape[1] > 1 else 0, b if table.shape[2] > 1 else 0]
@@ -269,11 +276,14 @@ def scatter(weights: Any, successors: Successors, size: int) -> Any:
 
 
 def plain(array: Any) -> np.ndarray | None:
-    """``array`` as a NumPy array without a copy, if it lies in this machine's memory and has no history; else None."""
+    """``array`` as a NumPy array without a copy, if it is in the CPU's memory and nobody differentiates it; else None."""
     if is_numpy_array(array):
         return array
     if getattr(array, "requires_grad", False) or str(getattr(array, "device", "")) != "cpu":
         return None
+    torch = sys.modules.get("torch")
+    if torch is not None and getattr(torch.autograd.forward_ad, "_current_level", -1) >= 0:
+        return None  # forward-mode derivatives ride on tensors that do not require gradients
     return np.asarray(array)
 
 

@@ -1,10 +1,11 @@
 """Soft Bellman sweeps, with certified bounds on how far their values are from the solution.
 
-One sweep is ``T V = sum_n w tau log sum_b exp((r + gamma P V) / tau)``.  With r = T V - V, MacQueen's bounds (J. Math. Anal. Appl. 1966)
-hold for the soft operator too, which is monotone and moves a constant c, where all rows sum to 1, by gamma c::
+One sweep is ``T V = sum_n w tau log sum_b exp((r + gamma P V) / tau)``.  With r = T V - V, bounds in the manner of MacQueen (J. Math. Anal.
+Appl. 1966) hold for the soft operator too, which is monotone, and moves a constant c by at most gamma c, and by at least gamma (1 - delta)
+c, where delta is the largest deficit of a row::
 
-    V* in T V + gamma / (1 - gamma) [low, high]      low, high = min r, max r        where all rows sum to 1
-                                                     min(r, 0), max(r, 0)            where some fall short
+    T V + f(low) low <= V* <= T V + f(high) high        low, high = min r, max r
+    f = gamma / (1 - gamma) on the outward side (low < 0, high > 0), and kappa / (1 - kappa), kappa = gamma (1 - delta), on the other
 
 The middle of the interval is taken for V*, and half its width is the bound.  Where all rows sum to 1 the width is the span of r, which
 falls as fast as the chain forgets where it started and not as gamma^k: 5 to 900 times fewer sweeps than the largest entry of r needs.
@@ -17,7 +18,7 @@ from typing import NamedTuple
 from array_api_compat import array_namespace
 
 from .linear import PlanningError, number
-from .mdp import DEFICIT_TOLERANCE, Array, DecisionProblem, expect, stored
+from .mdp import Array, DecisionProblem, expect, stored
 
 
 class Swept(NamedTuple):
@@ -28,7 +29,7 @@ class Swept(NamedTuple):
     sweeps: int
     """How many the slowest of a batch took."""
     bound: Array
-    """|V - V*| is at most this, (...); infinite where the discount is 1.  Rounding in a sweep is not in it: see `rounding`."""
+    """|V - V*| is at most this, (...); infinite where the discount is 1.  Rounding in a sweep is not in it: see `finest`."""
 
 
 def softmax_backup(q: Array, temperature: float) -> tuple[Array, Array]:
@@ -46,14 +47,14 @@ def soft_backup(problem: DecisionProblem, discount: float, temperature: float, v
     return array_namespace(values).sum(problem.weight * node_values, axis=-1), g
 
 
-def full_rows(transition: Array) -> bool:
-    """Whether every row of a kernel sums to 1, so that no episode ever ends."""
-    xp = array_namespace(stored(transition))
-    sums = xp.sum(stored(transition), axis=-1)
-    return number(xp.min(sums)) > 1 - max(DEFICIT_TOLERANCE, 1e3 * float(xp.finfo(sums.dtype).eps))
+def largest_deficit(problem: DecisionProblem) -> float:
+    """delta: how far the least row, and the least weights of a state's nodes, fall short of 1; in [0, 1]."""
+    xp = array_namespace(problem.reward)
+    rows, nodes = xp.sum(stored(problem.transition), axis=-1), xp.sum(problem.weight, axis=-1)
+    return min(1.0, max(0.0, 1 - number(xp.min(rows)) * number(xp.min(nodes))))
 
 
-def certified(swept: Array, low: Array, high: Array, discount: float, *, full: bool) -> tuple[Array, Array]:
+def certified(swept: Array, low: Array, high: Array, discount: float, deficit: float) -> tuple[Array, Array]:
     """(middle (..., S), half width (...)) of the interval in which V* lies.
 
     Args:
@@ -61,15 +62,15 @@ def certified(swept: Array, low: Array, high: Array, discount: float, *, full: b
         low: smallest entry of T V - V, (...).
         high: largest entry.
         discount: gamma; from 1 on nothing is certified.
-        full: whether all rows sum to 1.
+        deficit: delta, see `largest_deficit`.
     """
     xp = array_namespace(swept)
     if discount >= 1:
         return swept, xp.where(high - low >= 0, float("inf"), float("nan"))
-    if not full:
-        low, high = xp.where(low < 0, low, 0.0 * low), xp.where(high > 0, high, 0.0 * high)
-    ahead = discount / (1 - discount)
-    return swept + (ahead * (low + high) / 2)[..., None], ahead * (high - low) / 2
+    kept = discount * (1 - deficit)
+    outward, inward = discount / (1 - discount), kept / (1 - kept)
+    low, high = xp.where(low < 0, outward * low, inward * low), xp.where(high > 0, outward * high, inward * high)
+    return swept + ((low + high) / 2)[..., None], (high - low) / 2
 
 
 def rounding(values: Array, discount: float) -> float:
@@ -77,6 +78,11 @@ def rounding(values: Array, discount: float) -> float:
     xp = array_namespace(values)
     scale = max(1.0, number(xp.max(xp.abs(values))))
     return 4 * float(xp.finfo(values.dtype).eps) * scale / max(1 - discount, 1e-4)
+
+
+def finest(values: Array, discount: float) -> float:
+    """The half width that rounding leaves at best: the largest and the smallest entry of T V - V are each off by some ``eps |V|``."""
+    return 4 * rounding(values, 0.0) / max(1 - discount, 1e-12)
 
 
 def soft_value_iteration(
@@ -88,7 +94,7 @@ def soft_value_iteration(
     tolerance: float = 1e-6,
     max_sweeps: int = 100_000,
 ) -> Swept:
-    """Sweep until the values are certified to ``tolerance``, or to what rounding leaves of it (`rounding`).
+    """Sweep until the values are certified to ``tolerance``, or to what rounding leaves of it (`finest`).
 
     Args:
         problem: what the follower faces at its decision nodes, tables with or without batch axes.
@@ -104,15 +110,15 @@ def soft_value_iteration(
     if not 0 <= discount < 1 or not temperature > 0 or not tolerance > 0:
         raise ValueError(f"sweeps need a discount in [0, 1), temperature and tolerance above 0, got {discount}, {temperature}, {tolerance}")
     xp = array_namespace(problem.reward)
-    full = full_rows(problem.transition)
+    deficit = largest_deficit(problem)
     start = xp.zeros_like(problem.reward[..., 0, 0]) if values is None else values
     v, bound = start, xp.zeros_like(start[..., 0])
     for sweep in range(1, max_sweeps + 1):
         swept, _ = soft_backup(problem, discount, temperature, v)
         r = swept - v
-        middle, bound = certified(swept, xp.min(r, axis=-1), xp.max(r, axis=-1), discount, full=full)
+        middle, bound = certified(swept, xp.min(r, axis=-1), xp.max(r, axis=-1), discount, deficit)
         widest = number(xp.max(bound))
-        if widest <= max(tolerance, rounding(swept, discount)):
+        if widest <= max(tolerance, finest(swept, discount)):
             return Swept(middle, sweep, bound)
         if widest != widest:
             break

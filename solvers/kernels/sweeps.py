@@ -17,8 +17,10 @@ import torch
 
 from stackelberg_envs.mdp import DecisionProblem
 from stackelberg_envs.successor_lists import SuccessorLists
-from stackelberg_envs.sweeps import Swept, certified, full_rows, soft_value_iteration, unfinished
+from stackelberg_envs.sweeps import Swept, certified, largest_deficit, soft_value_iteration, unfinished
 
+FULL = 1e-12
+"""Deficits that the Triton kernel, which has no place for them, may stop as if there were none; the bound counts them."""
 CHUNK = 8
 """Sweeps that are compiled together, between two looks at the residual."""
 
@@ -91,16 +93,16 @@ def swept_problems(
         still = DecisionProblem(*(_cast(table, dtype) for table in problem))
         start = None if values is None else values.to(dtype)
         return soft_value_iteration(still, discount, temperature, values=start, tolerance=tolerance, max_sweeps=max_sweeps)
-    full = full_rows(problem.transition)
+    deficit = largest_deficit(problem)
     largest = float(tables.reward.abs().max() + temperature * max(1.0, torch.tensor(float(b)).log().item()))
     wanted = max(tolerance, torch.finfo(dtype).eps * discount * largest / (1 - discount) ** 2)
     if kernel is not None:
         options: dict[str, Any] = {"discount": discount, "temperature": temperature, "tolerance": wanted, "max_sweeps": max_sweeps}
-        swept, counts, low, high = kernel(*tables, **options, full=full)
+        swept, counts, low, high = kernel(*tables, **options, full=deficit <= FULL)
         sweeps = int(counts.max())
     else:
-        swept, sweeps, low, high = batch_fastest(tables, discount, temperature, wanted, max_sweeps, full=full)
-    middle, bound = certified(swept, low, high, discount, full=full)
+        swept, sweeps, low, high = batch_fastest(tables, discount, temperature, wanted, max_sweeps, deficit)
+    middle, bound = certified(swept, low, high, discount, deficit)
     if not float(bound.max()) <= wanted:
         raise unfinished(max_sweeps, float(bound.max()), wanted)
     shape = torch.broadcast_shapes(problem.reward.shape[:-3], problem.weight.shape[:-2], problem.transition.probabilities.shape[:-4])
@@ -108,7 +110,7 @@ def swept_problems(
 
 
 def batch_fastest(
-    tables: Packed, discount: float, temperature: float, tolerance: float, max_sweeps: int, *, full: bool
+    tables: Packed, discount: float, temperature: float, tolerance: float, max_sweeps: int, deficit: float
 ) -> tuple[torch.Tensor, int, torch.Tensor, torch.Tensor]:
     """Compiled sweeps of V (S, M): the last T V (M, S), how many, and the smallest and largest entry of its change, (M,) each."""
     reward, successors, p, weight, v = tables
@@ -118,11 +120,11 @@ def batch_fastest(
         discount * p.permute(1, 2, 3, 4, 0).contiguous(),
         weight.permute(1, 2, 0).contiguous(),
     )
-    v = v.mT.contiguous()
+    v, at, tau = v.mT.contiguous(), successors.long(), torch.tensor(temperature, dtype=v.dtype, device=v.device)
     low = high = v.new_full((m,), float("nan"))
     for sweeps in range(CHUNK, max_sweeps + CHUNK, CHUNK):
-        v, low, high = step(v, r, successors.long(), p, w, torch.tensor(temperature, dtype=v.dtype, device=v.device))
-        _, bound = certified(v.mT, low, high, discount, full=full)
+        v, low, high = step(v, r, at, p, w, tau)
+        _, bound = certified(v.mT, low, high, discount, deficit)
         if not bool((bound > tolerance).any()):  # NaN ends it too
             return v.mT, sweeps, low, high
     return v.mT, max_sweeps, low, high

@@ -15,6 +15,7 @@ from ..followers import Hard, Soft
 from ..game import CommitmentError, StackelbergGame, as_tuple
 from ..markov_game import InducedMarkovGame, Process
 from ..mdp import same_table, stored
+from ..successor_lists import SuccessorLists
 from .report import Report, require, unpicklable
 
 SUM_TOLERANCE = 1e-9
@@ -92,6 +93,11 @@ def _tables(game: StackelbergGame, points: np.ndarray) -> None:
                 rows = stored(mdp.transition).sum(-1)
                 require(bool((stored(mdp.transition) >= 0).all()), "a transition probability is negative")
                 require(bool((rows <= 1 + SUM_TOLERANCE).all()), f"a row of transition sums to {rows.max()}")
+                if isinstance(mdp.transition, SuccessorLists):
+                    require(
+                        _ascend(mdp.transition),
+                        "a list of next states does not ascend: noise would draw other episodes than of dense rows",
+                    )
                 for name in ("leader_policy", "initial"):
                     table = np.asarray(getattr(mdp, name))
                     normalised = (table >= 0).all() and np.allclose(table.sum(-1), 1, atol=SUM_TOLERANCE, rtol=0)
@@ -99,6 +105,12 @@ def _tables(game: StackelbergGame, points: np.ndarray) -> None:
                 for who, gamma in (("follower", mdp.follower_discount), ("leader", mdp.leader_discount)):
                     require(0 <= gamma <= 1, f"{who}_discount is {gamma}")
                     require(gamma < 1 or bool((rows < 1).any()), f"{who}_discount is 1, and no episode ends")
+
+
+def _ascend(lists: SuccessorLists) -> bool:
+    """Whether states that can follow are listed in order."""
+    states = np.where(lists.probabilities > 0, lists.successors.table, -1)
+    return bool((np.where(states < 0, np.maximum.accumulate(states, axis=-1), states) == np.maximum.accumulate(states, axis=-1)).all())
 
 
 def _purity(game: StackelbergGame, points: np.ndarray) -> None:
