@@ -15,6 +15,9 @@ import pytest
 import torch
 
 from baselines import growth
+from baselines.growth_page import fitted, page, points_of, time_fit, times_longer
+from baselines.growth_timing import Point
+from baselines.growth_works import SERIES, Linear, interacting, of_states, random_world, slippery_grid
 from stackelberg_envs.mdp import InducedMDP
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reproductions"
@@ -23,13 +26,13 @@ RECORD = FOLDER / "recorded" / "growth.json"
 
 def test_the_page_is_what_the_record_says() -> None:
     record = json.loads(RECORD.read_text())
-    assert growth.page(record) == (FOLDER / "growth.md").read_text(), f"run  python -m baselines.growth --record {RECORD} --output {FOLDER}"
+    assert page(record) == (FOLDER / "growth.md").read_text(), f"run  python -m baselines.growth --record {RECORD} --output {FOLDER}"
 
 
 def test_every_point_is_recorded_and_none_twice() -> None:
     record = json.loads(RECORD.read_text())
-    assert growth.missing(record, growth.SERIES) == []
-    assert len(record["points"]) == sum(len(line.sizes) for line in growth.SERIES)
+    assert growth.missing(record, SERIES) == []
+    assert len(record["points"]) == sum(len(line.sizes) for line in SERIES)
     for point in record["points"]:
         assert 0 < point["low"] <= point["seconds"] <= point["high"]
         assert point["rounds"] >= 5
@@ -38,13 +41,13 @@ def test_every_point_is_recorded_and_none_twice() -> None:
 def test_what_is_recorded_of_growth() -> None:
     """Lists grow slower than LU by far; the adjoint's solve does not grow with dim x, and forward sensitivities do."""
     record = json.loads(RECORD.read_text())
-    fits = {(line.study, line.name): growth.time_fit(record, line) for line in growth.SERIES}
+    fits = {(line.study, line.name): time_fit(record, line) for line in SERIES}
     assert fits["states", "dense, random"].value > 2
     assert fits["states", "lists, random"].value < 1.3
     assert fits["states", "lists, grid"].value < 1.6
     assert abs(fits["dimension", "adjoint, solve alone"].value) < 0.05
     assert fits["dimension", "forward sensitivities"].value > 0.3
-    ratios = [point["ratio"] for point in growth.points_of(record, "dimension", "adjoint, solve alone")]
+    ratios = [point["ratio"] for point in points_of(record, "dimension", "adjoint, solve alone")]
     assert max(ratios) < 1.15
     assert min(ratios) > 0.85
 
@@ -52,29 +55,29 @@ def test_what_is_recorded_of_growth() -> None:
 def test_counted_work_grows_as_claimed() -> None:
     """Newton steps, solves and products, which are the same on every machine (up to rounding): exponents of 0, and 1 for right sides."""
     states = [100, 200, 400]
-    assert max(growth.of_states(growth.random_world(n).dense()).counted["evaluations"] for n in states) <= 8
-    listed = [growth.of_states(growth.random_world(n)).counted["products"] for n in (1000, 4000, 16_000)]
-    assert abs(growth.fitted([1000, 4000, 16_000], listed).value) < 0.15
+    assert max(of_states(random_world(n).dense()).counted["evaluations"] for n in states) <= 8
+    listed = [of_states(random_world(n)).counted["products"] for n in (1000, 4000, 16_000)]
+    assert abs(fitted([1000, 4000, 16_000], listed).value) < 0.15
     dimensions = [16, 64, 256, 1024]
-    ours = [growth.Linear(n).adjoint().counted for n in dimensions]
+    ours = [Linear(n).adjoint().counted for n in dimensions]
     assert ours == [ours[0]] * 4
     assert ours[0]["solves"] == 3
-    assert growth.fitted(dimensions, [growth.Linear(n).forward().counted["right_sides"] for n in dimensions]).value == pytest.approx(1)
+    assert fitted(dimensions, [Linear(n).forward().counted["right_sides"] for n in dimensions]).value == pytest.approx(1)
 
 
 def test_what_is_timed_is_the_same_gradient() -> None:
     """By the adjoint and by forward sensitivities; by dense tables and by lists."""
-    linear = growth.Linear(24, states=60)
+    linear = Linear(24, states=60)
     ours, forward = linear.adjoint().run()[0], linear.forward().run()
     torch.testing.assert_close(forward, ours, atol=1e-12, rtol=1e-9)
-    for world in (growth.random_world(500), growth.slippery_grid(484)):
-        (listed, _), (dense, _) = growth.of_states(world).run(), growth.of_states(world.dense()).run()
+    for world in (random_world(500), slippery_grid(484)):
+        (listed, _), (dense, _) = of_states(world).run(), of_states(world.dense()).run()
         torch.testing.assert_close(listed, dense, atol=1e-9, rtol=1e-6)
 
 
 def test_interacting_players_face_what_the_others_play() -> None:
     """The contraction that is timed, against its sum written out, for two players of two actions."""
-    work = growth.interacting(2, states=3, actions=2)
+    work = interacting(2, states=3, actions=2)
     facing = work.run()
     assert [type(mdp) for mdp in facing] == [InducedMDP] * 2
     assert [tuple(mdp.transition.shape) for mdp in facing] == [(3, 1, 2, 3)] * 2
@@ -84,21 +87,21 @@ def test_interacting_players_face_what_the_others_play() -> None:
 
 def test_fits() -> None:
     sizes = [10, 20, 40, 80, 160]
-    exact = growth.fitted(sizes, [3.0 * n**1.5 for n in sizes])
+    exact = fitted(sizes, [3.0 * n**1.5 for n in sizes])
     assert exact is not None
     np.testing.assert_allclose(exact, 1.5, atol=1e-6)
-    factor = growth.fitted([2, 3, 4, 5], [4.0**n for n in (2, 3, 4, 5)], factor=True)
+    factor = fitted([2, 3, 4, 5], [4.0**n for n in (2, 3, 4, 5)], factor=True)
     np.testing.assert_allclose(factor, 4, atol=1e-6)
-    assert growth.fitted([1, 2], [1, 2]) is None
-    upper = growth.fitted([1, 2, 4, 8, 16, 32, 64, 128], [9, 9, 9, 9, 16, 32, 64, 128])
+    assert fitted([1, 2], [1, 2]) is None
+    upper = fitted([1, 2, 4, 8, 16, 32, 64, 128], [9, 9, 9, 9, 16, 32, 64, 128])
     assert upper.value == pytest.approx(1)
 
 
 def test_times_longer() -> None:
-    def line(seconds: list[float]) -> list[growth.Point]:
+    def line(seconds: list[float]) -> list[Point]:
         return [{"size": size, "seconds": value} for size, value in zip((10, 100, 1000), seconds, strict=True)]
 
-    assert growth.times_longer(line([1, 10, 100]), line([5, 5, 5]), 50) == pytest.approx(1)
+    assert times_longer(line([1, 10, 100]), line([5, 5, 5]), 50) == pytest.approx(1)
 
 
 def options(folder: Path, *studies: str) -> list[str]:
@@ -117,7 +120,7 @@ def test_a_quick_run_is_drawn_and_goes_on(tmp_path: Path, capsys: pytest.Capture
     after = json.loads((tmp_path / "r.json").read_text())
     assert after["points"][:6] == before["points"]
     assert (tmp_path / "growth.svg").read_text().startswith("<?xml")
-    assert (tmp_path / "growth.md").read_text() == growth.page(after)
+    assert (tmp_path / "growth.md").read_text() == page(after)
 
 
 def test_ctrl_c_keeps_what_is_done(tmp_path: Path) -> None:
