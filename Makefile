@@ -33,7 +33,7 @@ speed: $(PEERS)  ## ratios of running times, side by side, QuantEcon and JAX amo
 	$(BIN)/pytest -m speed tests/benchmarks
 
 growth: $(INSTALLED)  ## how time and memory grow with states, actions, batches, ...: a page and a figure (minutes; resumes)
-	$(BIN)/python -m baselines.growth
+	$(BIN)/python -m baselines.growth --compile
 
 cuda: $(INSTALLED)  ## with a GPU: parity of all that runs on one, and the kernel's times beside compiled and eager torch
 	$(BIN)/pytest tests/test_devices.py tests/test_scans.py tests/test_triton_sweeps.py
