@@ -181,7 +181,8 @@ def _about_states(dense: list[Point], lists: list[Point], dense_grid: list[Point
     for where, slow, fast in (("in random worlds", dense, lists), ("on grids", dense_grid, grid)):
         sizes = [point["size"] for point in fast if DIRECT < point["size"] <= slow[-1]["size"]]
         if sizes:
-            factors = " and ".join(f"{times_longer(slow, fast, size):.2g} times as long at S = {size:,}" for size in sorted({sizes[0], sizes[-1]}))
+            ends = sorted({sizes[0], sizes[-1]})
+            factors = " and ".join(f"{times_longer(slow, fast, size):.2g} times as long at S = {size:,}" for size in ends)
             compared.append(f"{where} {factors}")
     beyond = f" Beyond, dense tables take {'; '.join(compared)}." if compared else ""
     found = [
