@@ -29,7 +29,7 @@ class Swept(NamedTuple):
     sweeps: int
     """How many the slowest of a batch took."""
     bound: Array
-    """|V - V*| is at most this, (...); infinite where the discount is 1.  Rounding in a sweep is not in it: see `finest`."""
+    """``|V - V*|`` is at most this, (...); infinite where the discount is 1.  Rounding in a sweep is not in it: see `finest`."""
 
 
 def softmax_backup(q: Array, temperature: float) -> tuple[Array, Array]:
