@@ -287,7 +287,7 @@ def test_senseless_commitments_are_refused(x: object, message: str) -> None:
         (lambda: se.game("escape_room-v0", agents=2.0), ValueError, "agents is a whole number 2 to 5, got 2.0"),
         (lambda: se.game("escape_room-v0", needed=2), ValueError, "needed is a whole number 1 to 1"),
         (lambda: se.game("escape_room-v0", payments="state"), ValueError, "did you mean 'states'"),
-        (lambda: se.game("sentinel_intruder-v0", size="3"), ValueError, "size is a whole number 2 to 6"),
+        (lambda: se.game("sentinel_intruder-v0", size="3"), ValueError, "size is a whole number 2 to 20"),
         (lambda: se.game("sentinel_intruder-v0", slips=0.1), ValueError, "slips are two probabilities"),
         (lambda: se.game("zero_sum_incentive-v0", actions=3), ValueError, "actions are two numbers"),
         (lambda: se.game("zero_sum_incentive-v0", discount=1.0), ValueError, "discount is a finite number"),
