@@ -18,7 +18,7 @@ from .linear import number
 from .mdp import Array, InducedMDP, decision_problem, expect
 from .planning import PlanningError, hard_policy_iteration, soft_policy_iteration, widen
 from .sampled import SampledProcess
-from .sweeps import softmax_backup
+from .sweeps import soft_backup, softmax_backup
 
 if TYPE_CHECKING:
     from .game import StackelbergGame
@@ -262,10 +262,9 @@ class Truncated(TabularFollower):
         v = xp.zeros_like(problem.reward[..., 0, 0]) if values is None or self.start == "reset" else values
         step = float("inf")
         for _ in range(self.sweeps):
-            node_values, _ = softmax_backup(problem.reward + mdp.follower_discount * expect(problem.transition, v), self.temperature)
-            swept = xp.sum(problem.weight * node_values, axis=-1)
+            swept, _ = soft_backup(problem, mdp.follower_discount, self.temperature, v)
             step, v = number(xp.max(xp.abs(swept - v))), swept
-        _, policy = softmax_backup(problem.reward + mdp.follower_discount * expect(problem.transition, v), self.temperature)
+        _, policy = soft_backup(problem, mdp.follower_discount, self.temperature, v)
         return Answer(widen(policy, mdp), v, step, self.sweeps)
 
 

@@ -19,6 +19,7 @@ from gymnasium.spaces import Box
 from ..arguments import cycles, nearest
 from ..followers import Soft
 from ..game import Constants, StackelbergGame, softmax_policy
+from ..linear import DIRECT
 from ..mdp import Array, InducedMDP
 from ..successor_lists import SuccessorLists, Successors
 
@@ -31,8 +32,6 @@ PRESETS: dict[str, dict[str, Any]] = {
 """What arguments that are not given are; ``branching`` None is every state.  Every number of ``"penalty"`` is recalled, not read: 100
 states, 5 x 5 actions, U(0, 1) weights of all states, normalised, rewards U(0, 1) with those below .7 set to 0, uniform start,
 temperature .001, and a follower that knows the leader's policy and not its action.  Its discount is not even recalled; .9 is ours."""
-LISTED = 400
-"""States from which on lists of successors are solved faster than a dense kernel."""
 CHOICES = {
     "preset": tuple(PRESETS),
     "weights": ("dirichlet", "uniform"),
@@ -68,7 +67,8 @@ class RandomMarkovGame(StackelbergGame):
         discount: of both players, below 1.
         seed: which instance; the arguments above change what is made of the draws, and only sizes, branching and weights the draws.
         max_cycles: steps after which a played episode is cut.
-        layout: of the transition, ``"dense"`` or ``"lists"`` of successors; None for lists from `LISTED` states on, if branching is few.
+        layout: of the transition, ``"dense"`` or ``"lists"`` of successors; None for lists if
+            there are `stackelberg_envs.linear.DIRECT` states or more and few branches.
     """
 
     name = "random_markov_game"
@@ -104,7 +104,7 @@ class RandomMarkovGame(StackelbergGame):
         successors = s if successors is None else successors
         c, threshold = usual("conflict", conflict), usual("reward_threshold", reward_threshold)
         w = 1 - c if noise is None else float(noise)
-        layout = ("lists" if s >= LISTED and 8 * successors <= s else "dense") if layout is None else layout
+        layout = ("lists" if s >= DIRECT and 8 * successors <= s else "dense") if layout is None else layout
         for name, value in (("weights", kind), ("influence", influence), ("follower_sees", follower_sees), ("layout", layout)):
             _require(name, value)
         if min(s, a, b) < 1 or not 1 <= successors <= s:
