@@ -33,17 +33,17 @@ speed: $(PEERS)  ## ratios of running times, side by side, QuantEcon and JAX amo
 	$(BIN)/pytest -m speed tests/benchmarks
 
 growth: $(INSTALLED)  ## how time and memory grow with states, actions, batches, ...: a page and a figure (minutes; resumes)
-	$(BIN)/python -m baselines.growth --compile
+	$(BIN)/python -m baselines.studies.growth --compile
 
 cuda: $(INSTALLED)  ## with a GPU: parity of all that runs on one, and the kernel's times beside compiled and eager torch
 	$(BIN)/pytest tests/test_devices.py tests/test_scans.py tests/test_triton_sweeps.py
-	$(BIN)/python -m baselines.gpu
+	$(BIN)/python -m baselines.studies.gpu
 
 reproduce-hpgd: $(INSTALLED)  ## Thoma et al. 2024: Table 1, why HPGD escapes, best known values (two hours on two cores; resumes)
 	for config in hpgd-tuning hpgd-table hpgd-rates hpgd-escape hpgd-basin; do $(BIN)/stackelberg bench $$config || exit 1; done
 	$(BIN)/stackelberg polish hpgd-table hpgd-escape hpgd-basin
-	$(BIN)/python -m baselines.bias
-	$(BIN)/python -m baselines.rtq
+	$(BIN)/python -m baselines.studies.bias
+	$(BIN)/python -m baselines.studies.rtq
 	$(BIN)/stackelberg compare hpgd-table --maps 0 --maps 1 --maps 4
 	$(BIN)/stackelberg compare hpgd-rates
 	$(BIN)/stackelberg compare hpgd-escape
@@ -54,31 +54,31 @@ MARKOV = toy outcomes heldout inverse-toy inverse-ablations inverse-limits inver
 reproduce-bchg: $(INSTALLED)  ## Kudo et al. 2026, and our method from outcomes alone (two hours on two cores; resumes)
 	for config in $(MARKOV); do $(BIN)/stackelberg bench $$config || exit 1; done
 	for config in toy inverse-large bchg-rooms bchg-rooms-1000 bchg-rates bchg-basin; do $(BIN)/stackelberg compare $$config || exit 1; done
-	for config in outcomes heldout inverse-toy inverse-ablations inverse-limits inverse-penalty; do $(BIN)/python -m baselines.reach $$config || exit 1; done
-	$(BIN)/python -m baselines.quality
+	for config in outcomes heldout inverse-toy inverse-ablations inverse-limits inverse-penalty; do $(BIN)/python -m baselines.studies.reach $$config || exit 1; done
+	$(BIN)/python -m baselines.studies.quality
 
 PENALTY = penalty-games zero-sum sentinel
 reproduce-penalty: $(INSTALLED)  ## Shen et al. 2025: penalty methods on random games and between opponents (an hour on two cores; resumes)
 	for config in $(PENALTY); do $(BIN)/stackelberg bench $$config || exit 1; done
-	for config in $(PENALTY); do $(BIN)/python -m baselines.claims $$config || exit 1; done
-	$(BIN)/python -m baselines.selection
-	$(BIN)/python -m baselines.contracts
+	for config in $(PENALTY); do $(BIN)/python -m baselines.studies.claims $$config || exit 1; done
+	$(BIN)/python -m baselines.studies.selection
+	$(BIN)/python -m baselines.studies.contracts
 
 reproduce-tax: $(INSTALLED)  ## Thoma et al. 2024: the tax economy against its exact follower (half an hour of CPU time; resumes)
 	for config in tax tax-best; do $(BIN)/stackelberg bench $$config || exit 1; done
-	$(BIN)/python -m baselines.tax tax
+	$(BIN)/python -m baselines.studies.tax tax
 
 study-warehouse: $(INSTALLED)  ## every layout of the warehouse, and who finds the best one (six minutes on one core)
-	$(BIN)/python -m baselines.warehouse
+	$(BIN)/python -m baselines.studies.warehouse
 
 reproduce-preferences: $(INSTALLED)  ## learning a reward from preferences, tabular and with a simulator (an hour on two cores; resumes)
-	$(BIN)/python -m baselines.preferences
-	$(BIN)/python -m baselines.preference_control --seeds 5
-	$(BIN)/python -m baselines.preference_control --name preference-control-scarce --set first_pairs=24 pairs=6 --methods pbrl iterated
+	$(BIN)/python -m baselines.studies.preferences
+	$(BIN)/python -m baselines.studies.preference_control --seeds 5
+	$(BIN)/python -m baselines.studies.preference_control --name preference-control-scarce --set first_pairs=24 pairs=6 --methods pbrl iterated
 
 reproduce-continuous: $(INSTALLED)  ## Kudo et al. 2026 in linear-quadratic worlds, at a stated fraction of their budget (half an hour on two cores; resumes)
 	for config in thermal lq-gain; do $(BIN)/stackelberg bench $$config && $(BIN)/stackelberg compare $$config || exit 1; done
-	$(BIN)/python -m baselines.noise
+	$(BIN)/python -m baselines.studies.noise
 
 consumers:  ## TorchRL, Stable-Baselines3 and RLlib on every view, each in a throw-away environment
 	tests/consumers/run.sh

@@ -11,10 +11,10 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from stackelberg_envs.access import Access
 from stackelberg_envs.arguments import nearest
-from stackelberg_envs.followers import Follower
+from stackelberg_envs.followers.exact import Follower
 from stackelberg_envs.game import StackelbergGame
+from stackelberg_envs.leader.access import Access
 
 from .ascent import Ascent, Estimate, Estimator
 from .base import Checkpoint, Declined, Score, Solution, Solver, State, admit, run

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from stackelberg_envs.access import Access, Oracle, Permission
+from stackelberg_envs.leader.access import Access, Oracle, Permission
 
 from .base import Solver, State
 

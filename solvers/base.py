@@ -1,7 +1,8 @@
 """What a solver is, and the one loop that runs them all.
 
 A `Solver` is hyperparameters with ``init`` and ``step`` over an explicit `State`; it meets the game only through an
-`stackelberg_envs.access.Oracle` at the level it declares.  `solve` owns the house's side: rounds, ledger, referee, history, resuming.
+`stackelberg_envs.leader.access.Oracle` at the level it declares.  `solve` owns the house's side: rounds, ledger, referee, history,
+resuming.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from stackelberg_envs.access import Access, AccessError, Cost, Oracle, Permission
 from stackelberg_envs.evaluation import Evaluation, evaluate
-from stackelberg_envs.followers import Follower, judge_of
+from stackelberg_envs.followers.exact import Follower, judge_of
 from stackelberg_envs.game import CommitmentError, StackelbergGame
-from stackelberg_envs.mdp import same_table
-from stackelberg_envs.oracle import Rounds
-from stackelberg_envs.planning import PlanningError
-from stackelberg_envs.sampled_scores import fingerprint
+from stackelberg_envs.leader.access import Access, AccessError, Cost, Oracle, Permission
+from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.planning.policy_iteration import PlanningError
+from stackelberg_envs.play.monte_carlo import fingerprint
+from stackelberg_envs.processes.mdp import same_table
 
 
 class Declined(RuntimeError):

@@ -1,4 +1,4 @@
-"""The optimal contracts of a hidden-action tree, by linear programmes (see `stackelberg_envs.contracts`).
+"""The optimal contracts of a hidden-action tree, by linear programmes (see `stackelberg_envs.planning.contracts`).
 
 1. read the tree off the model: p(o|a), the agent's own utility, what outcomes bring the principal, and the range of payments
 2. solve it: all payments together if the agent looks ahead (`committed`), node by node if it does not (`subgame_perfect`)
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stackelberg_envs.access import Access, Oracle
-from stackelberg_envs.contracts import MOST_NODES, Tree, committed, logits, subgame_perfect
-from stackelberg_envs.followers import Hard
+from stackelberg_envs.followers.exact import Hard
+from stackelberg_envs.leader.access import Access, Oracle
+from stackelberg_envs.planning.contracts import MOST_NODES, Tree, committed, logits, subgame_perfect
 
 from .base import Declined, Solver, State
 

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from stackelberg_envs.access import Access, Oracle, Permission
-from stackelberg_envs.mdp import InducedMDP
-from stackelberg_envs.planning import widen
+from stackelberg_envs.leader.access import Access, Oracle, Permission
+from stackelberg_envs.planning.policy_iteration import widen
+from stackelberg_envs.processes.mdp import InducedMDP
 
 from .ascent import OPTIMISERS
 from .base import Solver, State

@@ -31,11 +31,11 @@ import torch
 from gymnasium.spaces import Discrete
 
 from stackelberg_envs.arguments import real, whole
-from stackelberg_envs.followers import Answer, Response, Soft
+from stackelberg_envs.followers.exact import Answer, Response, Soft
 from stackelberg_envs.game import StackelbergGame
-from stackelberg_envs.mdp import cumulative, pick
-from stackelberg_envs.planning import PlanningError
-from stackelberg_envs.sampled import SampledProcess
+from stackelberg_envs.planning.policy_iteration import PlanningError
+from stackelberg_envs.processes.mdp import cumulative, pick
+from stackelberg_envs.processes.sampled import SampledProcess
 
 from .base import deferred_interrupts
 
@@ -74,7 +74,7 @@ class TrainedDQN:
 
 @dataclass(frozen=True)
 class HeadsPolicy:
-    """The product of the heads' softmax policies, an `stackelberg_envs.sampled.Actor`."""
+    """The product of the heads' softmax policies, an `stackelberg_envs.processes.sampled.Actor`."""
 
     weights: tuple[tuple[np.ndarray, np.ndarray], ...]
     """Of each layer, (out, in) and (out,)."""
@@ -96,7 +96,7 @@ class HeadsPolicy:
         return [power / power.sum(axis=-1, keepdims=True) for power in powers]
 
     def act(self, states: np.ndarray, leads: np.ndarray, u: np.ndarray) -> np.ndarray:
-        """See `stackelberg_envs.sampled.Actor.act`; actions are row-major in the parts."""
+        """See `stackelberg_envs.processes.sampled.Actor.act`; actions are row-major in the parts."""
         del leads
         chosen = [np.minimum(pick(cumulative(head), u[..., h]), self.parts[h] - 1) for h, head in enumerate(self.heads(states))]
         return np.asarray(np.ravel_multi_index(tuple(chosen), self.parts))
@@ -137,7 +137,8 @@ class DQN:
         batch: transitions of a learning step.
         copy_every: steps between two copies of the target network.
         hidden: width of the two hidden layers.
-        progress: called with (steps taken, steps asked) after every hundred, and at the end; `baselines.dqn_tax` makes a bar of it, with an
+        progress: called with (steps taken, steps asked) after every hundred, and at the end; `baselines.studies.dqn_tax` makes a bar of it,
+        with an
             estimate of the time that is left.
     """
 
@@ -185,7 +186,7 @@ class DQN:
         rng: np.random.Generator | None = None,
         state: TrainedDQN | None = None,
     ) -> Response:
-        """Train for ``budget`` (or ``steps``) steps, and answer; see `stackelberg_envs.followers.Follower.respond`.
+        """Train for ``budget`` (or ``steps``) steps, and answer; see `stackelberg_envs.followers.exact.Follower.respond`.
 
         Without ``rng``, the noise is that of seed 0.  ``state`` itself is left as it is.
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import torch
 
-from stackelberg_envs.access import Oracle
-from stackelberg_envs.planning import regularised_reward
+from stackelberg_envs.leader.access import Oracle
+from stackelberg_envs.planning.policy_iteration import regularised_reward
 
 from .copies import Copies, CopyAscent, copied, derivatives, faced, node_shape
 from .needs import needs_a_regularised_follower, needs_derivatives, needs_paid_steps

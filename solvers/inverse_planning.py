@@ -23,8 +23,8 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from stackelberg_envs.access import Access, Oracle
-from stackelberg_envs.planning import soft_policy_iteration
+from stackelberg_envs.leader.access import Access, Oracle
+from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 
 from .base import Solver, State
 from .estimators.reaction import surrogate_objective

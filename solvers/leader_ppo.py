@@ -30,8 +30,8 @@ import gymnasium
 import numpy as np
 import torch
 
-from stackelberg_envs.access import Access, Oracle
-from stackelberg_envs.outcome import Outcome
+from stackelberg_envs.leader.access import Access, Oracle
+from stackelberg_envs.play.outcomes import Outcome
 
 from .base import Solver, State
 from .needs import needs_acting_leader

@@ -23,12 +23,12 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box, Discrete
 
 from stackelberg_envs.arguments import real, whole
-from stackelberg_envs.followers import Answer, Response
+from stackelberg_envs.followers.exact import Answer, Response
 from stackelberg_envs.game import StackelbergGame
-from stackelberg_envs.gaussian import rows
-from stackelberg_envs.mdp import Array
-from stackelberg_envs.planning import PlanningError
-from stackelberg_envs.sampled import normal
+from stackelberg_envs.planning.policy_iteration import PlanningError
+from stackelberg_envs.processes.gaussian import rows
+from stackelberg_envs.processes.mdp import Array
+from stackelberg_envs.processes.sampled import normal
 from stackelberg_envs.views.episode import Episode
 from stackelberg_envs.views.gym import FollowerEnv
 from stackelberg_envs.views.slots import slot
@@ -41,7 +41,7 @@ LOG_STD = (-20.0, 2.0)
 
 @dataclass(frozen=True)
 class SquashedNet:
-    """The library's actor as an `stackelberg_envs.sampled.Actor`: b = centre + half tanh(mu(o) + sd(o) z), o = (context, s, 1, a, 1, x).
+    """The library's actor as an `Actor`: b = centre + half tanh(mu(o) + sd(o) z), o = (context, s, 1, a, 1, x).
 
     Plain arrays in double precision, so that batches of episodes run in NumPy or torch, and pickles need no library.
     """
@@ -63,7 +63,7 @@ class SquashedNet:
         return 0 if self.deterministic else len(self.low)
 
     def act(self, states: Array, leads: Array, u: Array) -> Array:
-        """See `stackelberg_envs.sampled.Actor.act`."""
+        """See `stackelberg_envs.processes.sampled.Actor.act`."""
         xp = array_namespace(states)
 
         def like(table: np.ndarray) -> Array:
@@ -161,7 +161,7 @@ class SAC:
         rng: np.random.Generator | None = None,
         state: Any = None,
     ) -> Response:
-        """See `stackelberg_envs.followers.Follower.respond`; ``budget`` counts environment steps.
+        """See `stackelberg_envs.followers.exact.Follower.respond`; ``budget`` counts environment steps.
 
         Raises:
             PlanningError: in a world with tables, of several followers, or of discrete actions; for batches of commitments.

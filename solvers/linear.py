@@ -1,7 +1,7 @@
 """Linear solves in torch, one signature: dense LU with the factors kept, and BiCGSTAB for chains that are lists.
 
-`LU` is a `stackelberg_envs.linear.Factorised`: it factorises once, and every further solve (value, occupancy, adjoint) is two
-triangular ones.
+`LU` is a `stackelberg_envs.planning.linear_systems.Factorised`: it factorises once, and every further solve (value, occupancy, adjoint) is
+two triangular ones.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from stackelberg_envs.linear import Krylov, System
+from stackelberg_envs.planning.linear_systems import Krylov, System
 
 GRADIENT = 1e-10
 """Residual to which iterative solves for gradients go, in relation to the right side."""
@@ -40,5 +40,5 @@ class LU:
 
 
 def factors(matrix: torch.Tensor | System) -> Any:
-    """A `stackelberg_envs.linear.system`, made ready to be solved with often, by its type."""
+    """A `stackelberg_envs.planning.linear_systems.system`, made ready to be solved with often, by its type."""
     return Krylov(matrix, GRADIENT) if isinstance(matrix, System) else LU(matrix)

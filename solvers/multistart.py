@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from scipy.optimize import minimize
 
-from stackelberg_envs.access import Access, Oracle
-from stackelberg_envs.planning import PlanningError
+from stackelberg_envs.leader.access import Access, Oracle
+from stackelberg_envs.planning.policy_iteration import PlanningError
 
 from .base import Solver, State
 from .estimators.implicit import exact_gradient

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from stackelberg_envs.access import Access, Oracle
-from stackelberg_envs.equilibria import Saddle
-from stackelberg_envs.followers import Soft
-from stackelberg_envs.mirror_descent import MirrorDescent
+from stackelberg_envs.followers.equilibria import Saddle
+from stackelberg_envs.followers.exact import Soft
+from stackelberg_envs.followers.mirror_descent import MirrorDescent
+from stackelberg_envs.leader.access import Access, Oracle
 
 LARGEST_TABLE = 10**8
 """Numbers in a dense kernel that is worth trying to hold: 800 MB."""

@@ -7,8 +7,9 @@ code was found.  With V^g the follower's return from the start under its policy 
     value     p_V(x, y) = V^{g*} - V^{g_y}                                                  = tau sum_s d(s) KL(s)
     Bellman   p_B(x, y) = E_{s~rho} sum_n w(n|s) [ <g* - g_y, Q*>(n) + tau (H(g*) - H(g_y))(n) ]  = tau E_{s~rho} KL(s)
 
-with g* = softmax(Q*/tau) the best response to x, nodes n and their weights w as in `stackelberg_envs.mdp.decision_problem`, KL(s) the mean
-over nodes of KL(g_y | g*) and d the discounted visits of the copy: the two weigh states differently, and p_V is about p_B / (1 - gamma).
+with g* = softmax(Q*/tau) the best response to x, nodes n and their weights w as in `stackelberg_envs.processes.mdp.decision_problem`, KL(s)
+the mean over nodes of KL(g_y | g*) and d the discounted visits of the copy: the two weigh states differently, and p_V is about p_B / (1 -
+gamma).
 
 Both are maxima over g* of what stands here, so by Danskin's theorem their gradients are those with g* held fixed: no second derivative, no
 Hessian.  A penalty is a function ``(mdp, copy, best, temperature) -> (...)`` of what is faced and of two policies, the copy's g_y and
@@ -24,10 +25,10 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from stackelberg_envs.linear import factorised, system
-from stackelberg_envs.markov_game import InducedMarkovGame
-from stackelberg_envs.mdp import InducedMDP, at_nodes, chain, expect, joint_policy, stored
-from stackelberg_envs.planning import entropy, policy_value, regularised_reward
+from stackelberg_envs.planning.linear_systems import factorised, system
+from stackelberg_envs.planning.policy_iteration import entropy, policy_value, regularised_reward
+from stackelberg_envs.processes.markov_game import InducedMarkovGame
+from stackelberg_envs.processes.mdp import InducedMDP, at_nodes, chain, expect, joint_policy, stored
 
 Penalty = Callable[[InducedMDP, torch.Tensor, torch.Tensor, float], torch.Tensor]
 

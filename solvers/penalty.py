@@ -30,9 +30,9 @@ from typing import Any, Literal
 
 import torch
 
-from stackelberg_envs.access import Access, Oracle
-from stackelberg_envs.equilibria import Saddle
-from stackelberg_envs.mirror_descent import MirrorDescent
+from stackelberg_envs.followers.equilibria import Saddle
+from stackelberg_envs.followers.mirror_descent import MirrorDescent
+from stackelberg_envs.leader.access import Access, Oracle
 
 from .copies import Copies, CopyAscent, copied, derivatives, faced, node_shape
 from .needs import needs_a_regularised_follower, needs_derivatives, needs_paid_steps, needs_sampled_leader

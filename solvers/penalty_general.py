@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from stackelberg_envs.access import Oracle
+from stackelberg_envs.followers.mirror_descent import MirrorDescent
 from stackelberg_envs.game import grouped
-from stackelberg_envs.markov_game import InducedMarkovGame, Process
-from stackelberg_envs.mirror_descent import MirrorDescent
+from stackelberg_envs.leader.access import Oracle
+from stackelberg_envs.processes.markov_game import InducedMarkovGame, Process
 
 from .copies import Copies, copied, derivatives
 from .penalties import PENALTIES, nikaido_isoda, value_penalty

@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from stackelberg_envs.access import Oracle
-from stackelberg_envs.outcome import Outcome
-from stackelberg_envs.planning import entropy
+from stackelberg_envs.leader.access import Oracle
+from stackelberg_envs.planning.policy_iteration import entropy
+from stackelberg_envs.play.outcomes import Outcome
 
 from .copies import Copies, derivatives
 from .estimators.visits import discounted_sums

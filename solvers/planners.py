@@ -1,7 +1,7 @@
 """Planners: methods that search the leader's problem itself, where it is small enough, by its model or by exact returns.
 
 * `MultipleLP`: matrix games, by one linear programme a joint response (Conitzer and Sandholm, "Computing the optimal strategy to commit
-  to", EC 2006; see `stackelberg_envs.matrix_games`).  Exact.
+  to", EC 2006; see `stackelberg_envs.planning.matrix_games`).  Exact.
 * `Enumeration`: all A^S deterministic memoryless leader policies.  The best of them is a lower bound: the best commitment may be mixed.
   Finding even that one is NP-hard (Dibangoye et al., arXiv 2512.05667), hence all of them, and few.
 * `LineSearch`: one component of the commitment by a grid that closes in on its best point.  It uses no derivative, so cliffs and plateaus
@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stackelberg_envs.access import Access, Oracle
-from stackelberg_envs.followers import TIE_TOLERANCE, Hard
-from stackelberg_envs.matrix_games import logits, strong_commitment, weak_commitment
-from stackelberg_envs.mdp import stored
+from stackelberg_envs.followers.exact import TIE_TOLERANCE, Hard
+from stackelberg_envs.leader.access import Access, Oracle
+from stackelberg_envs.planning.matrix_games import logits, strong_commitment, weak_commitment
+from stackelberg_envs.processes.mdp import stored
 
 from .base import Declined, Solver, State
 from .needs import needs_a_policy

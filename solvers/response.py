@@ -2,7 +2,7 @@
 
 On a CPU Newton's method needs no help: 4 to 8 factorisations, 2 or 3 from a warm start.  Where batches are large and factorisations slow (a
 GPU), float32 sweeps (`solvers.kernels.sweeps`) come near the solution, and a Newton step or two in float64 settle the digits that float32
-does not have: either way the result is `stackelberg_envs.planning.soft_policy_iteration`'s, with its bound.
+does not have: either way the result is `stackelberg_envs.planning.policy_iteration.soft_policy_iteration`'s, with its bound.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Literal
 
 import torch
 
-from stackelberg_envs.linear import PlanningError
-from stackelberg_envs.mdp import InducedMDP, decision_problem, dense
-from stackelberg_envs.planning import Plan, soft_policy_iteration
-from stackelberg_envs.successor_lists import SuccessorLists
+from stackelberg_envs.planning.linear_systems import PlanningError
+from stackelberg_envs.planning.policy_iteration import Plan, soft_policy_iteration
+from stackelberg_envs.processes.mdp import InducedMDP, decision_problem, dense
+from stackelberg_envs.processes.successor_lists import SuccessorLists
 
 from .kernels.sweeps import swept_problems
 from .linear import factors

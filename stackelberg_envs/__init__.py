@@ -12,23 +12,23 @@ from typing import Any
 # no later import puts the module in the function's place; `from stackelberg_envs.games.four_rooms import FourRooms` works as ever.
 from . import game as _game_module
 from . import games as _games_folder
-from .access import Access, AccessError, Cost, Oracle, Permission
 from .bounds import cooperative_value
-from .epsilon_optimal import EpsilonOptimal
-from .equilibria import Nash, Saddle
 from .evaluation import Evaluation, evaluate
-from .feedback import Feedback
-from .followers import Believes, Follower, Hard, Quantal, Response, Soft, Truncated
+from .followers.epsilon_optimal import EpsilonOptimal
+from .followers.equilibria import Nash, Saddle
+from .followers.exact import Believes, Follower, Hard, Quantal, Response, Soft, Truncated
+from .followers.feedback import Feedback
+from .followers.learning import NaturalPolicyGradient, SoftQLearning
+from .followers.mirror_descent import MirrorDescent
+from .followers.replication import SoftInside
 from .game import CommitmentError, StackelbergGame
-from .learning import NaturalPolicyGradient, SoftQLearning
-from .markov_game import InducedMarkovGame
-from .mdp import InducedMDP, draw, expect
-from .mirror_descent import MirrorDescent
-from .outcome import Outcome
+from .leader.access import Access, AccessError, Cost, Oracle, Permission
+from .play.outcomes import Outcome
+from .processes.markov_game import InducedMarkovGame
+from .processes.mdp import InducedMDP, draw, expect
+from .processes.shared_rows import SharedRows
+from .processes.successor_lists import SuccessorLists
 from .registry import game, games, make, make_parallel, pettingzoo_module, register_all
-from .replication import SoftInside
-from .shared_rows import SharedRows
-from .successor_lists import SuccessorLists
 
 __version__ = "0.2.0"
 __all__ = [

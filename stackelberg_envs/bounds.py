@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from .game import StackelbergGame, as_tuple
-from .markov_game import Process
-from .mdp import DecisionProblem, dense, same_table
-from .planning import PlanningError, hard_policy_iteration
-from .successor_lists import SuccessorLists
+from .planning.policy_iteration import PlanningError, hard_policy_iteration
+from .processes.markov_game import Process
+from .processes.mdp import DecisionProblem, dense, same_table
+from .processes.successor_lists import SuccessorLists
 
 
 def cooperative_value(game: StackelbergGame) -> float | None:

@@ -13,13 +13,13 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-from .followers import Follower, Response
+from .followers.exact import Follower, Response
 from .game import StackelbergGame, grouped
-from .linear import number
-from .mdp import Array, decision_problem
-from .planning import hard_policy_iteration, policy_value, regularised_reward, soft_policy_iteration
-from .sampled import SampledProcess
-from .sampled_scores import by_playing
+from .planning.linear_systems import number
+from .planning.policy_iteration import hard_policy_iteration, policy_value, regularised_reward, soft_policy_iteration
+from .play.monte_carlo import by_playing
+from .processes.mdp import Array, decision_problem
+from .processes.sampled import SampledProcess
 
 
 @dataclass(frozen=True)

@@ -17,15 +17,15 @@ from array_api_compat import array_namespace, is_array_api_obj
 from gymnasium.spaces import Box, Discrete, Space
 
 from .arguments import nearest
-from .markov_game import Process
-from .mdp import Array, InducedMDP, stored, transformed
-from .planning import policy_value
-from .sampled import SampledProcess
-from .sampled_scores import expected_return
+from .planning.policy_iteration import policy_value
+from .play.monte_carlo import expected_return
+from .processes.markov_game import Process
+from .processes.mdp import Array, InducedMDP, stored, transformed
+from .processes.sampled import SampledProcess
 
 if TYPE_CHECKING:
     from .drawing import Layout
-    from .followers import Follower
+    from .followers.exact import Follower
 
 Induced = Process | tuple[InducedMDP, ...] | SampledProcess
 
@@ -131,8 +131,8 @@ class StackelbergGame(abc.ABC):
     def induced(self, x: Array, context: int) -> Induced:
         """What the followers face, in array-API code.
 
-        One `InducedMDP`, a tuple of them for several independent followers, one `stackelberg_envs.markov_game.InducedMarkovGame` for
-        several who interact, or, without tables, one `stackelberg_envs.sampled.SampledProcess`.
+        One `InducedMDP`, a tuple of them for several independent followers, one `stackelberg_envs.processes.markov_game.InducedMarkovGame`
+        for several who interact, or, without tables, one `stackelberg_envs.processes.sampled.SampledProcess`.
 
         Args:
             x: a checked commitment, floating point, shape (..., n).
@@ -166,7 +166,7 @@ class StackelbergGame(abc.ABC):
 
         Args:
             problems: what the followers face; see `problems`.
-            policies: g(b|s,a) of each follower, (..., S, A, B), or a `stackelberg_envs.sampled.Actor`.
+            policies: g(b|s,a) of each follower, (..., S, A, B), or a `stackelberg_envs.processes.sampled.Actor`.
             horizon: number of steps; None for infinitely many or, without tables, ``max_cycles``.
             discount: None for the game's own.
         """

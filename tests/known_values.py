@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from stackelberg_envs.followers import Hard, Soft
+from stackelberg_envs.followers.exact import Hard, Soft
 
 FOUR_ROOMS_AT_ZERO = [
     # (temperature, beta, F_G1, F_G2, F with slip .44, |dF/dw|, F with slip .33)

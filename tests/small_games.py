@@ -10,8 +10,8 @@ from gymnasium.spaces import Box
 
 import stackelberg_envs as se
 from stackelberg_envs.game import softmax_policy
-from stackelberg_envs.markov_game import InducedMarkovGame
-from stackelberg_envs.mdp import InducedMDP
+from stackelberg_envs.processes.markov_game import InducedMarkovGame
+from stackelberg_envs.processes.mdp import InducedMDP
 
 SMALLER: dict[str, dict[str, Any]] = {
     "sentinel_intruder-v0": {"size": 2},

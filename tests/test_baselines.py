@@ -23,9 +23,11 @@ from rich.console import Console
 from scipy.stats import trim_mean
 
 import stackelberg_envs as se
-from baselines import best, checks, dqn_tax, jobs, report, store
-from baselines.runner import execute, run_all
-from baselines.stats import curve, iqm, mean_interval, share, summary
+from baselines.bench import best, checks, report, store
+from baselines.bench import configuration as jobs
+from baselines.bench.runner import execute, run_all
+from baselines.bench.stats import curve, iqm, mean_interval, share, summary
+from baselines.studies import dqn_tax
 
 QUIET = Console(quiet=True)
 SMALL = """
@@ -68,7 +70,7 @@ def config(tmp_path: Path) -> Path:
 
 
 def command(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    call = [sys.executable, "-m", "baselines.cli", *map(str, arguments)]
+    call = [sys.executable, "-m", "baselines.bench.cli", *map(str, arguments)]
     return subprocess.run(call, cwd=cwd, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "200"})
 
 
@@ -96,7 +98,7 @@ def test_kill_and_resume(tmp_path: Path) -> None:
     whole = command("bench", config, "--jobs", "2", "--results", "whole", cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
     path = tmp_path / "killed" / "small.jsonl"
-    call = [sys.executable, "-m", "baselines.cli", "bench", str(config), "--jobs", "2", "--results", "killed"]
+    call = [sys.executable, "-m", "baselines.bench.cli", "bench", str(config), "--jobs", "2", "--results", "killed"]
     for enough in (1, 3):
         process = subprocess.Popen(call, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         deadline = time.monotonic() + 120
@@ -117,7 +119,7 @@ def test_ctrl_c_leaves_finished_work(tmp_path: Path) -> None:
     config.write_text(SMALL.replace("BUDGET", "4000"))
     for processes in ("1", "2"):
         path = tmp_path / processes / "small.jsonl"
-        call = [sys.executable, "-m", "baselines.cli", "bench", str(config), "--jobs", processes, "--results", processes]
+        call = [sys.executable, "-m", "baselines.bench.cli", "bench", str(config), "--jobs", processes, "--results", processes]
         process = subprocess.Popen(call, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True)
         while not path.exists() or not path.read_bytes().count(b"\n"):
             assert process.poll() is None
@@ -135,7 +137,7 @@ def test_a_killed_parent_leaves_no_workers(tmp_path: Path) -> None:
     config = tmp_path / "small.toml"
     config.write_text(SMALL.replace("BUDGET", "100000000"))
     for number in (signal.SIGKILL, signal.SIGINT):
-        call = [sys.executable, "-m", "baselines.cli", "bench", str(config), "--jobs", "2", "--results", str(int(number))]
+        call = [sys.executable, "-m", "baselines.bench.cli", "bench", str(config), "--jobs", "2", "--results", str(int(number))]
         process = subprocess.Popen(call, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         deadline = time.monotonic() + 90
         while len(_alive(process.pid)) < 4:  # the parent, a resource tracker, two workers

@@ -16,10 +16,10 @@ from solvers.estimators.bchg import BCHG
 from solvers.estimators.critics import action_values, benefit, sarsa
 from solvers.estimators.hpgd import HPGD
 from solvers.estimators.implicit import exact_gradient
-from stackelberg_envs.access import Permission
-from stackelberg_envs.mdp import chain, decision_problem, expect, joint_policy
-from stackelberg_envs.oracle import Rounds
-from stackelberg_envs.planning import policy_value, soft_policy_iteration
+from stackelberg_envs.leader.access import Permission
+from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.planning.policy_iteration import policy_value, soft_policy_iteration
+from stackelberg_envs.processes.mdp import chain, decision_problem, expect, joint_policy
 from stackelberg_envs.testing.disguise import Disguised
 
 TOY = [("toy3-v0", {"R": 1}), ("toy3-v0", {"R": 2})]

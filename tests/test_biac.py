@@ -10,10 +10,10 @@ import solvers
 import stackelberg_envs as se
 from solvers.estimators.biac import BiAC, swept
 from solvers.inference.model import Counts
-from stackelberg_envs.linear import Dense, system
-from stackelberg_envs.mdp import DecisionProblem, chain, joint_policy
-from stackelberg_envs.oracle import Rounds
-from stackelberg_envs.planning import hard_policy_iteration
+from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.planning.linear_systems import Dense, system
+from stackelberg_envs.planning.policy_iteration import hard_policy_iteration
+from stackelberg_envs.processes.mdp import DecisionProblem, chain, joint_policy
 
 
 def known(game: se.StackelbergGame) -> Counts:

@@ -15,9 +15,9 @@ import stackelberg_envs as se
 from solvers.estimators.implicit import exact_gradient
 from solvers.estimators.neural_bchg import NeuralBCHG
 from solvers.estimators.vector_walks import Scores, Walk, Worth, combined, returns_to_go, walked
-from stackelberg_envs.gaussian import rows
-from stackelberg_envs.oracle import Rounds
-from stackelberg_envs.planning import PlanningError
+from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.planning.policy_iteration import PlanningError
+from stackelberg_envs.processes.gaussian import rows
 
 
 def gradient(game: se.StackelbergGame, x: np.ndarray, *, reaction: bool = True, follower: se.Follower | None = None) -> np.ndarray:

@@ -14,11 +14,11 @@ from test_oracle import Nosy
 
 import solvers
 import stackelberg_envs as se
-from baselines import contracts as study
+from baselines.studies import contracts as study
 from solvers.base import run
 from solvers.estimators.implicit import exact_gradient
-from stackelberg_envs import contracts
-from stackelberg_envs.oracle import Rounds
+from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.planning import contracts
 from stackelberg_envs.testing import ConformanceError, check_env, check_game
 from stackelberg_envs.testing.disguise import Disguised, Powerless
 from stackelberg_envs.views.gym import LeaderEnv

@@ -18,12 +18,12 @@ from small_games import SMALLER
 
 import solvers
 import stackelberg_envs as se
-from stackelberg_envs import sampled_scores
 from stackelberg_envs.game import as_tuple
-from stackelberg_envs.mdp import stored
-from stackelberg_envs.play import Trajectories, simulate
+from stackelberg_envs.play import monte_carlo as sampled_scores
+from stackelberg_envs.play.rollouts import Trajectories, simulate
+from stackelberg_envs.processes.mdp import stored
+from stackelberg_envs.processes.successor_lists import SuccessorLists
 from stackelberg_envs.registry import GAMES
-from stackelberg_envs.successor_lists import SuccessorLists
 from stackelberg_envs.testing.disguise import Changed
 
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU, only a pretended one")

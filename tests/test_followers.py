@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy.special import logsumexp, softmax
 
 import stackelberg_envs as se
-from stackelberg_envs.mdp import chain, joint_policy, stack
-from stackelberg_envs.planning import policy_value, regularised_reward
+from stackelberg_envs.planning.policy_iteration import policy_value, regularised_reward
+from stackelberg_envs.processes.mdp import chain, joint_policy, stack
 from stackelberg_envs.testing import commitments, random_games
 
 games_and_points = random_games().flatmap(lambda game: st.tuples(st.just(game), commitments(game)))

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stackelberg_envs as se
-from baselines.jobs import World
+from baselines.bench.configuration import World
 from stackelberg_envs.games.four_rooms import Walker
 from stackelberg_envs.games.toy3 import VARIANTS as VARIANTS_OF_TOY3
-from stackelberg_envs.planning import PlanningError
+from stackelberg_envs.planning.policy_iteration import PlanningError
 from stackelberg_envs.registry import GAMES
 from stackelberg_envs.testing import check_game, commitments, random_games
 

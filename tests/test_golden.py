@@ -20,11 +20,11 @@ from known_values import (
 from scipy.optimize import minimize_scalar
 
 import stackelberg_envs as se
-from baselines.jobs import World
+from baselines.bench.configuration import World
 from solvers.estimators.implicit import exact_gradient
-from stackelberg_envs.access import Access
-from stackelberg_envs.oracle import Rounds
-from stackelberg_envs.planning import policy_value
+from stackelberg_envs.leader.access import Access
+from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.planning.policy_iteration import policy_value
 
 
 def gradient(game: se.StackelbergGame, x: np.ndarray, follower: se.Follower | None = None) -> np.ndarray:

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 
-from baselines import growth
-from baselines.growth_page import fitted, page, points_of, time_fit, times_longer
-from baselines.growth_timing import Point
-from baselines.growth_works import SERIES, Linear, interacting, of_states, random_world, slippery_grid
-from stackelberg_envs.mdp import InducedMDP
+from baselines.studies.growth import __main__ as growth
+from baselines.studies.growth.page import fitted, page, points_of, time_fit, times_longer
+from baselines.studies.growth.timing import Point
+from baselines.studies.growth.works import SERIES, Linear, interacting, of_states, random_world, slippery_grid
+from stackelberg_envs.processes.mdp import InducedMDP
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reproductions"
 RECORD = FOLDER / "recorded" / "growth.json"
@@ -26,7 +26,9 @@ RECORD = FOLDER / "recorded" / "growth.json"
 
 def test_the_page_is_what_the_record_says() -> None:
     record = json.loads(RECORD.read_text())
-    assert page(record) == (FOLDER / "growth.md").read_text(), f"run  python -m baselines.growth --record {RECORD} --output {FOLDER}"
+    assert page(record) == (FOLDER / "growth.md").read_text(), (
+        f"run  python -m baselines.studies.growth --record {RECORD} --output {FOLDER}"
+    )
 
 
 def test_every_point_is_recorded_and_none_twice() -> None:
@@ -124,7 +126,7 @@ def test_a_quick_run_is_drawn_and_goes_on(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_ctrl_c_keeps_what_is_done(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "baselines.growth", *options(tmp_path, "states")]
+    command = [sys.executable, "-m", "baselines.studies.growth", *options(tmp_path, "states")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     record = tmp_path / "r.json"
     while not record.exists() and process.poll() is None:

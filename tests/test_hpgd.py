@@ -15,9 +15,9 @@ import stackelberg_envs as se
 from solvers.estimators.hpgd import HPGD
 from solvers.estimators.implicit import exact_gradient
 from stackelberg_envs.game import as_tuple
-from stackelberg_envs.mdp import InducedMDP
-from stackelberg_envs.oracle import Rounds
-from stackelberg_envs.outcome import Outcome
+from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.play.outcomes import Outcome
+from stackelberg_envs.processes.mdp import InducedMDP
 
 
 def dense(game: se.StackelbergGame, x: np.ndarray, valued: Outcome, reacted: Outcome, temperature: float, who: int = 0) -> np.ndarray:

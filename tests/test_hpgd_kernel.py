@@ -14,9 +14,9 @@ from solvers.estimators.hpgd_kernel import MISSING, HPGDKernel
 from solvers.estimators.implicit import exact_gradient
 from stackelberg_envs.game import as_tuple
 from stackelberg_envs.games.tax_design import Consumer, TaxDesign
-from stackelberg_envs.mdp import dense
-from stackelberg_envs.oracle import Rounds
-from stackelberg_envs.outcome import Outcome
+from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.play.outcomes import Outcome
+from stackelberg_envs.processes.mdp import dense
 
 SMALL: dict[str, Any] = {"preset": "legacy", "grid": 21, "hours": 3, "spendings": 2}
 X = np.array([-1.7, -1.5, -1.2, -1.0])

@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 import stackelberg_envs as se
-from baselines import instances
-from baselines.cli import app
+from baselines.bench import instances
+from baselines.bench.cli import app
 
 LISTS = {name: instances.candidates(name) for name in instances.LISTS}
 

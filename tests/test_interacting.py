@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 import stackelberg_envs as se
-from stackelberg_envs.markov_game import InducedMarkovGame
-from stackelberg_envs.mdp import InducedMDP
-from stackelberg_envs.oracle import Rounds
-from stackelberg_envs.planning import PlanningError, policy_value, soft_policy_iteration
-from stackelberg_envs.saddle import saddle_point
-from stackelberg_envs.stage_games import stage_saddle
+from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.planning.policy_iteration import PlanningError, policy_value, soft_policy_iteration
+from stackelberg_envs.planning.saddle_point import saddle_point
+from stackelberg_envs.planning.stage_games import stage_saddle
+from stackelberg_envs.processes.markov_game import InducedMarkovGame
+from stackelberg_envs.processes.mdp import InducedMDP
 
 
 def random_process(
@@ -269,8 +269,8 @@ def test_backward_induction_gives_equilibria_of_the_whole_game() -> None:
 
 def best_values(mdp: InducedMDP) -> np.ndarray:
     """Optimal values in every state."""
-    from stackelberg_envs.mdp import decision_problem
-    from stackelberg_envs.planning import hard_policy_iteration
+    from stackelberg_envs.planning.policy_iteration import hard_policy_iteration
+    from stackelberg_envs.processes.mdp import decision_problem
 
     return hard_policy_iteration(decision_problem(mdp, mdp.follower_reward), mdp.follower_discount)[0]
 

@@ -10,13 +10,13 @@ import torch
 
 import solvers
 import stackelberg_envs as se
-from baselines import instances
+from baselines.bench import instances
 from solvers.inference.irl import Belief, Responses, fit, forget, response_jacobian
 from solvers.inference.model import Counts
 from solvers.inference.products import LargeBelief, Linearised, fit_by_products
-from stackelberg_envs.oracle import Rounds
-from stackelberg_envs.outcome import Outcome
-from stackelberg_envs.planning import soft_policy_iteration
+from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
+from stackelberg_envs.play.outcomes import Outcome
 
 SEES = ["action", "policy"]
 

@@ -14,7 +14,7 @@ import torch
 import solvers
 import stackelberg_envs as se
 from solvers.leader_ppo import LeaderPPO, _filled, _log_policy, private_generators
-from stackelberg_envs.oracle import Rounds
+from stackelberg_envs.leader.repeated_game import Rounds
 
 pytest.importorskip("stable_baselines3")
 SMALL: dict[str, Any] = {"episodes": 3, "hidden": [16], "n_epochs": 2}

@@ -15,10 +15,10 @@ import torch
 import stackelberg_envs as se
 from solvers import solve
 from solvers.learners import SAC, _Committed
-from stackelberg_envs.oracle import Rounds
-from stackelberg_envs.planning import PlanningError
-from stackelberg_envs.sampled_play import play_sampled
-from stackelberg_envs.sampled_scores import discounted, monte_carlo
+from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.planning.policy_iteration import PlanningError
+from stackelberg_envs.play.monte_carlo import discounted, monte_carlo
+from stackelberg_envs.play.sampled_rollouts import play_sampled
 from stackelberg_envs.views.gym import FollowerEnv
 
 stable_baselines3 = pytest.importorskip("stable_baselines3", reason="the extra 'rl' is not installed")

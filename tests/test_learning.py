@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 import solvers
 import stackelberg_envs as se
-from stackelberg_envs.access import Permission
-from stackelberg_envs.mdp import at_nodes
-from stackelberg_envs.oracle import Rounds
-from stackelberg_envs.planning import PlanningError, policy_value, regularised_reward
+from stackelberg_envs.leader.access import Permission
+from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.planning.policy_iteration import PlanningError, policy_value, regularised_reward
+from stackelberg_envs.processes.mdp import at_nodes
 from stackelberg_envs.testing import commitments, random_games
 
 games_and_points = random_games().flatmap(lambda game: st.tuples(st.just(game), commitments(game)))
@@ -184,7 +184,7 @@ def test_compiled_learning_is_bit_for_bit_the_same(id: str, samples: str, monkey
     game, tables = se.game(id), []
     rate = None if max(process.follower_discount for process in game.problems(np.zeros(game.dimension))) < 1 else 0.1
     for fused in (True, False):
-        monkeypatch.setattr("stackelberg_envs.play.FUSED", fused)
+        monkeypatch.setattr("stackelberg_envs.play.rollouts.FUSED", fused)
         follower = se.SoftQLearning(0.1, 3000, samples, rate=rate)  # type: ignore[arg-type]
         tables.append(follower.respond(game, np.full(game.dimension, 0.3), rng=np.random.default_rng(1)).state[0])
     for name in ("table", "visits", "stream"):

@@ -13,13 +13,13 @@ from scipy.linalg import solve_discrete_are
 
 import stackelberg_envs as se
 from solvers import Declined, solve
-from stackelberg_envs.gaussian import GaussianPolicy
-from stackelberg_envs.linear_quadratic import LinearQuadratic
-from stackelberg_envs.payments import QuadraticPayment
-from stackelberg_envs.planning import PlanningError
-from stackelberg_envs.riccati import riccati
-from stackelberg_envs.sampled_play import play_sampled
-from stackelberg_envs.sampled_scores import discounted
+from stackelberg_envs.planning.policy_iteration import PlanningError
+from stackelberg_envs.planning.riccati import riccati
+from stackelberg_envs.play.monte_carlo import discounted
+from stackelberg_envs.play.sampled_rollouts import play_sampled
+from stackelberg_envs.processes.gaussian import GaussianPolicy
+from stackelberg_envs.processes.payments import QuadraticPayment
+from stackelberg_envs.worlds.linear_quadratic import LinearQuadratic
 
 BUILDING, GAIN = se.game("building-v0"), se.game("lq_gain-v0")
 

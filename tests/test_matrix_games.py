@@ -16,8 +16,8 @@ from scipy.optimize import linprog
 
 import solvers
 import stackelberg_envs as se
-from stackelberg_envs import matrix_games as mg
 from stackelberg_envs.games.bimatrix_presets import ORDINAL, PRESETS, random_payoffs
+from stackelberg_envs.planning import matrix_games as mg
 
 Payoffs = tuple[np.ndarray, np.ndarray]
 

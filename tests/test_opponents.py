@@ -15,11 +15,11 @@ import stackelberg_envs as se
 from solvers.copies import copied
 from solvers.estimators.implicit import exact_gradient
 from solvers.penalties import nikaido_isoda
-from stackelberg_envs.markov_game import InducedMarkovGame
-from stackelberg_envs.mirror_descent import MirrorDescent
-from stackelberg_envs.oracle import Rounds
-from stackelberg_envs.planning import soft_policy_iteration
-from stackelberg_envs.saddle import saddle_point
+from stackelberg_envs.followers.mirror_descent import MirrorDescent
+from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
+from stackelberg_envs.planning.saddle_point import saddle_point
+from stackelberg_envs.processes.markov_game import InducedMarkovGame
 
 SMALL: dict[str, Callable[[], se.StackelbergGame]] = {
     "incentives": lambda: se.game("zero_sum_incentive-v0", states=4, actions=(2, 3)),

@@ -15,9 +15,9 @@ from small_games import SMALLER
 import stackelberg_envs as se
 from solvers import SOLVERS, Declined, build, solve, solver_class
 from solvers.base import Solver, State
-from stackelberg_envs.access import GRANTS, Oracle, Permission
-from stackelberg_envs.oracle import Rounds
-from stackelberg_envs.play import simulate
+from stackelberg_envs.leader.access import GRANTS, Oracle, Permission
+from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.play.rollouts import simulate
 from stackelberg_envs.testing.disguise import Disguised
 
 NEEDS = [(name, needed[0]) for name, needed in GRANTS.items() if len(needed) == 1 and isinstance(needed[0], se.Access)]
@@ -350,7 +350,7 @@ def test_compiled_play_is_bit_for_bit_the_same(id: str, monkeypatch: pytest.Monk
     pytest.importorskip("numba", reason="the extra 'fast' is not installed")
     seen = []
     for fused in (True, False):
-        monkeypatch.setattr("stackelberg_envs.play.FUSED", fused)
+        monkeypatch.setattr("stackelberg_envs.play.rollouts.FUSED", fused)
         rounds = Rounds(se.game(id, **SMALLER.get(id, {})), seed=3)
         x = np.random.default_rng(0).normal(size=rounds.game.dimension)
         starts = np.repeat(np.arange(20)[:, None] % rounds.game.sizes[0][0], rounds.game.followers, axis=1)

@@ -20,11 +20,11 @@ from solvers.copies import Copies, CopyAscent, copied, node_shape
 from solvers.estimators.implicit import exact_gradient
 from solvers.penalties import PENALTIES, expected_return, visits
 from solvers.penalty import Penalty
-from stackelberg_envs.access import Permission
-from stackelberg_envs.followers import Answer, Response
-from stackelberg_envs.mdp import InducedMDP, at_nodes, expect
-from stackelberg_envs.oracle import Rounds
-from stackelberg_envs.planning import policy_value, soft_policy_iteration
+from stackelberg_envs.followers.exact import Answer, Response
+from stackelberg_envs.leader.access import Permission
+from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.planning.policy_iteration import policy_value, soft_policy_iteration
+from stackelberg_envs.processes.mdp import InducedMDP, at_nodes, expect
 from stackelberg_envs.testing import commitments, random_games
 
 games_and_points = random_games(discount=0.9).flatmap(lambda game: st.tuples(st.just(game), commitments(game)))

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stackelberg_envs as se
-from stackelberg_envs.mdp import InducedMDP, cumulative, decision_problem, draw, expect, joint_policy, stack
-from stackelberg_envs.planning import PlanningError, hard_policy_iteration, policy_value, soft_policy_iteration
+from stackelberg_envs.planning.policy_iteration import PlanningError, hard_policy_iteration, policy_value, soft_policy_iteration
+from stackelberg_envs.processes.mdp import InducedMDP, cumulative, decision_problem, draw, expect, joint_policy, stack
 from stackelberg_envs.testing import commitments, random_games
 
 games_and_points = random_games().flatmap(lambda game: st.tuples(st.just(game), commitments(game)))

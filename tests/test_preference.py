@@ -14,14 +14,14 @@ from small_games import Bonuses
 
 import solvers
 import stackelberg_envs as se
-from baselines import preferences
+from baselines.studies import preferences
 from solvers import linear
 from solvers.estimators import sobirl
 from solvers.estimators.implicit import exact_gradient
 from solvers.estimators.sobirl import MSoBiRL
 from solvers.linear import LU
-from stackelberg_envs.oracle import Rounds
-from stackelberg_envs.play import simulate
+from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.play.rollouts import simulate
 from stackelberg_envs.testing import check_env
 from stackelberg_envs.views.gym import LeaderEnv
 

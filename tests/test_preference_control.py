@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from baselines import preference_control, store
+from baselines.bench import store
+from baselines.studies import preference_control
 from solvers.leader_ppo import private_generators
 from solvers.preferences import follower as following
 from solvers.preferences.methods import METHODS, _Run, learn

@@ -12,8 +12,10 @@ import pytest
 
 import solvers
 import stackelberg_envs as se
-from baselines import best, claims, compare, jobs, noise, reach, report, rtq, store, tax, tax_dqn
-from baselines.runner import execute
+from baselines.bench import best, compare, report, store
+from baselines.bench import configuration as jobs
+from baselines.bench.runner import execute
+from baselines.studies import claims, noise, reach, rtq, tax, tax_dqn
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reproductions"
 RECORDED = FOLDER / "recorded"
@@ -43,7 +45,7 @@ def test_the_page_is_what_the_record_says(name: str) -> None:
 def test_the_reached_page_is_what_the_record_says(name: str) -> None:
     config = jobs.load(name)
     page = reach.page(config, report.gather(config, RECORDED / f"{name}.jsonl"))
-    assert page == (FOLDER / f"{name}-reach.md").read_text(), f"run  python -m baselines.reach {name} --results {RECORDED}"
+    assert page == (FOLDER / f"{name}-reach.md").read_text(), f"run  python -m baselines.studies.reach {name} --results {RECORDED}"
 
 
 @pytest.mark.parametrize("name", CLAIMED)
@@ -51,7 +53,7 @@ def test_the_claims_page_is_what_the_record_says(name: str) -> None:
     page = claims.markdown(report.gather(jobs.load(name), RECORDED / f"{name}.jsonl"))
     digits = re.compile(r"\d\.?\d*e[-+]\d\d")  # duality gaps are rounding, and not the same on every machine
     recorded = (FOLDER / f"{name}-claims.md").read_text()
-    assert digits.sub("", page) == digits.sub("", recorded), f"run  python -m baselines.claims {name} --results {RECORDED}"
+    assert digits.sub("", page) == digits.sub("", recorded), f"run  python -m baselines.studies.claims {name} --results {RECORDED}"
 
 
 def test_recorded_taxes_with_the_published_follower() -> None:
@@ -72,7 +74,7 @@ def test_recorded_taxes() -> None:
     and loses 2; the published products lower VAT fastest; and zero-order needs twice the iterations.
     """
     parts = report.gather(jobs.load("tax"), RECORDED / "tax.jsonl")
-    assert tax.markdown(parts) == (FOLDER / "tax-rates.md").read_text(), f"run  python -m baselines.tax tax --results {RECORDED}"
+    assert tax.markdown(parts) == (FOLDER / "tax-rates.md").read_text(), f"run  python -m baselines.studies.tax tax --results {RECORDED}"
     published, warm, _ = (part.groups for part in parts)
     for groups in (published, warm):
         (exact,) = groups["exact hypergradient"]

@@ -14,8 +14,8 @@ from test_solvers import gradient
 import solvers
 import stackelberg_envs as se
 from solvers.estimators.rtq import RTQ, gradient_at_answer
-from stackelberg_envs.access import Cost
-from stackelberg_envs.oracle import Rounds
+from stackelberg_envs.leader.access import Cost
+from stackelberg_envs.leader.repeated_game import Rounds
 
 LEARNER = se.SoftQLearning(0.3, 1, "uniform")
 

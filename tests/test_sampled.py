@@ -14,15 +14,15 @@ import torch
 from test_oracle import Nosy
 
 import stackelberg_envs as se
-from baselines import store
+from baselines.bench import store
 from solvers import Declined, solve
 from solvers.base import run
-from stackelberg_envs.feedback import LIMIT
-from stackelberg_envs.oracle import Rounds
-from stackelberg_envs.planning import PlanningError
-from stackelberg_envs.sampled import normal
-from stackelberg_envs.sampled_play import SampledSampler, play_sampled
-from stackelberg_envs.sampled_scores import monte_carlo
+from stackelberg_envs.followers.feedback import LIMIT
+from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.planning.policy_iteration import PlanningError
+from stackelberg_envs.play.monte_carlo import monte_carlo
+from stackelberg_envs.play.sampled_rollouts import SampledSampler, play_sampled
+from stackelberg_envs.processes.sampled import normal
 from stackelberg_envs.testing.disguise import Disguised
 from stackelberg_envs.views.episode import ActionError
 from stackelberg_envs.views.gym import LeaderEnv

@@ -16,7 +16,7 @@ from solvers.estimators import visits
 from solvers.estimators.bchg import BCHG
 from solvers.estimators.hpgd import HPGD
 from solvers.kernels import scans
-from stackelberg_envs.oracle import Rounds
+from stackelberg_envs.leader.repeated_game import Rounds
 
 DISCOUNTS = st.sampled_from([0.0, 0.3, 0.99, 1.0]) | st.floats(0, 1)
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import stackelberg_envs as se
-from baselines import selection as study
-from stackelberg_envs.equilibria import SELECTIONS
+from baselines.studies import selection as study
+from stackelberg_envs.followers.equilibria import SELECTIONS
 from stackelberg_envs.games.escape_room import EscapeRoom
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reproductions"
@@ -23,7 +23,9 @@ def rows() -> list[dict[str, Any]]:
 
 
 def test_the_page_is_what_the_record_says(rows: list[dict[str, Any]]) -> None:
-    assert study.page(rows) == (FOLDER / "selection.md").read_text(), "run  python -m baselines.selection with --record and --figure"
+    assert study.page(rows) == (FOLDER / "selection.md").read_text(), (
+        "run  python -m baselines.studies.selection with --record and --figure"
+    )
 
 
 def test_the_record_is_true(rows: list[dict[str, Any]]) -> None:

@@ -16,10 +16,10 @@ import solvers
 import stackelberg_envs as se
 from solvers.estimators.implicit import exact_gradient
 from stackelberg_envs.game import sigmoid
-from stackelberg_envs.mdp import carry, chain, decision_problem, dense, expect, joint_policy, stack
-from stackelberg_envs.oracle import Rounds
-from stackelberg_envs.planning import hard_policy_iteration, soft_policy_iteration
-from stackelberg_envs.play import Sampler, simulate
+from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.planning.policy_iteration import hard_policy_iteration, soft_policy_iteration
+from stackelberg_envs.play.rollouts import Sampler, simulate
+from stackelberg_envs.processes.mdp import carry, chain, decision_problem, dense, expect, joint_policy, stack
 from stackelberg_envs.testing import check_env, check_game, random_games
 from stackelberg_envs.testing.disguise import Disguised, Powerless
 from stackelberg_envs.views.parallel import StackelbergParallel

@@ -13,10 +13,10 @@ import solvers
 import stackelberg_envs as se
 from solvers.estimators.implicit import exact_gradient
 from solvers.estimators.sobirl import MSoBiRL, SoBiRL
-from stackelberg_envs.linear import Dense, system
-from stackelberg_envs.mdp import chain, joint_policy
-from stackelberg_envs.oracle import Rounds
-from stackelberg_envs.planning import policy_value
+from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.planning.linear_systems import Dense, system
+from stackelberg_envs.planning.policy_iteration import policy_value
+from stackelberg_envs.processes.mdp import chain, joint_policy
 
 
 def exact(game: se.StackelbergGame, x: np.ndarray, *, reaction: bool = True) -> np.ndarray:

@@ -18,7 +18,7 @@ import solvers
 import stackelberg_envs as se
 from solvers.estimators.implicit import Implicit, exact_gradient
 from solvers.estimators.zeroth_order import ZerothOrder
-from stackelberg_envs.oracle import Rounds
+from stackelberg_envs.leader.repeated_game import Rounds
 from stackelberg_envs.testing import commitments, random_games
 
 GAMES: list[tuple[str, dict[str, Any]]] = [

@@ -17,12 +17,12 @@ import solvers
 import stackelberg_envs as se
 from solvers.estimators.implicit import exact_gradient
 from solvers.needs import needs_smooth_followers
-from stackelberg_envs import linear
-from stackelberg_envs.mdp import carry, chain, decision_problem, dense, expect, joint_policy, mixed, stack, through
-from stackelberg_envs.oracle import Rounds
-from stackelberg_envs.planning import PlanningError, hard_policy_iteration, policy_value, soft_policy_iteration
-from stackelberg_envs.play import Sampler, simulate
-from stackelberg_envs.successor_lists import SuccessorLists, Successors
+from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.planning import linear_systems as linear
+from stackelberg_envs.planning.policy_iteration import PlanningError, hard_policy_iteration, policy_value, soft_policy_iteration
+from stackelberg_envs.play.rollouts import Sampler, simulate
+from stackelberg_envs.processes.mdp import carry, chain, decision_problem, dense, expect, joint_policy, mixed, stack, through
+from stackelberg_envs.processes.successor_lists import SuccessorLists, Successors
 from stackelberg_envs.testing import check_env, check_game, random_games
 from stackelberg_envs.testing.disguise import Disguised, Listed, Powerless
 from stackelberg_envs.views.parallel import StackelbergParallel

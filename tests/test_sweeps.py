@@ -17,11 +17,11 @@ import stackelberg_envs as se
 from solvers.kernels import sweeps
 from solvers.linear import factors
 from solvers.response import soft_response
-from stackelberg_envs.linear import Krylov, PlanningError, bicgstab, system
-from stackelberg_envs.mdp import DecisionProblem, InducedMDP, chain, decision_problem, dense, drawn_lists, expect
-from stackelberg_envs.planning import policy_value, soft_policy_iteration
-from stackelberg_envs.successor_lists import SuccessorLists
-from stackelberg_envs.sweeps import Swept, certified, finest, largest_deficit, rounding, soft_backup, soft_value_iteration
+from stackelberg_envs.planning.linear_systems import Krylov, PlanningError, bicgstab, system
+from stackelberg_envs.planning.policy_iteration import policy_value, soft_policy_iteration
+from stackelberg_envs.planning.value_iteration import Swept, certified, finest, largest_deficit, rounding, soft_backup, soft_value_iteration
+from stackelberg_envs.processes.mdp import DecisionProblem, InducedMDP, chain, decision_problem, dense, drawn_lists, expect
+from stackelberg_envs.processes.successor_lists import SuccessorLists
 from stackelberg_envs.testing import random_games
 
 

@@ -12,13 +12,13 @@ from rich.console import Console
 
 import solvers
 import stackelberg_envs as se
-from baselines import figures, printing
+from baselines.bench import figures, printing
 from solvers.base import Declined
 from solvers.estimators.implicit import exact_gradient
 from stackelberg_envs.games.tax_design import CONSUMERS, Consumer, TaxDesign
-from stackelberg_envs.oracle import Rounds
-from stackelberg_envs.planning import soft_policy_iteration
-from stackelberg_envs.play import simulate
+from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
+from stackelberg_envs.play.rollouts import simulate
 
 SMALL: dict[str, Any] = {"grid": 21, "hours": 4, "spendings": 3}
 

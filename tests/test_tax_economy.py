@@ -17,9 +17,9 @@ import solvers
 import stackelberg_envs as se
 from solvers.dqn import DQN, HeadsPolicy, TrainingStopped
 from stackelberg_envs.games.tax_economy import TabledPolicy, TaxEconomy, TaxProcess
-from stackelberg_envs.oracle import Rounds
-from stackelberg_envs.planning import PlanningError
-from stackelberg_envs.sampled_play import play_sampled
+from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.planning.policy_iteration import PlanningError
+from stackelberg_envs.play.sampled_rollouts import play_sampled
 
 SMALL: dict[str, Any] = {"grid": 21, "hours": 3, "spendings": 2}
 QUICK: dict[str, Any] = {"replay": 1000, "batch": 100, "learning_rate": 1e-3, "copy_every": 50}

@@ -23,8 +23,8 @@ from pettingzoo.test.state_test import state_test
 from small_games import SMALLER
 
 import stackelberg_envs as se
-from stackelberg_envs.mdp import cumulative, pick
-from stackelberg_envs.play import simulate
+from stackelberg_envs.play.rollouts import simulate
+from stackelberg_envs.processes.mdp import cumulative, pick
 from stackelberg_envs.registry import camel, register_all
 from stackelberg_envs.testing import ConformanceError, check_env
 from stackelberg_envs.views.episode import ActionError

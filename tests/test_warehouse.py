@@ -17,11 +17,11 @@ from scipy.sparse.csgraph import shortest_path
 
 import solvers
 import stackelberg_envs as se
-from baselines import warehouse as study
+from baselines.studies import warehouse as study
 from solvers.estimators.implicit import exact_gradient
 from stackelberg_envs.games.warehouse import Picker, Warehouse, largest, soft_largest
-from stackelberg_envs.oracle import Rounds
-from stackelberg_envs.planning import PlanningError
+from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.planning.policy_iteration import PlanningError
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reproductions"
 COLD = se.Soft(0.02)
@@ -225,7 +225,9 @@ def rows() -> list[dict[str, Any]]:
 
 
 def test_the_page_is_what_the_record_says(rows: list[dict[str, Any]]) -> None:
-    assert study.page(rows) == (FOLDER / "warehouse.md").read_text(), "run  python -m baselines.warehouse with --record and --figure"
+    assert study.page(rows) == (FOLDER / "warehouse.md").read_text(), (
+        "run  python -m baselines.studies.warehouse with --record and --figure"
+    )
 
 
 def test_the_record_is_true(rows: list[dict[str, Any]]) -> None:

@@ -41,10 +41,10 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from stackelberg_envs.access import Access, Oracle, Permission
-from stackelberg_envs.mdp import expect
-from stackelberg_envs.outcome import Outcome
-from stackelberg_envs.planning import soft_policy_iteration
+from stackelberg_envs.leader.access import Access, Oracle, Permission
+from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
+from stackelberg_envs.play.outcomes import Outcome
+from stackelberg_envs.processes.mdp import expect
 
 from ..ascent import Estimate, Estimator
 from ..inference.explained import Explained, Settings

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from stackelberg_envs.access import Oracle
-from stackelberg_envs.outcome import Outcome
+from stackelberg_envs.leader.access import Oracle
+from stackelberg_envs.play.outcomes import Outcome
 
 from .visits import Passes, Tables, less_mean, passes
 

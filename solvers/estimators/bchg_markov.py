@@ -8,11 +8,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from stackelberg_envs.access import Oracle
-from stackelberg_envs.linear import factorised, system
-from stackelberg_envs.mdp import InducedMDP, carry, chain, decision_problem, joint_policy
-from stackelberg_envs.outcome import Outcome
-from stackelberg_envs.sweeps import softmax_backup
+from stackelberg_envs.leader.access import Oracle
+from stackelberg_envs.planning.linear_systems import factorised, system
+from stackelberg_envs.planning.value_iteration import softmax_backup
+from stackelberg_envs.play.outcomes import Outcome
+from stackelberg_envs.processes.mdp import InducedMDP, carry, chain, decision_problem, joint_policy
 
 from .critics import Known, action_values, benefit
 from .visits import discounted_sums

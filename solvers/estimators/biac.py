@@ -30,8 +30,8 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from stackelberg_envs.access import Access, Oracle
-from stackelberg_envs.mdp import expect
+from stackelberg_envs.leader.access import Access, Oracle
+from stackelberg_envs.processes.mdp import expect
 
 from ..ascent import Estimate, Estimator
 from ..inference.model import Counts

@@ -1,7 +1,8 @@
 """The exact hypergradient in worlds without tables, where response and return have closed forms: by automatic differentiation.
 
 In a linear-quadratic world the follower's soft response is Gaussian, its gains come from a Riccati equation, and the leader's return from
-moments that propagate (`stackelberg_envs.linear_quadratic`).  All of it is array algebra, and dF/dx goes through it in one backward pass::
+moments that propagate (`stackelberg_envs.worlds.linear_quadratic`).  All of it is array algebra, and dF/dx goes through it in one backward
+pass::
 
     dF/dx = d_x F(x, g(x))          naive:  the same with g held fixed
 """
@@ -13,7 +14,7 @@ from typing import Any
 
 import torch
 
-from stackelberg_envs.access import Oracle
+from stackelberg_envs.leader.access import Oracle
 
 from ..ascent import Estimate
 from .reaction import slope

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stackelberg_envs.mdp import InducedMDP, decision_problem, expect
-from stackelberg_envs.outcome import Outcome
-from stackelberg_envs.planning import policy_value
+from stackelberg_envs.planning.policy_iteration import policy_value
+from stackelberg_envs.play.outcomes import Outcome
+from stackelberg_envs.processes.mdp import InducedMDP, decision_problem, expect
 
 from .visits import compiled
 

@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from stackelberg_envs.access import Oracle
-from stackelberg_envs.outcome import Outcome
+from stackelberg_envs.leader.access import Oracle
+from stackelberg_envs.play.outcomes import Outcome
 
 from .visits import Tables
 

@@ -36,7 +36,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 
-from stackelberg_envs.access import Access, Oracle, Permission
+from stackelberg_envs.leader.access import Access, Oracle, Permission
 
 from ..ascent import Estimate, Estimator
 from ..needs import needs_incentives

@@ -41,11 +41,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 
-from stackelberg_envs.access import Access, Oracle
 from stackelberg_envs.game import as_tuple
-from stackelberg_envs.mdp import carry, stored
-from stackelberg_envs.outcome import Outcome
-from stackelberg_envs.shared_rows import SharedRows
+from stackelberg_envs.leader.access import Access, Oracle
+from stackelberg_envs.play.outcomes import Outcome
+from stackelberg_envs.processes.mdp import carry, stored
+from stackelberg_envs.processes.shared_rows import SharedRows
 
 from ..ascent import Estimate, Estimator
 from ..needs import needs_incentives

@@ -4,7 +4,7 @@ Implicit differentiation of the soft Bellman equation, for design games (A = 1) 
 Wang, "Adaptive Model Design for Markov Decision Process", ICML 2022, reach the same gradient by recursing four tables of Jacobians
 (AMD); here it costs one adjoint solve and one vector-Jacobian product, whatever the dimension of x.
 
-With nodes n of the follower (see `stackelberg_envs.mdp.decision_problem`), weights w(n|s), response g and temperature tau::
+With nodes n of the follower (see `stackelberg_envs.processes.mdp.decision_problem`), weights w(n|s), response g and temperature tau::
 
     c(n,b) = d_L(s) w(n|s) g(b|n) (Q_L(n,b) - sum_b g Q_L) / tau       d_L: leader occupancy, Q_L: leader action values
     z      = (I - gamma P_g)^{-T} gamma P^T c                           the adjoint
@@ -32,11 +32,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 
-from stackelberg_envs.access import Access, Oracle
 from stackelberg_envs.arguments import nearest
-from stackelberg_envs.equilibria import Saddle
-from stackelberg_envs.linear import Krylov
-from stackelberg_envs.mdp import InducedMDP, layout, stack
+from stackelberg_envs.followers.equilibria import Saddle
+from stackelberg_envs.leader.access import Access, Oracle
+from stackelberg_envs.planning.linear_systems import Krylov
+from stackelberg_envs.processes.mdp import InducedMDP, layout, stack
 
 from ..ascent import Estimate, Estimator, changed_fields
 from ..needs import needs_smooth_followers

@@ -45,7 +45,7 @@ import numpy as np
 import torch
 from gymnasium.spaces import Discrete
 
-from stackelberg_envs.access import Access, Oracle
+from stackelberg_envs.leader.access import Access, Oracle
 
 from ..ascent import Estimate, Estimator
 from ..needs import needs_paid_steps, needs_public_actions

@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 
-from stackelberg_envs.access import Oracle
-from stackelberg_envs.mdp import InducedMDP, decision_problem
-from stackelberg_envs.planning import Plan, soft_policy_iteration
+from stackelberg_envs.leader.access import Oracle
+from stackelberg_envs.planning.policy_iteration import Plan, soft_policy_iteration
+from stackelberg_envs.processes.mdp import InducedMDP, decision_problem
 
 from ..ascent import Estimate
 from ..linear import factors

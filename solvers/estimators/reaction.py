@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from stackelberg_envs.linear import system
-from stackelberg_envs.mdp import DecisionProblem, InducedMDP, carry, chain, decision_problem, expect, joint_policy
-from stackelberg_envs.planning import Plan
-from stackelberg_envs.sweeps import softmax_backup
+from stackelberg_envs.planning.linear_systems import system
+from stackelberg_envs.planning.policy_iteration import Plan
+from stackelberg_envs.planning.value_iteration import softmax_backup
+from stackelberg_envs.processes.mdp import DecisionProblem, InducedMDP, carry, chain, decision_problem, expect, joint_policy
 
 from ..linear import factors
 

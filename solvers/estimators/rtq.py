@@ -31,10 +31,10 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from stackelberg_envs.access import Access, Oracle, Permission
-from stackelberg_envs.linear import system
-from stackelberg_envs.mdp import chain, joint_policy
-from stackelberg_envs.planning import Plan
+from stackelberg_envs.leader.access import Access, Oracle, Permission
+from stackelberg_envs.planning.linear_systems import system
+from stackelberg_envs.planning.policy_iteration import Plan
+from stackelberg_envs.processes.mdp import chain, joint_policy
 
 from ..ascent import Estimate, Estimator
 from ..linear import factors

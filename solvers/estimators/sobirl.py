@@ -42,12 +42,12 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 
-from stackelberg_envs.access import Access, Oracle
-from stackelberg_envs.followers import Truncated
-from stackelberg_envs.linear import Dense, Factorised, system
-from stackelberg_envs.mdp import InducedMDP, chain, dense, joint_policy
-from stackelberg_envs.outcome import Outcome
-from stackelberg_envs.planning import Plan
+from stackelberg_envs.followers.exact import Truncated
+from stackelberg_envs.leader.access import Access, Oracle
+from stackelberg_envs.planning.linear_systems import Dense, Factorised, system
+from stackelberg_envs.planning.policy_iteration import Plan
+from stackelberg_envs.play.outcomes import Outcome
+from stackelberg_envs.processes.mdp import InducedMDP, chain, dense, joint_policy
 
 from ..ascent import Estimate, Estimator
 from ..linear import LU

@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from stackelberg_envs.access import Access, Oracle
+from stackelberg_envs.leader.access import Access, Oracle
 
 from ..ascent import Estimate, Estimator
 from ..needs import needs_derivatives

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from scipy.signal import lfilter
 
-from stackelberg_envs.access import Access, Oracle
-from stackelberg_envs.outcome import Outcome
+from stackelberg_envs.leader.access import Access, Oracle
+from stackelberg_envs.play.outcomes import Outcome
 
 from .neural_critics import Crossed, less_expectation
 

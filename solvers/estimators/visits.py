@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from stackelberg_envs.access import Oracle
 from stackelberg_envs.game import as_tuple
-from stackelberg_envs.play import FUSED
+from stackelberg_envs.leader.access import Oracle
+from stackelberg_envs.play.rollouts import FUSED
 
 LOOPED = ("cpu", "mps")
 """Kinds of devices for which passes loop over time, on the CPU; the latter because it has no float64."""

@@ -15,12 +15,12 @@ from typing import Any
 
 import torch
 
-from stackelberg_envs.access import Oracle
-from stackelberg_envs.markov_game import InducedMarkovGame
-from stackelberg_envs.mdp import decision_problem, expect
-from stackelberg_envs.planning import Plan
-from stackelberg_envs.saddle import SaddlePoint, saddle_point
-from stackelberg_envs.stage_games import Stage
+from stackelberg_envs.leader.access import Oracle
+from stackelberg_envs.planning.policy_iteration import Plan
+from stackelberg_envs.planning.saddle_point import SaddlePoint, saddle_point
+from stackelberg_envs.planning.stage_games import Stage
+from stackelberg_envs.processes.markov_game import InducedMarkovGame
+from stackelberg_envs.processes.mdp import decision_problem, expect
 
 from ..ascent import Estimate
 from ..linear import factors

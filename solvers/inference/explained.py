@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from stackelberg_envs.access import Oracle
-from stackelberg_envs.outcome import Outcome
+from stackelberg_envs.leader.access import Oracle
+from stackelberg_envs.play.outcomes import Outcome
 
 from .irl import Belief, Responses, fit, forget
 from .model import Counts, EstimatedGame, faced, known_cost, tables

@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stackelberg_envs.mdp import InducedMDP, decision_problem, joint_policy
-from stackelberg_envs.planning import Plan, soft_policy_iteration
+from stackelberg_envs.planning.policy_iteration import Plan, soft_policy_iteration
+from stackelberg_envs.processes.mdp import InducedMDP, decision_problem, joint_policy
 
 CONVERGED = 1e-3
 """A step that gains less log-likelihood than this is the last."""

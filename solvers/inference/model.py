@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from stackelberg_envs.access import Oracle
-from stackelberg_envs.followers import Soft
+from stackelberg_envs.followers.exact import Soft
 from stackelberg_envs.game import Constants, StackelbergGame
-from stackelberg_envs.mdp import Array, InducedMDP
-from stackelberg_envs.outcome import Outcome
+from stackelberg_envs.leader.access import Oracle
+from stackelberg_envs.play.outcomes import Outcome
+from stackelberg_envs.processes.mdp import Array, InducedMDP
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, cg
 
-from stackelberg_envs.mdp import InducedMDP, decision_problem
-from stackelberg_envs.planning import soft_policy_iteration
+from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
+from stackelberg_envs.processes.mdp import InducedMDP, decision_problem
 
 from .irl import CONVERGED, Responses
 

@@ -1,4 +1,4 @@
-"""Soft Bellman sweeps in the layouts that machines like: `stackelberg_envs.sweeps.soft_value_iteration`, fused.
+"""Soft Bellman sweeps in the layouts that machines like: `stackelberg_envs.planning.value_iteration.soft_value_iteration`, fused.
 
 Value iteration on many processes at once is limited by how it walks through memory.  With the batch fastest, V as (S, M), the values of a
 successor are M numbers in a row, and ``torch.compile`` fuses several sweeps of all actions into one pass (some ten times faster than eager
@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import torch
 
-from stackelberg_envs.mdp import DecisionProblem
-from stackelberg_envs.successor_lists import SuccessorLists
-from stackelberg_envs.sweeps import Swept, certified, largest_deficit, soft_value_iteration, unfinished
+from stackelberg_envs.planning.value_iteration import Swept, certified, largest_deficit, soft_value_iteration, unfinished
+from stackelberg_envs.processes.mdp import DecisionProblem
+from stackelberg_envs.processes.successor_lists import SuccessorLists
 
 FULL = 1e-12
 """Deficits that the Triton kernel, which has no place for them, may stop as if there were none; the bound counts them."""
@@ -69,7 +69,7 @@ def swept_problems(
     dtype: torch.dtype | None = None,
     compile: bool = False,
 ) -> Swept:
-    """`stackelberg_envs.sweeps.soft_value_iteration` in torch, fused where it can be.
+    """`stackelberg_envs.planning.value_iteration.soft_value_iteration` in torch, fused where it can be.
 
     Args:
         problem: with one batch axis or none, its transition lists of successors (`stackelberg_envs.SuccessorLists`).

@@ -10,5 +10,5 @@ The leader's problem, with y the follower's policy (Shen, Yang, Chen, JMLR 26(11
     P_x(first over second) = sigmoid( sum r_x(first) - sum r_x(second) )
 
 It has no tables, hence no `StackelbergGame`, and nobody knows its optimum: the ceiling is a policy trained on the true reward.  Needs the
-extra ``rl``.  ``python -m baselines.preference_control`` runs it.
+extra ``rl``.  ``python -m baselines.studies.preference_control`` runs it.
 """

@@ -5,8 +5,8 @@ commits before it is drawn whom it meets.
 
 Source: the default payoffs are the example of Conitzer and Sandholm, "Computing the optimal strategy to commit to", EC 2006, where
 commitment to a mixture is worth 2.5, to a pure row 2, and the only Nash equilibrium 1.  Those of the other presets: see
-`stackelberg_envs.games.bimatrix_presets`.  Exact values: `stackelberg_envs.matrix_games`.  Types as in Paruchuri et al., "Playing games
-for security", AAMAS 2008; memory one as in Gerstgrasser and Parkes, "Oracles & Followers", ICML 2023.
+`stackelberg_envs.games.bimatrix_presets`.  Exact values: `stackelberg_envs.planning.matrix_games`.  Types as in Paruchuri et al., "Playing
+games for security", AAMAS 2008; memory one as in Gerstgrasser and Parkes, "Oracles & Followers", ICML 2023.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import nearest
-from ..followers import Soft
+from ..followers.exact import Soft
 from ..game import Constants, StackelbergGame, softmax_policy
-from ..matrix_programmes import payoff_tables, type_weights
-from ..mdp import Array, InducedMDP
+from ..planning.matrix_programmes import payoff_tables, type_weights
+from ..processes.mdp import Array, InducedMDP
 from .bimatrix_presets import PRESETS, random_payoffs
 
 Matrix = Sequence[Sequence[float]] | np.ndarray

@@ -22,11 +22,11 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, real, whole
-from ..followers import Soft
+from ..followers.exact import Soft
 from ..game import Constants, StackelbergGame, sigmoid
-from ..linear_quadratic import LinearQuadratic
-from ..mdp import Array
-from ..payments import QuadraticPayment
+from ..processes.mdp import Array
+from ..processes.payments import QuadraticPayment
+from ..worlds.linear_quadratic import LinearQuadratic
 
 GAIN = np.array([0.04, 0.03, 0.06, 0.05])
 """e_i: how fast a zone without insulation drifts."""

@@ -21,13 +21,13 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box, Discrete
 
 from ..arguments import cycles, nearest, real
-from ..followers import Soft
+from ..followers.exact import Soft
 from ..game import Constants, StackelbergGame, sigmoid
-from ..gaussian import rows
-from ..mdp import Array, InducedMDP, cumulative, pick
-from ..planning import soft_policy_iteration
-from ..sampled import Noise, SampledProcess, normal
-from ..sweeps import softmax_backup
+from ..planning.policy_iteration import soft_policy_iteration
+from ..planning.value_iteration import softmax_backup
+from ..processes.gaussian import rows
+from ..processes.mdp import Array, InducedMDP, cumulative, pick
+from ..processes.sampled import Noise, SampledProcess, normal
 from .toy3 import DISCOUNT, VARIANTS, Toy3
 
 PUBLISHED = ("1_1a", "1_2c", "1_2d", "1_2e", "1_2f", "1_2g", "4_1a", "4")
@@ -52,7 +52,7 @@ class SoftToy:
         return softmax_backup(mixture(self.logits, states, leads), 1.0)[1]
 
     def act(self, states: Array, leads: Array, u: Array) -> Array:
-        """See `stackelberg_envs.sampled.Actor.act`."""
+        """See `stackelberg_envs.processes.sampled.Actor.act`."""
         xp = array_namespace(states)
         return xp.astype(pick(cumulative(self.probabilities(states, leads)), u[..., 0]), xp.int64)
 

@@ -7,7 +7,7 @@ node.  One that pays nothing gets no work; one that pays for work it could have 
 Source: the hidden-action principal-agent process on trees of Ivanov et al., "Principal-Agent Reinforcement Learning", arXiv 2407.18074,
 specified from our notes (their code was not found).  q ~ U(.6, .95), c ~ U(.1, .5) and r ~ U(.5, 1.5) are drawn anew for each node, in
 this order, a node after both its subtrees.
-Exact values: `stackelberg_envs.contracts`.
+Exact values: `stackelberg_envs.planning.contracts`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import nearest, real, whole
-from ..contracts import Tree, subgame_perfect
-from ..followers import Soft
+from ..followers.exact import Soft
 from ..game import Constants, StackelbergGame, sigmoid
-from ..mdp import Array, InducedMDP
+from ..planning.contracts import Tree, subgame_perfect
+from ..processes.mdp import Array, InducedMDP
 
 BOUND = 20.0
 """Of the leader's box: payments stay a share of 2e-9 of ``b_max`` away from 0 and from ``b_max``."""
@@ -74,7 +74,7 @@ class ContractTree(StackelbergGame):
             reward=np.stack([np.zeros(nodes), worth], axis=-1),
             limits=(low, high),
         )
-        """What is played, for `stackelberg_envs.contracts`: an agent that looks ahead to whatever is promised."""
+        """What is played, for `stackelberg_envs.planning.contracts`: an agent that looks ahead to whatever is promised."""
         utility = self.tree.utility
         if commitment == "episode":
             self.incentive = self.leader_cost  # what the principal pays, the agent gets

@@ -8,8 +8,8 @@
 
 The Escape Room of Yang, Li, Farajtabar, Sunehag, Hughes, Zha, "Learning to incentivize other learning agents" (LIO), NeurIPS 2020, whose
 reward rule this is, with a leader in place of incentives among the agents.  Who goes to the lever, and whether anybody does, are
-different equilibria: the follower, `stackelberg_envs.equilibria.Nash`, says which one is played.  Played once (``steps = 1``) and unpaid,
-all stay: the only pure equilibrium.
+different equilibria: the follower, `stackelberg_envs.followers.equilibria.Nash`, says which one is played.  Played once (``steps = 1``) and
+unpaid, all stay: the only pure equilibrium.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, nearest, real, whole
-from ..equilibria import Nash
+from ..followers.equilibria import Nash
 from ..game import Constants, StackelbergGame, sigmoid
-from ..markov_game import InducedMarkovGame
-from ..mdp import Array
+from ..processes.markov_game import InducedMarkovGame
+from ..processes.mdp import Array
 
 PLACES = ("lever", "start", "door")
 LEVER, START, DOOR = range(3)

@@ -22,9 +22,9 @@ from gymnasium.spaces import Box
 
 from ..arguments import cycles, nearest
 from ..drawing import Layout
-from ..followers import Soft
+from ..followers.exact import Soft
 from ..game import Constants, StackelbergGame
-from ..mdp import Array, InducedMDP
+from ..processes.mdp import Array, InducedMDP
 
 MAP = (
     "#############",

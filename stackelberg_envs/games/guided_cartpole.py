@@ -22,12 +22,12 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, nearest, real, whole
-from ..feedback import LARGEST_SD, Feedback, log_squashed, squashed, weights
+from ..followers.feedback import LARGEST_SD, Feedback, log_squashed, squashed, weights
 from ..game import StackelbergGame
-from ..gaussian import rows
-from ..mdp import Array
-from ..riccati import riccati
-from ..sampled import Noise, SampledProcess
+from ..planning.riccati import riccati
+from ..processes.gaussian import rows
+from ..processes.mdp import Array
+from ..processes.sampled import Noise, SampledProcess
 
 GRAVITY, CART, POLE, HALF, FORCE, DT = 9.8, 1.0, 0.1, 0.5, 10.0, 0.02
 TOTAL = CART + POLE
@@ -98,7 +98,7 @@ class Balance:
     noise: int = 0
 
     def act(self, states: Array, leads: Array, u: Array) -> Array:
-        """See `stackelberg_envs.sampled.Actor.act`."""
+        """See `stackelberg_envs.processes.sampled.Actor.act`."""
         del u
         xp = array_namespace(states)
         gain = xp.asarray([self.on_state], dtype=states.dtype, device=states.device)
@@ -108,7 +108,7 @@ class Balance:
 def balance(wind: float) -> Balance:
     """The feedback that is optimal for the dynamics linearised at rest, and costs x^2 + 10 theta^2 + .1 (x'^2 + theta'^2 + b^2).
 
-    It returns the cart to the middle; the wind enters through C, as in `stackelberg_envs.linear_quadratic`: b = -F (A s + C a).
+    It returns the cart to the middle; the wind enters through C, as in `stackelberg_envs.worlds.linear_quadratic`: b = -F (A s + C a).
     """
     process = Guided(np.zeros(5), 0, 0.1, wind, TARGETS["v0"])
     around = 1e-5 * np.concatenate([np.eye(6), -np.eye(6)])
@@ -121,7 +121,7 @@ def balance(wind: float) -> Balance:
 
 
 class GuidedCartPole(StackelbergGame):
-    """Cart-pole in the leader's wind; the commitment is the weights of the wind's feedback (`stackelberg_envs.feedback`), 5 if linear.
+    """Cart-pole in the leader's wind; the commitment is the weights of the wind's feedback (`followers.feedback`), 5 if linear.
 
     Scored by the referee's episodes; the default follower is a written rule (`balance`), not a best response.
 

@@ -22,10 +22,10 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, real, whole
-from ..feedback import LARGEST_SD, Feedback, log_squashed, squashed, weights
+from ..followers.feedback import LARGEST_SD, Feedback, log_squashed, squashed, weights
 from ..game import StackelbergGame
-from ..mdp import Array
-from ..sampled import Noise, SampledProcess
+from ..processes.mdp import Array
+from ..processes.sampled import Noise, SampledProcess
 
 GRAVITY, DT, FASTEST, TORQUE, WIND = 10.0, 0.05, 8.0, 2.0, 2.0
 HEIGHT = 1.5 * GRAVITY
@@ -97,7 +97,7 @@ class SwingUp:
     noise: int = 0
 
     def act(self, states: Array, leads: Array, u: Array) -> Array:
-        """See `stackelberg_envs.sampled.Actor.act`."""
+        """See `stackelberg_envs.processes.sampled.Actor.act`."""
         del u
         xp = array_namespace(states)
         cos, sin, speed = (states[..., i] for i in range(3))
@@ -107,7 +107,7 @@ class SwingUp:
 
 
 class GuidedPendulum(StackelbergGame):
-    """A pendulum in the leader's wind; the commitment is the weights of the wind's feedback (`stackelberg_envs.feedback`), 4 if linear.
+    """A pendulum in the leader's wind; the commitment is the weights of the wind's feedback (`followers.feedback`), 4 if linear.
 
     Scored by the referee's episodes; the default follower is a written rule (`SwingUp`), not a best response.
 

@@ -16,11 +16,11 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, real
-from ..followers import Soft
+from ..followers.exact import Soft
 from ..game import Constants, StackelbergGame
-from ..linear_quadratic import LinearQuadratic
-from ..mdp import Array
-from ..payments import TargetPayment
+from ..processes.mdp import Array
+from ..processes.payments import TargetPayment
+from ..worlds.linear_quadratic import LinearQuadratic
 
 A = np.array([[0.0, 1.0], [0.0, 0.0]])
 B = np.array([[0.0], [0.1]])

@@ -26,10 +26,10 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, nearest, whole
-from ..followers import Follower, Soft
+from ..followers.exact import Follower, Soft
 from ..game import Constants, StackelbergGame
-from ..markov_game import Process
-from ..mdp import Array, InducedMDP
+from ..processes.markov_game import Process
+from ..processes.mdp import Array, InducedMDP
 
 OBJECTIVES = ("return", "likelihood")
 LONGEST = 10

@@ -17,11 +17,11 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, nearest
-from ..followers import Soft
+from ..followers.exact import Soft
 from ..game import Constants, StackelbergGame, softmax_policy
-from ..linear import DIRECT
-from ..mdp import Array, InducedMDP
-from ..successor_lists import SuccessorLists, Successors
+from ..planning.linear_systems import DIRECT
+from ..processes.mdp import Array, InducedMDP
+from ..processes.successor_lists import SuccessorLists, Successors
 
 _DIRICHLET = {"branching": 3, "weights": "dirichlet", "conflict": 0.5, "reward_threshold": 0.0}
 _UNIFORM = {"branching": None, "weights": "uniform", "conflict": 0.0, "reward_threshold": 0.7}
@@ -68,7 +68,7 @@ class RandomMarkovGame(StackelbergGame):
         seed: which instance; the arguments above change what is made of the draws, and only sizes, branching and weights the draws.
         max_cycles: steps after which a played episode is cut.
         layout: of the transition, ``"dense"`` or ``"lists"`` of successors; None for lists if
-            there are `stackelberg_envs.linear.DIRECT` states or more and few branches.
+            there are `stackelberg_envs.planning.linear_systems.DIRECT` states or more and few branches.
     """
 
     name = "random_markov_game"

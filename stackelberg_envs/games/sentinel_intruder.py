@@ -21,11 +21,11 @@ from gymnasium.spaces import Box
 
 from ..arguments import cycles, real, whole
 from ..drawing import Layout
-from ..equilibria import Saddle
+from ..followers.equilibria import Saddle
 from ..game import Constants, StackelbergGame, sigmoid
-from ..markov_game import InducedMarkovGame
-from ..mdp import Array
-from ..successor_lists import SuccessorLists, Successors
+from ..processes.markov_game import InducedMarkovGame
+from ..processes.mdp import Array
+from ..processes.successor_lists import SuccessorLists, Successors
 
 MOVES = ((0, 0), (-1, 0), (0, 1), (1, 0), (0, -1))
 """Stay, north, east, south, west."""

@@ -40,10 +40,10 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, nearest, real, whole
-from ..followers import Soft
+from ..followers.exact import Soft
 from ..game import Constants, StackelbergGame, sigmoid
-from ..mdp import Array, InducedMDP
-from ..shared_rows import SharedRows
+from ..processes.mdp import Array, InducedMDP
+from ..processes.shared_rows import SharedRows
 
 LIMIT = 100.0
 NOISE = 5.0
@@ -84,7 +84,7 @@ class TaxDesign(StackelbergGame):
     * Commitment: 4 numbers, the income tax's and one for each good's VAT; `rates` says which rates they are, `at_rates` goes back.
     * States: asset levels, evenly spaced on [-100, 100].
     * Actions: hours and three spendings, row-major, 10 x 5 x 5 x 5 = 1,250 of them, of which 130 differ in hours or total spending: the
-      transition is a `stackelberg_envs.shared_rows.SharedRows` with 130 rows in each state.
+      transition is a `stackelberg_envs.processes.shared_rows.SharedRows` with 130 rows in each state.
     * Both discount by .9; published episodes end after 200 steps.
 
     Args:

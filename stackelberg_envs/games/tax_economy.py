@@ -29,10 +29,10 @@ from gymnasium.spaces import Box, Discrete
 
 from ..arguments import cycles
 from ..game import Constants, StackelbergGame
-from ..mdp import Array, cumulative
-from ..planning import PlanningError, policy_value, regularised_reward, soft_policy_iteration
-from ..sampled import Noise, SampledProcess, normal, normal_cdf
-from ..sweeps import softmax_backup
+from ..planning.policy_iteration import PlanningError, policy_value, regularised_reward, soft_policy_iteration
+from ..planning.value_iteration import softmax_backup
+from ..processes.mdp import Array, cumulative
+from ..processes.sampled import Noise, SampledProcess, normal, normal_cdf
 from .tax_design import CONSUMERS, DISCOUNT, DISUTILITY, FIRST_VARIANCE, GOODS, LIMIT, NOISE, WAGE, TaxDesign, own_worth, utility, welfare
 
 REFINEMENT = 4
@@ -211,7 +211,7 @@ class TabledPolicy:
         object.__setattr__(self, "_sorted", xp.reshape(rows + places[:, None], (-1,)))
 
     def act(self, states: Array, leads: Array, u: Array) -> Array:
-        """See `stackelberg_envs.sampled.Actor.act`."""
+        """See `stackelberg_envs.processes.sampled.Actor.act`."""
         del leads
         xp = array_namespace(states)
         *batch, k, b = self.table.shape

@@ -16,10 +16,10 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, real, whole
-from ..equilibria import Saddle
+from ..followers.equilibria import Saddle
 from ..game import Constants, StackelbergGame, sigmoid
-from ..markov_game import InducedMarkovGame
-from ..mdp import Array
+from ..processes.markov_game import InducedMarkovGame
+from ..processes.mdp import Array
 from .random_markov_game import garnet
 
 

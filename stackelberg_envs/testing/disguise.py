@@ -9,11 +9,11 @@ from typing import Any
 from array_api_compat import array_namespace
 
 from ..game import StackelbergGame
-from ..markov_game import InducedMarkovGame
-from ..mdp import Array, dense
-from ..sampled import SampledProcess
-from ..shared_rows import SharedRows
-from ..successor_lists import SuccessorLists
+from ..processes.markov_game import InducedMarkovGame
+from ..processes.mdp import Array, dense
+from ..processes.sampled import SampledProcess
+from ..processes.shared_rows import SharedRows
+from ..processes.successor_lists import SuccessorLists
 
 
 class Changed(StackelbergGame):

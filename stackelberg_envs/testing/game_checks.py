@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ..followers import Hard, Soft
+from ..followers.exact import Hard, Soft
 from ..game import CommitmentError, StackelbergGame, as_tuple
-from ..markov_game import InducedMarkovGame, Process
-from ..mdp import same_table, stored
-from ..successor_lists import SuccessorLists
+from ..processes.markov_game import InducedMarkovGame, Process
+from ..processes.mdp import same_table, stored
+from ..processes.successor_lists import SuccessorLists
 from .report import Report, require, unpicklable
 
 SUM_TOLERANCE = 1e-9

@@ -8,8 +8,8 @@ import numpy as np
 from pettingzoo import AECEnv
 
 from ..game import StackelbergGame
+from .base import Table
 from .episode import LEADER, Observations, View
-from .table import Table
 
 
 class StackelbergAEC(Table, AECEnv):

@@ -14,10 +14,10 @@ from gymnasium.spaces import Box, Discrete, Space
 
 from ..drawing import Frame, ansi, rgb_array
 from ..game import CommitmentError, StackelbergGame
-from ..mdp import draw
-from ..play import Sampler
-from ..sampled import SampledProcess
-from ..sampled_play import SampledSampler
+from ..play.rollouts import Sampler
+from ..play.sampled_rollouts import SampledSampler
+from ..processes.mdp import draw
+from ..processes.sampled import SampledProcess
 from .slots import Slot, acted, index_of, slot
 
 LEADER = "leader_0"

@@ -9,9 +9,9 @@ import numpy as np
 from gymnasium.spaces import Space
 
 from .. import registry
-from ..followers import Follower
+from ..followers.exact import Follower
 from ..game import StackelbergGame
-from ..mdp import cumulative, pick
+from ..processes.mdp import cumulative, pick
 from .episode import LEADER, RENDER_MODES, Episode, Observations, checked_render_mode
 
 

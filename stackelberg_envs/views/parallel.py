@@ -7,8 +7,8 @@ from typing import Any, Literal
 from pettingzoo import ParallelEnv
 
 from ..game import StackelbergGame
+from .base import Table
 from .episode import LEADER, ActionError, Observations
-from .table import Table
 
 
 class StackelbergParallel(Table, ParallelEnv):

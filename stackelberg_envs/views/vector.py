@@ -1,7 +1,7 @@
 """Many rounds or episodes at once, as Gymnasium vector environments.
 
 They are batches in lockstep over the single-episode views, with all three of Gymnasium's autoreset modes; the batched road for sampling is
-`stackelberg_envs.play.simulate`.
+`stackelberg_envs.play.rollouts.simulate`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from stackelberg_envs.outcome import Outcome
+from stackelberg_envs.play.outcomes import Outcome
 
 
 def dense_gradient(

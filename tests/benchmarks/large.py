@@ -12,7 +12,7 @@ from benchmarks.value_iteration import gradient_at
 from benchmarks.worlds import TEMPERATURE, garnet, grid
 
 from solvers.linear import factors
-from stackelberg_envs.planning import soft_policy_iteration
+from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 
 STATES, SIDE, TOLERANCE = 100_000, 316, 1e-6
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from solvers.kernels.sweeps import Packed
-from stackelberg_envs.mdp import DecisionProblem
-from stackelberg_envs.successor_lists import SuccessorLists
+from stackelberg_envs.processes.mdp import DecisionProblem
+from stackelberg_envs.processes.successor_lists import SuccessorLists
 
 
 @contextmanager

@@ -17,9 +17,9 @@ from benchmarks.timing import ratio
 
 import stackelberg_envs as se
 from solvers.estimators.hpgd import HPGD
-from stackelberg_envs.access import Access
-from stackelberg_envs.oracle import Rounds
-from stackelberg_envs.planning import soft_policy_iteration
+from stackelberg_envs.leader.access import Access
+from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 
 pytestmark = pytest.mark.speed
 

@@ -27,12 +27,12 @@ import stackelberg_envs as se
 from solvers.estimators.implicit import exact_gradient
 from solvers.kernels.sweeps import CHUNK, chunk, packed
 from solvers.linear import factors
-from stackelberg_envs.access import Access
-from stackelberg_envs.mdp import DecisionProblem, InducedMDP, decision_problem
-from stackelberg_envs.oracle import Rounds
-from stackelberg_envs.planning import Plan, hard_policy_iteration, soft_policy_iteration
-from stackelberg_envs.successor_lists import SuccessorLists
-from stackelberg_envs.sweeps import soft_value_iteration
+from stackelberg_envs.leader.access import Access
+from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.planning.policy_iteration import Plan, hard_policy_iteration, soft_policy_iteration
+from stackelberg_envs.planning.value_iteration import soft_value_iteration
+from stackelberg_envs.processes.mdp import DecisionProblem, InducedMDP, decision_problem
+from stackelberg_envs.processes.successor_lists import SuccessorLists
 
 pytestmark = pytest.mark.speed
 TOLERANCE = 1e-6

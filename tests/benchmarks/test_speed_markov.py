@@ -8,8 +8,8 @@ from benchmarks.timing import ratio
 
 import stackelberg_envs as se
 from solvers.estimators.critics import action_values, benefit
-from stackelberg_envs.mdp import cumulative, pick
-from stackelberg_envs.planning import soft_policy_iteration
+from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
+from stackelberg_envs.processes.mdp import cumulative, pick
 
 pytestmark = pytest.mark.speed
 

@@ -9,11 +9,11 @@ from benchmarks.timing import ratio
 
 import stackelberg_envs as se
 from solvers.estimators.implicit import exact_gradient
-from stackelberg_envs.markov_game import InducedMarkovGame
-from stackelberg_envs.mdp import decision_problem, expect
-from stackelberg_envs.oracle import Rounds
-from stackelberg_envs.saddle import saddle_point
-from stackelberg_envs.stage_games import stage_saddle
+from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.planning.saddle_point import saddle_point
+from stackelberg_envs.planning.stage_games import stage_saddle
+from stackelberg_envs.processes.markov_game import InducedMarkovGame
+from stackelberg_envs.processes.mdp import decision_problem, expect
 
 pytestmark = pytest.mark.speed
 

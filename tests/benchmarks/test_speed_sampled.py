@@ -7,7 +7,7 @@ import pytest
 from benchmarks.timing import ratio
 
 import stackelberg_envs as se
-from stackelberg_envs.sampled_play import play_sampled
+from stackelberg_envs.play.sampled_rollouts import play_sampled
 from stackelberg_envs.views.gym import LeaderEnv
 
 pytestmark = pytest.mark.speed

@@ -15,9 +15,9 @@ from benchmarks.timing import ratio
 import stackelberg_envs as se
 from solvers.estimators import visits
 from solvers.estimators.hpgd import HPGD
-from stackelberg_envs.access import Access
-from stackelberg_envs.oracle import Rounds
-from stackelberg_envs.outcome import Outcome
+from stackelberg_envs.leader.access import Access
+from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.play.outcomes import Outcome
 
 pytestmark = pytest.mark.speed
 STREAMS, STEPS, SIZES, TEMPERATURE = 5, 2000, (104, 4), 0.003

@@ -7,10 +7,10 @@ import torch
 from solvers.estimators.reaction import slope, surrogate_objective
 from solvers.linear import factors
 from stackelberg_envs import StackelbergGame
-from stackelberg_envs.linear import system
-from stackelberg_envs.mdp import DecisionProblem, InducedMDP, chain, decision_problem, expect
-from stackelberg_envs.planning import Plan
-from stackelberg_envs.sweeps import soft_backup
+from stackelberg_envs.planning.linear_systems import system
+from stackelberg_envs.planning.policy_iteration import Plan
+from stackelberg_envs.planning.value_iteration import soft_backup
+from stackelberg_envs.processes.mdp import DecisionProblem, InducedMDP, chain, decision_problem, expect
 
 
 def sup_norm(problem: DecisionProblem, discount: float, temperature: float, tolerance: float) -> tuple[torch.Tensor, int]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from stackelberg_envs.mdp import InducedMDP
-from stackelberg_envs.successor_lists import SuccessorLists, Successors
+from stackelberg_envs.processes.mdp import InducedMDP
+from stackelberg_envs.processes.successor_lists import SuccessorLists, Successors
 
 DISCOUNT, TEMPERATURE, MOST = 0.99, 0.01, 0.1
 MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))

@@ -1,0 +1,77 @@
+"""The best commitment known for each world, with the commitment itself as its certificate.
+
+The committed file ``baselines/best_known.jsonl`` is the common record; a benchmark that beats it writes its own beside its results.
+Anybody can re-check either: ``stackelberg check --best``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import stackelberg_envs as se
+
+from . import store
+from .jobs import Job, World
+
+COMMITTED = Path(__file__).parent.parent / "best_known.jsonl"
+
+
+@dataclass(frozen=True)
+class Best:
+    """A value and the commitment that attains it."""
+
+    world: World
+    leader_return: float
+    x: tuple[float, ...]
+    found_by: str
+
+    def rescore(self) -> float:
+        """What the referee says of the certificate now."""
+        return float(se.evaluate(self.world.game(), np.array(self.x), follower=self.world.answerer()).leader_return)
+
+
+def read(*paths: Path) -> dict[str, Best]:
+    """The best by world key, over all files that exist."""
+    best: dict[str, Best] = {}
+    for path in paths:
+        for entry in store.read(path).values():
+            try:
+                found = Best(World(**entry["world"]), entry["leader_return"], tuple(entry["x"]), entry["found_by"])
+            except (KeyError, TypeError) as error:
+                raise store.ResultsError(f"{path}: the record {entry['id']!r} is not a best commitment ({error})") from error
+            if found.world.key not in best or found.leader_return > best[found.world.key].leader_return:
+                best[found.world.key] = found
+    return best
+
+
+def improve(path: Path, results: list[dict[str, Any]], *, known: dict[str, Best]) -> list[Best]:
+    """Write to ``path`` every result that beats what is ``known``, re-scored; returns the new ones.
+
+    Runs with a score of their own (another horizon or discount) are passed over: their numbers mean something else.
+    """
+    new: dict[str, Best] = {}
+    for result in results:
+        job = Job.from_dict(result["job"])
+        if job.score is not None:
+            continue
+        key = job.judged_in.key
+        incumbent = new.get(key) or known.get(key)
+        if incumbent is not None and result["leader_return"] <= incumbent.leader_return + 1e-9:
+            continue
+        candidate = Best(
+            job.judged_in,
+            result["leader_return"],
+            tuple(result["x"]),
+            f"{job.label or job.solver}" + (f", seed {job.seed}, {job.budget} commitments" if job.start is None else ""),
+        )
+        if abs(candidate.rescore() - candidate.leader_return) < 1e-6:
+            new[key] = candidate
+    if new:
+        merged = {**read(path), **new}
+        store.replace(path, "".join(json.dumps({"id": key, **asdict(best)}) + "\n" for key, best in merged.items()))
+    return list(new.values())

@@ -1,0 +1,311 @@
+"""The command line: ``stackelberg list | solve | bench | report | compare | polish | check | instances``."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch: two threads on shared cores are slower than one
+
+import typer
+from rich.markup import escape
+
+import stackelberg_envs as se
+
+from . import printing
+from .printing import console, problems
+
+if TYPE_CHECKING:
+    from .jobs import Job
+
+Results = Annotated[Path, typer.Option(help="Folder for results; finished runs in it are not repeated.")]
+Processes = Annotated[int, typer.Option(help="Processes; 0 for one a core.", min=0)]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="""Stackelberg Markov games: leaders who commit, followers who best-respond, and honest scores.
+
+A first look:  `stackelberg list`,  then  `stackelberg solve four_rooms-v0 implicit --budget 500`.
+
+The benchmark:  `stackelberg bench`  runs the embedded configuration (games x solvers x seeds) and  `stackelberg report`  draws it.
+Everything that is finished is on disk at once: stop a benchmark at any time, and the same command goes on from there.""",
+)
+
+
+@app.command("list")
+def list_() -> None:
+    """Show the games and the solvers, the latter by what they may know."""
+    console.print(printing.games())
+    console.print(printing.methods())
+
+
+@app.command()
+def solve(
+    game: Annotated[str, typer.Argument(help="Id of a game, e.g. four_rooms-v0.")],
+    solver: Annotated[str, typer.Argument(help="Name of a solver, e.g. implicit.")],
+    budget: Annotated[int, typer.Option(help="How many commitments the leader may try.", min=1)] = 500,
+    seed: Annotated[int, typer.Option(help="Of the start and of all noise.")] = 0,
+    temperature: Annotated[float | None, typer.Option(help="Soft follower with this temperature, instead of the game's default.")] = None,
+    who: Annotated[
+        list[str] | None, typer.Option("--follower", help="Another follower, e.g. --follower kind=Hard --follower ties=strong")
+    ] = None,
+    start_scale: Annotated[float, typer.Option(help="Standard deviation of the random first commitment.")] = 0.01,
+    access: Annotated[str | None, typer.Option(help="Grant this level of access instead of the solver's own, e.g. INCENTIVE.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A hyperparameter of the solver, e.g. --set lr=0.1")] = None,
+    game_set: Annotated[list[str] | None, typer.Option("--game", help="An argument of the game, e.g. --game preset=hpgd")] = None,
+) -> None:
+    """Run one solver on one game, and draw what the leader learned.
+
+    Example: `stackelberg solve four_rooms-v0 implicit --game preset=hpgd --budget 1000 --set lr=0.5`
+    """
+    import solvers
+
+    from .configuration import access_level, world_of
+
+    if who and temperature is not None:
+        raise typer.BadParameter("--temperature is short for --follower kind=Soft --follower temperature=...; give one of them")
+    asked = _assignments(who) or ({} if temperature is None else {"kind": "Soft", "temperature": temperature})
+    world = world_of({"id": game, "arguments": _assignments(game_set), "follower": asked or None}, "solve")
+    played = world.game()
+    follower = world.answerer() or played.default_follower
+    hyperparameters = _assignments(set_)
+    with printing.bar() as bar:
+        task = bar.add_task(solver, total=budget)
+        solution = solvers.solve(
+            played,
+            solver,
+            follower=follower,
+            access=None if access is None else access_level(access),
+            budget=budget,
+            seed=seed,
+            start_scale=start_scale,
+            progress=lambda used, row: bar.update(task, completed=used, description=f"{solver}: F = {row['leader_return']:.4f}"),
+            **hyperparameters,
+        )
+    console.print(printing.history(solution.history))
+    printing.draw(played, solution.x, follower)
+    cost = solution.cost
+    console.print(
+        f"{solution.reason}: F = {solution.leader_return:.6f}, {cost.newton_evaluations} Newton evaluations, {cost.linear_solves} linear "
+        f"solves, {cost.queries} queries, {cost.outcome_steps} outcome steps, {cost.seconds:.1f} s"
+    )
+    if not solution.finished:
+        raise typer.Exit(130)
+
+
+@app.command()
+def bench(
+    config: Annotated[str, typer.Argument(help="A TOML file, or the name of an embedded configuration.")] = "default",
+    results: Results = Path("results"),
+    seeds: Annotated[int | None, typer.Option(help="Seeds a solver, instead of what the configuration says.", min=1)] = None,
+    jobs: Processes = 0,
+    report: Annotated[Path | None, typer.Option(help="Also write the HTML report here.")] = None,
+) -> None:
+    """Run a configuration: games x solvers x seeds, each result written to disk the moment it is finished.
+
+    Stop it as you like (Ctrl-C, or worse): the same command goes on where it stopped, and repeats nothing.
+    """
+    from . import configuration
+
+    loaded = configuration.load(config, seeds=seeds)
+    path, best_file = results / f"{loaded.name}.jsonl", results / "best_known.jsonl"
+    finished, failed = _run(loaded.jobs, path, jobs)
+    _record(finished, best_file)
+    _show(loaded, path, best_file, report)
+    _end(failed)
+
+
+@app.command()
+def polish(
+    configs: Annotated[list[str], typer.Argument(help="Configurations whose results to start from.")],
+    results: Annotated[Path, typer.Option(help="Folder with the results.")] = Path("results"),
+    jobs: Processes = 0,
+) -> None:
+    """Ascend exactly from every end point, and store what beats the best commitment known of its world."""
+    from . import configuration, store
+    from .polish import polishing
+
+    ends = []
+    for config in configs:
+        loaded = configuration.load(config)
+        found = store.read(results / f"{loaded.name}.jsonl")
+        ends += [found[job.id] for job in loaded.jobs if job.id in found]
+    searches = polishing(ends)
+    if not searches:
+        raise typer.BadParameter(f"{results} has no finished runs of {', '.join(configs)} in worlds with gradients; run them first")
+    polished, failed = _run(searches, results / "polished.jsonl", jobs)
+    _record(ends + polished, results / "best_known.jsonl")
+    console.print(f"{len(polished)} end points polished")
+    _end(failed)
+
+
+@app.command("report")
+def report_(
+    config: Annotated[str, typer.Argument(help="The configuration whose results are drawn.")] = "default",
+    results: Annotated[Path, typer.Option(help="Folder with the results.")] = Path("results"),
+    seeds: Annotated[int | None, typer.Option(help="As given to bench.", min=1)] = None,
+    output: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
+    figures: Annotated[Path | None, typer.Option(help="Also write the figures into this folder, as SVG.")] = None,
+) -> None:
+    """Draw what is there of a configuration's results: a table, and a self-contained HTML page."""
+    from . import configuration
+
+    loaded = configuration.load(config, seeds=seeds)
+    path = results / f"{loaded.name}.jsonl"
+    if not path.exists():
+        raise typer.BadParameter(f"{path} does not exist; run  stackelberg bench {config}  first")
+    _show(loaded, path, results / "best_known.jsonl", output, figures)
+
+
+@app.command()
+def compare(
+    config: Annotated[str, typer.Argument(help="A configuration with published values.")],
+    results: Annotated[Path, typer.Option(help="Folder with the results; docs/reproductions/recorded has ours.")] = Path("results"),
+    output: Annotated[Path, typer.Option(help="Folder for NAME.md and its figures.")] = Path("compared"),
+    maps: Annotated[
+        list[int] | None, typer.Option(help="Draw maps of this game of the configuration, counted from 0; may be repeated.")
+    ] = None,
+    record: Annotated[Path | None, typer.Option(help="Also store a slim copy of the results in this folder, to be committed.")] = None,
+) -> None:
+    """Set results beside what was published: a table with intervals and verdicts, and curves.
+
+    Example: `stackelberg compare hpgd-table --results docs/reproductions/recorded --maps 4`
+    """
+    from . import compare as comparison
+    from . import configuration, report, store
+
+    loaded = configuration.load(config)
+    path = results / f"{loaded.name}.jsonl"
+    if record is not None and record.resolve() == results.resolve():
+        raise typer.BadParameter("--record stores a slim copy; give it another folder than --results")
+    gathered = report.gather(loaded, path, results / "best_known.jsonl")
+    there = sum(len(group) for part in gathered for group in part.groups.values())
+    if not there:
+        raise typer.BadParameter(f"{path} has no results of {config}; run  stackelberg bench {config}  first")
+    for i in maps or []:
+        if not 0 <= i < len(gathered) or not gathered[i].groups:
+            raise typer.BadParameter(f"--maps {i}: games are counted from 0 to {len(gathered) - 1}, and this one needs results")
+    comparison.write(loaded.name, gathered, output, mapped=maps or [])
+    if record is not None:
+        found = store.read(path)
+        store.record(record / path.name, [found[job.id] for job in loaded.jobs if job.id in found])
+    console.print(comparison.table(gathered, f"{loaded.name}: {there} of {len(loaded.jobs)} runs"))
+    console.print(f"Table and figures: {output.resolve()}", soft_wrap=True)
+
+
+@app.command()
+def check(
+    games: Annotated[list[str] | None, typer.Argument(help="Ids of games; all if none is given.")] = None,
+    best: Annotated[bool, typer.Option("--best", help="Only re-score the stored best commitments.")] = False,
+    results: Annotated[Path, typer.Option(help="Folder with results, for its own best commitments.")] = Path("results"),
+) -> None:
+    """Check that games and environments are what they claim, and that stored best commitments score what they say."""
+    from . import checks
+
+    failed = 0 if best else checks.games(games or list(se.games()))
+    failed += checks.best_known(results / "best_known.jsonl", games)
+    if failed:
+        problems.print(f"[red]{failed} checks failed[/]")
+        raise typer.Exit(1)
+
+
+def _run(wanted: list[Job], path: Path, processes: int) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Run what is not in ``path`` yet; (all results there are, what failed by job id).  Ctrl-C ends the command, saying how to go on."""
+    from . import store
+    from .runner import Stopped, run_all
+
+    try:
+        failed = run_all(wanted, path, processes=processes or len(os.sched_getaffinity(0)), console=console)
+    except (KeyboardInterrupt, Stopped):
+        there = sum(job.id in store.read(path) for job in wanted)
+        problems.print(f"\nStopped with {there} of {len(wanted)} runs in {path}; the same command goes on from there.")
+        raise typer.Exit(130) from None
+    found = store.read(path)
+    return [found[job.id] for job in wanted if job.id in found], failed
+
+
+def _record(results: list[dict[str, Any]], best_file: Path) -> None:
+    """Store what beats the best known, and say so."""
+    from . import best
+
+    for new in best.improve(best_file, results, known=best.read(best.COMMITTED, best_file)):
+        world = f"{new.world.id} {new.world.arguments or ''}".rstrip()
+        console.print(f"New best known for {world}: {new.leader_return:.6f} ({new.found_by}); stored in {best_file}")
+
+
+def _end(failed: dict[str, str]) -> None:
+    """Name the runs that failed, if any, and end with status 1."""
+    for said in failed.values():
+        problems.print(f"[red]Failed:[/] {escape(said)}", highlight=False, soft_wrap=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _show(config: Any, path: Path, best_file: Path, output: Path | None, figures: Path | None = None) -> None:
+    from . import report
+
+    parts = report.gather(config, path, best_file)
+    for part in parts:
+        console.print(report.table(part))
+    if output is not None:
+        report.write(config, parts, output, command=["stackelberg", *sys.argv[1:]], figure_folder=figures)
+        console.print(f"Report: {output.resolve()}", soft_wrap=True)
+
+
+def _assignments(pairs: list[str] | None) -> dict[str, Any]:
+    """``["lr=0.1", "preset=hpgd"]`` to a dictionary; values are TOML, or text if they are not."""
+    assigned = {}
+    for pair in pairs or []:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"{pair!r} is not of the form name=value")
+        try:
+            assigned[key] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            assigned[key] = None if value.lower() == "none" else value
+    return assigned
+
+
+@app.command("instances")
+def instances_(
+    check: Annotated[bool, typer.Option("--check", help="Measure the committed lists again, and write nothing.")] = False,
+    output: Annotated[Path, typer.Option(help="The file to write; baselines/instances.json is committed.")] = Path("instances.json"),
+) -> None:
+    """Make the lists of conflict games to tune on, to report and to hold out, without those that a naive leader solves."""
+    from . import checks
+
+    if checks.instances(None if check else output):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Entry point; mistakes of the user are one line, not a traceback."""
+    from importlib.util import find_spec
+
+    found = find_spec("baselines")
+    here = Path(__file__).resolve().parents[1]
+    if found is not None and found.origin and Path(found.origin).resolve() != here / "__init__.py":
+        problems.print(
+            f"[red]Another package named 'baselines' ({found.origin}) shadows the one of stackelberg-envs ({here}).[/] "
+            "Run from another folder, or uninstall it."
+        )
+        raise SystemExit(2)
+    try:
+        app()
+    except (KeyError, TypeError, ValueError, OSError, RuntimeError, ArithmeticError) as error:  # those of our own are subclasses
+        if os.environ.get("STACKELBERG_TRACEBACK"):
+            raise
+        said = error.args[0] if error.args and not isinstance(error, OSError) else error
+        problems.print(f"[red]Error:[/] {escape(str(said))}", highlight=False, soft_wrap=True)
+        problems.print("(set STACKELBERG_TRACEBACK=1 to see where)", style="dim")
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

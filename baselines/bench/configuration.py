@@ -1,0 +1,260 @@
+"""From a TOML file to jobs (`baselines.bench.jobs.Job`).
+
+A configuration is numbers only::
+
+    name = "default"
+    seeds = 5
+    first_seed = 0                                          # tuning runs have seeds of their own, from 1000
+
+    reach = { at = [10, 100], target = 0.95 }               # optional: what python -m baselines.studies.reach shows; see there
+
+    [[solvers]]                                             # optional: run in every game, beside those of the game itself
+
+    [[games]]
+    id = "four_rooms-v0"
+    title = "Four Rooms"
+    arguments = { preset = "hpgd", beta = 3.0 }
+    follower = { kind = "Soft", temperature = 0.003 }
+    referee = { arguments = { preset = "hpgd" } }          # optional: where the score lives, if elsewhere
+    # score = { horizon = 150, discount = 1.0 }             # optional: what the referee counts, if not infinitely many steps at the game's
+                                                            # discount; such runs do not enter the record of best commitments
+    published = [{ label = "HPGD", value = 0.73, error = 0.001 }]
+    seeds = 10                                              # optional: instead of those above
+
+    [[games.solvers]]
+    label = "exact hypergradient"
+    name = "implicit"
+    budget = 2000
+    start_scale = 0.01                                      # random start, or
+    # start = { 25 = 8.6 }                                  # these components, and zeros; then seeds = 1 is enough
+    hyperparameters = { lr = 0.5 }
+    # access = "MODEL"                                      # grant this level instead of the one that the solver declares
+    # outcomes = { slip = 0.33 }                            # this solver's outcomes come from the game changed so, while the followers
+                                                            # answer to the game as it is above, and the score lives there
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import solvers
+import stackelberg_envs as se
+from stackelberg_envs.arguments import nearest
+from stackelberg_envs.leader.access import Access
+from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.planning.policy_iteration import PlanningError
+
+from .jobs import FOLLOWERS, Job, World
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be run; the message says where and what to write instead."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One game of a configuration."""
+
+    title: str
+    world: World
+    referee: World | None
+    score: solvers.Score | None
+    published: tuple[dict[str, Any], ...]
+    jobs: tuple[Job, ...]
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole benchmark."""
+
+    name: str
+    sections: tuple[Section, ...]
+    reach: dict[str, Any] = field(default_factory=dict)
+    """How `baselines.studies.reach` is to draw it: ``at``, ``target``, ``of``, ``split``, ``only``."""
+
+    @property
+    def jobs(self) -> list[Job]:
+        """All jobs, seed by seed, so that an interrupted run has something of everything."""
+        jobs = [job for section in self.sections for job in section.jobs]
+        return sorted(jobs, key=lambda job: job.seed)
+
+
+def load(path: str | Path, *, seeds: int | None = None) -> Config:
+    """Read a configuration by path, or by name from the embedded ones.
+
+    Args:
+        path: a TOML file, or the name of one in ``baselines/configs``.
+        seeds: how many seeds, instead of what the file says.
+
+    Raises:
+        ConfigError: if it cannot be read, or says something unknown.
+    """
+    file = Path(path)
+    if not file.exists():
+        file = CONFIGS / f"{path}.toml"
+        if not file.exists():
+            raise ConfigError(
+                f"no configuration {str(path)!r}: not a file, and {nearest(str(path), sorted(p.stem for p in CONFIGS.glob('*.toml')))}"
+            )
+    try:
+        data = tomllib.loads(file.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file} is not TOML: {error}") from error
+    _known(data, {"name", "seeds", "first_seed", "games", "solvers", "reach"}, str(file))
+    for key in ("games", "solvers"):
+        if not isinstance(data.get(key, []), list):
+            raise ConfigError(f"{file}: {key} are tables, [[{key}]], got {data[key]!r}")
+    first = _count(data, "first_seed", 0, str(file), least=0)
+    common = _count(data, "seeds", 5, str(file)) if seeds is None else seeds
+    shared = [(run, f"{file}, solvers[{j}]") for j, run in enumerate(data.get("solvers", []))]
+    sections = []
+    for i, entry in enumerate(data.get("games", [])):
+        where = f"{file}, games[{i}]"
+        _known(entry, {"id", "title", "arguments", "follower", "referee", "score", "published", "seeds", "solvers"}, where)
+        count = _count(entry, "seeds", common, where) if seeds is None else seeds
+        sections.append(_section(entry, shared, range(first, first + count), where))
+    if not sections:
+        raise ConfigError(f"{file} has no [[games]]")
+    _known(data.get("reach", {}), {"at", "target", "of", "split", "only"}, f"{file}, reach")
+    return Config(data.get("name", file.stem), tuple(sections), data.get("reach", {}))
+
+
+def _count(entry: dict[str, Any], key: str, default: int, where: str, *, least: int = 1) -> int:
+    count = entry.get(key, default)
+    if not isinstance(count, int) or count < least:
+        raise ConfigError(f"{where}: {key} is a whole number from {least}, got {count!r}")
+    return count
+
+
+def _section(entry: dict[str, Any], shared: list[tuple[dict[str, Any], str]], seeds: range, where: str) -> Section:
+    """One game's part; ``shared`` are the solvers that every game runs, each with its place in the file."""
+    for key, kind, words in (
+        ("title", str, "text"),
+        ("published", list, "a list of tables"),
+        ("solvers", list, "tables, [[games.solvers]]"),
+    ):
+        if not isinstance(entry.get(key, kind()), kind):
+            raise ConfigError(f"{where}: {key} is {words}, got {entry[key]!r}")
+    world = world_of(entry, where)
+    referee = None
+    if "referee" in entry:
+        _known(entry["referee"], {"id", "arguments", "follower"}, f"{where}.referee")
+        referee = world_of(
+            {"id": world.id, "arguments": world.arguments, "follower": world.follower, **entry["referee"]}, f"{where}.referee"
+        )
+    score = _score(entry.get("score", {}), referee or world, f"{where}.score")
+    published = tuple(entry.get("published", ()))
+    for quoted in published:
+        _known(quoted, {"label", "value", "error", "seeds", "source"}, f"{where}.published")
+        if not isinstance(quoted.get("label"), str) or not isinstance(quoted.get("value"), (int, float)):
+            raise ConfigError(f"{where}.published: each entry has a label and a value (a number), got {quoted}")
+        if not isinstance(quoted.get("error", 0.0), (int, float)):
+            raise ConfigError(f"{where}.published: an error is a number, the standard error, got {quoted['error']!r}")
+    jobs: list[Job] = []
+    for run, place in shared + [(run, f"{where}.solvers[{j}]") for j, run in enumerate(entry.get("solvers", []))]:
+        jobs += _runs(run, world, referee, score, seeds, place)
+    if not jobs:
+        raise ConfigError(f"{where} has no [[games.solvers]]")
+    labels = [job.label for job in jobs if job.seed == seeds[0]]
+    if len(set(labels)) < len(labels):
+        raise ConfigError(f"{where}: two solvers have the same label ({', '.join(labels)}); give each a label of its own")
+    return Section(entry.get("title", world.id), world, referee, score, published, tuple(jobs))
+
+
+def _score(entry: Any, judged: World, where: str) -> solvers.Score | None:
+    """What the referee counts; None for the infinite horizon at the game's discount.  Tried on the commitment 0."""
+    _known(entry, {"horizon", "discount"}, where)
+    if not entry:
+        return None
+    discount = entry.get("discount")
+    if not isinstance(discount, (int, float, type(None))):
+        raise ConfigError(f"{where}: discount is a number in [0, 1], got {discount!r}")
+    score = solvers.Score(entry.get("horizon"), None if discount is None else float(discount))
+    game = judged.game()
+    try:
+        score.of(game, np.zeros(game.commitment_shape), judged.answerer())
+    except (ValueError, PlanningError) as error:
+        raise ConfigError(f"{where}: {error}") from error
+    return score
+
+
+def access_level(name: Any) -> Access:
+    """The level of that name, in whatever case.
+
+    Raises:
+        ConfigError: if there is none; the message suggests the nearest.
+    """
+    if str(name).upper() not in Access.__members__:
+        raise ConfigError(f"no access level {name!r}; {nearest(str(name).upper(), tuple(Access.__members__))}")
+    return Access[str(name).upper()]
+
+
+def _runs(run: dict[str, Any], world: World, referee: World | None, score: solvers.Score | None, seeds: range, where: str) -> list[Job]:
+    """One solver's jobs, one a seed."""
+    _known(run, {"label", "name", "budget", "seeds", "start_scale", "start", "hyperparameters", "outcomes", "access"}, where)
+    if "name" not in run:
+        raise ConfigError(f"{where} has no name; known solvers: {', '.join(solvers.SOLVERS)}")
+    if "outcomes" in run:
+        if referee is not None or not isinstance(run["outcomes"], dict):
+            raise ConfigError(f"{where}: outcomes are arguments of the game, as in {{ slip = 0.33 }}, and need a game without a referee")
+        follower = world.follower or {}
+        if "kind" not in follower or "believes" in follower:
+            raise ConfigError(f"{where}: outcomes from elsewhere need a game with a follower.kind of its own")
+        referee, believing = world, {**follower, "believes": world.arguments}
+        world = world_of({"id": world.id, "arguments": {**world.arguments, **run["outcomes"]}, "follower": believing}, f"{where}.outcomes")
+        ours, theirs = ((game.spaces, game.contexts, game.visibility) for game in (world.game(), referee.game()))
+        if ours != theirs:
+            raise ConfigError(f"{where}.outcomes: followers cannot take {ours} for {theirs} (spaces, contexts, who sees what)")
+    template = Job(
+        world=world,
+        solver=run["name"],
+        budget=_count(run, "budget", 1000, where),
+        seed=0,
+        start_scale=float(run.get("start_scale", 0.01)),
+        start=run.get("start"),
+        hyperparameters=run.get("hyperparameters", {}),
+        referee=referee,
+        label=run.get("label", run["name"]),
+        score=score,
+    )
+    try:
+        if "access" in run:
+            template = dataclasses.replace(template, access=access_level(run["access"]))
+        solvers.admit(template.build(), Rounds(world.game(), world.answerer()), template.granted)
+        template.first_commitment()
+    except (KeyError, TypeError, ValueError, IndexError, se.AccessError, solvers.Declined) as error:
+        raise ConfigError(f"{where}: {error.args[0]}") from error
+    return [dataclasses.replace(template, seed=seed) for seed in seeds[: _count(run, "seeds", len(seeds), where)]]
+
+
+def world_of(entry: dict[str, Any], where: str) -> World:
+    """The game and follower that a table names; raises ConfigError with ``where`` if there is something wrong."""
+    if "id" not in entry:
+        raise ConfigError(f"{where} has no id; known games: {', '.join(se.games())}")
+    follower = entry.get("follower")
+    kind = follower.get("kind") if isinstance(follower, dict) else follower
+    if follower is not None and (not isinstance(follower, dict) or kind not in FOLLOWERS):
+        raise ConfigError(f'{where}: follower.kind is one of {", ".join(FOLLOWERS)}, as in {{ kind = "Soft", ... }}, got {kind!r}')
+    world = World(entry["id"], entry.get("arguments", {}), follower)
+    try:
+        world.game()
+        world.answerer()
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{where}: {error.args[0]}") from error
+    return world
+
+
+def _known(entry: Any, keys: set[str], where: str) -> None:
+    if not isinstance(entry, dict):
+        raise ConfigError(f"{where} is a table with keys {', '.join(sorted(keys))}; got {entry!r}")
+    for key in entry:
+        if key not in keys:
+            raise ConfigError(f"{where}: unknown key {key!r}; {nearest(key, sorted(keys))}")

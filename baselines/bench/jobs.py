@@ -1,0 +1,163 @@
+"""Worlds and jobs: one job is one (game, follower, solver, seed), with an id that names it for ever."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+import solvers
+import stackelberg_envs as se
+from stackelberg_envs.leader.access import Access
+from stackelberg_envs.play.monte_carlo import fingerprint
+from stackelberg_envs.processes.mdp import stored
+
+FOLLOWERS = {
+    follower.__name__: follower
+    for follower in (
+        *(se.Soft, se.SoftInside, se.Hard, se.Quantal, se.Truncated, se.MirrorDescent, se.EpsilonOptimal, se.Saddle, se.Nash),
+        *(se.SoftQLearning, se.NaturalPolicyGradient),
+    )
+}
+
+
+@dataclass(frozen=True)
+class World:
+    """A game and who answers in it."""
+
+    id: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    follower: dict[str, Any] | None = None
+
+    def game(self) -> se.StackelbergGame:
+        """The functional game."""
+        return se.game(self.id, **self.arguments)
+
+    def answerer(self) -> se.Follower | None:
+        """The follower, or None for the game's default."""
+        if self.follower is None:
+            return None
+        rest = {key: value for key, value in self.follower.items() if key not in ("kind", "believes")}
+        follower = FOLLOWERS[self.follower["kind"]](**rest)
+        return se.Believes(self._believed.game(), follower) if "believes" in self.follower else follower
+
+    @property
+    def _believed(self) -> World:
+        """The world that the follower takes this one for."""
+        assert self.follower is not None
+        rest = {key: value for key, value in self.follower.items() if key != "believes"}
+        return World(self.id, self.follower.get("believes", self.arguments), rest)
+
+    @cached_property
+    def key(self) -> str:
+        """What names this world however its arguments are spelt: id, its tables (or steps) at two commitments, and the follower."""
+        game, digest = self.game(), hashlib.sha256()
+        if not game.tabular:  # then it is scored over so many steps
+            digest.update(f"{game.max_cycles}".encode())
+        for x in (np.zeros(game.dimension), np.cos(np.arange(game.dimension))):
+            for context, probability in zip(game.contexts, game.context_probabilities, strict=True):
+                digest.update(f"{context} {probability:.9g} {game.context_visibility}".encode())
+                for mdp in game.problems(x, context):
+                    digest.update(f"{mdp.follower_discount:.9g} {mdp.leader_discount:.9g} {mdp.follower_sees}".encode())
+                    tables = [stored(getattr(mdp, name)) for name in mdp.tables] if game.tabular else [fingerprint(mdp)]
+                    for table in tables:
+                        digest.update((np.round(np.asarray(table), 9) + 0.0).tobytes())
+                    if game.tabular and isinstance(mdp.transition, se.SharedRows):
+                        digest.update(mdp.transition.index.tobytes())
+        named = f"{game.name}-v0 {digest.hexdigest()[:16]}"
+        if self.follower is not None and "believes" in self.follower:
+            return f"{named}, answered as in {self._believed.key}"
+        return f"{named} {self.answerer() or game.default_follower!r}"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run."""
+
+    world: World
+    solver: str
+    budget: int
+    seed: int
+    start_scale: float = 0.01
+    start: dict[str, float] | None = None
+    """Components of the first commitment by index, the others 0; None for a random start."""
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+    referee: World | None = None
+    label: str = ""
+    """For people; not part of the id."""
+    access: Access | None = None
+    """Granted instead of the level that the solver declares."""
+    score: solvers.Score | None = None
+    """What the referee counts, if it is not the infinite horizon at the game's discount."""
+
+    @cached_property
+    def id(self) -> str:
+        """Hash of what the result depends on: worlds by content, the solver with its defaults, and this package's version."""
+        content = {
+            "version": version("stackelberg-envs"),
+            "world": self.world.key,
+            "referee": self.judged_in.key,
+            "solver": repr(self.build()),
+            "budget": self.budget,
+            "seed": self.seed,
+            "start": self.start_scale if self.start is None else self.start,
+        }
+        worlds = (self.world.arguments, (self.world.follower or {}).get("believes", {}), self.judged_in.arguments)
+        if any("max_cycles" in arguments for arguments in worlds):  # episodes are cut elsewhere, which no table says
+            content["max_cycles"] = self.world.game().max_cycles
+        if self.granted != self.build().access:
+            content["access"] = self.granted.name
+        if self.score is not None:
+            content["score"] = dataclasses.asdict(self.score)
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def title(self) -> str:
+        """For people: the world, the method and the seed."""
+        return f"{self.world.id}, {self.label or self.solver}, seed {self.seed}"
+
+    def build(self) -> solvers.Solver:
+        """The solver with its hyperparameters."""
+        return solvers.build(self.solver, **self.hyperparameters)
+
+    @property
+    def granted(self) -> Access:
+        """The level of access that the solver has."""
+        return self.build().access if self.access is None else self.access
+
+    def first_commitment(self) -> np.ndarray | None:
+        """Where the run starts, or None for a random start."""
+        if self.start is None:
+            return None
+        x = np.zeros(self.world.game().dimension)
+        for index, value in self.start.items():
+            if not 0 <= int(index) < len(x):
+                raise ValueError(f"start: there is no component {index}; they are 0 to {len(x) - 1}")
+            x[int(index)] = value
+        return x
+
+    @property
+    def judged_in(self) -> World:
+        """Where the score lives."""
+        return self.referee or self.world
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, for a results line; access and score only where the configuration gives them."""
+        plain = {**dataclasses.asdict(self), "access": None if self.access is None else self.access.name}
+        return {key: value for key, value in plain.items() if value is not None or key not in ("access", "score")}
+
+    @staticmethod
+    def from_dict(data: dict[str, Any]) -> Job:
+        """The inverse of `as_dict`."""
+        made = {**data, "world": World(**data["world"]), "referee": World(**data["referee"]) if data["referee"] else None}
+        if "access" in data:
+            made["access"] = Access[data["access"]]
+        if "score" in data:
+            made["score"] = solvers.Score(**data["score"])
+        return Job(**made)

@@ -1,0 +1,89 @@
+"""Command lines of the modules that measure something, or that make a page and a figure of a configuration's results."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from . import configuration as jobs
+from . import figures, store
+from .configuration import Config, ConfigError
+from .report import Part, gather
+
+Rows = list[dict[str, Any]]
+
+
+def main(
+    story: str | None,
+    measure: Callable[[int], Rows],
+    draw: Callable[[Rows], Figure],
+    *,
+    page: Callable[[Rows], str] | None = None,
+    name: str,
+    option: str,
+    count: int,
+    words: str,
+) -> None:
+    """Measure, or read what was measured, and draw.
+
+    Args:
+        story: what ``--help`` says.
+        measure: rows, from so many repetitions, at least two.
+        draw: the figure of rows.
+        page: their tables in Markdown, written beside the figure.
+        name: of results/NAME.json and compared/NAME.svg.
+        option: what a repetition is called, e.g. ``"draws"``.
+        count: how many, if nothing is said.
+        words: what ``--help`` says of it.
+    """
+    parser = argparse.ArgumentParser(description=story, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(f"--{option}", dest="count", metavar="N", type=int, default=count, help=f"{words} ({count})")
+    parser.add_argument("--record", type=Path, default=Path(f"results/{name}.json"), help="where measurements are kept; drawn if there")
+    parser.add_argument("--figure", type=Path, default=Path(f"compared/{name}.svg"), help="the figure to write")
+    arguments = parser.parse_args()
+    if arguments.count < 2:
+        parser.error(f"a mean has an error from two {option} on")
+    if arguments.record.exists():
+        print(f"{arguments.record} is there already and is drawn as it is; delete it to measure again")
+        rows = json.loads(arguments.record.read_text())
+    else:
+        rows = measure(arguments.count)
+        store.replace(arguments.record, json.dumps(rows, indent=1) + "\n")
+    store.replace(arguments.figure, figures.svg(draw(rows)))
+    if page is not None:
+        store.replace(arguments.figure.with_suffix(".md"), page(rows))
+    print(f"{arguments.record} drawn in {arguments.figure}")
+
+
+def from_results(
+    story: str | None, kind: str, page: Callable[[Config, list[Part]], str], draw: Callable[[Config, list[Part]], Figure]
+) -> None:
+    """Write NAME-KIND.md and NAME-KIND.svg of a configuration's results.
+
+    Args:
+        story: what ``--help`` says.
+        kind: of the page.
+        page: its tables in Markdown.
+        draw: its figure.
+    """
+    parser = argparse.ArgumentParser(description=story, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", help="a configuration, by path or name, that has been run")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder with the results (results)")
+    parser.add_argument("--output", type=Path, default=Path("compared"), help=f"folder for NAME-{kind}.md and NAME-{kind}.svg (compared)")
+    arguments = parser.parse_args()
+    try:
+        loaded = jobs.load(arguments.config)
+    except ConfigError as error:
+        parser.error(str(error))
+    parts = gather(loaded, arguments.results / f"{loaded.name}.jsonl", arguments.results / "best_known.jsonl")
+    if not any(part.groups for part in parts):
+        parser.error(f"no results of {loaded.name} in {arguments.results}; run  stackelberg bench {arguments.config}  first")
+    text = page(loaded, parts)
+    store.replace(arguments.output / f"{loaded.name}-{kind}.md", text)
+    store.replace(arguments.output / f"{loaded.name}-{kind}.svg", figures.svg(draw(loaded, parts)))
+    print(text)

@@ -1,0 +1,174 @@
+"""The report: one self-contained HTML page from results on disk, and the same table for the terminal."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader
+from rich.table import Table
+
+from stackelberg_envs.leader.access import Access, Permission
+
+from . import best as best_known
+from . import figures, store
+from .configuration import Config, Section
+from .jobs import Job
+from .stats import Interval, summary
+
+
+@dataclass(frozen=True)
+class Row:
+    """One solver on one game."""
+
+    label: str
+    solver: str
+    access: Access
+    """What it was granted: results are compared within a level."""
+    permissions: Permission
+    score: Interval
+    highest: float
+    gap: float | None
+    """Best known less the interquartile mean."""
+    commitments: int
+    work: str
+    seconds: float
+    optimism: float | None = None
+    """Mean of what solvers with followers of their own claim beyond the referee's score, at the end; None where none does."""
+
+    @property
+    def knows(self) -> str:
+        """Level and permissions, as in ``INCENTIVE + RESET``."""
+        return " + ".join([self.access.name, *(str(permission.name) for permission in self.permissions)])
+
+
+@dataclass(frozen=True)
+class Part:
+    """One game of the report."""
+
+    section: Section
+    rows: list[Row]
+    best: best_known.Best | None
+    groups: dict[str, list[dict[str, Any]]]
+
+    @property
+    def claimed(self) -> bool:
+        """Whether any solver scores itself too."""
+        return any(row.optimism is not None for row in self.rows)
+
+    @property
+    def settings(self) -> str:
+        """The game's arguments and followers, as one line."""
+        arguments = ", ".join(f"{key}={value!r}" for key, value in self.section.world.arguments.items())
+        follower = self.section.world.answerer() or self.section.world.game().default_follower
+        judged = f"; scored in {self.section.referee.id} {self.section.referee.arguments}" if self.section.referee else ""
+        score = f"; {self.section.score!r}" if self.section.score else ""
+        return f"{self.section.world.id}({arguments}), follower {follower!r}{judged}{score}"
+
+
+def gather(config: Config, results: Path, *best_files: Path) -> list[Part]:
+    """What the results say of a configuration; runs that are not there yet are left out."""
+    found = store.read(results)
+    best = best_known.read(best_known.COMMITTED, *best_files)
+    parts = []
+    for section in config.sections:
+        groups: dict[str, list[dict[str, Any]]] = {}
+        for job in section.jobs:
+            if job.id in found:
+                groups.setdefault(job.label, []).append(found[job.id])
+        top = best.get((section.referee or section.world).key) if section.score is None else None  # the record has one kind of score
+        rows = [_row(label, group, top) for label, group in groups.items()]
+        parts.append(Part(section, sorted(rows, key=lambda row: (-row.access, -row.score.centre)), top, groups))
+    return parts
+
+
+def _row(label: str, group: list[dict[str, Any]], top: best_known.Best | None) -> Row:
+    job = Job.from_dict(group[0]["job"])
+    values = [result["leader_return"] for result in group]
+    cost = {key: float(np.mean([result["cost"].get(key, 0) for result in group])) for key in group[0]["cost"]}
+    work = ", ".join(
+        f"{cost[key]:,.0f} {name}"
+        for key, name in (
+            ("outcome_steps", "outcome steps"),
+            ("training_steps", "training steps"),
+            ("queries", "queries"),
+            ("model_calls", "model calls"),
+            ("newton_evaluations", "Newton evaluations"),
+            ("linear_solves", "linear solves"),
+        )
+        if cost.get(key)  # records of older versions know fewer
+    )
+    score = summary(values)
+    seconds = float(np.mean([result["timing"]["seconds"] for result in group]))
+    gap = None if top is None else top.leader_return - score.centre
+    claims = [row["optimism_gap"] for result in group if "optimism_gap" in (row := result["history"][-1])]
+    optimism = float(np.mean(claims)) if claims else None
+    granted, permissions = job.granted, job.build().permissions
+    return Row(label, job.solver, granted, permissions, score, max(values), gap, round(cost["commitments"]), work, seconds, optimism)
+
+
+def table(part: Part) -> Table:
+    """The table for the terminal, by access level."""
+    title = part.section.title + (f"   (best known {part.best.leader_return:.4f})" if part.best else "")
+    shown = Table(title=title, title_justify="left", caption=part.settings, caption_justify="left")
+    columns = ("access", "solver", "seeds", "F: IQM [95 %]", "best seed", "gap to best known", "commitments", "seconds")
+    for name in (*columns, *(("optimism",) if part.claimed else ())):
+        shown.add_column(name, justify="left" if name in ("access", "solver") else "right")
+    for row in part.rows:
+        gap = "-" if row.gap is None else f"{row.gap:.3f}"
+        cells = (str(row.score.seeds), str(row.score), f"{row.highest:.3f}", gap, f"{row.commitments:,}", f"{row.seconds:.1f}")
+        extra = ("-" if row.optimism is None else f"{row.optimism:+.3f}",) if part.claimed else ()
+        shown.add_row(row.knows, row.label, *cells, *extra)
+    for entry in part.section.published:
+        error = f" ± {entry['error']:.3f}" if "error" in entry else ""
+        gap = f"[dim]{part.best.leader_return - entry['value']:.2f}[/]" if part.best else ""
+        shown.add_row("", f"[dim]published: {entry['label']}[/]", "", f"[dim]{entry['value']:.2f}{error}[/]", "", gap, "", "")
+    return shown
+
+
+def write(config: Config, parts: list[Part], path: Path, *, command: list[str], figure_folder: Path | None = None) -> None:
+    """Write the page and, if there is a folder for them, its figures as SVG files."""
+    shown = []
+    for part in parts:
+        if not part.rows:
+            continue
+        drawn = draw(part)
+        if figure_folder is not None:
+            for name, text in drawn.items():
+                store.replace(figure_folder / f"{part.section.world.id.removesuffix('-v0')}-{name}.svg", text)
+        story = sys.modules[type(part.section.world.game()).__module__].__doc__ or ""
+        shown.append(
+            {
+                "part": part,
+                "story": story.split("\n\nSource:")[0],
+                "figures": {name: figures.data_uri(text) for name, text in drawn.items()},
+                "jobs": len(part.section.jobs),
+                "done": sum(len(group) for group in part.groups.values()),
+            }
+        )
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    versions = next((result["versions"] for part in parts for group in part.groups.values() for result in group), {})
+    page = environment.get_template("report.html.jinja").render(config=config, shown=shown, command=shlex.join(command), versions=versions)
+    store.replace(path, page)
+
+
+def draw(part: Part) -> dict[str, str]:
+    """The figures of one game by name, as SVG."""
+    learned = {label: np.array(_median(group)["x"]) for label, group in part.groups.items()}
+    if part.best is not None and not any(np.array_equal(x, part.best.x) for x in learned.values()):
+        learned["best known"] = np.array(part.best.x)
+    judged = part.section.referee or part.section.world
+    top = part.best.leader_return if part.best else None
+    return {
+        "curves": figures.svg(figures.curves(part.groups, top, list(part.section.published))),
+        "learned": figures.svg(figures.learned(judged.game(), learned, judged.answerer(), part.section.score)),
+    }
+
+
+def _median(group: list[dict[str, Any]]) -> dict[str, Any]:
+    """The run whose score is the (lower) median."""
+    return sorted(group, key=lambda result: result["leader_return"])[(len(group) - 1) // 2]

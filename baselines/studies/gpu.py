@@ -1,0 +1,166 @@
+"""Soft sweeps on a GPU: the Triton kernel against compiled and eager torch, on Four Rooms, one process to many thousand.
+
+``make cuda`` (python -m baselines.studies.gpu) first asks that all three come to the same values, then times 500 sweeps of each, and says
+which part of the issue bound the kernel reaches: the seconds in which the device could issue the kernel's instructions if it did nothing
+else, ``sweeps * instructions * warps * M / (4 * processors * clock)``.  Without a GPU ``--device cpu`` times the two forms of torch alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.progress import track
+
+import stackelberg_envs as se
+from solvers.kernels.sweeps import CHUNK, Packed, chunk, packed
+from stackelberg_envs.planning.value_iteration import soft_backup
+from stackelberg_envs.processes.mdp import DecisionProblem, decision_problem
+from stackelberg_envs.processes.successor_lists import SuccessorLists
+
+from ..bench import store
+
+RECORD = Path("docs/reproductions/recorded/gpu.json")
+TEMPERATURE, SWEEPS, REPEAT = 0.003, 496, 11
+"""496 sweeps are 62 chunks, and 124 looks of the kernel at its residual."""
+BATCHES = (1, 64, 1024, 4096, 65536)
+
+
+def rooms(batch: int, device: str) -> DecisionProblem:
+    """Four Rooms with ``batch`` random commitments, float32."""
+    game = se.game("four_rooms-v0", preset="hpgd")
+    x = torch.tensor(np.random.default_rng(0).normal(size=(batch, game.dimension)))
+    (mdp,) = game.problems(x)
+    problem = decision_problem(mdp, mdp.follower_reward)
+    lists = SuccessorLists.of(mdp.transition).map(lambda p: p.to(device, torch.float32))
+    weight, reward = (table.to(device, torch.float32) for table in (problem.weight, problem.reward))
+    return DecisionProblem(weight, reward, lists)
+
+
+def eager(problem: DecisionProblem) -> Callable[[], torch.Tensor]:
+    """`soft_backup` again and again, V as (M, S)."""
+    start = torch.zeros(problem.reward.shape[:-2], dtype=torch.float32, device=problem.reward.device)
+
+    def run() -> torch.Tensor:
+        v = start
+        for _ in range(SWEEPS):
+            v, _ = soft_backup(problem, 0.99, TEMPERATURE, v)
+        return v
+
+    return run
+
+
+def compiled(tables: Packed) -> Callable[[], torch.Tensor]:
+    """Compiled chunks, V as (S, M); on a GPU all of them are one CUDA graph, so that no launch is waited for."""
+    p, device = tables.probability, tables.reward.device
+    step, tau = chunk(*p.shape[1:4], *tables.next_states.shape[:2]), torch.tensor(TEMPERATURE, dtype=torch.float32, device=device)
+    r, p, w = (table.movedim(0, -1).contiguous() for table in (tables.reward, 0.99 * p, tables.weight))
+    start, successors = tables.values.mT.contiguous(), tables.next_states.long()
+
+    def run() -> torch.Tensor:
+        v = start
+        for _ in range(SWEEPS // CHUNK):
+            v, _, _ = step(v, r, successors, p, w, tau)
+        return v.mT
+
+    run()  # compiles
+    if device.type != "cuda":
+        return run
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        out = run()
+
+    def replay() -> torch.Tensor:
+        graph.replay()
+        return out
+
+    return replay
+
+
+def fused(tables: Packed) -> Callable[[], torch.Tensor] | None:
+    """The Triton kernel, told to stop for nothing; None where it does not run."""
+    if tables.reward.device.type != "cuda" or find_spec("triton") is None:
+        return None
+    from solvers.kernels.triton_sweeps import sweep_many
+
+    options: dict[str, Any] = {"discount": 0.99, "temperature": TEMPERATURE, "tolerance": 0.0, "max_sweeps": SWEEPS, "full": False}
+    return lambda: sweep_many(*tables, **options)[0]
+
+
+def seconds(run: Callable[[], torch.Tensor], device: str) -> float:
+    """The median of several runs, on the clock of the wall."""
+    times = []
+    for _ in range(REPEAT):
+        _wait(device)
+        began = time.perf_counter()
+        run()
+        _wait(device)
+        times.append(time.perf_counter() - began)
+    return statistics.median(times[1:])
+
+
+def bound(batch: int, device: str) -> float:
+    """Seconds in which the device could issue the kernel's instructions."""
+    from solvers.kernels.inspect import counters
+
+    found, card = counters(1, 4, 4, 104, full=False), torch.cuda.get_device_properties(device)
+    clock = 1e3 * getattr(card, "clock_rate", 1_980_000)  # kHz; an H100's where torch does not say
+    return SWEEPS * found.instructions * found.warps * batch / (4 * card.multi_processor_count * clock)
+
+
+def measure(batch: int, device: str) -> dict[str, Any]:
+    """One row: accuracy first, then times."""
+    problem = rooms(batch, device)
+    tables = packed(problem, None, torch.float32)
+    runs = {"eager": eager(problem), "compiled": compiled(tables), "fused": fused(tables)}
+    values = {name: run() for name, run in runs.items() if run is not None}
+    apart = max(float((v - values["eager"]).abs().max()) for v in values.values())
+    if not apart < 1e-3:
+        raise RuntimeError(f"the forms disagree by {apart:.2g} at batch {batch}: nothing is timed")
+    row: dict[str, Any] = {"batch": batch, "sweeps": SWEEPS, "apart": apart}
+    row |= {name: seconds(run, device) for name, run in runs.items() if run is not None}
+    if "fused" in row:
+        row |= {"bound": bound(batch, device), "over_compiled": row["compiled"] / row["fused"]}
+        row["reached"] = row["bound"] / row["fused"]
+    return row
+
+
+def _wait(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m baselines.studies.gpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", default="cuda", help="where torch works (default: cuda)")
+    parser.add_argument("--batches", type=int, nargs="+", default=list(BATCHES), help="numbers of processes at once")
+    parser.add_argument("--record", type=Path, default=RECORD, help=f"where rows go (default: {RECORD})")
+    options = parser.parse_args()
+    if options.device.startswith("cuda") and not torch.cuda.is_available():
+        parser.exit(
+            2, "there is no CUDA device here, so the kernel's speed on one is still to be measured; --device cpu times torch alone\n"
+        )
+    torch.set_num_threads(1)
+    name = torch.cuda.get_device_name(options.device) if options.device.startswith("cuda") else platform.processor() or platform.machine()
+    rows = [measure(batch, options.device) for batch in track(options.batches, description="batches")]
+    for row in rows:
+        print("  ".join(f"{key} {value:.4g}" for key, value in row.items()))
+    store.replace(options.record, json.dumps({"device": name, "torch": torch.__version__, "rows": rows}, indent=1) + "\n")
+    print(options.record)
+
+
+if __name__ == "__main__":
+    main()

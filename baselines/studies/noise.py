@@ -1,0 +1,67 @@
+"""How much of a sampled hypergradient is noise, in thermal control: ``python -m baselines.studies.noise``.
+
+Each estimator of the configuration ``thermal`` estimates the gradient again and again, all walls half open, from 100 episodes of 100 steps.
+Noise is the root of the summed variances of an estimate, signal the norm of the exact gradient that it is after (the naive one for naive
+estimators).  Nets that are warm-started first see ten estimates that do not count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from solvers.ascent import Ascent
+from solvers.estimators.implicit import exact_gradient
+from stackelberg_envs.leader.access import Access
+from stackelberg_envs.leader.repeated_game import Rounds
+
+from ..bench import configuration as jobs
+from ..bench import store
+
+WARM, COUNTED = 10, 20
+
+
+def measure(job: jobs.Job) -> dict[str, Any]:
+    """Noise, signal, their ratio, and the mean cosine with the exact gradient, at x = 0."""
+    game, solver = job.world.game(), job.build()
+    assert isinstance(solver, Ascent)
+    x, rng = torch.zeros(game.dimension, dtype=torch.float64), np.random.default_rng(0)
+    reacts = job.hyperparameters.get("centred") != "none"
+    exact = exact_gradient(Rounds(game).oracle(Access.MODEL), x, None, reaction=reacts).gradient.numpy()
+    oracle, memory, drawn = Rounds(game, seed=1).oracle(solver.access), None, []
+    for _ in range(WARM + COUNTED):
+        estimate = solver.estimator.estimate(oracle, x, memory, rng)
+        memory = estimate.memory
+        drawn.append(estimate.gradient.numpy())
+    counted = np.array(drawn[WARM:])
+    noise, signal = float(np.sqrt(counted.var(axis=0, ddof=1).sum())), float(np.linalg.norm(exact))
+    cosines = counted @ exact / (np.linalg.norm(counted, axis=1) * signal)
+    return {"label": job.label, "noise": noise, "signal": signal, "ratio": noise / signal, "cosine": float(cosines.mean())}
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """A table for the documentation."""
+    lines = ["| estimator | noise / signal | mean cosine with the exact gradient |", "|---|---|---|"]
+    lines += [f"| {row['label']} | {row['ratio']:.2g} | {row['cosine']:+.2f} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measure, and write the record and the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, default=Path("compared"), help="folder for thermal-noise.json and thermal-noise.md")
+    output = parser.parse_args().output
+    sampled = [job for job in jobs.load("thermal", seeds=1).jobs if job.solver == "neural_bchg"]
+    rows = [measure(job) for job in sampled]
+    store.replace(output / "thermal-noise.json", json.dumps(rows, indent=1) + "\n")
+    store.replace(output / "thermal-noise.md", markdown(rows))
+    print(markdown(rows))
+
+
+if __name__ == "__main__":
+    main()

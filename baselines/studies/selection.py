@@ -1,0 +1,217 @@
+"""Which equilibrium is played, and what is that worth?  ``python -m baselines.studies.selection`` pays for the escape room under four.
+
+In each game `escape_room` (N followers, M of whom are needed at the lever; ``steps``) the leader pays a follower for going to the lever, to
+the start and to the door, and its return is exact for followers who play `Nash` with each selection:
+
+* curves: the lever alone is paid, from 0 to 2
+* search: all payments out of `LEVELS`, then coordinate search from the best of them down to steps of .01, for each selection; only pure
+  equilibria count, where the certificate (the largest regret in any state) is below `PURE`
+* first step: 1.01 for the lever, at the start alone (``payments="states"``)
+* promise: who is one of two at the lever after the first step is promised a payment for staying there (``payments="states"``)
+* beside: the lever is paid beside `BESIDE` for the start and the door
+
+In any equilibrium in which somebody gets out M followers have moved to the lever, which cost them 1 each, and they are no worse off than
+if they had stayed: no leader earns more than the ceiling, `cooperative_value` - ``cost`` M.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from rich.progress import track
+
+import stackelberg_envs as se
+from stackelberg_envs.followers.equilibria import SELECTIONS
+from stackelberg_envs.followers.exact import TIE_TOLERANCE, Response
+from stackelberg_envs.games.escape_room import LARGEST, LEVER, START, EscapeRoom
+
+from ..bench import figures, measured
+
+GAMES = ((2, 1, 5), (3, 2, 5), (3, 1, 5), (5, 3, 1))
+"""(N, M, steps)."""
+LEVELS = (0.0, 0.02, 0.1, 0.3, 0.6, 1.02, 1.5)
+"""Some are a little above what a move to the start or the lever costs, 0 and 1."""
+APART = (0.0, 0.01, 0.03)
+"""Added to the levels of the three places but to 0, so that followers are seldom indifferent."""
+STEPS = (0.2, 0.1, 0.05, 0.02, 0.01)
+PROMISED, WAITING = 1.4, 0.15
+BESIDE = (0.15, 0.45)
+PURE = 1e-6
+FOLLOWERS = {selection: se.Nash(selection) for selection in SELECTIONS}
+
+
+def logits(paid: Any) -> np.ndarray:
+    """The commitment that pays this, in [0, 2]; its ends up to 4e-9."""
+    share = np.asarray(paid, dtype=np.float64).ravel() / LARGEST
+    with np.errstate(divide="ignore"):
+        return np.clip(np.log(share) - np.log1p(-share), -20.0, 20.0)
+
+
+def scored(game: EscapeRoom, paid: Any, selection: str) -> dict[str, float]:
+    """The leader's return, the followers' largest regret in any state, and how many equilibria the start has, up to names."""
+    x = logits(paid)
+    result = se.evaluate(game, x, follower=FOLLOWERS[selection])
+    (response,) = result.responses
+    return {"return": float(result.leader_return), "regret": response.certificate, "rest": at_rest(game, x, response)}
+
+
+def at_rest(game: EscapeRoom, x: np.ndarray, response: Response) -> int:
+    """Pure equilibria of the first step, given what is played afterwards; those that differ only in who is who are one."""
+    (process,) = game.problems(x)
+    later = np.stack([process.transition[0, 0] @ answer.values for answer in response.answers])
+    q = (process.follower_rewards[:, 0, 0] + process.follower_discount * later).reshape(-1, *process.actions)
+    regret = np.max([q[i].max(axis=i, keepdims=True) - q[i] for i in range(len(q))], axis=0)
+    return len({tuple(sorted(profile)) for profile in np.argwhere(regret <= TIE_TOLERANCE * (1 + np.abs(q).max())).tolist()})
+
+
+def all_scored(game: EscapeRoom, paid: Any) -> dict[str, dict[str, float]]:
+    """`scored` for every selection."""
+    return {selection: scored(game, paid, selection) for selection in SELECTIONS}
+
+
+def climbed(game: EscapeRoom, selection: str, paid: tuple[float, ...], value: float) -> dict[str, Any]:
+    """Coordinate search among payments with pure equilibria."""
+    for step in STEPS:
+        while True:
+            moves = [s * step * axis for axis in np.eye(3) for s in (-1, 1)]
+            near = [tuple(np.clip(np.round(paid + move, 2), 0, LARGEST).tolist()) for move in moves]
+            tried = [(scored(game, at, selection), at) for at in near]
+            best, at = max(((one["return"], at) for one, at in tried if one["regret"] <= PURE), default=(value, paid))
+            if best <= value + PURE:
+                break
+            value, paid = best, at
+    return {"paid": paid, "return": value}
+
+
+def only_returns(each: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Of `all_scored`."""
+    return {selection: one["return"] for selection, one in each.items()}
+
+
+def searched(game: EscapeRoom) -> dict[str, Any]:
+    """What is found with all three payments, and what the grid says of selection."""
+    places = [[level + apart * (level > 0) for level in LEVELS] for apart in APART]
+    grid = {paid: all_scored(game, paid) for paid in product(*places)}
+    certified = {paid: each for paid, each in grid.items() if all(one["regret"] <= PURE for one in each.values())}
+    found = {}
+    for selection in SELECTIONS:
+        value, paid = max((each[selection]["return"], paid) for paid, each in certified.items())
+        found[selection] = climbed(game, selection, paid, value)
+    spread = {paid: float(np.ptp([one["return"] for one in each.values()])) for paid, each in certified.items()}
+    widest = max(spread, key=lambda at: spread[at])
+    return {
+        "found": found,
+        "points": len(grid),
+        "pure": len(certified),
+        "differ": sum(value > PURE for value in spread.values()),
+        "single": sum(all(one["rest"] == 1 for one in each.values()) for each in certified.values()),
+        "widest": {"paid": widest, "returns": only_returns(certified[widest])},
+    }
+
+
+def first_step(agents: int, needed: int, steps: int) -> dict[str, dict[str, float]]:
+    """What 1.01 for the lever at the start earns."""
+    game = EscapeRoom(agents=agents, needed=needed, steps=steps, payments="states")
+    paid = np.zeros((game.sizes[0][0], 3))
+    paid[0, LEVER] = 1.01
+    return all_scored(game, paid)
+
+
+def promise(promised: float = PROMISED) -> dict[str, dict[str, float]]:
+    """Three followers and two steps: going to the lever pays only if another one goes too, and waiting for them pays the third."""
+    game = EscapeRoom(agents=3, needed=2, steps=2, payments="states")
+    paid = np.zeros((game.sizes[0][0], 3))
+    paid[0, START] = WAITING
+    paid[[t == 1 and where.count(LEVER) == 2 for t, where in game.state_names], LEVER] = promised
+    return all_scored(game, paid)
+
+
+def beside(lever: float) -> dict[str, dict[str, float]]:
+    """The default game, where all three places are paid."""
+    return all_scored(EscapeRoom(), (lever, *BESIDE))
+
+
+def measure(points: int) -> measured.Rows:
+    """One row a game, and one for the promise."""
+    rows: measured.Rows = []
+    lever = np.round((np.arange(points) + 0.5) * LARGEST / points, 6).tolist()
+    for agents, needed, steps in track(GAMES, "games"):
+        game = EscapeRoom(agents=agents, needed=needed, steps=steps)
+        rows.append(
+            {
+                "game": [agents, needed, steps],
+                "cooperative": se.cooperative_value(game),
+                "unpaid": all_scored(game, (0, 0, 0)),
+                "zero": all_scored(game, (1, 1, 1)),
+                "lever": lever,
+                "curves": [all_scored(game, (paid, 0, 0)) for paid in lever],
+                "first_step": first_step(agents, needed, steps),
+                **searched(game),
+            }
+        )
+    curves = {"beside": [beside(paid) for paid in lever], "promised": [promise(paid) for paid in lever]}
+    return [*rows, {"lever": lever, "promise": promise(), **curves}]
+
+
+def draw(rows: measured.Rows) -> Figure:
+    """The return against what the lever is paid; dots where a state has no pure equilibrium."""
+    figure = Figure(figsize=(9, 5.6))
+    *games, last = rows
+    shown = [("{} followers, {} needed, {} steps".format(*row["game"]).replace("1 steps", "1 step"), row["curves"]) for row in games]
+    shown += [("2, 1, 5, start and door paid too", last["beside"]), ("3, 2, 2, the lever promised to two", last["promised"])]
+    panels = list(figure.subplots(2, 3).flat)
+    for axis, (title, curve) in zip(panels, shown, strict=True):
+        for i, selection in enumerate(SELECTIONS):
+            y, regret = np.array([(point[selection]["return"], point[selection]["regret"]) for point in curve]).T
+            line: dict[str, Any] = {"color": figures.COLOURS[i], "label": f"Nash({selection!r})"}
+            axis.plot(last["lever"], np.where(regret <= PURE, y, np.nan), **line, lw=(9, 6, 3.5, 1.2)[i], solid_capstyle="butt")
+            axis.plot(last["lever"], np.where(regret > PURE, y, np.nan), ".", color="black", ms=3, label="no pure equilibrium")
+        axis.set_title(title, fontsize=9.5, loc="left")
+        axis.set_xlabel("promised for the lever, once" if curve is last["promised"] else "paid for the lever, in each step")
+        axis.set_ylabel("leader's return")
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+    for axis, row in zip(panels, games, strict=False):
+        axis.axhline(row["cooperative"], color="black", lw=1, ls="--", label="cooperative value")
+        axis.axhline(row["cooperative"] - row["game"][1], color="black", lw=1, ls=":", label="ceiling: cooperative value - M")
+    figure.tight_layout()
+    legend = dict(zip(*reversed(figure.axes[0].get_legend_handles_labels()), strict=True))
+    figure.legend(legend.values(), legend.keys(), loc="upper center", bbox_to_anchor=(0.5, 0.0), ncol=4, frameon=False, fontsize=9)
+    return figure
+
+
+def page(rows: measured.Rows) -> str:
+    """What is found, how often selection matters on the grid, and the promise."""
+
+    def number(value: float) -> str:
+        return f"{round(value, 2) + 0.0:.2f}"
+
+    def four(returns: dict[str, Any]) -> str:
+        return " | ".join(number(returns[selection]) for selection in SELECTIONS)
+
+    head = "| N, M, steps | " + "{} | " + " | ".join(SELECTIONS) + " |\n|---|---|" + "---|" * len(SELECTIONS)
+    games = [(", ".join(map(str, row["game"])), row) for row in rows if "game" in row]
+    found, grid, widest = [head.format("ceiling")], [], [head.format("paid for lever, start, door")]
+    for name, row in games:
+        cells = [f"{number(row['found'][s]['return'])} at ({', '.join(f'{p:g}' for p in row['found'][s]['paid'])})" for s in SELECTIONS]
+        found.append(f"| {name} | {row['cooperative'] - row['game'][1]:g} | " + " | ".join(cells) + " |")
+        nothing, zero, once = (number(row[key]["worst"]["return"]) for key in ("unpaid", "zero", "first_step"))
+        counts = f"{row['points']} | {row['pure']} | {row['single']} | {row['differ']}"
+        grid.append(f"| {name} | {row['cooperative']:g} | {nothing} | {zero} | {once} | {counts} |")
+        if row["differ"]:
+            widest.append(f"| {name} | {', '.join(f'{p:g}' for p in row['widest']['paid'])} | {four(row['widest']['returns'])} |")
+    widest.append(f"| 3, 2, 2 | promise | {four(only_returns(next(row['promise'] for row in rows if 'promise' in row)))} |")
+    told = (
+        "| N, M, steps | cooperative | nothing paid | x = 0 | 1.01 at the first step | searched | pure | one | they differ |\n"
+        "|---|---|---|---|---|---|---|---|---|"
+    )
+    tables = ("\n".join(found), "\n".join([told, *grid]), "\n".join(widest))
+    titles = ("Best found for each selection", "What is played on the grid", "Where selection matters most")
+    return "\n\n".join(f"**{title}**\n\n{table}" for title, table in zip(titles, tables, strict=True)) + "\n"
+
+
+if __name__ == "__main__":
+    measured.main(__doc__, measure, draw, page=page, name="selection", option="points", count=50, words="points of a curve")

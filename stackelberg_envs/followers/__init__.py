@@ -1,0 +1,1 @@
+"""Who answers a commitment, one family a file."""

@@ -1,0 +1,38 @@
+"""Followers that published code has by mistake, kept so that its numbers can be replicated; nothing else should use them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ..planning.policy_iteration import soft_policy_iteration
+from ..planning.value_iteration import softmax_backup
+from ..processes.mdp import Array, InducedMDP, expect
+from .exact import Answer, TabularFollower
+
+
+@dataclass(frozen=True)
+class SoftInside(TabularFollower):
+    """The follower of the published BC-HG code, which takes the leader's expectation inside the log-sum-exp: a defect, for replication.
+
+    It plans as if it could not see the leader's next action, and then acts on the one it sees::
+
+        V(s') = tau log sum_b exp( sum_a pi(a|s') Q(s',a,b) / tau ) ;  Q = r_F + gamma P V ;  g(b|s,a) = softmax_b( Q(s,a,b) / tau )
+
+    So the values and the certificate of its answer are those of its mistaken plan, and it has a gap to `Soft`, the true best response
+    for its objective.  Where followers see only the policy this is the right order, and it answers as `Soft` does.
+
+    Source: ``SoftQIteration.train_once`` in the code of Kudo, Tanabe, Wachi, Akimoto, ICAPS 2026, arXiv 2603.14867.
+    """
+
+    temperature: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.temperature < float("inf"):
+            raise ValueError(f"SoftInside needs a temperature above 0, and finite, got {self.temperature}")
+
+    def answer(self, mdp: InducedMDP, values: Array | None) -> Answer:
+        plan = soft_policy_iteration(replace(mdp, follower_sees="policy"), self.temperature, values=values)
+        policy = plan.policy
+        if mdp.follower_sees == "action":
+            _, policy = softmax_backup(mdp.follower_reward + mdp.follower_discount * expect(mdp.transition, plan.values), self.temperature)
+        return Answer(policy, plan.values, plan.step, plan.evaluations)

@@ -1,0 +1,435 @@
+"""The house's side of the table: rounds of commit, respond, outcome and ledger.
+
+One round is: commit (frozen until the next commitment), respond (the follower, out of the leader's sight), outcome (at the leader's
+level, see `stackelberg_envs.leader.access`), ledger.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from ..arguments import whole
+from ..followers.exact import Follower, Response, learns
+from ..game import CommitmentError, StackelbergGame, grouped
+from ..play.monte_carlo import expected_return
+from ..play.outcomes import Outcome, end_to_end, gathered, gathered_vectors
+from ..play.rollouts import Trajectories, simulate
+from ..play.sampled_rollouts import play_sampled
+from ..processes.markov_game import Process
+from ..processes.mdp import DEFICIT_TOLERANCE, Array, cumulative, draw, pick
+from ..processes.sampled import SampledProcess
+from .access import GRANTS, Access, AccessError, Cost, Oracle, Permission, Snapshot, missing
+
+
+@dataclass
+class Rounds:
+    """The house's side: the game, the follower, the noise and the ledger of one run.  Picklable, so that runs can be resumed.
+
+    Args:
+        game: the world that produces outcomes.
+        follower: who answers; the game's default follower if None.
+        seed: of the outcomes' noise, and of that of followers who learn, each a stream of its own.
+    """
+
+    game: StackelbergGame
+    follower: Follower | None = None
+    seed: int = 0
+    cost: Cost = field(default_factory=Cost)
+
+    def __post_init__(self) -> None:
+        self.follower = self.game.default_follower if self.follower is None else self.follower
+        self._rng = np.random.default_rng([self.seed, 0x0AC1E])
+        self._training_rng = np.random.default_rng([self.seed, 0x7EAC4])
+        self._commitment: np.ndarray | None = None
+        self._problems: dict[int, tuple[Process, ...]] = {}
+        self._responses: dict[int, Response] = {}
+        self._training: dict[int, Any] = {}
+        self._snapshots: list[dict[int, Any]] = []
+        self._pace = float(self.game.max_cycles)
+        """Steps of an episode, on average, when last seen: how many to play to fill a stream."""
+
+    def oracle(self, access: Access, permissions: Permission = Permission.NONE) -> Oracle:
+        """The solver's handle at a level; closures only, so that it does not contain the rest."""
+        game, follower = self.game, self.follower
+        problems = game.problems(np.zeros(game.dimension))
+        probabilities = np.array(game.context_probabilities)
+        probabilities.flags.writeable = False
+        granted: dict[str, Any] = {
+            "dimension": game.dimension,
+            "commitment_shape": game.commitment_shape,
+            "leader_space": copy.deepcopy(game.leader_space),
+            "contexts": game.contexts,
+            "context_probabilities": probabilities,
+            "context_visibility": game.context_visibility,
+            "followers": game.followers,
+            "tabular": game.tabular,
+            "sizes": game.sizes if game.tabular else (),
+            "spaces": copy.deepcopy(game.spaces),
+            "closed_forms": game.closed_forms,
+            "max_cycles": game.max_cycles,
+            "groups": game.groups,
+            "leader_discount": problems[0].leader_discount,
+            "follower_discounts": tuple(process.follower_discount for process in problems for _ in process.actions),
+            "follower_sees": game.visibility,
+            "follower_actions_public": game.follower_actions_public,
+            "additive": game.additive,
+            "smooth": game.smooth,
+            "charge": _closed(self._charge),
+        }
+        facts: dict[str, Callable[[], Any]] = {
+            "log_leader_policy": lambda: _closed(game.log_leader_policy),
+            "log_leader_density": lambda: _closed(game.log_leader_density),
+            "log_kernel_density": lambda: _closed(game.log_kernel_density),
+            "incentive": lambda: _closed(game.incentive),
+            "incentive_at": lambda: _closed(game.incentive_at),
+            "leader_cost": lambda: _closed(game.leader_cost),
+            "log_kernel": lambda: _closed(game.log_kernel),
+            "temperature": lambda: getattr(follower, "temperature"),  # noqa: B009 - set in __post_init__
+            "follower": lambda: follower,
+            "learns": lambda: follower is not None and learns(follower),
+        }
+        for name in GRANTS:
+            if not missing(name, access, permissions):
+                granted[name] = facts[name]() if name in facts else _closed(getattr(self, name))
+        return Oracle(granted, access, permissions)
+
+    def returns(self, x: Array, *, episodes: int | None = None) -> float:
+        """The leader's return: expected over everything (``episodes=None``), or the mean over sampled episodes of `play`.
+
+        In worlds without tables or closed forms the expectation is the mean over 2,000 episodes of the run's own, which nobody watches and
+        which are not charged; the referee plays others.
+
+        Raises:
+            ValueError: for sampled episodes of a game whose objective is not additive: their steps do not show it.
+        """
+        if episodes is not None:
+            if not self.game.additive:
+                raise ValueError(
+                    f"{self.game.name}: its objective is no sum over steps, and played episodes do not show it; leave episodes out"
+                )
+            return float(self.play(x, episodes=episodes).leader_returns(self._leader_discount).mean())
+        self._commit(x)
+        self.cost.queries += 1
+        return float(sum(p * self._expected_return(context) for context, p in enumerate(self.game.context_probabilities)))
+
+    def returns_together(self, xs: Sequence[Array]) -> np.ndarray:
+        """The leader's expected returns (K,) from several commitments in one context, which nature draws and the leader does not see."""
+        points = [self._checked(x) for x in xs]
+        if not points:
+            raise ValueError("returns_together compares commitments, and got none")
+        (context,) = self._contexts(1, one_context=True)
+        returns = []
+        for x in points:
+            self._commit(x)
+            self.cost.queries += 1
+            returns.append(self._expected_return(int(context)))
+        return np.array(returns)
+
+    def _expected_return(self, context: int) -> float:
+        assert self._commitment is not None
+        problems, policies = self._faced(context), self._respond(context).policies
+        first = problems[0]
+        if isinstance(first, SampledProcess):
+            return float(expected_return(first, policies[0], self.game.max_cycles, first.leader_discount, seed=self.seed + 1))
+        return float(self.game.objective(problems, policies))
+
+    def play(self, x: Array, *, episodes: int = 1, horizon: int | np.ndarray | None = None, one_context: bool = False) -> Outcome:
+        """Commit to ``x`` and watch ``episodes`` for ``horizon`` steps: one number (the game's ``max_cycles``) or integers (N,).
+
+        Each episode has a context of its own or, with ``one_context``, nature draws one for all.
+        """
+        whole("episodes", episodes, 1)
+        limits = self._limits(horizon, episodes)
+        self._commit(x)
+        contexts = self._contexts(episodes, one_context)
+        return self._seen(self._gathered(contexts, self._play(contexts, limits)))
+
+    def play_streams(self, x: Array, *, streams: int, steps: int, one_context: bool = False) -> Outcome:
+        """Commit to ``x`` and watch ``streams`` of ``steps`` steps: a new episode begins where one ends, and the last one is cut."""
+        self._tables("streams of steps")
+        whole("streams", streams, 1)
+        whole("steps", steps, 1)
+        whole("max_cycles of the game", self.game.max_cycles, 1)
+        self._commit(x)
+        contexts, pieces, played = np.zeros(0, dtype=np.int64), [], 0
+        while True:
+            count = 1 + int(1.1 * max(streams * steps - played, steps // 8) / self._pace)
+            more = np.full(count, contexts[0]) if one_context and len(contexts) else self._contexts(count, one_context)
+            pieces += self._play(more, self._limits(None, count), offset=len(contexts))
+            contexts = np.concatenate([contexts, more])
+            seen = gathered(contexts, self._ends, pieces)
+            played, self._pace = seen.steps, seen.steps / len(contexts)
+            laid = end_to_end(seen, streams, steps, self._ends)
+            if laid is not None:
+                return self._seen(laid)
+
+    def play_from(
+        self, x: Array, context: int, states: np.ndarray, *, actions: np.ndarray | None = None, horizon: int | np.ndarray | None = None
+    ) -> Outcome:
+        """`play` in one context, with followers starting in chosen ``states``, perhaps with chosen first ``actions``, integers (N, n).
+
+        A follower that starts in S does not walk; those who interact share their state.
+        """
+        index = self.game.context_index(context)
+        self._tables("chosen first states")
+        sizes = np.array(self.game.sizes)
+        states = _indices("states", states, sizes[:, 0] + 1)
+        chosen = None if actions is None else _indices("actions", actions, sizes[:, 2])
+        if chosen is not None and chosen.shape != states.shape:
+            raise ValueError(f"states and actions have one shape, got {states.shape} and {chosen.shape}")
+        if any((states[:, group] != states[:, group[:1]]).any() for group in self.game.groups):
+            raise ValueError("followers who interact share their state; their columns of states must agree")
+        limits = self._limits(horizon, len(states))
+        self._commit(x)
+        contexts = np.full(len(states), index)
+        return self._seen(gathered(contexts, self._ends, self._play(contexts, limits, states=states, actions=chosen)))
+
+    def play_as(
+        self, x: Array, policies: Sequence[Array], context: int | str = 0, *, episodes: int = 1, horizon: int | None = None
+    ) -> tuple[Outcome, np.ndarray]:
+        """`play` in one context with followers who act by ``policies``, g(b|s,a) (S, A, B) each, as whoever trains them may let them.
+
+        A trainer sees the actions that it steers, also in games that hide what followers do of their own accord; never-visible contexts
+        stay hidden.  The steps are charged as ``training_steps``, and not as ``outcome_steps``.
+
+        Returns:
+            The outcome, and the followers' own rewards (N, n, T), without entropy bonus.
+
+        Raises:
+            ValueError: if these are no policies (probabilities of the right shapes) that the followers could have.
+        """
+        index = self.game.context_index(context)
+        self._tables("given policies")
+        whole("episodes", episodes, 1)
+        limits, given = self._limits(horizon, episodes), self._playable(policies)
+        self._commit(x)
+        contexts = np.full(episodes, index)
+        pieces = self._play(contexts, limits, policies=given)
+        seen = gathered(contexts, self._ends, pieces)
+        earned = np.zeros(seen.alive.shape)
+        for rows, i, played in pieces:
+            earned[rows, i, : played.follower_rewards.shape[1]] = played.follower_rewards
+        self.cost.training_steps += seen.steps
+        return self._without_context(seen), earned
+
+    def _playable(self, policies: Sequence[Array]) -> list[np.ndarray]:
+        """Policies as arrays of the followers' sizes; one that only sees the leader's policy does not depend on its action."""
+        given = [np.asarray(policy.detach().cpu() if hasattr(policy, "detach") else policy, dtype=np.float64) for policy in policies]
+        if [policy.shape for policy in given] != list(self.game.sizes):
+            raise ValueError(f"policies have shapes (S, A, B) = {list(self.game.sizes)}, got {[policy.shape for policy in given]}")
+        if not all((policy >= 0).all() and (np.abs(policy.sum(-1) - 1) <= DEFICIT_TOLERANCE).all() for policy in given):
+            raise ValueError("policies have rows of non-negative numbers that sum to 1")
+        for policy, sees in zip(given, self.game.visibility, strict=True):
+            if sees == "policy" and np.ptp(policy, axis=1).max() > 0:
+                raise ValueError("a follower that sees the leader's policy, and not its action, cannot act by it")
+        return given
+
+    def policies(self, x: Array, context: int | str = 0) -> tuple[Array, ...]:
+        """g(b|s,a) of each follower under ``x`` in ``context``: tables or, without, a `stackelberg_envs.processes.sampled.Actor`."""
+        index = self.game.context_index(context)
+        self._commit(x)
+        self.cost.queries += 1
+        return tuple(np.array(policy) if self.game.tabular else copy.deepcopy(policy) for policy in self._respond(index).policies)
+
+    def values(self, x: Array, context: int | str = 0) -> tuple[Array, ...]:
+        """The values (S,) that each follower planned with, under ``x`` in ``context``; without tables, functions of (states, leads)."""
+        index = self.game.context_index(context)
+        self._commit(x)
+        self.cost.queries += 1
+        planned = [answer.values for answer in self._respond(index).answers]
+        return tuple(np.array(values) if self.game.tabular else copy.deepcopy(values) for values in planned)
+
+    def action_values(self, x: Array, context: int | str = 0) -> tuple[Array, ...]:
+        """r_F(s,a,b) + gamma E V(s'), (S, A, B), of each follower, as it planned under ``x``; not averaged over the leader's action."""
+        self._tables("action values")
+        index = self.game.context_index(context)
+        self._commit(x)
+        self.cost.queries += 1
+        return tuple(answer.action_values for answer in self._respond(index).answers)
+
+    def commit(self, x: Array, context: int | str = 0) -> tuple[Any, ...]:
+        """What the followers face, one entry a process (see `StackelbergGame.problems`); differentiable in ``x``."""
+        index = self.game.context_index(context)
+        self._commit(x)
+        self.cost.model_calls += 1
+        return self.game.problems(self.game.for_context(x, index), index)
+
+    def objective(self, problems: Sequence[Process], policies: Sequence[Array]) -> Array:
+        """The leader's exact F in one context, for what `commit` returned and any policies (S, A, B), one a follower; differentiable."""
+        self.cost.queries += 1
+        return self.game.objective(problems, policies)
+
+    def train(self, x: Array, context: int | str, steps: int) -> None:
+        """Commit to ``x``, and let followers who learn train for ``steps`` more in ``context``.
+
+        Until the next commitment, or more training, they act by what they have learned so far.  A step is the follower's own: a sample of
+        `stackelberg_envs.SoftQLearning`.  What they have learned is not returned: read it at POLICY, or watch it at OUTCOME.
+
+        Raises:
+            ValueError: if the followers do not learn (``learns`` is False), or ``steps`` is no whole number from 1.
+        """
+        assert self.follower is not None
+        index = self.game.context_index(context)
+        if not learns(self.follower):
+            raise ValueError(f"{self.follower!r} does not learn, so there is nothing to train; SoftQLearning(...) does")
+        whole("steps", steps, 1)
+        self._commit(x)
+        self._ask(index, steps)
+
+    def snapshot(self) -> Snapshot:
+        """Keep the followers' training state of this moment, for as long as the run lasts; what is handed out only names it."""
+        self._snapshots.append(copy.deepcopy(self._training))
+        return Snapshot(len(self._snapshots) - 1)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Put a `snapshot` of this run back; the followers answer anew from it.
+
+        Raises:
+            ValueError: if this run has taken no such snapshot.
+        """
+        if not isinstance(snapshot, Snapshot) or snapshot.number not in range(len(self._snapshots)):
+            raise ValueError(f"restore takes what snapshot() returned in this run, got {snapshot!r}")
+        self._training = copy.deepcopy(self._snapshots[snapshot.number])
+        self._responses = {}
+
+    @property
+    def _leader_discount(self) -> float:
+        return self.game.problems(np.zeros(self.game.dimension))[0].leader_discount
+
+    def _charge(self, **work: float) -> None:
+        """Add a solver's own work to the ledger, in the units of `Cost`."""
+        own = ("newton_evaluations", "factorisations", "linear_solves", "gradient_steps")
+        if not set(work) <= set(own) or any(amount < 0 for amount in work.values()):
+            raise AccessError(f"a solver charges only its own work ({', '.join(own)}), and nothing negative; got {work}")
+        self.cost = replace(self.cost, **{name: getattr(self.cost, name) + amount for name, amount in work.items()})
+
+    def _commit(self, x: Array) -> None:
+        """Freeze ``x`` until another commitment comes; the same one again costs nothing."""
+        committed = self._checked(x)
+        if self._commitment is None or not np.array_equal(committed, self._commitment):
+            self._commitment, self._responses, self._problems = committed, {}, {}
+            self.cost.commitments += 1
+
+    def _checked(self, x: Array) -> np.ndarray:
+        detached = x.detach().cpu() if hasattr(x, "detach") else x
+        committed = np.array(self.game.checked(np.asarray(detached)), dtype=np.float64)
+        if committed.shape != self.game.commitment_shape:
+            raise CommitmentError(f"{self.game.name}: one commitment has shape {self.game.commitment_shape}, got {committed.shape}")
+        return committed
+
+    def _faced(self, context: int) -> tuple[Process, ...]:
+        """What the followers face under the frozen commitment, computed once."""
+        if context not in self._problems:
+            assert self._commitment is not None
+            self._problems[context] = self.game.problems(self.game.for_context(self._commitment, context), context)
+        return self._problems[context]
+
+    def _respond(self, context: int) -> Response:
+        if context not in self._responses:
+            self._ask(context, None)
+        return self._responses[context]
+
+    def _ask(self, context: int, budget: int | None) -> None:
+        """Have the follower answer, who may train for ``budget`` steps, or as many as it usually does; what it was is charged."""
+        assert self._commitment is not None
+        assert self.follower is not None
+        x, before = self.game.for_context(self._commitment, context), self._training.get(context)
+        response = self.follower.respond(self.game, x, context, budget=budget, rng=self._training_rng, state=before)
+        self._training[context], self._responses[context] = response.state, response
+        self.cost.follower_evaluations += sum(answer.evaluations for answer in response.answers)
+        self.cost.training_steps += sum(answer.training_steps for answer in response.answers)
+
+    @property
+    def learned_gap(self) -> float | None:
+        """The largest certificate of what followers who learn have answered last; None for others, and before the first answer."""
+        assert self.follower is not None
+        gaps = [response.certificate for response in self._responses.values()]
+        return max(gaps) if gaps and learns(self.follower) else None
+
+    def _limits(self, horizon: int | np.ndarray | None, episodes: int) -> np.ndarray:
+        limits = np.asarray(self.game.max_cycles if horizon is None else horizon)
+        if limits.shape not in ((), (episodes,)) or limits.dtype.kind not in "iu" or (limits < 0).any():
+            raise ValueError(f"horizon is a number of steps or one for each of {episodes} episodes, got {horizon!r}")
+        return np.broadcast_to(limits, episodes)
+
+    def _contexts(self, episodes: int, one_context: bool) -> np.ndarray:
+        u = np.full(episodes, self._rng.random()) if one_context else self._rng.random(episodes)
+        return draw(np.broadcast_to(self.game.context_probabilities, (episodes, len(self.game.contexts))), u)
+
+    def _seen(self, outcome: Outcome) -> Outcome:
+        """What the leader gets to see, and pays for."""
+        self.cost.outcome_steps += outcome.steps
+        if not self.game.follower_actions_public:
+            outcome = replace(outcome, follower_actions=np.full_like(outcome.follower_actions, -1))
+        return self._without_context(outcome)
+
+    def _without_context(self, outcome: Outcome) -> Outcome:
+        """The outcome as it is, or without the contexts if the leader never sees them."""
+        return outcome if self.game.context_visibility != "never" else replace(outcome, contexts=np.full_like(outcome.contexts, -1))
+
+    @property
+    def _ends(self) -> list[int]:
+        return [size[0] for size in self.game.sizes]
+
+    def _gathered(self, contexts: np.ndarray, pieces: list[tuple[np.ndarray, int, Trajectories]]) -> Outcome:
+        return gathered(contexts, self._ends, pieces) if self.game.tabular else gathered_vectors(contexts, pieces)
+
+    def _tables(self, what: str) -> None:
+        """Refuse what only tables have."""
+        if not self.game.tabular:
+            raise ValueError(f"{self.game.name} has no tables, and {what} are for worlds that have; play whole episodes")
+
+    def _play(
+        self,
+        contexts: np.ndarray,
+        limits: np.ndarray,
+        *,
+        states: np.ndarray | None = None,
+        actions: np.ndarray | None = None,
+        offset: int = 0,
+        policies: Sequence[np.ndarray] | None = None,
+    ) -> list[tuple[np.ndarray, int, Trajectories]]:
+        """Episodes in given contexts, as `gathered` takes them, numbered from ``offset``; followers act by ``policies``, if given."""
+        assert self._commitment is not None
+        rng, pieces = self._rng, []
+        for context in np.unique(contexts):
+            rows = np.flatnonzero(contexts == context)
+            acting = self._respond(int(context)).policies if policies is None else policies
+            faced = self._faced(int(context))
+            for group, process, together in zip(self.game.groups, faced, grouped(faced, acting), strict=True):
+                if isinstance(process, SampledProcess):
+                    begun = process.start(rng.random((len(rows), process.noise.start)))
+                    played = play_sampled(process, together[0], begun, rng, limits[rows], leader_only=True)
+                    pieces.append((offset + rows, 0, played))
+                    continue
+                first = pick(cumulative(process.initial), rng.random(len(rows))) if states is None else states[rows, group[0]]
+                chosen = None if actions is None else np.ravel_multi_index(tuple(actions[rows][:, group].T), process.actions)
+                played = simulate(process.joint, process.product(together), first, rng, limits[rows], actions=chosen)
+                pieces += [(offset + rows, i, part) for i, part in zip(group, played.parts(process), strict=True)]
+        return pieces
+
+
+def _indices(what: str, given: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Integers (N, n), each column below its follower's size."""
+    indices = np.asarray(given)
+    wrong = indices.dtype.kind not in "iu" or indices.ndim != 2 or indices.shape[1] != len(sizes)
+    if wrong or len(indices) == 0 or (indices < 0).any() or (indices >= sizes).any():
+        raise ValueError(f"{what} are integers (N, {len(sizes)}) below {sizes.tolist()}, got {given!r}")
+    return indices
+
+
+def _closed(method: Any) -> Any:
+    """A function that calls ``method`` and does not lead to the object behind it; None stays None."""
+    if method is None:
+        return None
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return method(*args, **kwargs)
+
+    call.__doc__ = method.__doc__
+    return call

@@ -1,0 +1,1 @@
+"""Dynamic programming on processes: policy iteration, value iteration, linear systems, equilibria, linear programmes."""

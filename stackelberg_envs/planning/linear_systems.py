@@ -1,0 +1,292 @@
+"""Linear systems ``(I - gamma P) x = b`` of a chain P: dense ones solved directly, long ones by a Krylov method.
+
+A dense kernel (..., S, S) costs S^3; from some `DIRECT` states on, a chain of lists (`stackelberg_envs.processes.successor_lists`) is
+solved faster by BiCGSTAB (van der Vorst, SIAM J. Sci. Stat. Comput. 1992), which only multiplies with it, a few tens of times where the
+chain forgets quickly and some hundreds on a grid.  Both are a `Factorised`, by which planners and solvers meet them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Protocol
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from ..processes.mdp import DEFICIT_TOLERANCE, Array, through
+from ..processes.successor_lists import SuccessorLists, plain
+
+DIRECT = 400
+"""States up to which chains of lists are written out and factorised."""
+TOLERANCE = 1e-12
+"""How far, in relation to the largest entry of b, the residual of an iterative solve may stay from 0."""
+RESTART = 100
+"""Iterations after which BiCGSTAB starts anew from the true residual, which the recursive one leaves little by little."""
+ATTEMPTS = 3
+"""Starts in a row that may bring nothing, each with another shadow residual, before it gives up."""
+MAX_PRODUCTS = 20_000
+LARGEST_FACTORS = 10**10
+"""Operations that a sparse factorisation may take: S times the square of the band that it has once its states are reordered."""
+
+
+class PlanningError(RuntimeError):
+    """An exact solve did not converge or met a system without a solution."""
+
+
+class Factorised(Protocol):
+    """A square matrix M (..., S, S) that can be solved with, again and again."""
+
+    def solve(self, rhs: Array, tolerance: float | None = None) -> Array:
+        """M^{-1} rhs for rhs (..., S); an iterative method may leave a residual of ``tolerance`` times the largest entry of rhs."""
+        ...
+
+    def solve_transposed(self, rhs: Array, tolerance: float | None = None) -> Array:
+        """M^{-T} rhs for rhs (..., S)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Dense:
+    """`Factorised` by the array library's own dense solver; it factorises anew at each call, where `solvers.linear.LU` keeps it."""
+
+    matrix: Array
+
+    def solve(self, rhs: Array, tolerance: float | None = None) -> Array:
+        xp = array_namespace(self.matrix)
+        return xp.linalg.solve(self.matrix, rhs[..., None])[..., 0]
+
+    def solve_transposed(self, rhs: Array, tolerance: float | None = None) -> Array:
+        xp = array_namespace(self.matrix)
+        return xp.linalg.solve(xp.matrix_transpose(self.matrix), rhs[..., None])[..., 0]
+
+
+@dataclass(frozen=True)
+class System:
+    """I - gamma P of a chain that is lists, never formed."""
+
+    kernel: SuccessorLists
+    discount: float
+
+    def times(self, x: Array) -> Array:
+        """(I - gamma P) x, (..., S)."""
+        return x - self.discount * through(self.kernel, x)
+
+    def transposed_times(self, x: Array) -> Array:
+        """(I - gamma P)^T x, (..., S)."""
+        return x - self.discount * self.kernel.carry(x[..., None, None])
+
+
+class Krylov:
+    """`Factorised` by BiCGSTAB; differentiable in right side and kernel, once and in reverse mode.
+
+    On a CPU each row of a batch is solved by itself, with a sparse matrix of scipy's, which multiplies twice as fast as a gather and a sum.
+
+    Args:
+        matrix: the system.
+        tolerance: of solves that name none.
+    """
+
+    def __init__(self, matrix: System, tolerance: float = TOLERANCE) -> None:
+        self.matrix, self.tolerance = matrix, tolerance
+        self._still = System(matrix.kernel.map(_still), matrix.discount)
+        self._held = plain(self._still.kernel.probabilities)
+        self._rows: dict[int, Any] = {}
+        self.solves = 0
+        """How often it has been solved with, for the ledger."""
+        self.products = 0
+        """How often the matrix has been multiplied with."""
+
+    def solve(self, rhs: Array, tolerance: float | None = None) -> Array:
+        return self._solved(rhs, tolerance or self.tolerance, transposed=False)
+
+    def solve_transposed(self, rhs: Array, tolerance: float | None = None) -> Array:
+        return self._solved(rhs, tolerance or self.tolerance, transposed=True)
+
+    def _solved(self, rhs: Array, tolerance: float, *, transposed: bool) -> Array:
+        self.solves += 1
+        b = _still(rhs)
+        near = plain(b)
+        if near is not None and self._held is not None:
+            x = array_namespace(b).asarray(self._by_rows(near, tolerance, transposed=transposed), dtype=b.dtype)
+        else:
+            x, products = bicgstab(self._still.transposed_times if transposed else self._still.times, b, tolerance)
+            self.products += products
+        if not (self.matrix.kernel.requires_grad or getattr(rhs, "requires_grad", False)):
+            return x
+        # x + M^{-1} (b - M x), whose second term is rounding and has the derivatives of the whole: dx = M^{-1} (db - dM x).
+        residual = rhs - (self.matrix.transposed_times if transposed else self.matrix.times)(x)
+        if not residual.requires_grad:  # nobody is recording
+            return x
+
+        def back(slope: Array) -> Array:
+            if sys.modules["torch"].is_grad_enabled():
+                raise RuntimeError("an iterative solve has first derivatives only: create_graph=True needs a dense transition here")
+            return self._solved(slope, tolerance, transposed=not transposed)
+
+        residual.register_hook(back)
+        return x + residual
+
+    def _by_rows(self, b: np.ndarray, tolerance: float, *, transposed: bool) -> np.ndarray:
+        """Each system of a batch (..., S) by itself."""
+        assert self._held is not None
+        gamma, p = self.matrix.discount, self._held
+        batch = np.broadcast_shapes(b.shape[:-1], p.shape[:-4])
+        x, b = np.empty((*batch, b.shape[-1]), dtype=b.dtype), np.broadcast_to(b, (*batch, b.shape[-1]))
+        numbers = np.broadcast_to(np.arange(max(1, prod(p.shape[:-4]))).reshape(p.shape[:-4]), batch)
+        each = p.reshape(-1, *p.shape[-4:])
+        for at in np.ndindex(*batch):
+            which = int(numbers[at])
+            if which not in self._rows:
+                self._rows[which] = self.matrix.kernel.successors.matrix(each[which])
+            matrix = self._rows[which].T if transposed else self._rows[which]
+            try:
+                x[at], products = bicgstab(lambda y, matrix=matrix: y - gamma * (matrix @ y), b[at], tolerance)
+                self.products += products
+            except PlanningError:
+                x[at] = _by_sparse_factors(matrix, gamma, b[at])
+        return x
+
+
+def _by_sparse_factors(matrix: Any, discount: float, b: np.ndarray) -> np.ndarray:
+    """A direct solve, for chains on which BiCGSTAB gives up, such as long one-way streets: their factors are sparse, too.
+
+    Raises:
+        PlanningError: if there is no solution, or its factors would fill up.
+    """
+    from scipy.sparse import eye_array
+    from scipy.sparse.csgraph import reverse_cuthill_mckee
+    from scipy.sparse.linalg import splu
+
+    if np.isfinite(b).all() and np.isfinite(matrix.data).all():
+        place = np.argsort(reverse_cuthill_mckee(matrix.tocsr()))
+        rows, columns = matrix.nonzero()
+        width = 1 + int(np.abs(place[rows] - place[columns]).max(initial=0))
+        if len(b) * width**2 <= LARGEST_FACTORS:
+            with suppress(RuntimeError):  # a singular matrix
+                x = splu((eye_array(len(b)) - discount * matrix).tocsc()).solve(b)
+                if np.isfinite(x).all():
+                    return x
+    raise PlanningError("a system was not solved: are the tables finite, and does every episode end where the discount is 1?")
+
+
+def bicgstab(times: Callable[[Array], Array], b: Array, tolerance: float = TOLERANCE) -> tuple[Array, int]:
+    """x (..., S) with ``times(x) = b`` up to ``tolerance * max |b|`` or rounding, for each row of a batch, and the number of products.
+
+    Raises:
+        PlanningError: if `MAX_PRODUCTS` are not enough, or no progress is made (b not finite, a singular matrix).
+    """
+    xp = array_namespace(b)
+    eps = float(xp.finfo(b.dtype).eps)
+
+    def largest(vector: Array) -> Array:
+        return xp.max(xp.abs(vector), axis=-1, keepdims=True)
+
+    def dot(one: Array, other: Array) -> Array:
+        return xp.sum(one * other, axis=-1, keepdims=True)
+
+    def ratio(one: Array, other: Array) -> Array:
+        """0 where there is nothing to divide by: that row of the batch stays where it is."""
+        usable = xp.abs(other) > 0
+        return xp.where(usable, one / xp.where(usable, other, 1.0), 0.0)
+
+    size = largest(b)
+    scale = xp.where(size > 0, size, 1.0 + 0 * size)
+    b = b / scale  # squares of small numbers would underflow
+    x, size, products, before, stalled = xp.zeros_like(b), size / scale, 0, float("inf"), 0
+    r, along = b, xp.arange(b.shape[-1], dtype=b.dtype, device=b.device)
+    while True:
+        goal = xp.maximum(tolerance * size, 8 * eps * xp.maximum(size, largest(x)))
+        left = number(xp.max(largest(r) / xp.where(goal > 0, goal, 1.0)))
+        if left <= 1:
+            return x * scale, products
+        stalled = 0 if left < 0.9 * before else stalled + 1
+        if stalled == ATTEMPTS or not left < float("inf") or products >= MAX_PRODUCTS:
+            raise PlanningError(
+                f"an iterative solve stopped at a residual {left:.3g} times its goal after {products} products; are the tables finite, and "
+                "does every episode end where the discount is 1?"
+            )
+        # Not r itself: a uniform one is an eigenvector of P^T where columns sum to 1, and would see nothing of what is to be found.
+        shadow = r * (1 + 0.5 * xp.sin((0.7 + stalled) * along**2 + 0.3))
+        before, p, rho = left, r, dot(shadow, r)
+        for _ in range(RESTART):
+            active = largest(r) > goal / 2  # the recursive residual is a little smaller than the true one
+            Mp = times(p)
+            alpha = xp.where(active, ratio(rho, dot(shadow, Mp)), 0.0)
+            s = r - alpha * Mp
+            Ms = times(s)
+            omega = xp.where(active, ratio(dot(Ms, s), dot(Ms, Ms)), 0.0)
+            x, r, products = x + alpha * p + omega * s, xp.where(active, s - omega * Ms, r), products + 2
+            if not bool(xp.any(largest(r) > goal / 2)):
+                break
+            following = dot(shadow, r)
+            p, rho = r + ratio(following, rho) * ratio(alpha, omega) * (p - omega * Mp), following
+        r, products = b - times(x), products + 1  # the true residual
+
+
+def system(kernel: Array, discount: float) -> Array | System:
+    """I - gamma P for a kernel (..., S, S), dense or lists as `chain` gives it; of few states it is dense either way.
+
+    Raises:
+        PlanningError: if the discount is 1 and some state never leads to the end, so that the matrix is singular.
+    """
+    listed = isinstance(kernel, SuccessorLists)
+    if discount >= 1 and not (_all_end(kernel) if listed else _ends(kernel)):
+        raise PlanningError("an infinite horizon with discount 1 has no value where some state never leads to the end")
+    if listed and kernel.shape[-1] > DIRECT:
+        return System(kernel, discount)
+    if listed:
+        kernel = kernel.dense()[..., 0, 0, :]
+    xp = array_namespace(kernel)
+    identity = xp.eye(kernel.shape[-1], dtype=kernel.dtype, device=kernel.device)
+    return identity - discount * kernel
+
+
+def factorised(matrix: Any) -> Any:
+    """A `system` made ready to be solved with, by its type."""
+    return Krylov(matrix) if isinstance(matrix, System) else Dense(matrix)
+
+
+def _ends(kernel: Array) -> bool:
+    """Whether the end is reached from every state: P^n with n = 2^20 has lost mass in every row."""
+    xp = array_namespace(kernel)
+    for _ in range(20):  # row sums never grow again, so the first time is enough
+        kernel = xp.matmul(kernel, kernel)
+        if xp.max(xp.sum(kernel, axis=-1)) < 1 - _negligible(kernel):
+            return True
+    return False
+
+
+def _all_end(kernel: SuccessorLists) -> bool:
+    """The same of lists: every state leads, by steps that are possible, to one with a deficit."""
+    from scipy.sparse import csr_matrix, hstack, vstack
+    from scipy.sparse.csgraph import breadth_first_order
+
+    p = kernel.probabilities
+    given = np.asarray(_still(p).cpu() if hasattr(p, "cpu") else p)
+    for row in given.reshape(-1, *given.shape[-4:]):
+        states = len(row)
+        back = kernel.successors.matrix(row > 0).T.astype(np.float64)
+        last = csr_matrix((row.sum(-1)[:, 0, 0] < 1 - _negligible(p))[None].astype(np.float64))
+        graph = hstack([vstack([back, last]), csr_matrix((states + 1, 1))]).tocsr()  # from the end, backwards
+        if len(breadth_first_order(graph, states, return_predecessors=False)) <= states:
+            return False
+    return True
+
+
+def _negligible(table: Array) -> float:
+    """A deficit that may be rounding."""
+    return max(DEFICIT_TOLERANCE, 16 * float(array_namespace(table).finfo(table.dtype).eps))
+
+
+def number(scalar: Array) -> float:
+    """A scalar array as a Python float, without its history."""
+    return float(scalar.detach() if hasattr(scalar, "detach") else scalar)
+
+
+def _still(array: Array) -> Array:
+    """Without history."""
+    return array.detach() if hasattr(array, "detach") else array

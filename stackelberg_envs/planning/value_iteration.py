@@ -1,0 +1,134 @@
+"""Soft Bellman sweeps, with certified bounds on how far their values are from the solution.
+
+One sweep is ``T V = sum_n w tau log sum_b exp((r + gamma P V) / tau)``.  With r = T V - V, bounds in the manner of MacQueen (J. Math. Anal.
+Appl. 1966) hold for the soft operator too, which is monotone, and moves a constant c by at most gamma c, and by at least gamma (1 - delta)
+c, where delta is the largest deficit of a row::
+
+    T V + f(low) low <= V* <= T V + f(high) high        low, high = min r, max r
+    f = gamma / (1 - gamma) on the outward side (low < 0, high > 0), and kappa / (1 - kappa), kappa = gamma (1 - delta), on the other
+
+The middle of the interval is taken for V*, and half its width is the bound.  Where all rows sum to 1 the width is the span of r, which
+falls as fast as the chain forgets where it started and not as gamma^k: 5 to 900 times fewer sweeps than the largest entry of r needs.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from array_api_compat import array_namespace
+
+from ..processes.mdp import Array, DecisionProblem, expect, stored
+from .linear_systems import PlanningError, number
+
+
+class Swept(NamedTuple):
+    """What value iteration came to."""
+
+    values: Array
+    """V, (..., S): the middle of what is certified."""
+    sweeps: int
+    """How many the slowest of a batch took."""
+    bound: Array
+    """``|V - V*|`` is at most this, (...); infinite where the discount is 1.  Rounding in a sweep is not in it: see `finest`."""
+
+
+def softmax_backup(q: Array, temperature: float) -> tuple[Array, Array]:
+    """tau log sum_b exp(Q/tau) and its maximiser softmax_b(Q/tau), normalised explicitly; q (..., B)."""
+    xp = array_namespace(q)
+    top = xp.max(q, axis=-1, keepdims=True)
+    weights = xp.exp((q - top) / temperature)
+    total = xp.sum(weights, axis=-1, keepdims=True)
+    return (top + temperature * xp.log(total))[..., 0], weights / total
+
+
+def soft_backup(problem: DecisionProblem, discount: float, temperature: float, values: Array) -> tuple[Array, Array]:
+    """One sweep: T V, (..., S), and the policy that attains it, (..., S, N, B)."""
+    node_values, g = softmax_backup(problem.reward + discount * expect(problem.transition, values), temperature)
+    return array_namespace(values).sum(problem.weight * node_values, axis=-1), g
+
+
+def largest_deficit(problem: DecisionProblem) -> float:
+    """delta: how far the least row, and the least weights of a state's nodes, fall short of 1; in [0, 1]."""
+    xp = array_namespace(problem.reward)
+    rows, nodes = xp.sum(stored(problem.transition), axis=-1), xp.sum(problem.weight, axis=-1)
+    return min(1.0, max(0.0, 1 - number(xp.min(rows)) * number(xp.min(nodes))))
+
+
+def certified(swept: Array, low: Array, high: Array, discount: float, deficit: float) -> tuple[Array, Array]:
+    """(middle (..., S), half width (...)) of the interval in which V* lies.
+
+    Args:
+        swept: T V, (..., S).
+        low: smallest entry of T V - V, (...).
+        high: largest entry.
+        discount: gamma; from 1 on nothing is certified.
+        deficit: delta, see `largest_deficit`.
+    """
+    xp = array_namespace(swept)
+    if discount >= 1:
+        return swept, xp.where(high - low >= 0, float("inf"), float("nan"))
+    kept = discount * (1 - deficit)
+    outward, inward = discount / (1 - discount), kept / (1 - kept)
+    low, high = xp.where(low < 0, outward * low, inward * low), xp.where(high > 0, outward * high, inward * high)
+    return swept + ((low + high) / 2)[..., None], (high - low) / 2
+
+
+def rounding(values: Array, discount: float) -> float:
+    """The size of a step that is only rounding: ``eps |V| / (1 - gamma)``, the factor capped for discounts near 1."""
+    xp = array_namespace(values)
+    scale = max(1.0, number(xp.max(xp.abs(values))))
+    return 4 * float(xp.finfo(values.dtype).eps) * scale / max(1 - discount, 1e-4)
+
+
+def finest(values: Array, discount: float) -> float:
+    """The half width that rounding leaves at best: the largest and the smallest entry of T V - V are each off by some ``eps |V|``."""
+    return 4 * rounding(values, 0.0) / max(1 - discount, 1e-12)
+
+
+def soft_value_iteration(
+    problem: DecisionProblem,
+    discount: float,
+    temperature: float,
+    *,
+    values: Array | None = None,
+    tolerance: float = 1e-6,
+    max_sweeps: int = 100_000,
+) -> Swept:
+    """Sweep until the values are certified to ``tolerance``, or to what rounding leaves of it (`finest`).
+
+    Args:
+        problem: what the follower faces at its decision nodes, tables with or without batch axes.
+        discount: gamma, below 1.
+        temperature: tau > 0, in units of reward.
+        values: a warm start (..., S); zero if not given.
+        tolerance: largest bound that is wanted.
+        max_sweeps: give up after so many.
+
+    Raises:
+        PlanningError: if ``max_sweeps`` are not enough, or the tables are not finite.
+    """
+    if not 0 <= discount < 1 or not temperature > 0 or not tolerance > 0:
+        raise ValueError(f"sweeps need a discount in [0, 1), temperature and tolerance above 0, got {discount}, {temperature}, {tolerance}")
+    xp = array_namespace(problem.reward)
+    deficit = largest_deficit(problem)
+    start = xp.zeros_like(problem.reward[..., 0, 0]) if values is None else values
+    v, bound = start, xp.zeros_like(start[..., 0])
+    for sweep in range(1, max_sweeps + 1):
+        swept, _ = soft_backup(problem, discount, temperature, v)
+        r = swept - v
+        middle, bound = certified(swept, xp.min(r, axis=-1), xp.max(r, axis=-1), discount, deficit)
+        widest = number(xp.max(bound))
+        if widest <= max(tolerance, finest(swept, discount)):
+            return Swept(middle, sweep, bound)
+        if widest != widest:
+            break
+        v = swept
+    raise unfinished(max_sweeps, number(xp.max(bound)), tolerance)
+
+
+def unfinished(sweeps: int, bound: float, tolerance: float) -> PlanningError:
+    """What to say where sweeps were not enough."""
+    return PlanningError(
+        f"values were certified to {bound:.3g} after at most {sweeps} sweeps, and not to {tolerance:.3g}; are the tables finite?  Near a "
+        "discount of 1 soft_policy_iteration needs no more steps than far from it"
+    )

@@ -1,0 +1,1 @@
+"""Playing a process: single steps, batches of episodes, and what the leader sees of them."""

@@ -1,0 +1,137 @@
+"""What several followers face who interact: a Markov game among them, with the leader's action axis kept.
+
+All followers act at once, in one state that they share.  Symbols are those of `stackelberg_envs.processes.mdp`; in addition::
+
+    B = B_0 x ... x B_{n-1}    joint actions of the n followers, one index, row-major
+    r_i(s,a,b)                 follower i's reward;  g_i(b_i|s,a) its policy
+
+The type has the operations of `stackelberg_envs.processes.mdp.InducedMDP` that views, rollouts and the referee use (``sizes``, ``actions``,
+``joint``, ``product``, ``facing``), so that they are written once for both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
+from typing import ClassVar, Literal
+
+from array_api_compat import array_namespace
+
+from ..planning.policy_iteration import entropy
+from .mdp import Array, InducedMDP, mixed, transformed
+from .shared_rows import SharedRows
+
+
+@dataclass(frozen=True)
+class InducedMarkovGame:
+    """The Markov game that a commitment induces among n followers, as tables over joint actions.
+
+    Args:
+        leader_policy: ``pi(a|s)``, shape (..., S, A).
+        transition: ``P(s'|s,a,b)``, shape (..., S, A, B, S), dense or lists; a deficit is the probability that the episode
+            ends, for everybody.
+        follower_rewards: r_i(s,a,b), shape (..., n, S, A, B).
+        leader_reward: r_L(s,a,b), shape (..., S, A, B).
+        initial: rho(s), shape (..., S).
+        actions: (B_0, ..., B_{n-1}).
+        follower_discount: of all followers, in [0, 1]; 1 only where every episode ends.
+        leader_discount: likewise.
+        follower_sees: what all followers see of the leader in a step, as in `stackelberg_envs.processes.mdp.InducedMDP`.
+        zero_sum: whether there are two followers with r_1 = -r_0.  The regularised game is then meant to be zero-sum too: what one earns
+            by its entropy costs the other as much.
+
+    Raises:
+        ValueError: if the sizes do not fit together.
+    """
+
+    leader_policy: Array
+    transition: Array
+    follower_rewards: Array
+    leader_reward: Array
+    initial: Array
+    actions: tuple[int, ...]
+    follower_discount: float
+    leader_discount: float
+    follower_sees: Literal["action", "policy"] = "action"
+    zero_sum: bool = False
+
+    tables: ClassVar[tuple[str, ...]] = ("leader_policy", "transition", "follower_rewards", "leader_reward", "initial")
+    """The array fields."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.transition, SharedRows):
+            raise ValueError("followers who interact need a dense transition or SuccessorLists; SharedRows is for independent ones")
+        players, joint = self.follower_rewards.shape[-4], self.transition.shape[-2]
+        if len(self.actions) != players or prod(self.actions) != joint:
+            raise ValueError(f"{players} followers with {self.actions} actions do not make {joint} joint actions")
+        if self.follower_sees not in ("action", "policy"):
+            raise ValueError(f"follower_sees is 'action' or 'policy', got {self.follower_sees!r}")
+        if self.zero_sum and players != 2:
+            raise ValueError(f"a zero-sum game has two followers, not {players}")
+
+    def map(self, f: Callable[[Array], Array]) -> InducedMarkovGame:
+        """The same game with ``f`` applied to each table."""
+        return replace(self, **{name: transformed(f, getattr(self, name)) for name in self.tables})
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """(S, A, B), B the number of joint actions."""
+        s, a, b = self.transition.shape[-4:-1]
+        return s, a, b
+
+    @cached_property
+    def joint(self) -> InducedMDP:
+        """The process with all followers' actions as one, and the sum of their rewards (their welfare) as reward."""
+        return InducedMDP(
+            leader_policy=self.leader_policy,
+            transition=self.transition,
+            follower_reward=array_namespace(self.follower_rewards).sum(self.follower_rewards, axis=-4),
+            leader_reward=self.leader_reward,
+            initial=self.initial,
+            follower_discount=self.follower_discount,
+            leader_discount=self.leader_discount,
+            follower_sees=self.follower_sees,
+        )
+
+    def of(self, player: int) -> InducedMDP:
+        """The process with all followers' actions as one, and the reward of one of them."""
+        return replace(self.joint, follower_reward=self.follower_rewards[..., player, :, :, :])
+
+    def product(self, policies: Sequence[Array]) -> Array:
+        """prod_i g_i(b_i|s,a) of policies (..., S, A, B_i), shape (..., S, A, B)."""
+        xp = array_namespace(*policies)
+        together, *others = policies
+        for policy in others:
+            together = together[..., :, None] * policy[..., None, :]
+            together = xp.reshape(together, (*together.shape[:-2], -1))
+        return together
+
+    def facing(self, player: int, policies: Sequence[Array], temperature: float = 0.0) -> InducedMDP:
+        """What one follower faces while the others keep to ``policies``: an ordinary process with its own B_i actions.
+
+        Args:
+            player: index of the follower, i.
+            policies: g_j(b_j|s,a) of all followers, each (..., S, A, B_j); that of ``player`` is not used.
+            temperature: in a zero-sum game, what the opponent earns by its entropy at this temperature is charged to the player.
+        """
+        xp = array_namespace(*policies)
+        own = policies[player]
+        pure = xp.eye(self.actions[player], dtype=own.dtype, device=own.device)
+        each = [[*policies[:player], xp.zeros_like(own) + pure[b], *policies[player + 1 :]] for b in range(len(pure))]
+        weight = xp.stack([self.product(row) for row in each], axis=-2)  # of joint actions given its own, (..., S, A, B_i, B)
+
+        def mean(reward: Array) -> Array:
+            return xp.matmul(weight, reward[..., None])[..., 0]
+
+        reward = mean(self.follower_rewards[..., player, :, :, :])
+        if self.zero_sum and temperature > 0:
+            reward = reward - temperature * entropy(policies[1 - player])[..., None]
+        return replace(
+            self.joint, transition=mixed(weight, self.transition), follower_reward=reward, leader_reward=mean(self.leader_reward)
+        )
+
+
+Process = InducedMDP | InducedMarkovGame
+"""What one follower faces, or several who interact."""

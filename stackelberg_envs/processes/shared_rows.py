@@ -1,0 +1,107 @@
+"""A second layout of a transition: actions that move the world alike share a row.
+
+Where many follower actions differ only in what they pay (1,250 baskets of goods, of which 130 cost differently much), a dense kernel
+(..., S, A, B, S) repeats each row many times over.  Here each is kept once::
+
+    P(s'|s,a,b) = rows[s, a, index[b], s']
+
+`SharedRows` stands in `stackelberg_envs.processes.mdp.InducedMDP.transition` where a dense array would; the few functions of
+`stackelberg_envs.processes.mdp` that read a kernel (``expect``, ``chain``, ``carry``, ``drawn_lists``, ...) choose by its type, so that
+planners, followers, referee and solvers are written once for both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+
+@dataclass(frozen=True, eq=False)
+class SharedRows:
+    """A kernel by its R distinct rows of each (s, a).
+
+    Args:
+        rows: ``P(s'|s,a,r)``, shape (..., S, A, R, S); non-negative, sums at most 1, as rows of a dense kernel.
+        index: which row each of the B follower actions takes, integers (B,) in 0..R-1, NumPy whatever the library of ``rows``.
+
+    Raises:
+        ValueError: if ``index`` is no list of rows.
+    """
+
+    rows: Any
+    index: np.ndarray
+
+    def __post_init__(self) -> None:
+        shaped = isinstance(self.index, np.ndarray) and self.index.ndim == 1 and len(self.index) > 0 and self.index.dtype.kind in "iu"
+        if self.rows.ndim < 4 or not shaped or self.index.min() < 0 or self.index.max() >= self.rows.shape[-2]:
+            raise ValueError(
+                f"SharedRows needs rows (..., S, A, R, S) and a NumPy index (B,) into its R rows, got rows {tuple(self.rows.shape)} and "
+                f"index {self.index!r}"
+            )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the dense kernel, (..., S, A, B, S)."""
+        return (*self.rows.shape[:-2], len(self.index), self.rows.shape[-1])
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self.rows.ndim
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether torch keeps its history."""
+        return bool(getattr(self.rows, "requires_grad", False))
+
+    def __getitem__(self, node: tuple[int, int, int]) -> Any:
+        """P(.|s,a,b), (S,), of a kernel without batch axes; nothing else can be indexed."""
+        s, a, b = node
+        return self.rows[s, a, int(self.index[b])]
+
+    def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
+        raise TypeError("SharedRows is no array: use the functions of stackelberg_envs.processes.mdp, or dense() where the kernel is small")
+
+    def map(self, f: Callable[[Any], Any]) -> SharedRows:
+        """The same kernel with ``f`` applied to its rows."""
+        return SharedRows(f(self.rows), self.index)
+
+    def spread(self, table: Any) -> Any:
+        """What holds of rows (..., R), of the actions that take them, (..., B)."""
+        xp = array_namespace(table)
+        return xp.take(table, xp.asarray(self.index, device=table.device), axis=-1)
+
+    def pool(self, weights: Any) -> Any:
+        """Weights of actions (..., B), summed over those that share a row, (..., R).
+
+        As a sum over places for actions at each row, the empty ones filled with 0: a quarter of the time of a product with a 0-1 matrix.
+        """
+        xp = array_namespace(weights)
+        padded = xp.concat([weights, xp.zeros_like(weights[..., :1])], axis=-1)
+        placed = xp.take(padded, xp.asarray(self._places.ravel(), device=weights.device), axis=-1)
+        return xp.sum(xp.reshape(placed, (*weights.shape[:-1], *self._places.shape)), axis=-1)
+
+    @cached_property
+    def _places(self) -> np.ndarray:
+        """The actions that take each row, (R, W), W the most that share one; B where there are fewer."""
+        order, counts = np.argsort(self.index, kind="stable"), np.bincount(self.index, minlength=self.rows.shape[-2])
+        taken = self.index[order]
+        places = np.full((len(counts), counts.max()), len(self.index))
+        places[taken, np.arange(len(order)) - (np.cumsum(counts) - counts)[taken]] = order
+        return places
+
+    def averaged(self) -> SharedRows:
+        """The kernel of actions taken at random: one row of each (s, a) for all of them."""
+        xp = array_namespace(self.rows)
+        even = xp.full((1, len(self.index)), 1 / len(self.index), dtype=self.rows.dtype, device=self.rows.device)
+        return SharedRows(xp.matmul(self.pool(even), self.rows), np.zeros_like(self.index))
+
+    def dense(self) -> Any:
+        """The same kernel as an array (..., S, A, B, S), B / R times as large."""
+        xp = array_namespace(self.rows)
+        return xp.take(self.rows, xp.asarray(self.index, device=self.rows.device), axis=-2)
