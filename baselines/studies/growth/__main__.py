@@ -1,4 +1,4 @@
-"""How do time and memory grow?  ``python -m baselines.studies.growth`` measures an exact outer iteration at growing sizes, and fits exponents.
+"""How do time and memory grow?  ``python -m baselines.studies.growth`` measures an exact outer iteration at growing sizes, fits exponents.
 
 An outer iteration is what exact ascent does at one commitment, cold: the follower's soft response (to 1e-9 in log-probabilities) and the
 hypergradient by one adjoint solve and one vector-Jacobian product.  It is measured against
