@@ -12,8 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stackelberg_envs.arguments import nearest
-from stackelberg_envs.followers.exact import Follower
-from stackelberg_envs.game import StackelbergGame
+from stackelberg_envs.game import Follower, StackelbergGame
 from stackelberg_envs.leader.access import Access
 
 from .ascent import Ascent, Estimate, Estimator

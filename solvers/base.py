@@ -19,14 +19,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stackelberg_envs.commitments import CommitmentError
 from stackelberg_envs.evaluation import Evaluation, evaluate
-from stackelberg_envs.followers.exact import Follower, judge_of
-from stackelberg_envs.game import CommitmentError, StackelbergGame
+from stackelberg_envs.game import Follower, StackelbergGame, judge_of
 from stackelberg_envs.leader.access import Access, AccessError, Cost, Oracle, Permission
-from stackelberg_envs.leader.repeated_game import Rounds
-from stackelberg_envs.planning.policy_iteration import PlanningError
-from stackelberg_envs.play.monte_carlo import fingerprint
-from stackelberg_envs.processes.mdp import same_table
+from stackelberg_envs.leader.repeated_game import RepeatedGame
+from stackelberg_envs.planning.linear_systems import PlanningError
 
 
 class Declined(RuntimeError):
@@ -90,7 +88,7 @@ class Checkpoint:
     """Everything a run needs to go on; picklable, and not changed by resuming.  ``solve(..., resume=solution.checkpoint)``."""
 
     state: State
-    rounds: Rounds
+    rounds: RepeatedGame
     rng: np.random.Generator
     history: tuple[dict[str, Any], ...]
     settings: tuple[Any, ...]
@@ -123,7 +121,7 @@ class Solution:
         return float(self.history[-1]["leader_return"])
 
 
-def admit(solver: Solver, rounds: Rounds, granted: Access) -> Oracle:
+def admit(solver: Solver, rounds: RepeatedGame, granted: Access) -> Oracle:
     """The handle on a run that ``solver`` gets at a level of access.
 
     Raises:
@@ -180,7 +178,7 @@ def run(
     granted, score = solver.access if access is None else access, score or Score()
     settings = (repr(solver), granted, seed, repr(judge), repr(score))
     if resume is None:
-        rounds, rng, interval = Rounds(game, follower, seed), np.random.default_rng([seed, 0x501]), max(1, budget // reports)
+        rounds, rng, interval = RepeatedGame(game, follower, seed), np.random.default_rng([seed, 0x501]), max(1, budget // reports)
         oracle = admit(solver, rounds, granted)
         x = start_scale * rng.normal(size=game.commitment_shape) if start is None else np.array(game.checked(start), dtype=np.float64)
         if x.shape != game.commitment_shape:
@@ -245,7 +243,7 @@ def _listed(instruments: dict[str, np.ndarray]) -> dict[str, Any]:
     return {name: np.asarray(values).tolist() for name, values in instruments.items()}
 
 
-def _same_world(rounds: Rounds, game: StackelbergGame, follower: Follower | None) -> bool:
+def _same_world(rounds: RepeatedGame, game: StackelbergGame, follower: Follower | None) -> bool:
     """Whether a run's house plays ``game`` against ``follower``: the same tables at 0, and the same follower by its settings."""
     expected = game.default_follower if follower is None else follower
     if repr(rounds.follower) != repr(expected) or (rounds.game.name, rounds.game.contexts) != (game.name, game.contexts):
@@ -254,9 +252,7 @@ def _same_world(rounds: Rounds, game: StackelbergGame, follower: Follower | None
     if rounds.game.spaces != game.spaces or rounds.game.dimension != game.dimension:
         return False
     pairs = [pair for c in game.contexts for pair in zip(rounds.game.problems(zero, c), game.problems(zero, c), strict=True)]
-    if not game.tabular:
-        return all(np.array_equal(fingerprint(a), fingerprint(b)) for a, b in pairs)
-    return all(same_table(getattr(a, name), getattr(b, name)) for a, b in pairs for name in a.tables)
+    return all(before.same_as(now) for before, now in pairs)
 
 
 @contextmanager

@@ -20,8 +20,7 @@ import numpy as np
 import torch
 
 from stackelberg_envs.leader.access import Access, Oracle, Permission
-from stackelberg_envs.planning.policy_iteration import widen
-from stackelberg_envs.processes.mdp import InducedMDP
+from stackelberg_envs.processes.mdp import MDP, over_leader_actions
 
 from .ascent import OPTIMISERS
 from .base import Solver, State
@@ -106,21 +105,21 @@ class CopyAscent(Solver):
         return State(copies.x.detach().numpy().copy(), copies.updates, copies, row)
 
 
-def faced(oracle: Oracle, x: torch.Tensor) -> list[tuple[torch.Tensor, InducedMDP]]:
+def faced(oracle: Oracle, x: torch.Tensor) -> list[tuple[torch.Tensor, MDP]]:
     """Probabilities (K,) and processes of each group of equal sizes, contexts and followers together; differentiable in ``x``."""
     drawn = enumerate(oracle.context_probabilities)
     return batches([(float(p), mdp) for c, p in drawn for mdp in oracle.commit(x, c)])
 
 
-def node_shape(mdp: InducedMDP) -> tuple[int, ...]:
+def node_shape(mdp: MDP) -> tuple[int, ...]:
     """(..., S, N, B)."""
     s, a, b = mdp.sizes
     return (*mdp.transition.shape[:-4], s, a if mdp.follower_sees == "action" else 1, b)
 
 
-def copied(logits: torch.Tensor, mdp: InducedMDP) -> torch.Tensor:
+def copied(logits: torch.Tensor, mdp: MDP) -> torch.Tensor:
     """The copy's policy g_y(b|s,a), (..., S, A, B)."""
-    return widen(torch.softmax(logits, -1), mdp)
+    return over_leader_actions(torch.softmax(logits, -1), mdp)
 
 
 def derivatives(objective: torch.Tensor, of: list[torch.Tensor], *, again: bool = False) -> list[torch.Tensor]:

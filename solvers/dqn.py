@@ -31,11 +31,12 @@ import torch
 from gymnasium.spaces import Discrete
 
 from stackelberg_envs.arguments import real, whole
-from stackelberg_envs.followers.exact import Answer, Response, Soft
+from stackelberg_envs.followers.exact import Soft
 from stackelberg_envs.game import StackelbergGame
-from stackelberg_envs.planning.policy_iteration import PlanningError
-from stackelberg_envs.processes.mdp import cumulative, pick
-from stackelberg_envs.processes.sampled import SampledProcess
+from stackelberg_envs.planning.linear_systems import PlanningError
+from stackelberg_envs.processes.inverse_cdf import cumulative, inverse_cdf
+from stackelberg_envs.response import Answer, Response
+from stackelberg_envs.worlds.sampled import SampledProcess
 
 from .base import deferred_interrupts
 
@@ -98,7 +99,7 @@ class HeadsPolicy:
     def act(self, states: np.ndarray, leads: np.ndarray, u: np.ndarray) -> np.ndarray:
         """See `stackelberg_envs.processes.sampled.Actor.act`; actions are row-major in the parts."""
         del leads
-        chosen = [np.minimum(pick(cumulative(head), u[..., h]), self.parts[h] - 1) for h, head in enumerate(self.heads(states))]
+        chosen = [np.minimum(inverse_cdf(cumulative(head), u[..., h]), self.parts[h] - 1) for h, head in enumerate(self.heads(states))]
         return np.asarray(np.ravel_multi_index(tuple(chosen), self.parts))
 
     def log_density(self, states: np.ndarray, leads: np.ndarray, actions: np.ndarray) -> np.ndarray:
@@ -257,7 +258,9 @@ class DQN:
             with torch.no_grad():
                 q = learner.net(torch.from_numpy(learner.states.astype(np.float32))) / self.temperature
             reached = [torch.softmax(head, -1).double().cumsum(-1).numpy() for head in q.split(parts, dim=-1)]
-            chosen = np.stack([np.minimum(pick(head / head[:, -1:], u[:, h]), parts[h] - 1) for h, head in enumerate(reached)], axis=-1)
+            chosen = np.stack(
+                [np.minimum(inverse_cdf(head / head[:, -1:], u[:, h]), parts[h] - 1) for h, head in enumerate(reached)], axis=-1
+            )
         actions = np.ravel_multi_index(tuple(chosen.T), parts)
         arrived, ended = process.step(learner.states, leads, actions, rng.random((n, process.noise.step)))  # 1.
         earned, _ = process.rewards(learner.states, leads, actions, arrived)

@@ -167,5 +167,5 @@ def _values(game: EstimatedGame, xs: np.ndarray) -> np.ndarray:
     """Predicted returns of commitments (K, n)."""
     with torch.no_grad():
         problems = game.problems(torch.tensor(xs))
-        policy = game.soft.answer(problems[0].joint, None).policy
+        policy = game.soft.answer_in(problems[0], None).policy
         return game.objective(problems, (policy,)).numpy()

@@ -23,12 +23,12 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box, Discrete
 
 from stackelberg_envs.arguments import real, whole
-from stackelberg_envs.followers.exact import Answer, Response
 from stackelberg_envs.game import StackelbergGame
-from stackelberg_envs.planning.policy_iteration import PlanningError
+from stackelberg_envs.planning.linear_systems import PlanningError
+from stackelberg_envs.processes.arrays import Array
 from stackelberg_envs.processes.gaussian import rows
-from stackelberg_envs.processes.mdp import Array
 from stackelberg_envs.processes.sampled import normal
+from stackelberg_envs.response import Answer, Response
 from stackelberg_envs.views.episode import Episode
 from stackelberg_envs.views.gym import FollowerEnv
 from stackelberg_envs.views.slots import slot

@@ -20,7 +20,7 @@ import torch
 from scipy.optimize import minimize
 
 from stackelberg_envs.leader.access import Access, Oracle
-from stackelberg_envs.planning.policy_iteration import PlanningError
+from stackelberg_envs.planning.linear_systems import PlanningError
 
 from .base import Solver, State
 from .estimators.implicit import exact_gradient

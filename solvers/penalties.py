@@ -25,29 +25,29 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from stackelberg_envs.planning.linear_systems import factorised, system
-from stackelberg_envs.planning.policy_iteration import entropy, policy_value, regularised_reward
-from stackelberg_envs.processes.markov_game import InducedMarkovGame
-from stackelberg_envs.processes.mdp import InducedMDP, at_nodes, chain, expect, joint_policy, stored
+from stackelberg_envs.planning.linear_systems import factorise, system
+from stackelberg_envs.planning.policy_iteration import policy_value, regularised_reward
+from stackelberg_envs.processes.markov_game import MarkovGame
+from stackelberg_envs.processes.mdp import MDP, at_nodes, entropy, joint_policy
 
-Penalty = Callable[[InducedMDP, torch.Tensor, torch.Tensor, float], torch.Tensor]
+Penalty = Callable[[MDP, torch.Tensor, torch.Tensor, float], torch.Tensor]
 
 
-def visits(mdp: InducedMDP, policy: torch.Tensor, discount: float) -> torch.Tensor:
+def visits(mdp: MDP, policy: torch.Tensor, discount: float) -> torch.Tensor:
     """d(s) = sum_t discount^t Pr(s_t = s), (..., S): one solve, and every return under ``policy`` is an inner product with it."""
-    kernel = chain(joint_policy(mdp, policy), mdp.transition)
-    batch = torch.broadcast_shapes(policy.shape[:-3], stored(mdp.transition).shape[:-4], mdp.initial.shape[:-1])
+    kernel = mdp.kernel.markov_chain(joint_policy(mdp, policy))
+    batch = torch.broadcast_shapes(policy.shape[:-3], mdp.kernel.numbers.shape[:-4], mdp.initial.shape[:-1])
     initial = torch.broadcast_to(mdp.initial, (*batch, mdp.initial.shape[-1]))
-    return factorised(system(kernel, discount)).solve_transposed(initial)
+    return factorise(system(kernel, discount)).solve_transposed(initial)
 
 
-def expected_return(mdp: InducedMDP, policy: torch.Tensor, reward: torch.Tensor, visited: torch.Tensor) -> torch.Tensor:
+def expected_return(mdp: MDP, policy: torch.Tensor, reward: torch.Tensor, visited: torch.Tensor) -> torch.Tensor:
     """The return (...) of ``reward`` (..., S, A, B) under a policy with known `visits`."""
     return (visited * (joint_policy(mdp, policy) * reward).sum((-2, -1))).sum(-1)
 
 
 def value_penalty(
-    mdp: InducedMDP, copy: torch.Tensor, best: torch.Tensor, temperature: float, *, visited: torch.Tensor | None = None
+    mdp: MDP, copy: torch.Tensor, best: torch.Tensor, temperature: float, *, visited: torch.Tensor | None = None
 ) -> torch.Tensor:
     """p_V: how much more return the follower would have by ``best`` than by ``copy``.
 
@@ -65,20 +65,18 @@ def value_penalty(
     return (mdp.initial * policy_value(mdp, best, reward, gamma)).sum(-1) - attained
 
 
-def bellman_penalty(mdp: InducedMDP, copy: torch.Tensor, best: torch.Tensor, temperature: float) -> torch.Tensor:
+def bellman_penalty(mdp: MDP, copy: torch.Tensor, best: torch.Tensor, temperature: float) -> torch.Tensor:
     """p_B: how much worse a first action by ``copy`` is than one by ``best``, if ``best`` goes on; arguments as in `value_penalty`."""
     gamma = mdp.follower_discount
     values = policy_value(mdp, best, regularised_reward(mdp, best, temperature), gamma)
-    q = at_nodes(mdp, mdp.follower_reward + gamma * expect(mdp.transition, values))
+    q = at_nodes(mdp, mdp.follower_reward + gamma * mdp.kernel.expect(values))
     count = q.shape[-2]
     g, y = best[..., :count, :], copy[..., :count, :]
     regret = ((g - y) * q).sum(-1) + temperature * (entropy(g) - entropy(y))
     return (mdp.initial * at_leader(mdp, regret)).sum(-1)
 
 
-def nikaido_isoda(
-    game: InducedMarkovGame, copies: Sequence[torch.Tensor], best: Sequence[torch.Tensor], temperature: float
-) -> torch.Tensor:
+def nikaido_isoda(game: MarkovGame, copies: Sequence[torch.Tensor], best: Sequence[torch.Tensor], temperature: float) -> torch.Tensor:
     """psi, (...): what the two opponents of a zero-sum game could gain, each alone, over their copies' policies (..., S, A, B_i)."""
 
     def value(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
@@ -90,7 +88,7 @@ def nikaido_isoda(
     return value(best[0], copies[1]) - value(copies[0], best[1])
 
 
-def at_leader(mdp: InducedMDP, nodes: torch.Tensor) -> torch.Tensor:
+def at_leader(mdp: MDP, nodes: torch.Tensor) -> torch.Tensor:
     """The mean over a state's nodes, (..., S, N) to (..., S)."""
     pi = mdp.leader_policy
     return (pi * nodes).sum(-1) if nodes.shape[-1] == pi.shape[-1] else nodes[..., 0]

@@ -26,7 +26,7 @@ the Nikaido-Isoda function for a penalty: see `solvers.penalty_general`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -34,48 +34,20 @@ from stackelberg_envs.followers.equilibria import Saddle
 from stackelberg_envs.followers.mirror_descent import MirrorDescent
 from stackelberg_envs.leader.access import Access, Oracle
 
-from .copies import Copies, CopyAscent, copied, derivatives, faced, node_shape
+from .copies import Copies, copied, derivatives, faced, node_shape
 from .needs import needs_a_regularised_follower, needs_derivatives, needs_paid_steps, needs_sampled_leader
-from .penalties import PENALTIES, bellman_penalty, expected_return, value_penalty, visits
+from .penalties import bellman_penalty, expected_return, value_penalty, visits
 from .penalty_general import general_gradients
 from .penalty_sampled import sampled_gradients, table_shapes
+from .penalty_settings import PenaltySettings
 
 
 @dataclass(frozen=True)
-class Penalty(CopyAscent):
+class Penalty(PenaltySettings):
     """Joint ascent of leader and follower copy under a penalty (MODEL + TRAINING; sampled: VALUE + TRAINING).
 
-    Args:
-        penalty: ``"value"`` (of opponents, the Nikaido-Isoda function) or ``"bellman"``.
-        form: ``"exact"`` gradients, or ``"sampled"`` ones.
-        ramp: lambda at first and in the end, on the scale of the value penalty.
-        ramp_steps: updates after which the end is reached.
-        sweeps: mirror-descent steps of g^ an iteration (exact form).
-        rate: their step size eta; infinite for soft policy iteration.
-        episodes: of each of the two batches of a context (sampled form).
-        horizon: steps at which they are cut; 0 for the game's ``max_cycles``.
-        baseline_rate: how fast the table of the leader's values, a baseline, follows its episodes, in [0, 1].
+    `solvers.penalty_settings.PenaltySettings` has the arguments.
     """
-
-    penalty: Literal["value", "bellman"] = "value"
-    form: Literal["exact", "sampled"] = "exact"
-    ramp: tuple[float, ...] = (1.0, 50.0)
-    ramp_steps: int = 500
-    sweeps: int = 1
-    rate: float = float("inf")
-    episodes: int = 100
-    horizon: int = 0
-    baseline_rate: float = 0.2
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "ramp", tuple(float(weight) for weight in self.ramp))
-        if self.penalty not in PENALTIES or self.form not in ("exact", "sampled"):
-            raise ValueError(f"penalty is 'value' or 'bellman' and form 'exact' or 'sampled', got {self.penalty!r} and {self.form!r}")
-        if len(self.ramp) != 2 or not all(0 < weight < float("inf") for weight in self.ramp) or self.ramp_steps < 1:
-            raise ValueError(f"ramp is two positive, finite weights and ramp_steps at least 1, got {self.ramp} and {self.ramp_steps}")
-        if min(self.sweeps, self.episodes) < 1 or not self.rate > 0 or self.horizon < 0 or not 0 <= self.baseline_rate <= 1:
-            raise ValueError(f"penalty needs sweeps and episodes from 1, a positive rate, and a baseline_rate in [0, 1]; got {self!r}")
 
     @property
     def access(self) -> Access:  # type: ignore[override]
@@ -117,9 +89,9 @@ class Penalty(CopyAscent):
         problems, objective = faced(oracle, x), torch.zeros((), dtype=x.dtype)
         claimed, slack, tracked = 0.0, 0.0, copies.memory or [None] * len(problems)
         copies.memory = []
-        for (weights, mdp), logits, carried in zip(problems, copies.logits, tracked, strict=True):
-            best, carried = self._tracking(oracle, mdp, carried)  # 2
-            copies.memory.append(carried)
+        for (weights, mdp), logits, memory in zip(problems, copies.logits, tracked, strict=True):
+            best, memory = self._tracking(oracle, mdp, memory)  # 2
+            copies.memory.append(memory)
             copy, gamma = copied(logits, mdp), mdp.follower_discount
             visited = visits(mdp, copy, gamma)
             same = mdp.leader_discount == gamma
@@ -141,10 +113,10 @@ class Penalty(CopyAscent):
         """Whether contexts and followers of equal sizes are solved together."""
         return self.form == "exact" and oracle.additive and all(len(group) == 1 for group in oracle.groups)
 
-    def _tracking(self, oracle: Oracle, mdp: Any, carried: Any) -> tuple[torch.Tensor, Any]:
+    def _tracking(self, oracle: Oracle, mdp: Any, memory: Any) -> tuple[torch.Tensor, Any]:
         with torch.no_grad():
-            answer = MirrorDescent(oracle.temperature, self.sweeps, self.rate).answer(mdp.map(torch.Tensor.detach), carried)
-        return answer.policy, answer.carried
+            answer = MirrorDescent(oracle.temperature, self.sweeps, self.rate).answer(mdp.map(torch.Tensor.detach), memory)
+        return answer.policy, answer.memory
 
     def _charge(self, oracle: Oracle, count: int, same: bool) -> None:
         """Each factorised system is solved forth and, for the gradient, back; a Bellman penalty reports p_V by one more of g^'s."""

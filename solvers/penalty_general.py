@@ -7,24 +7,21 @@ tracks, g_0 to y_1 and g_1 to y_0: two single-agent problems, decoupled.  The pe
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 
 from stackelberg_envs.followers.mirror_descent import MirrorDescent
-from stackelberg_envs.game import grouped
+from stackelberg_envs.game import group_by_world
 from stackelberg_envs.leader.access import Oracle
-from stackelberg_envs.processes.markov_game import InducedMarkovGame, Process
 
 from .copies import Copies, copied, derivatives
 from .penalties import PENALTIES, nikaido_isoda, value_penalty
-
-if TYPE_CHECKING:
-    from .penalty import Penalty
+from .penalty_settings import PenaltySettings
 
 
 def general_gradients(
-    settings: Penalty, oracle: Oracle, copies: Copies, weight: float, *, x: torch.Tensor
+    settings: PenaltySettings, oracle: Oracle, copies: Copies, weight: float, *, x: torch.Tensor
 ) -> tuple[list[torch.Tensor], dict[str, float]]:
     """Gradients of ``(F - lambda p) / max(lambda, 1)`` in x and in each of `Copies.logits`, and a history row."""
     objective, claimed, slack = torch.zeros((), dtype=x.dtype), 0.0, 0.0
@@ -34,14 +31,14 @@ def general_gradients(
         problems = oracle.commit(x, c)
         policies = [copied(next(logits), process.joint) for process in problems for _ in process.actions]
         earned = oracle.objective(problems, policies)
-        for process, own in zip(problems, grouped(problems, policies), strict=True):
+        for process, own in zip(problems, group_by_world(problems, policies), strict=True):
             best = []
             for i in range(len(own)):
                 with torch.no_grad():  # an opponent's entropy is a part of what is faced
                     facing = process.map(torch.Tensor.detach).facing(i, [policy.detach() for policy in own], oracle.temperature)
                     answer = MirrorDescent(oracle.temperature, settings.sweeps, settings.rate).answer(facing, next(tracked))
                 best.append(answer.policy)
-                copies.memory.append(answer.carried)
+                copies.memory.append(answer.memory)
             lost, missed = _penalties(settings, process, own, best, oracle.temperature)
             objective = objective - probability * weight * lost / max(weight, 1.0)
             slack += probability * missed
@@ -57,15 +54,16 @@ def general_gradients(
 
 
 def _penalties(
-    settings: Penalty, process: Process, copy: tuple[torch.Tensor, ...], best: list[torch.Tensor], temperature: float
+    settings: PenaltySettings, process: Any, copy: tuple[torch.Tensor, ...], best: list[torch.Tensor], temperature: float
 ) -> tuple[torch.Tensor, float]:
     """lambda's factor, and p_V (or the Nikaido-Isoda function) for the history."""
-    if isinstance(process, InducedMarkovGame):
+    first, *others = copy
+    if others:
         lost = nikaido_isoda(process, copy, best, temperature)
         return lost, float(lost.detach())
     if settings.penalty == "value":
-        lost = value_penalty(process, copy[0], best[0], temperature)
+        lost = value_penalty(process, first, best[0], temperature)
         return lost, float(lost.detach())
     with torch.no_grad():
-        missed = float(value_penalty(process, copy[0], best[0], temperature))
-    return PENALTIES[settings.penalty](process, copy[0], best[0], temperature) / (1 - process.follower_discount), missed
+        missed = float(value_penalty(process, first, best[0], temperature))
+    return PENALTIES[settings.penalty](process, first, best[0], temperature) / (1 - process.follower_discount), missed

@@ -20,20 +20,18 @@ Games that hide what followers do are declined, as by every method that learns f
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from stackelberg_envs.leader.access import Oracle
-from stackelberg_envs.planning.policy_iteration import entropy
 from stackelberg_envs.play.outcomes import Outcome
+from stackelberg_envs.processes.mdp import entropy
 
 from .copies import Copies, derivatives
 from .estimators.visits import discounted_sums
-
-if TYPE_CHECKING:
-    from .penalty import Penalty
+from .penalty_settings import PenaltySettings
 
 
 def table_shapes(oracle: Oracle) -> list[tuple[int, ...]]:
@@ -42,7 +40,9 @@ def table_shapes(oracle: Oracle) -> list[tuple[int, ...]]:
     return [(s, a if sees == "action" else 1, b) for (s, a, b), sees in pairs] * len(oracle.contexts)
 
 
-def sampled_gradients(settings: Penalty, oracle: Oracle, copies: Copies, weight: float) -> tuple[list[torch.Tensor], dict[str, float]]:
+def sampled_gradients(
+    settings: PenaltySettings, oracle: Oracle, copies: Copies, weight: float
+) -> tuple[list[torch.Tensor], dict[str, float]]:
     """Estimated gradients of ``(F - lambda p) / max(lambda, 1)`` in x and in each of `Copies.logits`, and a history row."""
     here, n = copies.x.detach().numpy(), oracle.followers
     if copies.memory is None:
@@ -57,7 +57,7 @@ def sampled_gradients(settings: Penalty, oracle: Oracle, copies: Copies, weight:
 
 
 def _one_context(
-    settings: Penalty,
+    settings: PenaltySettings,
     oracle: Oracle,
     here: np.ndarray,
     context: int,

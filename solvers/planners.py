@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stackelberg_envs.followers.exact import TIE_TOLERANCE, Hard
+from stackelberg_envs.followers.exact import Hard
 from stackelberg_envs.leader.access import Access, Oracle
 from stackelberg_envs.planning.matrix_games import logits, strong_commitment, weak_commitment
-from stackelberg_envs.processes.mdp import stored
+from stackelberg_envs.planning.policy_iteration import TIE_TOLERANCE
 
 from .base import Declined, Solver, State
 from .needs import needs_a_policy
@@ -73,7 +73,7 @@ class MultipleLP(Solver):
     def _payoffs(self, oracle: Oracle, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Payoffs of leader and follower in each context, (T, A, B) each."""
         problems = [oracle.commit(x, context)[0] for context in range(len(oracle.contexts))]
-        if any(np.asarray(stored(mdp.transition)).any() for mdp in problems):
+        if any(np.asarray(mdp.kernel.numbers).any() for mdp in problems):
             raise Declined("multiple_lp needs a one-shot game: every episode ends after one move")
         return np.stack([mdp.leader_reward[0] for mdp in problems]), np.stack([mdp.follower_reward[0] for mdp in problems])
 

@@ -15,10 +15,10 @@ import torch
 
 from stackelberg_envs.planning.linear_systems import PlanningError
 from stackelberg_envs.planning.policy_iteration import Plan, soft_policy_iteration
-from stackelberg_envs.processes.mdp import InducedMDP, decision_problem, dense
+from stackelberg_envs.processes.mdp import MDP, decision_problem
 from stackelberg_envs.processes.successor_lists import SuccessorLists
 
-from .kernels.sweeps import swept_problems
+from .kernels.sweeps import sweep_problems
 from .linear import factors
 
 INNER = ("newton", "sweeps")
@@ -27,7 +27,7 @@ NEAR = 1e-3
 
 
 def soft_response(
-    mdp: InducedMDP,
+    mdp: MDP,
     temperature: float,
     *,
     values: torch.Tensor | None = None,
@@ -41,18 +41,16 @@ def soft_response(
         temperature: tau > 0.
         values: a warm start (..., S).
         inner: ``"newton"``, or ``"sweeps"`` to sweep in float32 first (not where the discount is 1).
-        compile: compile the sweeps; see `solvers.kernels.sweeps.swept_problems`.
+        compile: compile the sweeps; see `solvers.kernels.sweeps.sweep_problems`.
 
     Raises:
         PlanningError: if it does not converge.
     """
     with torch.no_grad():
         if inner == "sweeps" and mdp.follower_discount < 1:
-            transition = mdp.transition
-            lists = transition if isinstance(transition, SuccessorLists) else SuccessorLists.of(dense(transition))
-            problem = decision_problem(replace(mdp, transition=lists), mdp.follower_reward)
+            problem = decision_problem(replace(mdp, transition=SuccessorLists.of(mdp.kernel)), mdp.follower_reward)
             near = {"tolerance": NEAR * temperature, "dtype": torch.float32, "compile": compile}
             with suppress(PlanningError):  # Newton's method needs no warm start
-                swept = swept_problems(problem, mdp.follower_discount, temperature, values=values, **near)
+                swept = sweep_problems(problem, mdp.follower_discount, temperature, values=values, **near)
                 values = swept.values.to(mdp.follower_reward.dtype)
         return soft_policy_iteration(mdp, temperature, values=values, factorise=factors)

@@ -13,22 +13,28 @@ from typing import Any
 from . import game as _game_module
 from . import games as _games_folder
 from .bounds import cooperative_value
+from .commitments import CommitmentError
 from .evaluation import Evaluation, evaluate
+from .followers.believes import Believes
+from .followers.bounded import Quantal, Truncated
 from .followers.epsilon_optimal import EpsilonOptimal
 from .followers.equilibria import Nash, Saddle
-from .followers.exact import Believes, Follower, Hard, Quantal, Response, Soft, Truncated
+from .followers.exact import Hard, Soft
 from .followers.feedback import Feedback
 from .followers.learning import NaturalPolicyGradient, SoftQLearning
 from .followers.mirror_descent import MirrorDescent
 from .followers.replication import SoftInside
-from .game import CommitmentError, StackelbergGame
+from .game import Follower, StackelbergGame
 from .leader.access import Access, AccessError, Cost, Oracle, Permission
 from .play.outcomes import Outcome
-from .processes.markov_game import InducedMarkovGame
-from .processes.mdp import InducedMDP, draw, expect
+from .processes.inverse_cdf import draw
 from .processes.shared_rows import SharedRows
 from .processes.successor_lists import SuccessorLists
+from .processes.transitions import expect
 from .registry import game, games, make, make_parallel, pettingzoo_module, register_all
+from .response import Response
+from .worlds.markov_game import InducedMarkovGame
+from .worlds.mdp import InducedMDP
 
 __version__ = "0.2.0"
 __all__ = [

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from .game import StackelbergGame, as_tuple
-from .planning.policy_iteration import PlanningError, hard_policy_iteration
-from .processes.markov_game import Process
-from .processes.mdp import DecisionProblem, dense, same_table
-from .processes.successor_lists import SuccessorLists
+from .planning.linear_systems import PlanningError
+from .planning.policy_iteration import hard_policy_iteration
+from .processes.mdp import DecisionProblem
+from .processes.transitions import equal_tables
 
 
 def cooperative_value(game: StackelbergGame) -> float | None:
@@ -34,7 +34,7 @@ def cooperative_value(game: StackelbergGame) -> float | None:
             return None
         for mdp, reward in zip(problems, free, strict=True):
             s, a, b = mdp.sizes  # of interacting followers, their joint actions
-            joint = DecisionProblem(np.ones((s, 1)), reward.reshape(s, 1, a * b), _joined(mdp))
+            joint = DecisionProblem(np.ones((s, 1)), reward.reshape(s, 1, a * b), mdp.kernel.join_actions())
             try:
                 values, _ = hard_policy_iteration(joint, mdp.leader_discount)
             except PlanningError:
@@ -43,23 +43,15 @@ def cooperative_value(game: StackelbergGame) -> float | None:
     return total
 
 
-def _joined(mdp: Process) -> Any:
-    """The kernel with leader and follower actions as one, (S, 1, A*B, S)."""
-    s, a, b = mdp.sizes
-    if isinstance(mdp.transition, SuccessorLists):
-        return mdp.transition.joined()
-    return mdp.transition if a == 1 else np.asarray(dense(mdp.transition)).reshape(s, 1, a * b, s)
-
-
-def _same(problems: tuple[Process, ...], free: list[np.ndarray], others: tuple[Process, ...], rewards: list[np.ndarray] | None) -> bool:
+def _same(problems: tuple[Any, ...], free: list[np.ndarray], others: tuple[Any, ...], rewards: list[np.ndarray] | None) -> bool:
     """Whether two commitments leave dynamics and uncosted rewards alone."""
     return rewards is not None and all(
-        same_table(mdp.transition, other.transition) and np.allclose(reward, other_reward, rtol=0, atol=1e-12)
+        equal_tables(mdp.transition, other.transition) and np.allclose(reward, other_reward, rtol=0, atol=1e-12)
         for mdp, other, reward, other_reward in zip(problems, others, free, rewards, strict=True)
     )
 
 
-def _without_cost(game: StackelbergGame, x: np.ndarray, context: int) -> tuple[tuple[Process, ...], list[np.ndarray] | None]:
+def _without_cost(game: StackelbergGame, x: np.ndarray, context: int) -> tuple[tuple[Any, ...], list[np.ndarray] | None]:
     """What the followers face, and what the leader is paid before it pays for its instrument; None if the instrument pays it."""
     problems = game.problems(x, context)
     costs = (0.0,) * len(problems) if game.leader_cost is None else as_tuple(game.leader_cost(x, context))

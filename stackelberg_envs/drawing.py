@@ -6,16 +6,15 @@ without one as a table, states by leader actions, shaded by the leader's policy;
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from gymnasium.spaces import Box
 
-from .curves import ansi_vectors, rgb_vectors
-
-if TYPE_CHECKING:
-    from .game import StackelbergGame
+from .game import StackelbergGame
 
 PIXELS = 24
 WALL = np.array([40, 44, 52], dtype=np.float64)
@@ -28,21 +27,6 @@ MARK_COLOURS = {
     "S": np.array([31, 110, 190], dtype=np.float64),
 }
 SHADES = " .:-=+*%@"
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where the states lie: lines of text with ``#`` for walls, and the (row, col) of each state."""
-
-    map: tuple[str, ...]
-    cells: tuple[tuple[int, int], ...]
-    """(row, col) of each state or, where followers share one, of each place that the leader shades."""
-    places: tuple[tuple[tuple[int, int], ...], ...] | None = None
-    """Where followers share a state: (row, col) of each of them in each state."""
-
-    def place(self, follower: int, state: int) -> tuple[int, int]:
-        """(row, col) of a follower in a state."""
-        return self.cells[state] if self.places is None else self.places[follower][state]
 
 
 @dataclass(frozen=True)
@@ -62,18 +46,23 @@ def ansi(frame: Frame) -> str:
     title = f"{frame.game.name}, context {frame.game.contexts[frame.context]}, step {frame.time}"
     if frame.commitment is None:
         title += ", waiting for the leader's commitment"
-    if not frame.game.tabular:
-        return "\n".join([title, *ansi_vectors(frame.paths)])
+    if _vectors(frame):
+        return "\n".join([title, *_ansi_vectors(frame.paths)])
     return "\n".join([title, *(_ansi_map(frame) if frame.game.layout else _ansi_table(frame))])
 
 
 def rgb_array(frame: Frame, *, pixels: int = PIXELS) -> np.ndarray:
     """The frame as pixels, uint8, (height, width, 3)."""
-    if not frame.game.tabular:
-        image = rgb_vectors(frame.paths, 4 * pixels, colours=PATHS, floor=FLOOR)
+    if _vectors(frame):
+        image = _rgb_vectors(frame.paths, 4 * pixels, colours=PATHS, floor=FLOOR)
     else:
         image = _rgb_map(frame, pixels) if frame.game.layout else _rgb_table(frame, pixels)
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+
+
+def _vectors(frame: Frame) -> bool:
+    """Whether states are vectors, and drawn as curves."""
+    return any(isinstance(spaces.state, Box) for spaces in frame.game.spaces)
 
 
 def _heat(frame: Frame) -> np.ndarray | None:
@@ -176,3 +165,37 @@ def _trace(image: np.ndarray, cells: list[tuple[int, int]], colour: np.ndarray, 
         row, col = centres[-1]
         rows, cols = np.ogrid[: image.shape[0], : image.shape[1]]
         image[(rows - row) ** 2 + (cols - col) ** 2 <= (pixels / 3.2) ** 2] = colour
+
+
+def _ansi_vectors(paths: Sequence[Sequence[Any]]) -> list[str]:
+    """One line a component: its last value, its range, and its course as shades from least to most."""
+    lines = ["component      now      least       most  course"]
+    for path in paths:
+        for i, course in enumerate(np.array(path).T if len(path) else ()):
+            shown = course[np.linspace(0, len(course) - 1, min(60, len(course))).astype(int)]
+            span = np.ptp(course)
+            shades = np.rint((shown - course.min()) / (span if span > 0 else 1.0) * (len(SHADES) - 1)).astype(int)
+            drawn = "".join(SHADES[shade] for shade in shades)
+            lines.append(f"{i:>9} {course[-1]:>8.4g} {course.min():>10.4g} {course.max():>10.4g}  {drawn}")
+    return lines
+
+
+def _rgb_vectors(paths: Sequence[Sequence[Any]], height: int, *, colours: np.ndarray, floor: np.ndarray) -> np.ndarray:
+    """One strip a component, ``height`` pixels high and four times as wide, time to the right, each scaled to its own range."""
+    strips = []
+    for path in paths:
+        courses = np.array(path).T if len(path) else np.zeros((1, 0))
+        for i, course in enumerate(courses):
+            strip = np.tile(floor, (height, 4 * height, 1))
+            strip[-1] = 0.8 * floor
+            span = np.ptp(course) if len(course) else 0.0
+            heights = (course - course.min()) / (span if span > 0 else 1.0) if len(course) else course
+            rows = height - 4 - np.rint(heights * (height - 8)).astype(int)
+            columns = np.linspace(3, 4 * height - 4, max(2, len(course))).astype(int)[: len(course)]
+            for (row, column), (to_row, to_column) in pairwise(zip(rows, columns, strict=True)):
+                count = max(abs(to_row - row), abs(to_column - column), 1)
+                ys, xs = np.linspace(row, to_row, count + 1).astype(int), np.linspace(column, to_column, count + 1).astype(int)
+                for offset in (-1, 0, 1):
+                    strip[ys + offset, xs] = colours[i % len(colours)]
+            strips.append(strip)
+    return np.concatenate(strips)

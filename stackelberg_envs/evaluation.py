@@ -9,17 +9,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from numbers import Integral
-from typing import Any
 
 from array_api_compat import array_namespace
 
-from .followers.exact import Follower, Response
-from .game import StackelbergGame, grouped
-from .planning.linear_systems import number
-from .planning.policy_iteration import hard_policy_iteration, policy_value, regularised_reward, soft_policy_iteration
-from .play.monte_carlo import by_playing
-from .processes.mdp import Array, decision_problem
-from .processes.sampled import SampledProcess
+from .game import Follower, StackelbergGame, group_by_world
+from .processes.arrays import Array
+from .response import Response
 
 
 @dataclass(frozen=True)
@@ -87,71 +82,45 @@ def evaluate(
     follower = game.default_follower if follower is None else follower
     x = game.checked(x)
     xp = array_namespace(x)
-    answered, leader, scores, spreads = [], [], [], []
+    responded, leader, scores, errors = [], [], [], []
     for context in range(len(game.contexts)):
         committed = game.for_context(x, context)
         batch = committed.shape[:-1]  # tables that do not depend on x have no batch axes
         problems = game.problems(committed, context)
         response = responses[context] if responses is not None else follower.respond(game, committed, context)
-        answered.append(response)
-        if isinstance(problems[0], SampledProcess) and not problems[0].solves(response.policies[0]):
+        responded.append(response)
+        groups = group_by_world(problems, response.policies)
+        scoring = {"horizon": steps, "max_cycles": game.max_cycles}
+        if problems[0].scored_by_episodes(groups[0]):
             if batch:
                 raise ValueError(f"{game.name} is scored by playing: one commitment at a time, got {tuple(x.shape)}")
-            length = game.max_cycles if steps is None else steps
-            paid, spread, *own = by_playing(problems[0], response.policy, follower.temperature, length, leader_discount)
-            paid, *own = (xp.asarray(number, dtype=x.dtype, device=x.device) for number in (paid, *own))
-            leader.append(paid)
-            spreads.append(spread)
-            scores.append([own])
+            estimated = problems[0].estimated_scores(groups[0], follower.temperature, discount=leader_discount, **scoring)
+            leader.append(xp.asarray(estimated.leader_return, dtype=x.dtype, device=x.device))
+            errors.append(estimated.standard_error)
+            scores.append([[xp.asarray(number, dtype=x.dtype, device=x.device) for number in estimated.follower]])
             continue
         leader.append(xp.broadcast_to(game.objective(problems, response.policies, horizon=steps, discount=leader_discount), batch))
         scores.append(
             [
-                [xp.broadcast_to(score, batch) for score in _follower_score(game, process, i, policies, follower.temperature, steps)]
-                for process, policies in zip(problems, grouped(problems, response.policies), strict=True)
+                [xp.broadcast_to(score, batch) for score in world.score_follower(i, policies, follower.temperature, **scoring)]
+                for world, policies in zip(problems, groups, strict=True)
                 for i in range(len(policies))
             ]
         )
     per_context = xp.stack(leader, axis=-1)
     weights = xp.asarray(game.context_probabilities, dtype=per_context.dtype, device=per_context.device)
 
-    def gathered(which: int) -> Array:
+    def stack_scores(which: int) -> Array:
         """One of the followers' scores, (..., C, n)."""
         return xp.stack([xp.stack([scored[which] for scored in context], axis=-1) for context in scores], axis=-2)
 
     return Evaluation(
         leader_return=xp.sum(per_context * weights, axis=-1),
         per_context=per_context,
-        follower_returns=xp.sum(gathered(0) * weights[:, None], axis=-2),
-        follower_gap=xp.max(gathered(2), axis=(-2, -1)),
-        duality_gap=xp.max(xp.sum(gathered(2), axis=-1), axis=-1),
-        follower_values=gathered(1),
-        responses=tuple(answered),
-        standard_error=math.hypot(*(p * spread for p, spread in zip(game.context_probabilities, spreads, strict=True))) if spreads else 0.0,
+        follower_returns=xp.sum(stack_scores(0) * weights[:, None], axis=-2),
+        follower_gap=xp.max(stack_scores(2), axis=(-2, -1)),
+        duality_gap=xp.max(xp.sum(stack_scores(2), axis=-1), axis=-1),
+        follower_values=stack_scores(1),
+        responses=tuple(responded),
+        standard_error=math.hypot(*(p * error for p, error in zip(game.context_probabilities, errors, strict=True))) if errors else 0.0,
     )
-
-
-def _follower_score(
-    game: StackelbergGame, process: Any, i: int, policies: tuple[Array, ...], temperature: float, horizon: int | None
-) -> tuple[Array, Array, Array]:
-    """(plain return, own objective, gap to its optimum while the others stay), each from the initial distribution, shape (...)."""
-    if isinstance(process, SampledProcess):
-        return process.follower_score(policies[0], temperature, game.max_cycles if horizon is None else horizon)
-    policy, mdp = policies[i], process.facing(i, policies, temperature)
-    xp = array_namespace(policy)
-    gamma = mdp.follower_discount
-
-    def start(values: Array) -> Array:
-        return xp.sum(mdp.initial * values, axis=-1)
-
-    paid = process.follower_rewards[..., i, :, :, :]
-    plain = policy_value(process.joint, process.product(policies), paid, gamma, horizon=horizon)
-    attained = policy_value(mdp, policy, regularised_reward(mdp, policy, temperature), gamma)
-    if temperature > 0:
-        best = soft_policy_iteration(mdp, temperature, values=attained).values
-    else:
-        best, _ = hard_policy_iteration(decision_problem(mdp, mdp.follower_reward), gamma)
-    gap = start(best) - start(attained)
-    if number(xp.min(gap)) < -1e-6 * (1 + number(xp.max(xp.abs(start(best))))):
-        raise ValueError("this response beats the best one: it is not a policy that the follower of this game could have")
-    return start(plain), start(attained), xp.where(gap > 0, gap, xp.zeros_like(gap))  # what is left below 0 is rounding

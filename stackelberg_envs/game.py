@@ -8,65 +8,80 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, Protocol
 
 import numpy as np
-from array_api_compat import array_namespace, is_array_api_obj
-from gymnasium.spaces import Box, Discrete, Space
+from gymnasium.spaces import Box
 
 from .arguments import nearest
-from .planning.policy_iteration import policy_value
-from .play.monte_carlo import expected_return
-from .processes.markov_game import Process
-from .processes.mdp import Array, InducedMDP, stored, transformed
-from .processes.sampled import SampledProcess
+from .commitments import CommitmentError, check_commitment
+from .processes.arrays import Array
+from .response import Response
+from .worlds.base import Spaces, World
 
-if TYPE_CHECKING:
-    from .drawing import Layout
-    from .followers.exact import Follower
-
-Induced = Process | tuple[InducedMDP, ...] | SampledProcess
+Induced = World | tuple[World, ...]
 
 
-class Spaces(NamedTuple):
-    """Where a follower and the leader who faces it are and act: indices (Discrete) in tables, vectors (Box) without."""
+@dataclass(frozen=True)
+class Layout:
+    """Where the states lie: lines of text with ``#`` for walls, and the (row, col) of each state."""
 
-    state: Space[Any]
-    lead: Space[Any] | None
-    """The leader's action of a step; None where it has none to choose."""
-    action: Space[Any]
+    map: tuple[str, ...]
+    cells: tuple[tuple[int, int], ...]
+    """(row, col) of each state or, where followers share one, of each place that the leader shades."""
+    places: tuple[tuple[tuple[int, int], ...], ...] | None = None
+    """Where followers share a state: (row, col) of each of them in each state."""
+
+    def place(self, follower: int, state: int) -> tuple[int, int]:
+        """(row, col) of a follower in a state."""
+        return self.cells[state] if self.places is None else self.places[follower][state]
 
 
-class CommitmentError(ValueError):
-    """A commitment of the wrong shape, not finite, or outside the leader's space."""
+class Follower(Protocol):
+    """Anything that answers a commitment.
+
+    It may have a ``judge``, the exact follower by whom commitments are scored in its place (see `judge_of`), and say that it ``learns``:
+    that it heeds ``budget``, and goes on from ``state`` when it is asked again about the same commitment.
+    """
+
+    @property
+    def temperature(self) -> float:
+        """Entropy weight tau of the objective by which its gap is measured; 0 for plain reward."""
+        ...
+
+    def respond(
+        self,
+        game: StackelbergGame,
+        x: Array,
+        context: int | str = 0,
+        *,
+        budget: int | None = None,
+        rng: np.random.Generator | None = None,
+        state: Any = None,
+    ) -> Response:
+        """Answer commitment ``x`` in ``context``.
+
+        Args:
+            game: the game that is played.
+            x: the commitment.
+            context: index or name.
+            budget: training steps a learning follower may take; exact ones ignore it.
+            rng: randomness of a learning follower.
+            state: what the previous response returned, for warm starts and persistent learners.
+        """
+        ...
 
 
-class Constants:
-    """A game's constant tables, transitions in any layout, written in NumPy and moved to a commitment's library, dtype and device once."""
+def judge_of(follower: Follower) -> Follower:
+    """Who scores commitments that ``follower`` answers: the exact follower that a learner names, or else itself."""
+    return getattr(follower, "judge", follower)
 
-    def __init__(self, **tables: Any) -> None:
-        self._tables = tables
-        self._moved: dict[Any, SimpleNamespace] = {}
 
-    def like(self, x: Array) -> SimpleNamespace:
-        """The tables as arrays like ``x``: floating-point ones in its dtype, the others as they are."""
-        xp = array_namespace(x)
-        key = (xp.__name__, str(x.dtype), str(x.device))
-        if key not in self._moved:
-            moved = {}
-            for name, table in self._tables.items():
-                dtype = x.dtype if stored(table).dtype.kind == "f" else None
-                moved[name] = transformed(lambda numbers, dtype=dtype: xp.asarray(numbers.copy(), dtype=dtype, device=x.device), table)
-            self._moved[key] = SimpleNamespace(**moved)
-        return self._moved[key]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self._tables
-
-    def __setstate__(self, tables: dict[str, Any]) -> None:
-        self._tables, self._moved = tables, {}
+def learns(follower: Follower) -> bool:
+    """Whether ``follower`` can be trained: it heeds a budget, and goes on from where it stood."""
+    return bool(getattr(follower, "learns", False))
 
 
 class StackelbergGame(abc.ABC):
@@ -154,33 +169,28 @@ class StackelbergGame(abc.ABC):
 
     def objective(
         self,
-        problems: Sequence[Process],
-        policies: Sequence[Array],
+        problems: Sequence[World],
+        policies: Sequence[Any],
         *,
         horizon: int | None = None,
         discount: float | None = None,
+        seed: int = 0,
     ) -> Array:
-        """The leader's exact expected return in one context, shape (...): the sum over processes of occupancy times leader reward.
+        """The leader's expected return in one context, shape (...): the sum over worlds of what each pays.
 
-        Worlds without tables are scored over finitely many steps: exactly where they have closed forms, else by the referee's episodes.
+        With tables that is occupancy times leader reward, exact.  Worlds without tables are scored over finitely many steps: exactly where
+        they have closed forms, else by episodes.
 
         Args:
             problems: what the followers face; see `problems`.
             policies: g(b|s,a) of each follower, (..., S, A, B), or a `stackelberg_envs.processes.sampled.Actor`.
             horizon: number of steps; None for infinitely many or, without tables, ``max_cycles``.
             discount: None for the game's own.
+            seed: of the episodes, where the score takes some; the referee's is 0.
         """
         total: Any = 0.0
-        for process, together in zip(problems, grouped(problems, policies), strict=True):
-            if isinstance(process, SampledProcess):
-                gamma = process.leader_discount if discount is None else discount
-                (policy,) = together
-                total = total + expected_return(process, policy, self.max_cycles if horizon is None else horizon, gamma)
-                continue
-            mdp = process.joint
-            gamma = mdp.leader_discount if discount is None else discount
-            values = policy_value(mdp, process.product(together), mdp.leader_reward, gamma, horizon=horizon)
-            total = total + array_namespace(values).sum(mdp.initial * values, axis=-1)
+        for world, own in zip(problems, group_by_world(problems, policies), strict=True):
+            total = total + world.expected_return(own, horizon=horizon, max_cycles=self.max_cycles, discount=discount, seed=seed)
         return total
 
     @property
@@ -189,19 +199,19 @@ class StackelbergGame(abc.ABC):
         return int(self.leader_space.shape[0])
 
     @cached_property
-    def _null(self) -> tuple[Any, ...]:
+    def null_worlds(self) -> tuple[World, ...]:
         """What followers face under the null commitment."""
         return self.problems(np.zeros(self.dimension))
 
     @cached_property
     def tabular(self) -> bool:
         """Whether worlds are tables; without them states are vectors."""
-        return not any(isinstance(process, SampledProcess) for process in self._null)
+        return all(world.tabular for world in self.null_worlds)
 
     @cached_property
     def closed_forms(self) -> bool:
         """Whether worlds have no tables but closed forms for soft responses and what they earn."""
-        return all(isinstance(process, SampledProcess) and process.leader_return is not None for process in self._null)
+        return all(world.closed_forms for world in self.null_worlds)
 
     @cached_property
     def sizes(self) -> tuple[tuple[int, int, int], ...]:
@@ -212,26 +222,28 @@ class StackelbergGame(abc.ABC):
         """
         if not self.tabular:
             raise TypeError(f"{self.name} has no tables: its states are vectors; ask for its spaces")
-        return tuple((*process.sizes[:2], b) for process in self._null for b in process.actions)
+        lengths = (1 if spaces.lead is None else int(spaces.lead.n) for spaces in self.spaces)  # type: ignore[attr-defined]
+        return tuple(
+            (int(spaces.state.n), length, int(spaces.action.n))  # type: ignore[attr-defined]
+            for spaces, length in zip(self.spaces, lengths, strict=True)
+        )
 
     @cached_property
     def spaces(self) -> tuple[Spaces, ...]:
         """The spaces of each follower."""
-        if self.tabular:
-            return tuple(Spaces(Discrete(s), Discrete(a) if a > 1 else None, Discrete(b)) for s, a, b in self.sizes)
-        return tuple(Spaces(process.state_space, process.leader_actions, process.follower_action) for process in self._null)
+        return tuple(spaces for world in self.null_worlds for spaces in world.spaces)
 
     @cached_property
     def groups(self) -> tuple[tuple[int, ...], ...]:
         """Which followers share a process: ((0,), (1,)) for two independent ones, ((0, 1),) for two who interact."""
-        numbered = iter(range(sum(len(process.actions) for process in self._null)))
-        return tuple(tuple(next(numbered) for _ in process.actions) for process in self._null)
+        numbered = iter(range(sum(len(process.actions) for process in self.null_worlds)))
+        return tuple(tuple(next(numbered) for _ in process.actions) for process in self.null_worlds)
 
     @cached_property
     def visibility(self) -> tuple[str, ...]:
         """What each follower sees of the leader in a step: ``"action"`` or ``"policy"`` (the same where it has none to choose)."""
         leads = [spaces.lead is not None for spaces in self.spaces]
-        sees = [process.follower_sees for process in self._null for _ in process.actions]
+        sees = [process.follower_sees for process in self.null_worlds for _ in process.actions]
         return tuple(seen if acts else "policy" for acts, seen in zip(leads, sees, strict=True))
 
     @property
@@ -252,24 +264,7 @@ class StackelbergGame(abc.ABC):
 
     def checked(self, commitment: Any) -> Array:
         """``commitment`` as a finite floating-point array (..., n); see `commit`."""
-        x: Array = commitment
-        if not is_array_api_obj(commitment):
-            try:
-                x = np.asarray(commitment, dtype=np.float64)
-            except (TypeError, ValueError) as error:
-                raise CommitmentError(f"{self.name}: a commitment is an array of {self.dimension} numbers, got {commitment!r}") from error
-        xp = array_namespace(x)
-        if not xp.isdtype(x.dtype, "real floating"):
-            if not xp.isdtype(x.dtype, "integral"):
-                raise CommitmentError(f"{self.name}: a commitment is an array of real numbers, got dtype {x.dtype}")
-            x = xp.astype(x, xp.float64)
-        if x.ndim == 0 or x.shape[-1] != self.dimension:
-            raise CommitmentError(f"{self.name}: a commitment has {self.dimension} components in its last axis, got shape {tuple(x.shape)}")
-        finite = xp.isfinite(x)
-        if not bool(xp.all(finite)):
-            bad = int(xp.argmin(xp.astype(xp.reshape(finite, (-1,)), xp.int8))) % self.dimension
-            raise CommitmentError(f"{self.name}: the commitment is not finite (first at component {bad}); every component must be a number")
-        return x
+        return check_commitment(commitment, self.dimension, self.name)
 
     def context_index(self, context: int | str) -> int:
         """Index of a context given by index or name."""
@@ -287,31 +282,18 @@ class StackelbergGame(abc.ABC):
 
 
 def as_tuple(induced: Any) -> tuple[Any, ...]:
-    """One entry per follower, of what is either one thing or a tuple with one for each."""
+    """A tuple as it is, and anything else as a tuple of one: what a game with one follower returns may be bare."""
     return induced if isinstance(induced, tuple) else (induced,)
 
 
-def grouped(problems: Sequence[Process], each: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """What there is one of per follower, by process.
+def group_by_world(problems: Sequence[World], items: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """A list with one item for each follower, as one tuple for each world.
 
     Raises:
         ValueError: if there is not one for each follower.
     """
-    if len(each) != sum(len(process.actions) for process in problems):
-        raise ValueError(f"one for each of {sum(len(process.actions) for process in problems)} followers, got {len(each)}")
-    rest = iter(each)
-    return [tuple(next(rest) for _ in process.actions) for process in problems]
-
-
-def sigmoid(x: Array) -> Array:
-    """1 / (1 + exp(-x)), with finite gradients for all finite x."""
-    xp = array_namespace(x)
-    return 0.5 + 0.5 * xp.tanh(0.5 * x)
-
-
-def softmax_policy(x: Array, s: int, a: int) -> Array:
-    """log pi(a|s), (..., S, A), of a policy commitment: logits flattened row-major, softmax over A."""
-    xp = array_namespace(x)
-    logits = xp.reshape(x, (*x.shape[:-1], s, a))
-    logits = logits - xp.max(logits, axis=-1, keepdims=True)
-    return logits - xp.log(xp.sum(xp.exp(logits), axis=-1, keepdims=True))
+    followers = sum(len(world.actions) for world in problems)
+    if len(items) != followers:
+        raise ValueError(f"one for each of {followers} followers, got {len(items)}")
+    rest = iter(items)
+    return [tuple(next(rest) for _ in world.actions) for world in problems]

@@ -9,9 +9,9 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 import stackelberg_envs as se
-from stackelberg_envs.game import softmax_policy
-from stackelberg_envs.processes.markov_game import InducedMarkovGame
-from stackelberg_envs.processes.mdp import InducedMDP
+from stackelberg_envs.commitments import softmax_policy
+from stackelberg_envs.worlds.markov_game import InducedMarkovGame
+from stackelberg_envs.worlds.mdp import InducedMDP
 
 SMALLER: dict[str, dict[str, Any]] = {
     "sentinel_intruder-v0": {"size": 2},

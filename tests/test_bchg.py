@@ -17,9 +17,10 @@ from solvers.estimators.critics import action_values, benefit, sarsa
 from solvers.estimators.hpgd import HPGD
 from solvers.estimators.implicit import exact_gradient
 from stackelberg_envs.leader.access import Permission
-from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.policy_iteration import policy_value, soft_policy_iteration
-from stackelberg_envs.processes.mdp import chain, decision_problem, expect, joint_policy
+from stackelberg_envs.processes.mdp import decision_problem, joint_policy
+from stackelberg_envs.processes.transitions import expect
 from stackelberg_envs.testing.disguise import Disguised
 
 TOY = [("toy3-v0", {"R": 1}), ("toy3-v0", {"R": 2})]
@@ -27,7 +28,7 @@ GARNETS = [("random_markov_game-v0", {"follower_sees": sees}) for sees in ("poli
 
 
 def exact(game: se.StackelbergGame, x: np.ndarray) -> np.ndarray:
-    return exact_gradient(Rounds(game).oracle(se.Access.MODEL), torch.tensor(x), None, reaction=True).gradient.numpy()
+    return exact_gradient(RepeatedGame(game).oracle(se.Access.MODEL), torch.tensor(x), None, reaction=True).gradient.numpy()
 
 
 def covariance_formula(game: se.StackelbergGame, x: np.ndarray) -> np.ndarray:
@@ -37,13 +38,13 @@ def covariance_formula(game: se.StackelbergGame, x: np.ndarray) -> np.ndarray:
     g, s = plan.policy, mdp.sizes[0]
     gamma, gamma_l = mdp.follower_discount, mdp.leader_discount
     dpi = torch.autograd.functional.jacobian(lambda y: game.log_leader_policy(y).exp(), torch.tensor(x)).numpy()  # (S, A, n)
-    q = mdp.follower_reward + gamma * expect(mdp.transition, plan.values)
+    q = mdp.follower_reward + gamma * mdp.kernel.expect(plan.values)
     sees_action = mdp.follower_sees == "action"
     # what one step of x's effect is worth at a state: E over a of the score times V_F (action seen) or q_F (policy seen, b averaged)
     soft = tau * np.log(np.exp(q / tau - (q / tau).max()).sum(-1)) + (q / tau).max() * tau
     node_value = soft if sees_action else (g * q).sum(-1)
     here = np.einsum("san,sa->sn", dpi, node_value)
-    P_g = chain(joint_policy(mdp, g), mdp.transition)
+    P_g = mdp.kernel.markov_chain(joint_policy(mdp, g)).dense()
     ahead = np.linalg.solve(np.eye(s) - gamma * P_g, here)  # (S, n): dV_F
     problem = decision_problem(mdp, mdp.follower_reward)
     dq = gamma * np.einsum("smbt,tn->smbn", problem.transition, ahead)
@@ -76,7 +77,7 @@ def test_sampled_value_form_is_right_on_average(id: str, arguments: dict[str, An
     game = se.game(id, max_cycles=150, **arguments)
     x = 0.5 * np.random.default_rng(2).normal(size=game.dimension)
     true = exact(game, x)
-    oracle, rng = Rounds(game, seed=1).oracle(se.Access.VALUE), np.random.default_rng(0)
+    oracle, rng = RepeatedGame(game, seed=1).oracle(se.Access.VALUE), np.random.default_rng(0)
     memory = BCHG(episodes=4000, kernel_prior=1e-6).estimate(oracle, torch.tensor(x), None, rng).memory
     for episodes, count in ((3, 400), (30, 60)):
         estimator = BCHG(episodes=episodes, kernel_prior=1e-6)
@@ -90,7 +91,7 @@ def test_cut_episodes_are_completed() -> None:
     x, game = np.zeros(6), se.game("toy3-v0", R=1)
     share = {}
     for complete, scan in ((True, None), (True, 40), (True, 0), (False, None)):
-        oracle, rng = Rounds(game, seed=2).oracle(se.Access.VALUE), np.random.default_rng(0)
+        oracle, rng = RepeatedGame(game, seed=2).oracle(se.Access.VALUE), np.random.default_rng(0)
         estimator = BCHG(episodes=4000, complete=complete, scan=scan, kernel_prior=1e-6)
         share[complete, scan] = estimator.estimate(oracle, torch.tensor(x), None, rng).gradient.numpy()[3] / exact(game, x)[3]
     assert [share[True, scan] for scan in (None, 40, 0)] == pytest.approx([1, 1, 1], abs=0.05)
@@ -99,7 +100,7 @@ def test_cut_episodes_are_completed() -> None:
 
 def inferred_is_exact(game: se.StackelbergGame, access: se.Access, estimator: BCHG, draws: int) -> None:
     """After twelve other commitments the mean of some estimates has the exact gradient's direction, and its length to a fifth."""
-    oracle, memory, rng = Rounds(game, seed=0).oracle(access), None, np.random.default_rng(0)
+    oracle, memory, rng = RepeatedGame(game, seed=0).oracle(access), None, np.random.default_rng(0)
     for earlier in rng.normal(size=(12, game.dimension)):
         memory = estimator.estimate(oracle, torch.tensor(earlier), memory, rng).memory
     x = 0.5 * rng.normal(size=game.dimension)
@@ -127,9 +128,9 @@ def test_outcomes_and_the_instrument_are_enough(price: float) -> None:
 def test_tables_from_everywhere() -> None:
     """HPGD (oracle), temperature .02: the mean lies along the exact gradient, short of it by what episodes cut at 200 steps lack."""
     game, follower, x = se.game("four_rooms-v0", preset="bchg"), se.Soft(0.02), torch.zeros(105, dtype=torch.float64)
-    true = exact_gradient(Rounds(game, follower).oracle(se.Access.MODEL), x, None, reaction=True).gradient.numpy()
+    true = exact_gradient(RepeatedGame(game, follower).oracle(se.Access.MODEL), x, None, reaction=True).gradient.numpy()
     estimator = BCHG(level="policy", critic="reset", centred="both", episodes=400, reset_episodes=416)
-    oracle, rng = Rounds(game, follower, 0).oracle(se.Access.POLICY, Permission.RESET), np.random.default_rng(0)
+    oracle, rng = RepeatedGame(game, follower, 0).oracle(se.Access.POLICY, Permission.RESET), np.random.default_rng(0)
     mean = np.mean([estimator.estimate(oracle, x, None, rng).gradient.numpy() for _ in range(40)], axis=0)
     assert mean @ true / np.linalg.norm(mean) / np.linalg.norm(true) > 0.95
     assert 0.6 < mean @ true / (true @ true) < 1.05
@@ -144,7 +145,7 @@ def test_hpgd_is_one_subtraction_away() -> None:
         "both": BCHG(level="policy", critic="returns", centred="both", streams=2, steps=200),
         "leader": BCHG(level="policy", critic="returns", streams=2, steps=200),
     }.items():
-        oracle = Rounds(game, se.Soft(0.003), 4).oracle(estimator.access, estimator.permissions)
+        oracle = RepeatedGame(game, se.Soft(0.003), 4).oracle(estimator.access, estimator.permissions)
         seen[name] = estimator.estimate(oracle, x, None, np.random.default_rng(0)).gradient.numpy()
     assert np.linalg.norm(seen["hpgd"]) > 0
     np.testing.assert_array_equal(seen["hpgd"], seen["both"])
@@ -155,10 +156,10 @@ def test_hpgd_is_one_subtraction_away() -> None:
 def test_design_forms_are_right_on_average(centred: Any) -> None:
     """Four Rooms, one goal, known critic: along the exact gradient and at random, within four standard errors, at two batch sizes."""
     game, follower, x = se.game("four_rooms-v0", preset="bchg"), se.Soft(0.003), torch.zeros(105, dtype=torch.float64)
-    true = exact_gradient(Rounds(game, follower).oracle(se.Access.MODEL), x, None, reaction=True).gradient.numpy()
+    true = exact_gradient(RepeatedGame(game, follower).oracle(se.Access.MODEL), x, None, reaction=True).gradient.numpy()
     rng = np.random.default_rng(11)
     directions = np.stack([true / np.linalg.norm(true), *(d / np.linalg.norm(d) for d in rng.normal(size=(2, 105)))])
-    oracle = Rounds(game, follower, 0).oracle(se.Access.POLICY)
+    oracle = RepeatedGame(game, follower, 0).oracle(se.Access.POLICY)
     memory = BCHG(level="policy", episodes=20000, kernel_prior=1e-6).estimate(oracle, x, None, rng).memory
     for episodes, count in ((100, 100), (400, 50)):
         estimator = BCHG(level="policy", centred=centred, episodes=episodes, kernel_prior=1e-6)
@@ -173,7 +174,7 @@ def test_sarsa_converges_to_the_values_of_the_policy(fused: bool, monkeypatch: p
     """Passes with a falling rate over many sampled steps, compiled or not."""
     if fused:
         pytest.importorskip("numba", reason="the extra 'fast' is not installed")
-    monkeypatch.setattr("solvers.estimators.visits.FUSED", fused)
+    monkeypatch.setattr("solvers.estimators.visits.COMPILED", fused)
     game, follower = se.game("four_rooms-v0", preset="bchg"), se.Soft(0.05)
     x = np.zeros(105)
     (mdp,) = game.problems(x)
@@ -181,7 +182,7 @@ def test_sarsa_converges_to_the_values_of_the_policy(fused: bool, monkeypatch: p
     true = mdp.leader_reward + mdp.leader_discount * expect(
         mdp.transition, policy_value(mdp, policy, mdp.leader_reward, mdp.leader_discount)
     )
-    rounds, table, rng = Rounds(game, follower, 0), np.zeros((104, 4)), np.random.default_rng(0)
+    rounds, table, rng = RepeatedGame(game, follower, 0), np.zeros((104, 4)), np.random.default_rng(0)
     starts = np.arange(104).repeat(10)[:, None]
     for k in range(60 if fused else 30):
         seen = rounds.play_from(x, 0, starts, actions=rng.integers(4, size=starts.shape))
@@ -240,7 +241,7 @@ def test_declines() -> None:
         for name in ("bchg", "inverse_planning"):
             with pytest.raises(ValueError, match="inference needs a positive temperature"):
                 solvers.build(name, **wrong)
-    oracle = Rounds(rooms, se.Soft(0.003)).oracle(se.Access.POLICY)
+    oracle = RepeatedGame(rooms, se.Soft(0.003)).oracle(se.Access.POLICY)
     with pytest.raises(se.AccessError, match="RESET"):
         BCHG(level="policy", critic="reset").estimate(oracle, torch.zeros(105, dtype=torch.float64), None, np.random.default_rng(0))
     assert BCHG(critic="reset").permissions == Permission.RESET

@@ -10,10 +10,10 @@ import solvers
 import stackelberg_envs as se
 from solvers.estimators.biac import BiAC, swept
 from solvers.inference.model import Counts
-from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.linear_systems import Dense, system
 from stackelberg_envs.planning.policy_iteration import hard_policy_iteration
-from stackelberg_envs.processes.mdp import DecisionProblem, chain, joint_policy
+from stackelberg_envs.processes.mdp import DecisionProblem, joint_policy
 
 
 def known(game: se.StackelbergGame) -> Counts:
@@ -44,12 +44,12 @@ def test_the_critic_and_the_actor(follower_sees: str) -> None:
     np.testing.assert_allclose(swept(known(game), np.zeros(Q.shape), g, 0.6, 80), Q, atol=1e-9)
 
     mdp = game.problems(x)[0]
-    visits = Dense(system(chain(joint_policy(mdp, g), mdp.transition), 0.6)).solve_transposed(mdp.initial)
+    visits = Dense(system(mdp.kernel.markov_chain(joint_policy(mdp, g)), 0.6)).solve_transposed(mdp.initial)
     advantage = Q - np.einsum("sa,sab->sb", mdp.leader_policy, Q)[:, None]
     toward = visits[:, None] * mdp.leader_policy * (g * advantage).sum(-1)
     wanted = toward - mdp.leader_policy * toward.sum(-1, keepdims=True)
 
-    estimator, oracle, rng = BiAC(episodes=50), Rounds(game, seed=1).oracle(se.Access.POLICY), np.random.default_rng(0)
+    estimator, oracle, rng = BiAC(episodes=50), RepeatedGame(game, seed=1).oracle(se.Access.POLICY), np.random.default_rng(0)
     memory = (known(game), Q)
     drawn = np.stack([estimator.estimate(oracle, torch.tensor(x), memory, rng).gradient.numpy() for _ in range(400)])
     error = drawn.std(axis=0) / np.sqrt(400)
@@ -58,7 +58,7 @@ def test_the_critic_and_the_actor(follower_sees: str) -> None:
 
 
 def test_what_was_seen_is_pooled_and_what_was_not_is_worth_nothing() -> None:
-    rounds = Rounds(se.game("random_markov_game-v0"), seed=0)
+    rounds = RepeatedGame(se.game("random_markov_game-v0"), seed=0)
     oracle, memory, rng = rounds.oracle(se.Access.POLICY), None, np.random.default_rng(0)
     for k in range(3):
         memory = BiAC(episodes=2).estimate(oracle, torch.full((15,), float(k), dtype=torch.float64), memory, rng).memory

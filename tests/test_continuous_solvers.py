@@ -15,13 +15,13 @@ import stackelberg_envs as se
 from solvers.estimators.implicit import exact_gradient
 from solvers.estimators.neural_bchg import NeuralBCHG
 from solvers.estimators.vector_walks import Scores, Walk, Worth, combined, returns_to_go, walked
-from stackelberg_envs.leader.repeated_game import Rounds
-from stackelberg_envs.planning.policy_iteration import PlanningError
+from stackelberg_envs.leader.repeated_game import RepeatedGame
+from stackelberg_envs.planning.linear_systems import PlanningError
 from stackelberg_envs.processes.gaussian import rows
 
 
 def gradient(game: se.StackelbergGame, x: np.ndarray, *, reaction: bool = True, follower: se.Follower | None = None) -> np.ndarray:
-    return exact_gradient(Rounds(game, follower).oracle(se.Access.MODEL), torch.tensor(x), None, reaction=reaction).gradient.numpy()
+    return exact_gradient(RepeatedGame(game, follower).oracle(se.Access.MODEL), torch.tensor(x), None, reaction=reaction).gradient.numpy()
 
 
 def slopes(game: se.StackelbergGame, x: np.ndarray, *, responses: Any = None, step: float = 1e-5) -> np.ndarray:
@@ -46,7 +46,7 @@ def test_hypergradient_is_the_derivative(id: str, arguments: dict[str, Any], see
 
 def test_the_value_comes_with_the_gradient() -> None:
     game, x = se.game("lq_gain-v0"), np.array([-9.97, -9.40])
-    exact = exact_gradient(Rounds(game).oracle(se.Access.MODEL), torch.tensor(x), None, reaction=True)
+    exact = exact_gradient(RepeatedGame(game).oracle(se.Access.MODEL), torch.tensor(x), None, reaction=True)
     assert exact.value == pytest.approx(10.67, abs=0.02)
 
 
@@ -88,7 +88,7 @@ def test_the_formula_is_right_with_exact_critics(
     Walks are 90 steps longer than the score, behind which .95^90 = 1 % of a late reaction is left.
     """
     game, follower, rng = se.game(id, **arguments), se.Soft(temperature), np.random.default_rng(0)
-    oracle, process = Rounds(game, follower).oracle(se.Access.VALUE), game.problems(point)[0]
+    oracle, process = RepeatedGame(game, follower).oracle(se.Access.VALUE), game.problems(point)[0]
     policy, _, _ = process.soft_response(temperature)
     direct, reaction = [], []
     for _ in range(batches):
@@ -118,7 +118,7 @@ def test_features_and_baselines_take_the_noise_off() -> None:
     spreads = []
     off: dict[str, Any] = {"baselines": False, "features": False}
     for settings in ({}, off):
-        estimator, oracle = NeuralBCHG(critic="quadratic", episodes=100, samples=4, **settings), Rounds(game).oracle(se.Access.VALUE)
+        estimator, oracle = NeuralBCHG(critic="quadratic", episodes=100, samples=4, **settings), RepeatedGame(game).oracle(se.Access.VALUE)
         rng = np.random.default_rng(0)
         drawn = [estimator.estimate(oracle, point, None, rng).gradient.numpy() for _ in range(6)]
         spreads.append(np.linalg.norm(np.std(drawn, axis=0)))
@@ -170,7 +170,7 @@ def test_access_and_declining() -> None:
         solvers.solve(game, "bchg")
     for name in ("zeroth_order", "neural_bchg", "implicit"):
         solver = solvers.build(name)
-        solvers.admit(solver, Rounds(game), solver.access)
+        solvers.admit(solver, RepeatedGame(game), solver.access)
     with pytest.raises(se.AccessError, match="needs access VALUE"):
         solvers.solve(game, "neural_bchg", access=se.Access.INCENTIVE)
     with pytest.raises(solvers.Declined, match=r"36 quadratic features .* 4 episodes of 5 steps are too few"):

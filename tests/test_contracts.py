@@ -17,7 +17,7 @@ import stackelberg_envs as se
 from baselines.studies import contracts as study
 from solvers.base import run
 from solvers.estimators.implicit import exact_gradient
-from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning import contracts
 from stackelberg_envs.testing import ConformanceError, check_env, check_game
 from stackelberg_envs.testing.disguise import Disguised, Powerless
@@ -173,7 +173,7 @@ def test_gradient_and_return_methods_run_on_it() -> None:
         assert found.leader_return > found.history[0]["leader_return"] + 0.5
         assert found.leader_return <= contracts.first_best(game.tree)
         assert follower is None or found.leader_return <= contracts.committed(game.tree).value
-    oracle = Rounds(game).oracle(se.Access.MODEL)
+    oracle = RepeatedGame(game).oracle(se.Access.MODEL)
     stuck = exact_gradient(oracle, torch.tensor(game.leader_space.low), None, reaction=True).gradient
     assert float(stuck.abs().max()) < 1e-6
 
@@ -183,7 +183,7 @@ def test_sampled_returns_estimate_expected_ones() -> None:
     game, x = tree_game(3, 2), np.random.default_rng(0).normal(size=14)
     exact = worth(game, x, game.default_follower)
     for episodes in (300, 3000):
-        drawn = Rounds(game, seed=episodes).play(x, episodes=episodes).leader_returns(1.0)
+        drawn = RepeatedGame(game, seed=episodes).play(x, episodes=episodes).leader_returns(1.0)
         assert abs(drawn.mean() - exact) < 4 * drawn.std() / np.sqrt(episodes)
 
 
@@ -196,7 +196,7 @@ def test_outcomes_leave_hidden_actions_out() -> None:
     assert not np.array_equal(*policies), "the followers do not do the same"
     seen = []
     for follower in (se.Hard(), lazy):
-        oracle = Rounds(powerless, follower, 3).oracle(se.Access.OUTCOME)
+        oracle = RepeatedGame(powerless, follower, 3).oracle(se.Access.OUTCOME)
         assert oracle.follower_actions_public is False
         outcomes = [oracle.play(x, episodes=50), oracle.play_streams(x, streams=3, steps=21)]
         seen.append([table for outcome in outcomes for table in vars(outcome).values()])

@@ -20,9 +20,10 @@ import solvers
 import stackelberg_envs as se
 from stackelberg_envs.game import as_tuple
 from stackelberg_envs.play import monte_carlo as sampled_scores
-from stackelberg_envs.play.rollouts import Trajectories, simulate
-from stackelberg_envs.processes.mdp import stored
+from stackelberg_envs.play.rollouts import simulate
+from stackelberg_envs.play.trajectories import Trajectories
 from stackelberg_envs.processes.successor_lists import SuccessorLists
+from stackelberg_envs.processes.transitions import numbers_of
 from stackelberg_envs.registry import GAMES
 from stackelberg_envs.testing.disguise import Changed
 
@@ -58,7 +59,7 @@ def gpu(request: pytest.FixtureRequest) -> GPU:
 class Listed(Changed):
     """A game whose kernels are lists of next states."""
 
-    def ruled(self, process: Any) -> Any:
+    def change_rules(self, process: Any) -> Any:
         return replace(process, transition=SuccessorLists.of(process.transition))
 
 
@@ -73,7 +74,9 @@ def commitment(game: se.StackelbergGame) -> np.ndarray:
 def committed(game: se.StackelbergGame, x: Any, context: int) -> list[tuple[str, Any]]:
     """All tables, by name; of what has none the numbers that it holds."""
     problems = game.problems(game.for_context(x, context), context)
-    return [(name, getattr(stored(getattr(p, name)), "probabilities", stored(getattr(p, name)))) for p in problems for name in p.tables]
+    return [
+        (name, getattr(numbers_of(getattr(p, name)), "probabilities", numbers_of(getattr(p, name)))) for p in problems for name in p.tables
+    ]
 
 
 FUNCTIONS = ("incentive", "leader_cost", "log_kernel", "log_leader_policy")
@@ -85,7 +88,7 @@ def told(game: se.StackelbergGame, x: Any, context: int) -> list[tuple[str, Any]
     x, said = game.for_context(x, context), []
     for name in FUNCTIONS:
         if (function := getattr(game, name)) is not None:
-            said += [(name, stored(table)) for table in as_tuple(function(x) if name == "log_leader_policy" else function(x, context))]
+            said += [(name, numbers_of(table)) for table in as_tuple(function(x) if name == "log_leader_policy" else function(x, context))]
     return said
 
 

@@ -13,7 +13,7 @@ from scipy.special import logsumexp, softmax
 
 import stackelberg_envs as se
 from stackelberg_envs.planning.policy_iteration import policy_value, regularised_reward
-from stackelberg_envs.processes.mdp import chain, joint_policy, stack
+from stackelberg_envs.processes.mdp import joint_policy, stack
 from stackelberg_envs.testing import commitments, random_games
 
 games_and_points = random_games().flatmap(lambda game: st.tuples(st.just(game), commitments(game)))
@@ -72,7 +72,7 @@ def test_the_published_recursion_by_brute_force(drawn: tuple[se.StackelbergGame,
     (mdp,) = game.problems(x)
     answer = se.SoftInside(temperature).answer(mdp, None)
     if mdp.follower_sees == "policy":
-        np.testing.assert_allclose(answer.policy, se.Soft(temperature).answer(mdp, None).policy, atol=1e-9)
+        np.testing.assert_allclose(answer.policy, mdp.soft_answer(temperature, None).policy, atol=1e-9)
         return
     v = np.zeros(mdp.sizes[0])
 
@@ -156,8 +156,8 @@ def test_mirror_descent_converges_at_the_proven_rate(follower_sees: str, rate: f
     by max(gamma, 1/(1 + eta tau)) in each step; and in the end the error of log pi shrinks by exactly 1/(1 + eta tau)."""
     game, tau = se.game("random_markov_game-v0", follower_sees=follower_sees, discount=discount, seed=3), 0.2
     mdp = game.problems(np.random.default_rng(0).normal(size=15))[0]
-    star = se.Soft(tau).answer(mdp, None)
-    kernel = chain(joint_policy(mdp, star.policy), mdp.transition)
+    star = mdp.soft_answer(tau, None)
+    kernel = mdp.kernel.markov_chain(joint_policy(mdp, star.policy)).dense()
     stationary = np.linalg.matrix_power(kernel, 2**12)[0]
     follower, answer = se.MirrorDescent(tau, 1, rate), None
     kept, potentials, errors = 1 / (1 + rate * tau), [], []
@@ -167,7 +167,7 @@ def test_mirror_descent_converges_at_the_proven_rate(follower_sees: str, rate: f
         divergence = (mdp.leader_policy * (star.policy * np.log(star.policy / policy)).sum(-1)).sum(-1)
         potentials.append(stationary @ (star.values - values) + (1 / rate + tau) * (stationary @ divergence))
         errors.append(np.abs(np.log(policy / star.policy)).max())
-        answer = follower.answer(mdp, None if answer is None else answer.carried)
+        answer = follower.answer(mdp, None if answer is None else answer.memory)
         np.testing.assert_allclose(answer.values, values, atol=1e-12)  # those of the policy that it improved
         policy = answer.policy
         assert answer.certificate >= (star.values - policy_value(mdp, policy, regularised_reward(mdp, policy, tau), discount)).max() - 1e-12
@@ -185,7 +185,7 @@ def test_mirror_descent_without_bound_is_newtons_method() -> None:
     before, after = (se.MirrorDescent(tau, steps).answer(mdp, None).values for steps in (1, 2))
     q = (mdp.leader_policy[..., None] * (mdp.follower_reward + gamma * mdp.transition @ before)).sum(1)
     g = np.broadcast_to(softmax(q / tau, axis=-1)[:, None], mdp.follower_reward.shape)
-    kernel = chain(joint_policy(mdp, g), mdp.transition)
+    kernel = mdp.kernel.markov_chain(joint_policy(mdp, g)).dense()
     newton = before + np.linalg.solve(np.eye(5) - gamma * kernel, tau * logsumexp(q / tau, axis=-1) - before)
     np.testing.assert_allclose(after, newton, atol=1e-12)
 

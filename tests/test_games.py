@@ -15,7 +15,7 @@ import stackelberg_envs as se
 from baselines.bench.configuration import World
 from stackelberg_envs.games.four_rooms import Walker
 from stackelberg_envs.games.toy3 import VARIANTS as VARIANTS_OF_TOY3
-from stackelberg_envs.planning.policy_iteration import PlanningError
+from stackelberg_envs.planning.linear_systems import PlanningError
 from stackelberg_envs.registry import GAMES
 from stackelberg_envs.testing import check_game, commitments, random_games
 

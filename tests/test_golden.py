@@ -23,12 +23,12 @@ import stackelberg_envs as se
 from baselines.bench.configuration import World
 from solvers.estimators.implicit import exact_gradient
 from stackelberg_envs.leader.access import Access
-from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.policy_iteration import policy_value
 
 
 def gradient(game: se.StackelbergGame, x: np.ndarray, follower: se.Follower | None = None) -> np.ndarray:
-    oracle = Rounds(game, follower).oracle(Access.MODEL)
+    oracle = RepeatedGame(game, follower).oracle(Access.MODEL)
     return exact_gradient(oracle, torch.tensor(x, dtype=torch.float64), None, reaction=True).gradient.numpy()
 
 

@@ -18,7 +18,7 @@ from baselines.studies.growth import __main__ as growth
 from baselines.studies.growth.page import fitted, page, points_of, time_fit, times_longer
 from baselines.studies.growth.timing import Point
 from baselines.studies.growth.works import SERIES, Linear, interacting, of_states, random_world, slippery_grid
-from stackelberg_envs.processes.mdp import InducedMDP
+from stackelberg_envs.worlds.mdp import InducedMDP
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reproductions"
 RECORD = FOLDER / "recorded" / "growth.json"

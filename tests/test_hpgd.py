@@ -15,9 +15,9 @@ import stackelberg_envs as se
 from solvers.estimators.hpgd import HPGD
 from solvers.estimators.implicit import exact_gradient
 from stackelberg_envs.game import as_tuple
-from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.play.outcomes import Outcome
-from stackelberg_envs.processes.mdp import InducedMDP
+from stackelberg_envs.worlds.mdp import InducedMDP
 
 
 def dense(game: se.StackelbergGame, x: np.ndarray, valued: Outcome, reacted: Outcome, temperature: float, who: int = 0) -> np.ndarray:
@@ -71,10 +71,10 @@ def test_the_transposed_estimator_is_the_dense_one(batches: str, streams: int) -
     x, norms = 0.3 * np.random.default_rng(0).normal(size=105), []
     for seed in (0, 1, 2, 3):
         estimate = HPGD(episodes=40, batches=batches, streams=streams, steps=300).estimate(  # type: ignore[arg-type]
-            Rounds(game, se.Soft(0.003), seed).oracle(se.Access.INCENTIVE), torch.tensor(x), None, np.random.default_rng(0)
+            RepeatedGame(game, se.Soft(0.003), seed).oracle(se.Access.INCENTIVE), torch.tensor(x), None, np.random.default_rng(0)
         )
         times = 2 if batches == "independent" else 1
-        rounds = Rounds(game, se.Soft(0.003), seed)
+        rounds = RepeatedGame(game, se.Soft(0.003), seed)
         if streams:
             seen = rounds.play_streams(x, streams=times * streams, steps=300, one_context=True)
         else:
@@ -91,11 +91,11 @@ def _mean_estimate(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean over independent estimates, and its standard error, along the exact gradient and at random: projections (3,)."""
     follower = se.Soft(temperature)
-    exact = exact_gradient(Rounds(game, follower).oracle(se.Access.MODEL), torch.tensor(x), None, reaction=True).gradient.numpy()
+    exact = exact_gradient(RepeatedGame(game, follower).oracle(se.Access.MODEL), torch.tensor(x), None, reaction=True).gradient.numpy()
     rng = np.random.default_rng(11)
     directions = np.stack([exact / np.linalg.norm(exact), *(d / np.linalg.norm(d) for d in rng.normal(size=(2, 105)))])
     estimator = HPGD(**options)  # type: ignore[arg-type]
-    oracle = Rounds(game, follower, 3).oracle(se.Access.INCENTIVE, estimator.permissions)
+    oracle = RepeatedGame(game, follower, 3).oracle(se.Access.INCENTIVE, estimator.permissions)
     drawn = np.stack([directions @ estimator.estimate(oracle, torch.tensor(x), None, rng).gradient.numpy() for _ in range(count)])
     return drawn.mean(axis=0) - directions @ exact, drawn.std(axis=0) / np.sqrt(count)
 
@@ -161,9 +161,9 @@ class Corridor(se.StackelbergGame):
 def test_geometric_horizons_have_no_bias(samples: int) -> None:
     """Every component within four standard errors of the exact gradient; two followers who walk at once, two discounts."""
     game, x = Corridor(), np.array([0.1, -0.2, 0.3, 0.0, 0.2])
-    exact = exact_gradient(Rounds(game).oracle(se.Access.MODEL), torch.tensor(x), None, reaction=True).gradient.numpy()
+    exact = exact_gradient(RepeatedGame(game).oracle(se.Access.MODEL), torch.tensor(x), None, reaction=True).gradient.numpy()
     estimator, rng = HPGD(episodes=samples, batches="geometric"), np.random.default_rng(0)
-    oracle = Rounds(game, seed=1).oracle(se.Access.INCENTIVE, estimator.permissions)
+    oracle = RepeatedGame(game, seed=1).oracle(se.Access.INCENTIVE, estimator.permissions)
     drawn = np.stack([estimator.estimate(oracle, torch.tensor(x), None, rng).gradient.numpy() for _ in range(40)])
     error = drawn.std(axis=0, ddof=1) / np.sqrt(len(drawn))
     assert (np.abs(drawn.mean(axis=0) - exact) < 4 * error).all()
@@ -175,9 +175,9 @@ def test_several_followers_add_up() -> None:
     """Two walkers: the estimate is the sum of the dense ones, each with the leader's whole return."""
     game = se.game("four_rooms-v0", walkers=2)
     x = 0.3 * np.random.default_rng(1).normal(size=105)
-    oracle = Rounds(game, seed=4).oracle(se.Access.INCENTIVE)
+    oracle = RepeatedGame(game, seed=4).oracle(se.Access.INCENTIVE)
     estimate = HPGD(episodes=30).estimate(oracle, torch.tensor(x), None, np.random.default_rng(0))
-    seen = Rounds(game, seed=4).play(x, episodes=30, one_context=True)
+    seen = RepeatedGame(game, seed=4).play(x, episodes=30, one_context=True)
     wanted = sum(dense(game, x, seen, seen, 0.003, who) for who in (0, 1))
     np.testing.assert_allclose(estimate.gradient.numpy(), wanted, atol=1e-10)
 
@@ -197,8 +197,8 @@ def test_compiled_passes_are_bit_for_bit_the_same(batches: str, monkeypatch: pyt
     estimator, x = HPGD(streams=3, steps=400, batches=batches), torch.tensor(0.3 * np.random.default_rng(0).normal(size=105))  # type: ignore[arg-type]
     gradients = []
     for fused in (True, False):
-        monkeypatch.setattr("solvers.estimators.visits.FUSED", fused)
-        oracle = Rounds(se.game("four_rooms-v0", walkers=2), seed=2).oracle(se.Access.INCENTIVE)
+        monkeypatch.setattr("solvers.estimators.visits.COMPILED", fused)
+        oracle = RepeatedGame(se.game("four_rooms-v0", walkers=2), seed=2).oracle(se.Access.INCENTIVE)
         gradients.append(estimator.estimate(oracle, x, None, np.random.default_rng(0)).gradient.numpy())
     np.testing.assert_array_equal(*gradients)
     assert np.abs(gradients[0]).max() > 0

@@ -14,9 +14,8 @@ from solvers.estimators.hpgd_kernel import MISSING, HPGDKernel
 from solvers.estimators.implicit import exact_gradient
 from stackelberg_envs.game import as_tuple
 from stackelberg_envs.games.tax_design import Consumer, TaxDesign
-from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.play.outcomes import Outcome
-from stackelberg_envs.processes.mdp import dense
 
 SMALL: dict[str, Any] = {"preset": "legacy", "grid": 21, "hours": 3, "spendings": 2}
 X = np.array([-1.7, -1.5, -1.2, -1.0])
@@ -26,7 +25,7 @@ def written_down(game: TaxDesign, valued: Outcome, averaged: Outcome, who: int, 
     """The estimator with D_t as vectors of dim x, dense Jacobians, and loops over visits."""
     context, temperature = int(valued.contexts[0]), game.default_follower.temperature  # type: ignore[attr-defined]
     mdp, policy = game.problems(X, context)[who], se.evaluate(game, X).responses[context].policies[who][:, 0]
-    V = Rounds(game).values(X, context)[who]
+    V = RepeatedGame(game).values(X, context)[who]
     leaf = torch.tensor(X)
 
     def jacobian(table: Any) -> np.ndarray:
@@ -34,8 +33,8 @@ def written_down(game: TaxDesign, valued: Outcome, averaged: Outcome, who: int, 
         return torch.stack(columns, dim=-1).numpy()
 
     s_count, _, b_count = mdp.sizes
-    P = dense(mdp.transition)[:, 0]
-    dP = jacobian(lambda y: dense(game.problems(y, context)[who].transition)[:, 0])
+    P = mdp.kernel.dense()[:, 0]
+    dP = jacobian(lambda y: game.problems(y, context)[who].kernel.dense()[:, 0])
     dr = np.broadcast_to(jacobian(lambda y: as_tuple(game.incentive(y, context))[who][0, 0]), (s_count, b_count, 4))
     dcost = np.broadcast_to(jacobian(lambda y: as_tuple(game.leader_cost(y, context))[who][0, 0]), (s_count, b_count, 4))
     gamma, gamma_leader = mdp.follower_discount, mdp.leader_discount
@@ -79,10 +78,10 @@ def test_the_transposed_estimator_is_the_dense_one(options: dict[str, Any], cons
     """On the same episodes, to 1e-10 of its size; the sum over consumers, each with the leader's whole return."""
     game = TaxDesign(**SMALL, consumers=consumers, max_cycles=60)
     estimator = HPGDKernel(episodes=6, **options)
-    found = estimator.estimate(Rounds(game, seed=5).oracle(estimator.access), torch.tensor(X), None, np.random.default_rng(0))
+    found = estimator.estimate(RepeatedGame(game, seed=5).oracle(estimator.access), torch.tensor(X), None, np.random.default_rng(0))
     published = options.get("form") == "published"
     two = not published and options.get("batches") != "same"
-    seen = Rounds(game, seed=5).play(X, episodes=12 if two else 6, one_context=True)
+    seen = RepeatedGame(game, seed=5).play(X, episodes=12 if two else 6, one_context=True)
     valued, averaged = seen.split(6) if two else (seen, seen)
     response = options.get("kernel_response", True)
     wanted = sum(written_down(game, valued, averaged, i, published=published, response=response) for i in range(consumers))
@@ -92,9 +91,9 @@ def test_the_transposed_estimator_is_the_dense_one(options: dict[str, Any], cons
 def drawn(count: int, **options: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean error of independent estimates, its standard error, and the exact gradient; one taste, so that only episodes are random."""
     game = TaxDesign(**SMALL, consumers=[Consumer(((0.6, 0.3, 0.1), (0.6, 0.3, 0.1)))])
-    exact = exact_gradient(Rounds(game).oracle(se.Access.MODEL), torch.tensor(X), None, reaction=True).gradient.numpy()
+    exact = exact_gradient(RepeatedGame(game).oracle(se.Access.MODEL), torch.tensor(X), None, reaction=True).gradient.numpy()
     estimator = HPGDKernel(**options)
-    oracle, rng = Rounds(game, seed=7).oracle(estimator.access), np.random.default_rng(0)
+    oracle, rng = RepeatedGame(game, seed=7).oracle(estimator.access), np.random.default_rng(0)
     found = np.stack([estimator.estimate(oracle, torch.tensor(X), None, rng).gradient.numpy() for _ in range(count)])
     return found.mean(axis=0) - exact, found.std(axis=0, ddof=1) / np.sqrt(count), exact
 
@@ -152,7 +151,7 @@ def test_hpgd_kernel_declines() -> None:
 def test_blocks_are_clipped_apart() -> None:
     """One step of rate 1 moves each block by its own gradient, or as much of it as has norm 1."""
     game, start = TaxDesign(**SMALL), X
-    exact = exact_gradient(Rounds(game).oracle(se.Access.MODEL), torch.tensor(X), None, reaction=True).gradient.numpy()
+    exact = exact_gradient(RepeatedGame(game).oracle(se.Access.MODEL), torch.tensor(X), None, reaction=True).gradient.numpy()
     assert abs(exact[0]) > 1 > np.linalg.norm(exact[1:]) / 2
     moved = solvers.solve(game, "implicit", budget=1, start=start, lr=1.0, clip_blocks=[1, 3]).x - start
     np.testing.assert_allclose(moved[0], np.sign(exact[0]), atol=1e-12)

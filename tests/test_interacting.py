@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 import stackelberg_envs as se
-from stackelberg_envs.leader.repeated_game import Rounds
-from stackelberg_envs.planning.policy_iteration import PlanningError, policy_value, soft_policy_iteration
+from stackelberg_envs.leader.repeated_game import RepeatedGame
+from stackelberg_envs.planning.linear_systems import PlanningError
+from stackelberg_envs.planning.policy_iteration import policy_value, soft_policy_iteration
 from stackelberg_envs.planning.saddle_point import saddle_point
 from stackelberg_envs.planning.stage_games import stage_saddle
-from stackelberg_envs.processes.markov_game import InducedMarkovGame
-from stackelberg_envs.processes.mdp import InducedMDP
+from stackelberg_envs.worlds.markov_game import InducedMarkovGame
+from stackelberg_envs.worlds.mdp import InducedMDP
 
 
 def random_process(
@@ -304,7 +305,7 @@ def test_escape_room_played_once(agents: int, needed: int, optimum: float) -> No
 def test_outcomes_show_each_followers_action_and_pay_the_leader_once(id: str, arguments: dict[str, Any]) -> None:
     game = se.game(id, **arguments)
     x = 2 * np.random.default_rng(0).normal(size=game.dimension)
-    seen = Rounds(game, seed=1).oracle(se.Access.OUTCOME).play(x, episodes=400)
+    seen = RepeatedGame(game, seed=1).oracle(se.Access.OUTCOME).play(x, episodes=400)
     (process,) = game.problems(x)
     assert seen.states.shape[1] == game.followers
     assert (seen.states == seen.states[:, :1]).all(), "they share their state"
@@ -317,7 +318,7 @@ def test_outcomes_show_each_followers_action_and_pay_the_leader_once(id: str, ar
     assert abs(returns.mean() - exact) <= 4 * returns.std() / np.sqrt(len(returns)) + 1e-9
     apart = np.eye(2, game.followers, dtype=int)
     with pytest.raises(ValueError, match="followers who interact share their state"):
-        Rounds(game).play_from(x, 0, apart)
+        RepeatedGame(game).play_from(x, 0, apart)
 
 
 def test_an_opponent_inside_the_followers_view_plays_its_equilibrium() -> None:

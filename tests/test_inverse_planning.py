@@ -14,7 +14,7 @@ from baselines.bench import instances
 from solvers.inference.irl import Belief, Responses, fit, forget, response_jacobian
 from solvers.inference.model import Counts
 from solvers.inference.products import LargeBelief, Linearised, fit_by_products
-from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 from stackelberg_envs.play.outcomes import Outcome
 
@@ -104,7 +104,7 @@ def test_products_are_those_of_the_matrices(sees: str) -> None:
 def test_counts_estimate_the_game() -> None:
     """Law of large numbers: dynamics, own reward and first states, four standard errors; nothing is lost or counted twice."""
     game = se.game("random_markov_game-v0")
-    rounds = Rounds(game, seed=0)
+    rounds = RepeatedGame(game, seed=0)
     counts = Counts.none(game.sizes[0])
     for x in np.random.default_rng(0).normal(size=(20, game.dimension)):
         seen = rounds.play(x, episodes=40)
@@ -145,7 +145,7 @@ def test_inverse_planning_declines() -> None:
         solvers.solve(se.game("four_rooms-v0", preset="bchg"), "inverse_planning")
 
 
-class NoisyRounds(Rounds):
+class NoisyRounds(RepeatedGame):
     """Every reward of the leader comes with noise of standard deviation .5."""
 
     def _seen(self, outcome: Outcome) -> Outcome:
@@ -154,7 +154,7 @@ class NoisyRounds(Rounds):
         return replace(seen, leader_rewards=np.where(seen.alive.any(axis=1), seen.leader_rewards + noise, 0.0))
 
 
-def played(rounds: Rounds, x: np.ndarray, commitments: int, **hyperparameters: object) -> list[np.ndarray]:
+def played(rounds: RepeatedGame, x: np.ndarray, commitments: int, **hyperparameters: object) -> list[np.ndarray]:
     """The incumbents of a run in a house of its own."""
     solver = solvers.build("inverse_planning", **hyperparameters)
     oracle, rng = rounds.oracle(solver.access), np.random.default_rng(rounds.seed)
@@ -179,5 +179,5 @@ def test_a_fit_goes_on_until_it_has_converged() -> None:
     """A commitment that has just earned nothing is not believed in: on toy3 (R = 2) the fit needs more than nine steps now and then."""
     game = se.game("toy3-v0", R=2)
     for seed in (1008, 1009):
-        values = [float(se.evaluate(game, x).leader_return) for x in played(Rounds(game, seed=seed), np.zeros(6), 10)]
+        values = [float(se.evaluate(game, x).leader_return) for x in played(RepeatedGame(game, seed=seed), np.zeros(6), 10)]
         assert min(values) > 0.9 * 39.94, "the start is optimal, and no incumbent is far below it"

@@ -14,7 +14,7 @@ import torch
 import solvers
 import stackelberg_envs as se
 from solvers.leader_ppo import LeaderPPO, _filled, _log_policy, private_generators
-from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.leader.repeated_game import RepeatedGame
 
 pytest.importorskip("stable_baselines3")
 SMALL: dict[str, Any] = {"episodes": 3, "hidden": [16], "n_epochs": 2}
@@ -32,7 +32,7 @@ class Ending(type(se.game("random_markov_game-v0"))):  # type: ignore[misc]
 def test_advantages_are_those_of_the_definition(hidden: tuple[int, ...]) -> None:
     """GAE by hand, episode by episode: a cut episode goes on in the critic's eyes, an ended one does not."""
     game = Ending(max_cycles=12)
-    rounds = Rounds(game, seed=0)
+    rounds = RepeatedGame(game, seed=0)
     solver = LeaderPPO(hidden=hidden, gae_lambda=0.8)
     with private_generators(np.random.default_rng(0)):
         model = solver._model(rounds.oracle(se.Access.OUTCOME))
@@ -59,7 +59,7 @@ def test_advantages_are_those_of_the_definition(hidden: tuple[int, ...]) -> None
 def test_it_begins_at_the_start_and_plays_its_net(hidden: list[int]) -> None:
     """The first commitment played is the start (as a policy), and the commitment it reports is the next one played."""
     game, played = se.game("random_markov_game-v0"), []
-    oracle = Rounds(game).oracle(se.Access.OUTCOME)
+    oracle = RepeatedGame(game).oracle(se.Access.OUTCOME)
     play = oracle.play
     vars(oracle)["play"] = lambda x, **how: played.append(x) or play(x, **how)
     solver, rng = solvers.build("leader_ppo", hidden=hidden, learning_rate=0.01), np.random.default_rng(0)

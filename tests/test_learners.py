@@ -15,9 +15,9 @@ import torch
 import stackelberg_envs as se
 from solvers import solve
 from solvers.learners import SAC, _Committed
-from stackelberg_envs.leader.repeated_game import Rounds
-from stackelberg_envs.planning.policy_iteration import PlanningError
-from stackelberg_envs.play.monte_carlo import discounted, monte_carlo
+from stackelberg_envs.leader.repeated_game import RepeatedGame
+from stackelberg_envs.planning.linear_systems import PlanningError
+from stackelberg_envs.play.monte_carlo import discounted_return, monte_carlo
 from stackelberg_envs.play.sampled_rollouts import play_sampled
 from stackelberg_envs.views.gym import FollowerEnv
 
@@ -71,7 +71,7 @@ def test_both_views_pay_the_same(game: se.StackelbergGame, trained: Any) -> None
     for i, (rewards, discount) in enumerate(
         ((played.follower_rewards, process.follower_discount), (played.leader_rewards, process.leader_discount))
     ):
-        single, batch = np.array(returns)[:, i], discounted(rewards, discount)
+        single, batch = np.array(returns)[:, i], discounted_return(rewards, discount)
         error = math.hypot(single.std(ddof=1) / len(single) ** 0.5, batch.std(ddof=1) / len(batch) ** 0.5)
         assert abs(single.mean() - batch.mean()) < 4 * error
 
@@ -151,7 +151,7 @@ def test_leaders_face_it_like_any_other_follower(game: se.StackelbergGame) -> No
 def test_the_house_trains_it_and_the_referee_asks_it() -> None:
     """Training in pieces is training; without an exact judge, the referee scores what it learns by itself, from nothing."""
     game, follower = se.game("guided_cartpole-v0", max_cycles=5), SAC(20, learning_starts=10, hidden=(8,), batch_size=8)
-    rounds = Rounds(game, follower)
+    rounds = RepeatedGame(game, follower)
     for steps in (15, 25):
         rounds.train(X, 0, steps)
     assert rounds.cost.training_steps == 40

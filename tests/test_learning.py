@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 import solvers
 import stackelberg_envs as se
 from stackelberg_envs.leader.access import Permission
-from stackelberg_envs.leader.repeated_game import Rounds
-from stackelberg_envs.planning.policy_iteration import PlanningError, policy_value, regularised_reward
+from stackelberg_envs.leader.repeated_game import RepeatedGame
+from stackelberg_envs.planning.linear_systems import PlanningError
+from stackelberg_envs.planning.policy_iteration import policy_value, regularised_reward
 from stackelberg_envs.processes.mdp import at_nodes
 from stackelberg_envs.testing import commitments, random_games
 
@@ -28,7 +29,7 @@ SAMPLES = ("stream", "uniform")
 def best_table(game: se.StackelbergGame, x: np.ndarray, temperature: float) -> np.ndarray:
     """Q* at the follower's nodes, flat."""
     (mdp,) = game.problems(x)
-    values = se.Soft(temperature).answer(mdp, None).values  # type: ignore[arg-type]
+    values = mdp.soft_answer(temperature, None).values  # type: ignore[arg-type]
     return at_nodes(mdp, mdp.follower_reward + mdp.follower_discount * mdp.transition @ values).ravel()  # type: ignore[union-attr, arg-type]
 
 
@@ -71,7 +72,7 @@ def test_q_learning_on_random_games(drawn: tuple[se.StackelbergGame, np.ndarray]
     assert float(scored.follower_gap) <= much.certificate + 1e-9
     (mdp,) = game.problems(x)
     attained = policy_value(mdp, much.policy, regularised_reward(mdp, much.policy, 0.2), mdp.follower_discount)  # type: ignore[arg-type]
-    best = se.Soft(0.2).answer(mdp, None).values  # type: ignore[arg-type]
+    best = mdp.soft_answer(0.2, None).values  # type: ignore[arg-type]
     assert much.certificate == pytest.approx((best - attained).max(), abs=1e-8)
 
 
@@ -184,7 +185,7 @@ def test_compiled_learning_is_bit_for_bit_the_same(id: str, samples: str, monkey
     game, tables = se.game(id), []
     rate = None if max(process.follower_discount for process in game.problems(np.zeros(game.dimension))) < 1 else 0.1
     for fused in (True, False):
-        monkeypatch.setattr("stackelberg_envs.play.rollouts.FUSED", fused)
+        monkeypatch.setattr("stackelberg_envs.play.rollouts.COMPILED", fused)
         follower = se.SoftQLearning(0.1, 3000, samples, rate=rate)  # type: ignore[arg-type]
         tables.append(follower.respond(game, np.full(game.dimension, 0.3), rng=np.random.default_rng(1)).state[0])
     for name in ("table", "visits", "stream"):
@@ -208,7 +209,7 @@ def test_streams_are_episodes_of_the_world() -> None:
 def test_rounds_train_charge_and_restore() -> None:
     """The ledger counts what followers learn from apart from what the leader watches; snapshots bring back the learner, not its noise."""
     game, x = se.game("four_rooms-v0"), np.zeros(105)
-    rounds = Rounds(game, se.SoftQLearning(0.05, 1000), seed=4)
+    rounds = RepeatedGame(game, se.SoftQLearning(0.05, 1000), seed=4)
     oracle = rounds.oracle(se.Access.VALUE, Permission.TRAINING)
     assert oracle.learns
     fresh = oracle.snapshot()
@@ -229,17 +230,17 @@ def test_rounds_train_charge_and_restore() -> None:
     oracle.train(x, "G1", 500)
     assert rounds._training[0][0].steps == 500
     assert not np.array_equal(oracle.policies(x, "G1")[0], first), "its noise goes on"
-    twin = Rounds(game, se.SoftQLearning(0.05, 1000), seed=4)
+    twin = RepeatedGame(game, se.SoftQLearning(0.05, 1000), seed=4)
     twin.play(np.ones(105), episodes=1)
-    twin_first = Rounds(game, se.SoftQLearning(0.05, 1000), seed=4)
+    twin_first = RepeatedGame(game, se.SoftQLearning(0.05, 1000), seed=4)
     twin_first.train(x, 0, 500)
     np.testing.assert_array_equal(twin_first.policies(x, 0)[0], first)
     for steps in (0, -1, 2.5, True):
         with pytest.raises(ValueError, match="whole number"):
             oracle.train(x, 0, steps)
     with pytest.raises(ValueError, match="does not learn, so there is nothing to train"):
-        Rounds(game).train(x, 0, 5)
-    assert not Rounds(game).oracle(se.Access.RETURN, Permission.TRAINING).learns
+        RepeatedGame(game).train(x, 0, 5)
+    assert not RepeatedGame(game).oracle(se.Access.RETURN, Permission.TRAINING).learns
     with pytest.raises(se.AccessError, match="permission TRAINING"):
         rounds.oracle(se.Access.MODEL).train(x, 0, 5)
 
@@ -247,7 +248,7 @@ def test_rounds_train_charge_and_restore() -> None:
 def test_what_followers_sample_does_not_move_what_the_leader_sees() -> None:
     """Noise of learning and of outcomes are two streams: contexts and starts are the same however long followers train."""
     game = se.game("random_markov_game-v0", seed=1)
-    seen = [Rounds(game, se.SoftQLearning(0.1, steps), seed=2).play(np.zeros(15), episodes=30) for steps in (10, 5000)]
+    seen = [RepeatedGame(game, se.SoftQLearning(0.1, steps), seed=2).play(np.zeros(15), episodes=30) for steps in (10, 5000)]
     np.testing.assert_array_equal(seen[0].states[:, :, 0], seen[1].states[:, :, 0])
 
 

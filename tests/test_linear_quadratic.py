@@ -13,9 +13,9 @@ from scipy.linalg import solve_discrete_are
 
 import stackelberg_envs as se
 from solvers import Declined, solve
-from stackelberg_envs.planning.policy_iteration import PlanningError
+from stackelberg_envs.planning.linear_systems import PlanningError
 from stackelberg_envs.planning.riccati import riccati
-from stackelberg_envs.play.monte_carlo import discounted
+from stackelberg_envs.play.monte_carlo import discounted_return
 from stackelberg_envs.play.sampled_rollouts import play_sampled
 from stackelberg_envs.processes.gaussian import GaussianPolicy
 from stackelberg_envs.processes.payments import QuadraticPayment
@@ -68,7 +68,7 @@ def test_exact_scores_are_those_of_play(game: se.StackelbergGame, x: np.ndarray)
         (played.follower_rewards, process.follower_discount, scored.follower_returns[0]),
     )
     for rewards, discount, exact in pairs:
-        returns = discounted(rewards, discount)
+        returns = discounted_return(rewards, discount)
         assert abs(returns.mean() - float(exact)) < 4 * returns.std() / len(returns) ** 0.5
 
 
@@ -112,7 +112,7 @@ def test_the_gap_is_what_play_shows() -> None:
     rng = np.random.default_rng(1)
     played = play_sampled(process, policy, process.start(rng.random((20_000, 4))), rng, 300)
     bonus = 0.1 * float(policy.entropy) / (1 - process.follower_discount)
-    returns = discounted(played.follower_rewards, process.follower_discount) + bonus
+    returns = discounted_return(played.follower_rewards, process.follower_discount) + bonus
     assert abs(returns.mean() - float(attained)) < 4 * returns.std() / len(returns) ** 0.5
 
 

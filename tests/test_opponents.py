@@ -16,10 +16,10 @@ from solvers.copies import copied
 from solvers.estimators.implicit import exact_gradient
 from solvers.penalties import nikaido_isoda
 from stackelberg_envs.followers.mirror_descent import MirrorDescent
-from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 from stackelberg_envs.planning.saddle_point import saddle_point
-from stackelberg_envs.processes.markov_game import InducedMarkovGame
+from stackelberg_envs.worlds.markov_game import InducedMarkovGame
 
 SMALL: dict[str, Callable[[], se.StackelbergGame]] = {
     "incentives": lambda: se.game("zero_sum_incentive-v0", states=4, actions=(2, 3)),
@@ -31,7 +31,7 @@ SMALL: dict[str, Callable[[], se.StackelbergGame]] = {
 
 
 def gradient(game: se.StackelbergGame, x: np.ndarray, *, reaction: bool = True) -> np.ndarray:
-    oracle = Rounds(game).oracle(se.Access.MODEL)
+    oracle = RepeatedGame(game).oracle(se.Access.MODEL)
     return exact_gradient(oracle, torch.tensor(x), None, reaction=reaction).gradient.numpy()
 
 
@@ -121,7 +121,7 @@ def test_descent_on_it_finds_the_equilibrium_from_random_starts(seed: int) -> No
         with torch.no_grad():
             held = [copy.detach() for copy in copies]
             tracked = [MirrorDescent(tau).answer(faced.facing(i, held, tau), carried[i]) for i in range(2)]
-        carried = [answer.carried for answer in tracked]
+        carried = [answer.memory for answer in tracked]
         psi = nikaido_isoda(faced, copies, [answer.policy for answer in tracked], tau)
         values.append(float(psi.detach()))
         for table, slope in zip(logits, torch.autograd.grad(psi, logits), strict=True):

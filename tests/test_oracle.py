@@ -16,7 +16,7 @@ import stackelberg_envs as se
 from solvers import SOLVERS, Declined, build, solve, solver_class
 from solvers.base import Solver, State
 from stackelberg_envs.leader.access import GRANTS, Oracle, Permission
-from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.play.rollouts import simulate
 from stackelberg_envs.testing.disguise import Disguised
 
@@ -25,7 +25,7 @@ NEEDS = [(name, needed[0]) for name, needed in GRANTS.items() if len(needed) == 
 
 @pytest.mark.parametrize("access", list(se.Access))
 def test_an_oracle_holds_what_was_granted_and_nothing_else(access: se.Access) -> None:
-    oracle = Rounds(se.game("four_rooms-v0")).oracle(access)
+    oracle = RepeatedGame(se.game("four_rooms-v0")).oracle(access)
     for name, needed in NEEDS:
         if needed <= access:
             assert name in vars(oracle)
@@ -43,7 +43,7 @@ def test_an_oracle_holds_what_was_granted_and_nothing_else(access: se.Access) ->
         with pytest.raises(se.AccessError, match=f"oracle.{name} needs {needed}; this solver was granted {access.name}$"):
             getattr(oracle, name)
     held = [*vars(oracle).values(), *(getattr(value, "__self__", None) for value in vars(oracle).values())]
-    assert not any(isinstance(value, (se.StackelbergGame, Rounds)) for value in held), "neither the game nor the house is in it"
+    assert not any(isinstance(value, (se.StackelbergGame, RepeatedGame)) for value in held), "neither the game nor the house is in it"
     with pytest.raises(ValueError, match="read-only"):
         oracle.context_probabilities[0] = 1.0
     with pytest.raises(AttributeError, match="an oracle has no 'gmae'"):
@@ -51,7 +51,7 @@ def test_an_oracle_holds_what_was_granted_and_nothing_else(access: se.Access) ->
 
 
 def test_the_ledger_counts_what_is_used() -> None:
-    rounds = Rounds(se.game("four_rooms-v0"), seed=1)
+    rounds = RepeatedGame(se.game("four_rooms-v0"), seed=1)
     oracle = rounds.oracle(se.Access.MODEL, Permission.RESET | Permission.TRAINING)
     x, y = np.zeros(105), np.ones(105)
     oracle.returns(x)
@@ -80,7 +80,7 @@ def test_the_ledger_counts_what_is_used() -> None:
 
 def test_outcomes_are_what_the_leader_may_see() -> None:
     game = se.game("four_rooms-v0", walkers=2)
-    rounds = Rounds(game, seed=0)
+    rounds = RepeatedGame(game, seed=0)
     seen = rounds.oracle(se.Access.OUTCOME).play(np.zeros(105), episodes=40)
     longest = int(seen.alive.any(axis=1).sum(axis=-1).max())
     assert seen.states.shape == (40, 2, longest + 1)
@@ -100,7 +100,7 @@ def test_sampled_returns_estimate_expected_ones() -> None:
         exact = float(se.evaluate(game, x, horizon=game.max_cycles).leader_return)
         discount = game.problems(x)[0].leader_discount
         for episodes in (300, 3000):
-            drawn = Rounds(game, seed=episodes).play(x, episodes=episodes).leader_returns(discount)
+            drawn = RepeatedGame(game, seed=episodes).play(x, episodes=episodes).leader_returns(discount)
             assert abs(drawn.mean() - exact) < 4 * drawn.std() / np.sqrt(episodes)
 
 
@@ -110,14 +110,14 @@ def test_expected_returns_are_the_referees() -> None:
         x = np.random.default_rng(0).normal(size=game.dimension)
         scored = se.evaluate(game, x)
         near = max(1e-10, 6 * float(scored.standard_error))  # where returns are means over episodes, a leader is told of others
-        assert Rounds(game).returns(x) == pytest.approx(float(scored.leader_return), abs=near)
+        assert RepeatedGame(game).returns(x) == pytest.approx(float(scored.leader_return), abs=near)
 
 
 def test_returns_together_are_of_one_context_that_nature_draws() -> None:
     game = se.game("four_rooms-v0")
     points = np.random.default_rng(0).normal(size=(2, 105))
     exact = np.stack([se.evaluate(game, x).per_context for x in points], axis=1)
-    rounds = Rounds(game, seed=0)
+    rounds = RepeatedGame(game, seed=0)
     drawn = np.stack([rounds.oracle(se.Access.RETURN).returns_together(points) for _ in range(40)])
     which = [int(np.flatnonzero(np.isclose(pair, exact, atol=1e-10).all(axis=1))[0]) for pair in drawn]
     assert 8 < sum(which) < 32, "each context about half of the time"
@@ -127,7 +127,7 @@ def test_returns_together_are_of_one_context_that_nature_draws() -> None:
 def test_reset_and_training_permissions() -> None:
     game = se.game("four_rooms-v0")
     follower = se.Truncated(0.003, 1)
-    rounds = Rounds(game, follower, 0)
+    rounds = RepeatedGame(game, follower, 0)
     oracle = rounds.oracle(se.Access.VALUE, Permission.RESET | Permission.TRAINING)
     starts = np.array([[0], [50], [103]])
     seen = oracle.play_from(np.zeros(105), 0, starts, horizon=3)
@@ -154,7 +154,7 @@ def test_reset_and_training_permissions() -> None:
 def test_a_trainer_needs_to_see_outcomes_and_sees_what_it_steers() -> None:
     """RETURN + TRAINING shows no trajectory; with OUTCOME the steered actions are seen where actions are hidden, and no hidden context."""
     game = se.game("contract_tree-v0")
-    rounds = Rounds(game, seed=0)
+    rounds = RepeatedGame(game, seed=0)
     for permission, name in ((Permission.TRAINING, "play_as"), (Permission.RESET, "play_from")):
         with pytest.raises(se.AccessError, match=rf"{name} needs access OUTCOME; .* was granted RETURN \+ {permission.name}$"):
             getattr(rounds.oracle(se.Access.RETURN, permission), name)
@@ -167,13 +167,13 @@ def test_a_trainer_needs_to_see_outcomes_and_sees_what_it_steers() -> None:
     hidden = se.game("four_rooms-v0")
     hidden.context_visibility = "never"
     uniform = np.full(hidden.sizes[0], 1 / 4)
-    seen, _ = Rounds(hidden, seed=0).play_as(np.zeros(105), [uniform], 1, episodes=3)
+    seen, _ = RepeatedGame(hidden, seed=0).play_as(np.zeros(105), [uniform], 1, episodes=3)
     assert (seen.contexts == -1).all()
 
 
 @pytest.mark.parametrize("row", [[0.5, 0.6, -0.1], [0.5, 0.5, 0.5], [0.2, 0.2, 0.2], [np.nan, 0.5, 0.5], [np.inf, 0.0, 0.0]], ids=str)
 def test_what_is_no_policy_is_not_played_and_costs_nothing(row: list[float]) -> None:
-    rounds = Rounds(se.game("toy3-v0"), seed=0)
+    rounds = RepeatedGame(se.game("toy3-v0"), seed=0)
     policy = np.full((3, 2, 3), 1 / 3)
     policy[1, 1] = row
     with pytest.raises(ValueError, match="rows of non-negative numbers that sum to 1"):
@@ -186,7 +186,7 @@ def _swept(follower: se.Truncated, game: se.StackelbergGame, x: np.ndarray, trai
 
 
 def test_rounds_pickle_in_the_middle() -> None:
-    rounds = Rounds(se.game("toy3-v0"), seed=3)
+    rounds = RepeatedGame(se.game("toy3-v0"), seed=3)
     rounds.play(np.zeros(6), episodes=3)
     twin = pickle.loads(pickle.dumps(rounds))
     for _ in range(3):
@@ -241,7 +241,7 @@ def test_non_interference(id: str, arguments: dict[str, object], name: str) -> N
     from solvers.base import run
 
     game = se.game(id, **arguments)
-    if name != "nosy" and (solver := build(name)).declines(Rounds(game).oracle(solver.access, solver.permissions)) is not None:
+    if name != "nosy" and (solver := build(name)).declines(RepeatedGame(game).oracle(solver.access, solver.permissions)) is not None:
         with pytest.raises(Declined):
             solve(game, name)
         return
@@ -267,7 +267,7 @@ def test_non_interference(id: str, arguments: dict[str, object], name: str) -> N
 @pytest.mark.parametrize("arguments", [{}, {"walkers": 2}], ids=str)
 def test_streams_are_full_and_only_their_ends_are_cut(arguments: dict[str, object]) -> None:
     """Exactly streams x steps steps are seen and paid for, each stream a row of whole episodes but for its last."""
-    rounds = Rounds(se.game("four_rooms-v0", **arguments), seed=0)
+    rounds = RepeatedGame(se.game("four_rooms-v0", **arguments), seed=0)
     seen = rounds.oracle(se.Access.OUTCOME).play_streams(np.zeros(105), streams=3, steps=500, one_context=True)
     lengths = seen.alive.any(axis=1).sum(axis=-1)
     assert [int(lengths[seen.streams == stream].sum()) for stream in range(3)] == [500, 500, 500]
@@ -284,7 +284,7 @@ def test_streams_are_full_and_only_their_ends_are_cut(arguments: dict[str, objec
 
 
 def test_refused_play_says_why_and_costs_nothing() -> None:
-    rounds, x = Rounds(se.game("four_rooms-v0"), seed=0), np.zeros(105)
+    rounds, x = RepeatedGame(se.game("four_rooms-v0"), seed=0), np.zeros(105)
     noise = rounds._rng.bit_generator.state
     for call, said in (
         (lambda: rounds.play(x, episodes=0), "episodes is a whole number from 1, got 0"),
@@ -324,8 +324,8 @@ def test_torch_tables_are_played_too() -> None:
 def test_streams_see_what_single_episodes_see() -> None:
     """Law of large numbers: the share of each cell among the steps of long streams is the stationary one of episodes laid end to end."""
     game = se.game("four_rooms-v0", preset="bchg")
-    seen = Rounds(game, seed=1).play_streams(np.zeros(105), streams=100, steps=2000)
-    apart = Rounds(game, seed=2).play(np.zeros(105), episodes=6000)
+    seen = RepeatedGame(game, seed=1).play_streams(np.zeros(105), streams=100, steps=2000)
+    apart = RepeatedGame(game, seed=2).play(np.zeros(105), episodes=6000)
     shares = [np.bincount(batch.states[:, 0, :-1][batch.alive[:, 0]], minlength=104) / batch.steps for batch in (seen, apart)]
     assert np.abs(shares[0] - shares[1]).max() < 0.003
 
@@ -333,7 +333,7 @@ def test_streams_see_what_single_episodes_see() -> None:
 def test_chosen_first_actions_and_horizons() -> None:
     """A walker that is told to go east from the start and does not slip is one cell to the east; one in S does not walk."""
     game = se.game("four_rooms-v0", slip=0.0, walkers=2)
-    oracle = Rounds(game, seed=0).oracle(se.Access.OUTCOME, Permission.RESET)
+    oracle = RepeatedGame(game, seed=0).oracle(se.Access.OUTCOME, Permission.RESET)
     start = 0
     seen = oracle.play_from(np.zeros(105), 0, np.array([[start, 104]] * 3), actions=np.array([[1, 0]] * 3), horizon=np.array([0, 1, 4]))
     np.testing.assert_array_equal(seen.alive[:, 0].sum(-1), [0, 1, 4])
@@ -350,8 +350,8 @@ def test_compiled_play_is_bit_for_bit_the_same(id: str, monkeypatch: pytest.Monk
     pytest.importorskip("numba", reason="the extra 'fast' is not installed")
     seen = []
     for fused in (True, False):
-        monkeypatch.setattr("stackelberg_envs.play.rollouts.FUSED", fused)
-        rounds = Rounds(se.game(id, **SMALLER.get(id, {})), seed=3)
+        monkeypatch.setattr("stackelberg_envs.play.rollouts.COMPILED", fused)
+        rounds = RepeatedGame(se.game(id, **SMALLER.get(id, {})), seed=3)
         x = np.random.default_rng(0).normal(size=rounds.game.dimension)
         starts = np.repeat(np.arange(20)[:, None] % rounds.game.sizes[0][0], rounds.game.followers, axis=1)
         batches = (

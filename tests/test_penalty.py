@@ -20,12 +20,13 @@ from solvers.copies import Copies, CopyAscent, copied, node_shape
 from solvers.estimators.implicit import exact_gradient
 from solvers.penalties import PENALTIES, expected_return, visits
 from solvers.penalty import Penalty
-from stackelberg_envs.followers.exact import Answer, Response
 from stackelberg_envs.leader.access import Permission
-from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.policy_iteration import policy_value, soft_policy_iteration
-from stackelberg_envs.processes.mdp import InducedMDP, at_nodes, expect
+from stackelberg_envs.processes.mdp import at_nodes
+from stackelberg_envs.response import Answer, Response
 from stackelberg_envs.testing import commitments, random_games
+from stackelberg_envs.worlds.mdp import InducedMDP
 
 games_and_points = random_games(discount=0.9).flatmap(lambda game: st.tuples(st.just(game), commitments(game)))
 SMALL: dict[str, Callable[[], se.StackelbergGame]] = {
@@ -90,11 +91,11 @@ def climbed(mdp: InducedMDP, penalty: str, weight: float, tau: float) -> torch.T
     if penalty == "value":  # the follower of another game, who is paid a share of the leader's reward
         return best(dataclasses.replace(frozen, follower_reward=frozen.follower_reward + frozen.leader_reward / weight), tau)
     star = soft_policy_iteration(frozen, tau)
-    q_star = at_nodes(frozen, frozen.follower_reward + frozen.follower_discount * expect(frozen.transition, star.values))
+    q_star = at_nodes(frozen, frozen.follower_reward + frozen.follower_discount * frozen.kernel.expect(star.values))
     g, before = star.policy, torch.zeros(())
     for _ in range(500):
         worth = policy_value(frozen, g, frozen.leader_reward, frozen.leader_discount)
-        q_leader = at_nodes(frozen, frozen.leader_reward + frozen.leader_discount * expect(frozen.transition, worth))
+        q_leader = at_nodes(frozen, frozen.leader_reward + frozen.leader_discount * frozen.kernel.expect(worth))
         share = visits(frozen, g, frozen.leader_discount) / frozen.initial / weight
         before, g = g, copied((q_star + share[:, None, None] * q_leader) / tau, frozen)
         if float((g - before).abs().max()) < 1e-14:
@@ -109,7 +110,7 @@ def test_the_bias_of_the_surrogate_falls_as_one_over_lambda(seed: int, follower_
     """d/dx max_y (F - lambda p) -> dF/dx: slope -1 within 10 % over lambda 30 to 300 (on the value penalty's scale)."""
     game = se.game("random_markov_game-v0", follower_sees=follower_sees, seed=seed)
     x, tau = np.random.default_rng(seed).normal(size=game.dimension), 0.2
-    exact = exact_gradient(Rounds(game, se.Soft(tau)).oracle(se.Access.MODEL), torch.tensor(x), None, reaction=True).gradient
+    exact = exact_gradient(RepeatedGame(game, se.Soft(tau)).oracle(se.Access.MODEL), torch.tensor(x), None, reaction=True).gradient
     weights, biases = np.geomspace(30, 300, 4), []
     for weight in weights:
         scaled = weight if penalty == "value" else weight / (1 - game.discount)  # type: ignore[attr-defined]
@@ -124,11 +125,13 @@ def test_the_bias_of_the_surrogate_falls_as_one_over_lambda(seed: int, follower_
     assert biases[-1] < 0.05 * float(torch.linalg.vector_norm(exact))
 
 
-def surveyed(game: se.StackelbergGame, solver: CopyAscent, x: np.ndarray, y: list[np.ndarray]) -> tuple[Copies, dict[str, float], Rounds]:
+def surveyed(
+    game: se.StackelbergGame, solver: CopyAscent, x: np.ndarray, y: list[np.ndarray]
+) -> tuple[Copies, dict[str, float], RepeatedGame]:
     """The solver's gradients at a point (x, y)."""
-    rounds = Rounds(game)
+    rounds = RepeatedGame(game)
     copies = solver.init(rounds.oracle(solver.access, Permission.TRAINING), x).carried
-    rounds = Rounds(game, seed=1)
+    rounds = RepeatedGame(game, seed=1)
     with torch.no_grad():
         for logits, wanted in zip(copies.logits, y, strict=True):
             logits.copy_(torch.tensor(wanted))
@@ -230,7 +233,7 @@ def test_followers_act_as_they_are_told() -> None:
     """By the policy that the real one answers with, the same noise gives the same outcome; the rewards are the table's."""
     game = se.game("toy3-v0")
     x = np.random.default_rng(0).normal(size=6)
-    real, told = Rounds(game, seed=3), Rounds(game, seed=3)
+    real, told = RepeatedGame(game, seed=3), RepeatedGame(game, seed=3)
     oracle = told.oracle(se.Access.POLICY, Permission.TRAINING)
     wanted = real.play(x, episodes=1)
     (policy,) = game.default_follower.respond(game, x).policies
@@ -249,7 +252,7 @@ def test_followers_act_as_they_are_told() -> None:
     blind = se.game("random_markov_game-v0")
     answers = np.random.default_rng(0).dirichlet(np.ones(3), size=(5, 3))
     with pytest.raises(ValueError, match="sees the leader's policy, and not its action"):
-        Rounds(blind).play_as(np.zeros(15), [answers])
+        RepeatedGame(blind).play_as(np.zeros(15), [answers])
 
 
 @pytest.mark.parametrize("penalty", PENALTIES)

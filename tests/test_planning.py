@@ -11,9 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stackelberg_envs as se
-from stackelberg_envs.planning.policy_iteration import PlanningError, hard_policy_iteration, policy_value, soft_policy_iteration
-from stackelberg_envs.processes.mdp import InducedMDP, cumulative, decision_problem, draw, expect, joint_policy, stack
+from stackelberg_envs.planning.linear_systems import PlanningError
+from stackelberg_envs.planning.policy_iteration import hard_policy_iteration, policy_value, soft_policy_iteration
+from stackelberg_envs.processes.inverse_cdf import cumulative, draw
+from stackelberg_envs.processes.mdp import decision_problem, joint_policy, stack
+from stackelberg_envs.processes.transitions import expect
 from stackelberg_envs.testing import commitments, random_games
+from stackelberg_envs.worlds.mdp import InducedMDP
 
 games_and_points = random_games().flatmap(lambda game: st.tuples(st.just(game), commitments(game)))
 
@@ -73,7 +77,7 @@ def test_potential_shaping_leaves_the_policy(drawn: tuple[se.StackelbergGame, np
     """r + c(s) - gamma E c(s') has the same soft response to every commitment (Ng, Harada and Russell 1999)."""
     mdp = problem(*drawn)
     c = np.random.default_rng(seed).normal(size=mdp.sizes[0])
-    shaped = replace(mdp, follower_reward=mdp.follower_reward + c[:, None, None] - mdp.follower_discount * expect(mdp.transition, c))
+    shaped = replace(mdp, follower_reward=mdp.follower_reward + c[:, None, None] - mdp.follower_discount * mdp.kernel.expect(c))
     np.testing.assert_allclose(soft_policy_iteration(mdp, 0.1).policy, soft_policy_iteration(shaped, 0.1).policy, atol=1e-7)
 
 
@@ -123,9 +127,9 @@ def test_expect_is_the_sum(drawn: tuple[se.StackelbergGame, np.ndarray]) -> None
     v = np.random.default_rng(0).normal(size=(3, mdp.sizes[0]))
     kernels = np.stack([mdp.transition] * 3)
     wanted = np.einsum("sabt,kt->ksab", mdp.transition, v)
-    np.testing.assert_allclose(expect(mdp.transition, v), wanted, atol=1e-12)
+    np.testing.assert_allclose(mdp.kernel.expect(v), wanted, atol=1e-12)
     np.testing.assert_allclose(expect(kernels, v), wanted, atol=1e-12)
-    np.testing.assert_allclose(expect(mdp.transition, v[0]), wanted[0], atol=1e-12)
+    np.testing.assert_allclose(mdp.kernel.expect(v[0]), wanted[0], atol=1e-12)
 
 
 def test_stacked_processes_are_solved_as_one_batch() -> None:

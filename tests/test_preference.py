@@ -20,7 +20,7 @@ from solvers.estimators import sobirl
 from solvers.estimators.implicit import exact_gradient
 from solvers.estimators.sobirl import MSoBiRL
 from solvers.linear import LU
-from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.play.rollouts import simulate
 from stackelberg_envs.testing import check_env
 from stackelberg_envs.views.gym import LeaderEnv
@@ -29,7 +29,7 @@ POINTS = (0.01, 0.3, 1.0, 3.0)
 
 
 def gradient(game: se.StackelbergGame, x: np.ndarray, **options: Any) -> np.ndarray:
-    oracle = Rounds(game).oracle(se.Access.MODEL)
+    oracle = RepeatedGame(game).oracle(se.Access.MODEL)
     return exact_gradient(oracle, torch.tensor(x), None, **{"reaction": True, **options}).gradient.numpy()
 
 
@@ -138,7 +138,7 @@ def test_msobirl_swept_to_convergence_is_implicit() -> None:
             return super().objective(problems, policies, **options) ** 2
 
     game, x = Squared(discount=0.6, price=0.1), 0.5 * np.random.default_rng(0).normal(size=12)
-    oracle, memory, swept = Rounds(game).oracle(se.Access.MODEL), None, torch.zeros(12)
+    oracle, memory, swept = RepeatedGame(game).oracle(se.Access.MODEL), None, torch.zeros(12)
     for _ in range(60):
         estimate = MSoBiRL(adjoint_steps=100).estimate(oracle, torch.tensor(x), memory, np.random.default_rng(0))
         memory, swept = estimate.memory, estimate.gradient
@@ -198,11 +198,11 @@ def test_who_declines() -> None:
     with pytest.raises(solvers.Declined, match="played steps do not show another"):
         solvers.solve(game, "zeroth_order", episodes=3, budget=2)
     with pytest.raises(ValueError, match="played episodes do not show it; leave episodes out"):
-        Rounds(game).oracle(se.Access.RETURN).returns(np.zeros(3), episodes=3)
+        RepeatedGame(game).oracle(se.Access.RETURN).returns(np.zeros(3), episodes=3)
     for name in ("implicit", "naive", "two_stage", "msobirl", "zeroth_order"):
         assert np.isfinite(solvers.solve(game, name, budget=2).leader_return)
     assert np.isfinite(solvers.solve(game, "multistart", budget=2, evaluations=5).leader_return)
-    oracle = Rounds(game).oracle(se.Access.VALUE)
+    oracle = RepeatedGame(game).oracle(se.Access.VALUE)
     with pytest.raises(se.AccessError, match=r"oracle\.objective needs access MODEL"):
         oracle.objective((), ())
 

@@ -15,14 +15,14 @@ import solvers
 import stackelberg_envs as se
 from solvers.estimators.rtq import RTQ, gradient_at_answer
 from stackelberg_envs.leader.access import Cost
-from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.leader.repeated_game import RepeatedGame
 
 LEARNER = se.SoftQLearning(0.3, 1, "uniform")
 
 
 def estimates(estimator: RTQ, game: se.StackelbergGame, x: np.ndarray, count: int, seed: int = 0) -> tuple[np.ndarray, Cost]:
     """So many of them, (count, n), and what they took."""
-    rounds = Rounds(game, LEARNER, seed)
+    rounds = RepeatedGame(game, LEARNER, seed)
     oracle, rng, memory, drawn = rounds.oracle(estimator.access, estimator.permissions), np.random.default_rng(seed), None, []
     assert estimator.declines(oracle) is None
     for _ in range(count):
@@ -79,7 +79,7 @@ def test_at_a_best_response_the_formula_is_the_hypergradient() -> None:
     for id, arguments in (("four_rooms-v0", {}), ("random_markov_game-v0", {}), ("random_markov_game-v0", {"follower_sees": "action"})):
         game = se.game(id, **arguments)
         x = 0.5 * np.random.default_rng(0).normal(size=game.dimension)
-        at_answer = gradient_at_answer(Rounds(game).oracle(se.Access.MODEL), torch.tensor(x)).numpy()
+        at_answer = gradient_at_answer(RepeatedGame(game).oracle(se.Access.MODEL), torch.tensor(x)).numpy()
         np.testing.assert_allclose(at_answer, gradient(game, x), atol=1e-7)
 
 
@@ -121,7 +121,7 @@ def test_training_that_goes_on() -> None:
     """Without ``fresh`` the next estimate begins where the last one stopped; with it, at nothing."""
     game = Bonuses(discount=0.7)
     for fresh in (True, False):
-        rounds = Rounds(game, LEARNER)
+        rounds = RepeatedGame(game, LEARNER)
         estimator = RTQ(steps=10, levels=1, fresh=fresh)
         oracle, memory = rounds.oracle(estimator.access, estimator.permissions), None
         for _ in range(3):

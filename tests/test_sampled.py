@@ -18,10 +18,10 @@ from baselines.bench import store
 from solvers import Declined, solve
 from solvers.base import run
 from stackelberg_envs.followers.feedback import LIMIT
-from stackelberg_envs.leader.repeated_game import Rounds
-from stackelberg_envs.planning.policy_iteration import PlanningError
+from stackelberg_envs.leader.repeated_game import RepeatedGame
+from stackelberg_envs.planning.linear_systems import PlanningError
 from stackelberg_envs.play.monte_carlo import monte_carlo
-from stackelberg_envs.play.sampled_rollouts import SampledSampler, play_sampled
+from stackelberg_envs.play.sampled_rollouts import SampledStepper, play_sampled
 from stackelberg_envs.processes.sampled import normal
 from stackelberg_envs.testing.disguise import Disguised
 from stackelberg_envs.views.episode import ActionError
@@ -131,7 +131,7 @@ def test_the_answer_to_an_exploring_leader_solves_its_soft_bellman_equation() ->
 def test_single_steps_are_the_batched_ones(id: str, arguments: dict[str, Any]) -> None:
     _, _, process, policy = started(id, arguments)
     played, episodes = monte_carlo(process, policy, 12)
-    single, rng = SampledSampler(process), np.random.default_rng(5)
+    single, rng = SampledStepper(process), np.random.default_rng(5)
     states, leads, actions = (values[:40, -1] for values in (played.states[:, :-1], played.leader_actions, played.follower_actions))
     noise = rng.random((40, process.noise.step))
     arrived, ended = process.step(states, leads, actions, noise)
@@ -377,7 +377,7 @@ def test_leaders_learn_nothing_of_rewards_that_are_not_theirs(id: str) -> None:
 def test_outcomes_of_vectors() -> None:
     """Play stops where an episode ends: the last state stays, and nobody acts or earns."""
     game = se.game("guided_cartpole-v0")
-    seen = Rounds(game, seed=0).play(np.array([0, 0, 0, 0, 10.0]), episodes=20)
+    seen = RepeatedGame(game, seed=0).play(np.array([0, 0, 0, 0, 10.0]), episodes=20)
     assert seen.states.shape[:2] == (20, 1)
     assert seen.states.shape[-1] == 4
     ended = ~seen.alive[:, 0]
@@ -413,7 +413,7 @@ def test_what_played_scores_may_not_do() -> None:
         with pytest.raises(Declined, match="means over played episodes"):
             solve(toy, name, budget=1)
     pole = se.game("guided_cartpole-v0")
-    oracle = Rounds(pole).oracle(se.Access.OUTCOME)
+    oracle = RepeatedGame(pole).oracle(se.Access.OUTCOME)
     scored = se.evaluate(pole, np.zeros(5))
     told = oracle.returns(np.zeros(5))
     assert told != float(scored.leader_return)
@@ -431,7 +431,7 @@ def test_rules_are_for_the_game_that_they_were_written_for() -> None:
         solve(pendulum, "zeroth_order", follower=cart.default_follower, budget=1, referee=(cart, None))
     with pytest.raises(PlanningError, match=r"no rule for building, with .* and 0 a leader's action"):
         pendulum.default_follower.respond(se.game("building-v0"), np.zeros(8))
-    with pytest.raises(PlanningError, match="acts on a vector state for one follower, and in toy3"):
+    with pytest.raises(PlanningError, match="acts on a vector state for one follower, and there is none in InducedMDP"):
         cart.default_follower.respond(se.game("toy3-v0"), np.zeros(6))
     batch = torch.zeros((2, 5), dtype=torch.float64)
     assert cart.default_follower.respond(cart, batch).policy == cart.default_follower.rule

@@ -16,7 +16,7 @@ from solvers.estimators import visits
 from solvers.estimators.bchg import BCHG
 from solvers.estimators.hpgd import HPGD
 from solvers.kernels import scans
-from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.leader.repeated_game import RepeatedGame
 
 DISCOUNTS = st.sampled_from([0.0, 0.3, 0.99, 1.0]) | st.floats(0, 1)
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -123,7 +123,7 @@ def test_passes_are_their_definition(seed: int, episodes: int, horizon: int, siz
 
 def plain() -> visits.Passes:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(visits, "FUSED", False)
+        patch.setattr(visits, "COMPILED", False)
         return visits.passes("cpu")
 
 
@@ -154,7 +154,7 @@ def test_estimates_by_scans_are_those_by_loops(estimator: Estimator, monkeypatch
     game, x = se.game("four_rooms-v0"), 0.3 * np.random.default_rng(0).normal(size=105)
 
     def gradient(device: str = "cpu") -> np.ndarray:
-        oracle = Rounds(game, se.Soft(0.003), 2).oracle(estimator.access, estimator.permissions)
+        oracle = RepeatedGame(game, se.Soft(0.003), 2).oracle(estimator.access, estimator.permissions)
         return estimator.estimate(oracle, torch.tensor(x, device=device), None, np.random.default_rng(0)).gradient.cpu().numpy()
 
     looped, called = gradient(), []

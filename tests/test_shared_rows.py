@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 import solvers
 import stackelberg_envs as se
 from solvers.estimators.implicit import exact_gradient
-from stackelberg_envs.game import sigmoid
-from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.commitments import sigmoid
+from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.policy_iteration import hard_policy_iteration, soft_policy_iteration
-from stackelberg_envs.play.rollouts import Sampler, simulate
-from stackelberg_envs.processes.mdp import carry, chain, decision_problem, dense, expect, joint_policy, stack
+from stackelberg_envs.play.rollouts import simulate
+from stackelberg_envs.play.steps import TabularStepper
+from stackelberg_envs.processes.mdp import decision_problem, joint_policy, stack
 from stackelberg_envs.testing import check_env, check_game, random_games
 from stackelberg_envs.testing.disguise import Disguised, Powerless
 from stackelberg_envs.views.parallel import StackelbergParallel
@@ -72,21 +73,29 @@ def test_plans_scores_and_gradients(drawn: tuple[se.StackelbergGame, int]) -> No
     assert isinstance(one.transition, se.SharedRows)
     assert one.sizes == other.sizes
     assert one.transition.shape == other.transition.shape
-    np.testing.assert_array_equal(dense(one.transition), other.transition)
+    np.testing.assert_array_equal(one.transition.dense(), other.transition)
     soft, same = soft_policy_iteration(one, 0.2), soft_policy_iteration(other, 0.2)
     np.testing.assert_allclose(soft.values, same.values, atol=1e-10)
     np.testing.assert_allclose(soft.policy, same.policy, atol=1e-9)
     hard = [hard_policy_iteration(decision_problem(mdp, mdp.follower_reward), mdp.follower_discount) for mdp in (one, other)]
     np.testing.assert_allclose(hard[0][1], hard[1][1], atol=1e-10)
-    weights = joint_policy(other, same.policy)
-    for f in (lambda p: expect(p, same.values), lambda p: chain(weights, p), lambda p: carry(weights, p)):
-        np.testing.assert_allclose(f(one.transition), f(other.transition), atol=1e-12)
+    weights, (s, a, b) = joint_policy(other, same.policy), one.sizes
+    blend = np.random.default_rng(0).dirichlet(np.ones(b), (s, a, 2))
+    for f in (
+        lambda p: p.expect(same.values),
+        lambda p: p.markov_chain(weights).dense(),
+        lambda p: p.push_forward(weights),
+        lambda p: p.mixture(blend).dense(),
+        lambda p: p.average_actions().dense(),
+        lambda p: p.join_actions().dense(),
+    ):
+        np.testing.assert_allclose(f(one.kernel), f(other.kernel), atol=1e-12)
     for follower in (se.Soft(0.2), se.Hard(), se.Truncated(0.2, 3), se.MirrorDescent(0.2, 3, 1.0)):
         scores = [se.evaluate(game, x, follower=follower) for game in (shared, plain)]
         np.testing.assert_allclose(scores[0].leader_return, scores[1].leader_return, atol=1e-8)
         np.testing.assert_allclose(scores[0].follower_gap, scores[1].follower_gap, atol=1e-8)
     exact = [
-        exact_gradient(Rounds(game).oracle(se.Access.MODEL), torch.tensor(x[0]), None, reaction=reaction).gradient.numpy()
+        exact_gradient(RepeatedGame(game).oracle(se.Access.MODEL), torch.tensor(x[0]), None, reaction=reaction).gradient.numpy()
         for reaction in (True, False)
         for game in (shared, plain)
     ]
@@ -111,7 +120,7 @@ def test_the_same_noise_is_the_same_episode(drawn: tuple[se.StackelbergGame, int
     data = lambda t, rows: torch.tensor(np.random.default_rng(seed + t).random((20, 3)))[rows]  # noqa: E731
     in_torch = simulate(torched, torch.tensor(policy), torch.tensor(first), data, 30)
     np.testing.assert_array_equal(in_torch.states.numpy(), same.states)
-    samplers, rng = (Sampler(one), Sampler(other)), np.random.default_rng(seed)
+    samplers, rng = (TabularStepper(one), TabularStepper(other)), np.random.default_rng(seed)
     s, a, b = one.sizes
     for noise in range(50):
         at = int(rng.integers(s)), int(rng.integers(a)), (int(rng.integers(b)),)
@@ -151,5 +160,3 @@ def test_layouts_that_do_not_fit_are_refused() -> None:
     mdp = se.InducedMDP(np.ones((2, 1)), kernel, table, table, np.array([1.0, 0.0]), 0.9, 0.9)
     with pytest.raises(ValueError, match="laid out differently"):
         stack([mdp, replace(mdp, transition=kernel.dense())])
-    with pytest.raises(ValueError, match="dense transition"):
-        se.InducedMarkovGame(np.ones((2, 1)), kernel, np.ones((2, 2, 1, 4)), table, np.array([1.0, 0.0]), (2, 2), 0.9, 0.9)

@@ -13,20 +13,20 @@ import solvers
 import stackelberg_envs as se
 from solvers.estimators.implicit import exact_gradient
 from solvers.estimators.sobirl import MSoBiRL, SoBiRL
-from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.linear_systems import Dense, system
 from stackelberg_envs.planning.policy_iteration import policy_value
-from stackelberg_envs.processes.mdp import chain, joint_policy
+from stackelberg_envs.processes.mdp import joint_policy
 
 
 def exact(game: se.StackelbergGame, x: np.ndarray, *, reaction: bool = True) -> np.ndarray:
-    oracle = Rounds(game).oracle(se.Access.MODEL)
+    oracle = RepeatedGame(game).oracle(se.Access.MODEL)
     return exact_gradient(oracle, torch.tensor(x), None, reaction=reaction).gradient.numpy()
 
 
 def recursed(game: se.StackelbergGame, x: np.ndarray, rounds: int, estimator: MSoBiRL) -> np.ndarray:
     """The estimate after so many iterations at the same ``x``."""
-    oracle, rng, memory = Rounds(game).oracle(se.Access.MODEL), np.random.default_rng(0), None
+    oracle, rng, memory = RepeatedGame(game).oracle(se.Access.MODEL), np.random.default_rng(0), None
     for _ in range(rounds):
         estimate = estimator.estimate(oracle, torch.tensor(x), memory, rng)
         memory = estimate.memory
@@ -84,8 +84,8 @@ def truncated(game: Bonuses, x: np.ndarray, weights: str) -> np.ndarray:
     g = game.default_follower.respond(game, x).policy
     W = policy_value(mdp, g, mdp.leader_reward, mdp.leader_discount)
     Q = (mdp.leader_reward + mdp.leader_discount * mdp.transition @ W)[:, 0]
-    kernel = chain(joint_policy(mdp, g), mdp.transition)
-    visits = mdp.initial if weights == "first" else Dense(system(kernel, mdp.leader_discount)).solve_transposed(mdp.initial)
+    chain = mdp.kernel.markov_chain(joint_policy(mdp, g))
+    visits = mdp.initial if weights == "first" else Dense(system(chain, mdp.leader_discount)).solve_transposed(mdp.initial)
     return (visits[:, None] * g[:, 0] * (Q - W[:, None]) / 0.5).ravel()
 
 
@@ -94,7 +94,7 @@ def test_the_bias_of_sobirl(weights: str, discount: float) -> None:
     """Its mean, within four standard errors, is the one-step truncation, far from the truth unless the follower looks no further."""
     x, count = np.random.default_rng(1).normal(size=12), 300
     game = Bonuses(discount=discount)
-    oracle, rng = Rounds(game, seed=4).oracle(se.Access.POLICY), np.random.default_rng(0)
+    oracle, rng = RepeatedGame(game, seed=4).oracle(se.Access.POLICY), np.random.default_rng(0)
     estimator = SoBiRL(episodes=400, weights=weights)  # type: ignore[arg-type]
     drawn = np.stack([estimator.estimate(oracle, torch.tensor(x), None, rng).gradient.numpy() for _ in range(count)])
     mean, error, true = drawn.mean(axis=0), drawn.std(axis=0) / np.sqrt(count), exact(game, x)
@@ -116,9 +116,9 @@ def test_sobirl_is_naive_on_four_rooms(weights: str) -> None:
     estimator = SoBiRL(episodes=200, weights=weights)  # type: ignore[arg-type]
     found = []
     for seed in range(20):
-        rounds = Rounds(game, seed=seed)
+        rounds = RepeatedGame(game, seed=seed)
         found.append(estimator.estimate(rounds.oracle(se.Access.POLICY), torch.tensor(x), None, np.random.default_rng(0)).gradient.numpy())
-        seen = Rounds(game, seed=seed).play(x, episodes=200, one_context=True)
+        seen = RepeatedGame(game, seed=seed).play(x, episodes=200, one_context=True)
         visits = np.zeros(105)
         discounted = np.broadcast_to(0.99 ** np.arange(seen.alive.shape[-1]), seen.alive[:, 0].shape)
         np.add.at(visits, np.minimum(seen.states[:, 0, :-1], 104)[seen.alive[:, 0]], discounted[seen.alive[:, 0]])

@@ -18,7 +18,7 @@ import solvers
 import stackelberg_envs as se
 from solvers.estimators.implicit import Implicit, exact_gradient
 from solvers.estimators.zeroth_order import ZerothOrder
-from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.testing import commitments, random_games
 
 GAMES: list[tuple[str, dict[str, Any]]] = [
@@ -47,7 +47,7 @@ games_and_points = random_games().flatmap(lambda game: st.tuples(st.just(game), 
 
 
 def gradient(game: se.StackelbergGame, x: np.ndarray, *, follower: se.Follower | None = None, reaction: bool = True) -> np.ndarray:
-    oracle = Rounds(game, follower).oracle(se.Access.MODEL)
+    oracle = RepeatedGame(game, follower).oracle(se.Access.MODEL)
     return exact_gradient(oracle, torch.tensor(x, dtype=torch.float64), None, reaction=reaction).gradient.numpy()
 
 
@@ -101,7 +101,7 @@ def test_amd_converges_to_the_same_gradient() -> None:
 def test_counters() -> None:
     """At most 8 Newton evaluations cold and 3 warm a context, and three solves with the kept factorisation."""
     game = se.game("four_rooms-v0", preset="hpgd")
-    rounds = Rounds(game)
+    rounds = RepeatedGame(game)
     oracle = rounds.oracle(se.Access.MODEL)
     x = torch.tensor(0.01 * np.random.default_rng(0).normal(size=105))
     memory, contexts = None, len(game.contexts)
@@ -129,7 +129,7 @@ def test_the_cost_of_a_gradient_does_not_depend_on_the_commitments_size() -> Non
     x = np.random.default_rng(0).normal(size=15)
     costs, gradients = [], []
     for game in (se.game("random_markov_game-v0"), Padded()):
-        rounds = Rounds(game)
+        rounds = RepeatedGame(game)
         y = np.concatenate([x, np.zeros(game.dimension - 15)])
         gradients.append(exact_gradient(rounds.oracle(se.Access.MODEL), torch.tensor(y), None, reaction=True).gradient.numpy())
         costs.append((rounds.cost.newton_evaluations, rounds.cost.factorisations, rounds.cost.linear_solves))
@@ -194,7 +194,7 @@ def test_zeroth_order_is_unbiased_up_to_smoothing(antithetic: bool) -> None:
     x = torch.tensor(np.random.default_rng(0).normal(size=game.dimension))
     exact = gradient(game, x.numpy())
     estimator = ZerothOrder(radius=1e-4, antithetic=antithetic)
-    oracle = Rounds(game).oracle(se.Access.RETURN)
+    oracle = RepeatedGame(game).oracle(se.Access.RETURN)
     rng = np.random.default_rng(5)
     drawn = np.stack([estimator.estimate(oracle, x, None, rng).gradient.numpy() for _ in range(1200)])
     for count in (300, 1200):
@@ -203,7 +203,7 @@ def test_zeroth_order_is_unbiased_up_to_smoothing(antithetic: bool) -> None:
 
 
 def test_zeroth_order_radius_and_cost() -> None:
-    rounds = Rounds(se.game("toy3-v0"))
+    rounds = RepeatedGame(se.game("toy3-v0"))
     estimator = ZerothOrder(radius=0.5, decay=True, antithetic=False)
     memory = None
     for k in (1, 2, 3):
@@ -254,7 +254,7 @@ def test_one_context_an_iteration_is_right_on_average() -> None:
     """The published way: gradients of a context that is drawn; their mean over the contexts is the whole gradient, and each comes up."""
     game = se.game("four_rooms-v0")
     x, rng = torch.tensor(0.5 * np.random.default_rng(1).normal(size=105)), np.random.default_rng(0)
-    oracle = Rounds(game).oracle(se.Access.MODEL)
+    oracle = RepeatedGame(game).oracle(se.Access.MODEL)
     estimator, memory, seen = Implicit(one_context=True), None, {}
     for _ in range(12):
         estimate = estimator.estimate(oracle, x, memory, rng)

@@ -17,12 +17,16 @@ import solvers
 import stackelberg_envs as se
 from solvers.estimators.implicit import exact_gradient
 from solvers.needs import needs_smooth_followers
-from stackelberg_envs.leader.repeated_game import Rounds
-from stackelberg_envs.planning import linear_systems as linear
-from stackelberg_envs.planning.policy_iteration import PlanningError, hard_policy_iteration, policy_value, soft_policy_iteration
-from stackelberg_envs.play.rollouts import Sampler, simulate
-from stackelberg_envs.processes.mdp import carry, chain, decision_problem, dense, expect, joint_policy, mixed, stack, through
-from stackelberg_envs.processes.successor_lists import SuccessorLists, Successors
+from stackelberg_envs.leader.repeated_game import RepeatedGame
+from stackelberg_envs.planning.linear_systems import PlanningError
+from stackelberg_envs.planning.policy_iteration import hard_policy_iteration, policy_value, soft_policy_iteration
+from stackelberg_envs.play.rollouts import simulate
+from stackelberg_envs.play.steps import TabularStepper
+from stackelberg_envs.processes import chains
+from stackelberg_envs.processes.mdp import decision_problem, joint_policy, stack
+from stackelberg_envs.processes.successor_lists import SuccessorLists
+from stackelberg_envs.processes.successors import Successors
+from stackelberg_envs.processes.transitions import DenseTransition
 from stackelberg_envs.testing import check_env, check_game, random_games
 from stackelberg_envs.testing.disguise import Disguised, Listed, Powerless
 from stackelberg_envs.views.parallel import StackelbergParallel
@@ -32,7 +36,7 @@ from stackelberg_envs.views.parallel import StackelbergParallel
 def solved(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Few states are factorised, in lists too; here they are also solved as many are."""
     if request.param == "iterative":
-        monkeypatch.setattr(linear, "DIRECT", 0)
+        monkeypatch.setattr(chains, "DIRECT", 0)
     return request.param
 
 
@@ -67,7 +71,7 @@ def test_scores_and_gradients_of_every_game(id: str, arguments: dict[str, Any], 
     np.testing.assert_allclose(over[1], over[0], atol=1e-8)
     bounds = [se.cooperative_value(g) for g in (game, listed)]
     assert bounds[1] == (None if bounds[0] is None else pytest.approx(bounds[0], abs=1e-7))
-    oracles = [Rounds(g).oracle(se.Access.MODEL) for g in (game, listed)]
+    oracles = [RepeatedGame(g).oracle(se.Access.MODEL) for g in (game, listed)]
     if needs_smooth_followers("implicit", oracles[0]) is None:
         exact, other = (exact_gradient(oracle, torch.tensor(x), None, reaction=True).gradient.numpy() for oracle in oracles)
         np.testing.assert_allclose(other, exact, atol=1e-7 * (1 + np.abs(exact).max()))
@@ -89,18 +93,19 @@ def test_operations(solved: str, game: se.StackelbergGame, seed: int, batched: b
     v, policy = rng.normal(size=(*x.shape[:-1], s)), rng.dirichlet(np.ones(b), (*x.shape[:-1], s, a))
     weights, blend = joint_policy(one, policy), rng.dirichlet(np.ones(b), (s, a, 2))
     for f in (
-        lambda p: expect(p, v),
-        lambda p: carry(weights, p),
-        lambda p: through(chain(weights, p), v),
-        lambda p: dense(mixed(blend, p)),
-        lambda p: dense(decision_problem(replace(one, transition=p), one.follower_reward).transition),
+        lambda p: p.expect(v),
+        lambda p: p.push_forward(weights),
+        lambda p: p.markov_chain(weights).expect(v),
+        lambda p: p.markov_chain(weights).push_forward(v),
+        lambda p: p.markov_chain(weights).dense(),
+        lambda p: p.mixture(blend).dense(),
+        lambda p: p.mean_over_leader(one.leader_policy).dense(),
+        lambda p: p.join_actions().dense(),
+        lambda p: p.average_actions().dense(),
     ):
-        np.testing.assert_allclose(f(other.transition), f(one.transition), atol=1e-13)
-    np.testing.assert_allclose(dense(chain(weights, other.transition))[..., 0, 0, :], chain(weights, one.transition), atol=1e-13)
-    np.testing.assert_allclose(dense(other.transition.joined()), one.transition.reshape(s, 1, a * b, s), atol=0)
-    np.testing.assert_allclose(
-        dense(other.transition.averaged()), np.broadcast_to(one.transition.mean(-2, keepdims=True), one.transition.shape)
-    )
+        np.testing.assert_allclose(f(other.kernel), f(one.kernel), atol=1e-13)
+    seen = [decision_problem(mdp, one.follower_reward).transition.dense() for mdp in (one, other)]
+    np.testing.assert_allclose(seen[1], seen[0], atol=1e-13)
     soft, same = soft_policy_iteration(one, 0.2), soft_policy_iteration(other, 0.2)
     np.testing.assert_allclose(same.values, soft.values, atol=1e-9)
     assert same.bound < 1e-8
@@ -120,12 +125,12 @@ def test_actions_that_share_their_lists(seed: int) -> None:
     v, weights, pi = rng.normal(size=s), rng.dirichlet(np.ones(b), (s, a)), rng.dirichlet(np.ones(a), s)
     blend = rng.dirichlet(np.ones(b), (s, a, 3))
     operations = (
-        lambda q: expect(q, v),
-        lambda q: carry(weights, q),
-        lambda q: through(chain(weights, q), v),
-        lambda q: dense(mixed(blend, q)),
-        lambda q: dense(q.unseen(pi)) if isinstance(q, SuccessorLists) else (pi[..., None, None] * q).sum(1, keepdims=True),
-        lambda q: dense(q.joined()) if isinstance(q, SuccessorLists) else q.reshape(s, 1, a * b, s),
+        lambda q: q.expect(v),
+        lambda q: q.push_forward(weights),
+        lambda q: q.markov_chain(weights).expect(v),
+        lambda q: q.mixture(blend).dense(),
+        lambda q: q.mean_over_leader(pi).dense(),
+        lambda q: q.join_actions().dense(),
     )
     for leads, follows in ((1, 1), (a, 1), (1, b), (a, b)):
         table = rng.integers(s, size=(s, leads, follows, k))
@@ -134,8 +139,8 @@ def test_actions_that_share_their_lists(seed: int) -> None:
         np.testing.assert_allclose(short.dense(), kernel, atol=1e-14)
         np.testing.assert_allclose(short[s - 1, a - 1, b - 1], kernel[s - 1, a - 1, b - 1], atol=1e-14)
         for f in operations:
-            np.testing.assert_allclose(f(short), f(kernel), atol=1e-13)
-            np.testing.assert_allclose(f(long), f(kernel), atol=1e-13)
+            np.testing.assert_allclose(f(short), f(DenseTransition(kernel)), atol=1e-13)
+            np.testing.assert_allclose(f(long), f(DenseTransition(kernel)), atol=1e-13)
 
 
 @given(random_games(), st.integers(0, 99))
@@ -149,7 +154,7 @@ def test_the_same_noise_is_the_same_episode(game: se.StackelbergGame, seed: int)
         played, same = (simulate(mdp, policy, first, noise(), 30) for mdp in (one, other))
         for field in vars(same):
             np.testing.assert_array_equal(getattr(played, field), getattr(same, field))
-    samplers, rng = (Sampler(one), Sampler(other)), np.random.default_rng(seed)
+    samplers, rng = (TabularStepper(one), TabularStepper(other)), np.random.default_rng(seed)
     s, a, b = one.sizes
     for noise in range(30):
         at = int(rng.integers(s)), int(rng.integers(a)), (int(rng.integers(b)),)

@@ -19,10 +19,19 @@ from solvers.linear import factors
 from solvers.response import soft_response
 from stackelberg_envs.planning.linear_systems import Krylov, PlanningError, bicgstab, system
 from stackelberg_envs.planning.policy_iteration import policy_value, soft_policy_iteration
-from stackelberg_envs.planning.value_iteration import Swept, certified, finest, largest_deficit, rounding, soft_backup, soft_value_iteration
-from stackelberg_envs.processes.mdp import DecisionProblem, InducedMDP, chain, decision_problem, dense, drawn_lists, expect
+from stackelberg_envs.planning.value_iteration import (
+    CertifiedValues,
+    attainable_bound,
+    largest_deficit,
+    rounding_error,
+    soft_backup,
+    soft_value_iteration,
+    value_interval,
+)
+from stackelberg_envs.processes.mdp import DecisionProblem, decision_problem
 from stackelberg_envs.processes.successor_lists import SuccessorLists
 from stackelberg_envs.testing import random_games
+from stackelberg_envs.worlds.mdp import InducedMDP
 
 
 def garnet(states: int, *, discount: float = 0.99, ends: float = 0.0, seed: int = 0, actions: int = 4, branching: int = 5) -> InducedMDP:
@@ -64,12 +73,12 @@ def test_the_bounds_hold(game: se.StackelbergGame, temperature: float, seed: int
     for _ in range(5):
         swept, _ = soft_backup(problem, gamma, temperature, v)
         r = swept - v
-        middle, half = certified(swept, r.min(), r.max(), gamma, deficit)
-        assert np.abs(middle - exact.values).max() <= half + 2 * exact.bound + rounding(v, gamma)
+        middle, half = value_interval(swept, r.min(), r.max(), gamma, deficit)
+        assert np.abs(middle - exact.values).max() <= half + 2 * exact.bound + rounding_error(v, gamma)
         v = swept
     solved = soft_value_iteration(problem, gamma, temperature, tolerance=1e-7)
-    assert np.abs(solved.values - exact.values).max() <= solved.bound + 2 * exact.bound + rounding(v, gamma)
-    assert solved.bound <= max(1e-7, finest(solved.values, gamma))
+    assert np.abs(solved.values - exact.values).max() <= solved.bound + 2 * exact.bound + rounding_error(v, gamma)
+    assert solved.bound <= max(1e-7, attainable_bound(solved.values, gamma))
 
 
 def test_the_span_forgets_and_the_largest_entry_does_not() -> None:
@@ -103,7 +112,7 @@ def test_the_span_forgets_and_the_largest_entry_does_not() -> None:
 )
 def test_newton_of_lists(world: InducedMDP, temperature: float, evaluations: int, products: int) -> None:
     """The answer of dense Newton, in a counted number of evaluations and matrix-vector products; in torch the same."""
-    listed, still = soft_policy_iteration(world, temperature), replace(world, transition=dense(world.transition))
+    listed, still = soft_policy_iteration(world, temperature), replace(world, transition=world.transition.dense())
     direct = soft_policy_iteration(still, temperature)
     np.testing.assert_allclose(listed.values, direct.values, atol=1e-9)
     np.testing.assert_allclose(listed.policy, direct.policy, atol=1e-7)
@@ -114,8 +123,10 @@ def test_newton_of_lists(world: InducedMDP, temperature: float, evaluations: int
     torched = soft_policy_iteration(world.map(torch.tensor), temperature, factorise=factors)
     np.testing.assert_allclose(torched.values.numpy(), listed.values, atol=1e-9)
     if world.follower_discount < 1:
-        assert listed.bound <= 1.3 * max(1e-9 * temperature, finest(direct.values, world.follower_discount))
-        assert np.abs(listed.values - direct.values).max() <= listed.bound + direct.bound + rounding(direct.values, world.follower_discount)
+        assert listed.bound <= 1.3 * max(1e-9 * temperature, attainable_bound(direct.values, world.follower_discount))
+        assert np.abs(listed.values - direct.values).max() <= listed.bound + direct.bound + rounding_error(
+            direct.values, world.follower_discount
+        )
 
 
 @pytest.mark.parametrize("batch", [(), (3,), (2, 3)], ids=str)
@@ -140,7 +151,7 @@ def test_bicgstab(batch: tuple[int, ...]) -> None:
 def test_uniform_right_sides(seed: int) -> None:
     """A uniform start is an eigenvector of what the shadow residual sees; the occupancy is found all the same, in few products."""
     mdp = garnet(2000, seed=seed)
-    kernel = system(chain(np.full((2000, 1, 4), 0.25), mdp.transition), 0.99)
+    kernel = system(mdp.kernel.markov_chain(np.full((2000, 1, 4), 0.25)), 0.99)
     solver = Krylov(kernel)
     occupancy = solver.solve_transposed(mdp.initial)
     assert occupancy.sum() == pytest.approx(100)
@@ -154,30 +165,30 @@ def test_small_deficits_and_long_horizons(discount: float) -> None:
     full, ended = garnet(500, discount=discount), garnet(500, discount=discount)
     ended = replace(ended, transition=ended.transition.map(lambda p: p * (1 - 1e-4)))
     for mdp in (full, ended):
-        exact = soft_policy_iteration(replace(mdp, transition=dense(mdp.transition)), 0.1)
+        exact = soft_policy_iteration(replace(mdp, transition=mdp.transition.dense()), 0.1)
         listed = soft_policy_iteration(mdp, 0.1)
         assert np.abs(listed.values - exact.values).max() <= listed.bound + exact.bound
     if discount > 0.99:
         return  # which sweeps do not reach
     problem = decision_problem(ended.map(torch.tensor), torch.tensor(ended.follower_reward))
     for dtype in (torch.float64, torch.float32):
-        found = sweeps.swept_problems(problem, discount, 0.1, tolerance=1e-3, dtype=dtype)
+        found = sweeps.sweep_problems(problem, discount, 0.1, tolerance=1e-3, dtype=dtype)
         error = np.abs(found.values.double().numpy() - soft_policy_iteration(ended, 0.1).values).max()
-        assert error <= float(found.bound) + 4 * finest(found.values, discount)
+        assert error <= float(found.bound) + 4 * attainable_bound(found.values, discount)
 
 
 def test_iterative_solves_at_their_edges() -> None:
     """Tiny and broken right sides, chains that BiCGSTAB gives up on (batched, too), and derivatives that there are not."""
     mdp = garnet(600)
     even = np.full((600, 1, 4), 0.25)
-    kernel = chain(even, mdp.transition)
+    kernel = mdp.kernel.markov_chain(even)
     solver, b = Krylov(system(kernel, 0.99)), np.random.default_rng(0).normal(size=600)
     np.testing.assert_allclose(solver.solve(1e-170 * b), 1e-170 * solver.solve(b), rtol=1e-9)
     assert (solver.solve(0 * b) == 0).all()
     with pytest.raises(PlanningError, match="tables finite"):
         solver.solve(np.where(np.arange(600) == 3, np.nan, b))
     street = SuccessorLists(np.minimum(np.arange(2000) + 1, 1999)[:, None, None, None], np.ones((2000, 1, 1, 1)))
-    one_way = Krylov(system(street, 0.999))
+    one_way = Krylov(system(street.markov_chain(np.ones((2000, 1, 1))), 0.999))
     values = one_way.solve(np.stack([np.arange(2000.0), np.ones(2000)]))
     np.testing.assert_allclose(values[1], 1000.0, rtol=1e-9)
     p = torch.tensor(mdp.transition.probabilities, requires_grad=True)
@@ -187,7 +198,7 @@ def test_iterative_solves_at_their_edges() -> None:
         torch.autograd.grad(value, p, create_graph=True)
     with torch.autograd.forward_ad.dual_level():
         v = torch.autograd.forward_ad.make_dual(torch.ones(600, dtype=torch.float64), torch.ones(600, dtype=torch.float64))
-        ahead = expect(mdp.map(torch.tensor).transition, v)
+        ahead = mdp.map(torch.tensor).kernel.expect(v)
         torch.testing.assert_close(torch.autograd.forward_ad.unpack_dual(ahead).tangent, torch.ones_like(ahead))
 
 
@@ -195,7 +206,7 @@ def test_single_precision_ends_episodes() -> None:
     """A deficit of .002 is no rounding, however many states there are."""
     table = np.zeros((20_000, 1, 1, 2), dtype=int)
     p = np.full((20_000, 1, 1, 2), 0.499, dtype=np.float32)
-    _, cumulated = drawn_lists(SuccessorLists(table, p))
+    _, cumulated, _ = SuccessorLists(table, p).cumulative_successors()
     np.testing.assert_allclose(cumulated[:, -1], 0.998, rtol=1e-6)
 
 
@@ -203,7 +214,7 @@ def problem_of(mdp: InducedMDP, batch: int, dtype: Any = torch.float64) -> Decis
     """In torch, with a batch of rewards."""
     problem = decision_problem(mdp.map(torch.tensor), torch.tensor(mdp.follower_reward))
     noise = torch.tensor(np.random.default_rng(5).normal(size=(batch, *problem.reward.shape)))
-    return DecisionProblem(*(sweeps._cast(table, dtype) for table in (problem.weight, problem.reward + 0.1 * noise, problem.transition)))
+    return replace(problem, reward=problem.reward + 0.1 * noise).map(lambda table: table.to(dtype))
 
 
 def acting(states: int, follower_sees: str) -> InducedMDP:
@@ -229,8 +240,8 @@ def test_in_both_precisions(world: str) -> None:
     problem, gamma = problem_of(mdp, 3), mdp.follower_discount
     reference = soft_value_iteration(problem, gamma, 0.1, tolerance=1e-9)
     for dtype, least in ((torch.float64, 1e-8), (torch.float32, 1e-2)):
-        agrees(sweeps.swept_problems(problem, gamma, 0.1, tolerance=1e-8, dtype=dtype), reference, gamma, dtype, least)
-    assert sweeps.swept_problems(problem, gamma, 0.1, tolerance=1e-8, values=reference.values).sweeps == 1
+        agrees(sweeps.sweep_problems(problem, gamma, 0.1, tolerance=1e-8, dtype=dtype), reference, gamma, dtype, least)
+    assert sweeps.sweep_problems(problem, gamma, 0.1, tolerance=1e-8, values=reference.values).sweeps == 1
 
 
 @pytest.mark.parametrize("world", ["shared lists, an end", "two nodes"])
@@ -242,20 +253,20 @@ def test_compiled(world: str, monkeypatch: pytest.MonkeyPatch) -> None:
     problem, gamma = problem_of(mdp, 3), mdp.follower_discount
     reference = soft_value_iteration(problem, gamma, 0.1, tolerance=1e-9)
     options: dict[str, Any] = {"tolerance": 1e-8, "compile": True}
-    agrees(sweeps.swept_problems(problem, gamma, 0.1, **options), reference, gamma, torch.float64, 1e-8)
-    assert sweeps.swept_problems(problem, gamma, 0.1, values=reference.values, **options).sweeps == 2
+    agrees(sweeps.sweep_problems(problem, gamma, 0.1, **options), reference, gamma, torch.float64, 1e-8)
+    assert sweeps.sweep_problems(problem, gamma, 0.1, values=reference.values, **options).sweeps == 2
     with pytest.raises(PlanningError, match="certified to"):
-        sweeps.swept_problems(problem, gamma, 0.1, max_sweeps=1, **options)
+        sweeps.sweep_problems(problem, gamma, 0.1, max_sweeps=1, **options)
     sweeps.chunk.cache_clear()
 
 
-def agrees(found: Swept, reference: Swept, discount: float, dtype: torch.dtype, least: float) -> None:
+def agrees(found: CertifiedValues, reference: CertifiedValues, discount: float, dtype: torch.dtype, least: float) -> None:
     """Whether values are in ``dtype``, of a batch, and as near as they claim to be."""
     assert found.values.dtype == dtype
     assert found.bound.shape == found.values.shape[:-1] == reference.bound.shape
     assert float(found.bound.max()) < least
     error = (found.values - reference.values).abs().amax(-1)
-    assert bool((error <= found.bound + reference.bound + rounding(found.values, discount)).all())
+    assert bool((error <= found.bound + reference.bound + rounding_error(found.values, discount)).all())
 
 
 def stand_in(reward: Any, next_states: Any, probability: Any, weight: Any, values: Any, *, full: bool, **options: Any) -> Any:
@@ -268,7 +279,7 @@ def stand_in(reward: Any, next_states: Any, probability: Any, weight: Any, value
         q = (reward + options["discount"] * ahead) / options["temperature"]
         swept = (weight * options["temperature"] * torch.logsumexp(q, dim=-2)).sum(-2)
         r, v = swept - v, swept
-        _, bound = certified(v, r.amin(-1), r.amax(-1), options["discount"], 0.0 if full else 1.0)
+        _, bound = value_interval(v, r.amin(-1), r.amax(-1), options["discount"], 0.0 if full else 1.0)
         if bool((bound <= options["tolerance"]).all()):
             break
     return v, torch.full((len(v),), 1, dtype=torch.int32), r.amin(-1), r.amax(-1)
@@ -280,7 +291,7 @@ def test_what_the_triton_kernel_is_given_and_gives(world: str, monkeypatch: pyte
     monkeypatch.setattr(sweeps, "_triton", lambda *_: stand_in)
     mdp = WORLDS[world]()
     problem = problem_of(mdp, 3)
-    found = sweeps.swept_problems(problem, mdp.follower_discount, 0.1, tolerance=1e-8)
+    found = sweeps.sweep_problems(problem, mdp.follower_discount, 0.1, tolerance=1e-8)
     reference = soft_value_iteration(problem, mdp.follower_discount, 0.1, tolerance=1e-9)
     torch.testing.assert_close(found.values, reference.values, atol=1e-7, rtol=0)
 

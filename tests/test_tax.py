@@ -16,7 +16,7 @@ from baselines.bench import figures, printing
 from solvers.base import Declined
 from solvers.estimators.implicit import exact_gradient
 from stackelberg_envs.games.tax_design import CONSUMERS, Consumer, TaxDesign
-from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 from stackelberg_envs.play.rollouts import simulate
 
@@ -30,7 +30,7 @@ def tax(**arguments: Any) -> TaxDesign:
 
 
 def gradient(game: TaxDesign, x: np.ndarray) -> np.ndarray:
-    return exact_gradient(Rounds(game).oracle(se.Access.MODEL), torch.tensor(x), None, reaction=True).gradient.numpy()
+    return exact_gradient(RepeatedGame(game).oracle(se.Access.MODEL), torch.tensor(x), None, reaction=True).gradient.numpy()
 
 
 @pytest.mark.parametrize(("temperature", "value", "contexts"), [(0.1, 28.77, (28.22, 29.33)), (0.3, 35.21, None)])
@@ -62,7 +62,7 @@ def test_leaving_the_income_tax_out_of_the_response_is_another_gradient() -> Non
     """What the published estimator leaves out matters: without the follower's reaction the slope in income tax has the wrong size."""
     game = tax(preset="legacy", grid=81)
     x = game.at_rates(0.3, (0.3, 0.3, 0.3))
-    oracle = Rounds(game).oracle(se.Access.MODEL)
+    oracle = RepeatedGame(game).oracle(se.Access.MODEL)
     held = exact_gradient(oracle, torch.tensor(x), None, reaction=False).gradient.numpy()
     assert abs(held[0] - gradient(game, x)[0]) > 0.1 * abs(gradient(game, x)[0])
 

@@ -17,8 +17,8 @@ import solvers
 import stackelberg_envs as se
 from solvers.dqn import DQN, HeadsPolicy, TrainingStopped
 from stackelberg_envs.games.tax_economy import TabledPolicy, TaxEconomy, TaxProcess
-from stackelberg_envs.leader.repeated_game import Rounds
-from stackelberg_envs.planning.policy_iteration import PlanningError
+from stackelberg_envs.leader.repeated_game import RepeatedGame
+from stackelberg_envs.planning.linear_systems import PlanningError
 from stackelberg_envs.play.sampled_rollouts import play_sampled
 
 SMALL: dict[str, Any] = {"grid": 21, "hours": 3, "spendings": 2}
@@ -183,7 +183,7 @@ def _gap(mdp: Any, table: np.ndarray, temperature: float) -> float:
     reward = (table[:, 0] * (mdp.follower_reward[:, 0] - temperature * np.log(np.maximum(table[:, 0], 1e-300)))).sum(-1)
     chain = np.einsum("sb,sbt->st", table[:, 0], mdp.transition.dense()[:, 0])
     attained = np.linalg.solve(np.eye(len(reward)) - 0.9 * chain, reward)
-    return float(mdp.initial @ (se.Soft(temperature).answer(mdp, None).values - attained))
+    return float(mdp.initial @ (mdp.soft_answer(temperature, None).values - attained))
 
 
 def test_one_joint_head_learns_the_softmax_of_the_rewards() -> None:
@@ -277,7 +277,7 @@ def test_a_leader_against_the_learner() -> None:
     assert found.cost.training_steps % 500 == 0
     assert found.cost.training_steps > 0
     assert found.history[-1]["learned_gap"] > 0
-    rounds = Rounds(game, follower)
+    rounds = RepeatedGame(game, follower)
     assert rounds.oracle(se.Access.OUTCOME).play(np.zeros(4), episodes=3).steps == 120
 
 

@@ -24,7 +24,7 @@ from small_games import SMALLER
 
 import stackelberg_envs as se
 from stackelberg_envs.play.rollouts import simulate
-from stackelberg_envs.processes.mdp import cumulative, pick
+from stackelberg_envs.processes.inverse_cdf import cumulative, inverse_cdf
 from stackelberg_envs.registry import camel, register_all
 from stackelberg_envs.testing import ConformanceError, check_env
 from stackelberg_envs.views.episode import ActionError
@@ -219,7 +219,7 @@ def test_same_uniforms_same_episode(id: str, context: int) -> None:
     mdp = game.problems(x, context)[0]
     policy = game.default_follower.respond(game, x, context).policy
     first, noise = rng.random(episodes), rng.random((episodes, horizon, 3))
-    batch = simulate(mdp, policy, pick(cumulative(mdp.initial), first), lambda t, rows: noise[rows, t], horizon)
+    batch = simulate(mdp, policy, inverse_cdf(cumulative(mdp.initial), first), lambda t, rows: noise[rows, t], horizon)
     for i in range(episodes):
         env = se.make(id, max_cycles=horizon)
         env.reset(seed=0, options={"context": context})

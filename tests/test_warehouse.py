@@ -20,8 +20,8 @@ import stackelberg_envs as se
 from baselines.studies import warehouse as study
 from solvers.estimators.implicit import exact_gradient
 from stackelberg_envs.games.warehouse import Picker, Warehouse, largest, soft_largest
-from stackelberg_envs.leader.repeated_game import Rounds
-from stackelberg_envs.planning.policy_iteration import PlanningError
+from stackelberg_envs.leader.repeated_game import RepeatedGame
+from stackelberg_envs.planning.linear_systems import PlanningError
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reproductions"
 COLD = se.Soft(0.02)
@@ -90,7 +90,7 @@ def test_played_trips_cost_what_is_scored() -> None:
     """Slips included: the mean of 2000 played orders, within four standard errors."""
     game = Warehouse(rows=3, columns=4, shelves=3, candidates=6, slip=0.2, max_cycles=1000)
     x = game.commitment((0, 3, 5))
-    paid = Rounds(game, seed=1).play(x, episodes=2000).leader_returns(1.0)
+    paid = RepeatedGame(game, seed=1).play(x, episodes=2000).leader_returns(1.0)
     assert abs(paid.mean() - float(se.evaluate(game, x).leader_return)) < 4 * paid.std() / np.sqrt(len(paid))
 
 
@@ -151,7 +151,7 @@ def test_layouts_are_corners_of_the_relaxed_game() -> None:
 def test_the_relaxed_gradient_is_the_derivative(pickers: int) -> None:
     game = Warehouse(variant="relaxed", rows=3, columns=4, candidates=5, shelves=2, pickers=pickers)
     x, rng = np.random.default_rng(1).normal(size=5), np.random.default_rng(2)
-    oracle = Rounds(game).oracle(se.Access.MODEL)
+    oracle = RepeatedGame(game).oracle(se.Access.MODEL)
     gradient = exact_gradient(oracle, torch.tensor(x), None, reaction=True).gradient.numpy()
     for direction in rng.normal(size=(3, 5)):
         up, down = (float(se.evaluate(game, x + step * direction).leader_return) for step in (1e-5, -1e-5))
@@ -164,12 +164,12 @@ def test_who_differentiates_declines_the_binary_game(name: str) -> None:
     """Those who accept take returns only, and improve on the first layout or stay."""
     game = Warehouse(rows=3, columns=4, candidates=4, shelves=2)
     solver = solvers.build(name)
-    reason = solver.declines(Rounds(game, None).oracle(solver.access, solver.permissions))
+    reason = solver.declines(RepeatedGame(game, None).oracle(solver.access, solver.permissions))
     if name in ("zeroth_order", "line_search"):
         assert reason is None
         return
     assert reason is not None
-    if solver.declines(Rounds(Warehouse(variant="relaxed")).oracle(solver.access, solver.permissions)) is None:
+    if solver.declines(RepeatedGame(Warehouse(variant="relaxed")).oracle(solver.access, solver.permissions)) is None:
         assert "piecewise constant" in reason
 
 

@@ -47,8 +47,8 @@ import solvers
 import stackelberg_envs as se
 from stackelberg_envs.arguments import nearest
 from stackelberg_envs.leader.access import Access
-from stackelberg_envs.leader.repeated_game import Rounds
-from stackelberg_envs.planning.policy_iteration import PlanningError
+from stackelberg_envs.leader.repeated_game import RepeatedGame
+from stackelberg_envs.planning.linear_systems import PlanningError
 
 from .jobs import FOLLOWERS, Job, World
 
@@ -228,7 +228,7 @@ def _runs(run: dict[str, Any], world: World, referee: World | None, score: solve
     try:
         if "access" in run:
             template = dataclasses.replace(template, access=access_level(run["access"]))
-        solvers.admit(template.build(), Rounds(world.game(), world.answerer()), template.granted)
+        solvers.admit(template.build(), RepeatedGame(world.game(), world.answerer()), template.granted)
         template.first_commitment()
     except (KeyError, TypeError, ValueError, IndexError, se.AccessError, solvers.Declined) as error:
         raise ConfigError(f"{where}: {error.args[0]}") from error

@@ -15,10 +15,10 @@ from matplotlib.figure import Figure
 
 import stackelberg_envs as se
 from solvers import Score
-from stackelberg_envs.game import grouped
+from stackelberg_envs.game import group_by_world
 from stackelberg_envs.play.sampled_rollouts import play_sampled
-from stackelberg_envs.processes.mdp import InducedMDP
-from stackelberg_envs.processes.sampled import SampledProcess
+from stackelberg_envs.worlds.mdp import InducedMDP
+from stackelberg_envs.worlds.sampled import SampledProcess
 
 from .stats import curve
 
@@ -142,7 +142,7 @@ def likeliest_paths(problems: Sequence[Any], policies: Sequence[Any], steps: int
     Where states are vectors, it is the course of one episode of so many ``steps``, always with the same noise.
     """
     paths = []
-    for process, group in zip(problems, grouped(problems, policies), strict=True):
+    for process, group in zip(problems, group_by_world(problems, policies), strict=True):
         if isinstance(process, SampledProcess):
             rng = np.random.default_rng(0)
             played = play_sampled(process, group[0], process.start(rng.random((1, process.noise.start))), rng, steps)

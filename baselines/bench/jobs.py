@@ -15,8 +15,6 @@ import numpy as np
 import solvers
 import stackelberg_envs as se
 from stackelberg_envs.leader.access import Access
-from stackelberg_envs.play.monte_carlo import fingerprint
-from stackelberg_envs.processes.mdp import stored
 
 FOLLOWERS = {
     follower.__name__: follower
@@ -65,11 +63,8 @@ class World:
                 digest.update(f"{context} {probability:.9g} {game.context_visibility}".encode())
                 for mdp in game.problems(x, context):
                     digest.update(f"{mdp.follower_discount:.9g} {mdp.leader_discount:.9g} {mdp.follower_sees}".encode())
-                    tables = [stored(getattr(mdp, name)) for name in mdp.tables] if game.tabular else [fingerprint(mdp)]
-                    for table in tables:
-                        digest.update((np.round(np.asarray(table), 9) + 0.0).tobytes())
-                    if game.tabular and isinstance(mdp.transition, se.SharedRows):
-                        digest.update(mdp.transition.index.tobytes())
+                    for table in mdp.fingerprint():
+                        digest.update((np.round(table, 9) + 0.0 if table.dtype.kind == "f" else table).tobytes())
         named = f"{game.name}-v0 {digest.hexdigest()[:16]}"
         if self.follower is not None and "believes" in self.follower:
             return f"{named}, answered as in {self._believed.key}"

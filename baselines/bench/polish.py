@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import solvers
-from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.leader.repeated_game import RepeatedGame
 
 from .jobs import Job
 
@@ -26,7 +26,7 @@ def polishing(results: list[dict[str, Any]]) -> list[Job]:
         search = solvers.build("multistart", evaluations=EVALUATIONS)
         if world.game().context_visibility == "before":  # a job's start is one vector, and here a commitment has a row a context
             continue
-        if search.declines(Rounds(world.game(), world.answerer()).oracle(search.access)) is not None:
+        if search.declines(RepeatedGame(world.game(), world.answerer()).oracle(search.access)) is not None:
             continue
         start = {str(i): float(value) for i, value in enumerate(np.ravel(result["x"]))}
         label = f"{job.label or job.solver}, seed {job.seed}, polished"

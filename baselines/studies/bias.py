@@ -19,7 +19,7 @@ import stackelberg_envs as se
 from solvers.estimators.hpgd import HPGD
 from solvers.estimators.implicit import exact_gradient
 from stackelberg_envs.games.four_rooms import INDEX
-from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.leader.repeated_game import RepeatedGame
 
 from ..bench import figures, measured
 
@@ -41,10 +41,10 @@ def measure(estimates: int) -> list[dict[str, Any]]:
     cases = [(point, mode, steps) for point in ("start", "plateau") for mode in MODES for steps in STEPS]
     for point, mode, steps in track(cases, description="bias of HPGD"):
         x = np.zeros(game.dimension) if point == "start" else plateau
-        exact = exact_gradient(Rounds(game, follower).oracle(se.Access.MODEL), torch.tensor(x), None, reaction=True).gradient.numpy()
+        exact = exact_gradient(RepeatedGame(game, follower).oracle(se.Access.MODEL), torch.tensor(x), None, reaction=True).gradient.numpy()
         directions = np.stack([exact / np.linalg.norm(exact), np.eye(game.dimension)[DOOR]])
         size: dict[str, Any] = {"episodes": steps // 7} if mode == "geometric horizons" else {"streams": 5, "steps": steps}
-        estimator, rounds = HPGD(**MODES[mode], **size), Rounds(game, follower, seed=1000)
+        estimator, rounds = HPGD(**MODES[mode], **size), RepeatedGame(game, follower, seed=1000)
         oracle, rng = rounds.oracle(se.Access.INCENTIVE, estimator.permissions), np.random.default_rng(1000)
         drawn = np.stack([directions @ estimator.estimate(oracle, torch.tensor(x), None, rng).gradient.numpy() for _ in range(estimates)])
         spread = drawn.std(axis=0, ddof=1)

@@ -22,7 +22,7 @@ import torch
 from rich.progress import track
 
 import stackelberg_envs as se
-from solvers.kernels.sweeps import CHUNK, Packed, chunk, packed
+from solvers.kernels.sweeps import CHUNK, Packed, chunk, pack
 from stackelberg_envs.planning.value_iteration import soft_backup
 from stackelberg_envs.processes.mdp import DecisionProblem, decision_problem
 from stackelberg_envs.processes.successor_lists import SuccessorLists
@@ -121,7 +121,7 @@ def bound(batch: int, device: str) -> float:
 def measure(batch: int, device: str) -> dict[str, Any]:
     """One row: accuracy first, then times."""
     problem = rooms(batch, device)
-    tables = packed(problem, None, torch.float32)
+    tables = pack(problem, None, torch.float32)
     runs = {"eager": eager(problem), "compiled": compiled(tables), "fused": fused(tables)}
     values = {name: run() for name, run in runs.items() if run is not None}
     apart = max(float((v - values["eager"]).abs().max()) for v in values.values())

@@ -18,7 +18,7 @@ import torch
 from solvers.ascent import Ascent
 from solvers.estimators.implicit import exact_gradient
 from stackelberg_envs.leader.access import Access
-from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.leader.repeated_game import RepeatedGame
 
 from ..bench import configuration as jobs
 from ..bench import store
@@ -32,8 +32,8 @@ def measure(job: jobs.Job) -> dict[str, Any]:
     assert isinstance(solver, Ascent)
     x, rng = torch.zeros(game.dimension, dtype=torch.float64), np.random.default_rng(0)
     reacts = job.hyperparameters.get("centred") != "none"
-    exact = exact_gradient(Rounds(game).oracle(Access.MODEL), x, None, reaction=reacts).gradient.numpy()
-    oracle, memory, drawn = Rounds(game, seed=1).oracle(solver.access), None, []
+    exact = exact_gradient(RepeatedGame(game).oracle(Access.MODEL), x, None, reaction=reacts).gradient.numpy()
+    oracle, memory, drawn = RepeatedGame(game, seed=1).oracle(solver.access), None, []
     for _ in range(WARM + COUNTED):
         estimate = solver.estimator.estimate(oracle, x, memory, rng)
         memory = estimate.memory

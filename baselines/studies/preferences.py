@@ -32,7 +32,7 @@ from scipy.integrate import solve_ivp
 
 import solvers
 import stackelberg_envs as se
-from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.leader.repeated_game import RepeatedGame
 
 from ..bench import figures, measured, stats
 
@@ -78,7 +78,7 @@ def instance(seed: int) -> dict[str, Any]:
 def slopes(game: se.StackelbergGame, name: str, start: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """The gradient (n,) that `solvers` follow by ``name`` in ``game`` from ``start``, at any w (n,)."""
     solver: Any = solvers.build(name)
-    oracle, rng = Rounds(game).oracle(solver.access), np.random.default_rng(0)
+    oracle, rng = RepeatedGame(game).oracle(solver.access), np.random.default_rng(0)
     memory = solver.estimator.estimate(oracle, torch.tensor(start), None, rng).memory
     return lambda w: solver.estimator.estimate(oracle, torch.tensor(w), memory, rng).gradient.numpy()
 

@@ -25,7 +25,7 @@ from rich.progress import track
 import solvers
 import stackelberg_envs as se
 from solvers.estimators.implicit import exact_gradient
-from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.leader.repeated_game import RepeatedGame
 
 from ..bench import figures, measured
 
@@ -124,7 +124,7 @@ def measure(draws: int) -> list[dict[str, Any]]:
         if case.title not in ways:
             ways[case.title] = _way(game, follower, case.checkpoints)
         x = ways[case.title][checkpoint]
-        exact = exact_gradient(Rounds(game, follower).oracle(se.Access.MODEL), torch.tensor(x), None, reaction=True).gradient.numpy()
+        exact = exact_gradient(RepeatedGame(game, follower).oracle(se.Access.MODEL), torch.tensor(x), None, reaction=True).gradient.numpy()
         drawn, steps = _drawn(game, follower, x, case.estimators[label](size), draws if size < 10000 else max(2, draws // 4))
         norm, mean = np.linalg.norm(exact), drawn.mean(axis=0)
         lengths = np.linalg.norm(drawn, axis=1)
@@ -165,7 +165,7 @@ def _drawn(game: se.StackelbergGame, follower: se.Soft, x: np.ndarray, options: 
     assert isinstance(solver, solvers.Ascent)
     estimator, rng, drawn, steps = solver.estimator, np.random.default_rng(1000), [], 0.0
     for seed in range(draws):
-        rounds = Rounds(game, follower, seed=seed)
+        rounds = RepeatedGame(game, follower, seed=seed)
         oracle, memory = rounds.oracle(estimator.access, estimator.permissions), None
         if options.get("level") == "outcome":
             for earlier in rng.normal(size=(EARLIER, game.dimension)):

@@ -23,7 +23,7 @@ from rich.progress import track
 import stackelberg_envs as se
 from solvers.estimators.implicit import exact_gradient
 from solvers.estimators.rtq import RTQ, gradient_at_answer
-from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.leader.repeated_game import RepeatedGame
 
 from ..bench import figures, measured
 
@@ -39,7 +39,7 @@ def measure(runs: int) -> list[dict[str, Any]]:
     for label, arguments in GAMES.items():
         game = se.game("random_markov_game-v0", seed=1, **arguments)
         x = torch.tensor(np.random.default_rng(1).normal(size=game.dimension))
-        exact = exact_gradient(Rounds(game, se.Soft(0.1)).oracle(se.Access.MODEL), x, None, reaction=True).gradient.numpy()
+        exact = exact_gradient(RepeatedGame(game, se.Soft(0.1)).oracle(se.Access.MODEL), x, None, reaction=True).gradient.numpy()
         budgets = SHORTEST * 2 ** np.arange(LEVELS + 1)
         seen = _snapshots(game, x, budgets, runs, label)
         resampled = np.random.default_rng(0).integers(runs, size=(500, runs))
@@ -60,7 +60,7 @@ def measure(runs: int) -> list[dict[str, Any]]:
 
 def _snapshots(game: se.StackelbergGame, x: torch.Tensor, budgets: np.ndarray, runs: int, label: str) -> np.ndarray:
     """g_t of each budget of each run, (budgets, runs, n)."""
-    rounds = Rounds(game, FOLLOWER, seed=2000)
+    rounds = RepeatedGame(game, FOLLOWER, seed=2000)
     oracle, here = rounds.oracle(se.Access.MODEL, se.Permission.TRAINING), x.numpy()
     untrained, seen = oracle.snapshot(), np.zeros((len(budgets), runs, game.dimension))
     for run in track(range(runs), description=f"vanilla, {label}"):
@@ -73,7 +73,7 @@ def _snapshots(game: se.StackelbergGame, x: torch.Tensor, budgets: np.ndarray, r
 
 def _truncated(game: se.StackelbergGame, x: torch.Tensor, levels: int, count: int, longest: np.ndarray, label: str) -> dict[str, Any]:
     """RT-Q with K = ``levels``: its cost, its spread, and how far its mean is from that of vanilla runs (runs, n) to its longest budget."""
-    estimator, rounds = RTQ(steps=SHORTEST, levels=levels), Rounds(game, FOLLOWER, seed=3000 + levels)
+    estimator, rounds = RTQ(steps=SHORTEST, levels=levels), RepeatedGame(game, FOLLOWER, seed=3000 + levels)
     oracle, rng, memory = rounds.oracle(estimator.access, estimator.permissions), np.random.default_rng(levels), None
     drawn, costs = np.zeros((count, game.dimension)), np.zeros(count)
     for i in track(range(count), description=f"RT-Q, {levels} levels, {label}"):

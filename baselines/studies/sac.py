@@ -15,7 +15,7 @@ from rich.progress import track
 
 import stackelberg_envs as se
 from solvers.learners import SAC
-from stackelberg_envs.play.monte_carlo import discounted, monte_carlo
+from stackelberg_envs.play.monte_carlo import discounted_return, monte_carlo
 
 from ..bench import measured
 from ..bench.stats import mean_interval
@@ -37,11 +37,11 @@ def measure(seeds: int) -> measured.Rows:
         for deterministic in (False, True):
             policy = dataclasses.replace(response.policy, deterministic=deterministic)
             played, episodes = monte_carlo(process, policy, game.max_cycles)
-            own, stood = discounted(played.follower_rewards, process.follower_discount), played.alive.sum(-1)
+            own, stood = discounted_return(played.follower_rewards, process.follower_discount), played.alive.sum(-1)
             row = {"seed": seed, "trained": response.state.trained, "deterministic": deterministic, "episodes": episodes}
             row |= {"follower_return": own.mean(), "follower_return_error": own.std(ddof=1) / episodes**0.5}
             row |= {"balanced_steps": stood.mean(), "balanced_steps_error": stood.std(ddof=1) / episodes**0.5}
-            row |= {"leader_return": discounted(played.leader_rewards, process.leader_discount).mean()}
+            row |= {"leader_return": discounted_return(played.leader_rewards, process.leader_discount).mean()}
             if response.state.trained == STEPS:
                 returns = through_the_view(game, x, policy, EPISODES, seed)
                 row |= {"view_return": returns.mean(), "view_return_error": returns.std(ddof=1) / EPISODES**0.5}
@@ -50,7 +50,7 @@ def measure(seeds: int) -> measured.Rows:
 
 
 def through_the_view(game: se.StackelbergGame, x: np.ndarray, policy: Any, episodes: int, seed: int) -> np.ndarray:
-    """The follower's discounted returns (N,) in ``episodes`` of the AEC environment."""
+    """The follower's discounted_return returns (N,) in ``episodes`` of the AEC environment."""
     from stackelberg_envs.views.aec import StackelbergAEC
 
     env, rng, returns = StackelbergAEC(game), np.random.default_rng([seed, 1]), []

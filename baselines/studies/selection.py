@@ -25,8 +25,9 @@ from rich.progress import track
 
 import stackelberg_envs as se
 from stackelberg_envs.followers.equilibria import SELECTIONS
-from stackelberg_envs.followers.exact import TIE_TOLERANCE, Response
 from stackelberg_envs.games.escape_room import LARGEST, LEVER, START, EscapeRoom
+from stackelberg_envs.planning.policy_iteration import TIE_TOLERANCE
+from stackelberg_envs.response import Response
 
 from ..bench import figures, measured
 

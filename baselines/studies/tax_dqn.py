@@ -21,9 +21,9 @@ import numpy as np
 import solvers
 import stackelberg_envs as se
 from solvers.dqn import DQN
-from stackelberg_envs.followers.exact import Answer, Response
 from stackelberg_envs.games.tax_design import TaxDesign
 from stackelberg_envs.games.tax_economy import TaxEconomy
+from stackelberg_envs.response import Answer, Response
 
 from ..bench import store
 from ..bench.printing import bar

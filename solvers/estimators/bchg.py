@@ -44,7 +44,6 @@ import torch
 from stackelberg_envs.leader.access import Access, Oracle, Permission
 from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 from stackelberg_envs.play.outcomes import Outcome
-from stackelberg_envs.processes.mdp import expect
 
 from ..ascent import Estimate, Estimator
 from ..inference.explained import Explained, Settings
@@ -186,7 +185,7 @@ class BCHG(Estimator):
             explained = (learned or Explained.nothing(oracle, settings)).plus(oracle, x, seen, settings)
             mdp = faced(explained.game(oracle, settings, optimism=self.optimism), x, context)
             plan = soft_policy_iteration(mdp, settings.temperature)
-            q = mdp.follower_reward + mdp.follower_discount * expect(mdp.transition, plan.values)
+            q = mdp.follower_reward + mdp.follower_discount * mdp.kernel.expect(plan.values)
             return Known(plan.policy, mdp, q), explained
         policy = np.asarray(oracle.policies(x, context)[0])
         follower_q = oracle.action_values(x, context)[0] if oracle.sizes[0][1] > 1 else None

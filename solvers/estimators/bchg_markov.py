@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from stackelberg_envs.leader.access import Oracle
-from stackelberg_envs.planning.linear_systems import factorised, system
+from stackelberg_envs.planning.linear_systems import factorise, system
 from stackelberg_envs.planning.value_iteration import softmax_backup
 from stackelberg_envs.play.outcomes import Outcome
-from stackelberg_envs.processes.mdp import InducedMDP, carry, chain, decision_problem, joint_policy
+from stackelberg_envs.processes.mdp import MDP, decision_problem, joint_policy
 
 from .critics import Known, action_values, benefit
 from .visits import discounted_sums
@@ -68,10 +68,10 @@ def _summed(states: np.ndarray, weights: np.ndarray, size: int) -> np.ndarray:
     return np.bincount(states.ravel(), weights.ravel(), size) / len(states)
 
 
-def _completed(mdp: InducedMDP, g: np.ndarray, worth: np.ndarray, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _completed(mdp: MDP, g: np.ndarray, worth: np.ndarray, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What D and Z lack where episodes are cut, each (S,), in the model."""
-    P_g, problem = chain(joint_policy(mdp, g), mdp.transition), decision_problem(mdp, mdp.leader_reward)
-    d = factorised(system(P_g, mdp.leader_discount)).solve_transposed(u)
+    P_g, problem = mdp.kernel.markov_chain(joint_policy(mdp, g)), decision_problem(mdp, mdp.leader_reward)
+    d = factorise(system(P_g, mdp.leader_discount)).solve_transposed(u)
     c = d[:, None, None] * problem.weight[..., None] * g[:, : worth.shape[1]] * worth
-    arrives = carry(c, problem.transition)
-    return d, factorised(system(P_g, mdp.follower_discount)).solve_transposed(v + mdp.follower_discount * arrives)
+    arrives = problem.transition.push_forward(c)
+    return d, factorise(system(P_g, mdp.follower_discount)).solve_transposed(v + mdp.follower_discount * arrives)

@@ -31,7 +31,7 @@ import numpy as np
 import torch
 
 from stackelberg_envs.leader.access import Access, Oracle
-from stackelberg_envs.processes.mdp import expect
+from stackelberg_envs.processes.transitions import expect
 
 from ..ascent import Estimate, Estimator
 from ..inference.model import Counts

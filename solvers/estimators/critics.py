@@ -12,7 +12,7 @@ import numpy as np
 
 from stackelberg_envs.planning.policy_iteration import policy_value
 from stackelberg_envs.play.outcomes import Outcome
-from stackelberg_envs.processes.mdp import InducedMDP, decision_problem, expect
+from stackelberg_envs.processes.mdp import MDP, decision_problem
 
 from .visits import compiled
 
@@ -22,19 +22,19 @@ class Known(NamedTuple):
 
     policy: np.ndarray
     """g(b|s,a), (S, A, B)."""
-    mdp: InducedMDP | None
+    mdp: MDP | None
     """The counted game under x, if the critic needs it; its follower reward is only meaningful at OUTCOME."""
     follower_q: np.ndarray | None
     """q_F(s,a,b), (S, A, B); None in design games, which do without."""
 
 
-def action_values(mdp: InducedMDP, policy: np.ndarray) -> np.ndarray:
+def action_values(mdp: MDP, policy: np.ndarray) -> np.ndarray:
     """The leader's Q_L(s,a,b) of a (counted) model under both policies, (S, A, B): the fixed point of expected SARSA on replayed data."""
     values = policy_value(mdp, policy, mdp.leader_reward, mdp.leader_discount)
-    return mdp.leader_reward + mdp.leader_discount * expect(mdp.transition, values)
+    return mdp.leader_reward + mdp.leader_discount * mdp.kernel.expect(values)
 
 
-def benefit(mdp: InducedMDP, policy: np.ndarray, leader_q: np.ndarray) -> np.ndarray:
+def benefit(mdp: MDP, policy: np.ndarray, leader_q: np.ndarray) -> np.ndarray:
     """B_L at the follower's nodes, (S, N, B)."""
     node_q = decision_problem(mdp, leader_q).reward
     g = policy[:, : node_q.shape[1]]

@@ -44,8 +44,7 @@ import torch
 from stackelberg_envs.game import as_tuple
 from stackelberg_envs.leader.access import Access, Oracle
 from stackelberg_envs.play.outcomes import Outcome
-from stackelberg_envs.processes.mdp import carry, stored
-from stackelberg_envs.processes.shared_rows import SharedRows
+from stackelberg_envs.processes.transitions import as_transition, numbers_of
 
 from ..ascent import Estimate, Estimator
 from ..needs import needs_incentives
@@ -95,18 +94,18 @@ class HPGDKernel(Estimator):
         if self.form == "kernel":
             planned = tuple(zip(oracle.policies(here, context), oracle.values(here, context), strict=True))
         for i, log_kernel in enumerate(kernels):
-            P = _exponential(log_kernel)
+            P = as_transition(log_kernel).map(lambda rows: np.exp(rows.detach().cpu().numpy()))
             means = _means(oracle, averaged, i)
             if self.form == "published":
                 found = _same_visits(oracle, seen, i, means)
             else:
                 found = self._by_states(oracle, valued, averaged, i, means, P, planned[i][0])
             tables.append(found)
-            moved = oracle.leader_discount * _pooled(log_kernel, found.paid)[..., None] * means.worth
+            moved = oracle.leader_discount * P.pool(found.paid[:, None])[..., None] * means.worth
             if self.form == "kernel" and self.kernel_response:
-                moved = moved + oracle.follower_discounts[i] * _pooled(log_kernel, found.reaction)[..., None] * planned[i][1]
-            rows = stored(log_kernel)
-            multiplier = torch.as_tensor(stored(P) * moved, dtype=x.dtype, device=x.device)
+                moved = moved + oracle.follower_discounts[i] * P.pool(found.reaction[:, None])[..., None] * planned[i][1]
+            rows = numbers_of(log_kernel)
+            multiplier = torch.as_tensor(P.numbers * moved, dtype=x.dtype, device=x.device)
             surrogate = surrogate + (torch.where(torch.isfinite(rows), rows, 0.0) * multiplier).sum()
         (through_kernel,) = torch.autograd.grad(surrogate, leaf)
         return Estimate(through_kernel + designed(oracle, x, context, tables))  # 6
@@ -121,9 +120,9 @@ class HPGDKernel(Estimator):
         baseline = np.append(means.worth, 0.0)[valued.states[:, i, :-1]]
         c = np.bincount(pairs[alive], (weights * (_to_go(valued, oracle) - baseline))[alive], s * b).reshape(s, b) / oracle.temperature
         c = c - policy[:, 0] * c.sum(-1, keepdims=True)  # 3
-        z = oracle.follower_discounts[i] * carry(c[:, None], kernel)
+        z = oracle.follower_discounts[i] * kernel.push_forward(c[:, None])
         weight = np.append(z / np.maximum(means.visits, 1), 0.0)[averaged.states[:, i, :-1]]
-        reaction = _scanned(averaged, i, b, np.where(means.settled, weight, 0.0), oracle.follower_discounts[i], s * b)  # 4
+        reaction = _visit_sums(averaged, i, b, np.where(means.settled, weight, 0.0), oracle.follower_discounts[i], s * b)  # 4
         return Tables(c + reaction.reshape(s, b), np.bincount(pairs[alive], weights[alive], s * b).reshape(s, b))  # 5
 
 
@@ -159,7 +158,7 @@ def _same_visits(oracle: Oracle, seen: Outcome, i: int, means: _Means) -> Tables
     c = np.where(alive, weights * _to_go(seen, oracle), 0.0) / oracle.temperature
     total = np.bincount(states[alive], c[alive], s) / np.maximum(means.visits, 1)
     weight = c - np.where(means.settled, np.append(total, 0.0)[states], 0.0)
-    reaction = _scanned(seen, i, b, weight, oracle.follower_discounts[i], s * b)
+    reaction = _visit_sums(seen, i, b, weight, oracle.follower_discounts[i], s * b)
     return Tables(reaction.reshape(s, b), np.bincount(pairs[alive], weights[alive], s * b).reshape(s, b))
 
 
@@ -174,19 +173,7 @@ def _to_go(seen: Outcome, oracle: Oracle) -> np.ndarray:
     return discounted_sums(seen.leader_rewards, oracle.leader_discount, ahead=True)
 
 
-def _scanned(seen: Outcome, i: int, b: int, weight: np.ndarray, discount: float, size: int) -> np.ndarray:
+def _visit_sums(seen: Outcome, i: int, b: int, weight: np.ndarray, discount: float, size: int) -> np.ndarray:
     """Sum over the visits of each pair of W_t = weight_t + discount W_{t-1}, (S * B,), ``weight`` (N, T)."""
-    scanned, alive = discounted_sums(weight, discount), seen.alive[:, i]
-    return np.bincount(seen.pairs(i, b)[alive], scanned[alive], size)
-
-
-def _exponential(log_kernel: Any) -> Any:
-    """P in NumPy, laid out as its logarithm."""
-    if isinstance(log_kernel, SharedRows):
-        return log_kernel.map(lambda rows: np.exp(rows.detach().cpu().numpy()))
-    return np.exp(log_kernel.detach().cpu().numpy())
-
-
-def _pooled(log_kernel: Any, table: np.ndarray) -> np.ndarray:
-    """A table (S, B) by the kernel's rows, (S, 1, R)."""
-    return log_kernel.pool(table[:, None]) if isinstance(log_kernel, SharedRows) else table[:, None]
+    sums, alive = discounted_sums(weight, discount), seen.alive[:, i]
+    return np.bincount(seen.pairs(i, b)[alive], sums[alive], size)

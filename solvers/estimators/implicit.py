@@ -36,7 +36,7 @@ from stackelberg_envs.arguments import nearest
 from stackelberg_envs.followers.equilibria import Saddle
 from stackelberg_envs.leader.access import Access, Oracle
 from stackelberg_envs.planning.linear_systems import Krylov
-from stackelberg_envs.processes.mdp import InducedMDP, layout, stack
+from stackelberg_envs.processes.mdp import MDP, stack
 
 from ..ascent import Estimate, Estimator, changed_fields
 from ..needs import needs_smooth_followers
@@ -121,11 +121,11 @@ def exact_gradient(
     return Estimate(slope(surrogate, leaf), kept, value)  # 4
 
 
-def batches(problems: list[tuple[float, InducedMDP]]) -> list[tuple[torch.Tensor, InducedMDP]]:
+def batches(problems: list[tuple[float, MDP]]) -> list[tuple[torch.Tensor, MDP]]:
     """Processes of equal sizes and layouts stacked, with their probabilities (K,)."""
-    groups: dict[Any, list[tuple[float, InducedMDP]]] = {}
+    groups: dict[Any, list[tuple[float, MDP]]] = {}
     for probability, mdp in problems:
-        kind = (mdp.sizes, mdp.follower_discount, mdp.leader_discount, mdp.follower_sees, layout(mdp.transition))
+        kind = (mdp.sizes, mdp.follower_discount, mdp.leader_discount, mdp.follower_sees, mdp.kernel.layout)
         groups.setdefault(kind, []).append((probability, mdp))
     batches = []
     for group in groups.values():

@@ -17,7 +17,7 @@ import torch
 
 from stackelberg_envs.leader.access import Oracle
 from stackelberg_envs.planning.policy_iteration import Plan, soft_policy_iteration
-from stackelberg_envs.processes.mdp import InducedMDP, decision_problem
+from stackelberg_envs.processes.mdp import MDP, decision_problem
 
 from ..ascent import Estimate
 from ..linear import factors
@@ -25,7 +25,7 @@ from .reaction import Adjoint, reaction_terms, slope, soft_reaction
 
 
 def through_objective(
-    oracle: Oracle, leaf: torch.Tensor, worlds: list[tuple[float, tuple[InducedMDP, ...]]], memory: Any, *, reaction: bool
+    oracle: Oracle, leaf: torch.Tensor, worlds: list[tuple[float, tuple[MDP, ...]]], memory: Any, *, reaction: bool
 ) -> Estimate:
     """`exact_gradient` of an objective that is no sum over steps."""
     surrogate: Any = 0.0
@@ -46,8 +46,8 @@ def through_objective(
 
 def whole_surrogate(
     oracle: Oracle,
-    problems: Sequence[InducedMDP],
-    frozen: Sequence[InducedMDP],
+    problems: Sequence[MDP],
+    frozen: Sequence[MDP],
     plans: Sequence[Plan],
     *,
     reaction: bool,

@@ -13,7 +13,7 @@ import torch
 from stackelberg_envs.planning.linear_systems import system
 from stackelberg_envs.planning.policy_iteration import Plan
 from stackelberg_envs.planning.value_iteration import softmax_backup
-from stackelberg_envs.processes.mdp import DecisionProblem, InducedMDP, carry, chain, decision_problem, expect, joint_policy
+from stackelberg_envs.processes.mdp import MDP, DecisionProblem, decision_problem, joint_policy
 
 from ..linear import factors
 
@@ -22,8 +22,8 @@ Adjoint = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def surrogate_objective(
-    mdp: InducedMDP,
-    frozen: InducedMDP,
+    mdp: MDP,
+    frozen: MDP,
     plan: Plan,
     temperature: float,
     *,
@@ -52,10 +52,10 @@ def surrogate_objective(
         joint = joint_policy(frozen, plan.policy)
         kept: Any = plan.factorised
         solved = kept.solves
-        leader = kept if gamma_leader == gamma else factors(system(chain(joint, frozen.transition), gamma_leader))
+        leader = kept if gamma_leader == gamma else factors(system(frozen.kernel.markov_chain(joint), gamma_leader))
         W = leader.solve((joint * frozen.leader_reward).sum((-2, -1)))  # 2
         occupancy = leader.solve_transposed(frozen.initial)
-        leader_q = frozen.leader_reward + gamma_leader * expect(frozen.transition, W)
+        leader_q = frozen.leader_reward + gamma_leader * frozen.kernel.expect(W)
         visits = occupancy[..., None, None] * joint
         returns = weigh(frozen.initial, W, 1)
     surrogate = weigh(mdp.initial, W, 1)
@@ -64,7 +64,7 @@ def surrogate_objective(
     if mdp.leader_reward.requires_grad:
         surrogate = surrogate + weigh(mdp.leader_reward, visits, 3)
     if mdp.transition.requires_grad:
-        surrogate = surrogate + gamma_leader * weigh(expect(mdp.transition, W), visits, 3)
+        surrogate = surrogate + gamma_leader * weigh(mdp.kernel.expect(W), visits, 3)
     if not reaction:
         return surrogate, returns, *_work(leader, kept, solved)
     with torch.no_grad():
@@ -90,7 +90,7 @@ def soft_reaction(g: torch.Tensor, u: torch.Tensor, temperature: float) -> torch
 
 
 def reaction_terms(
-    mdp: InducedMDP,
+    mdp: MDP,
     nodes: DecisionProblem,
     plan: Plan,
     c: torch.Tensor,
@@ -102,17 +102,17 @@ def reaction_terms(
     """The part of the surrogate in which the response reacts, (...), from c (..., S, N, B); ``nodes`` are those of the frozen process."""
     gamma = mdp.follower_discount
     with torch.no_grad():
-        carried = gamma * carry(c, nodes.transition)
+        carried = gamma * nodes.transition.push_forward(c)
         z = plan.factorised.solve_transposed(carried) if adjoint is None else adjoint(carried, worth)  # 3
         y = c + z[..., None, None] * nodes.weight[..., None] * plan.policy[..., : nodes.weight.shape[-1], :]
     facing = decision_problem(mdp, mdp.follower_reward)
     surrogate = weigh(facing.reward, y, 3)
     if facing.transition.requires_grad:
-        surrogate = surrogate + gamma * weigh(expect(facing.transition, plan.values), y, 3)
+        surrogate = surrogate + gamma * weigh(facing.transition.expect(plan.values), y, 3)
     if facing.weight.requires_grad:
         U = node_values
         if U is None:
-            U, _ = softmax_backup(nodes.reward + gamma * expect(nodes.transition, plan.values), temperature)
+            U, _ = softmax_backup(nodes.reward + gamma * nodes.transition.expect(plan.values), temperature)
         surrogate = surrogate + weigh(facing.weight, z[..., None] * U, 2)
     return surrogate
 

@@ -34,7 +34,7 @@ import torch
 from stackelberg_envs.leader.access import Access, Oracle, Permission
 from stackelberg_envs.planning.linear_systems import system
 from stackelberg_envs.planning.policy_iteration import Plan
-from stackelberg_envs.processes.mdp import chain, joint_policy
+from stackelberg_envs.processes.mdp import joint_policy
 
 from ..ascent import Estimate, Estimator
 from ..linear import factors
@@ -144,7 +144,7 @@ def gradient_at_answer(oracle: Oracle, x: torch.Tensor) -> torch.Tensor:
             frozen = mdp.map(torch.Tensor.detach)
             with torch.no_grad():
                 g, v = (torch.as_tensor(table, dtype=x.dtype, device=x.device) for table in (policy, values))
-                kept = factors(system(chain(joint_policy(frozen, g), frozen.transition), mdp.follower_discount))
+                kept = factors(system(frozen.kernel.markov_chain(joint_policy(frozen, g)), mdp.follower_discount))
             plan = Plan(g, v, 1, float("nan"), kept)
             terms, _, solves, factorisations = surrogate_objective(mdp, frozen, plan, oracle.temperature, reaction=True)
             oracle.charge(factorisations=1 + factorisations, linear_solves=solves)

@@ -42,12 +42,13 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 
-from stackelberg_envs.followers.exact import Truncated
+from stackelberg_envs.followers.bounded import Truncated
 from stackelberg_envs.leader.access import Access, Oracle
 from stackelberg_envs.planning.linear_systems import Dense, Factorised, system
 from stackelberg_envs.planning.policy_iteration import Plan
 from stackelberg_envs.play.outcomes import Outcome
-from stackelberg_envs.processes.mdp import InducedMDP, chain, dense, joint_policy
+from stackelberg_envs.processes.mdp import MDP, joint_policy
+from stackelberg_envs.processes.transitions import DenseTransition
 
 from ..ascent import Estimate, Estimator
 from ..linear import LU
@@ -105,22 +106,21 @@ class MSoBiRL(Estimator):
 
     def _follow(
         self,
-        mdp: InducedMDP,
+        mdp: MDP,
         tau: float,
         last: tuple[torch.Tensor, torch.Tensor] | None,
         kept: list[tuple[torch.Tensor, torch.Tensor]],
-        factorised: Callable[[torch.Tensor], Factorised],
+        factorise: Callable[[torch.Tensor], Factorised],
     ) -> tuple[Plan, Adjoint]:
         """Step 1, and step 2 to be taken once; ``last`` are values and w of the last iteration, and those of this one go to ``kept``.
 
-        ``factorised`` is `LU` where the plan's matrix will be solved with, and `Dense`, which only holds it, where it will not.
+        ``factorise`` is `LU` where the plan's matrix will be solved with, and `Dense`, which only holds it, where it will not.
         """
         values, w = last or (None, None)
         with torch.no_grad():
             answer = Truncated(tau, self.sweeps).answer(mdp, values)  # 1
-            matrix: Any = system(
-                chain(joint_policy(mdp, answer.policy), dense(mdp.transition)), mdp.follower_discount
-            )  # its norm is needed
+            dense = DenseTransition(mdp.kernel.dense())  # the norm of the matrix is needed
+            matrix: Any = system(dense.markov_chain(joint_policy(mdp, answer.policy)), mdp.follower_discount)
 
         def adjoint(carried: torch.Tensor, worth: torch.Tensor) -> torch.Tensor:
             """Step 2: z = (u(s) - w) / tau, where U^T u = A u(s) - tau gamma P^T c; w begins at u(s)."""
@@ -128,7 +128,7 @@ class MSoBiRL(Estimator):
             kept.append((answer.values, now))
             return (worth - now) / tau
 
-        return Plan(answer.policy, answer.values, answer.evaluations, answer.certificate, factorised(matrix)), adjoint
+        return Plan(answer.policy, answer.values, answer.evaluations, answer.certificate, factorise(matrix)), adjoint
 
     def _descend(self, a: torch.Tensor, w: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         """``w`` (..., S) after gradient steps on ||a w - b||^2 / 2."""

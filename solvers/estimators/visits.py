@@ -15,7 +15,7 @@ import torch
 
 from stackelberg_envs.game import as_tuple
 from stackelberg_envs.leader.access import Oracle
-from stackelberg_envs.play.rollouts import FUSED
+from stackelberg_envs.play.rollouts import COMPILED
 
 LOOPED = ("cpu", "mps")
 """Kinds of devices for which passes loop over time, on the CPU; the latter because it has no float64."""
@@ -92,7 +92,7 @@ def sarsa_pass(
 
 def compiled(name: str) -> Any:
     """One of the three functions above, compiled if numba is there."""
-    if not FUSED:
+    if not COMPILED:
         return globals()[name]
     from ..kernels import visits
 

@@ -19,8 +19,8 @@ from stackelberg_envs.leader.access import Oracle
 from stackelberg_envs.planning.policy_iteration import Plan
 from stackelberg_envs.planning.saddle_point import SaddlePoint, saddle_point
 from stackelberg_envs.planning.stage_games import Stage
-from stackelberg_envs.processes.markov_game import InducedMarkovGame
-from stackelberg_envs.processes.mdp import decision_problem, expect
+from stackelberg_envs.processes.mdp import decision_problem
+from stackelberg_envs.worlds.markov_game import InducedMarkovGame
 
 from ..ascent import Estimate
 from ..linear import factors
@@ -42,7 +42,7 @@ def through_saddle(
         def reacts(g: torch.Tensor, u: torch.Tensor, frozen: InducedMarkovGame = frozen, found: SaddlePoint = found) -> torch.Tensor:
             del g
             problem = decision_problem(frozen.joint, frozen.of(0).follower_reward)
-            q = problem.reward + frozen.follower_discount * expect(problem.transition, found.values)
+            q = problem.reward + frozen.follower_discount * problem.transition.expect(found.values)
             shape = (*q.shape[:-1], *frozen.actions)
             return stage_reaction(found.stage, q.reshape(shape), u.reshape(shape), tau).reshape(q.shape)
 

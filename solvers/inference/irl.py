@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stackelberg_envs.planning.policy_iteration import Plan, soft_policy_iteration
-from stackelberg_envs.processes.mdp import InducedMDP, decision_problem, joint_policy
+from stackelberg_envs.processes.mdp import MDP, decision_problem, joint_policy
 
 CONVERGED = 1e-3
 """A step that gains less log-likelihood than this is the last."""
@@ -31,7 +31,7 @@ CONVERGED = 1e-3
 class Responses(NamedTuple):
     """Commitments with what the follower was seen to do under them."""
 
-    mdp: InducedMDP
+    mdp: MDP
     """What the follower faced but for the unknown reward, a batch of K processes; ``follower_reward`` is the part that is known."""
     counts: np.ndarray
     """Follower actions at each decision node, (K, S, N, B)."""
@@ -118,7 +118,7 @@ def _local(r: np.ndarray, responses: Responses, temperature: float) -> tuple[flo
     return score, counts.ravel()[seen] @ D, weighted.T @ D
 
 
-def response_jacobian(mdp: InducedMDP, plan: Plan, temperature: float) -> np.ndarray:
+def response_jacobian(mdp: MDP, plan: Plan, temperature: float) -> np.ndarray:
     """d log g(b|n) / d r(s,a,b) at a soft response, (..., S, N, B, S*A*B)."""
     problem = decision_problem(mdp, mdp.follower_reward)
     *batch, s, n, b, _ = problem.transition.shape if problem.transition.ndim > 4 else (*plan.values.shape[:-1], *problem.transition.shape)

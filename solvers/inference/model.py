@@ -9,10 +9,12 @@ import numpy as np
 import torch
 
 from stackelberg_envs.followers.exact import Soft
-from stackelberg_envs.game import Constants, StackelbergGame
+from stackelberg_envs.game import StackelbergGame
 from stackelberg_envs.leader.access import Oracle
 from stackelberg_envs.play.outcomes import Outcome
-from stackelberg_envs.processes.mdp import Array, InducedMDP
+from stackelberg_envs.processes.arrays import Array
+from stackelberg_envs.processes.constants import Constants
+from stackelberg_envs.worlds.mdp import InducedMDP
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator, cg
 
 from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
-from stackelberg_envs.processes.mdp import InducedMDP, decision_problem
+from stackelberg_envs.processes.mdp import MDP, decision_problem
 
 from .irl import CONVERGED, Responses
 
@@ -36,7 +36,7 @@ class Linearised:
         mdp, self.counts = responses
         self.sizes, self.tau, self.gamma = mdp.sizes, temperature, mdp.follower_discount
         known = np.broadcast_to(mdp.follower_reward, (len(self.counts), *self.sizes))
-        assumed: InducedMDP = replace(mdp, follower_reward=known + r.reshape(self.sizes))
+        assumed: MDP = replace(mdp, follower_reward=known + r.reshape(self.sizes))
         plan = soft_policy_iteration(assumed, temperature)
         problem = decision_problem(assumed, assumed.follower_reward)
         self.g = plan.policy[..., : self.counts.shape[-2], :]

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from stackelberg_envs.planning.value_iteration import Swept, certified, largest_deficit, soft_value_iteration, unfinished
+from stackelberg_envs.planning.value_iteration import CertifiedValues, largest_deficit, not_converged, soft_value_iteration, value_interval
 from stackelberg_envs.processes.mdp import DecisionProblem
 from stackelberg_envs.processes.successor_lists import SuccessorLists
 
@@ -40,7 +40,7 @@ class Packed(NamedTuple):
     """(M, S)."""
 
 
-def packed(problem: DecisionProblem, values: torch.Tensor | None, dtype: torch.dtype) -> Packed:
+def pack(problem: DecisionProblem, values: torch.Tensor | None, dtype: torch.dtype) -> Packed:
     """``problem``, with one batch axis or none and a transition that is lists, in the layout of the kernels."""
     lists: SuccessorLists = problem.transition
     reward, p, weight = problem.reward, lists.probabilities, problem.weight
@@ -58,7 +58,7 @@ def packed(problem: DecisionProblem, values: torch.Tensor | None, dtype: torch.d
     )
 
 
-def swept_problems(
+def sweep_problems(
     problem: DecisionProblem,
     discount: float,
     temperature: float,
@@ -68,7 +68,7 @@ def swept_problems(
     max_sweeps: int = 100_000,
     dtype: torch.dtype | None = None,
     compile: bool = False,
-) -> Swept:
+) -> CertifiedValues:
     """`stackelberg_envs.planning.value_iteration.soft_value_iteration` in torch, fused where it can be.
 
     Args:
@@ -89,10 +89,10 @@ def swept_problems(
     s, n, b, k = problem.transition.probabilities.shape[-4:]
     kernel = _triton(problem.reward.device, n, b, k, s)
     if kernel is None and not compile:
-        still = DecisionProblem(*(_cast(table, dtype) for table in problem))
+        still = problem.map(lambda numbers: numbers.to(dtype))
         start = None if values is None else values.to(dtype)
         return soft_value_iteration(still, discount, temperature, values=start, tolerance=tolerance, max_sweeps=max_sweeps)
-    tables, deficit = packed(problem, values, dtype), largest_deficit(problem)
+    tables, deficit = pack(problem, values, dtype), largest_deficit(problem)
     largest = float(tables.reward.abs().max() + temperature * max(1.0, torch.tensor(float(b)).log().item()))
     wanted = max(tolerance, torch.finfo(dtype).eps * discount * largest / (1 - discount) ** 2)
     if kernel is not None:
@@ -101,11 +101,11 @@ def swept_problems(
         sweeps = int(counts.max())
     else:
         swept, sweeps, low, high = batch_fastest(tables, discount, temperature, wanted, max_sweeps, deficit)
-    middle, bound = certified(swept, low, high, discount, deficit)
+    middle, bound = value_interval(swept, low, high, discount, deficit)
     if not float(bound.max()) <= 1.001 * wanted:  # the kernel's own comparison is rounded otherwise
-        raise unfinished(max_sweeps, float(bound.max()), wanted)
+        raise not_converged(max_sweeps, float(bound.max()), wanted)
     shape = torch.broadcast_shapes(problem.reward.shape[:-3], problem.weight.shape[:-2], problem.transition.probabilities.shape[:-4])
-    return Swept(middle.reshape(*shape, s), sweeps, bound.reshape(shape))
+    return CertifiedValues(middle.reshape(*shape, s), sweeps, bound.reshape(shape))
 
 
 def batch_fastest(
@@ -123,7 +123,7 @@ def batch_fastest(
     low = high = v.new_full((m,), float("nan"))
     for sweeps in range(CHUNK, max_sweeps + CHUNK, CHUNK):
         v, low, high = step(v, r, at, p, w, tau)
-        _, bound = certified(v.mT, low, high, discount, deficit)
+        _, bound = value_interval(v.mT, low, high, discount, deficit)
         if not bool((bound > tolerance).any()):  # NaN ends it too
             return v.mT, sweeps, low, high
     return v.mT, max_sweeps, low, high
@@ -172,7 +172,3 @@ def _triton(device: torch.device, n: int, b: int, k: int, s: int) -> Any:
     from . import triton_sweeps
 
     return triton_sweeps.sweep_many if triton_sweeps.available(device) and triton_sweeps.fits(n, b, k, s) else None
-
-
-def _cast(table: Any, dtype: torch.dtype) -> Any:
-    return table.map(lambda numbers: numbers.to(dtype)) if isinstance(table, SuccessorLists) else table.to(dtype)

@@ -8,9 +8,12 @@ from typing import Literal
 import numpy as np
 from array_api_compat import array_namespace
 
-from ..planning.policy_iteration import PlanningError, hard_policy_iteration, widen
-from ..processes.mdp import Array, InducedMDP, decision_problem, dense
-from .exact import Answer, TabularFollower
+from ..planning.linear_systems import PlanningError
+from ..planning.policy_iteration import hard_policy_iteration
+from ..processes.arrays import Array
+from ..processes.mdp import MDP, decision_problem, over_leader_actions
+from ..response import Answer
+from .base import TabularFollower
 
 LARGEST_PROGRAMME = 10**8
 """Numbers in the constraints of a linear programme that is worth trying: 800 MB."""
@@ -33,7 +36,7 @@ class EpsilonOptimal(TabularFollower):
         if not self.epsilon >= 0 or self.side not in ("adversarial", "cooperative"):
             raise ValueError(f"EpsilonOptimal needs epsilon >= 0 and side 'adversarial' or 'cooperative', got {self!r}")
 
-    def answer(self, mdp: InducedMDP, values: Array | None) -> Answer:
+    def answer(self, mdp: MDP, values: Array | None) -> Answer:
         del values
         from scipy.optimize import linprog
 
@@ -47,7 +50,7 @@ class EpsilonOptimal(TabularFollower):
         if (numbers := (s * n) ** 2 * b) > LARGEST_PROGRAMME:
             raise PlanningError(f"EpsilonOptimal solves a linear programme over all occupancies, of {numbers:.1e} numbers here: too big")
         v, q = hard_policy_iteration(own, gamma)
-        weight, transition = np.asarray(own.weight), np.asarray(dense(own.transition))
+        weight, transition = np.asarray(own.weight), np.asarray(own.transition.dense())
         flow = np.zeros((s, n, s, n, b))  # row (state, node): its occupancy less what flows in
         rows = np.arange(s)[:, None], np.arange(n)[None, :]
         flow[rows[0], rows[1], rows[0], rows[1], :] = 1.0
@@ -71,4 +74,4 @@ class EpsilonOptimal(TabularFollower):
         greedy = np.eye(b)[np.argmax(np.asarray(q), axis=-1)]  # where the programme never goes
         policy = np.where(visits > 1e-12, mu / np.where(visits > 1e-12, visits, 1.0), greedy)
         policy, v = (xp.asarray(table, dtype=like.dtype, device=like.device) for table in (policy, v))
-        return Answer(widen(policy, mdp), v, slack)
+        return Answer(over_leader_actions(policy, mdp), v, slack)

@@ -15,11 +15,12 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from ..arguments import nearest, real
-from ..planning.policy_iteration import PlanningError
+from ..planning.linear_systems import PlanningError
+from ..planning.policy_iteration import TIE_TOLERANCE
 from ..planning.saddle_point import saddle_point
-from ..processes.markov_game import InducedMarkovGame, Process
-from ..processes.mdp import Array, dense
-from .exact import TIE_TOLERANCE, Answer, Response
+from ..processes.arrays import Array
+from ..processes.markov_game import MarkovGame
+from ..response import Answer, Response
 
 if TYPE_CHECKING:
     from ..game import StackelbergGame
@@ -35,8 +36,8 @@ class Equilibrium(abc.ABC):
     temperature: float
 
     @abc.abstractmethod
-    def answers(self, game: InducedMarkovGame, carried: Any) -> tuple[Answer, ...]:
-        """One answer a follower; ``carried`` is that of the first one's previous answer, or None."""
+    def answers(self, game: MarkovGame, memory: Any) -> tuple[Answer, ...]:
+        """One answer a follower; ``memory`` is that of the first one's previous answer, or None."""
 
     def respond(
         self,
@@ -54,18 +55,12 @@ class Equilibrium(abc.ABC):
             PlanningError: if the game's followers do not interact.
         """
         del budget, rng
-        (process,) = self._shared(game.problems(x, context))
+        process = game.problems(x, context)[0].markov_game_for(self)
         answers = self.answers(process, state)
         policies = tuple(answer.policy for answer in answers)
         planned = [process.facing(i, policies, self.temperature) for i in range(len(answers))]
         answers = tuple(replace(answer, planned_in=mdp) for answer, mdp in zip(answers, planned, strict=True))
-        return Response(answers, state=answers[0].carried)
-
-    def _shared(self, problems: tuple[Process, ...]) -> tuple[InducedMarkovGame]:
-        (process, *others) = problems
-        if others or not isinstance(process, InducedMarkovGame):
-            raise PlanningError(f"{self!r} is an equilibrium of followers who interact, and here they do not: take Soft or Hard")
-        return (process,)
+        return Response(answers, state=answers[0].memory)
 
 
 @dataclass(frozen=True)
@@ -80,10 +75,10 @@ class Saddle(Equilibrium):
     def __post_init__(self) -> None:
         real("the temperature of Saddle", self.temperature, 0, open_low=True)
 
-    def answers(self, game: InducedMarkovGame, carried: Any) -> tuple[Answer, ...]:
-        found = saddle_point(game, self.temperature, warm=carried)
+    def answers(self, game: MarkovGame, memory: Any) -> tuple[Answer, ...]:
+        found = saddle_point(game, self.temperature, warm=memory)
         both = zip(found.policies, (found.values, -found.values), strict=True)
-        return tuple(Answer(policy, values, found.step, found.evaluations, carried=found.warm) for policy, values in both)
+        return tuple(Answer(policy, values, found.step, found.evaluations, memory=found.warm) for policy, values in both)
 
 
 @dataclass(frozen=True)
@@ -110,12 +105,12 @@ class Nash(Equilibrium):
         if self.selection not in SELECTIONS:
             raise ValueError(f"Nash has no selection {self.selection!r}; {nearest(str(self.selection), SELECTIONS)}")
 
-    def answers(self, game: InducedMarkovGame, carried: Any) -> tuple[Answer, ...]:
-        del carried
+    def answers(self, game: MarkovGame, memory: Any) -> tuple[Answer, ...]:
+        del memory
         s, a, b = game.sizes
         if (numbers := s * a * b * s) > LARGEST_KERNEL:
             raise PlanningError(f"Nash solves stage games of dense rows, backwards, and there would be {numbers:.1e} numbers: too many")
-        game = replace(game, transition=dense(game.transition))
+        game = replace(game, transition=game.kernel.dense())
         xp = array_namespace(game.transition)
         if game.sizes[1] > 1 and game.follower_sees == "policy":
             raise PlanningError("Nash handles leaders who set rewards, or whose action the followers see")
@@ -131,7 +126,7 @@ class Nash(Equilibrium):
             answers.append(Answer(*moved, certificate=max(one[2] for one in solved)))
         return tuple(answers)
 
-    def _induction(self, game: InducedMarkovGame) -> tuple[list[np.ndarray], np.ndarray, float]:
+    def _induction(self, game: MarkovGame) -> tuple[list[np.ndarray], np.ndarray, float]:
         """Policies (S, A, B_i), values (n, S) and the largest regret, of one game in NumPy."""
         s_count, a_count, _ = game.sizes
         values, worth, regret = np.zeros((len(game.actions), s_count)), np.zeros(s_count), 0.0

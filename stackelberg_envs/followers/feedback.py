@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from ..planning.policy_iteration import PlanningError
+from ..planning.linear_systems import PlanningError
+from ..processes.arrays import Array
 from ..processes.gaussian import rows
-from ..processes.mdp import Array
-from ..processes.sampled import Actor, SampledProcess, normal
-from .exact import Answer, Response
+from ..processes.sampled import Actor, normal
+from ..response import Answer, Response
 
 if TYPE_CHECKING:
     from ..game import StackelbergGame
@@ -97,9 +97,7 @@ class Feedback:
             PlanningError: where the rule cannot act: it was written for another game.
         """
         del budget, rng, state
-        process, *others = game.problems(x, context)
-        if others or not isinstance(process, SampledProcess):
-            raise PlanningError(f"{self!r} acts on a vector state for one follower, and in {game.name} there is none")
+        process = game.problems(x, context)[0].vector_dynamics_for(self)
         d, wanted = process.state_space.shape[0], process.follower_action.shape or ()
         try:
             acted = self.rule.act(np.zeros((1, d)), np.zeros((1, process.leads)), np.full((1, self.rule.noise), 0.5)).shape

@@ -17,12 +17,16 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from ..arguments import real, whole
-from ..planning.policy_iteration import PlanningError, regret, widen
+from ..planning.linear_systems import PlanningError
+from ..planning.policy_iteration import regret
 from ..planning.value_iteration import softmax_backup
-from ..play import rollouts as play
-from ..play.q_learning import q_pass
-from ..processes.mdp import Array, InducedMDP, cumulative, decision_problem, drawn_lists
-from .exact import Answer, Response, Soft, alone
+from ..play import rollouts
+from ..play.q_learning import soft_q_learning
+from ..processes.arrays import Array
+from ..processes.inverse_cdf import cumulative
+from ..processes.mdp import MDP, decision_problem, over_leader_actions
+from ..response import Answer, Response
+from .exact import Soft
 from .mirror_descent import MirrorDescent
 
 if TYPE_CHECKING:
@@ -118,7 +122,7 @@ class SoftQLearning:
         if not isinstance(x, np.ndarray) or x.ndim != 1:
             raise PlanningError(f"{self!r} learns one commitment at a time, a NumPy array of one axis; got {type(x).__name__} of {x.shape}")
         noise = np.random.default_rng(0) if rng is None else rng
-        problems = [alone(process, self) for process in game.problems(x, context)]
+        problems = [world.tables_for(self) for world in game.problems(x, context)]
         before = (None,) * len(problems) if state is None else state
         learned = tuple(
             self._trained(mdp, self._prepared(mdp, x, old), steps, game.max_cycles, noise)
@@ -127,7 +131,7 @@ class SoftQLearning:
         answers = tuple(self._answer(mdp, learner, steps) for mdp, learner in zip(problems, learned, strict=True))
         return Response(answers, state=learned)
 
-    def _prepared(self, mdp: InducedMDP, x: np.ndarray, old: Learned | None) -> Learned:
+    def _prepared(self, mdp: MDP, x: np.ndarray, old: Learned | None) -> Learned:
         """The learner that commitment ``x`` finds."""
         if old is not None and np.array_equal(old.commitment, x):
             return old
@@ -136,7 +140,7 @@ class SoftQLearning:
         size = decision_problem(mdp, mdp.follower_reward).reward.size
         return Learned(x.copy(), np.zeros(size), np.zeros(size, dtype=np.int64), _start(mdp))
 
-    def _trained(self, mdp: InducedMDP, learner: Learned, steps: int, limit: int, rng: np.random.Generator) -> Learned:
+    def _trained(self, mdp: MDP, learner: Learned, steps: int, limit: int, rng: np.random.Generator) -> Learned:
         """After ``steps`` more samples; in pieces or at once, the same."""
         gamma = mdp.follower_discount
         rate = 1 - gamma if self.rate is None else self.rate
@@ -144,8 +148,8 @@ class SoftQLearning:
             raise PlanningError("soft Q-learning with discount 1 needs a rate of its own, such as rate=0.1: its default, 1 - gamma, is 0")
         problem = decision_problem(mdp, mdp.follower_reward)
         table, visits, stream = learner.table.copy(), learner.visits.copy(), learner.stream.copy()
-        successors, kernel = drawn_lists(mdp.transition)
-        _compiled()(
+        successors, kernel = _by_action(mdp)
+        _fastest_loop()(
             table,
             visits,
             stream,
@@ -162,27 +166,35 @@ class SoftQLearning:
         )
         return Learned(learner.commitment, table, visits, stream, learner.steps + steps)
 
-    def _answer(self, mdp: InducedMDP, learner: Learned, steps: int) -> Answer:
+    def _answer(self, mdp: MDP, learner: Learned, steps: int) -> Answer:
         problem = decision_problem(mdp, mdp.follower_reward)
         node_values, policy = softmax_backup(learner.table.reshape(problem.reward.shape), self.temperature)
-        policy = widen(policy, mdp)
+        policy = over_leader_actions(policy, mdp)
         gap = float(regret(mdp, policy, self.temperature).max())
         values = (problem.weight * node_values).sum(-1)
         return Answer(policy, values, gap, evaluations=0, planned_in=mdp, training_steps=steps)
 
 
-def _start(mdp: InducedMDP) -> np.ndarray:
+def _by_action(mdp: MDP) -> tuple[np.ndarray, np.ndarray]:
+    """Next states and cumulative probabilities with a row for each (s, a, b), also where actions share rows."""
+    successors, cumulated, row_of = mdp.kernel.cumulative_successors()
+    s, a, _ = mdp.sizes
+    rows = (np.arange(s * a)[:, None] * (len(successors) // (s * a)) + row_of).ravel()
+    return (successors, cumulated) if len(rows) == len(successors) else (successors[rows], cumulated[rows])
+
+
+def _start(mdp: MDP) -> np.ndarray:
     """Before the start of an episode."""
     return np.array([mdp.sizes[0], 0])
 
 
-def _compiled() -> Callable[..., None]:
-    """`q_pass`, compiled if numba is there, to the same bits."""
-    if not play.FUSED:
-        return q_pass
-    from ..play import compiled as fused
+def _fastest_loop() -> Callable[..., None]:
+    """`soft_q_learning`, compiled if numba is there, to the same bits."""
+    if not rollouts.COMPILED:
+        return soft_q_learning
+    from ..play import compiled
 
-    return fused.q_pass
+    return compiled.soft_q_learning
 
 
 @dataclass(frozen=True)
@@ -243,16 +255,16 @@ class NaturalPolicyGradient:
         """
         del rng
         steps = self.iterations if budget is None else whole("budget", budget, 1)
-        problems = [alone(process, self) for process in game.problems(x, context)]
+        problems = [world.tables_for(self) for world in game.problems(x, context)]
         continued = state is not None and (self.start == "carry" or _same(state.commitment, x))
         before = state.log_policies if state is not None and continued else (None,) * len(problems)
         answers = tuple(
             replace(MirrorDescent(self.temperature, steps, self._rate(mdp)).answer(mdp, old), planned_in=mdp)
             for mdp, old in zip(problems, before, strict=True)
         )
-        return Response(answers, state=Improved(x, tuple(answer.carried for answer in answers)))
+        return Response(answers, state=Improved(x, tuple(answer.memory for answer in answers)))
 
-    def _rate(self, mdp: InducedMDP) -> float:
+    def _rate(self, mdp: MDP) -> float:
         """Of mirror descent: 1 / (1 + rate tau) = 1 - eta tau / (1 - gamma)."""
         left = 1 - mdp.follower_discount
         if self.eta is None:

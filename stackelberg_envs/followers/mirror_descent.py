@@ -8,11 +8,12 @@ from typing import Literal
 
 from array_api_compat import array_namespace
 
-from ..planning.linear_systems import number
-from ..planning.policy_iteration import policy_value, regularised_reward, widen
+from ..planning.policy_iteration import policy_value, regularised_reward
 from ..planning.value_iteration import softmax_backup
-from ..processes.mdp import Array, InducedMDP, at_nodes, expect
-from .exact import Answer, TabularFollower
+from ..processes.arrays import Array, as_float
+from ..processes.mdp import MDP, at_nodes, over_leader_actions
+from ..response import Answer
+from .base import TabularFollower
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class MirrorDescent(TabularFollower):
         if not 0 < self.temperature < float("inf") or not self.rate > 0 or self.steps < 1 or self.start not in ("carry", "reset"):
             raise ValueError(f"MirrorDescent needs temperature > 0, rate > 0, steps >= 1 and start 'carry' or 'reset', got {self!r}")
 
-    def answer(self, mdp: InducedMDP, values: Array | None) -> Answer:
+    def answer(self, mdp: MDP, values: Array | None) -> Answer:
         """``values`` is the log-policy at the follower's nodes, (..., S, N, B).
 
         The values answered are those of the last policy but one, from which the last was made.  The new one is no worse, and of the old
@@ -58,14 +59,14 @@ class MirrorDescent(TabularFollower):
         kept = 1 / (1 + self.rate * self.temperature)
         policy, v, residual = xp.exp(log_policy), None, float("inf")
         for _ in range(self.steps):
-            wide = widen(policy, mdp)
+            wide = over_leader_actions(policy, mdp)
             v = policy_value(mdp, wide, regularised_reward(mdp, wide, self.temperature), gamma)
-            q = at_nodes(mdp, mdp.follower_reward + gamma * expect(mdp.transition, v))
+            q = at_nodes(mdp, mdp.follower_reward + gamma * mdp.kernel.expect(v))
             best, _ = softmax_backup(q, self.temperature)
             backed_up = xp.sum(weight * best, axis=-1) if best.shape[-1] == weight.shape[-1] else best[..., 0]
-            residual = number(xp.max(backed_up - v))
+            residual = as_float(xp.max(backed_up - v))
             logits = kept * log_policy + ((1 - kept) / self.temperature) * q
             total, policy = softmax_backup(logits, 1.0)
             log_policy = logits - total[..., None]
         certificate = max(residual, 0.0) / (1 - gamma) if gamma < 1 else float("inf")
-        return Answer(widen(policy, mdp), v, certificate, self.steps, carried=log_policy)
+        return Answer(over_leader_actions(policy, mdp), v, certificate, self.steps, memory=log_policy)

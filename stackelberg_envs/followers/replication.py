@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 
 from ..planning.policy_iteration import soft_policy_iteration
 from ..planning.value_iteration import softmax_backup
-from ..processes.mdp import Array, InducedMDP, expect
-from .exact import Answer, TabularFollower
+from ..processes.arrays import Array
+from ..processes.mdp import MDP
+from ..response import Answer
+from .base import TabularFollower
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,9 @@ class SoftInside(TabularFollower):
         if not 0 < self.temperature < float("inf"):
             raise ValueError(f"SoftInside needs a temperature above 0, and finite, got {self.temperature}")
 
-    def answer(self, mdp: InducedMDP, values: Array | None) -> Answer:
+    def answer(self, mdp: MDP, values: Array | None) -> Answer:
         plan = soft_policy_iteration(replace(mdp, follower_sees="policy"), self.temperature, values=values)
         policy = plan.policy
         if mdp.follower_sees == "action":
-            _, policy = softmax_backup(mdp.follower_reward + mdp.follower_discount * expect(mdp.transition, plan.values), self.temperature)
+            _, policy = softmax_backup(mdp.follower_reward + mdp.follower_discount * mdp.kernel.expect(plan.values), self.temperature)
         return Answer(policy, plan.values, plan.step, plan.evaluations)

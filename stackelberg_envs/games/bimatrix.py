@@ -19,10 +19,13 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import nearest
+from ..commitments import softmax_policy
 from ..followers.exact import Soft
-from ..game import Constants, StackelbergGame, softmax_policy
+from ..game import StackelbergGame
 from ..planning.matrix_programmes import payoff_tables, type_weights
-from ..processes.mdp import Array, InducedMDP
+from ..processes.arrays import Array
+from ..processes.constants import Constants
+from ..worlds.mdp import InducedMDP
 from .bimatrix_presets import PRESETS, random_payoffs
 
 Matrix = Sequence[Sequence[float]] | np.ndarray

@@ -22,9 +22,11 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, real, whole
+from ..commitments import sigmoid
 from ..followers.exact import Soft
-from ..game import Constants, StackelbergGame, sigmoid
-from ..processes.mdp import Array
+from ..game import StackelbergGame
+from ..processes.arrays import Array
+from ..processes.constants import Constants
 from ..processes.payments import QuadraticPayment
 from ..worlds.linear_quadratic import LinearQuadratic
 

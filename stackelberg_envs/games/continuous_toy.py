@@ -21,13 +21,18 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box, Discrete
 
 from ..arguments import cycles, nearest, real
+from ..commitments import sigmoid
 from ..followers.exact import Soft
-from ..game import Constants, StackelbergGame, sigmoid
+from ..game import StackelbergGame
 from ..planning.policy_iteration import soft_policy_iteration
 from ..planning.value_iteration import softmax_backup
+from ..processes.arrays import Array
+from ..processes.constants import Constants
 from ..processes.gaussian import rows
-from ..processes.mdp import Array, InducedMDP, cumulative, pick
-from ..processes.sampled import Noise, SampledProcess, normal
+from ..processes.inverse_cdf import cumulative, inverse_cdf
+from ..processes.sampled import Noise, normal
+from ..worlds.mdp import InducedMDP
+from ..worlds.sampled import SampledProcess
 from .toy3 import DISCOUNT, VARIANTS, Toy3
 
 PUBLISHED = ("1_1a", "1_2c", "1_2d", "1_2e", "1_2f", "1_2g", "4_1a", "4")
@@ -54,7 +59,7 @@ class SoftToy:
     def act(self, states: Array, leads: Array, u: Array) -> Array:
         """See `stackelberg_envs.processes.sampled.Actor.act`."""
         xp = array_namespace(states)
-        return xp.astype(pick(cumulative(self.probabilities(states, leads)), u[..., 0]), xp.int64)
+        return xp.astype(inverse_cdf(cumulative(self.probabilities(states, leads)), u[..., 0]), xp.int64)
 
     def log_density(self, states: Array, leads: Array, actions: Array) -> Array:
         """log g(b|s,a), (...)."""

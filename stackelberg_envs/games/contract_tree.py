@@ -20,10 +20,13 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import nearest, real, whole
+from ..commitments import sigmoid
 from ..followers.exact import Soft
-from ..game import Constants, StackelbergGame, sigmoid
+from ..game import StackelbergGame
 from ..planning.contracts import Tree, subgame_perfect
-from ..processes.mdp import Array, InducedMDP
+from ..processes.arrays import Array
+from ..processes.constants import Constants
+from ..worlds.mdp import InducedMDP
 
 BOUND = 20.0
 """Of the leader's box: payments stay a share of 2e-9 of ``b_max`` away from 0 and from ``b_max``."""

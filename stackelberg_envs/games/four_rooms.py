@@ -21,10 +21,11 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, nearest
-from ..drawing import Layout
 from ..followers.exact import Soft
-from ..game import Constants, StackelbergGame
-from ..processes.mdp import Array, InducedMDP
+from ..game import Layout, StackelbergGame
+from ..processes.arrays import Array
+from ..processes.constants import Constants
+from ..worlds.mdp import InducedMDP
 
 MAP = (
     "#############",

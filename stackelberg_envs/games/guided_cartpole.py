@@ -25,9 +25,10 @@ from ..arguments import cycles, nearest, real, whole
 from ..followers.feedback import LARGEST_SD, Feedback, log_squashed, squashed, weights
 from ..game import StackelbergGame
 from ..planning.riccati import riccati
+from ..processes.arrays import Array
 from ..processes.gaussian import rows
-from ..processes.mdp import Array
-from ..processes.sampled import Noise, SampledProcess
+from ..processes.sampled import Noise
+from ..worlds.sampled import SampledProcess
 
 GRAVITY, CART, POLE, HALF, FORCE, DT = 9.8, 1.0, 0.1, 0.5, 10.0, 0.02
 TOTAL = CART + POLE

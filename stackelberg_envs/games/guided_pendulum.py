@@ -24,8 +24,9 @@ from gymnasium.spaces import Box
 from ..arguments import cycles, real, whole
 from ..followers.feedback import LARGEST_SD, Feedback, log_squashed, squashed, weights
 from ..game import StackelbergGame
-from ..processes.mdp import Array
-from ..processes.sampled import Noise, SampledProcess
+from ..processes.arrays import Array
+from ..processes.sampled import Noise
+from ..worlds.sampled import SampledProcess
 
 GRAVITY, DT, FASTEST, TORQUE, WIND = 10.0, 0.05, 8.0, 2.0, 2.0
 HEIGHT = 1.5 * GRAVITY

@@ -17,8 +17,9 @@ from gymnasium.spaces import Box
 
 from ..arguments import cycles, real
 from ..followers.exact import Soft
-from ..game import Constants, StackelbergGame
-from ..processes.mdp import Array
+from ..game import StackelbergGame
+from ..processes.arrays import Array
+from ..processes.constants import Constants
 from ..processes.payments import TargetPayment
 from ..worlds.linear_quadratic import LinearQuadratic
 

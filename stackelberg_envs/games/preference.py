@@ -19,17 +19,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, nearest, whole
-from ..followers.exact import Follower, Soft
-from ..game import Constants, StackelbergGame
-from ..processes.markov_game import Process
-from ..processes.mdp import Array, InducedMDP
+from ..followers.exact import Soft
+from ..game import Follower, StackelbergGame
+from ..processes.arrays import Array
+from ..processes.constants import Constants
+from ..worlds.mdp import InducedMDP
 
 OBJECTIVES = ("return", "likelihood")
 LONGEST = 10
@@ -126,11 +127,12 @@ class Preference(StackelbergGame):
 
     def objective(
         self,
-        problems: Sequence[Process],
+        problems: Sequence[Any],
         policies: Sequence[Array],
         *,
         horizon: int | None = None,
         discount: float | None = None,
+        seed: int = 0,
     ) -> Array:
         """F, shape (...); see `StackelbergGame.objective`.
 
@@ -138,7 +140,7 @@ class Preference(StackelbergGame):
             ValueError: with ``objective="likelihood"``, for a horizon or discount of its own: labels compare whole trajectories.
         """
         if self.additive:
-            return super().objective(problems, policies, horizon=horizon, discount=discount)
+            return super().objective(problems, policies, horizon=horizon, discount=discount, seed=seed)
         if (horizon is not None and horizon < self.max_cycles) or discount not in (None, 1.0):
             raise ValueError(
                 f"{self.name}: labels compare whole undiscounted trajectories; leave horizon and discount out, got {horizon} and {discount}"

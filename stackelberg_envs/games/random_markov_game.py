@@ -17,11 +17,15 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, nearest
+from ..commitments import softmax_policy
 from ..followers.exact import Soft
-from ..game import Constants, StackelbergGame, softmax_policy
-from ..planning.linear_systems import DIRECT
-from ..processes.mdp import Array, InducedMDP
-from ..processes.successor_lists import SuccessorLists, Successors
+from ..game import StackelbergGame
+from ..processes.arrays import Array
+from ..processes.chains import DIRECT
+from ..processes.constants import Constants
+from ..processes.successor_lists import SuccessorLists
+from ..processes.successors import Successors
+from ..worlds.mdp import InducedMDP
 
 _DIRICHLET = {"branching": 3, "weights": "dirichlet", "conflict": 0.5, "reward_threshold": 0.0}
 _UNIFORM = {"branching": None, "weights": "uniform", "conflict": 0.0, "reward_threshold": 0.7}

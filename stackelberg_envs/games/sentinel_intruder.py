@@ -20,12 +20,14 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, real, whole
-from ..drawing import Layout
+from ..commitments import sigmoid
 from ..followers.equilibria import Saddle
-from ..game import Constants, StackelbergGame, sigmoid
-from ..processes.markov_game import InducedMarkovGame
-from ..processes.mdp import Array
-from ..processes.successor_lists import SuccessorLists, Successors
+from ..game import Layout, StackelbergGame
+from ..processes.arrays import Array
+from ..processes.constants import Constants
+from ..processes.successor_lists import SuccessorLists
+from ..processes.successors import Successors
+from ..worlds.markov_game import InducedMarkovGame
 
 MOVES = ((0, 0), (-1, 0), (0, 1), (1, 0), (0, -1))
 """Stay, north, east, south, west."""

@@ -40,10 +40,13 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, nearest, real, whole
+from ..commitments import sigmoid
 from ..followers.exact import Soft
-from ..game import Constants, StackelbergGame, sigmoid
-from ..processes.mdp import Array, InducedMDP
+from ..game import StackelbergGame
+from ..processes.arrays import Array
+from ..processes.constants import Constants
 from ..processes.shared_rows import SharedRows
+from ..worlds.mdp import InducedMDP
 
 LIMIT = 100.0
 NOISE = 5.0

@@ -28,11 +28,15 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box, Discrete
 
 from ..arguments import cycles
-from ..game import Constants, StackelbergGame
-from ..planning.policy_iteration import PlanningError, policy_value, regularised_reward, soft_policy_iteration
+from ..game import StackelbergGame
+from ..planning.linear_systems import PlanningError
+from ..planning.policy_iteration import policy_value, regularised_reward, soft_policy_iteration
 from ..planning.value_iteration import softmax_backup
-from ..processes.mdp import Array, cumulative
-from ..processes.sampled import Noise, SampledProcess, normal, normal_cdf
+from ..processes.arrays import Array
+from ..processes.constants import Constants
+from ..processes.inverse_cdf import cumulative
+from ..processes.sampled import Noise, normal, normal_cdf
+from ..worlds.sampled import SampledProcess
 from .tax_design import CONSUMERS, DISCOUNT, DISUTILITY, FIRST_VARIANCE, GOODS, LIMIT, NOISE, WAGE, TaxDesign, own_worth, utility, welfare
 
 REFINEMENT = 4

@@ -19,9 +19,12 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, nearest
+from ..commitments import softmax_policy
 from ..followers.exact import Soft
-from ..game import Constants, StackelbergGame, softmax_policy
-from ..processes.mdp import Array, InducedMDP
+from ..game import StackelbergGame
+from ..processes.arrays import Array
+from ..processes.constants import Constants
+from ..worlds.mdp import InducedMDP
 
 STATES, LEADER, FOLLOWER = "SAB", "01", "sab"
 """The names of states, leader actions and follower actions, in the order of their indices."""

@@ -37,10 +37,12 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, nearest, real, whole
-from ..drawing import Layout
+from ..commitments import sigmoid
 from ..followers.exact import Soft
-from ..game import Constants, StackelbergGame, as_tuple, sigmoid
-from ..processes.mdp import Array, InducedMDP
+from ..game import Layout, StackelbergGame, as_tuple
+from ..processes.arrays import Array
+from ..processes.constants import Constants
+from ..worlds.mdp import InducedMDP
 
 MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))  # north, east, south, west
 VARIANTS = ("binary", "relaxed")

@@ -16,10 +16,12 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, real, whole
+from ..commitments import sigmoid
 from ..followers.equilibria import Saddle
-from ..game import Constants, StackelbergGame, sigmoid
-from ..processes.markov_game import InducedMarkovGame
-from ..processes.mdp import Array
+from ..game import StackelbergGame
+from ..processes.arrays import Array
+from ..processes.constants import Constants
+from ..worlds.markov_game import InducedMarkovGame
 from .random_markov_game import garnet
 
 

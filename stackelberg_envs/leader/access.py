@@ -111,7 +111,7 @@ def missing(name: str, access: Access, permissions: Permission) -> list[str]:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A name for the followers' training state at one moment, which stays in the house: nothing can be read from it."""
+    """A name for the followers' training state at one moment, which stays with the run: nothing can be read from it."""
 
     number: int
 
@@ -129,7 +129,7 @@ class Oracle:
     (OUTCOME); ``incentive``, ``incentive_at``, ``leader_cost``, ``log_kernel``, ``log_kernel_density``, ``temperature`` (INCENTIVE);
     ``policies`` (POLICY); ``values``, ``action_values`` (VALUE); ``commit``, ``objective``, ``follower`` (MODEL); ``learns``, ``train``,
     ``snapshot``, ``restore`` (TRAINING); ``play_as`` (OUTCOME + TRAINING); ``play_from`` (OUTCOME + RESET).  They are the methods of the
-    same name of `Rounds`; ``learns`` says whether there is anything to ``train``.
+    same name of `stackelberg_envs.leader.repeated_game.RepeatedGame`; ``learns`` says whether there is anything to ``train``.
     """
 
     def __init__(self, granted: dict[str, Any], access: Access, permissions: Permission) -> None:

@@ -1,4 +1,4 @@
-"""The house's side of the table: rounds of commit, respond, outcome and ledger.
+"""The repeated game behind a solver's run: rounds of commit, respond, outcome and ledger.
 
 One round is: commit (frozen until the next commitment), respond (the follower, out of the leader's sight), outcome (at the leader's
 level, see `stackelberg_envs.leader.access`), ledger.
@@ -14,21 +14,20 @@ from typing import Any
 import numpy as np
 
 from ..arguments import whole
-from ..followers.exact import Follower, Response, learns
-from ..game import CommitmentError, StackelbergGame, grouped
-from ..play.monte_carlo import expected_return
-from ..play.outcomes import Outcome, end_to_end, gathered, gathered_vectors
-from ..play.rollouts import Trajectories, simulate
-from ..play.sampled_rollouts import play_sampled
-from ..processes.markov_game import Process
-from ..processes.mdp import DEFICIT_TOLERANCE, Array, cumulative, draw, pick
-from ..processes.sampled import SampledProcess
+from ..commitments import CommitmentError
+from ..game import Follower, StackelbergGame, group_by_world, learns
+from ..play.outcomes import Outcome, concatenate_episodes
+from ..play.trajectories import Trajectories
+from ..processes.arrays import Array
+from ..processes.inverse_cdf import DEFICIT_TOLERANCE, draw
+from ..response import Response
+from ..worlds.base import World
 from .access import GRANTS, Access, AccessError, Cost, Oracle, Permission, Snapshot, missing
 
 
 @dataclass
-class Rounds:
-    """The house's side: the game, the follower, the noise and the ledger of one run.  Picklable, so that runs can be resumed.
+class RepeatedGame:
+    """One run: the game, the follower, the noise and the ledger, out of the solver's reach.  Picklable, so that runs can be resumed.
 
     Args:
         game: the world that produces outcomes.
@@ -46,7 +45,7 @@ class Rounds:
         self._rng = np.random.default_rng([self.seed, 0x0AC1E])
         self._training_rng = np.random.default_rng([self.seed, 0x7EAC4])
         self._commitment: np.ndarray | None = None
-        self._problems: dict[int, tuple[Process, ...]] = {}
+        self._committed_worlds: dict[int, tuple[World, ...]] = {}
         self._responses: dict[int, Response] = {}
         self._training: dict[int, Any] = {}
         self._snapshots: list[dict[int, Any]] = []
@@ -56,7 +55,7 @@ class Rounds:
     def oracle(self, access: Access, permissions: Permission = Permission.NONE) -> Oracle:
         """The solver's handle at a level; closures only, so that it does not contain the rest."""
         game, follower = self.game, self.follower
-        problems = game.problems(np.zeros(game.dimension))
+        problems = game.null_worlds
         probabilities = np.array(game.context_probabilities)
         probabilities.flags.writeable = False
         granted: dict[str, Any] = {
@@ -79,23 +78,23 @@ class Rounds:
             "follower_actions_public": game.follower_actions_public,
             "additive": game.additive,
             "smooth": game.smooth,
-            "charge": _closed(self._charge),
+            "charge": _closure(self._charge),
         }
         facts: dict[str, Callable[[], Any]] = {
-            "log_leader_policy": lambda: _closed(game.log_leader_policy),
-            "log_leader_density": lambda: _closed(game.log_leader_density),
-            "log_kernel_density": lambda: _closed(game.log_kernel_density),
-            "incentive": lambda: _closed(game.incentive),
-            "incentive_at": lambda: _closed(game.incentive_at),
-            "leader_cost": lambda: _closed(game.leader_cost),
-            "log_kernel": lambda: _closed(game.log_kernel),
+            "log_leader_policy": lambda: _closure(game.log_leader_policy),
+            "log_leader_density": lambda: _closure(game.log_leader_density),
+            "log_kernel_density": lambda: _closure(game.log_kernel_density),
+            "incentive": lambda: _closure(game.incentive),
+            "incentive_at": lambda: _closure(game.incentive_at),
+            "leader_cost": lambda: _closure(game.leader_cost),
+            "log_kernel": lambda: _closure(game.log_kernel),
             "temperature": lambda: getattr(follower, "temperature"),  # noqa: B009 - set in __post_init__
             "follower": lambda: follower,
             "learns": lambda: follower is not None and learns(follower),
         }
         for name in GRANTS:
             if not missing(name, access, permissions):
-                granted[name] = facts[name]() if name in facts else _closed(getattr(self, name))
+                granted[name] = facts[name]() if name in facts else _closure(getattr(self, name))
         return Oracle(granted, access, permissions)
 
     def returns(self, x: Array, *, episodes: int | None = None) -> float:
@@ -132,11 +131,8 @@ class Rounds:
 
     def _expected_return(self, context: int) -> float:
         assert self._commitment is not None
-        problems, policies = self._faced(context), self._respond(context).policies
-        first = problems[0]
-        if isinstance(first, SampledProcess):
-            return float(expected_return(first, policies[0], self.game.max_cycles, first.leader_discount, seed=self.seed + 1))
-        return float(self.game.objective(problems, policies))
+        # Episodes with another seed than the referee's: who learns from returns must not fit the referee's luck.
+        return float(self.game.objective(self._worlds(context), self._respond(context).policies, seed=self.seed + 1))
 
     def play(self, x: Array, *, episodes: int = 1, horizon: int | np.ndarray | None = None, one_context: bool = False) -> Outcome:
         """Commit to ``x`` and watch ``episodes`` for ``horizon`` steps: one number (the game's ``max_cycles``) or integers (N,).
@@ -147,11 +143,11 @@ class Rounds:
         limits = self._limits(horizon, episodes)
         self._commit(x)
         contexts = self._contexts(episodes, one_context)
-        return self._seen(self._gathered(contexts, self._play(contexts, limits)))
+        return self._show(self._outcome(contexts, self._play(contexts, limits)))
 
     def play_streams(self, x: Array, *, streams: int, steps: int, one_context: bool = False) -> Outcome:
         """Commit to ``x`` and watch ``streams`` of ``steps`` steps: a new episode begins where one ends, and the last one is cut."""
-        self._tables("streams of steps")
+        self._require_tables("streams of steps")
         whole("streams", streams, 1)
         whole("steps", steps, 1)
         whole("max_cycles of the game", self.game.max_cycles, 1)
@@ -162,11 +158,11 @@ class Rounds:
             more = np.full(count, contexts[0]) if one_context and len(contexts) else self._contexts(count, one_context)
             pieces += self._play(more, self._limits(None, count), offset=len(contexts))
             contexts = np.concatenate([contexts, more])
-            seen = gathered(contexts, self._ends, pieces)
-            played, self._pace = seen.steps, seen.steps / len(contexts)
-            laid = end_to_end(seen, streams, steps, self._ends)
-            if laid is not None:
-                return self._seen(laid)
+            outcome = self._outcome(contexts, pieces)
+            played, self._pace = outcome.steps, outcome.steps / len(contexts)
+            streamed = concatenate_episodes(outcome, streams, steps, self._ends)
+            if streamed is not None:
+                return self._show(streamed)
 
     def play_from(
         self, x: Array, context: int, states: np.ndarray, *, actions: np.ndarray | None = None, horizon: int | np.ndarray | None = None
@@ -176,7 +172,7 @@ class Rounds:
         A follower that starts in S does not walk; those who interact share their state.
         """
         index = self.game.context_index(context)
-        self._tables("chosen first states")
+        self._require_tables("chosen first states")
         sizes = np.array(self.game.sizes)
         states = _indices("states", states, sizes[:, 0] + 1)
         chosen = None if actions is None else _indices("actions", actions, sizes[:, 2])
@@ -187,7 +183,7 @@ class Rounds:
         limits = self._limits(horizon, len(states))
         self._commit(x)
         contexts = np.full(len(states), index)
-        return self._seen(gathered(contexts, self._ends, self._play(contexts, limits, states=states, actions=chosen)))
+        return self._show(self._outcome(contexts, self._play(contexts, limits, states=states, actions=chosen)))
 
     def play_as(
         self, x: Array, policies: Sequence[Array], context: int | str = 0, *, episodes: int = 1, horizon: int | None = None
@@ -204,18 +200,18 @@ class Rounds:
             ValueError: if these are no policies (probabilities of the right shapes) that the followers could have.
         """
         index = self.game.context_index(context)
-        self._tables("given policies")
+        self._require_tables("given policies")
         whole("episodes", episodes, 1)
         limits, given = self._limits(horizon, episodes), self._playable(policies)
         self._commit(x)
         contexts = np.full(episodes, index)
         pieces = self._play(contexts, limits, policies=given)
-        seen = gathered(contexts, self._ends, pieces)
-        earned = np.zeros(seen.alive.shape)
+        outcome = self._outcome(contexts, pieces)
+        earned = np.zeros(outcome.alive.shape)
         for rows, i, played in pieces:
             earned[rows, i, : played.follower_rewards.shape[1]] = played.follower_rewards
-        self.cost.training_steps += seen.steps
-        return self._without_context(seen), earned
+        self.cost.training_steps += outcome.steps
+        return self._without_context(outcome), earned
 
     def _playable(self, policies: Sequence[Array]) -> list[np.ndarray]:
         """Policies as arrays of the followers' sizes; one that only sees the leader's policy does not depend on its action."""
@@ -234,19 +230,18 @@ class Rounds:
         index = self.game.context_index(context)
         self._commit(x)
         self.cost.queries += 1
-        return tuple(np.array(policy) if self.game.tabular else copy.deepcopy(policy) for policy in self._respond(index).policies)
+        return tuple(_copy(policy) for policy in self._respond(index).policies)
 
     def values(self, x: Array, context: int | str = 0) -> tuple[Array, ...]:
         """The values (S,) that each follower planned with, under ``x`` in ``context``; without tables, functions of (states, leads)."""
         index = self.game.context_index(context)
         self._commit(x)
         self.cost.queries += 1
-        planned = [answer.values for answer in self._respond(index).answers]
-        return tuple(np.array(values) if self.game.tabular else copy.deepcopy(values) for values in planned)
+        return tuple(_copy(answer.values) for answer in self._respond(index).answers)
 
     def action_values(self, x: Array, context: int | str = 0) -> tuple[Array, ...]:
         """r_F(s,a,b) + gamma E V(s'), (S, A, B), of each follower, as it planned under ``x``; not averaged over the leader's action."""
-        self._tables("action values")
+        self._require_tables("action values")
         index = self.game.context_index(context)
         self._commit(x)
         self.cost.queries += 1
@@ -259,7 +254,7 @@ class Rounds:
         self.cost.model_calls += 1
         return self.game.problems(self.game.for_context(x, index), index)
 
-    def objective(self, problems: Sequence[Process], policies: Sequence[Array]) -> Array:
+    def objective(self, problems: Sequence[World], policies: Sequence[Array]) -> Array:
         """The leader's exact F in one context, for what `commit` returned and any policies (S, A, B), one a follower; differentiable."""
         self.cost.queries += 1
         return self.game.objective(problems, policies)
@@ -299,7 +294,7 @@ class Rounds:
 
     @property
     def _leader_discount(self) -> float:
-        return self.game.problems(np.zeros(self.game.dimension))[0].leader_discount
+        return self.game.null_worlds[0].leader_discount
 
     def _charge(self, **work: float) -> None:
         """Add a solver's own work to the ledger, in the units of `Cost`."""
@@ -312,7 +307,7 @@ class Rounds:
         """Freeze ``x`` until another commitment comes; the same one again costs nothing."""
         committed = self._checked(x)
         if self._commitment is None or not np.array_equal(committed, self._commitment):
-            self._commitment, self._responses, self._problems = committed, {}, {}
+            self._commitment, self._responses, self._committed_worlds = committed, {}, {}
             self.cost.commitments += 1
 
     def _checked(self, x: Array) -> np.ndarray:
@@ -322,12 +317,12 @@ class Rounds:
             raise CommitmentError(f"{self.game.name}: one commitment has shape {self.game.commitment_shape}, got {committed.shape}")
         return committed
 
-    def _faced(self, context: int) -> tuple[Process, ...]:
+    def _worlds(self, context: int) -> tuple[World, ...]:
         """What the followers face under the frozen commitment, computed once."""
-        if context not in self._problems:
+        if context not in self._committed_worlds:
             assert self._commitment is not None
-            self._problems[context] = self.game.problems(self.game.for_context(self._commitment, context), context)
-        return self._problems[context]
+            self._committed_worlds[context] = self.game.problems(self.game.for_context(self._commitment, context), context)
+        return self._committed_worlds[context]
 
     def _respond(self, context: int) -> Response:
         if context not in self._responses:
@@ -361,7 +356,7 @@ class Rounds:
         u = np.full(episodes, self._rng.random()) if one_context else self._rng.random(episodes)
         return draw(np.broadcast_to(self.game.context_probabilities, (episodes, len(self.game.contexts))), u)
 
-    def _seen(self, outcome: Outcome) -> Outcome:
+    def _show(self, outcome: Outcome) -> Outcome:
         """What the leader gets to see, and pays for."""
         self.cost.outcome_steps += outcome.steps
         if not self.game.follower_actions_public:
@@ -374,12 +369,12 @@ class Rounds:
 
     @property
     def _ends(self) -> list[int]:
-        return [size[0] for size in self.game.sizes]
+        return [size[0] for size in self.game.sizes] if self.game.tabular else []
 
-    def _gathered(self, contexts: np.ndarray, pieces: list[tuple[np.ndarray, int, Trajectories]]) -> Outcome:
-        return gathered(contexts, self._ends, pieces) if self.game.tabular else gathered_vectors(contexts, pieces)
+    def _outcome(self, contexts: np.ndarray, pieces: list[tuple[np.ndarray, int, Trajectories]]) -> Outcome:
+        return self.game.null_worlds[0].outcome(contexts, self._ends, pieces)
 
-    def _tables(self, what: str) -> None:
+    def _require_tables(self, what: str) -> None:
         """Refuse what only tables have."""
         if not self.game.tabular:
             raise ValueError(f"{self.game.name} has no tables, and {what} are for worlds that have; play whole episodes")
@@ -394,23 +389,18 @@ class Rounds:
         offset: int = 0,
         policies: Sequence[np.ndarray] | None = None,
     ) -> list[tuple[np.ndarray, int, Trajectories]]:
-        """Episodes in given contexts, as `gathered` takes them, numbered from ``offset``; followers act by ``policies``, if given."""
+        """Episodes in given contexts, as `World.outcome` takes them, numbered from ``offset``; followers act by ``policies``, if given."""
         assert self._commitment is not None
         rng, pieces = self._rng, []
         for context in np.unique(contexts):
             rows = np.flatnonzero(contexts == context)
             acting = self._respond(int(context)).policies if policies is None else policies
-            faced = self._faced(int(context))
-            for group, process, together in zip(self.game.groups, faced, grouped(faced, acting), strict=True):
-                if isinstance(process, SampledProcess):
-                    begun = process.start(rng.random((len(rows), process.noise.start)))
-                    played = play_sampled(process, together[0], begun, rng, limits[rows], leader_only=True)
-                    pieces.append((offset + rows, 0, played))
-                    continue
-                first = pick(cumulative(process.initial), rng.random(len(rows))) if states is None else states[rows, group[0]]
-                chosen = None if actions is None else np.ravel_multi_index(tuple(actions[rows][:, group].T), process.actions)
-                played = simulate(process.joint, process.product(together), first, rng, limits[rows], actions=chosen)
-                pieces += [(offset + rows, i, part) for i, part in zip(group, played.parts(process), strict=True)]
+            worlds = self._worlds(int(context))
+            for group, world, own in zip(self.game.groups, worlds, group_by_world(worlds, acting), strict=True):
+                first = None if states is None else states[rows, group[0]]
+                chosen = None if actions is None else actions[rows][:, group]
+                trajectories = world.play(own, limits[rows], rng, states=first, actions=chosen)
+                pieces += [(offset + rows, i, part) for i, part in zip(group, trajectories, strict=True)]
         return pieces
 
 
@@ -423,7 +413,12 @@ def _indices(what: str, given: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return indices
 
 
-def _closed(method: Any) -> Any:
+def _copy(table: Any) -> Any:
+    """A copy that does not lead to the original: of an array, or of a policy or value that is an object."""
+    return np.array(table) if isinstance(table, np.ndarray) else copy.deepcopy(table)
+
+
+def _closure(method: Any) -> Any:
     """A function that calls ``method`` and does not lead to the object behind it; None stays None."""
     if method is None:
         return None

@@ -1,8 +1,8 @@
-"""Linear systems ``(I - gamma P) x = b`` of a chain P: dense ones solved directly, long ones by a Krylov method.
+"""Linear systems ``(I - gamma P) x = b`` of a Markov chain P: short ones solved directly, long ones by a Krylov method.
 
-A dense kernel (..., S, S) costs S^3; from some `DIRECT` states on, a chain of lists (`stackelberg_envs.processes.successor_lists`) is
-solved faster by BiCGSTAB (van der Vorst, SIAM J. Sci. Stat. Comput. 1992), which only multiplies with it, a few tens of times where the
-chain forgets quickly and some hundreds on a grid.  Both are a `Factorised`, by which planners and solvers meet them.
+A dense chain (..., S, S) costs S^3; from `stackelberg_envs.processes.chains.DIRECT` states on, a chain of lists is solved faster by
+BiCGSTAB (van der Vorst, SIAM J. Sci. Stat. Comput. 1992), which only multiplies with it, a few tens of times where the chain forgets
+quickly and some hundreds on a grid.  Both are a `Factorised`, by which planners and solvers meet them.
 """
 
 from __future__ import annotations
@@ -17,11 +17,9 @@ from typing import Any, Protocol
 import numpy as np
 from array_api_compat import array_namespace
 
-from ..processes.mdp import DEFICIT_TOLERANCE, Array, through
-from ..processes.successor_lists import SuccessorLists, plain
+from ..processes.arrays import Array, as_float, detach, numpy_view
+from ..processes.chains import MarkovChain
 
-DIRECT = 400
-"""States up to which chains of lists are written out and factorised."""
 TOLERANCE = 1e-12
 """How far, in relation to the largest entry of b, the residual of an iterative solve may stay from 0."""
 RESTART = 100
@@ -66,22 +64,22 @@ class Dense:
 
 @dataclass(frozen=True)
 class System:
-    """I - gamma P of a chain that is lists, never formed."""
+    """I - gamma P of a long chain, never formed."""
 
-    kernel: SuccessorLists
+    chain: MarkovChain
     discount: float
 
     def times(self, x: Array) -> Array:
         """(I - gamma P) x, (..., S)."""
-        return x - self.discount * through(self.kernel, x)
+        return x - self.discount * self.chain.expect(x)
 
     def transposed_times(self, x: Array) -> Array:
         """(I - gamma P)^T x, (..., S)."""
-        return x - self.discount * self.kernel.carry(x[..., None, None])
+        return x - self.discount * self.chain.push_forward(x)
 
 
 class Krylov:
-    """`Factorised` by BiCGSTAB; differentiable in right side and kernel, once and in reverse mode.
+    """`Factorised` by BiCGSTAB; differentiable in right side and chain, once and in reverse mode.
 
     On a CPU each row of a batch is solved by itself, with a sparse matrix of scipy's, which multiplies twice as fast as a gather and a sum.
 
@@ -92,8 +90,8 @@ class Krylov:
 
     def __init__(self, matrix: System, tolerance: float = TOLERANCE) -> None:
         self.matrix, self.tolerance = matrix, tolerance
-        self._still = System(matrix.kernel.map(_still), matrix.discount)
-        self._held = plain(self._still.kernel.probabilities)
+        self._detached = System(matrix.chain.map(detach), matrix.discount)
+        self._on_cpu = numpy_view(self._detached.chain.numbers) is not None
         self._rows: dict[int, Any] = {}
         self.solves = 0
         """How often it has been solved with, for the ledger."""
@@ -101,57 +99,55 @@ class Krylov:
         """How often the matrix has been multiplied with."""
 
     def solve(self, rhs: Array, tolerance: float | None = None) -> Array:
-        return self._solved(rhs, tolerance or self.tolerance, transposed=False)
+        return self._solve(rhs, tolerance or self.tolerance, transposed=False)
 
     def solve_transposed(self, rhs: Array, tolerance: float | None = None) -> Array:
-        return self._solved(rhs, tolerance or self.tolerance, transposed=True)
+        return self._solve(rhs, tolerance or self.tolerance, transposed=True)
 
-    def _solved(self, rhs: Array, tolerance: float, *, transposed: bool) -> Array:
+    def _solve(self, rhs: Array, tolerance: float, *, transposed: bool) -> Array:
         self.solves += 1
-        b = _still(rhs)
-        near = plain(b)
-        if near is not None and self._held is not None:
-            x = array_namespace(b).asarray(self._by_rows(near, tolerance, transposed=transposed), dtype=b.dtype)
+        b = detach(rhs)
+        near = numpy_view(b)
+        if near is not None and self._on_cpu:
+            x = array_namespace(b).asarray(self._solve_by_rows(near, tolerance, transposed=transposed), dtype=b.dtype)
         else:
-            x, products = bicgstab(self._still.transposed_times if transposed else self._still.times, b, tolerance)
+            x, products = bicgstab(self._detached.transposed_times if transposed else self._detached.times, b, tolerance)
             self.products += products
-        if not (self.matrix.kernel.requires_grad or getattr(rhs, "requires_grad", False)):
+        if not (any(getattr(array, "requires_grad", False) for array in (self.matrix.chain.numbers, rhs))):
             return x
         # x + M^{-1} (b - M x), whose second term is rounding and has the derivatives of the whole: dx = M^{-1} (db - dM x).
         residual = rhs - (self.matrix.transposed_times if transposed else self.matrix.times)(x)
         if not residual.requires_grad:  # nobody is recording
             return x
 
-        def back(slope: Array) -> Array:
+        def adjoint(gradient: Array) -> Array:
             if sys.modules["torch"].is_grad_enabled():
                 raise RuntimeError("an iterative solve has first derivatives only: create_graph=True needs a dense transition here")
-            return self._solved(slope, tolerance, transposed=not transposed)
+            return self._solve(gradient, tolerance, transposed=not transposed)
 
-        residual.register_hook(back)
+        residual.register_hook(adjoint)
         return x + residual
 
-    def _by_rows(self, b: np.ndarray, tolerance: float, *, transposed: bool) -> np.ndarray:
+    def _solve_by_rows(self, b: np.ndarray, tolerance: float, *, transposed: bool) -> np.ndarray:
         """Each system of a batch (..., S) by itself."""
-        assert self._held is not None
-        gamma, p = self.matrix.discount, self._held
-        batch = np.broadcast_shapes(b.shape[:-1], p.shape[:-4])
+        gamma, own = self.matrix.discount, self.matrix.chain.batch
+        batch = np.broadcast_shapes(b.shape[:-1], own)
         x, b = np.empty((*batch, b.shape[-1]), dtype=b.dtype), np.broadcast_to(b, (*batch, b.shape[-1]))
-        numbers = np.broadcast_to(np.arange(max(1, prod(p.shape[:-4]))).reshape(p.shape[:-4]), batch)
-        each = p.reshape(-1, *p.shape[-4:])
+        numbers = np.broadcast_to(np.arange(max(1, prod(own))).reshape(own), batch)
         for at in np.ndindex(*batch):
             which = int(numbers[at])
             if which not in self._rows:
-                self._rows[which] = self.matrix.kernel.successors.matrix(each[which])
+                self._rows[which] = self._detached.chain.sparse(which)
             matrix = self._rows[which].T if transposed else self._rows[which]
             try:
                 x[at], products = bicgstab(lambda y, matrix=matrix: y - gamma * (matrix @ y), b[at], tolerance)
                 self.products += products
             except PlanningError:
-                x[at] = _by_sparse_factors(matrix, gamma, b[at])
+                x[at] = _solve_by_sparse_factors(matrix, gamma, b[at])
         return x
 
 
-def _by_sparse_factors(matrix: Any, discount: float, b: np.ndarray) -> np.ndarray:
+def _solve_by_sparse_factors(matrix: Any, discount: float, b: np.ndarray) -> np.ndarray:
     """A direct solve, for chains on which BiCGSTAB gives up, such as long one-way streets: their factors are sparse, too.
 
     Raises:
@@ -200,7 +196,7 @@ def bicgstab(times: Callable[[Array], Array], b: Array, tolerance: float = TOLER
     r, along = b, xp.arange(b.shape[-1], dtype=b.dtype, device=b.device)
     while True:
         goal = xp.maximum(tolerance * size, 8 * eps * xp.maximum(size, largest(x)))
-        left = number(xp.max(largest(r) / xp.where(goal > 0, goal, 1.0)))
+        left = as_float(xp.max(largest(r) / xp.where(goal > 0, goal, 1.0)))
         if left <= 1:
             return x * scale, products
         stalled = 0 if left < 0.9 * before else stalled + 1
@@ -227,66 +223,22 @@ def bicgstab(times: Callable[[Array], Array], b: Array, tolerance: float = TOLER
         r, products = b - times(x), products + 1  # the true residual
 
 
-def system(kernel: Array, discount: float) -> Array | System:
-    """I - gamma P for a kernel (..., S, S), dense or lists as `chain` gives it; of few states it is dense either way.
+def system(chain: MarkovChain, discount: float) -> Array | System:
+    """I - gamma P of a chain: a matrix (..., S, S), or a `System` where the chain is long.
 
     Raises:
         PlanningError: if the discount is 1 and some state never leads to the end, so that the matrix is singular.
     """
-    listed = isinstance(kernel, SuccessorLists)
-    if discount >= 1 and not (_all_end(kernel) if listed else _ends(kernel)):
+    if discount >= 1 and not chain.reaches_end():
         raise PlanningError("an infinite horizon with discount 1 has no value where some state never leads to the end")
-    if listed and kernel.shape[-1] > DIRECT:
-        return System(kernel, discount)
-    if listed:
-        kernel = kernel.dense()[..., 0, 0, :]
-    xp = array_namespace(kernel)
-    identity = xp.eye(kernel.shape[-1], dtype=kernel.dtype, device=kernel.device)
-    return identity - discount * kernel
+    if chain.iterative:
+        return System(chain, discount)
+    matrix = chain.dense()
+    xp = array_namespace(matrix)
+    identity = xp.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
+    return identity - discount * matrix
 
 
-def factorised(matrix: Any) -> Any:
+def factorise(matrix: Any) -> Any:
     """A `system` made ready to be solved with, by its type."""
     return Krylov(matrix) if isinstance(matrix, System) else Dense(matrix)
-
-
-def _ends(kernel: Array) -> bool:
-    """Whether the end is reached from every state: P^n with n = 2^20 has lost mass in every row."""
-    xp = array_namespace(kernel)
-    for _ in range(20):  # row sums never grow again, so the first time is enough
-        kernel = xp.matmul(kernel, kernel)
-        if xp.max(xp.sum(kernel, axis=-1)) < 1 - _negligible(kernel):
-            return True
-    return False
-
-
-def _all_end(kernel: SuccessorLists) -> bool:
-    """The same of lists: every state leads, by steps that are possible, to one with a deficit."""
-    from scipy.sparse import csr_matrix, hstack, vstack
-    from scipy.sparse.csgraph import breadth_first_order
-
-    p = kernel.probabilities
-    given = np.asarray(_still(p).cpu() if hasattr(p, "cpu") else p)
-    for row in given.reshape(-1, *given.shape[-4:]):
-        states = len(row)
-        back = kernel.successors.matrix(row > 0).T.astype(np.float64)
-        last = csr_matrix((row.sum(-1)[:, 0, 0] < 1 - _negligible(p))[None].astype(np.float64))
-        graph = hstack([vstack([back, last]), csr_matrix((states + 1, 1))]).tocsr()  # from the end, backwards
-        if len(breadth_first_order(graph, states, return_predecessors=False)) <= states:
-            return False
-    return True
-
-
-def _negligible(table: Array) -> float:
-    """A deficit that may be rounding."""
-    return max(DEFICIT_TOLERANCE, 16 * float(array_namespace(table).finfo(table.dtype).eps))
-
-
-def number(scalar: Array) -> float:
-    """A scalar array as a Python float, without its history."""
-    return float(scalar.detach() if hasattr(scalar, "detach") else scalar)
-
-
-def _still(array: Array) -> Array:
-    """Without history."""
-    return array.detach() if hasattr(array, "detach") else array

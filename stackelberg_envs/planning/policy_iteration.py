@@ -1,4 +1,4 @@
-"""Exact dynamic programming on an `InducedMDP`: soft and hard policy iteration, values of a policy, occupancies.
+"""Exact dynamic programming on an `MDP`: soft and hard policy iteration, values of a policy, occupancies.
 
 Soft policy iteration is Newton's method on the soft Bellman equation ``V = T V`` (Puterman and Brumelle 1979; for the soft operator
 see Geist, Scherrer and Pietquin 2019)::
@@ -18,15 +18,16 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-from ..processes.mdp import Array, DecisionProblem, InducedMDP, chain, decision_problem, expect, joint_policy, through
-from ..processes.successor_lists import SuccessorLists
-from . import linear_systems as linear
-from .linear_systems import Factorised, PlanningError, factorised, number, system
-from .value_iteration import certified, finest, largest_deficit, rounding, soft_backup
+from ..processes.arrays import Array, as_float
+from ..processes.mdp import MDP, DecisionProblem, decision_problem, entropy, joint_policy, over_leader_actions
+from .linear_systems import Factorised, PlanningError, factorise, system
+from .value_iteration import attainable_bound, largest_deficit, rounding_error, soft_backup, value_interval
 
 POLICY_TOLERANCE = 1e-9
 """Newton stops when its step would change log-probabilities by less than this."""
 MAX_EVALUATIONS = 100
+TIE_TOLERANCE = 1e-9
+"""Actions whose value is within this (relative to the largest value) of the best are ties."""
 PATIENCE = 60
 """Where the last sweep shows that so many more would do, they are cheaper than a Newton step of lists."""
 
@@ -52,21 +53,12 @@ class Plan:
     """Products with P_g in iterative solves, 0 where systems are factorised."""
 
 
-def widen(policy: Array, mdp: InducedMDP) -> Array:
-    """A policy over decision nodes (..., S, N, B) as g(b|s,a) (..., S, A, B): where N = 1 it does not depend on a."""
-    a = mdp.leader_policy.shape[-1]
-    if policy.shape[-2] == a:
-        return policy
-    xp = array_namespace(policy)
-    return xp.broadcast_to(policy, (*policy.shape[:-2], a, policy.shape[-1]))
-
-
 def soft_policy_iteration(
-    mdp: InducedMDP,
+    mdp: MDP,
     temperature: float,
     *,
     values: Array | None = None,
-    factorise: Callable[[Any], Factorised] = factorised,
+    factorise: Callable[[Any], Factorised] = factorise,
     tolerance: float = POLICY_TOLERANCE,
 ) -> Plan:
     """The unique soft-optimal response at ``temperature`` > 0.
@@ -84,25 +76,25 @@ def soft_policy_iteration(
     problem = decision_problem(mdp, mdp.follower_reward)
     xp = array_namespace(problem.reward)
     gamma = mdp.follower_discount
-    if isinstance(problem.transition, SuccessorLists) and mdp.sizes[0] > linear.DIRECT:
-        return _inexact(mdp, problem, temperature, values, factorise, tolerance * temperature)
+    if problem.transition.iterative:
+        return _inexact_newton(mdp, problem, temperature, values, factorise, tolerance * temperature)
     v = xp.zeros_like(problem.reward[..., 0, 0]) if values is None else values
     step = float("nan")
     for evaluation in range(1, MAX_EVALUATIONS + 1):
-        swept, g = soft_backup(problem, gamma, temperature, v)
-        kept = factorise(system(chain(problem.weight[..., None] * g, problem.transition), gamma))
-        newton = kept.solve(swept - v)
+        backed_up, g = soft_backup(problem, gamma, temperature, v)
+        kept = factorise(system(problem.transition.markov_chain(problem.weight[..., None] * g), gamma))
+        newton = kept.solve(backed_up - v)
         v = v + newton
-        step = number(xp.max(xp.abs(newton)))
-        if step <= max(tolerance * temperature, rounding(v, gamma)):
-            swept, g = soft_backup(problem, gamma, temperature, v)
-            bound = number(xp.max(xp.abs(swept - v))) / (1 - gamma) + rounding(v, gamma) if gamma < 1 else float("inf")
-            return Plan(widen(g, mdp), v, evaluation, step, kept, bound)
-    raise _unfinished(MAX_EVALUATIONS, step)
+        step = as_float(xp.max(xp.abs(newton)))
+        if step <= max(tolerance * temperature, rounding_error(v, gamma)):
+            backed_up, g = soft_backup(problem, gamma, temperature, v)
+            bound = as_float(xp.max(xp.abs(backed_up - v))) / (1 - gamma) + rounding_error(v, gamma) if gamma < 1 else float("inf")
+            return Plan(over_leader_actions(g, mdp), v, evaluation, step, kept, bound)
+    raise _not_converged(MAX_EVALUATIONS, step)
 
 
-def _inexact(
-    mdp: InducedMDP,
+def _inexact_newton(
+    mdp: MDP,
     problem: DecisionProblem,
     temperature: float,
     values: Array | None,
@@ -116,48 +108,48 @@ def _inexact(
     xp, gamma = array_namespace(problem.reward), mdp.follower_discount
     v = values
     if v is None:
-        v = xp.zeros_like(problem.reward[..., 0, 0]) if gamma < 1 else _even(problem, gamma)
+        v = xp.zeros_like(problem.reward[..., 0, 0]) if gamma < 1 else _uniform_policy_values(problem, gamma)
     deficit, products, evaluation = largest_deficit(problem), 0, 0
-    rate, swept_before, size_before, width, step = float("nan"), False, float("inf"), float("inf"), float("inf")
+    rate, after_sweep, size_before, width, step = float("nan"), False, float("inf"), float("inf"), float("inf")
     for evaluation in range(1, 10 * MAX_EVALUATIONS + 1):
-        swept, g = soft_backup(problem, gamma, temperature, v)
-        r = swept - v
-        size, width_before = number(xp.max(xp.abs(r))), width
-        middle, half = certified(swept, xp.min(r, axis=-1), xp.max(r, axis=-1), gamma, deficit)
-        width = number(xp.max(half))
-        goal = max(tolerance, finest(swept, gamma) if gamma < 1 else rounding(swept, gamma))
+        backed_up, g = soft_backup(problem, gamma, temperature, v)
+        r = backed_up - v
+        size, width_before = as_float(xp.max(xp.abs(r))), width
+        middle, half = value_interval(backed_up, xp.min(r, axis=-1), xp.max(r, axis=-1), gamma, deficit)
+        width = as_float(xp.max(half))
+        goal = max(tolerance, attainable_bound(backed_up, gamma) if gamma < 1 else rounding_error(backed_up, gamma))
         if width <= goal or (gamma >= 1 and (step <= goal or size == 0)):
             v = middle
             _, g = soft_backup(problem, gamma, temperature, v)
-            kept = factorise(system(chain(problem.weight[..., None] * g, problem.transition), gamma))
-            return Plan(widen(g, mdp), v, evaluation, min(width, step), kept, width + rounding(v, gamma), products)
+            kept = factorise(system(problem.transition.markov_chain(problem.weight[..., None] * g), gamma))
+            return Plan(over_leader_actions(g, mdp), v, evaluation, min(width, step), kept, width + rounding_error(v, gamma), products)
         if not size < float("inf"):
             break
-        if swept_before:
+        if after_sweep:
             rate = width / width_before
         left = math.log(goal / width) / math.log(rate) if 0 < rate < 1 else float("inf")
-        swept_before = gamma < 1 and (evaluation < 3 or left <= PATIENCE)
-        if swept_before:
-            v = swept
+        after_sweep = gamma < 1 and (evaluation < 3 or left <= PATIENCE)
+        if after_sweep:
+            v = backed_up
             continue
-        kept = factorise(system(chain(problem.weight[..., None] * g, problem.transition), gamma))
+        kept = factorise(system(problem.transition.markov_chain(problem.weight[..., None] * g), gamma))
         forcing = min(0.1, 0.9 * (size / size_before) ** 2) if size_before < float("inf") else 0.1
         if gamma >= 1:  # values that no policy has may lead to one that never ends
             forcing = 0.0
         newton = kept.solve(r, max(forcing, 0.1 * goal * max(1 - gamma, 1e-4) / size))
-        v, size_before, step = v + newton, size, number(xp.max(xp.abs(newton)))
+        v, size_before, step = v + newton, size, as_float(xp.max(xp.abs(newton)))
         products += getattr(kept, "products", 0)
-    raise _unfinished(evaluation, width)
+    raise _not_converged(evaluation, width)
 
 
-def _unfinished(evaluations: int, step: float) -> PlanningError:
+def _not_converged(evaluations: int, step: float) -> PlanningError:
     return PlanningError(
         f"soft policy iteration did not converge in {evaluations} evaluations (last step {step:.3g}); "
         "are the tables finite, and does every episode end where the discount is 1?"
     )
 
 
-def _even(problem: DecisionProblem, discount: float, allowed: Array | float = 1.0) -> Array:
+def _uniform_policy_values(problem: DecisionProblem, discount: float, allowed: Array | float = 1.0) -> Array:
     """Values of the policy that is uniform over ``allowed`` actions, (..., S): where to start if the discount is 1.
 
     The greedy policy of values that no policy has may never end; from values that one has, each policy is better than the one before.
@@ -165,7 +157,7 @@ def _even(problem: DecisionProblem, discount: float, allowed: Array | float = 1.
     xp = array_namespace(problem.reward)
     even = problem.weight[..., None] * (xp.ones_like(problem.reward) * allowed)
     even = even / xp.sum(even, axis=(-2, -1), keepdims=True)
-    return factorised(system(chain(even, problem.transition), discount)).solve(xp.sum(even * problem.reward, axis=(-2, -1)))
+    return factorise(system(problem.transition.markov_chain(even), discount)).solve(xp.sum(even * problem.reward, axis=(-2, -1)))
 
 
 def hard_policy_iteration(problem: DecisionProblem, discount: float, *, allowed: Array | None = None) -> tuple[Array, Array]:
@@ -181,20 +173,20 @@ def hard_policy_iteration(problem: DecisionProblem, discount: float, *, allowed:
     arms = xp.arange(problem.reward.shape[-1], device=problem.reward.device)
     v = xp.zeros_like(problem.reward[..., 0, 0])
     if discount >= 1:
-        v = _even(problem, discount, xp.where(barred == 0, 1.0, 0.0))
+        v = _uniform_policy_values(problem, discount, xp.where(barred == 0, 1.0, 0.0))
     for _ in range(MAX_EVALUATIONS):
-        q = problem.reward + discount * expect(problem.transition, v)
+        q = problem.reward + discount * problem.transition.expect(v)
         greedy = xp.astype(arms == xp.argmax(q + barred, axis=-1, keepdims=True), q.dtype)
         joint = problem.weight[..., None] * greedy
         reward = xp.sum(joint * problem.reward, axis=(-2, -1))
-        improved = factorised(system(chain(joint, problem.transition), discount)).solve(reward)
-        if number(xp.max(xp.abs(improved - v))) <= 10 * rounding(improved, discount):
-            return improved, problem.reward + discount * expect(problem.transition, improved)
+        improved = factorise(system(problem.transition.markov_chain(joint), discount)).solve(reward)
+        if as_float(xp.max(xp.abs(improved - v))) <= 10 * rounding_error(improved, discount):
+            return improved, problem.reward + discount * problem.transition.expect(improved)
         v = improved
     raise PlanningError(f"policy iteration did not converge in {MAX_EVALUATIONS} evaluations")
 
 
-def policy_value(mdp: InducedMDP, policy: Array, reward: Array, discount: float, *, horizon: int | None = None) -> Array:
+def policy_value(mdp: MDP, policy: Array, reward: Array, discount: float, *, horizon: int | None = None) -> Array:
     """Expected discounted sum of ``reward`` (..., S, A, B) from each state under ``policy`` (..., S, A, B): (..., S).
 
     Args:
@@ -208,21 +200,15 @@ def policy_value(mdp: InducedMDP, policy: Array, reward: Array, discount: float,
     joint = joint_policy(mdp, policy)
     mean = xp.sum(joint * reward, axis=(-2, -1))
     if horizon is None:
-        return factorised(system(chain(joint, mdp.transition), discount)).solve(mean)
-    kernel = chain(joint, mdp.transition)
+        return factorise(system(mdp.kernel.markov_chain(joint), discount)).solve(mean)
+    chain = mdp.kernel.markov_chain(joint)
     v = xp.zeros_like(mean)
     for _ in range(horizon):
-        v = mean + discount * through(kernel, v)
+        v = mean + discount * chain.expect(v)
     return v
 
 
-def entropy(policy: Array) -> Array:
-    """-sum_b g log g, shape (..., S, A); 0 log 0 = 0."""
-    xp = array_namespace(policy)
-    return -xp.sum(policy * xp.log(xp.where(policy > 0, policy, 1.0)), axis=-1)
-
-
-def regularised_reward(mdp: InducedMDP, policy: Array, temperature: float) -> Array:
+def regularised_reward(mdp: MDP, policy: Array, temperature: float) -> Array:
     """r_F plus the entropy bonus that ``policy`` earns, (..., S, A, B).
 
     Where the follower sees only the leader's policy, its own does not depend on a, so the bonus counts once.
@@ -230,7 +216,7 @@ def regularised_reward(mdp: InducedMDP, policy: Array, temperature: float) -> Ar
     return mdp.follower_reward + temperature * entropy(policy)[..., None]
 
 
-def regret(mdp: InducedMDP, policy: Array, temperature: float) -> Array:
+def regret(mdp: MDP, policy: Array, temperature: float) -> Array:
     """V*(s) - V^g(s), (..., S): what the follower loses by ``policy`` (..., S, A, B), in its objective at ``temperature`` > 0."""
     xp = array_namespace(policy)
     attained = policy_value(mdp, policy, regularised_reward(mdp, policy, temperature), mdp.follower_discount)

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from ..processes.mdp import Array
-from .linear_systems import number
-from .policy_iteration import PlanningError
+from ..processes.arrays import Array, as_float
+from .linear_systems import PlanningError
 
 DOUBLINGS = 60
 
@@ -37,8 +36,8 @@ def riccati(a: Array, b: Array, q: Array, r: Array, discount: float) -> tuple[Ar
             H = Hk + xp.matmul(xp.matrix_transpose(Ak), xp.matmul(Hk, WA))
             Gk = Gk + xp.matmul(Ak, xp.matmul(WG, xp.matrix_transpose(Ak)))
             Ak = xp.matmul(Ak, WA)
-            scale = number(xp.max(xp.abs(H)))
-            change, Hk = number(xp.max(xp.abs(H - Hk))) / max(scale, 1e-300), H
+            scale = as_float(xp.max(xp.abs(H)))
+            change, Hk = as_float(xp.max(xp.abs(H - Hk))) / max(scale, 1e-300), H
             if not math.isfinite(change) or change < 1e-15:
                 break
     if not change < 1e-12:
@@ -48,7 +47,7 @@ def riccati(a: Array, b: Array, q: Array, r: Array, discount: float) -> tuple[Ar
     PB = xp.matmul(Hk, b)
     inner = xp.linalg.solve(r + discount * xp.matmul(xp.matrix_transpose(b), PB), xp.matrix_transpose(PB))
     back = q + congruent(a, discount * Hk - discount**2 * xp.matmul(PB, inner))
-    return Hk, number(xp.max(xp.abs(back - Hk))) / max(number(xp.max(xp.abs(Hk))), 1e-300)
+    return Hk, as_float(xp.max(xp.abs(back - Hk))) / max(as_float(xp.max(xp.abs(Hk))), 1e-300)
 
 
 def radii(matrix: Array) -> Any:

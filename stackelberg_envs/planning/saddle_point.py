@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 
 from array_api_compat import array_namespace
 
-from ..processes.markov_game import InducedMarkovGame
-from ..processes.mdp import Array, chain, decision_problem, expect, stored
-from .linear_systems import Factorised, PlanningError, factorised, number, system
-from .policy_iteration import MAX_EVALUATIONS, POLICY_TOLERANCE, widen
+from ..processes.arrays import Array, as_float
+from ..processes.markov_game import MarkovGame
+from ..processes.mdp import decision_problem, over_leader_actions
+from .linear_systems import Factorised, PlanningError, factorise, system
+from .policy_iteration import MAX_EVALUATIONS, POLICY_TOLERANCE
 from .stage_games import Stage, stage_saddle
-from .value_iteration import rounding
+from .value_iteration import rounding_error
 
 
 class SaddlePoint(NamedTuple):
@@ -44,11 +45,11 @@ class SaddlePoint(NamedTuple):
 
 
 def saddle_point(
-    game: InducedMarkovGame,
+    game: MarkovGame,
     temperature: float,
     *,
     warm: tuple[Array, Array] | None = None,
-    factorise: Callable[[Any], Factorised] = factorised,
+    factorise: Callable[[Any], Factorised] = factorise,
 ) -> SaddlePoint:
     """The unique equilibrium of a regularised zero-sum Markov game.
 
@@ -66,13 +67,13 @@ def saddle_point(
     problem = decision_problem(game.joint, game.of(0).follower_reward)
     xp = array_namespace(problem.reward)
     total = xp.sum(game.follower_rewards, axis=-4)
-    if number(xp.max(xp.abs(total))) > 1e-6 * (1 + number(xp.max(xp.abs(game.follower_rewards)))):
+    if as_float(xp.max(xp.abs(total))) > 1e-6 * (1 + as_float(xp.max(xp.abs(game.follower_rewards)))):
         raise PlanningError("the two rewards of this game do not sum to 0, though it says zero_sum=True")
     gamma, shape = game.follower_discount, (*problem.reward.shape[:-1], *game.actions)
-    batch = xp.sum(problem.reward[..., 0], axis=-1) + 0 * stored(problem.transition)[..., 0, 0, 0]  # reward or kernel may have batch axes
+    batch = xp.sum(problem.reward[..., 0], axis=-1) + 0 * problem.transition.numbers[..., 0, 0, 0]  # reward or kernel may have batch axes
 
     def backup(v: Array, warm: Array | None) -> tuple[Stage, Array]:
-        q = problem.reward + gamma * expect(problem.transition, v)
+        q = problem.reward + gamma * problem.transition.expect(v)
         stage = stage_saddle(xp.reshape(q, (*q.shape[:-1], *shape[-2:])), temperature, warm)
         return stage, xp.sum(problem.weight * stage.values, axis=-1) - v
 
@@ -82,13 +83,13 @@ def saddle_point(
     for evaluation in range(1, MAX_EVALUATIONS + 1):
         together = stage.first[..., :, None] * stage.second[..., None, :]
         joint = problem.weight[..., None] * xp.reshape(together, (*together.shape[:-2], -1))
-        kept = factorise(system(chain(joint, problem.transition), gamma))
+        kept = factorise(system(problem.transition.markov_chain(joint), gamma))
         newton = kept.solve(residual)
-        step = number(xp.max(xp.abs(newton)))
-        done = step <= max(POLICY_TOLERANCE * temperature, rounding(v, gamma))
-        t, size = 1.0, number(xp.max(xp.abs(residual)))
+        step = as_float(xp.max(xp.abs(newton)))
+        done = step <= max(POLICY_TOLERANCE * temperature, rounding_error(v, gamma))
+        t, size = 1.0, as_float(xp.max(xp.abs(residual)))
         stage, following = backup(v + newton, stage.logits)
-        while not done and number(xp.max(xp.abs(following))) > (1 - 1e-4 * t) * size and t > 1 / 64:
+        while not done and as_float(xp.max(xp.abs(following))) > (1 - 1e-4 * t) * size and t > 1 / 64:
             t /= 2
             stage, following = backup(v + t * newton, stage.logits)
         if not done and t <= 1 / 64:  # a step of value iteration always contracts
@@ -96,6 +97,6 @@ def saddle_point(
             stage, following = backup(v + residual, stage.logits)
         v, residual = v + t * newton, following
         if done:
-            policies = widen(stage.first, game.joint), widen(stage.second, game.joint)
+            policies = over_leader_actions(stage.first, game.joint), over_leader_actions(stage.second, game.joint)
             return SaddlePoint(policies, v, stage, step, evaluation, kept)
     raise PlanningError(f"the saddle point was not found in {MAX_EVALUATIONS} evaluations (last step {step:.3g}); are the tables finite?")

@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 from array_api_compat import array_namespace
 
-from ..processes.mdp import Array
-from .linear_systems import number
-from .policy_iteration import PlanningError, entropy
+from ..processes.arrays import Array, as_float
+from ..processes.mdp import entropy
+from .linear_systems import PlanningError
 from .value_iteration import softmax_backup
 
 MAX_STAGE_STEPS = 300
@@ -54,16 +54,16 @@ def stage_saddle(q: Array, temperature: float, logits: Array | None = None) -> S
     xp = array_namespace(q)
     tau = temperature
     scale = 1 + xp.max(xp.abs(q), axis=(-2, -1)) + tau
-    if logits is None and tau < number(xp.max(scale)) / 100:  # cold games are reached through warmer ones
+    if logits is None and tau < as_float(xp.max(scale)) / 100:  # cold games are reached through warmer ones
         logits = stage_saddle(q, 4 * tau).logits
-    log_w = _normalised(xp.zeros_like(q[..., 0, :]) if logits is None else logits)
+    log_w = _log_normalise(xp.zeros_like(q[..., 0, :]) if logits is None else logits)
     rounded = float(xp.finfo(q.dtype).eps) * scale
     tolerance = rounded * (STAGE_TOLERANCE + 8 * scale / tau)
     noise = 64 * rounded  # of f: near the end a step is whole, because f cannot tell
     best, kept = xp.full_like(q[..., 0, 0], float("inf")), log_w
     for _ in range(MAX_STAGE_STEPS):
         f, u = _loss(q, log_w, tau)
-        low, _ = softmax_backup(-_times(xp.matrix_transpose(q), u), tau)
+        low, _ = softmax_backup(-_matvec(xp.matrix_transpose(q), u), tau)
         gap = f - (tau * entropy(u) - low)
         better = gap < best
         best, kept = xp.where(better, gap, best), xp.where(better[..., None], log_w, kept)
@@ -72,19 +72,19 @@ def stage_saddle(q: Array, temperature: float, logits: Array | None = None) -> S
         d, slope = _newton(q, log_w, u, tau)
         t = xp.ones_like(f)
         for _ in range(40):
-            worse = _loss(q, _moved(log_w, t[..., None] * d), tau)[0] > f + 1e-4 * t * slope + noise
+            worse = _loss(q, _step_weights(log_w, t[..., None] * d), tau)[0] > f + 1e-4 * t * slope + noise
             if not bool(xp.any(worse)):
                 break
             t = xp.where(worse, t / 2, t)
-        log_w = _moved(log_w, t[..., None] * d)
+        log_w = _step_weights(log_w, t[..., None] * d)
     else:
         if not bool(xp.all(best <= 1e3 * tolerance)):
             raise PlanningError(
-                f"a stage game was not solved in {MAX_STAGE_STEPS} steps of {q.dtype}: its duality gap is {number(xp.max(best)):.3g}; "
+                f"a stage game was not solved in {MAX_STAGE_STEPS} steps of {q.dtype}: its duality gap is {as_float(xp.max(best)):.3g}; "
                 "are the payoffs finite, and is the temperature within reach of the dtype?"
             )
     # The gap is of second order in the policies: one more step, whole, because f cannot tell any more.
-    kept = _moved(kept, _newton(q, kept, _loss(q, kept, tau)[1], tau)[0])
+    kept = _step_weights(kept, _newton(q, kept, _loss(q, kept, tau)[1], tau)[0])
     f, u = _loss(q, kept, tau)
     return Stage(f, u, xp.exp(kept), kept)
 
@@ -93,7 +93,7 @@ def _loss(q: Array, log_w: Array, tau: float) -> tuple[Array, Array]:
     """f(w), (...), and the first player's answer u, (..., B_0)."""
     xp = array_namespace(q)
     w = xp.exp(log_w)
-    best, u = softmax_backup(_times(q, w), tau)
+    best, u = softmax_backup(_matvec(q, w), tau)
     return best + tau * xp.sum(xp.where(w > 0, w * log_w, 0.0), axis=-1), u
 
 
@@ -104,7 +104,7 @@ def _newton(q: Array, log_w: Array, u: Array, tau: float) -> tuple[Array, Array]
     """
     xp = array_namespace(q)
     w = xp.exp(log_w)
-    gradient = _times(xp.matrix_transpose(q), u) + tau * log_w
+    gradient = _matvec(xp.matrix_transpose(q), u) + tau * log_w
     centred = u[..., None] * (q - xp.sum(u[..., None] * q, axis=-2, keepdims=True))
     identity = xp.eye(q.shape[-1], dtype=q.dtype, device=q.device)
     matrix = tau * identity + xp.matmul(xp.matrix_transpose(q), centred) * w[..., None, :] / tau
@@ -114,19 +114,19 @@ def _newton(q: Array, log_w: Array, u: Array, tau: float) -> tuple[Array, Array]
     return d, xp.sum(w * gradient * d, axis=-1)
 
 
-def _moved(log_w: Array, d: Array) -> Array:
+def _step_weights(log_w: Array, d: Array) -> Array:
     """log of w (1 + d), normalised; a straight line in w, save where it would lose more than nine tenths: from there on linear in log w."""
     xp = array_namespace(d)
     straight = d > -0.9
-    return _normalised(log_w + xp.where(straight, xp.log1p(xp.where(straight, d, 0.0)), d + 0.9 + math.log(0.1)))
+    return _log_normalise(log_w + xp.where(straight, xp.log1p(xp.where(straight, d, 0.0)), d + 0.9 + math.log(0.1)))
 
 
-def _normalised(logits: Array) -> Array:
+def _log_normalise(logits: Array) -> Array:
     """Log-probabilities."""
     total, _ = softmax_backup(logits, 1.0)
     return logits - total[..., None]
 
 
-def _times(matrix: Array, vector: Array) -> Array:
+def _matvec(matrix: Array, vector: Array) -> Array:
     """(..., m, n) times (..., n)."""
     return array_namespace(matrix).matmul(matrix, vector[..., None])[..., 0]

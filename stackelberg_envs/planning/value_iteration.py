@@ -17,19 +17,20 @@ from typing import NamedTuple
 
 from array_api_compat import array_namespace
 
-from ..processes.mdp import Array, DecisionProblem, expect, stored
-from .linear_systems import PlanningError, number
+from ..processes.arrays import Array, as_float
+from ..processes.mdp import DecisionProblem
+from .linear_systems import PlanningError
 
 
-class Swept(NamedTuple):
-    """What value iteration came to."""
+class CertifiedValues(NamedTuple):
+    """The values that value iteration ended with, and how far they may be from the solution."""
 
     values: Array
     """V, (..., S): the middle of what is certified."""
     sweeps: int
     """How many the slowest of a batch took."""
     bound: Array
-    """``|V - V*|`` is at most this, (...); infinite where the discount is 1.  Rounding in a sweep is not in it: see `finest`."""
+    """``|V - V*|`` is at most this, (...); infinite where the discount is 1.  Rounding in a sweep is not in it: see `attainable_bound`."""
 
 
 def softmax_backup(q: Array, temperature: float) -> tuple[Array, Array]:
@@ -43,46 +44,46 @@ def softmax_backup(q: Array, temperature: float) -> tuple[Array, Array]:
 
 def soft_backup(problem: DecisionProblem, discount: float, temperature: float, values: Array) -> tuple[Array, Array]:
     """One sweep: T V, (..., S), and the policy that attains it, (..., S, N, B)."""
-    node_values, g = softmax_backup(problem.reward + discount * expect(problem.transition, values), temperature)
+    node_values, g = softmax_backup(problem.reward + discount * problem.transition.expect(values), temperature)
     return array_namespace(values).sum(problem.weight * node_values, axis=-1), g
 
 
 def largest_deficit(problem: DecisionProblem) -> float:
     """delta: how far the least row, and the least weights of a state's nodes, fall short of 1; in [0, 1]."""
     xp = array_namespace(problem.reward)
-    rows, nodes = xp.sum(stored(problem.transition), axis=-1), xp.sum(problem.weight, axis=-1)
-    return min(1.0, max(0.0, 1 - number(xp.min(rows)) * number(xp.min(nodes))))
+    rows, nodes = xp.sum(problem.transition.numbers, axis=-1), xp.sum(problem.weight, axis=-1)
+    return min(1.0, max(0.0, 1 - as_float(xp.min(rows)) * as_float(xp.min(nodes))))
 
 
-def certified(swept: Array, low: Array, high: Array, discount: float, deficit: float) -> tuple[Array, Array]:
+def value_interval(backed_up: Array, low: Array, high: Array, discount: float, deficit: float) -> tuple[Array, Array]:
     """(middle (..., S), half width (...)) of the interval in which V* lies.
 
     Args:
-        swept: T V, (..., S).
+        backed_up: T V, (..., S).
         low: smallest entry of T V - V, (...).
         high: largest entry.
         discount: gamma; from 1 on nothing is certified.
         deficit: delta, see `largest_deficit`.
     """
-    xp = array_namespace(swept)
+    xp = array_namespace(backed_up)
     if discount >= 1:
-        return swept, xp.where(high - low >= 0, float("inf"), float("nan"))
+        return backed_up, xp.where(high - low >= 0, float("inf"), float("nan"))
     kept = discount * (1 - deficit)
     outward, inward = discount / (1 - discount), kept / (1 - kept)
     low, high = xp.where(low < 0, outward * low, inward * low), xp.where(high > 0, outward * high, inward * high)
-    return swept + ((low + high) / 2)[..., None], (high - low) / 2
+    return backed_up + ((low + high) / 2)[..., None], (high - low) / 2
 
 
-def rounding(values: Array, discount: float) -> float:
+def rounding_error(values: Array, discount: float) -> float:
     """The size of a step that is only rounding: ``eps |V| / (1 - gamma)``, the factor capped for discounts near 1."""
     xp = array_namespace(values)
-    scale = max(1.0, number(xp.max(xp.abs(values))))
+    scale = max(1.0, as_float(xp.max(xp.abs(values))))
     return 4 * float(xp.finfo(values.dtype).eps) * scale / max(1 - discount, 1e-4)
 
 
-def finest(values: Array, discount: float) -> float:
+def attainable_bound(values: Array, discount: float) -> float:
     """The half width that rounding leaves at best: the largest and the smallest entry of T V - V are each off by some ``eps |V|``."""
-    return 4 * rounding(values, 0.0) / max(1 - discount, 1e-12)
+    return 4 * rounding_error(values, 0.0) / max(1 - discount, 1e-12)
 
 
 def soft_value_iteration(
@@ -93,8 +94,8 @@ def soft_value_iteration(
     values: Array | None = None,
     tolerance: float = 1e-6,
     max_sweeps: int = 100_000,
-) -> Swept:
-    """Sweep until the values are certified to ``tolerance``, or to what rounding leaves of it (`finest`).
+) -> CertifiedValues:
+    """Sweep until the values are certified to ``tolerance``, or to what rounding leaves of it (`attainable_bound`).
 
     Args:
         problem: what the follower faces at its decision nodes, tables with or without batch axes.
@@ -114,20 +115,20 @@ def soft_value_iteration(
     start = xp.zeros_like(problem.reward[..., 0, 0]) if values is None else values
     v, bound = start, xp.zeros_like(start[..., 0])
     for sweep in range(1, max_sweeps + 1):
-        swept, _ = soft_backup(problem, discount, temperature, v)
-        r = swept - v
-        middle, bound = certified(swept, xp.min(r, axis=-1), xp.max(r, axis=-1), discount, deficit)
-        widest = number(xp.max(bound))
-        if widest <= max(tolerance, finest(swept, discount)):
-            return Swept(middle, sweep, bound)
+        backed_up, _ = soft_backup(problem, discount, temperature, v)
+        r = backed_up - v
+        middle, bound = value_interval(backed_up, xp.min(r, axis=-1), xp.max(r, axis=-1), discount, deficit)
+        widest = as_float(xp.max(bound))
+        if widest <= max(tolerance, attainable_bound(backed_up, discount)):
+            return CertifiedValues(middle, sweep, bound)
         if widest != widest:
             break
-        v = swept
-    raise unfinished(max_sweeps, number(xp.max(bound)), tolerance)
+        v = backed_up
+    raise not_converged(max_sweeps, as_float(xp.max(bound)), tolerance)
 
 
-def unfinished(sweeps: int, bound: float, tolerance: float) -> PlanningError:
-    """What to say where sweeps were not enough."""
+def not_converged(sweeps: int, bound: float, tolerance: float) -> PlanningError:
+    """The error where sweeps were not enough."""
     return PlanningError(
         f"values were certified to {bound:.3g} after at most {sweeps} sweeps, and not to {tolerance:.3g}; are the tables finite?  Near a "
         "discount of 1 soft_policy_iteration needs no more steps than far from it"

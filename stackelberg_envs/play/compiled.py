@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from . import q_learning as sampled_backup
+from . import q_learning
 
 
 @njit(cache=True)
-def _choose(cumulated: np.ndarray, u: float) -> int:
-    """`stackelberg_envs.processes.mdp.pick` for one row."""
+def _inverse_cdf(cumulated: np.ndarray, u: float) -> int:
+    """`stackelberg_envs.processes.inverse_cdf.inverse_cdf` for one row."""
     chosen = 0
     while chosen < cumulated.shape[0] and cumulated[chosen] <= u:
         chosen += 1
@@ -72,10 +72,10 @@ def walk(
         for j in range(walking):
             i = rows[j]
             u0, u1, u2 = rng.random(), rng.random(), rng.random()
-            node = stands[i] if a_count == 1 else stands[i] * a_count + _choose(leader[stands[i]], u0)
-            b = actions[i] if t == 0 and actions.shape[0] > 0 else _choose(follower[node], u1)
+            node = stands[i] if a_count == 1 else stands[i] * a_count + _inverse_cdf(leader[stands[i]], u0)
+            b = actions[i] if t == 0 and actions.shape[0] > 0 else _inverse_cdf(follower[node], u1)
             row, node = node * shared + row_of[b], node * b_count + b
-            arrived = successors[row, _choose(kernel[row], u2)]
+            arrived = successors[row, _inverse_cdf(kernel[row], u2)]
             who[count], nodes[count], arrivals[count] = i, node, arrived
             count += 1
             stands[i] = arrived
@@ -88,7 +88,7 @@ def walk(
 
 
 @njit(cache=True)
-def lay_out(
+def pad(
     who: np.ndarray,
     nodes: np.ndarray,
     arrivals: np.ndarray,
@@ -97,7 +97,7 @@ def lay_out(
     leader_reward: np.ndarray,
     follower_reward: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The steps of `walk` as the padded arrays of `stackelberg_envs.play.rollouts.Trajectories`, in their order."""
+    """The steps of `walk` as the padded arrays of `stackelberg_envs.play.trajectories.Trajectories`, in their order."""
     s_count, a_count, b_count = sizes
     n = first.shape[0]
     steps = np.zeros(n, np.int64)
@@ -122,4 +122,4 @@ def lay_out(
     return states, leads, follows, paid, earned, alive
 
 
-q_pass = njit(cache=True)(sampled_backup.q_pass)
+soft_q_learning = njit(cache=True)(q_learning.soft_q_learning)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .rollouts import Trajectories
+from .trajectories import Trajectories
 
 
 @dataclass(frozen=True)
@@ -63,24 +63,24 @@ class Outcome:
         return self.leader_rewards @ discount ** np.arange(self.leader_rewards.shape[-1])
 
 
-def gathered(contexts: np.ndarray, ends: Sequence[int], seen: Sequence[tuple[np.ndarray, int, Trajectories]]) -> Outcome:
+def outcome_of_indices(contexts: np.ndarray, ends: Sequence[int], pieces: Sequence[tuple[np.ndarray, int, Trajectories]]) -> Outcome:
     """One outcome from the trajectories of (rows, follower): the episodes ``rows`` of one context, as one follower walked them.
 
     Args:
         contexts: (N,).
         ends: S of each follower.
-        seen: every episode of every follower once.
+        pieces: every episode of every follower once.
     """
     apart = np.arange(len(contexts)), np.ones(len(contexts), dtype=bool)
-    if len(seen) == 1:  # one follower in one context: nothing to put together, and batches are large enough for copies to matter
-        (_, _, played) = seen[0]
+    if len(pieces) == 1:  # one follower in one context: nothing to put together, and batches are large enough for copies to matter
+        (_, _, played) = pieces[0]
         states, leads, follows = played.states[:, None], played.leader_actions[:, None], played.follower_actions[:, None]
         return Outcome(contexts, states, leads, follows, played.leader_rewards, played.alive[:, None], *apart)
-    shape = len(contexts), len(ends), max(played.alive.shape[1] for _, _, played in seen)
+    shape = len(contexts), len(ends), max(played.alive.shape[1] for _, _, played in pieces)
     states = np.broadcast_to(np.array(ends)[:, None], (*shape[:2], shape[2] + 1)).copy()
     leads, follows, alive = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=bool)
     rewards = np.zeros((shape[0], shape[2]))
-    for rows, i, played in seen:
+    for rows, i, played in pieces:
         horizon = played.alive.shape[1]
         states[rows, i, : horizon + 1], alive[rows, i, :horizon] = played.states, played.alive
         leads[rows, i, :horizon], follows[rows, i, :horizon] = played.leader_actions, played.follower_actions
@@ -88,14 +88,14 @@ def gathered(contexts: np.ndarray, ends: Sequence[int], seen: Sequence[tuple[np.
     return Outcome(contexts, states, leads, follows, rewards, alive, *apart)
 
 
-def gathered_vectors(contexts: np.ndarray, seen: Sequence[tuple[np.ndarray, int, Trajectories]]) -> Outcome:
-    """`gathered` where states are vectors and there is one follower: behind an episode's end its last state stays, and nobody acts."""
-    longest = max(played.alive.shape[1] for _, _, played in seen)
-    order = np.argsort(np.concatenate([rows for rows, _, _ in seen]), kind="stable")
+def outcome_of_vectors(contexts: np.ndarray, pieces: Sequence[tuple[np.ndarray, int, Trajectories]]) -> Outcome:
+    """`outcome_of_indices` where states are vectors and there is one follower: behind an episode's end its last state stays, and nobody acts."""
+    longest = max(played.alive.shape[1] for _, _, played in pieces)
+    order = np.argsort(np.concatenate([rows for rows, _, _ in pieces]), kind="stable")
 
     def together(table: str, mode: Any = "constant") -> np.ndarray:
         padded = []
-        for _, _, played in seen:
+        for _, _, played in pieces:
             values, missing = getattr(played, table), longest - played.alive.shape[1]
             padded.append(np.pad(values, [(0, missing if axis == 1 else 0) for axis in range(values.ndim)], mode=mode))
         return np.concatenate(padded)[order]
@@ -105,12 +105,12 @@ def gathered_vectors(contexts: np.ndarray, seen: Sequence[tuple[np.ndarray, int,
     return Outcome(contexts, together("states", "edge")[:, None], leads, follows, together("leader_rewards"), alive, *apart)
 
 
-def end_to_end(seen: Outcome, streams: int, steps: int, ends: Sequence[int]) -> Outcome | None:
+def concatenate_episodes(outcome: Outcome, streams: int, steps: int, ends: Sequence[int]) -> Outcome | None:
     """Lay episodes one after the other into ``streams`` streams of ``steps`` steps each; what does not fit is cut.
 
     This is what followers see who are set back to the start whenever an episode ends.  None if the episodes do not fill the streams.
     """
-    lengths = seen.alive.any(axis=1).sum(axis=1)
+    lengths = outcome.alive.any(axis=1).sum(axis=1)
     total = np.concatenate([[0], np.cumsum(lengths)])
     of, limits, at = [], [], 0
     for stream in range(streams):
@@ -120,24 +120,24 @@ def end_to_end(seen: Outcome, streams: int, steps: int, ends: Sequence[int]) -> 
         of.append(np.full(stop - at, stream))
         limits.append(np.minimum(lengths[at:stop], total[at] + steps - total[at:stop]))
         at = stop
-    limit, laid = np.concatenate(limits), seen.take(slice(at))
+    limit, laid = np.concatenate(limits), outcome.take(slice(at))
     ended = limit == lengths[:at]
     (cut,) = np.nonzero(~ended)
     late = np.arange(laid.alive.shape[2]) >= limit[cut, None]
     behind = np.arange(laid.states.shape[2]) > limit[cut, None]
     return replace(
         laid,
-        states=_filled(laid.states, cut, behind[:, None], np.array(ends)[:, None]),
-        leader_actions=_filled(laid.leader_actions, cut, late[:, None], 0),
-        follower_actions=_filled(laid.follower_actions, cut, late[:, None], 0),
-        leader_rewards=_filled(laid.leader_rewards, cut, late, 0.0),
-        alive=_filled(laid.alive, cut, late[:, None], False),
+        states=_fill(laid.states, cut, behind[:, None], np.array(ends)[:, None]),
+        leader_actions=_fill(laid.leader_actions, cut, late[:, None], 0),
+        follower_actions=_fill(laid.follower_actions, cut, late[:, None], 0),
+        leader_rewards=_fill(laid.leader_rewards, cut, late, 0.0),
+        alive=_fill(laid.alive, cut, late[:, None], False),
         streams=np.concatenate(of),
         ended=ended,
     )
 
 
-def _filled(table: np.ndarray, rows: np.ndarray, where: np.ndarray, value: Any) -> np.ndarray:
+def _fill(table: np.ndarray, rows: np.ndarray, where: np.ndarray, value: Any) -> np.ndarray:
     """``table`` with ``value`` at the places ``where`` of some ``rows``."""
     filled = table.copy()
     filled[rows] = np.where(where, value, table[rows])

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 
-def q_pass(
+def soft_q_learning(
     table: np.ndarray,
     visits: np.ndarray,
     stream: np.ndarray,

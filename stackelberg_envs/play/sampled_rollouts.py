@@ -1,4 +1,4 @@
-"""Playing a world without tables: a batch of episodes (`play_sampled`), or single steps (`SampledSampler`), by the same functions.
+"""Playing a world without tables: a batch of episodes (`play_sampled`), or single steps (`SampledStepper`), by the same functions.
 
 What `stackelberg_envs.play.rollouts` is for tables.
 """
@@ -13,13 +13,13 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Discrete
 
-from ..processes.mdp import Array
-from ..processes.sampled import Actor, SampledProcess
-from .rollouts import Trajectories
+from ..processes.arrays import Array
+from ..processes.sampled import Actor, SampledDynamics
+from .trajectories import Trajectories
 
 
 def play_sampled(
-    process: SampledProcess,
+    process: SampledDynamics,
     policy: Actor,
     states: Array,
     noise: np.random.Generator | Callable[[int], Array],
@@ -71,13 +71,13 @@ def play_sampled(
         path.append(arrived)
         alive = alive & ~ended & (horizon > t + 1)
     if not steps:
-        return _nothing(process, states)
+        return _no_steps(process, states)
     axis = len(batch)
     leads, follows, paid, earned, lived = (xp.stack(list(column), axis=axis) for column in zip(*steps, strict=True))
     return Trajectories(xp.stack(path, axis=axis), leads, follows, paid, earned, lived)
 
 
-def _nothing(process: SampledProcess, states: Array) -> Trajectories:
+def _no_steps(process: SampledDynamics, states: Array) -> Trajectories:
     """Episodes of no steps, (..., N, 0)."""
     xp, batch = array_namespace(states), states.shape[:-1]
 
@@ -89,10 +89,10 @@ def _nothing(process: SampledProcess, states: Array) -> Trajectories:
 
 
 @dataclass(frozen=True)
-class SampledSampler:
-    """Single steps of one process, as `stackelberg_envs.play.rollouts.Sampler` takes them; the state after the end is None."""
+class SampledStepper:
+    """Single steps of one process, as `stackelberg_envs.play.steps.TabularStepper` takes them; the state after the end is None."""
 
-    process: SampledProcess
+    process: SampledDynamics
 
     @property
     def leads(self) -> bool:
@@ -121,3 +121,15 @@ class SampledSampler:
         if not (np.isfinite(arrived).all() and np.isfinite(earned).all() and np.isfinite(paid).all()):
             raise FloatingPointError("a state or reward left the reals: the world is unstable under this commitment and these actions")
         return None if bool(ended[0]) else arrived[0], (float(earned[0]),), float(paid[0])
+
+
+@dataclass(frozen=True)
+class SampledPolicyStepper:
+    """A follower's policy in a world without tables."""
+
+    policy: Actor
+
+    def act(self, s: np.ndarray, a: np.ndarray | None, rng: np.random.Generator) -> Any:
+        """An action for one state (d,) and the leader's action (k,), or None where it has none."""
+        leads = np.zeros((1, 0)) if a is None else a[None]
+        return self.policy.act(s[None], leads, rng.random((1, self.policy.noise)))[0]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from array_api_compat import array_namespace
 
-from .mdp import Array
+from .arrays import Array
 from .sampled import normal
 
 

@@ -1,12 +1,9 @@
-"""What several followers face who interact: a Markov game among them, with the leader's action axis kept.
+"""The tables of a Markov game among several followers, with the leader's action axis kept.
 
 All followers act at once, in one state that they share.  Symbols are those of `stackelberg_envs.processes.mdp`; in addition::
 
     B = B_0 x ... x B_{n-1}    joint actions of the n followers, one index, row-major
     r_i(s,a,b)                 follower i's reward;  g_i(b_i|s,a) its policy
-
-The type has the operations of `stackelberg_envs.processes.mdp.InducedMDP` that views, rollouts and the referee use (``sizes``, ``actions``,
-``joint``, ``product``, ``facing``), so that they are written once for both.
 """
 
 from __future__ import annotations
@@ -15,39 +12,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from array_api_compat import array_namespace
 
-from ..planning.policy_iteration import entropy
-from .mdp import Array, InducedMDP, mixed, transformed
-from .shared_rows import SharedRows
+from .arrays import Array
+from .mdp import MDP, entropy
+from .transitions import Transition, as_transition, map_numbers, numbers_of
 
 
 @dataclass(frozen=True)
-class InducedMarkovGame:
-    """The Markov game that a commitment induces among n followers, as tables over joint actions.
+class MarkovGame:
+    """The Markov game of n followers, as tables over joint actions.
 
-    Args:
-        leader_policy: ``pi(a|s)``, shape (..., S, A).
-        transition: ``P(s'|s,a,b)``, shape (..., S, A, B, S), dense or lists; a deficit is the probability that the episode
-            ends, for everybody.
-        follower_rewards: r_i(s,a,b), shape (..., n, S, A, B).
-        leader_reward: r_L(s,a,b), shape (..., S, A, B).
-        initial: rho(s), shape (..., S).
-        actions: (B_0, ..., B_{n-1}).
-        follower_discount: of all followers, in [0, 1]; 1 only where every episode ends.
-        leader_discount: likewise.
-        follower_sees: what all followers see of the leader in a step, as in `stackelberg_envs.processes.mdp.InducedMDP`.
-        zero_sum: whether there are two followers with r_1 = -r_0.  The regularised game is then meant to be zero-sum too: what one earns
-            by its entropy costs the other as much.
-
-    Raises:
-        ValueError: if the sizes do not fit together.
+    The docstring of `stackelberg_envs.worlds.markov_game.InducedMarkovGame` has the arguments.
     """
 
     leader_policy: Array
-    transition: Array
+    transition: Any
     follower_rewards: Array
     leader_reward: Array
     initial: Array
@@ -61,8 +43,7 @@ class InducedMarkovGame:
     """The array fields."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.transition, SharedRows):
-            raise ValueError("followers who interact need a dense transition or SuccessorLists; SharedRows is for independent ones")
+        object.__setattr__(self, "transition", as_transition(self.transition).as_given())
         players, joint = self.follower_rewards.shape[-4], self.transition.shape[-2]
         if len(self.actions) != players or prod(self.actions) != joint:
             raise ValueError(f"{players} followers with {self.actions} actions do not make {joint} joint actions")
@@ -71,9 +52,19 @@ class InducedMarkovGame:
         if self.zero_sum and players != 2:
             raise ValueError(f"a zero-sum game has two followers, not {players}")
 
-    def map(self, f: Callable[[Array], Array]) -> InducedMarkovGame:
+    @cached_property
+    def kernel(self) -> Transition:
+        """``transition`` with the operations of every layout."""
+        return as_transition(self.transition)
+
+    def map(self, f: Callable[[Array], Array]) -> Self:
         """The same game with ``f`` applied to each table."""
-        return replace(self, **{name: transformed(f, getattr(self, name)) for name in self.tables})
+        return replace(self, **{name: map_numbers(f, getattr(self, name)) for name in self.tables})
+
+    @property
+    def numbers(self) -> dict[str, Array]:
+        """The arrays that hold the tables, by name."""
+        return {name: numbers_of(getattr(self, name)) for name in self.tables}
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -82,9 +73,9 @@ class InducedMarkovGame:
         return s, a, b
 
     @cached_property
-    def joint(self) -> InducedMDP:
+    def joint(self) -> MDP:
         """The process with all followers' actions as one, and the sum of their rewards (their welfare) as reward."""
-        return InducedMDP(
+        return MDP(
             leader_policy=self.leader_policy,
             transition=self.transition,
             follower_reward=array_namespace(self.follower_rewards).sum(self.follower_rewards, axis=-4),
@@ -95,7 +86,7 @@ class InducedMarkovGame:
             follower_sees=self.follower_sees,
         )
 
-    def of(self, player: int) -> InducedMDP:
+    def of(self, player: int) -> MDP:
         """The process with all followers' actions as one, and the reward of one of them."""
         return replace(self.joint, follower_reward=self.follower_rewards[..., player, :, :, :])
 
@@ -108,7 +99,7 @@ class InducedMarkovGame:
             together = xp.reshape(together, (*together.shape[:-2], -1))
         return together
 
-    def facing(self, player: int, policies: Sequence[Array], temperature: float = 0.0) -> InducedMDP:
+    def facing(self, player: int, policies: Sequence[Array], temperature: float = 0.0) -> MDP:
         """What one follower faces while the others keep to ``policies``: an ordinary process with its own B_i actions.
 
         Args:
@@ -128,10 +119,4 @@ class InducedMarkovGame:
         reward = mean(self.follower_rewards[..., player, :, :, :])
         if self.zero_sum and temperature > 0:
             reward = reward - temperature * entropy(policies[1 - player])[..., None]
-        return replace(
-            self.joint, transition=mixed(weight, self.transition), follower_reward=reward, leader_reward=mean(self.leader_reward)
-        )
-
-
-Process = InducedMDP | InducedMarkovGame
-"""What one follower faces, or several who interact."""
+        return replace(self.joint, transition=self.kernel.mixture(weight), follower_reward=reward, leader_reward=mean(self.leader_reward))

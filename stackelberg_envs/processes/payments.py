@@ -7,8 +7,8 @@ from typing import Protocol
 
 from array_api_compat import array_namespace
 
+from .arrays import Array
 from .gaussian import quadratic
-from .mdp import Array
 
 
 class Payment(Protocol):

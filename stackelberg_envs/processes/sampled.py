@@ -1,4 +1,4 @@
-"""What a follower faces in a world without tables: continuous states, and functions where `stackelberg_envs.processes.mdp` has arrays.
+"""Dynamics without tables: continuous states, and functions where `stackelberg_envs.processes.mdp` has arrays.
 
 Symbols are those of `stackelberg_envs.processes.mdp`; in addition::
 
@@ -12,17 +12,13 @@ commitments (..., n), or (..., 1, n), plays states (..., N, d).
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 from array_api_compat import array_namespace, is_torch_array
 from gymnasium.spaces import Box, Discrete
 
-from .mdp import Array
-
-NO_TEMPERATURE = 1e-12
-"""At which the response is taken that optimises plain rewards."""
+from .arrays import Array
 
 
 class Noise(NamedTuple):
@@ -49,8 +45,8 @@ class Actor(Protocol):
         ...
 
 
-class SampledProcess(abc.ABC):
-    """The decision process that a commitment induces for one follower, as functions of state, actions and noise.
+class SampledDynamics(abc.ABC):
+    """The decision process of one follower, as functions of state, actions and noise.
 
     Subclasses are frozen dataclasses that hold the commitment (or what it comes to) and constants; they are picklable, and pure.
     """
@@ -71,14 +67,6 @@ class SampledProcess(abc.ABC):
     """The array fields."""
     rank: ClassVar[int] = 1
     """Axes that the first of them has for one commitment."""
-    soft_response: Any = None
-    """``soft_response(temperature)``, where there is a closed form: the policy, its values as a function of (states, leads),
-    and a certificate."""
-    leader_return: Any = None
-    """``leader_return(policy, horizon, discount)`` (...), exact, where there is a closed form; see `solves`."""
-    follower_score: Any = None
-    """``follower_score(policy, temperature, horizon)``, exact, where there is a closed form: plain return over the horizon, own objective
-    (infinite horizon, with entropy), and the gap to its optimum, each (...)."""
 
     @abc.abstractmethod
     def start(self, u: Array) -> Array:
@@ -96,31 +84,9 @@ class SampledProcess(abc.ABC):
     def rewards(self, states: Array, leads: Array, actions: Array, arrived: Array) -> tuple[Array, Array]:
         """What follower and leader are paid for a step, (...) each."""
 
-    def solves(self, policy: Any) -> bool:
-        """Whether `leader_return` and `follower_score` have closed forms for a policy; others are scored by playing."""
-        del policy
-        return False
-
-    # What it has in common with `stackelberg_envs.processes.mdp.InducedMDP`, so that views and rounds are written once for both.
-
-    @property
-    def actions(self) -> tuple[Box | Discrete, ...]:
-        """The action space of each follower in this process: one."""
-        return (self.follower_action,)
-
-    @property
-    def joint(self) -> SampledProcess:
-        """The process with all followers' actions as one."""
-        return self
-
-    def product(self, policies: Sequence[Actor]) -> Actor:
-        """The policy of the only follower."""
-        (policy,) = policies
-        return policy
-
     @property
     def leads(self) -> int:
-        """k."""
+        """k, the number of components of the leader's action of a step."""
         return 0 if self.leader_actions is None else int(self.leader_actions.shape[0])
 
     def uniforms(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:

@@ -1,18 +1,14 @@
-"""A second layout of a transition: actions that move the world alike share a row.
+"""A layout of transitions in which actions that move the world alike share a row.
 
-Where many follower actions differ only in what they pay (1,250 baskets of goods, of which 130 cost differently much), a dense kernel
+Where many follower actions differ only in what they pay (1,250 baskets of goods, of which 130 cost differently much), a dense table
 (..., S, A, B, S) repeats each row many times over.  Here each is kept once::
 
     P(s'|s,a,b) = rows[s, a, index[b], s']
-
-`SharedRows` stands in `stackelberg_envs.processes.mdp.InducedMDP.transition` where a dense array would; the few functions of
-`stackelberg_envs.processes.mdp` that read a kernel (``expect``, ``chain``, ``carry``, ``drawn_lists``, ...) choose by its type, so that
-planners, followers, referee and solvers are written once for both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,9 +16,13 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
+from .arrays import Array
+from .chains import DenseChain
+from .transitions import DenseTransition, Transition
+
 
 @dataclass(frozen=True, eq=False)
-class SharedRows:
+class SharedRows(Transition):
     """A kernel by its R distinct rows of each (s, a).
 
     Args:
@@ -45,27 +45,25 @@ class SharedRows:
             )
 
     @property
+    def numbers(self) -> Array:
+        return self.rows
+
+    @property
+    def layout(self) -> Hashable:
+        return type(self).__name__, self.index.tobytes()
+
+    def structure(self) -> list[np.ndarray]:
+        return [self.index]
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """That of the dense kernel, (..., S, A, B, S)."""
         return (*self.rows.shape[:-2], len(self.index), self.rows.shape[-1])
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return self.rows.ndim
-
-    @property
-    def requires_grad(self) -> bool:
-        """Whether torch keeps its history."""
-        return bool(getattr(self.rows, "requires_grad", False))
 
     def __getitem__(self, node: tuple[int, int, int]) -> Any:
         """P(.|s,a,b), (S,), of a kernel without batch axes; nothing else can be indexed."""
         s, a, b = node
         return self.rows[s, a, int(self.index[b])]
-
-    def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
-        raise TypeError("SharedRows is no array: use the functions of stackelberg_envs.processes.mdp, or dense() where the kernel is small")
 
     def map(self, f: Callable[[Any], Any]) -> SharedRows:
         """The same kernel with ``f`` applied to its rows."""
@@ -95,11 +93,32 @@ class SharedRows:
         places[taken, np.arange(len(order)) - (np.cumsum(counts) - counts)[taken]] = order
         return places
 
-    def averaged(self) -> SharedRows:
-        """The kernel of actions taken at random: one row of each (s, a) for all of them."""
+    def expect(self, values: Array) -> Array:
+        return self.spread(DenseTransition(self.rows).expect(values))
+
+    def push_forward(self, weights: Array) -> Array:
+        return DenseTransition(self.rows).push_forward(self.pool(weights))
+
+    def markov_chain(self, joint: Array) -> DenseChain:
+        return DenseTransition(self.rows).markov_chain(self.pool(joint))
+
+    def mean_over_leader(self, leader_policy: Array) -> SharedRows:
+        return SharedRows(DenseTransition(self.rows).mean_over_leader(leader_policy).table, self.index)
+
+    def mixture(self, weights: Array) -> DenseTransition:
+        return DenseTransition(self.rows).mixture(self.pool(weights))
+
+    def average_actions(self) -> SharedRows:
         xp = array_namespace(self.rows)
         even = xp.full((1, len(self.index)), 1 / len(self.index), dtype=self.rows.dtype, device=self.rows.device)
         return SharedRows(xp.matmul(self.pool(even), self.rows), np.zeros_like(self.index))
+
+    def join_actions(self) -> Transition:
+        return self if self.shape[-3] == 1 else super().join_actions()
+
+    def cumulative_successors(self) -> tuple[Array, Array, np.ndarray]:
+        successors, cumulated, _ = DenseTransition(self.rows).cumulative_successors()
+        return successors, cumulated, self.index
 
     def dense(self) -> Any:
         """The same kernel as an array (..., S, A, B, S), B / R times as large."""

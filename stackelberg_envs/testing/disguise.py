@@ -6,13 +6,8 @@ import abc
 from dataclasses import replace
 from typing import Any
 
-from array_api_compat import array_namespace
-
 from ..game import StackelbergGame
-from ..processes.markov_game import InducedMarkovGame
-from ..processes.mdp import Array, dense
-from ..processes.sampled import SampledProcess
-from ..processes.shared_rows import SharedRows
+from ..processes.arrays import Array
 from ..processes.successor_lists import SuccessorLists
 
 
@@ -44,68 +39,30 @@ class Changed(StackelbergGame):
             setattr(self, attribute, getattr(game, attribute))
 
     @abc.abstractmethod
-    def ruled(self, process: Any) -> Any:
+    def change_rules(self, process: Any) -> Any:
         """What followers face instead."""
 
     def induced(self, x: Array, context: int) -> Any:
         induced = self._game.induced(x, context)
-        return tuple(self.ruled(process) for process in induced) if isinstance(induced, tuple) else self.ruled(induced)
+        return tuple(self.change_rules(process) for process in induced) if isinstance(induced, tuple) else self.change_rules(induced)
 
 
 class Disguised(Changed):
-    """Every follower's reward is turned into ``1 - 3 r`` (``-3 r`` where they interact); kernel and leader reward are the same."""
+    """Every follower's reward is turned into ``1 - 3 r`` (``-3 r`` in a zero-sum game); kernel and leader reward are the same."""
 
-    def ruled(self, process: Any) -> Any:
-        if isinstance(process, SampledProcess):
-            return PaidOtherwise(process)
-        if isinstance(process, InducedMarkovGame):
-            return replace(process, follower_rewards=-3 * process.follower_rewards)  # zero-sum games stay so
-        return replace(process, follower_reward=1 - 3 * process.follower_reward)
-
-
-class PaidOtherwise(SampledProcess):
-    """A process without tables that pays the follower ``1 - 3 r``."""
-
-    def __init__(self, process: SampledProcess) -> None:
-        self.process = process
-        for name in (
-            "state_space",
-            "leader_actions",
-            "follower_action",
-            "noise",
-            "follower_discount",
-            "leader_discount",
-            "follower_sees",
-        ):
-            setattr(self, name, getattr(process, name))
-
-    def start(self, u: Array) -> Array:
-        return self.process.start(u)
-
-    def lead(self, states: Array, u: Array) -> Array:
-        return self.process.lead(states, u)
-
-    def step(self, states: Array, leads: Array, actions: Array, u: Array) -> tuple[Array, Array]:
-        return self.process.step(states, leads, actions, u)
-
-    def rewards(self, states: Array, leads: Array, actions: Array, arrived: Array) -> tuple[Array, Array]:
-        earned, paid = self.process.rewards(states, leads, actions, arrived)
-        return 1 - 3 * earned, paid
+    def change_rules(self, process: Any) -> Any:
+        return process.with_rewards(-3.0, 1.0)
 
 
 class Powerless(Changed):
     """The world moves as if followers acted at random, whatever they do: with the same noise, other actions have the same outcomes."""
 
-    def ruled(self, process: Any) -> Any:
-        if isinstance(process.transition, (SharedRows, SuccessorLists)):
-            return replace(process, transition=process.transition.averaged())
-        xp = array_namespace(process.transition)
-        mean = xp.mean(process.transition, axis=-2, keepdims=True)
-        return replace(process, transition=xp.broadcast_to(mean, process.transition.shape))
+    def change_rules(self, process: Any) -> Any:
+        return replace(process, transition=process.kernel.average_actions())
 
 
 class Listed(Changed):
     """The same game with transitions as lists of successors, whatever they are in ``game``: what a test of layouts compares."""
 
-    def ruled(self, process: Any) -> Any:
-        return replace(process, transition=SuccessorLists.of(dense(process.transition)))
+    def change_rules(self, process: Any) -> Any:
+        return replace(process, transition=SuccessorLists.of(process.kernel.dense()))

@@ -1,21 +1,21 @@
 """Checks of a functional game: its tables, its purity, its agreement across array libraries.
 
-What a game without tables owes instead is in `stackelberg_envs.testing.sampled_checks`.
+What a game without tables owes besides is in `stackelberg_envs.testing.sampled_checks`.
 """
 
 from __future__ import annotations
 
 import pickle
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from ..commitments import CommitmentError
 from ..followers.exact import Hard, Soft
-from ..game import CommitmentError, StackelbergGame, as_tuple
-from ..processes.markov_game import InducedMarkovGame, Process
-from ..processes.mdp import same_table, stored
-from ..processes.successor_lists import SuccessorLists
+from ..game import StackelbergGame, as_tuple
+from ..processes.transitions import equal_tables, numbers_of
 from .report import Report, require, unpicklable
 
 SUM_TOLERANCE = 1e-9
@@ -36,26 +36,34 @@ def check_game(game: StackelbergGame, *, seed: int = 0) -> Report:
     points = np.clip(np.concatenate([np.atleast_2d(x) for x in tried]), game.leader_space.low, game.leader_space.high)
     report = Report(f"game {game.name}")
     report.check("declarations", _declarations, game)
-    if not game.tabular:
-        from .sampled_checks import check_functions  # not above: it uses what is here
-
-        check_functions(report, game, points)
-        report.check("a pickled game is the same game", _pickles, game, points)
-        report.check("bad commitments are refused", _refusals, game)
-        report.check("the default follower answers", _answers, game, points)
-        return report.conclude()
-    report.check("tables are finite, rows sum to at most 1", _tables, game, points)
+    report.check("worlds are what they should be", _worlds, game, points)
     report.check("commit is a pure function", _purity, game, points)
     report.check("a pickled game is the same game", _pickles, game, points)
-    report.check("a batch equals a loop", _batches, game, points)
     report.check("bad commitments are refused", _refusals, game)
+    report.check("the default follower answers", _answers, game, points)
+    for kind in dict.fromkeys(world.kind for world in game.null_worlds):
+        _CHECKS_BY_KIND.get(kind, lambda *_: None)(report, game, points)
+    return report.conclude()
+
+
+def _check_tables(report: Report, game: StackelbergGame, points: np.ndarray) -> None:
+    """What a game with tables owes besides."""
+    report.check("a batch equals a loop", _batches, game, points)
     report.check("incentive and cost are what the leader sets", _incentive, game, points)
     report.check("log_kernel is the kernel, if the leader sets rewards and moves it", _log_kernel, game, points)
     report.check("log_leader_policy is the leader's policy", _leader_policy, game, points)
     report.check("the leader is paid for outcomes where actions are hidden", _hidden_actions, game, points)
-    report.check("the default follower answers", _answers, game, points)
     report.check("torch agrees and differentiates" if game.smooth else "torch agrees, and nothing has a slope", _torch, game, points)
-    return report.conclude()
+
+
+def _check_vectors(report: Report, game: StackelbergGame, points: np.ndarray) -> None:
+    """What a game without tables owes besides."""
+    from .sampled_checks import check_functions  # not above: it uses what is here
+
+    check_functions(report, game, points)
+
+
+_CHECKS_BY_KIND: dict[str, Callable[[Report, StackelbergGame, np.ndarray], None]] = {"tables": _check_tables, "vectors": _check_vectors}
 
 
 def _declarations(game: StackelbergGame) -> None:
@@ -72,45 +80,11 @@ def _declarations(game: StackelbergGame) -> None:
     require(len(game.spaces) == game.followers, f"commit returns processes of {len(game.spaces)} followers, and declares {game.followers}")
 
 
-def _tables(game: StackelbergGame, points: np.ndarray) -> None:
+def _worlds(game: StackelbergGame, points: np.ndarray) -> None:
     for x in points:
         for context in game.contexts:
-            for mdp in game.problems(x, context):
-                s, a, b = mdp.sizes
-                expected = {
-                    "leader_policy": (s, a),
-                    "transition": (s, a, b, s),
-                    "follower_rewards": (len(mdp.actions), s, a, b),
-                    "leader_reward": (s, a, b),
-                    "initial": (s,),
-                }
-                if isinstance(mdp, InducedMarkovGame) and mdp.zero_sum:
-                    require(bool(np.allclose(np.asarray(mdp.follower_rewards).sum(0), 0)), "a zero-sum game's rewards do not sum to 0")
-                for name, shape in expected.items():
-                    table = getattr(mdp, name)
-                    require(table.shape == shape, f"{name} has shape {table.shape}, not {shape}")
-                    require(bool(np.isfinite(stored(table)).all()), f"{name} is not finite in context {context}")
-                rows = stored(mdp.transition).sum(-1)
-                require(bool((stored(mdp.transition) >= 0).all()), "a transition probability is negative")
-                require(bool((rows <= 1 + SUM_TOLERANCE).all()), f"a row of transition sums to {rows.max()}")
-                if isinstance(mdp.transition, SuccessorLists):
-                    require(
-                        _ascend(mdp.transition),
-                        "a list of next states does not ascend: noise would draw other episodes than of dense rows",
-                    )
-                for name in ("leader_policy", "initial"):
-                    table = np.asarray(getattr(mdp, name))
-                    normalised = (table >= 0).all() and np.allclose(table.sum(-1), 1, atol=SUM_TOLERANCE, rtol=0)
-                    require(bool(normalised), f"{name} is not a probability distribution")
-                for who, gamma in (("follower", mdp.follower_discount), ("leader", mdp.leader_discount)):
-                    require(0 <= gamma <= 1, f"{who}_discount is {gamma}")
-                    require(gamma < 1 or bool((rows < 1).any()), f"{who}_discount is 1, and no episode ends")
-
-
-def _ascend(lists: SuccessorLists) -> bool:
-    """Whether states that can follow are listed in order."""
-    states = np.where(lists.probabilities > 0, lists.successors.table, -1)
-    return bool((np.where(states < 0, np.maximum.accumulate(states, axis=-1), states) == np.maximum.accumulate(states, axis=-1)).all())
+            wrong = [said for world in game.problems(x, context) for said in world.violations()]
+            require(not wrong, f"in context {context}: {'; '.join(wrong)}")
 
 
 def _purity(game: StackelbergGame, points: np.ndarray) -> None:
@@ -118,7 +92,8 @@ def _purity(game: StackelbergGame, points: np.ndarray) -> None:
         before = x.copy()
         first = game.problems(x)
         require(np.array_equal(x, before), "commit changed its argument")
-        _same(first, game.problems(x), 0.0, "commit is not a function of x")
+        again = all(one.same_as(other) for one, other in zip(first, game.problems(x), strict=True))
+        require(again, "commit is not a function of x")
 
 
 def _pickles(game: StackelbergGame, points: np.ndarray) -> str | None:
@@ -126,7 +101,8 @@ def _pickles(game: StackelbergGame, points: np.ndarray) -> str | None:
     if reason is None:
         twin = pickle.loads(pickle.dumps(game))
         for x in points:
-            _same(game.problems(x), twin.problems(x), 0.0, "a pickled game differs")
+            same = all(one.same_as(other) for one, other in zip(game.problems(x), twin.problems(x), strict=True))
+            require(same, "a pickled game differs")
     return reason
 
 
@@ -134,14 +110,12 @@ def _batches(game: StackelbergGame, points: np.ndarray) -> None:
     for context in game.contexts:
         batched = game.problems(points, context)
         for i, x in enumerate(points):
-            alone = game.problems(x, context)
-            for one, many in zip(alone, batched, strict=True):
+            single = game.problems(x, context)
+            for one, many in zip(single, batched, strict=True):
                 for name in one.tables:
-                    single, table = np.asarray(stored(getattr(one, name))), np.asarray(stored(getattr(many, name)))
-                    row = table[i] if table.ndim > single.ndim else table
-                    require(
-                        np.allclose(row, single, atol=1e-12, rtol=0), f"{name}: row {i} of a batch differs from the same commitment alone"
-                    )
+                    own, table = np.asarray(one.numbers[name]), np.asarray(many.numbers[name])
+                    row = table[i] if table.ndim > own.ndim else table
+                    require(np.allclose(row, own, atol=1e-12, rtol=0), f"{name}: row {i} of a batch differs from the same commitment alone")
 
 
 def _refusals(game: StackelbergGame) -> None:
@@ -178,14 +152,14 @@ def _log_kernel(game: StackelbergGame, points: np.ndarray) -> str | None:
     if game.incentive is None:
         return "the leader sets no rewards"
     for context in game.contexts:
-        kernels = [[process.transition for process in game.problems(x, context)] for x in points]
+        kernels = [[process.kernel for process in game.problems(x, context)] for x in points]
         if game.log_kernel is None:
-            same = all(same_table(one, first) for kernel in kernels for one, first in zip(kernel, kernels[0], strict=True))
+            same = all(equal_tables(one, first) for kernel in kernels for one, first in zip(kernel, kernels[0], strict=True))
             require(same, "the leader sets rewards and moves the kernel; without log_kernel, sampled gradients would leave that out")
             continue
         for x, kernel in zip(points, kernels, strict=True):
             for one, logarithm in zip(kernel, as_tuple(game.log_kernel(x, context)), strict=True):
-                worst = float(np.abs(np.exp(stored(logarithm)) - stored(one)).max())
+                worst = float(np.abs(np.exp(numbers_of(logarithm)) - one.numbers).max())
                 require(worst < 1e-12, f"exp(log_kernel) is not the transition: it differs by {worst:.3g}")
     return None
 
@@ -242,9 +216,9 @@ def _torch(game: StackelbergGame, points: np.ndarray) -> str | None:
             up, down = game.problems(x + step * direction, context), game.problems(x - step * direction, context)
             for mdp, above, below in zip(there, up, down, strict=True):
                 for name in mdp.tables:
-                    table = stored(getattr(mdp, name))
+                    table = mdp.numbers[name]
                     weights = rng.normal(size=tuple(table.shape))
-                    change = np.asarray(stored(getattr(above, name))) - np.asarray(stored(getattr(below, name)))
+                    change = np.asarray(above.numbers[name]) - np.asarray(below.numbers[name])
                     difference = float((weights * change).sum() / (2 * step))
                     slope = 0.0
                     if table.requires_grad:
@@ -255,10 +229,10 @@ def _torch(game: StackelbergGame, points: np.ndarray) -> str | None:
     return None
 
 
-def _same(first: tuple[Process, ...], second: tuple[Any, ...], tolerance: float, message: str) -> None:
+def _same(first: tuple[Any, ...], second: tuple[Any, ...], tolerance: float, message: str) -> None:
     for one, other in zip(first, second, strict=True):
         for name in one.tables:
-            table = stored(getattr(other, name))
+            table = other.numbers[name]
             table = table.detach().cpu().numpy() if hasattr(table, "detach") else np.asarray(table)
-            worst = float(np.abs(np.asarray(stored(getattr(one, name))) - table).max(initial=0.0))
+            worst = float(np.abs(np.asarray(one.numbers[name]) - table).max(initial=0.0))
             require(worst <= tolerance, f"{message}: {name} differs by {worst:.3g}")

@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from ..game import StackelbergGame
-from ..processes.sampled import SampledProcess
+from ..worlds.sampled import SampledProcess
 from .driver import sample
 from .report import Report, require
 

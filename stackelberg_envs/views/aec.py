@@ -8,11 +8,11 @@ import numpy as np
 from pettingzoo import AECEnv
 
 from ..game import StackelbergGame
-from .base import Table
+from .base import EpisodeEnv
 from .episode import LEADER, Observations, View
 
 
-class StackelbergAEC(Table, AECEnv):
+class StackelbergAEC(EpisodeEnv, AECEnv):
     """A Stackelberg Markov game as an AEC environment.
 
     In the commitment view ``leader_0`` acts once, with a vector of ``game.leader_space``, and stays alive to be paid; then the
@@ -38,7 +38,7 @@ class StackelbergAEC(Table, AECEnv):
         max_cycles: int | None = None,
         render_mode: str | None = None,
     ) -> None:
-        self._lay(game, view, observations, max_cycles, render_mode)
+        self._set_up(game, view, observations, max_cycles, render_mode)
         self._pending: list[int] = []
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What the AEC and the parallel view share: the table at which the agents sit, as far as it does not depend on who acts when."""
+"""What the AEC and the parallel view share: spaces, state, seeding and rendering, as far as they do not depend on who acts when."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from ..game import StackelbergGame
 from .episode import RENDER_MODES, Episode, Observations, RoundTransition, View, checked_render_mode
 
 
-class Table:
+class EpisodeEnv:
     """A mixin over one `Episode`: spaces, state, rendering, seeding, and what a conformance kit wants to know."""
 
     possible_agents: list[str]
     agents: list[str]
 
-    def _lay(self, game: StackelbergGame, view: View, observations: Observations, max_cycles: int | None, render_mode: str | None) -> None:
+    def _set_up(self, game: StackelbergGame, view: View, observations: Observations, max_cycles: int | None, render_mode: str | None) ->
+    None:
         self.game = game
         self.episode = Episode(game, view=view, observations=observations, max_cycles=max_cycles)
         self.render_mode = checked_render_mode(render_mode)

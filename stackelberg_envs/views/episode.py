@@ -12,12 +12,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from gymnasium.spaces import Box, Discrete, Space
 
+from ..commitments import CommitmentError
 from ..drawing import Frame, ansi, rgb_array
-from ..game import CommitmentError, StackelbergGame
-from ..play.rollouts import Sampler
-from ..play.sampled_rollouts import SampledSampler
-from ..processes.mdp import draw
-from ..processes.sampled import SampledProcess
+from ..game import StackelbergGame
+from ..processes.inverse_cdf import draw
+from ..worlds.base import Stepper, World
 from .slots import Slot, acted, index_of, slot
 
 LEADER = "leader_0"
@@ -65,11 +64,13 @@ class Episode:
             raise ValueError(f"max_cycles is at least 1, and whole, got {max_cycles!r}")
         self.game, self.view, self.observations, self.max_cycles = game, view, observations, max_cycles
         self._spaces = game.spaces
+        self._no_action = [0 if isinstance(spaces.state, Discrete) else None for spaces in self._spaces]
+        """What stands for the leader's action, where it has none to choose or has not acted yet."""
         leads = self._spaces[0].lead
         if view == "play" and (leads is None or game.followers > 1):
             why = "has no action of its own in a step" if leads is None else "faces several followers"
             raise ValueError(f"{game.name} has no play view: its leader {why}; use view='commitment'")
-        if observations == "index" and not game.tabular:
+        if observations == "index" and not all(isinstance(spaces.state, Discrete) for spaces in game.spaces):
             raise ValueError(f"{game.name}: its states are vectors, no indices; use observations='vector'")
         self.followers = [f"follower_{i}" for i in range(game.followers)]
         self.agents = [LEADER, *self.followers]
@@ -78,11 +79,11 @@ class Episode:
             **{name: spaces.action for name, spaces in zip(self.followers, self._spaces, strict=True)},
         }
         self.action_spaces: dict[str, Space[Any]] = copy.deepcopy(acting)  # each has a generator that libraries seed: nobody shares it
-        self._slots = {agent: self._seen_by(agent) for agent in self.agents}
+        self._slots = {agent: self._slots_of(agent) for agent in self.agents}
         self.observation_spaces = {agent: self._observation_space(agent) for agent in self.agents}
         state_low, state_high = self._bounds(self._all_slots(), commitment=True)
         self.state_space = Box(state_low, state_high, dtype=np.float32)
-        self._samplers: dict[tuple[bytes, int], list[Sampler | SampledSampler]] = {}
+        self._steppers: dict[tuple[bytes, int], list[Stepper]] = {}
         self.clear()
 
     def replace_game(self, game: StackelbergGame) -> None:
@@ -91,7 +92,7 @@ class Episode:
             getattr(game, name) != getattr(self.game, name) for name in ("spaces", "leader_space", "contexts", "follower_actions_public")
         ):
             raise ValueError(f"{game!r} cannot stand in for {self.game!r}: spaces, contexts, leader space and what is hidden must agree")
-        self.game, self._samplers = game, {}
+        self.game, self._steppers = game, {}
         self.clear()
 
     def clear(self) -> None:
@@ -99,7 +100,7 @@ class Episode:
         game = self.game
         self.context = 0
         self.commitment: np.ndarray | None = None
-        self.samplers: list[Sampler | SampledSampler] = []
+        self.steppers: list[Stepper] = []
         self.states: list[Any] = [int(spaces.state.n) if isinstance(spaces.state, Discrete) else None for spaces in self._spaces]
         self.leader_actions: list[Any] = [None] * game.followers
         self.follower_actions: list[Any] = [None] * game.followers
@@ -131,13 +132,13 @@ class Episode:
         x = np.array(self.game.checked(action), dtype=np.float64)
         if x.ndim != 1:
             raise CommitmentError(f"{LEADER} commits to one vector of {self.game.dimension} numbers, got shape {x.shape}")
-        return _inside(LEADER, self.game.leader_space, x, "the commitment")
+        return _in_box(LEADER, self.game.leader_space, x, "the commitment")
 
     def legal_action(self, agent: str, action: Any) -> int | np.ndarray:
         """``action`` as an index of the agent's discrete space, or a vector of its box; raises `ActionError`."""
         space = self.action_spaces[agent]
         if isinstance(space, Box):
-            return _inside(agent, space, action, "its action")
+            return _in_box(agent, space, action, "its action")
         count = int(space.n)  # type: ignore[attr-defined]
         integral = isinstance(action, (int, np.integer)) or (
             isinstance(action, np.ndarray) and action.size == 1 and np.issubdtype(action.dtype, np.integer)
@@ -152,11 +153,11 @@ class Episode:
     def commit(self, x: np.ndarray, rng: np.random.Generator) -> None:
         """Take a legal commitment; first states are drawn, and the leader's first action where the episode plays its policy."""
         key = (x.tobytes(), self.context)
-        if key not in self._samplers:
-            self._samplers = {key: [_sampler(process) for process in self.game.problems(x, self.context)]}
-        self.commitment, self.samplers = x, self._samplers[key]
-        for group, sampler in zip(self.game.groups, self.samplers, strict=True):
-            self._arrive(group, sampler, sampler.initial(rng), rng)
+        if key not in self._steppers:
+            self._steppers = {key: [world.stepper() for world in self.game.problems(x, self.context)]}
+        self.commitment, self.steppers = x, self._steppers[key]
+        for group, stepper in zip(self.game.groups, self.steppers, strict=True):
+            self._arrive(group, stepper, stepper.initial(rng), rng)
 
     def lead(self, action: Any) -> None:
         """Take the leader's action of this step (play view)."""
@@ -166,40 +167,45 @@ class Episode:
     def follow(self, actions: list[Any], rng: np.random.Generator) -> None:
         """Take all followers' actions: rewards are paid, states move, and the episode may end for everybody."""
         rewards = dict.fromkeys(self.agents, 0.0)
-        for group, sampler in zip(self.game.groups, self.samplers, strict=True):
+        for group, stepper in zip(self.game.groups, self.steppers, strict=True):
             s = self.states[group[0]]
-            if sampler.over(s):
+            if stepper.over(s):
                 continue
             chosen = [actions[i] for i in group]
-            successor, paid, leader_reward = sampler.step(s, self.leading(group[0]), chosen, rng)
+            successor, paid, leader_reward = stepper.step(s, self.leading(group[0]), chosen, rng)
             for i, reward in zip(group, paid, strict=True):
                 name = self.followers[i]
                 rewards[name] = reward
-                self.returns[name] += sampler.process.follower_discount**self.time * reward
+                self.returns[name] += stepper.process.follower_discount**self.time * reward
                 self.follower_actions[i], self.leader_actions[i] = actions[i], None
             rewards[LEADER] += leader_reward
-            self.returns[LEADER] += sampler.process.leader_discount**self.time * leader_reward
-            self._arrive(group, sampler, successor, rng)
+            self.returns[LEADER] += stepper.process.leader_discount**self.time * leader_reward
+            self._arrive(group, stepper, successor, rng)
         self.rewards = rewards
         self.time += 1
-        self.terminated = all(sampler.over(self.states[group[0]]) for group, sampler in zip(self.game.groups, self.samplers, strict=True))
+        self.terminated = all(stepper.over(self.states[group[0]]) for group, stepper in zip(self.game.groups, self.steppers, strict=True))
         self.truncated = not self.terminated and self.time >= self.max_cycles
 
     def leading(self, follower: int) -> Any:
         """The leader's action of this step in a follower's process: 0 where it has none to choose, or has not acted yet."""
         action = self.leader_actions[follower]
-        return 0 if action is None and self.game.tabular else action
+        return self._no_action[follower] if action is None else action
 
-    def _arrive(self, group: tuple[int, ...], sampler: Sampler | SampledSampler, state: Any, rng: np.random.Generator) -> None:
+    def _arrive(self, group: tuple[int, ...], stepper: Stepper, state: Any, rng: np.random.Generator) -> None:
         """Everybody in a process is in ``state`` now; where the episode plays the leader's policy, its next action is drawn."""
-        draws = self.view == "commitment" and not sampler.over(state) and sampler.leads
-        action = sampler.leader_action(state, rng) if draws else None
+        draws = self.view == "commitment" and not stepper.over(state) and stepper.leads
+        action = stepper.leader_action(state, rng) if draws else None
         for i in group:
             self.states[i] = state
-            if not sampler.over(state):
+            if not stepper.over(state):
                 self.paths[i].append(state)
             if draws:
                 self.leader_actions[i] = action
+
+    @property
+    def worlds(self) -> tuple[World, ...]:
+        """What the followers face; empty before the commitment."""
+        return tuple(stepper.process for stepper in self.steppers)
 
     @property
     def over(self) -> bool:
@@ -217,9 +223,7 @@ class Episode:
 
     def state(self) -> np.ndarray:
         """Everything public and private, for centralised critics: not for decentralized leaders."""
-        leads = [
-            action for action, spaces in zip(self.leader_actions, self._spaces, strict=True) if spaces.lead is not None or self.game.tabular
-        ]
+        leads = [action for action, lead in zip(self.leader_actions, self._leads(), strict=True) if lead is not None]
         return self._vector(self._all_slots(), [self.context, *self.states, *leads, *self.follower_actions], commitment=True)
 
     def info(self, agent: str) -> dict[str, float]:
@@ -260,7 +264,7 @@ class Episode:
             seen.append(self.leader_actions[i])
         return seen
 
-    def _seen_by(self, agent: str) -> list[Slot]:
+    def _slots_of(self, agent: str) -> list[Slot]:
         """The slots of an agent's observation, in the order of `_observed`."""
         context = [slot(Discrete(len(self.game.contexts)))] if len(self.game.contexts) > 1 else []
         if agent == LEADER:
@@ -274,12 +278,14 @@ class Episode:
         return self.game.visibility[i] == "action"
 
     def _all_slots(self) -> list[Slot]:
-        """The slots of `state`; a tabular leader that never acts has one of one action."""
-        one = Discrete(1) if self.game.tabular else None
-        leads = [spaces.lead or one for spaces in self._spaces]
-        actions = [*(lead for lead in leads if lead is not None), *(spaces.action for spaces in self._spaces)]
+        """The slots of `state`."""
+        actions = [*(lead for lead in self._leads() if lead is not None), *(spaces.action for spaces in self._spaces)]
         states = [Discrete(len(self.game.contexts)), *(spaces.state for spaces in self._spaces)]
         return [*(slot(space) for space in states), *(acted(space) for space in actions)]
+
+    def _leads(self) -> list[Space[Any] | None]:
+        """The leader's actions in `state`: where states are indices, a leader that never acts has one."""
+        return [Discrete(1) if spaces.lead is None and isinstance(spaces.state, Discrete) else spaces.lead for spaces in self._spaces]
 
     def _bounds(self, slots: list[Slot], *, commitment: bool) -> tuple[np.ndarray, np.ndarray]:
         space = self.game.leader_space
@@ -301,12 +307,7 @@ class Episode:
         return np.concatenate(seen).astype(np.float32)
 
 
-def _sampler(process: Any) -> Sampler | SampledSampler:
-    """Single steps of a process of either kind."""
-    return SampledSampler(process) if isinstance(process, SampledProcess) else Sampler(process)
-
-
-def _inside(agent: str, space: Box, action: Any, what: str) -> np.ndarray:
+def _in_box(agent: str, space: Box, action: Any, what: str) -> np.ndarray:
     """``action`` as a vector of ``space``, float64; raises `ActionError`."""
     try:
         given = np.array(action, dtype=np.float64)

@@ -9,20 +9,19 @@ import numpy as np
 from gymnasium.spaces import Space
 
 from .. import registry
-from ..followers.exact import Follower
-from ..game import StackelbergGame
-from ..processes.mdp import cumulative, pick
+from ..game import Follower, StackelbergGame, group_by_world
+from ..worlds.base import PolicyStepper
 from .episode import LEADER, RENDER_MODES, Episode, Observations, checked_render_mode
 
 
-class Inside:
+class SimulatedFollowers:
     """Followers who act inside an environment: they answer its commitment, and then play what they answered."""
 
     def __init__(self, episode: Episode, follower: Follower) -> None:
         self.episode, self.follower = episode, follower
         self._training: dict[int, Any] = {}
         self._answered = b""
-        self._answers: dict[int, list[Any]] = {}
+        self._answers: dict[int, list[PolicyStepper]] = {}
         self._objectives: dict[int, float] = {}
 
     def respond(self, rng: np.random.Generator) -> None:
@@ -34,10 +33,14 @@ class Inside:
         if context not in self._answers:
             response = self.follower.respond(self.episode.game, x, context, rng=rng, state=self._training.get(context))
             self._training[context] = response.state
-            game = self.episode.game
-            self._answers[context] = [cumulative(np.asarray(policy)) if game.tabular else policy for policy in response.policies]
+            game, worlds = self.episode.game, self.episode.worlds
+            self._answers[context] = [
+                world.policy_stepper(policy)
+                for world, policies in zip(worlds, group_by_world(worlds, response.policies), strict=True)
+                for policy in policies
+            ]
             if not game.additive:
-                self._objectives[context] = float(game.objective(game.problems(x, context), response.policies))
+                self._objectives[context] = float(game.objective(worlds, response.policies))
 
     @property
     def objective(self) -> float:
@@ -46,16 +49,9 @@ class Inside:
 
     def actions(self, rng: np.random.Generator) -> list[Any]:
         """What each follower does now."""
-        actions = []
-        for i, policy in enumerate(self._answers[self.episode.context]):
-            s, a = self.episode.states[i], self.episode.leading(i)
-            if not self.episode.game.tabular:
-                leads = np.zeros((1, 0)) if a is None else a[None]
-                actions.append(policy.act(s[None], leads, rng.random((1, policy.noise)))[0])
-                continue
-            over = s == policy.shape[0]
-            actions.append(0 if over else int(pick(policy[0 if over else s, a], np.asarray(rng.random()))))
-        return actions
+        episode = self.episode
+        answers = self._answers[episode.context]
+        return [policy.act(episode.states[i], episode.leading(i), rng) for i, policy in enumerate(answers)]
 
 
 class LeaderEnv(gymnasium.Env):
@@ -111,7 +107,7 @@ class LeaderEnv(gymnasium.Env):
         self.render_mode = checked_render_mode(render_mode)
         self.observation_space: Space[Any] = self.episode.observation_spaces[LEADER]
         self.action_space: Space[Any] = self.episode.action_spaces[LEADER]
-        self._inside = Inside(self.episode, self.follower)
+        self._followers = SimulatedFollowers(self.episode, self.follower)
         self._fixed_context: int | str | None = None
         self._ready = False
         self.commit(np.zeros(self.game.dimension) if commitment is None else commitment)
@@ -133,11 +129,11 @@ class LeaderEnv(gymnasium.Env):
             context = self.game.context_index(context)
         super().reset(seed=seed)
         if seed is not None:
-            self._inside = Inside(self.episode, self.follower)
+            self._followers = SimulatedFollowers(self.episode, self.follower)
         self.commitment, self._fixed_context = x, context
         self.episode.begin(self.np_random, context=context, commitment=x if self.mode == "move" else None)
         if self.mode == "move":
-            self._inside.respond(self.np_random)
+            self._followers.respond(self.np_random)
         self._ready = True
         return self.episode.observe(LEADER), self.episode.info(LEADER)
 
@@ -155,14 +151,14 @@ class LeaderEnv(gymnasium.Env):
         total = 0.0
         for played in range(self.episodes):
             if played:
-                seen = self.episode.context if self.game.context_visibility == "before" else None
-                self.episode.begin(self.np_random, context=seen if self._fixed_context is None else self._fixed_context)
+                same = self.episode.context if self.game.context_visibility == "before" else None
+                self.episode.begin(self.np_random, context=same if self._fixed_context is None else self._fixed_context)
             self.episode.commit(x, self.np_random)
-            self._inside.respond(self.np_random)
+            self._followers.respond(self.np_random)
             while not self.episode.over:
-                self.episode.follow(self._inside.actions(self.np_random), self.np_random)
+                self.episode.follow(self._followers.actions(self.np_random), self.np_random)
             if not self.game.additive:
-                self.episode.returns[LEADER] = self._inside.objective
+                self.episode.returns[LEADER] = self._followers.objective
             total += self.episode.returns[LEADER]
         self._ready = False
         return self.episode.observe(LEADER), total / self.episodes, True, False, self.episode.info(LEADER)
@@ -170,7 +166,7 @@ class LeaderEnv(gymnasium.Env):
     def _move(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         episode = self.episode
         episode.lead(episode.legal_action(LEADER, action))
-        episode.follow(self._inside.actions(self.np_random), self.np_random)
+        episode.follow(self._followers.actions(self.np_random), self.np_random)
         self._ready = not episode.over
         return episode.observe(LEADER), episode.rewards[LEADER], episode.terminated, episode.truncated, episode.info(LEADER)
 
@@ -208,10 +204,11 @@ class FollowerEnv(gymnasium.Env):
         if agent not in self.episode.followers:
             raise ValueError(f"agent is one of {', '.join(self.episode.followers)}, got {agent!r}")
         self.agent, self.index = agent, self.episode.followers.index(agent)
-        if (alone := (self.index,) in self.game.groups) and others is not None:
+        independent = (self.index,) in self.game.groups
+        if independent and others is not None:
             raise ValueError(f"others answer who interact with {agent}, and in {self.game.name} nobody does; leave others out")
-        self.others = None if alone else others or self.game.default_follower
-        self._inside = self._anew()
+        self.others = None if independent else others or self.game.default_follower
+        self._followers = self._new_followers()
         self.render_mode = checked_render_mode(render_mode)
         self.commitment = self.episode.legal_commitment(np.zeros(self.game.dimension) if commitment is None else commitment)
         self.observation_space: Space[Any] = self.episode.observation_spaces[agent]
@@ -227,12 +224,12 @@ class FollowerEnv(gymnasium.Env):
             context = self.game.context_index(context)
         super().reset(seed=seed)
         if seed is not None:
-            self._inside = self._anew()
+            self._followers = self._new_followers()
         self.commitment = x
         self.episode.begin(self.np_random, context=context)
         self.episode.commit(self.commitment, self.np_random)
-        if self._inside is not None:
-            self._inside.respond(self.np_random)
+        if self._followers is not None:
+            self._followers.respond(self.np_random)
         self._ready = True
         return self.episode.observe(self.agent), self.episode.info(self.agent)
 
@@ -242,11 +239,11 @@ class FollowerEnv(gymnasium.Env):
             raise RuntimeError("call reset() before step(), and again after the end of an episode")
         episode = self.episode
         own = episode.legal_action(self.agent, action)
-        actions: list[Any] = [0] * self.game.followers if self._inside is None else self._inside.actions(self.np_random)
+        actions: list[Any] = [0] * self.game.followers if self._followers is None else self._followers.actions(self.np_random)
         actions[self.index] = own
         episode.follow(actions, self.np_random)
-        sampler = next(sampler for group, sampler in zip(self.game.groups, episode.samplers, strict=True) if self.index in group)
-        arrived = sampler.over(episode.states[self.index])
+        stepper = next(stepper for group, stepper in zip(self.game.groups, episode.steppers, strict=True) if self.index in group)
+        arrived = stepper.over(episode.states[self.index])
         cut = not arrived and episode.truncated
         self._ready = not (arrived or cut)
         return episode.observe(self.agent), episode.rewards[self.agent], arrived, cut, episode.info(self.agent)
@@ -254,8 +251,8 @@ class FollowerEnv(gymnasium.Env):
     def render(self) -> Any:
         return self.episode.render(self.render_mode)
 
-    def _anew(self) -> Inside | None:
-        return None if self.others is None else Inside(self.episode, self.others)
+    def _new_followers(self) -> SimulatedFollowers | None:
+        return None if self.others is None else SimulatedFollowers(self.episode, self.others)
 
 
 def _built(game: StackelbergGame | str, arguments: dict[str, Any]) -> StackelbergGame:

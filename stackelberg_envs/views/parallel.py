@@ -7,11 +7,11 @@ from typing import Any, Literal
 from pettingzoo import ParallelEnv
 
 from ..game import StackelbergGame
-from .base import Table
+from .base import EpisodeEnv
 from .episode import LEADER, ActionError, Observations
 
 
-class StackelbergParallel(Table, ParallelEnv):
+class StackelbergParallel(EpisodeEnv, ParallelEnv):
     """A Stackelberg Markov game as a parallel environment.
 
     Two-phase views (``"commitment"``, ``"play"``) take the leader's and the followers' moves in alternate steps, exactly as the AEC
@@ -37,7 +37,7 @@ class StackelbergParallel(Table, ParallelEnv):
     ) -> None:
         if view == "simultaneous" and game.visibility[0] == "action":
             raise ValueError(f"in {game.name} the follower sees the leader's action before it moves; use view='play' or 'commitment'")
-        self._lay(game, "play" if view == "simultaneous" else view, observations, max_cycles, render_mode)
+        self._set_up(game, "play" if view == "simultaneous" else view, observations, max_cycles, render_mode)
         self.view = view
         self._leader_moves = True
 

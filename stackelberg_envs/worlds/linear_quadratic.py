@@ -26,13 +26,13 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
-from ..planning.linear_systems import number
-from ..planning.policy_iteration import PlanningError
+from ..planning.linear_systems import PlanningError
 from ..planning.riccati import blocks, congruent, outer, radii, radius, riccati, sandwich, trace
+from ..processes.arrays import Array, as_float
 from ..processes.gaussian import GaussianPolicy, QuadraticValue, quadratic, rows
-from ..processes.mdp import Array
 from ..processes.payments import Payment, QuadraticPayment
-from ..processes.sampled import NO_TEMPERATURE, Noise, SampledProcess, normal
+from ..processes.sampled import Noise, normal
+from .sampled import NO_TEMPERATURE, SampledProcess
 
 ACTION_BOUND = 100.0
 """Of actions that agents choose in the views, where libraries want bounded spaces; policies that the environment plays are not cut."""
@@ -177,7 +177,7 @@ class LinearQuadratic(SampledProcess):
                 moved = xp.matmul(both, mean[..., None])[..., 0]
                 total = total + discount**t * self.payment.expected(moved, sandwich(both, spread) + drawn)
                 mean, spread = xp.matmul(M, mean[..., None])[..., 0], sandwich(M, spread) + N
-        if not math.isfinite(number(xp.sum(total))):
+        if not math.isfinite(as_float(xp.sum(total))):
             raise PlanningError(
                 f"the closed loop has spectral radius {radius(M):.4g}, and its moments overflow within {horizon} steps; "
                 "score fewer steps, or keep the commitment smaller"

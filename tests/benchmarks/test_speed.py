@@ -1,6 +1,6 @@
 """Ratios of running times, measured side by side in one process; run by ``make speed`` on a machine that is otherwise quiet.
 
-Accuracy is asserted before anything is timed.  Rounds are interleaved, times are CPU time of this process, and the median counts.
+Accuracy is asserted before anything is timed.  RepeatedGame are interleaved, times are CPU time of this process, and the median counts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from benchmarks.timing import ratio
 import stackelberg_envs as se
 from solvers.estimators.hpgd import HPGD
 from stackelberg_envs.leader.access import Access
-from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 
 pytestmark = pytest.mark.speed
@@ -33,7 +33,7 @@ def test_transposed_hpgd_against_the_dense_form(capsys: pytest.CaptureFixture[st
     """Four Rooms, 5 streams x 2,000 steps, dim x = 105: both from the outcome to dF/dx; the dense form gets its Jacobians for free."""
     game = se.game("four_rooms-v0")
     x = 0.3 * np.random.default_rng(0).normal(size=game.dimension)
-    rounds = Rounds(game, se.Soft(0.003), 0)
+    rounds = RepeatedGame(game, se.Soft(0.003), 0)
     seen = rounds.play_streams(x, streams=5, steps=2000, one_context=True)
     oracle = rounds.oracle(Access.INCENTIVE)
     oracle.__dict__["play_streams"] = lambda *_, **__: seen
@@ -59,7 +59,7 @@ def test_transposed_hpgd_against_the_dense_form(capsys: pytest.CaptureFixture[st
 def test_batched_play_against_stepping(capsys: pytest.CaptureFixture[str]) -> None:
     """Outcome steps a second: the oracle's batched play against the AEC view, same game, same follower."""
     game = se.game("four_rooms-v0")
-    rounds = Rounds(game, seed=0)
+    rounds = RepeatedGame(game, seed=0)
     oracle = rounds.oracle(Access.OUTCOME)
     env = se.make("four_rooms-v0")
     x = np.zeros(game.dimension)

@@ -25,14 +25,15 @@ from benchmarks.worlds import DISCOUNT, TEMPERATURE, World, garnet, grid
 
 import stackelberg_envs as se
 from solvers.estimators.implicit import exact_gradient
-from solvers.kernels.sweeps import CHUNK, chunk, packed
+from solvers.kernels.sweeps import CHUNK, chunk, pack
 from solvers.linear import factors
 from stackelberg_envs.leader.access import Access
-from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.policy_iteration import Plan, hard_policy_iteration, soft_policy_iteration
 from stackelberg_envs.planning.value_iteration import soft_value_iteration
-from stackelberg_envs.processes.mdp import DecisionProblem, InducedMDP, decision_problem
+from stackelberg_envs.processes.mdp import DecisionProblem, decision_problem
 from stackelberg_envs.processes.successor_lists import SuccessorLists
+from stackelberg_envs.worlds.mdp import InducedMDP
 
 pytestmark = pytest.mark.speed
 TOLERANCE = 1e-6
@@ -71,7 +72,7 @@ def shown(times: list[float], unit: float = 1e3) -> str:
 def test_exact_outer_iteration(capsys: pytest.CaptureFixture[str]) -> None:
     """Four Rooms at (.003, 3), both contexts, in torch: implicit differentiation against AMD, and value iteration with its Jacobians."""
     game = se.game("four_rooms-v0", preset="hpgd")
-    oracle = Rounds(game, se.Soft(0.003)).oracle(Access.MODEL)
+    oracle = RepeatedGame(game, se.Soft(0.003)).oracle(Access.MODEL)
     amd, forward = AMD(game, 0.003), Forward(game, 0.003)
     x = torch.tensor(0.01 * np.random.default_rng(0).normal(size=game.dimension))
     found = exact_gradient(oracle, x.clone(), None, reaction=True)
@@ -104,7 +105,7 @@ def test_sweeps_of_a_batch(dtype: torch.dtype, capsys: pytest.CaptureFixture[str
     x = torch.tensor(np.random.default_rng(0).normal(size=(1024, game.dimension)))
     mdp = game.problems(x, 0)[0]
     lists = SuccessorLists.of(mdp.transition)
-    tables = packed(DecisionProblem(mdp.leader_policy, mdp.follower_reward, lists), None, dtype)
+    tables = pack(DecisionProblem(mdp.leader_policy, mdp.follower_reward, lists), None, dtype)
     step = chunk(*tables.probability.shape[1:4], *tables.next_states.shape[:2])
     r, w = tables.reward.permute(1, 2, 3, 0).contiguous(), tables.weight.permute(1, 2, 0).contiguous()
     p, at = discount * tables.probability.permute(1, 2, 3, 4, 0).contiguous(), tables.next_states.long()

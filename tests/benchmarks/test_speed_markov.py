@@ -9,7 +9,7 @@ from benchmarks.timing import ratio
 import stackelberg_envs as se
 from solvers.estimators.critics import action_values, benefit
 from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
-from stackelberg_envs.processes.mdp import cumulative, pick
+from stackelberg_envs.processes.inverse_cdf import cumulative, inverse_cdf
 
 pytestmark = pytest.mark.speed
 
@@ -37,7 +37,7 @@ def test_exact_expectation_against_samples(capsys: pytest.CaptureFixture[str]) -
     sums = cumulative(g)
 
     def sampled() -> np.ndarray:
-        drawn = pick(sums[s, a][:, None], rng.random((450, 256)))
+        drawn = inverse_cdf(sums[s, a][:, None], rng.random((450, 256)))
         return leader_q[s, a, b] - leader_q[s[:, None], a[:, None], drawn].mean(axis=1)
 
     def exact() -> np.ndarray:

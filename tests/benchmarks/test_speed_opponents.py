@@ -9,11 +9,11 @@ from benchmarks.timing import ratio
 
 import stackelberg_envs as se
 from solvers.estimators.implicit import exact_gradient
-from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.saddle_point import saddle_point
 from stackelberg_envs.planning.stage_games import stage_saddle
-from stackelberg_envs.processes.markov_game import InducedMarkovGame
-from stackelberg_envs.processes.mdp import decision_problem, expect
+from stackelberg_envs.processes.mdp import decision_problem
+from stackelberg_envs.worlds.markov_game import InducedMarkovGame
 
 pytestmark = pytest.mark.speed
 
@@ -22,7 +22,7 @@ def value_iteration(game: InducedMarkovGame, temperature: float, sweeps: int) ->
     """Shapley's iteration V <- T V, with the stage games of our own solver, warm-started."""
     problem, v, warm = decision_problem(game.joint, game.of(0).follower_reward), np.zeros(game.sizes[0]), None
     for _ in range(sweeps):
-        q = problem.reward + game.follower_discount * expect(problem.transition, v)
+        q = problem.reward + game.follower_discount * problem.transition.expect(v)
         stage = stage_saddle(q.reshape(*q.shape[:-1], *game.actions), temperature, warm)
         v, warm = (problem.weight * stage.values).sum(-1), stage.logits
     return v
@@ -45,7 +45,7 @@ def test_adjoint_against_differences(capsys: pytest.CaptureFixture[str]) -> None
     """A gradient in 90 incentives: the adjoint through the saddle point against central differences of the exact return."""
     game = se.game("zero_sum_incentive-v0")
     x = 0.5 * np.random.default_rng(0).normal(size=90)
-    oracle, rounds = Rounds(game).oracle(se.Access.MODEL), Rounds(game)
+    oracle, rounds = RepeatedGame(game).oracle(se.Access.MODEL), RepeatedGame(game)
 
     def differences() -> np.ndarray:
         steps = 1e-5 * np.eye(90)

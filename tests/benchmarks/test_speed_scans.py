@@ -16,7 +16,7 @@ import stackelberg_envs as se
 from solvers.estimators import visits
 from solvers.estimators.hpgd import HPGD
 from stackelberg_envs.leader.access import Access
-from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.play.outcomes import Outcome
 
 pytestmark = pytest.mark.speed
@@ -84,7 +84,7 @@ def test_scans_against_vectors_and_loops_in_torch(capsys: pytest.CaptureFixture[
     monkeypatch.setattr(visits, "LOOPED", ())
     game = se.game("four_rooms-v0")
     x = 0.3 * np.random.default_rng(0).normal(size=game.dimension)
-    rounds = Rounds(game, se.Soft(TEMPERATURE), 0)
+    rounds = RepeatedGame(game, se.Soft(TEMPERATURE), 0)
     seen = rounds.play_streams(x, streams=STREAMS, steps=STEPS, one_context=True)
     oracle = rounds.oracle(Access.INCENTIVE)
     oracle.__dict__["play_streams"] = lambda *_, **__: seen

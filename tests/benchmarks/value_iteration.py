@@ -10,14 +10,15 @@ from stackelberg_envs import StackelbergGame
 from stackelberg_envs.planning.linear_systems import system
 from stackelberg_envs.planning.policy_iteration import Plan
 from stackelberg_envs.planning.value_iteration import soft_backup
-from stackelberg_envs.processes.mdp import DecisionProblem, InducedMDP, chain, decision_problem, expect
+from stackelberg_envs.processes.mdp import DecisionProblem, decision_problem
+from stackelberg_envs.worlds.mdp import InducedMDP
 
 
 def sup_norm(problem: DecisionProblem, discount: float, temperature: float, tolerance: float) -> tuple[torch.Tensor, int]:
     """Values (S,) of a problem with one node a state, and sweeps, once gamma / (1 - gamma) max |T V - V| is at most ``tolerance``."""
     v, sweeps, change = torch.zeros_like(problem.reward[..., 0, 0]), 0, float("inf")
     while change * discount / (1 - discount) > tolerance:
-        q = problem.reward + discount * expect(problem.transition, v)
+        q = problem.reward + discount * problem.transition.expect(v)
         top = q.amax(-1, keepdim=True)
         swept = (top + temperature * torch.exp((q - top) / temperature).sum(-1, keepdim=True).log())[..., 0, 0]
         change, v, sweeps = float((swept - v).abs().max()), swept, sweeps + 1
@@ -28,7 +29,7 @@ def planned(mdp: InducedMDP, values: torch.Tensor, temperature: float, sweeps: i
     """The response to ``values`` from anywhere, with what its gradient needs; A = 1."""
     problem = decision_problem(mdp, mdp.follower_reward)
     _, g = soft_backup(problem, mdp.follower_discount, temperature, values)
-    kept = factors(system(chain(problem.weight[..., None] * g, problem.transition), mdp.follower_discount))
+    kept = factors(system(problem.transition.markov_chain(problem.weight[..., None] * g), mdp.follower_discount))
     return Plan(g, values, sweeps, float("nan"), kept)
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from stackelberg_envs.processes.mdp import InducedMDP
-from stackelberg_envs.processes.successor_lists import SuccessorLists, Successors
+from stackelberg_envs.processes.successor_lists import SuccessorLists
+from stackelberg_envs.processes.successors import Successors
+from stackelberg_envs.worlds.mdp import InducedMDP
 
 DISCOUNT, TEMPERATURE, MOST = 0.99, 0.01, 0.1
 MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))

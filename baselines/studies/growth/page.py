@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats as distributions
 
-from stackelberg_envs.planning.linear_systems import DIRECT
+from stackelberg_envs.processes.chains import DIRECT
 
 from .timing import LEAST, Point
 from .works import DISCOUNT, SERIES, TITLES, Series

@@ -13,16 +13,18 @@ import torch
 import stackelberg_envs as se
 from solvers.estimators.implicit import exact_gradient
 from solvers.estimators.reaction import slope, soft_reaction, surrogate_objective
-from solvers.kernels.sweeps import CHUNK, chunk, packed
+from solvers.kernels.sweeps import CHUNK, chunk, pack
 from solvers.response import soft_response
 from stackelberg_envs.games.four_rooms import WALKERS
 from stackelberg_envs.leader.access import Access
-from stackelberg_envs.leader.repeated_game import Rounds
+from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.policy_iteration import POLICY_TOLERANCE
 from stackelberg_envs.planning.value_iteration import soft_backup, soft_value_iteration
-from stackelberg_envs.processes.markov_game import InducedMarkovGame
-from stackelberg_envs.processes.mdp import DecisionProblem, InducedMDP, carry, decision_problem, expect, joint_policy
-from stackelberg_envs.processes.successor_lists import SuccessorLists, Successors
+from stackelberg_envs.processes.mdp import DecisionProblem, decision_problem, joint_policy
+from stackelberg_envs.processes.successor_lists import SuccessorLists
+from stackelberg_envs.processes.successors import Successors
+from stackelberg_envs.worlds.markov_game import InducedMarkovGame
+from stackelberg_envs.worlds.mdp import InducedMDP
 
 DISCOUNT, TEMPERATURE, ROOMS = 0.99, 0.1, 0.003
 """Of the worlds drawn here; and Four Rooms' own temperature."""
@@ -152,11 +154,11 @@ class Linear:
                 kept: Any = plan.factorised
                 joint = joint_policy(mdp, plan.policy)
                 occupancy, worth = kept.solve_transposed(mdp.initial), kept.solve((joint * mdp.leader_reward).sum((-2, -1)))
-                u = occupancy[:, None, None] * (mdp.leader_reward + DISCOUNT * expect(mdp.transition, worth))
+                u = occupancy[:, None, None] * (mdp.leader_reward + DISCOUNT * mdp.kernel.expect(worth))
                 c, rows = soft_reaction(plan.policy, u, TEMPERATURE), self.features.reshape(-1, len(self.x))
                 mean = (joint[..., 0, None, :] @ self.features[:, 0])[:, 0]  # sum_b g dr_F/dx, (S, n)
                 jacobian = torch.linalg.lu_solve(kept._factors, kept._pivots, mean)
-                return (c - occupancy[:, None, None] * joint).reshape(-1) @ rows + DISCOUNT * carry(c, mdp.transition) @ jacobian
+                return (c - occupancy[:, None, None] * joint).reshape(-1) @ rows + DISCOUNT * mdp.kernel.push_forward(c) @ jacobian
 
         run()
         return Work(run, {"right_sides": len(self.x)})
@@ -179,7 +181,7 @@ def rooms_sweep(batch: int) -> Work:
 
 def rooms_compiled(batch: int) -> Work:
     """The same with the batch fastest, `solvers.kernels.sweeps.CHUNK` sweeps compiled as one."""
-    tables = packed(_rooms(batch), None, torch.float64)
+    tables = pack(_rooms(batch), None, torch.float64)
     step = chunk(*tables.probability.shape[1:4], *tables.next_states.shape[:2])
     r, p, w = tables.reward.permute(1, 2, 3, 0), DISCOUNT * tables.probability.permute(1, 2, 3, 4, 0), tables.weight.permute(1, 2, 0)
     arguments = (tables.values.mT.contiguous(), r.contiguous(), tables.next_states.long(), p.contiguous(), w.contiguous())
@@ -201,7 +203,7 @@ def _commitments(game: se.StackelbergGame, batch: int) -> torch.Tensor:
 def independent(followers: int) -> Work:
     """An iteration of Four Rooms, both contexts, with so many who walk alone: one batch of followers and contexts."""
     game = se.game("four_rooms-v0", walkers=tuple(WALKERS[i % len(WALKERS)] for i in range(followers)))
-    rounds = Rounds(game, se.Soft(ROOMS))
+    rounds = RepeatedGame(game, se.Soft(ROOMS))
     oracle, x = rounds.oracle(Access.MODEL), _commitments(game, 1)[0]
     exact_gradient(oracle, x, None, reaction=True)
     counted = {"solves": int(rounds.cost.linear_solves)}
@@ -224,7 +226,7 @@ def interacting(followers: int, states: int = 32, actions: int = 4) -> Work:
     policies = torch.as_tensor(rng.dirichlet(np.ones(actions), size=(followers, states, 1)))
     played = [*policies]
 
-    def run() -> list[InducedMDP]:
+    def run() -> list[Any]:
         return [game.facing(player, played) for player in range(followers)]
 
     run()

@@ -1,0 +1,59 @@
+"""Commitments: vectors of R^n, and the usual maps from them to prices and policies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, is_array_api_obj
+
+from .processes.arrays import Array
+
+
+class CommitmentError(ValueError):
+    """A commitment of the wrong shape, not finite, or outside the leader's space."""
+
+
+def check_commitment(commitment: Any, dimension: int, name: str) -> Array:
+    """``commitment`` as a finite floating-point array (..., n).
+
+    Args:
+        commitment: an array of any library, or what NumPy makes one of.
+        dimension: n.
+        name: of the game, for messages.
+
+    Raises:
+        CommitmentError: if it has the wrong shape or type, or is not finite.
+    """
+    x: Array = commitment
+    if not is_array_api_obj(commitment):
+        try:
+            x = np.asarray(commitment, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise CommitmentError(f"{name}: a commitment is an array of {dimension} numbers, got {commitment!r}") from error
+    xp = array_namespace(x)
+    if not xp.isdtype(x.dtype, "real floating"):
+        if not xp.isdtype(x.dtype, "integral"):
+            raise CommitmentError(f"{name}: a commitment is an array of real numbers, got dtype {x.dtype}")
+        x = xp.astype(x, xp.float64)
+    if x.ndim == 0 or x.shape[-1] != dimension:
+        raise CommitmentError(f"{name}: a commitment has {dimension} components in its last axis, got shape {tuple(x.shape)}")
+    finite = xp.isfinite(x)
+    if not bool(xp.all(finite)):
+        bad = int(xp.argmin(xp.astype(xp.reshape(finite, (-1,)), xp.int8))) % dimension
+        raise CommitmentError(f"{name}: the commitment is not finite (first at component {bad}); every component must be a number")
+    return x
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x)), with finite gradients for all finite x."""
+    xp = array_namespace(x)
+    return 0.5 + 0.5 * xp.tanh(0.5 * x)
+
+
+def softmax_policy(x: Array, s: int, a: int) -> Array:
+    """log pi(a|s), (..., S, A), of a policy commitment: logits flattened row-major, softmax over A."""
+    xp = array_namespace(x)
+    logits = xp.reshape(x, (*x.shape[:-1], s, a))
+    logits = logits - xp.max(logits, axis=-1, keepdims=True)
+    return logits - xp.log(xp.sum(xp.exp(logits), axis=-1, keepdims=True))

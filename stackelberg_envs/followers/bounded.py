@@ -1,0 +1,57 @@
+"""Followers who err: with logit noise, or for want of sweeps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from array_api_compat import array_namespace
+
+from ..planning.policy_iteration import hard_policy_iteration
+from ..planning.value_iteration import soft_backup, softmax_backup
+from ..processes.arrays import Array, as_float
+from ..processes.mdp import MDP, decision_problem, over_leader_actions
+from ..response import Answer
+from .base import TabularFollower
+
+
+@dataclass(frozen=True)
+class Quantal(TabularFollower):
+    """Plans without error and acts with logit error: softmax of the hard-optimal action values over ``error``, in units of reward."""
+
+    error: float
+    temperature: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        if not self.error > 0:
+            raise ValueError(f"Quantal needs an error above 0, got {self.error}; for the limit use Hard(ties=...)")
+
+    def answer(self, mdp: MDP, values: Array | None) -> Answer:
+        del values
+        v, q = hard_policy_iteration(decision_problem(mdp, mdp.follower_reward), mdp.follower_discount)
+        _, policy = softmax_backup(q, self.error)
+        return Answer(over_leader_actions(policy, mdp), v, 0.0)
+
+
+@dataclass(frozen=True)
+class Truncated(TabularFollower):
+    """Stops soft value iteration after ``sweeps``; starts from its last values (``"carry"``) or from zero (``"reset"``)."""
+
+    temperature: float
+    sweeps: int
+    start: Literal["carry", "reset"] = "carry"
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0 or self.sweeps < 1 or self.start not in ("carry", "reset"):
+            raise ValueError(f"Truncated needs temperature > 0, sweeps >= 1 and start 'carry' or 'reset', got {self!r}")
+
+    def answer(self, mdp: MDP, values: Array | None) -> Answer:
+        problem = decision_problem(mdp, mdp.follower_reward)
+        xp = array_namespace(problem.reward)
+        v = xp.zeros_like(problem.reward[..., 0, 0]) if values is None or self.start == "reset" else values
+        step = float("inf")
+        for _ in range(self.sweeps):
+            backed_up, _ = soft_backup(problem, mdp.follower_discount, self.temperature, v)
+            step, v = as_float(xp.max(xp.abs(backed_up - v))), backed_up
+        _, policy = soft_backup(problem, mdp.follower_discount, self.temperature, v)
+        return Answer(over_leader_actions(policy, mdp), v, step, self.sweeps)

@@ -1,0 +1,78 @@
+"""Single steps of a process with tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ..processes.inverse_cdf import cumulative, inverse_cdf
+from ..processes.markov_game import MarkovGame
+from ..processes.mdp import MDP
+
+
+@dataclass(frozen=True)
+class TabularStepper:
+    """Cumulative tables of one process, computed once a commitment; single steps take and return Python integers.
+
+    The state after the end is S.  In worlds without tables `stackelberg_envs.play.sampled_rollouts.SampledStepper` has the same methods.
+    """
+
+    process: MDP | MarkovGame
+
+    @cached_property
+    def _initial(self) -> np.ndarray:
+        return cumulative(np.asarray(self.process.initial))
+
+    @cached_property
+    def _leader(self) -> np.ndarray:
+        return cumulative(np.asarray(self.process.leader_policy))
+
+    @cached_property
+    def _transition(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self.process.kernel.cumulative_successors()
+
+    @property
+    def leads(self) -> bool:
+        """Whether the leader acts in a step."""
+        return self.process.sizes[1] > 1
+
+    def over(self, s: int) -> bool:
+        """Whether a state is the end."""
+        return s == self.process.sizes[0]
+
+    def initial(self, rng: np.random.Generator) -> int:
+        """First state."""
+        return int(self._initial.searchsorted(rng.random(), side="right"))
+
+    def leader_action(self, s: int, rng: np.random.Generator) -> int:
+        """The leader's action by its own policy."""
+        return int(self._leader[s].searchsorted(rng.random(), side="right"))
+
+    def step(self, s: int, a: int, actions: Sequence[int], rng: np.random.Generator) -> tuple[int, tuple[float, ...], float]:
+        """(next state, rewards of the followers in this process, leader reward), given one action of each of them."""
+        u = rng.random()
+        b = 0
+        for action, count in zip(actions, self.process.actions, strict=True):
+            b = b * count + action
+        successors, cumulated, row_of = self._transition
+        s_count, a_count, _ = self.process.sizes
+        row = (s * a_count + a) * (len(successors) // (s_count * a_count)) + row_of[b]
+        successor = int(successors[row, cumulated[row].searchsorted(u, side="right")])
+        paid = tuple(float(reward) for reward in self.process.follower_rewards[:, s, a, b])
+        return successor, paid, float(self.process.leader_reward[s, a, b])
+
+
+@dataclass(frozen=True)
+class TabularPolicyStepper:
+    """A follower's policy, as cumulative probabilities (S, A, B)."""
+
+    cumulated: np.ndarray
+
+    def act(self, s: int, a: int, rng: np.random.Generator) -> int:
+        """An action; 0 at the end, where nothing comes of it."""
+        if s == self.cumulated.shape[0]:
+            return 0
+        return int(inverse_cdf(self.cumulated[s, a], np.asarray(rng.random())))

@@ -1,0 +1,107 @@
+"""Markov chains of states: what a transition becomes under given policies."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from array_api_compat import array_namespace
+
+from .arrays import Array, as_numpy
+from .inverse_cdf import negligible_deficit
+
+DIRECT = 400
+"""States up to which every chain is written out as a matrix and factorised."""
+
+
+class MarkovChain(abc.ABC):
+    """P(s'|s), shape (..., S, S), in some layout; rows sum to at most 1, and the deficit ends the episode."""
+
+    @property
+    @abc.abstractmethod
+    def numbers(self) -> Array:
+        """The array that holds the probabilities."""
+
+    @property
+    @abc.abstractmethod
+    def states(self) -> int:
+        """S."""
+
+    @property
+    @abc.abstractmethod
+    def batch(self) -> tuple[int, ...]:
+        """Shape of the batch axes."""
+
+    @abc.abstractmethod
+    def map(self, f: Callable[[Array], Array]) -> MarkovChain:
+        """The same chain with ``f`` applied to its numbers."""
+
+    @abc.abstractmethod
+    def dense(self) -> Array:
+        """The chain as a matrix (..., S, S)."""
+
+    @abc.abstractmethod
+    def expect(self, values: Array) -> Array:
+        """``sum_s' P(s'|s) V(s')``, (..., S) to (..., S)."""
+
+    @abc.abstractmethod
+    def push_forward(self, weights: Array) -> Array:
+        """``sum_s w(s) P(s'|s)``, (..., S) to (..., S)."""
+
+    @abc.abstractmethod
+    def reaches_end(self) -> bool:
+        """Whether every state leads to the end of the episode."""
+
+    def sparse(self, index: int) -> Any:
+        """A scipy matrix (S, S) of one element of the batch, counted row-major, with NumPy's numbers."""
+        from scipy.sparse import csr_matrix
+
+        return csr_matrix(as_numpy(self.dense()).reshape(-1, self.states, self.states)[index])
+
+    @property
+    def iterative(self) -> bool:
+        """Whether linear systems of this chain are solved by products with it, instead of factors."""
+        return False
+
+
+@dataclass(frozen=True, eq=False)
+class DenseChain(MarkovChain):
+    """A chain as a matrix (..., S, S)."""
+
+    matrix: Array
+
+    @property
+    def numbers(self) -> Array:
+        return self.matrix
+
+    @property
+    def states(self) -> int:
+        return self.matrix.shape[-1]
+
+    @property
+    def batch(self) -> tuple[int, ...]:
+        return tuple(self.matrix.shape[:-2])
+
+    def map(self, f: Callable[[Array], Array]) -> DenseChain:
+        return DenseChain(f(self.matrix))
+
+    def dense(self) -> Array:
+        return self.matrix
+
+    def expect(self, values: Array) -> Array:
+        return array_namespace(values).matmul(self.matrix, values[..., None])[..., 0]
+
+    def push_forward(self, weights: Array) -> Array:
+        return array_namespace(weights).matmul(weights[..., None, :], self.matrix)[..., 0, :]
+
+    def reaches_end(self) -> bool:
+        """Whether P^n with n = 2^20 has lost mass in every row."""
+        power = self.matrix
+        xp = array_namespace(power)
+        for _ in range(20):  # row sums never grow again, so the first time is enough
+            power = xp.matmul(power, power)
+            if xp.max(xp.sum(power, axis=-1)) < 1 - negligible_deficit(power):
+                return True
+        return False

@@ -1,0 +1,51 @@
+"""Followers who interact: a Markov game with tables."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..planning.linear_systems import PlanningError
+from ..processes.markov_game import MarkovGame
+from .tabular import TabularWorld
+
+
+class InducedMarkovGame(MarkovGame, TabularWorld):
+    """The Markov game that a commitment induces among n followers, as tables over joint actions.
+
+    Args:
+        leader_policy: ``pi(a|s)``, shape (..., S, A).
+        transition: ``P(s'|s,a,b)``, shape (..., S, A, B, S), dense or lists; a deficit is the probability that the episode
+            ends, for everybody.
+        follower_rewards: r_i(s,a,b), shape (..., n, S, A, B).
+        leader_reward: r_L(s,a,b), shape (..., S, A, B).
+        initial: rho(s), shape (..., S).
+        actions: (B_0, ..., B_{n-1}).
+        follower_discount: of all followers, in [0, 1]; 1 only where every episode ends.
+        leader_discount: likewise.
+        follower_sees: what all followers see of the leader in a step, as in `stackelberg_envs.InducedMDP`.
+        zero_sum: whether there are two followers with r_1 = -r_0.  The regularised game is then meant to be zero-sum too: what one earns
+            by its entropy costs the other as much.
+
+    Raises:
+        ValueError: if the sizes do not fit together.
+    """
+
+    def with_rewards(self, factor: float, constant: float) -> InducedMarkovGame:
+        return replace(self, follower_rewards=factor * self.follower_rewards + (0.0 if self.zero_sum else constant))
+
+    def violations(self) -> list[str]:
+        rewards = np.asarray(self.follower_rewards)
+        unequal = self.zero_sum and not np.allclose(rewards.sum(0), 0)
+        return super().violations() + (["a zero-sum game's rewards do not sum to 0"] if unequal else [])
+
+    def tables_for(self, follower: Any) -> Any:
+        equilibrium = "Saddle(temperature)" if self.zero_sum else "Nash(selection)"
+        raise PlanningError(
+            f"{follower!r} answers for one follower, and here {len(self.actions)} interact: take an equilibrium, {equilibrium}"
+        )
+
+    def markov_game_for(self, follower: Any) -> MarkovGame:
+        return self

@@ -1,0 +1,148 @@
+"""Worlds with tables: scored by linear solves, played by drawing from their rows."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from array_api_compat import array_namespace
+from gymnasium.spaces import Discrete
+
+from ..planning.policy_iteration import hard_policy_iteration, policy_value, regularised_reward, soft_policy_iteration
+from ..play.outcomes import Outcome, outcome_of_indices
+from ..play.rollouts import simulate
+from ..play.steps import TabularPolicyStepper, TabularStepper
+from ..play.trajectories import Trajectories
+from ..processes.arrays import Array, as_float
+from ..processes.inverse_cdf import cumulative, inverse_cdf
+from ..processes.mdp import MDP, decision_problem
+from ..processes.transitions import numbers_of
+from .base import FollowerScore, Spaces, World
+
+SUM_TOLERANCE = 1e-9
+"""How far sums of probabilities may be from what they should be."""
+
+
+class TabularWorld(World):
+    """A world with tables; subclasses are processes of one follower, or of several whose joint action is one index."""
+
+    kind: ClassVar[str] = "tables"
+    initial: Array
+    sizes: Any
+    """(S, A, B), B the number of joint actions."""
+    follower_rewards: Any
+    """r_i(s,a,b), with an axis for followers, (..., n, S, A, B)."""
+    joint: Any
+    """The process with all followers' actions as one."""
+    numbers: Any
+    """The arrays that hold the tables, by name."""
+    kernel: Any
+    """``transition`` with the operations of every layout."""
+
+    @abc.abstractmethod
+    def product(self, policies: Sequence[Array]) -> Array:
+        """The policy over joint actions of which each follower plays its part, (..., S, A, B)."""
+
+    @abc.abstractmethod
+    def facing(self, player: int, policies: Sequence[Array], temperature: float = 0.0) -> MDP:
+        """What one follower faces while the others keep to ``policies``."""
+
+    @property
+    def spaces(self) -> tuple[Spaces, ...]:
+        s, a, _ = self.sizes
+        return tuple(Spaces(Discrete(s), Discrete(a) if a > 1 else None, Discrete(b)) for b in self.actions)
+
+    def expected_return(
+        self, policies: Sequence[Any], *, horizon: int | None, max_cycles: int, discount: float | None, seed: int = 0
+    ) -> Array:
+        del max_cycles, seed
+        mdp = self.joint
+        gamma = mdp.leader_discount if discount is None else discount
+        values = policy_value(mdp, self.product(policies), mdp.leader_reward, gamma, horizon=horizon)
+        return array_namespace(values).sum(mdp.initial * values, axis=-1)
+
+    def score_follower(
+        self, player: int, policies: Sequence[Any], temperature: float, *, horizon: int | None, max_cycles: int
+    ) -> FollowerScore:
+        del max_cycles
+        policy, mdp = policies[player], self.facing(player, policies, temperature)
+        xp = array_namespace(policy)
+        gamma = mdp.follower_discount
+
+        def start(values: Array) -> Array:
+            return xp.sum(mdp.initial * values, axis=-1)
+
+        own = self.follower_rewards[..., player, :, :, :]
+        plain = policy_value(self.joint, self.product(policies), own, gamma, horizon=horizon)
+        attained = policy_value(mdp, policy, regularised_reward(mdp, policy, temperature), gamma)
+        if temperature > 0:
+            best = soft_policy_iteration(mdp, temperature, values=attained).values
+        else:
+            best, _ = hard_policy_iteration(decision_problem(mdp, mdp.follower_reward), gamma)
+        gap = start(best) - start(attained)
+        if as_float(xp.min(gap)) < -1e-6 * (1 + as_float(xp.max(xp.abs(start(best))))):
+            raise ValueError("this response beats the best one: it is not a policy that the follower of this game could have")
+        return FollowerScore(start(plain), start(attained), xp.where(gap > 0, gap, xp.zeros_like(gap)))  # what is left below 0 is rounding
+
+    def stepper(self) -> TabularStepper:
+        return TabularStepper(self)  # type: ignore[arg-type]
+
+    def policy_stepper(self, policy: Any) -> TabularPolicyStepper:
+        return TabularPolicyStepper(cumulative(np.asarray(policy)))
+
+    def play(
+        self,
+        policies: Sequence[Any],
+        limits: np.ndarray,
+        rng: np.random.Generator,
+        *,
+        states: np.ndarray | None = None,
+        actions: np.ndarray | None = None,
+    ) -> tuple[Trajectories, ...]:
+        first = inverse_cdf(cumulative(self.initial), rng.random(len(limits))) if states is None else states
+        chosen = None if actions is None else np.ravel_multi_index(tuple(actions.T), self.actions)
+        return simulate(self.joint, self.product(policies), first, rng, limits, actions=chosen).by_follower(self)  # type: ignore[arg-type]
+
+    @staticmethod
+    def outcome(contexts: np.ndarray, ends: Sequence[int], pieces: Sequence[tuple[np.ndarray, int, Trajectories]]) -> Outcome:
+        return outcome_of_indices(contexts, ends, pieces)
+
+    def fingerprint(self) -> list[np.ndarray]:
+        """The tables, and what else tells layouts with equal numbers apart."""
+        return [*(np.asarray(table) for table in self.numbers.values()), *self.kernel.structure()]
+
+    def violations(self) -> list[str]:
+        s, a, b = self.sizes
+        wrong = []
+        expected = {
+            "leader_policy": (s, a),
+            "transition": (s, a, b, s),
+            "follower_rewards": (len(self.actions), s, a, b),
+            "leader_reward": (s, a, b),
+            "initial": (s,),
+        }
+        for name, shape in expected.items():
+            table = getattr(self, name)
+            if tuple(table.shape) != shape:
+                wrong.append(f"{name} has shape {tuple(table.shape)}, not {shape}")
+            if not np.isfinite(numbers_of(table)).all():
+                wrong.append(f"{name} is not finite")
+        rows = np.asarray(self.kernel.numbers)
+        if (rows < 0).any():
+            wrong.append("a transition probability is negative")
+        if not (rows.sum(-1) <= 1 + SUM_TOLERANCE).all():
+            wrong.append(f"a row of transition sums to {rows.sum(-1).max()}")
+        if (layout := self.kernel.check()) is not None:
+            wrong.append(layout)
+        for name in ("leader_policy", "initial"):
+            table = np.asarray(getattr(self, name))
+            if not ((table >= 0).all() and np.allclose(table.sum(-1), 1, atol=SUM_TOLERANCE, rtol=0)):
+                wrong.append(f"{name} is not a probability distribution")
+        for who, gamma in (("follower", self.follower_discount), ("leader", self.leader_discount)):
+            if not 0 <= gamma <= 1:
+                wrong.append(f"{who}_discount is {gamma}")
+            elif gamma == 1 and not (rows.sum(-1) < 1).any():
+                wrong.append(f"{who}_discount is 1, and no episode ends")
+        return wrong
