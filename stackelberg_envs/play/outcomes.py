@@ -89,7 +89,7 @@ def outcome_of_indices(contexts: np.ndarray, ends: Sequence[int], pieces: Sequen
 
 
 def outcome_of_vectors(contexts: np.ndarray, pieces: Sequence[tuple[np.ndarray, int, Trajectories]]) -> Outcome:
-    """`outcome_of_indices` where states are vectors and there is one follower: behind an episode's end its last state stays, and nobody acts."""
+    """The same for one follower whose states are vectors: behind an episode's end its last state stays, and nobody acts."""
     longest = max(played.alive.shape[1] for _, _, played in pieces)
     order = np.argsort(np.concatenate([rows for rows, _, _ in pieces]), kind="stable")
 

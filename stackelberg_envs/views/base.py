@@ -18,8 +18,9 @@ class EpisodeEnv:
     possible_agents: list[str]
     agents: list[str]
 
-    def _set_up(self, game: StackelbergGame, view: View, observations: Observations, max_cycles: int | None, render_mode: str | None) ->
-    None:
+    def _set_up(
+        self, game: StackelbergGame, view: View, observations: Observations, max_cycles: int | None, render_mode: str | None
+    ) -> None:
         self.game = game
         self.episode = Episode(game, view=view, observations=observations, max_cycles=max_cycles)
         self.render_mode = checked_render_mode(render_mode)

@@ -94,7 +94,7 @@ class SampledProcess(SampledDynamics, World):
         return EstimatedScores(float(returns.mean()), spread / episodes**0.5, follower)
 
     def _estimated_gap(self, policy: Actor, temperature: float) -> tuple[float, float]:
-        """The follower's own objective over (as good as) infinitely many steps, and what it lacks of the optimum, by the referee's episodes.
+        """The follower's own objective over (as good as) infinitely many steps, and what it lacks of the optimum, by episodes.
 
         The mean of V(s_0,a_0) - (what was earned), V the value of the best answer, which takes the luck of the start out.  The entropy
         bonus takes the policy's density; of a policy without one plain rewards are compared, with the optimum of those.
