@@ -24,6 +24,8 @@ from .validation import distribution
 class ArrayGame(StackelbergGame):
     """A game of one follower, from checked tables; `from_arrays` builds it.
 
+    What is not an argument is an attribute, set by `from_arrays`.
+
     Args:
         tables: the world in each context, by its name, all of the same sizes.
         controls: what the leader sets in them.
@@ -31,6 +33,10 @@ class ArrayGame(StackelbergGame):
         leader_discount: in [0, 1].
         follower_sees: see `stackelberg_envs.processes.mdp.InducedMDP`.
     """
+
+    name = "my_world"
+    max_cycles = 100
+    default_follower = Soft(0.1)
 
     def __init__(
         self,
@@ -90,9 +96,9 @@ def from_arrays(
     context_probabilities: Sequence[float] | None = None,
     context_visibility: Literal["before", "after", "never"] = "after",
     follower_sees: Literal["action", "policy"] = "action",
-    follower: Follower | None = None,
-    max_cycles: int = 100,
-    name: str = "my_world",
+    follower: Follower = ArrayGame.default_follower,
+    max_cycles: int = ArrayGame.max_cycles,
+    name: str = ArrayGame.name,
     layout: Layout | None = None,
 ) -> ArrayGame:
     """A game from tables: S states, B follower actions, and A leader actions, 1 where the leader only sets rewards.
@@ -101,11 +107,11 @@ def from_arrays(
     followers with a temperature earn entropy there for ever.  Leave its rows 0, or name it in ``terminal``.
 
     Args:
-        transition: P(s'|s,b), an array (S, B, S), or P(s'|s,a,b), (S, A, B, S).  Or, kept as `SuccessorLists` and never made dense, B
-            sparse matrices (S, S) of scipy's in a list, or one (S*B, S), row s*B + b: their longest row says how long all lists are.  Or
-            `SuccessorLists` or `SharedRows`.
+        transition: ``P(s'|s,b)``, an array (S, B, S), or ``P(s'|s,a,b)``, (S, A, B, S).  Or, kept as `SuccessorLists` and never made
+            dense, B sparse matrices (S, S) of scipy's in a list, or one (S*B, S), row s*B + b: their longest row says how long all lists
+            are.  Or `SuccessorLists` or `SharedRows`.
         follower_reward: a number, or a table (S,), (S, B), (S, A, B), or of next states (S, B, S) or, where the leader acts, (S, A, B, S),
-            of which the expectation is taken; sparse matrices as those of ``transition`` are read as (S, B, S).
+            of which the expectation is taken; sparse matrices like those of ``transition`` are read as (S, B, S).
         leader_reward: likewise.
         follower_discount: in [0, 1]; 1 only where every state can lead to the end.
         leader_discount: likewise; None for that of the follower.
@@ -118,7 +124,7 @@ def from_arrays(
         context_probabilities: of each context; None for equal ones.
         context_visibility: whether the leader sees the context before it commits, after, or never.
         follower_sees: the leader's ``"action"`` before it moves, or only its ``"policy"``.
-        follower: who answers where nobody else is named; None for ``Soft(0.1)``, whose temperature is in units of its reward.
+        follower: who answers where nobody else is named; a temperature is in units of its reward.
         max_cycles: steps after which a played episode is cut.
         name: of the game.
         layout: where states lie on a map, if there is one.
@@ -139,30 +145,24 @@ def from_arrays(
     s, a, b = (int(size) for size in next(iter(tables.values())).transition.shape[:3])
     if instrument is None and a == 1:
         raise ValueError("instrument says what the leader sets: Subsidies(...) or Penalties(...)")
-    if instrument is not None and (isinstance(instrument, type) or not hasattr(instrument, "controls")):
-        raise ValueError(f"instrument is Subsidies(...), Penalties(...) or MixedActions(), got {instrument!r}")
-    if follower is not None and (isinstance(follower, type) or not hasattr(follower, "respond")):
-        raise ValueError(f"follower is one that answers, such as Soft(0.1) or Hard(), got {follower!r}")
-    for argument, value, known in (
-        ("follower_sees", follower_sees, ("action", "policy")),
-        ("context_visibility", context_visibility, ("before", "after", "never")),
-    ):
-        if value not in known:
-            raise ValueError(f"{argument} is not {value!r}; {nearest(str(value), known)}")
+    chosen = MixedActions() if instrument is None else instrument
+    _has("instrument", chosen, "controls", "Subsidies(...), Penalties(...) or MixedActions()")
+    _has("follower", follower, "respond", "one that answers, such as Soft(0.1) or Hard()")
+    _one_of("follower_sees", follower_sees, ("action", "policy"))
+    _one_of("context_visibility", context_visibility, ("before", "after", "never"))
     if not isinstance(name, str) or not name:
         raise ValueError(f"name is a word, got {name!r}")
-    if layout is not None and len(layout.cells) != s:
-        raise ValueError(f"layout has {len(layout.cells)} cells, and there are {s} states")
+    if layout is not None and (cells := len(getattr(layout, "cells", ()))) != s:
+        raise ValueError(f"layout has {cells} cells, and there are {s} states")
     game = ArrayGame(
         tables,
-        (MixedActions() if instrument is None else instrument).controls((s, a, b)),
+        chosen.controls((s, a, b)),
         follower_discount=_discount("follower_discount", follower_discount, tables),
         leader_discount=_discount("leader_discount", follower_discount if leader_discount is None else leader_discount, tables),
         follower_sees=follower_sees,
     )
     game.name, game.layout, game.max_cycles = name, layout, cycles(max_cycles)
-    game.default_follower = Soft(0.1) if follower is None else follower
-    game.context_visibility = context_visibility
+    game.default_follower, game.context_visibility = follower, context_visibility
     chances = np.full(len(tables), 1 / len(tables)) if context_probabilities is None else context_probabilities
     game.context_probabilities = distribution("context_probabilities", chances, len(tables), "contexts")
     return game
@@ -179,3 +179,13 @@ def _discount(name: str, given: Any, tables: Mapping[str, World]) -> float:
                 "have no value.  Say in terminal= which states end the episode, or take a discount below 1"
             )
     return discount
+
+
+def _has(name: str, given: Any, method: str, examples: str) -> None:
+    if isinstance(given, type) or not hasattr(given, method):
+        raise ValueError(f"{name} is {examples}, got {given!r}")
+
+
+def _one_of(name: str, given: Any, known: tuple[str, ...]) -> None:
+    if given not in known:
+        raise ValueError(f"{name} is not {given!r}; {nearest(str(given), known)}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,8 @@ import numpy as np
 from ..planning.linear_systems import DIRECT
 from ..processes.mdp import DEFICIT_TOLERANCE, Array
 from .arrays import ArrayGame, from_arrays
-from .kernels import lists
-from .rewards import reward
-from .sparse import stacked
+from .kernels import Ending, lists
+from .sparse import rows_of_stack
 
 
 def from_gymnasium(env: Any, leader_reward: Any, *, initial: Any = None, **arguments: Any) -> ArrayGame:
@@ -33,60 +31,39 @@ def from_gymnasium(env: Any, leader_reward: Any, *, initial: Any = None, **argum
         ValueError: if there is no such table, or something in it is none of these; the message says where.
     """
     world = getattr(env, "unwrapped", env)
-    table = read(getattr(world, "P", world))
+    steps, follower_reward = read(getattr(world, "P", world))
     start = getattr(world, "initial_state_distrib", None) if initial is None else initial
     if start is None:
         raise ValueError("initial is missing: this table does not say in which state episodes begin")
     spec = getattr(env, "spec", None)
     known = {} if spec is None else {"name": spec.id.rpartition("-v")[0] or spec.id, "max_cycles": spec.max_episode_steps}
-    return from_arrays(
-        table.transition,
-        table.follower_reward,
-        reward("leader_reward", leader_reward, table.arrivals),
-        initial=start,
-        **{**{key: value for key, value in known.items() if value is not None}, **arguments},
-    )
+    arguments = {**{name: value for name, value in known.items() if value is not None}, **arguments}
+    return from_arrays(steps, follower_reward, leader_reward, initial=start, **arguments)
 
 
-@dataclass(frozen=True)
-class Table:
-    """An environment's table as arrays; kernels are dense, or, of `DIRECT` states or more, lists."""
-
-    arrivals: Array
-    """(S, 1, B, S), steps that end the episode included."""
-    transition: Array
-    """(S, 1, B, S), without them."""
-    follower_reward: np.ndarray
-    """(S, B), expected."""
-
-
-def read(table: Any) -> Table:
-    """A table of Gymnasium's as arrays.
+def read(table: Any) -> tuple[Ending, np.ndarray]:
+    """A table of Gymnasium's as a kernel, dense or, of `DIRECT` states or more, lists, and its expected rewards (S, B).
 
     Raises:
         ValueError: if it is none; the message says where.
     """
     s = _length("P", table)
     b = _length("P[0]", _at("P", table, 0))
-    steps = np.array(list(_steps(table, s, b)))  # (rows, probabilities, next states, rewards, flags)
-    at, probability, arrived, paid, ends = steps.T
-    rows = at.astype(np.int64)
+    at, probability, arrived, paid, ends = np.array(list(_steps(table, s, b))).reshape(-1, 5).T
+    rows, columns = at.astype(np.int64), arrived.astype(np.int64)
     sums = np.bincount(rows, probability, s * b)
     if (off := np.abs(sums - 1) > DEFICIT_TOLERANCE).any():
         row = int(off.argmax())
-        raise ValueError(f"P[{row // b}][{row % b}] sums to {sums[row]:.6g}: the probabilities of the steps of an action sum to 1")
-    places = (rows, arrived.astype(np.int64)), (s * b, s)
-    return Table(
-        _kernel(probability, *places),
-        _kernel(np.where(ends > 0, 0.0, probability), *places),
-        np.bincount(rows, probability * paid, s * b).reshape(s, b),
-    )
+        raise ValueError(f"P[{row // b}][{row % b}] sums to {sums[row]:.10g}: the probabilities of the steps of an action sum to 1")
+    places = (rows, columns), (s * b, s)
+    steps = Ending(_kernel(probability, *places), _kernel(np.where(ends > 0, 0.0, probability), *places))
+    return steps, np.bincount(rows, probability * paid, s * b).reshape(s, b)
 
 
-def _kernel(probability: np.ndarray, places: tuple[np.ndarray, np.ndarray], shape: tuple[int, int]) -> Any:
+def _kernel(probability: np.ndarray, places: tuple[np.ndarray, np.ndarray], shape: tuple[int, int]) -> Array:
     from scipy.sparse import coo_array
 
-    listed = lists(stacked("P", coo_array((probability, places), shape=shape)))
+    listed = lists(rows_of_stack("P", coo_array((probability, places), shape=shape)))
     return listed if shape[1] >= DIRECT else listed.dense()
 
 

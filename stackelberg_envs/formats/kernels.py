@@ -6,7 +6,7 @@ What is dense stays dense, what shares rows goes on sharing them, and what is sp
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from ..processes.mdp import DEFICIT_TOLERANCE, Array, expect, transformed
 from ..processes.shared_rows import SharedRows
 from ..processes.successor_lists import SuccessorLists, Successors
-from .sparse import SparseRows, are_sparse, by_action, is_sparse, stacked
+from .sparse import SparseRows, are_sparse, is_sparse, rows_by_action, rows_of_stack
 from .validation import divisors, each_probability, entry, numbers
 
 
@@ -31,6 +31,24 @@ def kernel(name: str, given: Any) -> Array:
     return next(read(name, given) for known, read in LAYOUTS if known(given))
 
 
+@dataclass(frozen=True)
+class Ending:
+    """A kernel some of whose steps end the episode where they arrive."""
+
+    arrivals: Array
+    """(S, A, B, S), with these steps."""
+    transition: Array
+    """(S, A, B, S), without them."""
+
+    @classmethod
+    def of(cls, name: str, given: Any) -> Ending:
+        """``given``, if it is one already, or a `kernel` whose steps all go on."""
+        if isinstance(given, cls):
+            return given
+        steps = kernel(name, given)
+        return cls(steps, steps)
+
+
 def lists(rows: SparseRows) -> SuccessorLists:
     """The lists (S, 1, B, K) of sparse rows; K is the length of the longest.
 
@@ -39,7 +57,7 @@ def lists(rows: SparseRows) -> SuccessorLists:
     """
     matrix, counts = rows.matrix, np.diff(rows.matrix.indptr)
     each_probability(*rows.entries)
-    divisor = divisors(np.asarray(matrix.sum(axis=1)), rows.rounding, rows.where)
+    divisor = divisors(np.asarray(matrix.sum(axis=1)), rows.rounding, rows.label)
     shape = (matrix.shape[1], 1, rows.actions, max(1, int(counts.max())))
     table, probabilities = np.zeros((len(counts), shape[-1]), dtype=np.int64), np.zeros((len(counts), shape[-1]))
     listed = np.arange(shape[-1]) < counts[:, None]
@@ -52,7 +70,7 @@ def next_states(transition: Array) -> np.ndarray:
     return transition.successors.table if isinstance(transition, SuccessorLists) else np.arange(transition.shape[-1])
 
 
-def ended(transition: Array, ends: np.ndarray) -> Array:
+def stop_at(transition: Array, ends: np.ndarray) -> Array:
     """The kernel of an episode that ends where it enters one of the states ``ends``, a mask (S,)."""
     entered = ends[next_states(transition)] | ends[:, None, None, None]
     return transformed(lambda table: np.where(entered, 0.0, table), transition)
@@ -75,7 +93,7 @@ def _dense(name: str, given: Any) -> np.ndarray:
         by_actions = table.ndim == 3 and table.shape[1] == table.shape[2]
         hint = f"; if it is (B, S, S), one matrix an action, give np.moveaxis({name}, 0, 1)" if by_actions else ""
         raise ValueError(f"{name} has shape {table.shape}: it is (S, B, S) or, where the leader acts, (S, A, B, S){hint}")
-    table = _normalised(table, rounding, name)
+    table = _normalise(table, rounding, name)
     return table if table.ndim == 4 else table[:, None]
 
 
@@ -83,7 +101,7 @@ def _successor_lists(name: str, given: SuccessorLists) -> SuccessorLists:
     table = given.successors.table
     if given.ndim != 4:
         raise ValueError(f"{name} has shape {given.shape}: a world is one kernel (S, A, B, S), without batch axes")
-    probabilities = _normalised(*numbers(f"{name}.probabilities", given.probabilities), f"{name}.probabilities")
+    probabilities = _normalise(*numbers(f"{name}.probabilities", given.probabilities), f"{name}.probabilities")
     order = np.argsort(table, axis=-1, kind="stable")  # the same noise then draws the same states as from dense rows
     in_order = np.take_along_axis(probabilities, np.broadcast_to(order, probabilities.shape), axis=-1)
     return SuccessorLists(Successors(np.take_along_axis(table, order, axis=-1)), in_order)
@@ -92,10 +110,10 @@ def _successor_lists(name: str, given: SuccessorLists) -> SuccessorLists:
 def _shared_rows(name: str, given: SharedRows) -> SharedRows:
     if given.ndim != 4 or given.shape[0] != given.shape[-1]:
         raise ValueError(f"{name} has shape {tuple(given.shape)}: it is (S, A, B, S), without batch axes")
-    return replace(given, rows=_normalised(*numbers(f"{name}.rows", given.rows), f"{name}.rows"), index=given.index.copy())
+    return replace(given, rows=_normalise(*numbers(f"{name}.rows", given.rows), f"{name}.rows"), index=given.index.copy())
 
 
-def _normalised(table: np.ndarray, rounding: float, name: str) -> np.ndarray:
+def _normalise(table: np.ndarray, rounding: float, name: str) -> np.ndarray:
     each_probability(table, entry(name))
     table /= divisors(table.sum(axis=-1), rounding, entry(name))[..., None]
     return table
@@ -104,8 +122,8 @@ def _normalised(table: np.ndarray, rounding: float, name: str) -> np.ndarray:
 LAYOUTS: tuple[tuple[Callable[[Any], bool], Callable[[str, Any], Array]], ...] = (
     (lambda given: isinstance(given, SuccessorLists), _successor_lists),
     (lambda given: isinstance(given, SharedRows), _shared_rows),
-    (is_sparse, lambda name, given: lists(stacked(name, given))),
-    (are_sparse, lambda name, given: lists(by_action(name, given))),
+    (is_sparse, lambda name, given: lists(rows_of_stack(name, given))),
+    (are_sparse, lambda name, given: lists(rows_by_action(name, given))),
     (lambda given: True, _dense),
 )
 """How to know a layout, and how to read it; the first that knows it does."""

@@ -9,7 +9,7 @@ import numpy as np
 from ..processes.mdp import Array, dense
 from ..processes.successor_lists import SuccessorLists
 from .kernels import next_states
-from .sparse import SparseRows, are_sparse, by_action, is_sparse, stacked
+from .sparse import SparseRows, are_sparse, is_sparse, rows_by_action, rows_of_stack
 from .validation import entry, first, numbers
 
 
@@ -27,7 +27,7 @@ def reward(name: str, given: Any, arrivals: Array) -> np.ndarray:
     """
     s, a, b = (int(size) for size in arrivals.shape[:3])
     if is_sparse(given) or are_sparse(given):
-        return _of_sparse(name, by_action(name, given) if are_sparse(given) else stacked(name, given), arrivals, (s, a, b))
+        return _of_sparse(name, (rows_by_action if are_sparse(given) else rows_of_stack)(name, given), arrivals, (s, a, b))
     table, _ = numbers(name, given)
     shape = table.shape
     if shape in ((s, a, b, s), *(((s, b, s),) if a == 1 else ())) and shape != (s, a, b):
@@ -49,9 +49,10 @@ def nothing_after_the_end(name: str, table: np.ndarray, ends: np.ndarray) -> Non
         ValueError: naming the first of them.
     """
     if (place := first((table != 0) & ends[:, None, None])) is not None:
-        where = entry(name)(*place) if table.shape[1] > 1 else entry(name)(place[0], place[2])
+        s, a, b = place
+        which = entry(name)(s, a, b) if table.shape[1] > 1 else entry(name)(s, b)
         raise ValueError(
-            f"{where} is {table[place]:.6g}, and state {place[0]} is terminal: entering it ends the episode, so that nobody earns this.  "
+            f"{which} is {table[place]:.6g}, and state {s} is terminal: entering it ends the episode, so that nobody earns this.  "
             "Pay it where the state is entered (rewards of shape (S, B, S)) and set it to 0 here"
         )
 

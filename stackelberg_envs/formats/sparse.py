@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .validation import Where, each_finite, entry, real_dtype, tolerance
+from .validation import Label, each_finite, entry, real_dtype, tolerance
 
 
 @dataclass(frozen=True)
@@ -18,16 +18,16 @@ class SparseRows:
     """A `scipy.sparse.csr_array` (S*B, S), row s*B + b, its columns ascending, each once, none of them 0."""
     actions: int
     """B."""
-    where: Where
-    """An entry's or a row's name, of its row and column in ``matrix``, by the indices of what was given."""
+    label: Label
+    """What an entry or a row of ``matrix`` is called, by the indices of what was given."""
     rounding: float
     """How far sums of rows may be from 1 by rounding."""
 
     @property
-    def entries(self) -> tuple[np.ndarray, Where]:
+    def entries(self) -> tuple[np.ndarray, Label]:
         """The stored numbers, and their names by their number."""
         rows, columns = self.matrix.nonzero()
-        return self.matrix.data, lambda i: self.where(int(rows[i]), int(columns[i]))
+        return self.matrix.data, lambda i: self.label(int(rows[i]), int(columns[i]))
 
 
 def is_sparse(given: Any) -> bool:
@@ -40,7 +40,7 @@ def are_sparse(given: Any) -> bool:
     return isinstance(given, (list, tuple)) and any(is_sparse(one) for one in given)
 
 
-def stacked(name: str, given: Any) -> SparseRows:
+def rows_of_stack(name: str, given: Any) -> SparseRows:
     """The rows of one sparse matrix (S*B, S), row s*B + b.
 
     Raises:
@@ -52,7 +52,7 @@ def stacked(name: str, given: Any) -> SparseRows:
     return SparseRows(_csr(name, given), rows // columns, entry(name), tolerance(given.dtype))
 
 
-def by_action(name: str, given: Any) -> SparseRows:
+def rows_by_action(name: str, given: Any) -> SparseRows:
     """The rows of B sparse matrices (S, S), one for each follower action.
 
     Raises:
@@ -68,10 +68,10 @@ def by_action(name: str, given: Any) -> SparseRows:
     each = [_csr(f"{name}[{action}]", one) for action, one in enumerate(given)]
     rows = csr_array(vstack(each))[np.arange(b * s).reshape(b, s).T.ravel()]
 
-    def where(row: int, *column: int) -> str:
+    def label(row: int, *column: int) -> str:
         return entry(f"{name}[{row % b}]")(row // b, *column)
 
-    return SparseRows(rows, b, where, max(tolerance(one.dtype) for one in given))
+    return SparseRows(rows, b, label, max(tolerance(one.dtype) for one in given))
 
 
 def _csr(name: str, given: Any) -> Any:

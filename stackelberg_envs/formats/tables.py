@@ -10,7 +10,7 @@ import numpy as np
 
 from ..arguments import nearest
 from ..processes.mdp import Array
-from .kernels import ended, kernel
+from .kernels import Ending, stop_at
 from .rewards import nothing_after_the_end, reward
 from .validation import distribution, indices
 
@@ -29,18 +29,6 @@ class World:
     """(S,)."""
 
 
-@dataclass(frozen=True)
-class Dynamics:
-    """How states follow one another."""
-
-    arrivals: Array
-    """The kernel (S, A, B, S) with which states are entered, those that end the episode included."""
-    transition: Array
-    """The kernel with which the episode goes on."""
-    ends: np.ndarray
-    """Which states end it, a mask (S,)."""
-
-
 def worlds(common: Mapping[str, Any], contexts: Mapping[str, Mapping[str, Any]]) -> dict[str, World]:
     """The world in each context.
 
@@ -53,7 +41,7 @@ def worlds(common: Mapping[str, Any], contexts: Mapping[str, Mapping[str, Any]])
     """
     if not isinstance(contexts, Mapping) or not contexts or not all(isinstance(name, str) for name in contexts):
         raise ValueError(f"contexts are tables by the name of each context, got {contexts!r}")
-    read: dict[tuple[int, int], Dynamics] = {}  # what contexts share is read and kept once
+    read: dict[tuple[int, int], tuple[Ending, np.ndarray]] = {}  # what contexts share is read and kept once
     found: dict[str, World] = {}
     for context, changes in contexts.items():
         if not isinstance(changes, Mapping):
@@ -68,27 +56,27 @@ def worlds(common: Mapping[str, Any], contexts: Mapping[str, Mapping[str, Any]])
         key = id(given["transition"]), id(given["terminal"])
         if key not in read:
             read[key] = _dynamics(names, given)
-        found[context] = _world(names, given, read[key])
+        found[context] = _world(names, given, *read[key])
         first, here = next(iter(found.values())).transition.shape, found[context].transition.shape
         if here != first:
             raise ValueError(f"transition of context {context!r} has the sizes {tuple(here)}, and that of the first {tuple(first)}")
     return found
 
 
-def _dynamics(names: Mapping[str, str], given: Mapping[str, Any]) -> Dynamics:
-    arrivals = kernel(names["transition"], given["transition"])
-    ends = np.zeros(arrivals.shape[0], dtype=bool)
+def _dynamics(names: Mapping[str, str], given: Mapping[str, Any]) -> tuple[Ending, np.ndarray]:
+    """How states follow one another, and which are terminal, a mask (S,)."""
+    steps = Ending.of(names["transition"], given["transition"])
+    ends = np.zeros(steps.transition.shape[0], dtype=bool)
     ends[indices(names["terminal"], given["terminal"], ends.shape)[:, 0]] = True
-    return Dynamics(arrivals, ended(arrivals, ends) if ends.any() else arrivals, ends)
+    return (Ending(steps.arrivals, stop_at(steps.transition, ends)) if ends.any() else steps), ends
 
 
-def _world(names: Mapping[str, str], given: Mapping[str, Any], dynamics: Dynamics) -> World:
-    ends = dynamics.ends
+def _world(names: Mapping[str, str], given: Mapping[str, Any], steps: Ending, ends: np.ndarray) -> World:
     if ends.all():
         raise ValueError(f"{names['terminal']} are all {len(ends)} states: no episode would begin")
 
     def paid(which: str) -> np.ndarray:
-        table = reward(names[which], given[which], dynamics.arrivals)
+        table = reward(names[which], given[which], steps.arrivals)
         if np.ndim(given[which]) == 0:  # a number for every step that is taken
             return np.where(ends[:, None, None], 0.0, table)
         nothing_after_the_end(names[which], table, ends)
@@ -97,4 +85,4 @@ def _world(names: Mapping[str, str], given: Mapping[str, Any], dynamics: Dynamic
     initial = ~ends / (~ends).sum() if given["initial"] is None else distribution(names["initial"], given["initial"], len(ends), "states")
     if (initial * ends).any():
         raise ValueError(f"{names['initial']} begins in state {int((initial * ends).argmax())}, which is terminal")
-    return World(dynamics.transition, paid("follower_reward"), paid("leader_reward"), initial)
+    return World(steps.transition, paid("follower_reward"), paid("leader_reward"), initial)

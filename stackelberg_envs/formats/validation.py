@@ -9,11 +9,11 @@ import numpy as np
 
 from ..processes.mdp import DEFICIT_TOLERANCE
 
-Where = Callable[..., str]
-"""An entry's or a row's name, of its indices."""
+Label = Callable[..., str]
+"""What an entry or a row is called, by its indices."""
 
 
-def entry(name: str) -> Where:
+def entry(name: str) -> Label:
     """How entries of the array ``name`` are called: ``name[3, 0]``."""
     return lambda *indices: f"{name}[{', '.join(map(str, indices))}]"
 
@@ -52,27 +52,27 @@ def tolerance(dtype: Any) -> float:
     return max(DEFICIT_TOLERANCE, 16 * float(np.finfo(dtype).eps)) if np.dtype(dtype).kind == "f" else DEFICIT_TOLERANCE
 
 
-def each_finite(table: np.ndarray, where: Where) -> None:
+def each_finite(table: np.ndarray, label: Label) -> None:
     """Refuse NaN and infinity.
 
     Raises:
         ValueError: naming the first of them.
     """
     if (place := first(~np.isfinite(table))) is not None:
-        raise ValueError(f"{where(*place)} is {table[place]}: every entry must be a finite number")
+        raise ValueError(f"{label(*place)} is {table[place]}: every entry must be a finite number")
 
 
-def each_probability(table: np.ndarray, where: Where) -> None:
+def each_probability(table: np.ndarray, label: Label) -> None:
     """Refuse negative probabilities.
 
     Raises:
         ValueError: naming the first of them.
     """
     if (place := first(table < 0)) is not None:
-        raise ValueError(f"{where(*place)} is {table[place]}: probabilities are not negative")
+        raise ValueError(f"{label(*place)} is {table[place]}: probabilities are not negative")
 
 
-def divisors(sums: np.ndarray, rounding: float, where: Where) -> np.ndarray:
+def divisors(sums: np.ndarray, rounding: float, label: Label) -> np.ndarray:
     """What to divide rows with these sums by: the sum where it is 1 up to rounding, else 1.
 
     Raises:
@@ -80,7 +80,7 @@ def divisors(sums: np.ndarray, rounding: float, where: Where) -> np.ndarray:
     """
     if (place := first(sums > 1 + rounding)) is not None:
         raise ValueError(
-            f"{where(*place)} sums to {sums[place]:.6g}: a row of transition probabilities sums to 1, or to less where the episode may end"
+            f"{label(*place)} sums to {sums[place]:.10g}: a row of transition probabilities sums to 1, or to less where the episode may end"
         )
     return np.where(np.abs(sums - 1) <= rounding, sums, 1.0)
 
@@ -100,7 +100,7 @@ def distribution(name: str, given: Any, count: int, what: str) -> np.ndarray:
         raise ValueError(f"{name} is one of {count} {what}, or a distribution over them, shape ({count},); got shape {table.shape}")
     each_probability(table, entry(name))
     if abs(table.sum() - 1) > rounding:
-        raise ValueError(f"{name} sums to {table.sum():.6g}: a distribution sums to 1")
+        raise ValueError(f"{name} sums to {table.sum():.10g}: a distribution sums to 1")
     return table / table.sum()
 
 
