@@ -23,6 +23,7 @@ from solvers.estimators.implicit import exact_gradient
 from stackelberg_envs.drawing import Layout
 from stackelberg_envs.leader.repeated_game import Rounds
 from stackelberg_envs.processes.mdp import dense
+from stackelberg_envs.processes.successor_lists import Successors
 from stackelberg_envs.testing import check_env, check_game
 from stackelberg_envs.views.aec import StackelbergAEC
 from stackelberg_envs.views.parallel import StackelbergParallel
@@ -246,12 +247,20 @@ def acting() -> se.StackelbergGame:
     return se.from_arrays(0.9 * rng.dirichlet(np.ones(3), size=(3, 2, 2)), rng.random((3, 2, 2)), rng.random(3), follower_discount=1.0)
 
 
+def backwards() -> se.StackelbergGame:
+    """Lists whose states do not ascend, which the kit would refuse."""
+    lists = se.SuccessorLists.of(world(0)["transition"][:, None])
+    turned = se.SuccessorLists(Successors(lists.successors.table[..., ::-1]), lists.probabilities[..., ::-1])
+    return se.from_arrays(**{**world(0), "transition": turned})
+
+
 BUILT: dict[str, Callable[[], se.StackelbergGame]] = {
     "subsidies": lambda: se.from_arrays(**world(0)),
     "budget": lambda: se.from_arrays(
         **{**world(0), "instrument": se.Penalties(budget=0.5), "layout": Layout(("....",), tuple((0, i) for i in range(4)))}
     ),
     "lists": lambda: se.from_arrays(**{**world(0), "transition": sparse.csr_array(world(0)["transition"].reshape(12, 4))}),
+    "lists, backwards": backwards,
     "acting": acting,
     "frozen lake": lambda: se.from_gymnasium(gymnasium.make("FrozenLake-v1"), 1, follower_discount=0.9, instrument=se.Subsidies(scale=0.1)),
 }
@@ -273,12 +282,24 @@ def test_views(build: Callable[[], se.StackelbergGame]) -> None:
 
 
 def test_a_game_keeps_copies_of_what_it_is_given() -> None:
-    tables = world(0)
-    game, x = se.from_arrays(**tables), np.zeros(12)
-    for name in ("transition", "follower_reward", "leader_reward"):
-        tables[name][:] = np.nan
-    again = se.from_arrays(**world(0))
-    assert se.evaluate(game, x).leader_return == se.evaluate(again, x).leader_return
+    rng = np.random.default_rng(0)
+    tables = rng.dirichlet(np.ones(4), size=(4, 3)), rng.random((4, 3)), rng.random(4), np.full(4, 0.25)
+    game, again = (
+        se.from_arrays(*given[:3], initial=given[3], follower_discount=0.9, instrument=se.Subsidies())
+        for given in (tables, copy.deepcopy(tables))
+    )
+    for table in tables:
+        table[:] = np.nan
+    assert se.evaluate(game, np.zeros(12)).leader_return == se.evaluate(again, np.zeros(12)).leader_return
+
+
+def test_the_end() -> None:
+    """A walk of three steps costs 1 each and nothing afterwards; one who may leave for 5, or stay for -1, leaves, without a discount."""
+    walk = np.eye(4)[[[1], [2], [3], [3]]]
+    game = se.from_arrays(walk, -1, 0, initial=0, terminal=[3], follower_discount=1, instrument=se.Subsidies())
+    assert se.evaluate(game, unpaid(game)).follower_returns[0] == pytest.approx(-3, abs=1e-12)
+    door = se.from_arrays([[[1.0], [0.0]]], [[-1, 5]], 0, follower_discount=1, instrument=se.Subsidies(), follower=se.Hard())
+    assert se.evaluate(door, unpaid(door)).follower_returns[0] == pytest.approx(5, abs=1e-12)
 
 
 def test_other_kinds_of_numbers() -> None:

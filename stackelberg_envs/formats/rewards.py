@@ -39,7 +39,7 @@ def reward(name: str, given: Any, arrivals: Array) -> np.ndarray:
             f"{name} has shape {shape}: it is a number, (S,) = {(s,)}, (S, B) = {(s, b)}, (S, A, B) = {(s, a, b)} or {step}, by the sizes "
             "of transition"
         )
-    return np.broadcast_to(table.reshape(of_each[shape]), (s, a, b)).copy()
+    return np.broadcast_to(table.reshape(of_each[shape]), (s, a, b))
 
 
 def nothing_after_the_end(name: str, table: np.ndarray, ends: np.ndarray) -> None:
