@@ -24,6 +24,9 @@ from .followers.feedback import Feedback
 from .followers.learning import NaturalPolicyGradient, SoftQLearning
 from .followers.mirror_descent import MirrorDescent
 from .followers.replication import SoftInside
+from .formats.arrays import from_arrays
+from .formats.gym_tables import from_gymnasium
+from .formats.instruments import MixedActions, Penalties, Subsidies
 from .game import Follower, StackelbergGame
 from .leader.access import Access, AccessError, Cost, Oracle, Permission
 from .play.outcomes import Outcome
@@ -51,10 +54,12 @@ __all__ = [
     "InducedMDP",
     "InducedMarkovGame",
     "MirrorDescent",
+    "MixedActions",
     "Nash",
     "NaturalPolicyGradient",
     "Oracle",
     "Outcome",
+    "Penalties",
     "Permission",
     "Quantal",
     "Response",
@@ -64,12 +69,15 @@ __all__ = [
     "SoftInside",
     "SoftQLearning",
     "StackelbergGame",
+    "Subsidies",
     "SuccessorLists",
     "Truncated",
     "cooperative_value",
     "draw",
     "evaluate",
     "expect",
+    "from_arrays",
+    "from_gymnasium",
     "game",
     "games",
     "make",

@@ -1,0 +1,192 @@
+"""A game from tables that a person already has: transitions, two rewards, and what the leader may set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from array_api_compat import array_namespace
+from gymnasium.spaces import Box
+
+from ..arguments import cycles, nearest, real
+from ..followers.exact import Soft
+from ..game import Follower, Layout, StackelbergGame
+from ..processes.arrays import Array
+from ..processes.constants import Constants
+from ..worlds.mdp import InducedMDP
+from .controls import Controls
+from .instruments import Instrument, MixedActions
+from .kernels import endless
+from .tables import ContextTables, context_tables
+from .validation import distribution
+
+
+class ArrayGame(StackelbergGame):
+    """A game of one follower, from checked tables; `from_arrays` builds it.
+
+    What is not an argument is an attribute, set by `from_arrays`.
+
+    Args:
+        tables: the world in each context, by its name, all of the same sizes.
+        controls: what the leader sets in them.
+        follower_discount: in [0, 1].
+        leader_discount: in [0, 1].
+        follower_sees: see `stackelberg_envs.processes.mdp.InducedMDP`.
+    """
+
+    name = "my_world"
+    max_cycles = 100
+    default_follower = Soft(0.1)
+
+    def __init__(
+        self,
+        tables: Mapping[str, ContextTables],
+        controls: Controls,
+        *,
+        follower_discount: float,
+        leader_discount: float,
+        follower_sees: Literal["action", "policy"],
+    ) -> None:
+        self.contexts = tuple(tables)
+        self.leader_space = Box(-20.0, 20.0, (controls.dimension,), np.float64)
+        self.follower_discount, self.leader_discount = follower_discount, leader_discount
+        self.follower_sees: Literal["action", "policy"] = follower_sees
+        self.incentive, self.leader_cost = controls.incentive, controls.leader_cost
+        self.log_leader_policy = controls.log_leader_policy
+        self.instruments, self.shading = controls.instruments, controls.shading
+        each = tuple(tables.values())
+        kernels = {id(world.transition): f"transition_{i}" for i, world in enumerate(each)}  # contexts may share one
+        self._kernels = tuple(kernels[id(world.transition)] for world in each)
+        self._constants = Constants(
+            idle=np.ones((each[0].transition.shape[0], 1)),
+            **{name: world.transition for name, world in zip(self._kernels, each, strict=True)},
+            **{
+                f"{name}_{i}": getattr(world, name)
+                for i, world in enumerate(each)
+                for name in ("follower_reward", "leader_reward", "initial")
+            },
+        )
+
+    def induced(self, x: Array, context: int) -> InducedMDP:
+        c, acts = self._constants.like(x), self.log_leader_policy
+        follower, leader = getattr(c, f"follower_reward_{context}"), getattr(c, f"leader_reward_{context}")
+        return InducedMDP(
+            leader_policy=c.idle if acts is None else array_namespace(x).exp(acts(x)),
+            transition=getattr(c, self._kernels[context]),
+            follower_reward=follower if self.incentive is None else follower + self.incentive(x, context),
+            leader_reward=leader if self.leader_cost is None else leader - self.leader_cost(x, context),
+            initial=getattr(c, f"initial_{context}"),
+            follower_discount=self.follower_discount,
+            leader_discount=self.leader_discount,
+            follower_sees=self.follower_sees,
+        )
+
+
+def from_arrays(
+    transition: Any,
+    follower_reward: Any,
+    leader_reward: Any,
+    *,
+    follower_discount: float,
+    leader_discount: float | None = None,
+    instrument: Instrument | None = None,
+    initial: Any = None,
+    terminal: Any = (),
+    contexts: Mapping[str, Mapping[str, Any]] | None = None,
+    context_probabilities: Sequence[float] | None = None,
+    context_visibility: Literal["before", "after", "never"] = "after",
+    follower_sees: Literal["action", "policy"] = "action",
+    follower: Follower = ArrayGame.default_follower,
+    max_cycles: int = ArrayGame.max_cycles,
+    name: str = ArrayGame.name,
+    layout: Layout | None = None,
+) -> ArrayGame:
+    """A game from tables: S states, B follower actions, and A leader actions, 1 where the leader only sets rewards.
+
+    Rows of ``transition`` sum to at most 1, and the deficit is the probability that the episode ends.  An absorbing state is no end:
+    followers with a temperature earn entropy there for ever.  Leave its rows 0, or name it in ``terminal``.
+
+    Args:
+        transition: ``P(s'|s,b)``, an array (S, B, S), or ``P(s'|s,a,b)``, (S, A, B, S).  Or, kept as `SuccessorLists` and never made
+            dense, B sparse matrices (S, S) of scipy's in a list, or one (S*B, S), row s*B + b: their longest row says how long all lists
+            are.  Or `SuccessorLists` or `SharedRows`.
+        follower_reward: a number, or a table (S,), (S, B), (S, A, B), or of next states (S, B, S) or, where the leader acts, (S, A, B, S),
+            of which the expectation is taken; sparse matrices like those of ``transition`` are read as (S, B, S).
+        leader_reward: likewise.
+        follower_discount: in [0, 1]; 1 only where every state can lead to the end.
+        leader_discount: likewise; None for that of the follower.
+        instrument: what the leader sets: `Subsidies`, `Penalties` or `MixedActions`, which is what None is where A > 1.
+        initial: distribution (S,) of the first state, or the state that is certain; None for uniform over all that are not terminal.
+        terminal: states, as a list or a boolean mask (S,), whose entering ends the episode.  What next states pay is still paid on
+            entering them, and nothing afterwards: their own rewards must be 0.
+        contexts: by the name of each context, which of ``transition``, ``follower_reward``, ``leader_reward``, ``initial`` and ``terminal``
+            are others in it, all of one S, A and B.
+        context_probabilities: of each context; None for equal ones.
+        context_visibility: whether the leader sees the context before it commits, after, or never.
+        follower_sees: the leader's ``"action"`` before it moves, or only its ``"policy"``.
+        follower: who answers where nobody else is named; a temperature is in units of its reward.
+        max_cycles: steps after which a played episode is cut.
+        name: of the game.
+        layout: where states lie on a map, if there is one.
+
+    Raises:
+        ValueError: for what is none of these; the message says what and where.
+    """
+    tables = context_tables(
+        {
+            "transition": transition,
+            "follower_reward": follower_reward,
+            "leader_reward": leader_reward,
+            "initial": initial,
+            "terminal": terminal,
+        },
+        {"only": {}} if contexts is None else contexts,
+    )
+    s, a, b = (int(size) for size in next(iter(tables.values())).transition.shape[:3])
+    if instrument is None and a == 1:
+        raise ValueError("instrument says what the leader sets: Subsidies(...) or Penalties(...)")
+    chosen = MixedActions() if instrument is None else instrument
+    _has("instrument", chosen, "controls", "Subsidies(...), Penalties(...) or MixedActions()")
+    _has("follower", follower, "respond", "one that answers, such as Soft(0.1) or Hard()")
+    _one_of("follower_sees", follower_sees, ("action", "policy"))
+    _one_of("context_visibility", context_visibility, ("before", "after", "never"))
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"name is a word, got {name!r}")
+    if layout is not None and (cells := len(getattr(layout, "cells", ()))) != s:
+        raise ValueError(f"layout has {cells} cells, and there are {s} states")
+    game = ArrayGame(
+        tables,
+        chosen.controls((s, a, b)),
+        follower_discount=_discount("follower_discount", follower_discount, tables),
+        leader_discount=_discount("leader_discount", follower_discount if leader_discount is None else leader_discount, tables),
+        follower_sees=follower_sees,
+    )
+    game.name, game.layout, game.max_cycles = name, layout, cycles(max_cycles)
+    game.default_follower, game.context_visibility = follower, context_visibility
+    chances = np.full(len(tables), 1 / len(tables)) if context_probabilities is None else context_probabilities
+    game.context_probabilities = distribution("context_probabilities", chances, len(tables), "contexts")
+    return game
+
+
+def _discount(name: str, given: Any, tables: Mapping[str, ContextTables]) -> float:
+    """A discount in [0, 1]; 1 only where every state can lead to the end."""
+    discount = real(name, given, 0.0, 1.0)
+    for context, world in tables.items():
+        if discount == 1 and (never := endless(world.transition)).any():
+            where = f" in context {context!r}" if len(tables) > 1 else ""
+            raise ValueError(
+                f"{name} is 1, and from state {int(never.argmax())}{where} no actions ever lead to the end: an infinite sum of rewards may "
+                "have no value.  Say in terminal= which states end the episode, or take a discount below 1"
+            )
+    return discount
+
+
+def _has(name: str, given: Any, method: str, examples: str) -> None:
+    if isinstance(given, type) or not hasattr(given, method):
+        raise ValueError(f"{name} is {examples}, got {given!r}")
+
+
+def _one_of(name: str, given: Any, known: tuple[str, ...]) -> None:
+    if given not in known:
+        raise ValueError(f"{name} is not {given!r}; {nearest(str(given), known)}")

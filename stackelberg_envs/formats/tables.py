@@ -1,0 +1,88 @@
+"""The tables of a world as they are given, checked: one world for each context."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..arguments import nearest
+from ..processes.arrays import Array
+from .kernels import Ending, stop_at
+from .rewards import nothing_after_the_end, reward
+from .validation import distribution, indices
+
+
+@dataclass(frozen=True)
+class ContextTables:
+    """The tables of one context."""
+
+    transition: Array
+    """(S, A, B, S), in any layout; a deficit is the probability of the end."""
+    follower_reward: np.ndarray
+    """(S, A, B), without what the leader sets."""
+    leader_reward: np.ndarray
+    """(S, A, B), without what the leader pays."""
+    initial: np.ndarray
+    """(S,)."""
+
+
+def context_tables(common: Mapping[str, Any], contexts: Mapping[str, Mapping[str, Any]]) -> dict[str, ContextTables]:
+    """The world in each context.
+
+    Args:
+        common: the arguments of `stackelberg_envs.formats.arrays.from_arrays` that make up a world, by name.
+        contexts: those that are others in a context, by its name.
+
+    Raises:
+        ValueError: for what is no world, and contexts whose sizes differ.
+    """
+    if not isinstance(contexts, Mapping) or not contexts or not all(isinstance(name, str) for name in contexts):
+        raise ValueError(f"contexts are tables by the name of each context, got {contexts!r}")
+    read: dict[tuple[int, int], tuple[Ending, np.ndarray]] = {}  # what contexts share is read and kept once
+    found: dict[str, ContextTables] = {}
+    for context, changes in contexts.items():
+        if not isinstance(changes, Mapping):
+            raise ValueError(
+                f"contexts[{context!r}] is {changes!r}, and not tables by name; {', '.join(common)} may be others in a context"
+            )
+        for name in changes:
+            if name not in common:
+                raise ValueError(f"contexts[{context!r}] has a table {name!r}; {nearest(str(name), tuple(common))}")
+        names = {name: f"contexts[{context!r}][{name!r}]" if name in changes else name for name in common}
+        given = {**common, **changes}
+        key = id(given["transition"]), id(given["terminal"])
+        if key not in read:
+            read[key] = _dynamics(names, given)
+        found[context] = _world(names, given, *read[key])
+        first, here = next(iter(found.values())).transition.shape, found[context].transition.shape
+        if here != first:
+            raise ValueError(f"transition of context {context!r} has the sizes {tuple(here)}, and that of the first {tuple(first)}")
+    return found
+
+
+def _dynamics(names: Mapping[str, str], given: Mapping[str, Any]) -> tuple[Ending, np.ndarray]:
+    """How states follow one another, and which are terminal, a mask (S,)."""
+    steps = Ending.of(names["transition"], given["transition"])
+    ends = np.zeros(steps.transition.shape[0], dtype=bool)
+    ends[indices(names["terminal"], given["terminal"], ends.shape)[:, 0]] = True
+    return (Ending(steps.arrivals, stop_at(steps.transition, ends)) if ends.any() else steps), ends
+
+
+def _world(names: Mapping[str, str], given: Mapping[str, Any], steps: Ending, ends: np.ndarray) -> ContextTables:
+    if ends.all():
+        raise ValueError(f"{names['terminal']} are all {len(ends)} states: no episode would begin")
+
+    def paid(which: str) -> np.ndarray:
+        table = reward(names[which], given[which], steps.arrivals)
+        if np.ndim(given[which]) == 0:  # a number for every step that is taken
+            return np.where(ends[:, None, None], 0.0, table)
+        nothing_after_the_end(names[which], table, ends)
+        return table
+
+    initial = ~ends / (~ends).sum() if given["initial"] is None else distribution(names["initial"], given["initial"], len(ends), "states")
+    if (initial * ends).any():
+        raise ValueError(f"{names['initial']} begins in state {int((initial * ends).argmax())}, which is terminal")
+    return ContextTables(steps.transition, paid("follower_reward"), paid("leader_reward"), initial)
