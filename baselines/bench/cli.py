@@ -1,4 +1,4 @@
-"""The command line: ``stackelberg list | solve | bench | report | compare | polish | check | instances``."""
+"""The command line: ``stackelberg list | solve | bench | report | compare | polish | results | check | instances``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rich.markup import escape
 import stackelberg_envs as se
 
 from . import printing
+from .export import Format
 from .printing import console, problems
 
 if TYPE_CHECKING:
@@ -199,6 +200,41 @@ def compare(
     console.print(f"Table and figures: {output.resolve()}", soft_wrap=True)
 
 
+@app.command("results")
+def results_(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="A configuration, a file or a folder; all of --results if none is given."),
+    ] = None,
+    to: Annotated[Format | None, typer.Option(help="The kind of file; if not given, what --output ends in, or CSV.")] = None,
+    output: Annotated[Path | None, typer.Option(help="The file; results.csv, or history.csv with --history, if not given.")] = None,
+    history: Annotated[bool, typer.Option("--history", help="A row a report of a run, instead of a row a run.")] = False,
+    results: Annotated[Path, typer.Option(help="Folder with the results; docs/reproductions/recorded has ours.")] = Path("results"),
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+) -> None:
+    """Write finished runs as one table, a row a run, for pandas, R or a spreadsheet.
+
+    Example: `stackelberg results default heldout --to csv --output runs.csv`, and then in Python `pandas.read_csv("runs.csv")`.
+
+    What the columns are is in docs/reference/results.md.  `baselines.read_results` gives the same table without a file.
+    """
+    from . import export
+    from .results import files, read_results
+
+    kind = to or (Format.PARQUET if output and output.suffix == ".parquet" else Format.CSV)
+    target = output or Path(f"{'history' if history else 'results'}.{kind}")
+    read = files([export.results_file(name, results) for name in names or []] or [results])
+    if target.exists() and not force:
+        raise typer.BadParameter(f"{target} exists; give another --output, or --force to replace it")
+    if target.resolve() in [file.resolve() for file in read]:
+        raise typer.BadParameter(f"{target} is read, and cannot be the output")
+    table = read_results(read, history=history)
+    if not len(table["id"]):
+        raise typer.BadParameter(f"there are no finished runs in {', '.join(names or [str(results)])}; run  stackelberg bench  first")
+    export.write(table, target, kind)
+    console.print(f"Table: {target.resolve()} ({len(table['id'])} rows)", soft_wrap=True)
+
+
 @app.command()
 def check(
     games: Annotated[list[str] | None, typer.Argument(help="Ids of games; all if none is given.")] = None,
@@ -284,6 +320,10 @@ def instances_(
         raise typer.Exit(1)
 
 
+MISTAKES = (KeyError, TypeError, ValueError, OSError, ImportError, RuntimeError, ArithmeticError)
+"""Errors that are answered in a line; those of our own are subclasses."""
+
+
 def main() -> None:
     """Entry point; mistakes of the user are one line, not a traceback."""
     from importlib.util import find_spec
@@ -298,7 +338,7 @@ def main() -> None:
         raise SystemExit(2)
     try:
         app()
-    except (KeyError, TypeError, ValueError, OSError, RuntimeError, ArithmeticError) as error:  # those of our own are subclasses
+    except MISTAKES as error:
         if os.environ.get("STACKELBERG_TRACEBACK"):
             raise
         said = error.args[0] if error.args and not isinstance(error, OSError) else error

@@ -126,6 +126,11 @@ class Job:
         """The level of access that the solver has."""
         return self.build().access if self.access is None else self.access
 
+    @property
+    def knows(self) -> str:
+        """Level and permissions that the solver has, as in ``INCENTIVE + RESET``."""
+        return " + ".join([self.granted.name, *(str(permission.name) for permission in self.build().permissions)])
+
     def first_commitment(self) -> np.ndarray | None:
         """Where the run starts, or None for a random start."""
         if self.start is None:

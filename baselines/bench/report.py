@@ -12,7 +12,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader
 from rich.table import Table
 
-from stackelberg_envs.leader.access import Access, Permission
+from stackelberg_envs.leader.access import Access
 
 from . import best as best_known
 from . import figures, store
@@ -29,7 +29,8 @@ class Row:
     solver: str
     access: Access
     """What it was granted: results are compared within a level."""
-    permissions: Permission
+    knows: str
+    """Level and permissions, as `Job.knows` says them."""
     score: Interval
     highest: float
     gap: float | None
@@ -39,11 +40,6 @@ class Row:
     seconds: float
     optimism: float | None = None
     """Mean of what solvers with followers of their own claim beyond the referee's score, at the end; None where none does."""
-
-    @property
-    def knows(self) -> str:
-        """Level and permissions, as in ``INCENTIVE + RESET``."""
-        return " + ".join([self.access.name, *(str(permission.name) for permission in self.permissions)])
 
 
 @dataclass(frozen=True)
@@ -107,8 +103,7 @@ def _row(label: str, group: list[dict[str, Any]], top: best_known.Best | None) -
     gap = None if top is None else top.leader_return - score.centre
     claims = [row["optimism_gap"] for result in group if "optimism_gap" in (row := result["history"][-1])]
     optimism = float(np.mean(claims)) if claims else None
-    granted, permissions = job.granted, job.build().permissions
-    return Row(label, job.solver, granted, permissions, score, max(values), gap, round(cost["commitments"]), work, seconds, optimism)
+    return Row(label, job.solver, job.granted, job.knows, score, max(values), gap, round(cost["commitments"]), work, seconds, optimism)
 
 
 def table(part: Part) -> Table:

@@ -60,8 +60,10 @@ def execute(job: Job, report: Report | None = None) -> dict[str, Any]:
     history = [dict(row) for row in solution.history]
     cost = asdict(solution.cost)
     return {
+        "schema": store.SCHEMA,
         "id": job.id,
         "job": job.as_dict(),
+        "access": job.knows,
         "versions": {name: version(name) for name in ("stackelberg-envs", "torch", "numpy")},
         "x": solution.x.tolist(),
         "leader_return": solution.leader_return,

@@ -15,6 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+SCHEMA = 2
+"""Of the lines that are written: docs/reference/results.md.  Lines that do not say are of version 1, without ``schema`` and ``access``."""
+
 
 class ResultsError(RuntimeError):
     """A results file that cannot be trusted; nothing in it was changed."""
@@ -81,8 +84,8 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def comparable(result: dict[str, Any]) -> dict[str, Any]:
-    """A result without what depends on the machine's mood: the same run gives the same."""
-    return {key: value for key, value in result.items() if key != "timing"}
+    """A result without what depends on the machine's mood or on the version of the schema: the same run gives the same."""
+    return {key: value for key, value in result.items() if key not in ("timing", "schema", "access")}
 
 
 def slim(result: dict[str, Any]) -> dict[str, Any]:
@@ -107,11 +110,11 @@ def record(path: Path, results: list[dict[str, Any]]) -> None:
     replace(path, "".join(json.dumps(slim(result), sort_keys=True) + "\n" for result in results))
 
 
-def replace(path: Path, text: str) -> None:
+def replace(path: Path, content: str | bytes) -> None:
     """Write a whole file so that a reader sees the old or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text)
+    draft.write_bytes(content if isinstance(content, bytes) else content.encode())
     draft.replace(path)
 
 
