@@ -22,7 +22,6 @@ import stackelberg_envs as se
 from solvers.estimators.implicit import exact_gradient
 from stackelberg_envs.game import Layout
 from stackelberg_envs.leader.repeated_game import RepeatedGame
-from stackelberg_envs.processes.mdp import dense
 from stackelberg_envs.processes.successors import Successors
 from stackelberg_envs.testing import check_env, check_game
 from stackelberg_envs.views.aec import StackelbergAEC
@@ -63,7 +62,7 @@ def unpaid(game: se.StackelbergGame) -> np.ndarray:
 def test_the_tables_of_a_game_give_that_game() -> None:
     original = se.game("random_markov_game-v0", states=4)
     mdp = original.problems(np.zeros(original.dimension))[0]
-    tables = dense(mdp.transition), mdp.follower_reward, mdp.leader_reward
+    tables = mdp.kernel.dense(), mdp.follower_reward, mdp.leader_reward
     rebuilt = se.from_arrays(*tables, follower_discount=0.9, follower_sees="policy", follower=original.default_follower)
     assert rebuilt.dimension == original.dimension
     for x in np.random.default_rng(0).normal(size=(3, original.dimension)):
@@ -99,7 +98,7 @@ def test_every_layout_is_the_same_game(seed: int, sizes: tuple[int, int]) -> Non
     (first,), score = games[0].problems(x), se.evaluate(games[0], x)
     for game in games[1:]:
         (mdp,), same = game.problems(x), se.evaluate(game, x)
-        np.testing.assert_allclose(dense(mdp.transition), first.transition, atol=1e-12)
+        np.testing.assert_allclose(mdp.kernel.dense(), first.transition, atol=1e-12)
         np.testing.assert_allclose(mdp.follower_reward, first.follower_reward, atol=1e-12)
         np.testing.assert_allclose(same.leader_return, score.leader_return, atol=1e-9)
         np.testing.assert_allclose(same.follower_values, score.follower_values, atol=1e-9)
