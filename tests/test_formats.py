@@ -310,7 +310,7 @@ def test_other_kinds_of_numbers() -> None:
     assert not np.array_equal(rows.astype(np.float64).sum(-1), np.ones((50, 2)))
     for kind in (np.asarray, torch.as_tensor, lambda table: [sparse.csr_array(table[:, b]) for b in range(2)]):
         game = se.from_arrays(kind(rows), kind(rows), 0, follower_discount=0.9, instrument=se.Subsidies())
-        np.testing.assert_allclose(dense(game.problems(np.zeros(100))[0].transition).sum(-1), 1.0, rtol=0, atol=1e-14)
+        np.testing.assert_allclose(game.problems(np.zeros(100))[0].kernel.dense().sum(-1), 1.0, rtol=0, atol=1e-14)
 
 
 def test_a_ring_of_10000_states() -> None:
