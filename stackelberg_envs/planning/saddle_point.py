@@ -70,7 +70,7 @@ def saddle_point(
     if as_float(xp.max(xp.abs(total))) > 1e-6 * (1 + as_float(xp.max(xp.abs(game.follower_rewards)))):
         raise PlanningError("the two rewards of this game do not sum to 0, though it says zero_sum=True")
     gamma, shape = game.follower_discount, (*problem.reward.shape[:-1], *game.actions)
-    batch = xp.sum(problem.reward[..., 0], axis=-1) + 0 * problem.transition.numbers[..., 0, 0, 0]  # reward or kernel may have batch axes
+    batch = xp.sum(problem.reward[..., 0], axis=-1) + 0 * problem.transition.row_sums()[..., 0, 0]  # reward or kernel may have batch axes
 
     def backup(v: Array, warm: Array | None) -> tuple[Stage, Array]:
         q = problem.reward + gamma * problem.transition.expect(v)

@@ -51,7 +51,7 @@ def soft_backup(problem: DecisionProblem, discount: float, temperature: float, v
 def largest_deficit(problem: DecisionProblem) -> float:
     """delta: how far the least row, and the least weights of a state's nodes, fall short of 1; in [0, 1]."""
     xp = array_namespace(problem.reward)
-    rows, nodes = xp.sum(problem.transition.numbers, axis=-1), xp.sum(problem.weight, axis=-1)
+    rows, nodes = problem.transition.row_sums(), xp.sum(problem.weight, axis=-1)
     return min(1.0, max(0.0, 1 - as_float(xp.min(rows)) * as_float(xp.min(nodes))))
 
 

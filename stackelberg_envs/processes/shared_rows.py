@@ -96,6 +96,9 @@ class SharedRows(Transition):
     def expect(self, values: Array) -> Array:
         return self.spread(DenseTransition(self.rows).expect(values))
 
+    def row_sums(self) -> Array:
+        return array_namespace(self.rows).sum(self.rows, axis=-1)
+
     def push_forward(self, weights: Array) -> Array:
         return DenseTransition(self.rows).push_forward(self.pool(weights))
 

@@ -117,6 +117,9 @@ class SuccessorLists(Transition):
             return xp.matmul(self.probabilities, listed[..., 0, :][..., None])[..., 0]
         return xp.sum(self.probabilities * listed, axis=-1)
 
+    def row_sums(self) -> Array:
+        return array_namespace(self.probabilities).sum(self.probabilities, axis=-1)
+
     def push_forward(self, weights: Any) -> Any:
         xp = array_namespace(weights, self.probabilities)
         s, a, b, _ = self.probabilities.shape[-4:]

@@ -78,6 +78,11 @@ class Transition(abc.ABC):
         """The expectation in a Bellman backup, ``sum_s' P(s'|s,a,b) V(s')``: values (..., S) to (..., S, A, B)."""
         return DenseTransition(self.dense()).expect(values)
 
+    def row_sums(self) -> Array:
+        """``sum_s' P(s'|s,a,b)``, as many rows as are stored: the probability that the episode goes on."""
+        xp, numbers = array_namespace(self.numbers), self.numbers
+        return self.expect(xp.ones(self.shape[-1], dtype=numbers.dtype, device=numbers.device))
+
     def push_forward(self, weights: Array) -> Array:
         """``sum_(s,a,b) weights(s,a,b) P(s'|s,a,b)``, the adjoint of `expect`: (..., S, A, B) to (..., S)."""
         return DenseTransition(self.dense()).push_forward(weights)
@@ -147,6 +152,9 @@ class DenseTransition(Transition):
 
     def as_given(self) -> Array:
         return self.table
+
+    def row_sums(self) -> Array:
+        return array_namespace(self.table).sum(self.table, axis=-1)
 
     def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
         return np.asarray(self.table, *args, **kwargs)

@@ -22,7 +22,7 @@ from pettingzoo.utils.conversions import aec_to_parallel
 
 from .disguise import Changed, Disguised, Powerless
 from .driver import Driver, Moment, drive, sample
-from .kernel import compare_with_kernel
+from .kernel import compare_with_model
 from .report import Report, require, unpicklable
 
 MODEL = ("game", "context", "states", "leader_actions", "replace_game")
@@ -268,7 +268,7 @@ def _commitment_seen(env: Any, seed: int) -> str | None:
 
 
 def _kernel(env: Any, seed: int, steps: int) -> str | None:
-    return compare_with_kernel(env, seed, steps) if _has_model(env) else "the environment has no model to compare with"
+    return compare_with_model(env, seed, steps) if _has_model(env) else "the environment has no model to compare with"
 
 
 def _parallel_form(env: Any, parallel: ParallelEnv | None, seed: int) -> str | None:

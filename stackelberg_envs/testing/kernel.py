@@ -13,13 +13,17 @@ from .driver import Driver
 from .report import require
 
 
-def compare_with_kernel(env: Any, seed: int, steps: int) -> None:
-    """Play ``steps`` moves at random and compare them with ``env.unwrapped.game``; raises `Violation`."""
+def compare_with_model(env: Any, seed: int, steps: int) -> str | None:
+    """Play ``steps`` moves at random and compare them with ``env.unwrapped.game``; raises `Violation`, or returns why it cannot."""
+    kind = env.unwrapped.game.null_worlds[0].kind
+    compare = {"tables": compare_with_tables, "vectors": compare_with_steps}.get(kind)
+    return f"there is no comparison for worlds of kind {kind!r}" if compare is None else compare(env, seed, steps)
+
+
+def compare_with_tables(env: Any, seed: int, steps: int) -> None:
+    """Moves follow the rows of the transition, and pay what the tables say."""
     rng = np.random.default_rng(seed)
     inner = env.unwrapped
-    if not inner.game.tabular:
-        compare_with_steps(env, seed, steps)
-        return
     groups = inner.game.groups
     tally = {"transitions": Tally(rng), "first states": Tally(rng), "leader actions": Tally(rng)}
     moves, episode = 0, 0

@@ -129,11 +129,11 @@ class TabularWorld(World):
                 wrong.append(f"{name} has shape {tuple(table.shape)}, not {shape}")
             if not np.isfinite(numbers_of(table)).all():
                 wrong.append(f"{name} is not finite")
-        rows = np.asarray(self.kernel.numbers)
-        if (rows < 0).any():
+        sums = np.asarray(self.kernel.row_sums())
+        if (np.asarray(self.kernel.numbers) < 0).any():
             wrong.append("a transition probability is negative")
-        if not (rows.sum(-1) <= 1 + SUM_TOLERANCE).all():
-            wrong.append(f"a row of transition sums to {rows.sum(-1).max()}")
+        if not (sums <= 1 + SUM_TOLERANCE).all():
+            wrong.append(f"a row of transition sums to {sums.max()}")
         if (layout := self.kernel.check()) is not None:
             wrong.append(layout)
         for name in ("leader_policy", "initial"):
@@ -143,6 +143,6 @@ class TabularWorld(World):
         for who, gamma in (("follower", self.follower_discount), ("leader", self.leader_discount)):
             if not 0 <= gamma <= 1:
                 wrong.append(f"{who}_discount is {gamma}")
-            elif gamma == 1 and not (rows.sum(-1) < 1).any():
+            elif gamma == 1 and not (sums < 1).any():
                 wrong.append(f"{who}_discount is 1, and no episode ends")
         return wrong
