@@ -53,13 +53,14 @@ class _Solvers(Registry):
             raise RegistrationError(f"a name of a solver is lower_case, such as 'my_solver'; got {name!r}")
 
     def check_class(self, found: Any, name: str) -> type[Solver] | type[Estimator]:
-        cls: Any = checked_class(found, (Solver, Estimator), name)
-        if not dataclasses.is_dataclass(cls):
+        cls = checked_class(found, (Solver, Estimator), name)
+        fields = getattr(cls, "__dataclass_fields__", None)
+        if fields is None:
             raise ReferenceNotFoundError(
                 f"{name} is no dataclass, so its hyperparameters have no names; write @dataclass(frozen=True) above the class, and the "
                 "hyperparameters below it, with types and defaults"
             )
-        if not hasattr(cls, "access") and "access" not in {field.name for field in dataclasses.fields(cls)}:
+        if not hasattr(cls, "access") and "access" not in fields:
             raise ReferenceNotFoundError(
                 f"{name} does not say what it may know; write  access: ClassVar[Access] = Access.OUTCOME  or another level into the class"
             )

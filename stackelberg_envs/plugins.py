@@ -76,12 +76,16 @@ class Registry(abc.ABC):
     def alternative(self, name: str) -> str:
         """A name that is free, for whoever cannot have ``name``."""
 
+    def full_name(self, name: str) -> str:
+        """The whole of a name that may be shortened; names that are not known, and references, as they are."""
+        return name
+
     def names(self) -> tuple[str, ...]:
         """All names: the suite's own, and then those of others in the order in which they came."""
         return (*self._own, *self._others)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._own or name in self._others
+        return self.full_name(name) in self.names()
 
     def find(self, name: str) -> Registration:
         """What a name stands for.
@@ -89,9 +93,10 @@ class Registry(abc.ABC):
         Raises:
             KeyError: if there is no such name; the message suggests the nearest.
         """
-        if name in self:
-            return self._own.get(name) or self._others[name]
-        if name.endswith(".py"):
+        full = self.full_name(name)
+        if full in self.names():
+            return self._own.get(full) or self._others[full]
+        if str(name).endswith(".py"):
             raise KeyError(f"{name!r} is a file, and not what is in it; write {name}:Name")
         raise KeyError(
             f"no {self.kind} {name!r}; {nearest(name, self.names())}; code of yours goes by package.module:Name or path/to/file.py:Name"
@@ -156,15 +161,10 @@ class Registry(abc.ABC):
             bringer = f" of {registration.distribution}" if registration.distribution else ""
             raise references.ReferenceNotFoundError(f"{self.kind} {name!r}{bringer}: {error}") from error
 
-    def own(self, name: str) -> str | None:
-        """The suite's name of what a name or reference stands for; None if it is not the suite's own."""
-        if name in self._own:
-            return name
-        return next((own for own, registration in self._own.items() if registration.entry == name), None)
-
     def label(self, name: str) -> str:
-        """What a name or reference is called on every machine: without folders, and by the suite's name where there is one."""
-        return self.own(name) or references.portable(name)
+        """What a name or reference is called on every machine: whole, without folders, and by the suite's name where there is one."""
+        own = {registration.entry: own for own, registration in self._own.items()}
+        return own.get(name) or references.portable(self.full_name(name))
 
     def for_workers(self, names: set[str]) -> dict[str, str]:
         """References by which another process registers again what was registered at run time of ``names``.

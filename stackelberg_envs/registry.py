@@ -15,7 +15,7 @@ from typing import Any
 from .arguments import nearest
 from .game import StackelbergGame
 from .plugins import RegistrationError, Registry
-from .references import ReferenceNotFoundError, checked_class, described, is_reference
+from .references import ReferenceNotFoundError, checked_class, described
 
 GAMES = {
     "four_rooms-v0": "four_rooms:FourRooms",
@@ -44,6 +44,11 @@ _ID = re.compile(r"([a-z][a-z0-9_]*)-v(0|[1-9][0-9]*)")
 class _Games(Registry):
     """Games by id: lower_case, and a version."""
 
+    def full_name(self, name: str) -> str:
+        """An id with its version: of one without, the newest that there is."""
+        versions = [version for family, version in map(_parts, self.names()) if family == name]
+        return f"{name}-v{max(versions)}" if versions else name
+
     def check_name(self, name: Any) -> None:
         if not isinstance(name, str) or _ID.fullmatch(name) is None:
             raise RegistrationError(f"an id of a game is lower_case and ends in a version, such as 'my_game-v0'; got {name!r}")
@@ -68,20 +73,6 @@ def games() -> tuple[str, ...]:
     return REGISTRY.names()
 
 
-def full_id(id: str) -> str:
-    """An id with its version: of one without, the newest there is; a reference is left as it is.
-
-    Raises:
-        KeyError: if there is no such game; the message suggests the nearest.
-    """
-    versions = [version for family, version in map(_parts, games()) if family == id]
-    if versions:
-        return f"{id}-v{max(versions)}"
-    if not is_reference(id):
-        REGISTRY.find(id)
-    return id
-
-
 def game_class(id: str) -> type[StackelbergGame]:
     """The class behind an id or a reference.
 
@@ -89,15 +80,15 @@ def game_class(id: str) -> type[StackelbergGame]:
         KeyError: if there is no such game; the message suggests the nearest.
         ReferenceNotFoundError: if a reference leads nowhere, or to something that is no class of games.
     """
-    return REGISTRY.check_class(REGISTRY.load(full_id(id)), id)
+    return REGISTRY.check_class(REGISTRY.load(id), id)
 
 
 def game(id: str, **kwargs: Any) -> StackelbergGame:
     """The functional game: ``commit(x, context)`` and its declarations.
 
     Args:
-        id: e.g. ``"four_rooms-v0"``; or a reference, ``package.module:Name`` or ``path/to/file.py:Name``, to a class of games, to a
-            function that returns a game, or to a game.
+        id: e.g. ``"four_rooms-v0"``, or without the version for the newest; or a reference, ``package.module:Name`` or
+            ``path/to/file.py:Name``, to a class of games, to a function that returns a game, or to a game.
         **kwargs: arguments of the class or function.
 
     Raises:
@@ -105,7 +96,7 @@ def game(id: str, **kwargs: Any) -> StackelbergGame:
         ReferenceNotFoundError: if a reference leads nowhere, or to something that is no game.
         TypeError: if the game takes no such argument.
     """
-    found = REGISTRY.load(full_id(id))
+    found = REGISTRY.load(id)
     if isinstance(found, StackelbergGame):
         if kwargs:
             raise TypeError(f"{id} is built already and takes no arguments, got {', '.join(kwargs)}; refer to its class instead")

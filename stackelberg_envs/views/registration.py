@@ -152,7 +152,7 @@ def _pettingzoo_registries() -> dict[Any, dict[str, Any]]:
 def _named(env: Any, id: str) -> Any:
     """An environment that goes by its id, version included; one by reference goes by the name of its game."""
     if not is_reference(id):
-        env.metadata["name"] = registry.module_name(registry.full_id(id))
+        env.metadata["name"] = registry.module_name(registry.REGISTRY.full_name(id))
     return env
 
 
