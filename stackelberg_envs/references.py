@@ -118,9 +118,7 @@ def _from_module(name: str, reference: str) -> ModuleType:
                 f"{reference}: there is no module {error.name!r}; install the package that has it, run from the folder that holds it, or "
                 "give the path of a file, as in path/to/file.py:Name"
             ) from error
-        raise ReferenceNotFoundError(
-            f"{reference}: {name} is there, and fails while it is imported ({_failure(error)}); repair it"
-        ) from error
+        raise ReferenceNotFoundError(f"{reference}: importing {name} fails ({_failure(error)}); repair it, and try again") from error
 
 
 def _failure(error: Exception) -> str:

@@ -46,7 +46,7 @@ from typing import Any
 
 import numpy as np
 
-import solvers
+import solvers.registry
 import stackelberg_envs as se
 from stackelberg_envs.arguments import nearest
 from stackelberg_envs.leader.access import Access
@@ -210,7 +210,7 @@ def access_level(name: Any) -> Access:
 def _runs(run: dict[str, Any], world: World, referee: World | None, score: solvers.Score | None, seeds: range, where: str) -> list[Job]:
     """One solver's jobs, one a seed."""
     _known(run, {"label", "name", "budget", "seeds", "start_scale", "start", "hyperparameters", "outcomes", "access"}, where)
-    if "name" not in run:
+    if not isinstance(run.get("name"), str):
         raise ConfigError(f"{where} has no name; known solvers: {', '.join(solvers.names())}")
     if "outcomes" in run:
         if referee is not None or not isinstance(run["outcomes"], dict):
@@ -232,7 +232,7 @@ def _runs(run: dict[str, Any], world: World, referee: World | None, score: solve
         start=run.get("start"),
         hyperparameters=run.get("hyperparameters", {}),
         referee=referee,
-        label=run.get("label", run["name"]),
+        label=run.get("label", solvers.registry.REGISTRY.label(run["name"])),
         score=score,
     )
     try:
