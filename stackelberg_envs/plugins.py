@@ -185,7 +185,7 @@ class Registry(abc.ABC):
         return sent
 
     @contextmanager
-    def restored(self) -> Iterator[None]:
+    def isolation(self) -> Iterator[None]:
         """Names that are registered inside are forgotten at the end; for tests."""
         before = dict(self._others)
         try:

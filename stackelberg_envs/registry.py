@@ -103,7 +103,7 @@ def game(id: str, **kwargs: Any) -> StackelbergGame:
         return found
     if inspect.isclass(found) or not callable(found):
         REGISTRY.check_class(found, id)
-    built = _called(found, id, kwargs)
+    built = _call(found, id, kwargs)
     if not isinstance(built, StackelbergGame):
         raise ReferenceNotFoundError(f"{id} returns {described(built)}, and not a game; a function that is named returns a StackelbergGame")
     return built
@@ -131,7 +131,7 @@ def _parts(id: str) -> tuple[str, int]:
     return family, int(version)
 
 
-def _called(make: Any, id: str, arguments: dict[str, Any]) -> Any:
+def _call(make: Any, id: str, arguments: dict[str, Any]) -> Any:
     """``make(**arguments)``; raises TypeError that names an unknown argument and the nearest known one."""
     try:
         return make(**arguments)

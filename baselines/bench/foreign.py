@@ -28,13 +28,13 @@ def signatures(*entries: Any) -> list[str]:
 
 def make_absolute(data: dict[str, Any], folder: Path) -> None:
     """Give every reference to a file, of a configuration that lies in ``folder``, its whole path; see `references.absolute`."""
-    for table, key, _ in _named(data):
+    for table, key, _ in _mentions(data):
         table[key] = references.absolute(table[key], folder)
 
 
 def sources(data: dict[str, Any]) -> list[str]:
     """The files, packages and distributions of others whose code a configuration runs; nothing is imported."""
-    found = {_source(table[key], registry) for table, key, registry in _named(data)}
+    found = {_source(table[key], registry) for table, key, registry in _mentions(data)}
     return sorted(found - {None, *SUITE})  # type: ignore[type-var]
 
 
@@ -52,7 +52,7 @@ def _source(name: str, registry: Registry | None) -> str | None:
     return place.partition(".")[0] or None
 
 
-def _named(data: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str, Registry | None]]:
+def _mentions(data: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str, Registry | None]]:
     """Every place in a configuration that names code: table, key, and the registry of names (None for followers)."""
     games, methods = stackelberg_envs.registry.REGISTRY, solvers.registry.REGISTRY
     entries = _tables(data.get("games"))

@@ -140,7 +140,7 @@ def _one_by_one(jobs: Sequence[Job | Runnable], report: Report) -> Iterator[dict
 
 
 def _in_parallel(jobs: Sequence[Job | Runnable], processes: int, report: Report) -> Iterator[dict[str, Any]]:
-    registered = _registered(jobs)
+    registered = _registrations(jobs)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by the workers: torch threads that share cores are slow
     context = multiprocessing.get_context("spawn")
     messages, stop = context.Queue(), context.Event()
@@ -168,7 +168,7 @@ def _in_parallel(jobs: Sequence[Job | Runnable], processes: int, report: Report)
         listener.join()
 
 
-def _registered(jobs: Sequence[Job | Runnable]) -> tuple[dict[str, str], dict[str, str]]:
+def _registrations(jobs: Sequence[Job | Runnable]) -> tuple[dict[str, str], dict[str, str]]:
     """Games and solvers of these jobs that were registered in this process, as references."""
     known = [job for job in jobs if isinstance(job, Job)]
     games = {world.label for job in known for world in (job.world, job.judged_in)}

@@ -32,7 +32,7 @@ def make(id: str, **kwargs: Any) -> StackelbergAEC:
             to the game.
     """
     view, rest = _split(kwargs)
-    return _named(StackelbergAEC(registry.game(id, **rest), **view), id)
+    return _with_name(StackelbergAEC(registry.game(id, **rest), **view), id)
 
 
 def make_parallel(id: str, **kwargs: Any) -> StackelbergParallel:
@@ -43,7 +43,7 @@ def make_parallel(id: str, **kwargs: Any) -> StackelbergParallel:
         **kwargs: arguments of `stackelberg_envs.views.parallel.StackelbergParallel`; the rest goes to the game.
     """
     view, rest = _split(kwargs)
-    return _named(StackelbergParallel(registry.game(id, **rest), **view), id)
+    return _with_name(StackelbergParallel(registry.game(id, **rest), **view), id)
 
 
 def pettingzoo_module(name: str) -> ModuleType:
@@ -97,19 +97,15 @@ def register_all() -> None:
 
 
 @contextmanager
-def restored() -> Iterator[None]:
+def isolation() -> Iterator[None]:
     """Games that are registered inside are forgotten at the end, by PettingZoo and Gymnasium too; for tests."""
     before = set(registry.games())
-    with registry.REGISTRY.restored():
-        yield
-        new = set(registry.games()) - before
-    for id in new:
-        for known in _pettingzoo_registries().values():
-            known.pop(f"stackelberg/{id}", None)
-        for side in _SIDES:
-            gymnasium.registry.pop(registry.gymnasium_id(id, side), None)
-        sys.modules.pop(f"{_PACKAGE}.{registry.module_name(id)}", None)
-        vars(sys.modules[_PACKAGE]).pop(registry.module_name(id), None)
+    with registry.REGISTRY.isolation():
+        try:
+            yield
+        finally:
+            for id in set(registry.games()) - before:
+                _withdraw(id)
 
 
 class _Maker:
@@ -140,6 +136,16 @@ def _register_gymnasium(id: str, side: str, arguments: dict[str, Any]) -> None:
         gymnasium.register(id, entry_point=single, vector_entry_point=many, kwargs=arguments)
 
 
+def _withdraw(id: str) -> None:
+    """The opposite of `_publish`."""
+    for known in _pettingzoo_registries().values():
+        known.pop(f"stackelberg/{id}", None)
+    for side in _SIDES:
+        gymnasium.registry.pop(registry.gymnasium_id(id, side), None)
+    sys.modules.pop(f"{_PACKAGE}.{registry.module_name(id)}", None)
+    vars(sys.modules[_PACKAGE]).pop(registry.module_name(id), None)
+
+
 def _pettingzoo_registries() -> dict[Any, dict[str, Any]]:
     """PettingZoo's registries by kind of environment; none before 1.27."""
     try:
@@ -149,7 +155,7 @@ def _pettingzoo_registries() -> dict[Any, dict[str, Any]]:
     return {"aec": aec_registry, "parallel": parallel_registry}
 
 
-def _named(env: Any, id: str) -> Any:
+def _with_name(env: Any, id: str) -> Any:
     """An environment that goes by its id, version included; one by reference goes by the name of its game."""
     if not is_reference(id):
         env.metadata["name"] = registry.module_name(registry.REGISTRY.full_name(id))
