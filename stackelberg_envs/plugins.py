@@ -167,7 +167,7 @@ class Registry(abc.ABC):
         return own.get(name) or references.portable(self.full_name(name))
 
     def for_workers(self, names: set[str]) -> dict[str, str]:
-        """References by which another process registers again what was registered at run time of ``names``.
+        """References by which another process registers those of ``names`` that are not the suite's own.
 
         Raises:
             RegistrationError: if another process could not import one.

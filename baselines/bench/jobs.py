@@ -93,7 +93,8 @@ class World:
         if self.ours:
             return ()
         game = self.game()
-        return type(game), type(self.answerer() or game.default_follower)
+        follower = game.default_follower if self.follower is None else self._believed.answerer()  # itself, whatever world it believes in
+        return type(game), type(follower)
 
 
 @dataclass(frozen=True)

@@ -169,7 +169,7 @@ def _in_parallel(jobs: Sequence[Job | Runnable], processes: int, report: Report)
 
 
 def _registrations(jobs: Sequence[Job | Runnable]) -> tuple[dict[str, str], dict[str, str]]:
-    """Games and solvers of these jobs that were registered in this process, as references."""
+    """Games and solvers of these jobs that have names of their own, as references."""
     known = [job for job in jobs if isinstance(job, Job)]
     games = {world.label for job in known for world in (job.world, job.judged_in)}
     return REGISTRY.for_workers(games), solvers.registry.REGISTRY.for_workers({job.solver for job in known})
