@@ -1,11 +1,10 @@
 """Stackelberg Markov games: leaders who commit, followers who best-respond, and honest scores.
 
-Importing this package registers its environments with PettingZoo (``stackelberg/<id>``) and Gymnasium
-(``Stackelberg/<Name>-Leader-v0`` and ``-Follower-v0``).  It never imports torch.
+Importing this package registers its environments, and those that installed packages advertise, with PettingZoo (``stackelberg/<id>``) and
+Gymnasium (``Stackelberg/<Name>-Leader-v0`` and ``-Follower-v0``).  It never imports torch.
 """
 
 import importlib
-import sys
 from typing import Any
 
 # The functions `game` and `games` share their names with the module game.py and the folder games/.  Both are loaded here, first, so that
@@ -34,8 +33,9 @@ from .processes.inverse_cdf import draw
 from .processes.shared_rows import SharedRows
 from .processes.successor_lists import SuccessorLists
 from .processes.transitions import expect
-from .registry import game, games, make, make_parallel, pettingzoo_module, register_all
+from .registry import game, games
 from .response import Response
+from .views.registration import make, make_parallel, pettingzoo_module, register, register_all
 from .worlds.markov_game import InducedMarkovGame
 from .worlds.mdp import InducedMDP
 
@@ -82,17 +82,16 @@ __all__ = [
     "games",
     "make",
     "make_parallel",
+    "pettingzoo_module",
+    "register",
 ]
 
 del _game_module, _games_folder
-register_all()
-# PettingZoo modules: `from stackelberg_envs import four_rooms_v0`, or `import stackelberg_envs.four_rooms_v0`
-globals().update({name: pettingzoo_module(name) for name in (id.replace("-", "_") for id in games())})
-sys.modules.update({f"{__name__}.{id.replace('-', '_')}": globals()[id.replace("-", "_")] for id in games()})
+register_all()  # PettingZoo modules too: `from stackelberg_envs import four_rooms_v0`, or `import stackelberg_envs.four_rooms_v0`
 
 
 def __getattr__(name: str) -> Any:
-    """`stackelberg_envs.testing` is loaded when asked for; PettingZoo modules are set above, where type checkers do not see them."""
+    """`stackelberg_envs.testing` is loaded when asked for; `register` sets PettingZoo modules, where type checkers do not see them."""
     if name == "testing":
         return importlib.import_module(f"{__name__}.testing")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

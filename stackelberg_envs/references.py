@@ -6,10 +6,12 @@ A module is imported as Python imports it.  A file is imported by its name witho
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import inspect
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,7 +20,7 @@ from .arguments import nearest
 
 
 class ReferenceNotFoundError(ValueError):
-    """A reference that leads nowhere, or to something of the wrong kind; the message says what to write instead."""
+    """A reference that leads nowhere, to code that cannot be imported, or to something of the wrong kind; the message says what to do."""
 
 
 def is_reference(name: Any) -> bool:
@@ -30,13 +32,14 @@ def load(reference: str) -> Any:
     """The object behind ``package.module:Name`` or ``path/to/file.py:Name``; imports the module or the file.
 
     Raises:
-        ReferenceNotFoundError: if there is no such module, file or name, or the file's name is taken by another module.
-        Exception: what the module itself raises while it is imported.
+        ReferenceNotFoundError: if there is no such module, file or name, if the file's name is taken by another module, or from what the
+            module itself raises while it is imported.
     """
     place, _, attribute = reference.rpartition(":")
-    if not place or not attribute:
+    file = place.endswith(".py")
+    if not place or not attribute or (place.startswith(".") and not file):
         raise ReferenceNotFoundError(f"{reference!r} is not of the form package.module:Name or path/to/file.py:Name")
-    module = _from_file(Path(place), reference) if place.endswith(".py") else _from_module(place, reference)
+    module = _from_file(Path(place), reference) if file else _from_module(place, reference)
     found: Any = module
     for part in attribute.split("."):
         if not hasattr(found, part):
@@ -47,6 +50,33 @@ def load(reference: str) -> Any:
     return found
 
 
+def absolute(reference: str, folder: Path | None = None) -> str:
+    """A reference that means the same in every working directory: one to a file with its whole path, any other as it is.
+
+    A relative path starts in ``folder``, or, if there is no such file, in the working directory.
+    """
+    place, _, attribute = reference.rpartition(":")
+    if not place.endswith(".py"):
+        return reference
+    path = Path(place).expanduser()
+    beside = path if folder is None else folder / path
+    return f"{(path if path.is_file() and not beside.is_file() else beside).resolve()}:{attribute}"
+
+
+def portable(reference: str) -> str:
+    """A reference that is the same on every machine: of one to a file, ``file:Name``."""
+    place, _, attribute = reference.rpartition(":")
+    return f"{Path(place).stem}:{attribute}" if place.endswith(".py") else reference
+
+
+def source_digest(entry: Any) -> str:
+    """Hash of the file that defines a class or function, 16 digits; empty where no file does."""
+    file = getattr(sys.modules.get(entry.__module__), "__file__", None)
+    if file is None or not Path(file).is_file():
+        return ""
+    return hashlib.sha256(Path(file).read_bytes().replace(b"\r\n", b"\n")).hexdigest()[:16]
+
+
 def reference_to(entry: Any) -> str | None:
     """``module:Name`` of a class or function that another process could import; None where none could."""
     module, name = getattr(entry, "__module__", None), getattr(entry, "__qualname__", None)
@@ -55,23 +85,24 @@ def reference_to(entry: Any) -> str | None:
     return f"{module}:{name}"
 
 
-def checked_class(found: Any, base: type, reference: str) -> type:
-    """``found`` as a class that derives from ``base`` and can be instantiated.
+def checked_class(found: Any, base: type | tuple[type, ...], reference: str) -> type:
+    """``found`` as a class that derives from ``base``, or from one of several, and can be instantiated.
 
     Raises:
         ReferenceNotFoundError: if it is none; the message names what is missing.
     """
-    if not (inspect.isclass(found) and issubclass(found, base)):
-        raise ReferenceNotFoundError(
-            f"{reference} is {_described(found)}, and not a class that derives from {base.__module__.split('.')[0]}.{base.__name__}"
-        )
+    bases = base if isinstance(base, tuple) else (base,)
+    if not (inspect.isclass(found) and issubclass(found, bases)):
+        wanted = " or ".join(f"{base.__module__.split('.')[0]}.{base.__name__}" for base in bases)
+        raise ReferenceNotFoundError(f"{reference} is {described(found)}, and not a class that derives from {wanted}")
     if inspect.isabstract(found):
         lacking = ", ".join(sorted(found.__abstractmethods__))  # type: ignore[attr-defined]
-        raise ReferenceNotFoundError(f"{reference} cannot be used yet: it does not define {lacking} (see {base.__name__})")
+        (parent, *_) = (base for base in bases if issubclass(found, base))
+        raise ReferenceNotFoundError(f"{reference} cannot be used yet: it does not define {lacking} (see {parent.__name__})")
     return found
 
 
-def _described(found: Any) -> str:
+def described(found: Any) -> str:
     """What an object is, in a few words."""
     if inspect.ismodule(found):
         return "a module"
@@ -81,19 +112,28 @@ def _described(found: Any) -> str:
 def _from_module(name: str, reference: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
-            raise  # the module is there, and something that it imports is not
-        raise ReferenceNotFoundError(
-            f"{reference}: there is no module {error.name!r}; install the package that has it, run from the folder that holds it, or give "
-            "the path of a file, as in path/to/file.py:Name"
-        ) from error
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name is not None and f"{name}.".startswith(f"{error.name}."):
+            raise ReferenceNotFoundError(
+                f"{reference}: there is no module {error.name!r}; install the package that has it, run from the folder that holds it, or "
+                "give the path of a file, as in path/to/file.py:Name"
+            ) from error
+        raise ReferenceNotFoundError(f"{reference}: importing {name} fails ({_failure(error)}); repair it, and try again") from error
+
+
+def _failure(error: Exception) -> str:
+    """What went wrong in an import, and in which line."""
+    said = f"{type(error).__name__}: {error}"
+    if isinstance(error, SyntaxError):  # which says itself where
+        return said
+    *_, last = (frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<"))  # of the importer
+    return f"{said}, {Path(last.filename).name} line {last.lineno}"
 
 
 def _from_file(path: Path, reference: str) -> ModuleType:
     file = path.expanduser().resolve()
     if not file.is_file():
-        raise ReferenceNotFoundError(f"{reference}: there is no file {file}")
+        raise ReferenceNotFoundError(f"{reference}: there is no file {file}; check the path, or run from the folder where it starts")
     name, folder = file.stem, str(file.parent)
     if not name.isidentifier():
         raise ReferenceNotFoundError(f"{reference}: Python cannot import a file called {file.name}; use letters, digits and _ only")
@@ -105,4 +145,4 @@ def _from_file(path: Path, reference: str) -> ModuleType:
     origin = getattr(known, "__file__", None) or (spec.origin if spec is not None else None)
     if origin is None or Path(origin).resolve() != file:
         raise ReferenceNotFoundError(f"{reference}: the name {name!r} is taken by {origin or 'a module of Python'}; rename the file")
-    return importlib.import_module(name)
+    return _from_module(name, reference)

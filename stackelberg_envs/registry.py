@@ -1,23 +1,21 @@
-"""One table of strings: which games there are, and how to build a view of one.
+"""Which games there are, and where: the suite's own by a table of strings, those of others by registration, entry point or reference.
 
-A new game is one file in ``games/`` and one line here; from that line it gets every view, exact scores, contract tests, a command-line
-name and a place in the docs.
+A new game of the suite is one file in ``games/`` and one line here; from that line it gets every view, exact scores, contract tests, a
+command-line name and a place in the docs.  A game of anybody else gets the same from `stackelberg_envs.register`, or from an entry point of
+the group ``stackelberg_envs.games``; and any is named by its place in code, ``package.module:Name`` or ``path/to/file.py:Name``.
 """
 
 from __future__ import annotations
 
-import importlib
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
-
-import gymnasium
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
 
 from .arguments import nearest
 from .game import StackelbergGame
-
-if TYPE_CHECKING:
-    from .views.aec import StackelbergAEC
-    from .views.parallel import StackelbergParallel
+from .plugins import RegistrationError, Registry
+from .references import ReferenceNotFoundError, checked_class, described
 
 GAMES = {
     "four_rooms-v0": "four_rooms:FourRooms",
@@ -38,136 +36,109 @@ GAMES = {
     "tax_economy-v0": "tax_economy:TaxEconomy",
     "warehouse-v0": "warehouse:Warehouse",
 }
-"""Id to module and class, below `stackelberg_envs.games`; imported only when asked for."""
+"""The suite's own, id to module and class below `stackelberg_envs.games`; imported only when asked for."""
 
-_VIEW_ARGUMENTS = ("view", "observations", "max_cycles", "render_mode")
+_ID = re.compile(r"([a-z][a-z0-9_]*)-v(0|[1-9][0-9]*)")
+
+
+class _Games(Registry):
+    """Games by id: lower_case, and a version."""
+
+    def full_name(self, name: str) -> str:
+        """An id with its version: of one without, the newest that there is."""
+        versions = [version for family, version in map(_parts, self.names()) if family == name]
+        return f"{name}-v{max(versions)}" if versions else name
+
+    def check_name(self, name: Any) -> None:
+        if not isinstance(name, str) or _ID.fullmatch(name) is None:
+            raise RegistrationError(f"an id of a game is lower_case and ends in a version, such as 'my_game-v0'; got {name!r}")
+        for other in self.names():
+            if gymnasium_id(other, "Leader") == gymnasium_id(name, "Leader"):
+                raise RegistrationError(f"{name!r} and {other!r} are the same in CamelCase, as Gymnasium writes ids; choose another")
+
+    def check_class(self, found: Any, name: str) -> type[StackelbergGame]:
+        return checked_class(found, StackelbergGame, name)
+
+    def alternative(self, name: str) -> str:
+        family, _ = _parts(name)
+        return f"{family}-v{1 + max(version for other, version in map(_parts, self.names()) if other == family)}"
+
+
+REGISTRY = _Games("game", {id: f"{__package__}.games.{place}" for id, place in GAMES.items()}, "stackelberg_envs.games")
+"""All games by id."""
 
 
 def games() -> tuple[str, ...]:
-    """The ids of all games."""
-    return tuple(GAMES)
+    """The ids of all games: the suite's own, and those that were registered or that installed packages advertise."""
+    return REGISTRY.names()
 
 
 def game_class(id: str) -> type[StackelbergGame]:
-    """The class behind an id.
+    """The class behind an id or a reference.
 
     Raises:
         KeyError: if there is no such game; the message suggests the nearest.
+        ReferenceNotFoundError: if a reference leads nowhere, or to something that is no class of games.
     """
-    known = id if id in GAMES else f"{id}-v0"
-    if known not in GAMES:
-        raise KeyError(f"no game {id!r}; {nearest(id, games())}")
-    module, name = GAMES[known].split(":")
-    return getattr(importlib.import_module(f".games.{module}", __package__), name)
+    return REGISTRY.check_class(REGISTRY.load(id), id)
 
 
 def game(id: str, **kwargs: Any) -> StackelbergGame:
     """The functional game: ``commit(x, context)`` and its declarations.
 
     Args:
-        id: e.g. ``"four_rooms-v0"``.
-        **kwargs: arguments of the game.
+        id: e.g. ``"four_rooms-v0"``, or without the version for the newest; or a reference, ``package.module:Name`` or
+            ``path/to/file.py:Name``, to a class of games, to a function that returns a game, or to a game.
+        **kwargs: arguments of the class or function.
 
     Raises:
         KeyError: if there is no such game.
+        ReferenceNotFoundError: if a reference leads nowhere, or to something that is no game.
         TypeError: if the game takes no such argument.
     """
-    cls = game_class(id)
+    found = REGISTRY.load(id)
+    if isinstance(found, StackelbergGame):
+        if kwargs:
+            raise TypeError(f"{id} is built already and takes no arguments, got {', '.join(kwargs)}; refer to its class instead")
+        return found
+    if inspect.isclass(found) or not callable(found):
+        REGISTRY.check_class(found, id)
+    built = _call(found, id, kwargs)
+    if not isinstance(built, StackelbergGame):
+        raise ReferenceNotFoundError(f"{id} returns {described(built)}, and not a game; a function that is named returns a StackelbergGame")
+    return built
+
+
+def register(id: str, entry: str | type[StackelbergGame] | Callable[..., StackelbergGame]) -> None:
+    """Give a game an id; see `stackelberg_envs.register`, which also makes its views known."""
+    REGISTRY.register(id, entry)
+
+
+def module_name(id: str) -> str:
+    """An id as PettingZoo names modules: ``"four_rooms-v0"`` to ``"four_rooms_v0"``."""
+    return id.replace("-v", "_v")
+
+
+def gymnasium_id(id: str, side: str) -> str:
+    """An id as Gymnasium writes it: ``"four_rooms-v0"`` and ``"Leader"`` to ``"Stackelberg/FourRooms-Leader-v0"``."""
+    family, version = _parts(id)
+    return f"Stackelberg/{''.join(part.capitalize() for part in family.split('_'))}-{side}-v{version}"
+
+
+def _parts(id: str) -> tuple[str, int]:
+    """Name and version of an id."""
+    family, _, version = id.rpartition("-v")
+    return family, int(version)
+
+
+def _call(make: Any, id: str, arguments: dict[str, Any]) -> Any:
+    """``make(**arguments)``; raises TypeError that names an unknown argument and the nearest known one."""
     try:
-        return cls(**kwargs)
+        return make(**arguments)
     except TypeError as error:
-        known = [name for name in cls.__init__.__kwdefaults__ or {} if name not in _VIEW_ARGUMENTS]
-        unknown = [name for name in kwargs if name not in (cls.__init__.__kwdefaults__ or {})]
-        if unknown:
-            raise TypeError(f"{id} takes no argument {unknown[0]!r}; {nearest(unknown[0], known)}") from error
+        known = inspect.signature(make).parameters
+        unknown = [name for name in arguments if name not in known]
+        if unknown and not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+            hint = nearest(unknown[0], tuple(known)) if known else "it takes none"
+            raise TypeError(f"{id} takes no argument {unknown[0]!r}; {hint}") from error
         raise
-
-
-def make(id: str, **kwargs: Any) -> StackelbergAEC:
-    """The canonical AEC environment of a game, leader first.
-
-    Args:
-        id: e.g. ``"four_rooms-v0"``.
-        **kwargs: arguments of `stackelberg_envs.views.aec.StackelbergAEC` (view, observations, max_cycles, render_mode); the rest goes
-            to the game.
-    """
-    from .views.aec import StackelbergAEC
-
-    view, rest = _split(kwargs)
-    return StackelbergAEC(game(id, **rest), **view)
-
-
-def make_parallel(id: str, **kwargs: Any) -> StackelbergParallel:
-    """The parallel environment of a game; two-phase unless ``view="simultaneous"``.
-
-    Args:
-        id: e.g. ``"four_rooms-v0"``.
-        **kwargs: arguments of `stackelberg_envs.views.parallel.StackelbergParallel`; the rest goes to the game.
-    """
-    from .views.parallel import StackelbergParallel
-
-    view, rest = _split(kwargs)
-    return StackelbergParallel(game(id, **rest), **view)
-
-
-def pettingzoo_module(name: str) -> ModuleType:
-    """What PettingZoo calls an environment module, e.g. ``four_rooms_v0``: ``env``, ``raw_env`` and ``parallel_env``.
-
-    ``env`` is ``raw_env``: what PettingZoo's wrappers check is checked inside, with better messages and a tenth of the cost.
-    """
-    id = name.replace("_v0", "-v0")
-    module = ModuleType(f"{__package__}.{name}", f"PettingZoo's view of {id}: env, raw_env and parallel_env.")
-
-    def env(**kwargs: Any) -> StackelbergAEC:
-        return make(id, **kwargs)
-
-    def parallel_env(**kwargs: Any) -> StackelbergParallel:
-        return make_parallel(id, **kwargs)
-
-    module.__dict__.update(env=env, raw_env=env, parallel_env=parallel_env)
-    return module
-
-
-def camel(id: str) -> str:
-    """``"four_rooms-v0"`` to ``"FourRooms"``."""
-    return "".join(part.capitalize() for part in id.removesuffix("-v0").split("_"))
-
-
-def register_all() -> None:
-    """Register every game with PettingZoo (if it is 1.27 or newer) and Gymnasium; silent when repeated."""
-    try:
-        from pettingzoo import register
-        from pettingzoo.env_registry.registration import aec_registry, parallel_registry
-    except ImportError:  # PettingZoo before 1.27 has no registry
-        register, aec_registry, parallel_registry = None, {}, {}
-    for id in games():
-        name = f"stackelberg/{id}"
-        module = f"{__package__}.{id.replace('-', '_')}"
-        if register is not None and name not in aec_registry:
-            register("aec", name, entry_point=_Maker(module, "env"))
-        if register is not None and name not in parallel_registry:
-            register("parallel", name, entry_point=_Maker(module, "parallel_env"))
-        for side in ("Leader", "Follower"):
-            gym_id = f"Stackelberg/{camel(id)}-{side}-v0"
-            if gym_id not in gymnasium.registry:
-                gymnasium.register(
-                    gym_id,
-                    entry_point=f"{__package__}.views.gym:{side}Env",
-                    vector_entry_point=f"{__package__}.views.vector:{side}VectorEnv",
-                    kwargs={"game": id},
-                )
-
-
-class _Maker:
-    """A picklable entry point that builds an environment only when called."""
-
-    def __init__(self, module: str, attribute: str) -> None:
-        self.module, self.attribute = module, attribute
-
-    def __call__(self, **kwargs: Any) -> Any:
-        return getattr(pettingzoo_module(self.module.rpartition(".")[2]), self.attribute)(**kwargs)
-
-
-def _split(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Arguments of the view, and the rest.  ``max_cycles`` is the view's: it overrides the game's own."""
-    return {k: v for k, v in kwargs.items() if k in _VIEW_ARGUMENTS}, {k: v for k, v in kwargs.items() if k not in _VIEW_ARGUMENTS}

@@ -25,10 +25,11 @@ from small_games import SMALLER
 import stackelberg_envs as se
 from stackelberg_envs.play.rollouts import simulate
 from stackelberg_envs.processes.inverse_cdf import cumulative, inverse_cdf
-from stackelberg_envs.registry import camel, register_all
+from stackelberg_envs.registry import gymnasium_id
 from stackelberg_envs.testing import ConformanceError, check_env
 from stackelberg_envs.views.episode import ActionError
 from stackelberg_envs.views.gym import FollowerEnv, LeaderEnv
+from stackelberg_envs.views.registration import register_all
 
 MARKOV = ("toy3-v0", "bimatrix-v0", "random_markov_game-v0", "lq_gain-v0", "continuous_toy-v0", "guided_cartpole-v0", "guided_pendulum-v0")
 TWO_PHASE = [(id, "commitment", SMALLER.get(id, {})) for id in se.games()] + [(id, "play", {}) for id in MARKOV]
@@ -95,15 +96,15 @@ def test_the_kit_finds_what_is_broken(name: str) -> None:
 def test_gymnasium_leader(id: str, mode: str) -> None:
     if mode == "move" and id not in MARKOV:
         with pytest.raises(ValueError, match="no play view"):
-            gymnasium.make(f"Stackelberg/{camel(id)}-Leader-v0", mode=mode)
+            gymnasium.make(gymnasium_id(id, "Leader"), mode=mode)
         return
-    _clean_gymnasium(gymnasium.make(f"Stackelberg/{camel(id)}-Leader-v0", mode=mode, render_mode="ansi", **SMALLER.get(id, {})))
+    _clean_gymnasium(gymnasium.make(gymnasium_id(id, "Leader"), mode=mode, render_mode="ansi", **SMALLER.get(id, {})))
 
 
 @pytest.mark.parametrize(("id", "observations"), [(id, kind) for id, _, _, kind in both([(id, "commitment", {}) for id in se.games()])])
 def test_gymnasium_follower(id: str, observations: str) -> None:
     _clean_gymnasium(
-        gymnasium.make(f"Stackelberg/{camel(id)}-Follower-v0", observations=observations, render_mode="rgb_array", **SMALLER.get(id, {}))
+        gymnasium.make(gymnasium_id(id, "Follower"), observations=observations, render_mode="rgb_array", **SMALLER.get(id, {}))
     )
 
 

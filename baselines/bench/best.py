@@ -44,8 +44,9 @@ def read(*paths: Path) -> dict[str, Best]:
                 found = Best(World(**entry["world"]), entry["leader_return"], tuple(entry["x"]), entry["found_by"])
             except (KeyError, TypeError) as error:
                 raise store.ResultsError(f"{path}: the record {entry['id']!r} is not a best commitment ({error})") from error
-            if found.world.key not in best or found.leader_return > best[found.world.key].leader_return:
-                best[found.world.key] = found
+            key = found.world.key if found.world.ours else entry["id"]  # code of others may have moved, or changed since
+            if key not in best or found.leader_return > best[key].leader_return:
+                best[key] = found
     return best
 
 

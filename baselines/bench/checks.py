@@ -8,7 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 
 import stackelberg_envs as se
-from stackelberg_envs.registry import game_class
+from stackelberg_envs.references import ReferenceNotFoundError
+from stackelberg_envs.registry import REGISTRY
 from stackelberg_envs.testing import ConformanceError, check_env, check_game
 
 from . import best
@@ -17,7 +18,7 @@ from .printing import bar, console, problems
 
 
 def games(ids: list[str]) -> int:
-    """Check games and their environments, printing each verdict; how many checks failed."""
+    """Check games, by id or reference, and their environments, printing each verdict; how many checks failed."""
     failed = 0
     with bar() as shown:
         task = shown.add_task("checking", total=3 * len(ids))
@@ -30,28 +31,34 @@ def games(ids: list[str]) -> int:
             ):
                 try:
                     console.print(str(check(id)), highlight=False)
-                except ConformanceError as error:
+                except (ConformanceError, ReferenceNotFoundError) as error:
                     failed += 1
-                    console.print(f"[red]{error}[/]", highlight=False)
+                    console.print(f"[red]{escape(str(error))}[/]", highlight=False)
                 shown.advance(task)
     return failed
 
 
 def best_known(own: Path, ids: list[str] | None) -> int:
     """Score the common record and ``own`` again, of these games or all, and print a table; how many are not worth what they say."""
-    failed, wanted = 0, {game_class(id) for id in ids or se.games()}  # ids may come without -v0
+    failed, wanted = 0, {REGISTRY.label(id) for id in ids or ()}
+    for id in ids or ():
+        REGISTRY.load(id)  # which raises if there is none
     table = Table(title="Best known commitments, scored again", title_justify="left")
     for column in ("world", "stored", "scored now", "no commitment beats", "found by"):
         table.add_column(column, overflow="fold")
     for key, record in best.read(best.COMMITTED, own).items():
-        if game_class(record.world.id) not in wanted:
+        if ids and record.world.label not in wanted:
             continue
-        value = record.rescore()
+        world = f"{key} {record.world.arguments or ''}"
+        try:
+            value, upper = record.rescore(), se.cooperative_value(record.world.game())
+        except (KeyError, ReferenceNotFoundError) as error:  # code of others that is not there any more
+            failed += 1
+            table.add_row(escape(world), f"{record.leader_return:.6f}", f"[red]{escape(str(error.args[0]))}", "-", record.found_by)
+            continue
         agrees = abs(value - record.leader_return) < 1e-6
         failed += not agrees
-        upper = se.cooperative_value(record.world.game())
         bound = "-" if upper is None else f"{upper:.4f}"
-        world = f"{key} {record.world.arguments or ''}"
         table.add_row(world, f"{record.leader_return:.6f}", f"{'' if agrees else '[red]'}{value:.6f}", bound, record.found_by)
     console.print(table)
     return failed

@@ -20,6 +20,7 @@ from .export import Format
 from .printing import console, problems
 
 if TYPE_CHECKING:
+    from .configuration import Config
     from .jobs import Job
 
 Results = Annotated[Path, typer.Option(help="Folder for results; finished runs in it are not repeated.")]
@@ -48,13 +49,14 @@ def list_() -> None:
 
 @app.command()
 def solve(
-    game: Annotated[str, typer.Argument(help="Id of a game, e.g. four_rooms-v0.")],
-    solver: Annotated[str, typer.Argument(help="Name of a solver, e.g. implicit.")],
+    game: Annotated[str, typer.Argument(help="Id of a game, e.g. four_rooms-v0, or its place, e.g. my_game.py:MyGame.")],
+    solver: Annotated[str, typer.Argument(help="Name of a solver, e.g. implicit, or its place, e.g. my_solver.py:MySolver.")],
     budget: Annotated[int, typer.Option(help="How many commitments the leader may try.", min=1)] = 500,
     seed: Annotated[int, typer.Option(help="Of the start and of all noise.")] = 0,
     temperature: Annotated[float | None, typer.Option(help="Soft follower with this temperature, instead of the game's default.")] = None,
     who: Annotated[
-        list[str] | None, typer.Option("--follower", help="Another follower, e.g. --follower kind=Hard --follower ties=strong")
+        list[str] | None,
+        typer.Option("--follower", help="Another follower, e.g. --follower kind=Hard --follower ties=strong; a kind may be a place"),
     ] = None,
     start_scale: Annotated[float, typer.Option(help="Standard deviation of the random first commitment.")] = 0.01,
     access: Annotated[str | None, typer.Option(help="Grant this level of access instead of the solver's own, e.g. INCENTIVE.")] = None,
@@ -112,9 +114,7 @@ def bench(
 
     Stop it as you like (Ctrl-C, or worse): the same command goes on where it stopped, and repeats nothing.
     """
-    from . import configuration
-
-    loaded = configuration.load(config, seeds=seeds)
+    loaded = _load(config, seeds)
     path, best_file = results / f"{loaded.name}.jsonl", results / "best_known.jsonl"
     finished, failed = _run(loaded.jobs, path, jobs)
     _record(finished, best_file)
@@ -129,14 +129,14 @@ def polish(
     jobs: Processes = 0,
 ) -> None:
     """Ascend exactly from every end point, and store what beats the best commitment known of its world."""
-    from . import configuration, store
+    from . import store
+    from .jobs import results_of
     from .polish import polishing
 
     ends = []
     for config in configs:
-        loaded = configuration.load(config)
-        found = store.read(results / f"{loaded.name}.jsonl")
-        ends += [found[job.id] for job in loaded.jobs if job.id in found]
+        loaded = _load(config)
+        ends += results_of(loaded.jobs, store.read(results / f"{loaded.name}.jsonl"))
     searches = polishing(ends)
     if not searches:
         raise typer.BadParameter(f"{results} has no finished runs of {', '.join(configs)} in worlds with gradients; run them first")
@@ -155,9 +155,7 @@ def report_(
     figures: Annotated[Path | None, typer.Option(help="Also write the figures into this folder, as SVG.")] = None,
 ) -> None:
     """Draw what is there of a configuration's results: a table, and a self-contained HTML page."""
-    from . import configuration
-
-    loaded = configuration.load(config, seeds=seeds)
+    loaded = _load(config, seeds)
     path = results / f"{loaded.name}.jsonl"
     if not path.exists():
         raise typer.BadParameter(f"{path} does not exist; run  stackelberg bench {config}  first")
@@ -179,9 +177,9 @@ def compare(
     Example: `stackelberg compare hpgd-table --results docs/reproductions/recorded --maps 4`
     """
     from . import compare as comparison
-    from . import configuration, report, store
+    from . import report, store
 
-    loaded = configuration.load(config)
+    loaded = _load(config)
     path = results / f"{loaded.name}.jsonl"
     if record is not None and record.resolve() == results.resolve():
         raise typer.BadParameter("--record stores a slim copy; give it another folder than --results")
@@ -237,7 +235,7 @@ def results_(
 
 @app.command()
 def check(
-    games: Annotated[list[str] | None, typer.Argument(help="Ids of games; all if none is given.")] = None,
+    games: Annotated[list[str] | None, typer.Argument(help="Games, by id or place; all if none is given.")] = None,
     best: Annotated[bool, typer.Option("--best", help="Only re-score the stored best commitments.")] = False,
     results: Annotated[Path, typer.Option(help="Folder with results, for its own best commitments.")] = Path("results"),
 ) -> None:
@@ -251,9 +249,17 @@ def check(
         raise typer.Exit(1)
 
 
+def _load(config: str, seeds: int | None = None) -> Config:
+    """A configuration; whose code it runs, if others', is said before any of it is imported."""
+    from . import configuration
+
+    return configuration.load(config, seeds=seeds, announce=lambda line: console.print(escape(line), highlight=False, soft_wrap=True))
+
+
 def _run(wanted: list[Job], path: Path, processes: int) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Run what is not in ``path`` yet; (all results there are, what failed by job id).  Ctrl-C ends the command, saying how to go on."""
     from . import store
+    from .jobs import results_of
     from .runner import Stopped, run_all
 
     try:
@@ -262,8 +268,7 @@ def _run(wanted: list[Job], path: Path, processes: int) -> tuple[list[dict[str, 
         there = sum(job.id in store.read(path) for job in wanted)
         problems.print(f"\nStopped with {there} of {len(wanted)} runs in {path}; the same command goes on from there.")
         raise typer.Exit(130) from None
-    found = store.read(path)
-    return [found[job.id] for job in wanted if job.id in found], failed
+    return results_of(wanted, store.read(path)), failed
 
 
 def _record(results: list[dict[str, Any]], best_file: Path) -> None:
@@ -271,7 +276,7 @@ def _record(results: list[dict[str, Any]], best_file: Path) -> None:
     from . import best
 
     for new in best.improve(best_file, results, known=best.read(best.COMMITTED, best_file)):
-        world = f"{new.world.id} {new.world.arguments or ''}".rstrip()
+        world = f"{new.world.label} {new.world.arguments or ''}".rstrip()
         console.print(f"New best known for {world}: {new.leader_return:.6f} ({new.found_by}); stored in {best_file}")
 
 
@@ -328,6 +333,8 @@ def main() -> None:
     """Entry point; mistakes of the user are one line, not a traceback."""
     from importlib.util import find_spec
 
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # so that my_package.module:Name is found from the folder that holds it
     found = find_spec("baselines")
     here = Path(__file__).resolve().parents[1]
     if found is not None and found.origin and Path(found.origin).resolve() != here / "__init__.py":

@@ -1,6 +1,8 @@
 """From a TOML file to jobs (`baselines.bench.jobs.Job`).
 
-A configuration is numbers only::
+A configuration is numbers only.  Games, solvers and kinds of followers that are not the suite's own are named by their place in code,
+``package.module:Name`` or ``path/to/file.py:Name``; a path starts in the folder of the TOML file or, if there is no such file there, in
+the working directory::
 
     name = "default"
     seeds = 5
@@ -37,20 +39,24 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import solvers
+import solvers.registry
 import stackelberg_envs as se
 from stackelberg_envs.arguments import nearest
 from stackelberg_envs.leader.access import Access
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.linear_systems import PlanningError
+from stackelberg_envs.references import absolute, is_reference
 
-from .jobs import FOLLOWERS, Job, World
+from . import foreign
+from .followers import FOLLOWERS
+from .jobs import Job, World
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
@@ -87,12 +93,13 @@ class Config:
         return sorted(jobs, key=lambda job: job.seed)
 
 
-def load(path: str | Path, *, seeds: int | None = None) -> Config:
+def load(path: str | Path, *, seeds: int | None = None, announce: Callable[[str], None] = lambda line: None) -> Config:
     """Read a configuration by path, or by name from the embedded ones.
 
     Args:
         path: a TOML file, or the name of one in ``baselines/configs``.
         seeds: how many seeds, instead of what the file says.
+        announce: called, before anything is imported, with a line that says whose code the configuration runs, if others'.
 
     Raises:
         ConfigError: if it cannot be read, or says something unknown.
@@ -112,6 +119,9 @@ def load(path: str | Path, *, seeds: int | None = None) -> Config:
     for key in ("games", "solvers"):
         if not isinstance(data.get(key, []), list):
             raise ConfigError(f"{file}: {key} are tables, [[{key}]], got {data[key]!r}")
+    foreign.make_absolute(data, file.parent)
+    if sources := foreign.sources(data):
+        announce(f"This configuration runs code from: {', '.join(sources)}")
     first = _count(data, "first_seed", 0, str(file), least=0)
     common = _count(data, "seeds", 5, str(file)) if seeds is None else seeds
     shared = [(run, f"{file}, solvers[{j}]") for j, run in enumerate(data.get("solvers", []))]
@@ -166,7 +176,7 @@ def _section(entry: dict[str, Any], shared: list[tuple[dict[str, Any], str]], se
     labels = [job.label for job in jobs if job.seed == seeds[0]]
     if len(set(labels)) < len(labels):
         raise ConfigError(f"{where}: two solvers have the same label ({', '.join(labels)}); give each a label of its own")
-    return Section(entry.get("title", world.id), world, referee, score, published, tuple(jobs))
+    return Section(entry.get("title", world.label), world, referee, score, published, tuple(jobs))
 
 
 def _score(entry: Any, judged: World, where: str) -> solvers.Score | None:
@@ -200,8 +210,8 @@ def access_level(name: Any) -> Access:
 def _runs(run: dict[str, Any], world: World, referee: World | None, score: solvers.Score | None, seeds: range, where: str) -> list[Job]:
     """One solver's jobs, one a seed."""
     _known(run, {"label", "name", "budget", "seeds", "start_scale", "start", "hyperparameters", "outcomes", "access"}, where)
-    if "name" not in run:
-        raise ConfigError(f"{where} has no name; known solvers: {', '.join(solvers.SOLVERS)}")
+    if not isinstance(run.get("name"), str):
+        raise ConfigError(f"{where} has no name; known solvers: {', '.join(solvers.names())}")
     if "outcomes" in run:
         if referee is not None or not isinstance(run["outcomes"], dict):
             raise ConfigError(f"{where}: outcomes are arguments of the game, as in {{ slip = 0.33 }}, and need a game without a referee")
@@ -222,7 +232,7 @@ def _runs(run: dict[str, Any], world: World, referee: World | None, score: solve
         start=run.get("start"),
         hyperparameters=run.get("hyperparameters", {}),
         referee=referee,
-        label=run.get("label", run["name"]),
+        label=run.get("label", solvers.registry.REGISTRY.label(run["name"])),
         score=score,
     )
     try:
@@ -241,10 +251,17 @@ def world_of(entry: dict[str, Any], where: str) -> World:
         raise ConfigError(f"{where} has no id; known games: {', '.join(se.games())}")
     follower = entry.get("follower")
     kind = follower.get("kind") if isinstance(follower, dict) else follower
-    if follower is not None and (not isinstance(follower, dict) or kind not in FOLLOWERS):
-        raise ConfigError(f'{where}: follower.kind is one of {", ".join(FOLLOWERS)}, as in {{ kind = "Soft", ... }}, got {kind!r}')
-    world = World(entry["id"], entry.get("arguments", {}), follower)
+    if follower is not None and (not isinstance(follower, dict) or not (kind in FOLLOWERS or is_reference(kind))):
+        raise ConfigError(
+            f'{where}: follower.kind is one of {", ".join(FOLLOWERS)}, as in {{ kind = "Soft", ... }}, or a place, package.module:Name or '
+            f"path/to/file.py:Name, got {kind!r}"
+        )
+    if not isinstance(entry["id"], str):
+        raise ConfigError(f"{where}: id is text, the id of a game or its place, got {entry['id']!r}")
+    if follower is not None:
+        follower = {**follower, "kind": absolute(str(kind))}
     try:
+        world = World(absolute(entry["id"]), entry.get("arguments", {}), follower)
         world.game()
         world.answerer()
     except (KeyError, TypeError, ValueError) as error:

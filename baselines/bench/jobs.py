@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -14,15 +15,11 @@ import numpy as np
 
 import solvers
 import stackelberg_envs as se
+from stackelberg_envs import registry
 from stackelberg_envs.leader.access import Access
 
-FOLLOWERS = {
-    follower.__name__: follower
-    for follower in (
-        *(se.Soft, se.SoftInside, se.Hard, se.Quantal, se.Truncated, se.MirrorDescent, se.EpsilonOptimal, se.Saddle, se.Nash),
-        *(se.SoftQLearning, se.NaturalPolicyGradient),
-    )
-}
+from . import followers
+from .foreign import signatures
 
 
 @dataclass(frozen=True)
@@ -30,8 +27,19 @@ class World:
     """A game and who answers in it."""
 
     id: str
+    """Of the game, or a reference to it; one to a file is absolute."""
     arguments: dict[str, Any] = field(default_factory=dict)
     follower: dict[str, Any] | None = None
+
+    @property
+    def label(self) -> str:
+        """What the game is called on every machine: its id with the version, or the reference without folders."""
+        return registry.REGISTRY.label(self.id)
+
+    @property
+    def ours(self) -> bool:
+        """Whether game and follower are the suite's own."""
+        return self.label in registry.GAMES and (self.follower is None or self.follower.get("kind") in followers.FOLLOWERS)
 
     def game(self) -> se.StackelbergGame:
         """The functional game."""
@@ -42,7 +50,7 @@ class World:
         if self.follower is None:
             return None
         rest = {key: value for key, value in self.follower.items() if key not in ("kind", "believes")}
-        follower = FOLLOWERS[self.follower["kind"]](**rest)
+        follower = followers.build(self.follower["kind"], **rest)
         return se.Believes(self._believed.game(), follower) if "believes" in self.follower else follower
 
     @property
@@ -54,7 +62,11 @@ class World:
 
     @cached_property
     def key(self) -> str:
-        """What names this world however its arguments are spelt: id, its tables (or steps) at two commitments, and the follower."""
+        """What names this world however its arguments are spelt: label, its tables (or steps) at two commitments, and the follower.
+
+        Raises:
+            ValueError: if the follower does not say its settings.
+        """
         game, digest = self.game(), hashlib.sha256()
         if not game.tabular:  # then it is scored over so many steps
             digest.update(f"{game.max_cycles}".encode())
@@ -65,10 +77,19 @@ class World:
                     digest.update(f"{mdp.follower_discount:.9g} {mdp.leader_discount:.9g} {mdp.follower_sees}".encode())
                     for table in mdp.fingerprint():
                         digest.update((np.round(table, 9) + 0.0 if table.dtype.kind == "f" else table).tobytes())
-        named = f"{game.name}-v0 {digest.hexdigest()[:16]}"
+        named = f"{self.label} {digest.hexdigest()[:16]}"
         if self.follower is not None and "believes" in self.follower:
             return f"{named}, answered as in {self._believed.key}"
-        return f"{named} {self.answerer() or game.default_follower!r}"
+        return f"{named} {followers.identity(self.answerer() or game.default_follower)}"
+
+    @cached_property
+    def code(self) -> tuple[type, ...]:
+        """The classes of game and follower, where they are not the suite's own."""
+        if self.ours:
+            return ()
+        game = self.game()
+        follower = game.default_follower if self.follower is None else self._believed.answerer()  # itself, whatever world it believes in
+        return type(game), type(follower)
 
 
 @dataclass(frozen=True)
@@ -93,7 +114,10 @@ class Job:
 
     @cached_property
     def id(self) -> str:
-        """Hash of what the result depends on: worlds by content, the solver with its defaults, and this package's version."""
+        """Hash of what the result depends on: worlds by content, the solver with its defaults, and this package's version.
+
+        Of code of others also the files that define it, so that a run is repeated when they change.
+        """
         content = {
             "version": version("stackelberg-envs"),
             "world": self.world.key,
@@ -110,12 +134,14 @@ class Job:
             content["access"] = self.granted.name
         if self.score is not None:
             content["score"] = dataclasses.asdict(self.score)
+        if code := signatures(solvers.solver_class(self.solver), *self.world.code, *self.judged_in.code):
+            content["code"] = code
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def title(self) -> str:
         """For people: the world, the method and the seed."""
-        return f"{self.world.id}, {self.label or self.solver}, seed {self.seed}"
+        return f"{self.world.label}, {self.label or self.solver}, seed {self.seed}"
 
     def build(self) -> solvers.Solver:
         """The solver with its hyperparameters."""
@@ -161,3 +187,8 @@ class Job:
         if "score" in data:
             made["score"] = solvers.Score(**data["score"])
         return Job(**made)
+
+
+def results_of(jobs: Iterable[Job], found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """The results of jobs that are there, each with its job as it is here: where code lies is another place on another machine."""
+    return [{**found[job.id], "job": job.as_dict()} for job in jobs if job.id in found]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def from_results(
     parser.add_argument("--output", type=Path, default=Path("compared"), help=f"folder for NAME-{kind}.md and NAME-{kind}.svg (compared)")
     arguments = parser.parse_args()
     try:
-        loaded = jobs.load(arguments.config)
+        loaded = jobs.load(arguments.config, announce=lambda line: print(line, file=sys.stderr))
     except ConfigError as error:
         parser.error(str(error))
     parts = gather(loaded, arguments.results / f"{loaded.name}.jsonl", arguments.results / "best_known.jsonl")

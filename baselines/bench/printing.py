@@ -9,10 +9,14 @@ from typing import Any
 import gymnasium
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 import stackelberg_envs as se
+from stackelberg_envs.plugins import Registry
+from stackelberg_envs.references import ReferenceNotFoundError
+from stackelberg_envs.registry import REGISTRY
 
 console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 130)  # a file or a log has no width of its own
 problems = Console(stderr=True)
@@ -30,23 +34,41 @@ def games() -> Table:
     for column in ("id", "commitment", "(S, A, B) or state", "contexts", "followers", "default follower", "about"):
         known.add_column(column, no_wrap=column in ("id", "default follower"))
     for id in se.games():
-        game = se.game(id)
-        story = (sys.modules[type(game).__module__].__doc__ or "").splitlines()[0]
+        try:
+            game = se.game(id)
+        except (ReferenceNotFoundError, TypeError) as error:  # a TypeError from one whose arguments have no defaults
+            known.add_row(id, *[""] * 5, f"[red]{escape(str(error))}[/]")
+            continue
+        story = (sys.modules[type(game).__module__].__doc__ or f"{type(game).__name__}: {type(game).__doc__ or ''}").partition("\n")[0]
         sizes = str(game.sizes[0]) if game.tabular else f"R^{gymnasium.spaces.flatdim(game.spaces[0].state)}"
-        cells = (sizes, ", ".join(game.contexts), str(game.followers), repr(game.default_follower), story.partition(": ")[2])
-        known.add_row(id, f"R^{game.dimension}", *cells)
+        cells = (sizes, ", ".join(game.contexts), str(game.followers), repr(game.default_follower))
+        about = (story.partition(": ")[2] or story) + _bringer(REGISTRY, id)
+        known.add_row(id, f"R^{game.dimension}", *map(escape, (*cells, about)))
     return known
 
 
 def methods() -> Table:
     """All solvers, those that may know most first."""
     import solvers
+    from solvers.registry import REGISTRY
 
+    rows = []
+    for name in solvers.names():
+        try:
+            access, about = solvers.build(name).access, (solvers.solver_class(name).__doc__ or "").partition("\n")[0]
+        except (ReferenceNotFoundError, TypeError) as error:
+            access, about = None, f"cannot be listed: {error}"
+        rows.append((access, name, about + _bringer(REGISTRY, name)))
     known = Table("name", "access", "about", title="Solvers", title_justify="left")
-    for name in sorted(solvers.SOLVERS, key=lambda name: -solvers.build(name).access):
-        cls = solvers.solver_class(name)
-        known.add_row(name, solvers.build(name).access.name, (cls.__doc__ or "").splitlines()[0])
+    for access, name, about in sorted(rows, key=lambda row: -(row[0] or 0)):
+        known.add_row(name, "" if access is None else access.name, escape(about))
     return known
+
+
+def _bringer(registry: Registry, name: str) -> str:
+    """Which distribution brings a game or solver, if it is not the suite."""
+    distribution = registry.find(name).distribution
+    return f" (from {distribution})" if distribution else ""
 
 
 def history(rows: tuple[dict[str, Any], ...]) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from stackelberg_envs.leader.access import Access
 from . import best as best_known
 from . import figures, store
 from .configuration import Config, Section
-from .jobs import Job
+from .jobs import Job, results_of
 from .stats import Interval, summary
 
 
@@ -61,9 +62,9 @@ class Part:
         """The game's arguments and followers, as one line."""
         arguments = ", ".join(f"{key}={value!r}" for key, value in self.section.world.arguments.items())
         follower = self.section.world.answerer() or self.section.world.game().default_follower
-        judged = f"; scored in {self.section.referee.id} {self.section.referee.arguments}" if self.section.referee else ""
+        judged = f"; scored in {self.section.referee.label} {self.section.referee.arguments}" if self.section.referee else ""
         score = f"; {self.section.score!r}" if self.section.score else ""
-        return f"{self.section.world.id}({arguments}), follower {follower!r}{judged}{score}"
+        return f"{self.section.world.label}({arguments}), follower {follower!r}{judged}{score}"
 
 
 def gather(config: Config, results: Path, *best_files: Path) -> list[Part]:
@@ -73,9 +74,8 @@ def gather(config: Config, results: Path, *best_files: Path) -> list[Part]:
     parts = []
     for section in config.sections:
         groups: dict[str, list[dict[str, Any]]] = {}
-        for job in section.jobs:
-            if job.id in found:
-                groups.setdefault(job.label, []).append(found[job.id])
+        for result in results_of(section.jobs, found):
+            groups.setdefault(result["job"]["label"], []).append(result)
         top = best.get((section.referee or section.world).key) if section.score is None else None  # the record has one kind of score
         rows = [_row(label, group, top) for label, group in groups.items()]
         parts.append(Part(section, sorted(rows, key=lambda row: (-row.access, -row.score.centre)), top, groups))
@@ -134,7 +134,8 @@ def write(config: Config, parts: list[Part], path: Path, *, command: list[str], 
         drawn = draw(part)
         if figure_folder is not None:
             for name, text in drawn.items():
-                store.replace(figure_folder / f"{part.section.world.id.removesuffix('-v0')}-{name}.svg", text)
+                game = re.sub(r"[^\w-]+", "_", part.section.world.label.removesuffix("-v0"))
+                store.replace(figure_folder / f"{game}-{name}.svg", text)
         story = sys.modules[type(part.section.world.game()).__module__].__doc__ or ""
         shown.append(
             {

@@ -20,6 +20,10 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+import solvers.registry
+import stackelberg_envs as se
+from stackelberg_envs.registry import REGISTRY
+
 from . import store
 from .jobs import Job
 
@@ -111,6 +115,7 @@ def run_all(jobs: Sequence[Job | Runnable], path: Path, *, processes: int, conso
     Raises:
         Stopped: on Ctrl-C; finished results are written, and the same call goes on from there.
         ResultsError: if the file is corrupt, or another benchmark is writing to it.
+        RegistrationError: if a game or solver was registered that processes, where there are several, cannot import.
     """
     with store.writing(path):
         done = store.read(path, repair=True)
@@ -137,6 +142,7 @@ def _one_by_one(jobs: Sequence[Job | Runnable], report: Report) -> Iterator[dict
 
 
 def _in_parallel(jobs: Sequence[Job | Runnable], processes: int, report: Report) -> Iterator[dict[str, Any]]:
+    registered = _registrations(jobs)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by the workers: torch threads that share cores are slow
     context = multiprocessing.get_context("spawn")
     messages, stop = context.Queue(), context.Event()
@@ -150,7 +156,7 @@ def _in_parallel(jobs: Sequence[Job | Runnable], processes: int, report: Report)
 
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
-    executor = ProcessPoolExecutor(processes, mp_context=context, initializer=_start_worker, initargs=(messages, stop))
+    executor = ProcessPoolExecutor(processes, mp_context=context, initializer=_start_worker, initargs=(messages, stop, registered))
     try:
         for future in as_completed([executor.submit(_work, job) for job in jobs]):
             yield future.result()
@@ -164,12 +170,24 @@ def _in_parallel(jobs: Sequence[Job | Runnable], processes: int, report: Report)
         listener.join()
 
 
+def _registrations(jobs: Sequence[Job | Runnable]) -> tuple[dict[str, str], dict[str, str]]:
+    """Games and solvers of these jobs that have names of their own, as references."""
+    known = [job for job in jobs if isinstance(job, Job)]
+    games = {world.label for job in known for world in (job.world, job.judged_in)}
+    return REGISTRY.for_workers(games), solvers.registry.REGISTRY.for_workers({job.solver for job in known})
+
+
 _worker: dict[str, Any] = {}
 
 
-def _start_worker(messages: Any, stop: Any) -> None:
+def _start_worker(messages: Any, stop: Any, registered: tuple[dict[str, str], dict[str, str]]) -> None:
     import torch
 
+    games, methods = registered
+    for id, reference in games.items():
+        se.register(id, reference)
+    for name, reference in methods.items():
+        solvers.register(name, reference)
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
     threading.Thread(target=_end_with_parent, daemon=True).start()

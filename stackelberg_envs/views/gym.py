@@ -66,7 +66,7 @@ class LeaderEnv(gymnasium.Env):
     objective of the answer in each episode's context, and there is no ``"move"`` mode.
 
     Args:
-        game: a game or its id.
+        game: a game, its id, or a reference to it, as in `stackelberg_envs.game`.
         mode: ``"round"`` or ``"move"``.
         follower: who answers; the game's default follower if not given.
         episodes: episodes a round.
@@ -74,7 +74,7 @@ class LeaderEnv(gymnasium.Env):
         observations: ``"vector"`` or ``"index"``.
         max_cycles: steps of a played episode; None for the game's own.
         render_mode: ``"ansi"``, ``"rgb_array"`` or None.
-        **kwargs: arguments of the game, if an id was given.
+        **kwargs: arguments of the game, if an id or a reference was given.
     """
 
     metadata = {"render_modes": list(RENDER_MODES), "render_fps": 4}
@@ -175,14 +175,14 @@ class FollowerEnv(gymnasium.Env):
     """A follower's side: the leader's commitment is fixed and observed, and the task is to best-respond.
 
     Args:
-        game: a game or its id.
+        game: a game, its id, or a reference to it, as in `stackelberg_envs.game`.
         commitment: what the leader has committed to; zeros if not given.  ``reset(options={"commitment": x})`` changes it.
         agent: which follower; others who are independent of it do not concern it.
         others: how those answer who interact with it, if there are any; the game's default follower if not given.
         observations: ``"vector"`` or ``"index"``.
         max_cycles: steps of an episode; None for the game's own.
         render_mode: ``"ansi"``, ``"rgb_array"`` or None.
-        **kwargs: arguments of the game, if an id was given.
+        **kwargs: arguments of the game, if an id or a reference was given.
     """
 
     metadata = {"render_modes": list(RENDER_MODES), "render_fps": 4}
@@ -256,7 +256,7 @@ class FollowerEnv(gymnasium.Env):
 
 
 def _built(game: StackelbergGame | str, arguments: dict[str, Any]) -> StackelbergGame:
-    """A game, or the one that an id and arguments say."""
+    """A game, or the one that an id or reference and arguments say."""
     if isinstance(game, str):
         return registry.game(game, **arguments)
     if arguments:
