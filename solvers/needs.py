@@ -128,6 +128,8 @@ def needs_one_follower(name: str, oracle: Oracle) -> str | None:
         if oracle.incentive is None:
             return f"{name} needs a leader that acts or sets rewards, and this one does neither"
         return needs_still_dynamics(name, oracle)
+    if oracle.log_leader_policy is None:
+        return f"{name} follows the leader's own policy, and this game does not say it (it has no log_leader_policy)"
     if knows and oracle.incentive is not None:
         return f"{name} handles leaders that act or set rewards, and this one does both"
     return None

@@ -17,6 +17,7 @@ from gymnasium.spaces import Box
 
 from .arguments import nearest
 from .commitments import CommitmentError, check_commitment
+from .optional import OptionalPieces
 from .processes.arrays import Array
 from .response import Response
 from .worlds.base import Spaces, World
@@ -84,11 +85,11 @@ def learns(follower: Follower) -> bool:
     return bool(getattr(follower, "learns", False))
 
 
-class StackelbergGame(abc.ABC):
+class StackelbergGame(OptionalPieces, abc.ABC):
     """The declarations of a game and its one function, `induced`.
 
     Subclasses set the attributes below in ``__init__`` and implement `induced`; nothing else needs to be written, and concrete methods
-    are not overridden, with `objective` the one documented exception.
+    are not overridden, with `objective` the one documented exception.  What a game may also say is in `stackelberg_envs.optional`.
     """
 
     name: str
@@ -115,32 +116,6 @@ class StackelbergGame(abc.ABC):
     leader the actions that it steers itself, and no others."""
     layout: Layout | None = None
     """Where states lie on a map, if there is one; see `stackelberg_envs.drawing`."""
-
-    # Optional methods; a game that has none leaves None.  (Typed Any, because a method may not override a variable.)
-    incentive: Any = None
-    """``incentive(x, context)``: the part of the follower's reward that the leader sets, broadcastable to (..., S, A, B); a tuple of them
-    for several followers."""
-    leader_cost: Any = None
-    """``leader_cost(x, context)``: what the leader pays for its instrument, a part of -``leader_reward``, broadcastable to (..., S, A, B);
-    like `induced`, a tuple of them for several independent followers."""
-    log_kernel: Any = None
-    """``log_kernel(x, context)``: ``log P(s'|s,a,b)``, laid out as ``transition``, where the leader sets rewards and moves the dynamics;
-    methods that only know how rewards are steered decline such games.  A tuple of them for several independent followers."""
-    log_leader_policy: Any = None
-    """``log_leader_policy(x)``: log pi(a|s), (..., S, A), where the leader acts in the game (A > 1)."""
-    log_leader_density: Any = None
-    """``log_leader_density(x, states, leads)``: the same in a world without tables, (...) for states (..., d) and actions (..., k)."""
-    log_kernel_density: Any = None
-    """``log_kernel_density(x, states, leads, actions, arrived)``: ``log P(s'|s,a,b)`` up to a constant, (...), where the leader moves the
-    dynamics of a world without tables."""
-    incentive_at: Any = None
-    """``incentive_at(x, context, states, actions)``: the incentive of single steps in a world without tables, (...) for states (..., d)."""
-    marks: Any = None
-    """``marks(context)``: what to print on the map, by (row, col)."""
-    instruments: Any = None
-    """``instruments(x)``: what the commitment comes to, by name and in units of its own (rates, insulation), for people."""
-    shading: Any = None
-    """``shading(x)``: what the commitment does to each state, (..., S), for the heat map."""
 
     @abc.abstractmethod
     def induced(self, x: Array, context: int) -> Induced:

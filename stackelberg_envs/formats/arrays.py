@@ -12,6 +12,7 @@ from gymnasium.spaces import Box
 from ..arguments import cycles, nearest, real
 from ..followers.exact import Soft
 from ..game import Follower, Layout, StackelbergGame
+from ..optional import PIECES
 from ..processes.arrays import Array
 from ..processes.constants import Constants
 from ..worlds.mdp import InducedMDP
@@ -52,9 +53,8 @@ class ArrayGame(StackelbergGame):
         self.leader_space = Box(-20.0, 20.0, (controls.dimension,), np.float64)
         self.follower_discount, self.leader_discount = follower_discount, leader_discount
         self.follower_sees: Literal["action", "policy"] = follower_sees
-        self.incentive, self.leader_cost = controls.incentive, controls.leader_cost
-        self.log_leader_policy = controls.log_leader_policy
-        self.instruments, self.shading = controls.instruments, controls.shading
+        for piece in PIECES:
+            setattr(self, piece, getattr(controls, piece))
         each = tuple(tables.values())
         kernels = {id(world.transition): f"transition_{i}" for i, world in enumerate(each)}  # contexts may share one
         self._kernels = tuple(kernels[id(world.transition)] for world in each)

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
 
 from ..commitments import softmax_policy
+from ..optional import OptionalPieces
 from ..processes.arrays import Array
 from ..processes.constants import Constants
 
 
-class Controls(abc.ABC):
-    """The pieces of the same name of a `stackelberg_envs.game.StackelbergGame`; those that the leader does not have are None."""
-
-    incentive: Any = None
-    leader_cost: Any = None
-    log_leader_policy: Any = None
-    instruments: Any = None
-    shading: Any = None
+class Controls(OptionalPieces, abc.ABC):
+    """The optional pieces of a game, as far as they come from what its leader sets."""
 
     @property
     @abc.abstractmethod

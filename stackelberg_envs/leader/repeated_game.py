@@ -16,6 +16,7 @@ import numpy as np
 from ..arguments import whole
 from ..commitments import CommitmentError
 from ..game import Follower, StackelbergGame, group_by_world, learns
+from ..optional import PIECES
 from ..play.outcomes import Outcome, concatenate_episodes
 from ..play.trajectories import Trajectories
 from ..processes.arrays import Array
@@ -81,20 +82,13 @@ class RepeatedGame:
             "charge": _closure(self._charge),
         }
         facts: dict[str, Callable[[], Any]] = {
-            "log_leader_policy": lambda: _closure(game.log_leader_policy),
-            "log_leader_density": lambda: _closure(game.log_leader_density),
-            "log_kernel_density": lambda: _closure(game.log_kernel_density),
-            "incentive": lambda: _closure(game.incentive),
-            "incentive_at": lambda: _closure(game.incentive_at),
-            "leader_cost": lambda: _closure(game.leader_cost),
-            "log_kernel": lambda: _closure(game.log_kernel),
             "temperature": lambda: getattr(follower, "temperature"),  # noqa: B009 - set in __post_init__
             "follower": lambda: follower,
             "learns": lambda: follower is not None and learns(follower),
         }
         for name in GRANTS:
             if not missing(name, access, permissions):
-                granted[name] = facts[name]() if name in facts else _closure(getattr(self, name))
+                granted[name] = facts[name]() if name in facts else _closure(getattr(game if name in PIECES else self, name))
         return Oracle(granted, access, permissions)
 
     def returns(self, x: Array, *, episodes: int | None = None) -> float:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..game import StackelbergGame
+from ..optional import PIECES
 from ..processes.arrays import Array
 from ..processes.successor_lists import SuccessorLists
 
@@ -28,13 +29,7 @@ class Changed(StackelbergGame):
             "follower_actions_public",
             "additive",
             "smooth",
-            "log_leader_policy",
-            "log_leader_density",
-            "log_kernel_density",
-            "incentive",
-            "incentive_at",
-            "leader_cost",
-            "log_kernel",
+            *PIECES,
         ):
             setattr(self, attribute, getattr(game, attribute))
 
