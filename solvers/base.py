@@ -180,7 +180,11 @@ def run(
     if resume is None:
         rounds, rng, interval = RepeatedGame(game, follower, seed), np.random.default_rng([seed, 0x501]), max(1, budget // reports)
         oracle = admit(solver, rounds, granted)
-        x = start_scale * rng.normal(size=game.commitment_shape) if start is None else np.array(game.checked(start), dtype=np.float64)
+        x = (
+            start_scale * rng.normal(size=game.commitment_shape)
+            if start is None
+            else np.array(game.check_commitment(start), dtype=np.float64)
+        )
         if x.shape != game.commitment_shape:
             raise CommitmentError(f"{game.name}: a start has shape {game.commitment_shape}, got {x.shape}")
         state, history = solver.init(oracle, x), []

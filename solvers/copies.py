@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from stackelberg_envs.leader.access import Access, Oracle, Permission
-from stackelberg_envs.processes.mdp import MDP, over_leader_actions
+from stackelberg_envs.processes.mdp import MDP, broadcast_over_leader_actions
 
 from .ascent import OPTIMISERS
 from .base import Solver, State
@@ -119,7 +119,7 @@ def node_shape(mdp: MDP) -> tuple[int, ...]:
 
 def copied(logits: torch.Tensor, mdp: MDP) -> torch.Tensor:
     """The copy's policy g_y(b|s,a), (..., S, A, B)."""
-    return over_leader_actions(torch.softmax(logits, -1), mdp)
+    return broadcast_over_leader_actions(torch.softmax(logits, -1), mdp)
 
 
 def derivatives(objective: torch.Tensor, of: list[torch.Tensor], *, again: bool = False) -> list[torch.Tensor]:

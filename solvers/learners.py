@@ -214,7 +214,7 @@ class _AnyCommitment(Episode):
     """Leaders of solvers commit to anything in R^n, as `stackelberg_envs.game.StackelbergGame.commit` takes it; views check the range."""
 
     def legal_commitment(self, action: Any) -> np.ndarray:
-        return np.array(self.game.checked(action), dtype=np.float64)
+        return np.array(self.game.check_commitment(action), dtype=np.float64)
 
 
 class _Committed(FollowerEnv):
@@ -287,7 +287,7 @@ def _layers(model: Any) -> dict[str, Any]:
 
 def _surroundings(game: StackelbergGame, context: int, x: np.ndarray) -> dict[str, Any]:
     """What the follower observes beside its state and the leader's action, and the bounds of its own."""
-    before = slot(Discrete(len(game.contexts))).shown(context) if len(game.contexts) > 1 else np.zeros(0)
+    before = slot(Discrete(len(game.contexts))).encode(context) if len(game.contexts) > 1 else np.zeros(0)
     action = game.spaces[0].action
     assert isinstance(action, Box)
     return {"before": before, "commitment": x, "low": action.low, "high": action.high}

@@ -65,7 +65,7 @@ class MultipleLP(Solver):
             best = weak_commitment(leader, follower, oracle.context_probabilities)
             spread = np.ptp(follower, axis=(1, 2)).min() or 1.0
             tie = 2 * TIE_TOLERANCE * (1 + np.abs(follower).max()) / spread  # what the follower takes for a tie, as a share of the range
-            x = logits(best.towards_inside(max(self.margin, tie)))
+            x = logits(best.towards_interior(max(self.margin, tie)))
         if not np.array_equal((leader, follower), self._payoffs(oracle, x)):
             raise Declined("multiple_lp needs payoffs that do not depend on the commitment")
         return State(x, 1, row={"value": best.value})

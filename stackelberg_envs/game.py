@@ -161,7 +161,7 @@ class StackelbergGame(abc.ABC):
             CommitmentError: if ``x`` has the wrong shape or is not finite.
             KeyError: if there is no such context.
         """
-        return self.induced(self.checked(x), self.context_index(context))
+        return self.induced(self.check_commitment(x), self.context_index(context))
 
     def problems(self, x: Array, context: int | str = 0) -> tuple[Any, ...]:
         """`commit` as a tuple: one process for each independent follower, or the one that interacting followers share."""
@@ -262,7 +262,7 @@ class StackelbergGame(abc.ABC):
             )
         return x[..., context, :]
 
-    def checked(self, commitment: Any) -> Array:
+    def check_commitment(self, commitment: Any) -> Array:
         """``commitment`` as a finite floating-point array (..., n); see `commit`."""
         return check_commitment(commitment, self.dimension, self.name)
 

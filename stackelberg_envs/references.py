@@ -63,7 +63,7 @@ def checked_class(found: Any, base: type, reference: str) -> type:
     """
     if not (inspect.isclass(found) and issubclass(found, base)):
         raise ReferenceNotFoundError(
-            f"{reference} is {_described(found)}, and not a class that derives from {base.__module__.split('.')[0]}.{base.__name__}"
+            f"{reference} is {_describe(found)}, and not a class that derives from {base.__module__.split('.')[0]}.{base.__name__}"
         )
     if inspect.isabstract(found):
         lacking = ", ".join(sorted(found.__abstractmethods__))  # type: ignore[attr-defined]
@@ -71,7 +71,7 @@ def checked_class(found: Any, base: type, reference: str) -> type:
     return found
 
 
-def _described(found: Any) -> str:
+def _describe(found: Any) -> str:
     """What an object is, in a few words."""
     if inspect.ismodule(found):
         return "a module"

@@ -43,7 +43,7 @@ def exact(game: ContractTree) -> dict[str, float]:
     return {
         "zero": float(se.evaluate(game, game.leader_space.low, follower=AGENT).leader_return),
         "per_step": contracts.subgame_perfect(game.tree).value,
-        "committed": contracts.committed(game.tree).value,
+        "committed": contracts.optimal_contract(game.tree).value,
         "first_best": contracts.first_best(game.tree),
     }
 

@@ -101,9 +101,9 @@ class HPGDKernel(Estimator):
             else:
                 found = self._by_states(oracle, valued, averaged, i, means, P, planned[i][0])
             tables.append(found)
-            moved = oracle.leader_discount * P.pool(found.paid[:, None])[..., None] * means.worth
+            moved = oracle.leader_discount * P.sum_by_row(found.paid[:, None])[..., None] * means.worth
             if self.form == "kernel" and self.kernel_response:
-                moved = moved + oracle.follower_discounts[i] * P.pool(found.reaction[:, None])[..., None] * planned[i][1]
+                moved = moved + oracle.follower_discounts[i] * P.sum_by_row(found.reaction[:, None])[..., None] * planned[i][1]
             rows = numbers_of(log_kernel)
             multiplier = torch.as_tensor(P.numbers * moved, dtype=x.dtype, device=x.device)
             surrogate = surrogate + (torch.where(torch.isfinite(rows), rows, 0.0) * multiplier).sum()

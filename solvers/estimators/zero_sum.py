@@ -36,7 +36,7 @@ def through_saddle(
         frozen = process.map(torch.Tensor.detach)
         with torch.no_grad():
             found = saddle_point(frozen, tau, warm=memory[i] if memory else None, factorise=factors)
-        kept.append(found.warm)
+        kept.append(found.warm_start)
         plan = Plan(frozen.product(found.policies), found.values, found.evaluations, found.step, found.factorised)
 
         def reacts(g: torch.Tensor, u: torch.Tensor, frozen: InducedMarkovGame = frozen, found: SaddlePoint = found) -> torch.Tensor:

@@ -112,14 +112,14 @@ class ContractTree(StackelbergGame):
         return InducedMDP(
             leader_policy=c.leader_policy,
             transition=c.transition,
-            follower_reward=c.utility + (paid if self.commitment == "episode" else self._expected(paid, c.transition)),
+            follower_reward=c.utility + (paid if self.commitment == "episode" else self._expected_payment(paid, c.transition)),
             leader_reward=c.leader_reward - paid,
             initial=c.initial,
             follower_discount=1.0 if self.commitment == "episode" else 0.0,
             leader_discount=1.0,
         )
 
-    def _expected(self, paid: Array, transition: Any) -> Array:
+    def _expected_payment(self, paid: Array, transition: Any) -> Array:
         """sum_o p(o|a) b(o) at each node, (..., S, 1, 2)."""
         return array_namespace(paid).sum(transition * paid[..., None, None, None, :, 0, 0], axis=-1)
 

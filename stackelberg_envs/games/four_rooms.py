@@ -151,12 +151,12 @@ class FourRooms(StackelbergGame):
     def incentive(self, x: Array, context: int | str = 0) -> Array | tuple[Array, ...]:
         """What the leader sets of a walker's reward: penalties everywhere but at its goal, (..., S, 1, 1); one for each walker."""
         penalties = self.penalties(x)
-        return self._each(lambda goal: _fined(penalties, goal), x, self.context_index(context))
+        return self._for_each_walker(lambda goal: _penalty_reward(penalties, goal), x, self.context_index(context))
 
     def leader_cost(self, x: Array, context: int | str = 0) -> Array | tuple[Array, ...]:
         """What the leader pays: ``beta`` times the used budget, at the walker's goal, (..., S, 1, 1); one for each walker."""
         penalties = self.penalties(x)
-        return self._each(lambda goal: self._paid(penalties, goal), x, self.context_index(context))
+        return self._for_each_walker(lambda goal: self._leader_payment(penalties, goal), x, self.context_index(context))
 
     def induced(self, x: Array, context: int) -> InducedMDP | tuple[InducedMDP, ...]:
         penalties = self.penalties(x)
@@ -166,7 +166,7 @@ class FourRooms(StackelbergGame):
     def _problem(self, x: Array, which: str, penalties: Array) -> InducedMDP:
         xp, c = array_namespace(x), self._constants.like(x)
         goal = getattr(c, f"goal_{which}")
-        incentive, cost = _fined(penalties, goal), self._paid(penalties, goal)
+        incentive, cost = _penalty_reward(penalties, goal), self._leader_payment(penalties, goal)
         shape = (*x.shape[:-1], len(CELLS), 1, len(MOVES))
         return InducedMDP(
             leader_policy=c.leader_policy,
@@ -178,12 +178,12 @@ class FourRooms(StackelbergGame):
             leader_discount=DISCOUNT,
         )
 
-    def _paid(self, penalties: Array, goal: Array) -> Array:
+    def _leader_payment(self, penalties: Array, goal: Array) -> Array:
         """What the leader pays at a goal, (..., S, 1, 1)."""
         used = -array_namespace(penalties).sum(penalties, axis=-1, keepdims=True)
         return (self.beta * used * goal)[..., None, None]
 
-    def _each(self, table: Callable[[Array], Array], x: Array, context: int) -> Array | tuple[Array, ...]:
+    def _for_each_walker(self, table: Callable[[Array], Array], x: Array, context: int) -> Array | tuple[Array, ...]:
         """``table(goal)`` for each walker: bare for one, a tuple for several."""
         c = self._constants.like(x)
         tables = tuple(table(getattr(c, f"goal_{i}_{context}")) for i in range(self.followers))
@@ -199,7 +199,7 @@ class FourRooms(StackelbergGame):
         return marks
 
 
-def _fined(penalties: Array, goal: Array) -> Array:
+def _penalty_reward(penalties: Array, goal: Array) -> Array:
     """Penalties everywhere but at a goal, (..., S, 1, 1)."""
     return (penalties * (1 - goal))[..., None, None]
 

@@ -22,7 +22,7 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, nearest, real, whole
-from ..followers.feedback import LARGEST_SD, Feedback, log_squashed, squashed, weights
+from ..followers.feedback import LARGEST_SD, Feedback, squashed_gaussian_action, squashed_gaussian_log_density, weight_count
 from ..game import StackelbergGame
 from ..planning.riccati import riccati
 from ..processes.arrays import Array
@@ -61,7 +61,7 @@ class Guided(SampledProcess):
         return 0.1 * u - 0.05
 
     def lead(self, states: Array, u: Array) -> Array:
-        return squashed(self.x, features(states), u, self.hidden, self.leader_sd)
+        return squashed_gaussian_action(self.x, features(states), u, self.hidden, self.leader_sd)
 
     def step(self, states: Array, leads: Array, actions: Array, u: Array) -> tuple[Array, Array]:
         del u
@@ -144,7 +144,7 @@ class GuidedCartPole(StackelbergGame):
         self.target, self.wind = TARGETS[target], real("wind", wind, 0.0)
         self.hidden, self.leader_sd = whole("hidden", hidden, 0), real("leader_sd", leader_sd, 0.0, LARGEST_SD, open_low=True)
         self.max_cycles = cycles(max_cycles)
-        self.leader_space = Box(-10.0, 10.0, (weights(5, self.hidden),), np.float64)
+        self.leader_space = Box(-10.0, 10.0, (weight_count(5, self.hidden),), np.float64)
         self.default_follower = Feedback(balance(self.wind))
 
     def induced(self, x: Array, context: int) -> Guided:
@@ -153,4 +153,4 @@ class GuidedCartPole(StackelbergGame):
 
     def log_leader_density(self, x: Array, states: Array, leads: Array) -> Array:
         """log pi(a|s) of the leader's squashed Gaussian, (...), for states (..., 4) and actions (..., 1)."""
-        return log_squashed(x, features(states), leads, self.hidden, self.leader_sd)
+        return squashed_gaussian_log_density(x, features(states), leads, self.hidden, self.leader_sd)

@@ -22,7 +22,7 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, real, whole
-from ..followers.feedback import LARGEST_SD, Feedback, log_squashed, squashed, weights
+from ..followers.feedback import LARGEST_SD, Feedback, squashed_gaussian_action, squashed_gaussian_log_density, weight_count
 from ..game import StackelbergGame
 from ..processes.arrays import Array
 from ..processes.sampled import Noise
@@ -51,10 +51,10 @@ class Guided(SampledProcess):
     tables: ClassVar[tuple[str, ...]] = ("x",)
 
     def start(self, u: Array) -> Array:
-        return _state(math.pi * (2 * u[..., 0] - 1), 2 * u[..., 1] - 1)
+        return _state_vector(math.pi * (2 * u[..., 0] - 1), 2 * u[..., 1] - 1)
 
     def lead(self, states: Array, u: Array) -> Array:
-        return squashed(self.x, features(states), u, self.hidden, self.leader_sd)
+        return squashed_gaussian_action(self.x, features(states), u, self.hidden, self.leader_sd)
 
     def step(self, states: Array, leads: Array, actions: Array, u: Array) -> tuple[Array, Array]:
         del u
@@ -63,7 +63,7 @@ class Guided(SampledProcess):
         torque, wind = xp.clip(actions[..., 0], -TORQUE, TORQUE), xp.clip(leads[..., 0], -1.0, 1.0)
         faster = speed + DT * (HEIGHT * sin + 3 * torque + WIND * self.wind * wind * cos**2)
         faster = xp.clip(faster, -FASTEST, FASTEST)
-        arrived = _state(xp.atan2(sin, cos) + DT * faster, faster)
+        arrived = _state_vector(xp.atan2(sin, cos) + DT * faster, faster)
         return arrived, xp.zeros(arrived.shape[:-1], dtype=xp.bool, device=arrived.device)
 
     def rewards(self, states: Array, leads: Array, actions: Array, arrived: Array) -> tuple[Array, Array]:
@@ -74,7 +74,7 @@ class Guided(SampledProcess):
         return earned, xp.clip(-sin, None, 0.0) + 0 * leads[..., 0]
 
 
-def _state(angle: Array, speed: Array) -> Array:
+def _state_vector(angle: Array, speed: Array) -> Array:
     xp = array_namespace(angle)
     return xp.stack([xp.cos(angle), xp.sin(angle), speed + 0 * angle], axis=-1)
 
@@ -125,7 +125,7 @@ class GuidedPendulum(StackelbergGame):
         self.wind = real("wind", wind, 0.0)
         self.hidden, self.leader_sd = whole("hidden", hidden, 0), real("leader_sd", leader_sd, 0.0, LARGEST_SD, open_low=True)
         self.max_cycles = cycles(max_cycles)
-        self.leader_space = Box(-10.0, 10.0, (weights(4, self.hidden),), np.float64)
+        self.leader_space = Box(-10.0, 10.0, (weight_count(4, self.hidden),), np.float64)
         self.default_follower = Feedback(SwingUp(self.wind))
 
     def induced(self, x: Array, context: int) -> Guided:
@@ -134,4 +134,4 @@ class GuidedPendulum(StackelbergGame):
 
     def log_leader_density(self, x: Array, states: Array, leads: Array) -> Array:
         """log pi(a|s) of the leader's squashed Gaussian, (...), for states (..., 3) and actions (..., 1)."""
-        return log_squashed(x, features(states), leads, self.hidden, self.leader_sd)
+        return squashed_gaussian_log_density(x, features(states), leads, self.hidden, self.leader_sd)

@@ -152,18 +152,18 @@ class Preference(StackelbergGame):
         xp = array_namespace(policy)
         c = self._constants.like(policy)
         P = self.trajectory_probabilities(policy)
-        modelled = xp.sum(self._along(reward), axis=-1)
+        modelled = xp.sum(self._entries_along_trajectories(reward), axis=-1)
         loss = xp.logaddexp(xp.zeros_like(modelled[..., None, :]), modelled[..., None, :] - modelled[..., :, None])  # -log p_w(1 > 2)
         # The two labels of a pair are the one label of the pair and of its mirror image, which is as likely: twice the sum over one.
         return -2 * xp.sum(P[..., :, None] * P[..., None, :] * c.preferred * loss, axis=(-2, -1))
 
     def trajectory_probabilities(self, policy: Array) -> Array:
         """P(T), (..., 2^horizon), under ``policy`` (..., S, 1, 2), in the order of the action sequences as binary numbers."""
-        return array_namespace(policy).prod(self._along(policy), axis=-1)
+        return array_namespace(policy).prod(self._entries_along_trajectories(policy), axis=-1)
 
     def scores(self, x: Array, *, follower: Follower | None = None) -> Scores:
         """Return and likelihood of a commitment (..., n), whichever is this game's F; ``follower`` as in `stackelberg_envs.evaluate`."""
-        x = self.checked(x)
+        x = self.check_commitment(x)
         (policy,) = (self.default_follower if follower is None else follower).respond(self, x, 0).policies
         xp, c, P = array_namespace(policy), self._constants.like(policy), self.trajectory_probabilities(policy)
         return Scores(
@@ -177,7 +177,7 @@ class Preference(StackelbergGame):
         """True return of the best trajectory, which no commitment exceeds."""
         return float(self._constants.like(np.zeros(1)).returns.max())
 
-    def _along(self, table: Array) -> Array:
+    def _entries_along_trajectories(self, table: Array) -> Array:
         """The entries of a table (..., S, 1, 2) along every trajectory, (..., 2^horizon, horizon)."""
         xp = array_namespace(table)
         flat = xp.reshape(table, (*table.shape[:-3], -1))
@@ -189,7 +189,7 @@ def _chain(cells: int, horizon: int) -> np.ndarray:
     """P(s'|s,b), (S, 1, 2, S): one step on the chain and on the clock; the last step ends the episode."""
     transition = np.zeros((horizon, cells, 1, 2, horizon, cells))
     for t, cell, move in product(range(horizon - 1), range(cells), (0, 1)):
-        transition[t, cell, 0, move, t + 1, _moved(cell, move, cells)] = 1.0
+        transition[t, cell, 0, move, t + 1, _next_cell(cell, move, cells)] = 1.0
     return transition.reshape(horizon * cells, 1, 2, horizon * cells)
 
 
@@ -200,11 +200,11 @@ def _trajectories(cells: int, horizon: int) -> np.ndarray:
         cell, entries = cells // 2, []
         for t, move in enumerate(moves):
             entries.append(2 * (t * cells + cell) + move)
-            cell = _moved(cell, move, cells)
+            cell = _next_cell(cell, move, cells)
         walked.append(entries)
     return np.array(walked)
 
 
-def _moved(cell: int, move: int, cells: int) -> int:
+def _next_cell(cell: int, move: int, cells: int) -> int:
     """One step to the left or right; at a wall it stays."""
     return min(max(cell + 2 * move - 1, 0), cells - 1)

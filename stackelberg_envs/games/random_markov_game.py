@@ -100,13 +100,17 @@ class RandomMarkovGame(StackelbergGame):
     ) -> None:
         _require("preset", preset)
 
-        def usual(name: str, given: Any) -> Any:
+        def preset_default(name: str, given: Any) -> Any:
             return PRESETS[preset][name] if given is None else given
 
-        s, a, b = usual("states", states), usual("leader_actions", leader_actions), usual("follower_actions", follower_actions)
-        successors, kind = usual("branching", branching), usual("weights", weights)
+        s, a, b = (
+            preset_default("states", states),
+            preset_default("leader_actions", leader_actions),
+            preset_default("follower_actions", follower_actions),
+        )
+        successors, kind = preset_default("branching", branching), preset_default("weights", weights)
         successors = s if successors is None else successors
-        c, threshold = usual("conflict", conflict), usual("reward_threshold", reward_threshold)
+        c, threshold = preset_default("conflict", conflict), preset_default("reward_threshold", reward_threshold)
         w = 1 - c if noise is None else float(noise)
         layout = ("lists" if s >= DIRECT and 8 * successors <= s else "dense") if layout is None else layout
         for name, value in (("weights", kind), ("influence", influence), ("follower_sees", follower_sees), ("layout", layout)):

@@ -138,9 +138,9 @@ class TaxDesign(StackelbergGame):
             spent=self.spent,
             row_worked=HOUR * (rows // totals),
             row_spent=SPENDING * (rows % totals),
-            own=own_worth(self.assets)[:, None] - DISUTILITY * self.worked**2,
+            own=asset_utility(self.assets)[:, None] - DISUTILITY * self.worked**2,
             debt=self.debt(self.assets)[:, None],
-            initial=_first(self.assets),
+            initial=_initial_distribution(self.assets),
             leader_policy=np.ones((len(self.assets), 1)),
             tastes=np.array([consumer.tastes for consumer in self.consumers]),
         )
@@ -148,7 +148,7 @@ class TaxDesign(StackelbergGame):
     def rates(self, x: Array) -> tuple[Array, Array]:
         """Income tax (...) and VAT (..., 3), as shares: 2 sigmoid(x), and sigmoid(x_0) for the clean income tax."""
         rates = sigmoid(x)
-        return self._largest * rates[..., 0], 2.0 * rates[..., 1:]
+        return self._largest_rate * rates[..., 0], 2.0 * rates[..., 1:]
 
     def at_rates(self, income: float, vat: Sequence[float]) -> np.ndarray:
         """The commitment (4,) with these rates, as shares.
@@ -156,9 +156,11 @@ class TaxDesign(StackelbergGame):
         Raises:
             ValueError: if no commitment has them: income tax is strictly between 0 and 1 (legacy: 2), VAT between 0 and 2.
         """
-        shares = np.array([income / self._largest, *(np.asarray(vat, dtype=np.float64) / 2.0)])
+        shares = np.array([income / self._largest_rate, *(np.asarray(vat, dtype=np.float64) / 2.0)])
         if shares.shape != (1 + GOODS,) or not ((shares > 0) & (shares < 1)).all():
-            raise ValueError(f"rates are an income tax in (0, {self._largest:g}) and {GOODS} VAT in (0, 2), got {income!r} and {vat!r}")
+            raise ValueError(
+                f"rates are an income tax in (0, {self._largest_rate:g}) and {GOODS} VAT in (0, 2), got {income!r} and {vat!r}"
+            )
         return np.log(shares / (1 - shares))
 
     def instruments(self, x: Any) -> dict[str, np.ndarray]:
@@ -167,7 +169,7 @@ class TaxDesign(StackelbergGame):
         return {"income tax": np.asarray(income), "VAT": np.asarray(vat)}
 
     @property
-    def _largest(self) -> float:
+    def _largest_rate(self) -> float:
         return 2.0 if self.preset == "legacy" else 1.0
 
     def incentive(self, x: Array, context: int | str = 0) -> Array | tuple[Array, ...]:
@@ -238,7 +240,7 @@ class TaxDesign(StackelbergGame):
         return problems if self.followers > 1 else problems[0]
 
 
-def own_worth(assets: Array) -> Array:
+def asset_utility(assets: Array) -> Array:
     """U(m), what assets are worth to their owner."""
     xp = array_namespace(assets)
     positive = xp.where(assets > 0, assets, xp.zeros_like(assets))
@@ -274,7 +276,7 @@ def _consumers(asked: int | Sequence[Consumer]) -> tuple[Consumer, ...]:
     return chosen
 
 
-def _first(assets: np.ndarray) -> np.ndarray:
+def _initial_distribution(assets: np.ndarray) -> np.ndarray:
     """N(0, 2): the mass of the bin around each point, (S,), all beyond the limits in the outermost."""
     normal = NormalDist(0.0, FIRST_VARIANCE**0.5)
     below = np.array([0.0, *(normal.cdf(edge) for edge in (assets[1:] + assets[:-1]) / 2), 1.0])

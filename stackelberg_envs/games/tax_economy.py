@@ -37,7 +37,20 @@ from ..processes.constants import Constants
 from ..processes.inverse_cdf import cumulative
 from ..processes.sampled import Noise, normal, normal_cdf
 from ..worlds.sampled import SampledProcess
-from .tax_design import CONSUMERS, DISCOUNT, DISUTILITY, FIRST_VARIANCE, GOODS, LIMIT, NOISE, WAGE, TaxDesign, own_worth, utility, welfare
+from .tax_design import (
+    CONSUMERS,
+    DISCOUNT,
+    DISUTILITY,
+    FIRST_VARIANCE,
+    GOODS,
+    LIMIT,
+    NOISE,
+    WAGE,
+    TaxDesign,
+    asset_utility,
+    utility,
+    welfare,
+)
 
 REFINEMENT = 4
 """How many times as dense as the grid's the assets are between which the follower's policy is interpolated."""
@@ -81,7 +94,10 @@ class TaxEconomy(StackelbergGame):
         self.max_cycles = cycles(max_cycles)
         self._parts = (hours, *[spendings] * GOODS)
         self._constants = Constants(
-            worked=self.on_grid.worked, spent=self.on_grid.spent, tastes=np.array(CONSUMERS[0].tastes), fine=_refined(self.on_grid.assets)
+            worked=self.on_grid.worked,
+            spent=self.on_grid.spent,
+            tastes=np.array(CONSUMERS[0].tastes),
+            fine=_refine_grid(self.on_grid.assets),
         )
 
     def rates(self, x: Array) -> tuple[Array, Array]:
@@ -101,7 +117,7 @@ class TaxEconomy(StackelbergGame):
         del states
         c, (_, vat) = self._constants.like(x), self.rates(x)
         spent = c.spent[actions]
-        return utility(_each(vat, actions.ndim, trailing=1), spent, c.tastes[self.context_index(context), :])
+        return utility(_align_with_steps(vat, actions.ndim, trailing=1), spent, c.tastes[self.context_index(context), :])
 
     def log_kernel_density(self, x: Array, states: Array, leads: Array, actions: Array, arrived: Array) -> Array:
         """``log p(m'|m,b)``, which income tax moves, (...), up to a constant."""
@@ -148,7 +164,7 @@ class TaxProcess(SampledProcess):
     def mean(self, states: Array, actions: Array) -> Array:
         """mu, (...)."""
         xp, c = array_namespace(states), self.constants.like(states)
-        saved = (1.0 - _each(self.income, actions.ndim)) * WAGE * c.worked[actions] - xp.sum(c.spent[actions], axis=-1)
+        saved = (1.0 - _align_with_steps(self.income, actions.ndim)) * WAGE * c.worked[actions] - xp.sum(c.spent[actions], axis=-1)
         return xp.clip(states[..., 0] + saved, -LIMIT, LIMIT)
 
     def step(self, states: Array, leads: Array, actions: Array, u: Array) -> tuple[Array, Array]:
@@ -164,21 +180,21 @@ class TaxProcess(SampledProcess):
         del leads, arrived
         c, assets = self.constants.like(states), states[..., 0]
         worked, spent = c.worked[actions], c.spent[actions]
-        income, vat = _each(self.income, actions.ndim), _each(self.vat, actions.ndim, trailing=1)
-        earned = own_worth(assets) - DISUTILITY * worked**2 + utility(vat, spent, c.tastes[self.context, :])
+        income, vat = _align_with_steps(self.income, actions.ndim), _align_with_steps(self.vat, actions.ndim, trailing=1)
+        earned = asset_utility(assets) - DISUTILITY * worked**2 + utility(vat, spent, c.tastes[self.context, :])
         return earned, self.on_grid.debt(assets) + welfare(income, vat, worked, spent)
 
     # -- by the grid -------------------------------------------------------------------------------------------------------------
 
-    def soft_response(self, temperature: float) -> tuple[TabledPolicy, TabledValue, float]:  # type: ignore[override]
+    def soft_response(self, temperature: float) -> tuple[InterpolatedPolicy, InterpolatedValue, float]:  # type: ignore[override]
         """(policy, V, last step of the grid's solution); see the module's docstring."""
         (mdp,) = self.on_grid.problems(self.x, self.context)
         plan = soft_policy_iteration(mdp, temperature)
         xp, c = array_namespace(self.x), self.constants.like(self.x)
         moves, incentive = self.on_grid.moves(self.x, c.fine), self.on_grid.incentive(self.x, self.context)
-        ahead = moves.spread(xp.matmul(moves.rows, plan.values[..., None, None, :, None])[..., 0])
+        ahead = moves.expand_rows(xp.matmul(moves.rows, plan.values[..., None, None, :, None])[..., 0])
         _, policy = softmax_backup(-DISUTILITY * c.worked**2 + incentive + DISCOUNT * ahead, temperature)
-        return TabledPolicy(policy[..., 0, :]), TabledValue(plan.values), plan.step
+        return InterpolatedPolicy(policy[..., 0, :]), InterpolatedValue(plan.values), plan.step
 
     def follower_score(self, policy: Any, temperature: float, horizon: int) -> tuple[Array, Array, Array]:  # type: ignore[override]
         """Of a policy with ``probabilities``, read at the grid's points: exact, for the consumer who lives there.
@@ -200,7 +216,7 @@ class TaxProcess(SampledProcess):
 
 
 @dataclass(frozen=True, eq=False)
-class TabledPolicy:
+class InterpolatedPolicy:
     """A policy by its table at evenly spaced assets: between two of them, that of either, the nearer one more often."""
 
     table: Array
@@ -219,11 +235,11 @@ class TabledPolicy:
         del leads
         xp = array_namespace(states)
         *batch, k, b = self.table.shape
-        first, share = _place(states[..., 0], k)
+        first, share = _interpolation_weights(states[..., 0], k)
         row = first + xp.astype(u[..., 0] < share, xp.int64)
         if batch:
             count = int(np.prod(batch))
-            row = row + k * _each(xp.reshape(xp.arange(count, device=row.device), tuple(batch)), row.ndim)
+            row = row + k * _align_with_steps(xp.reshape(xp.arange(count, device=row.device), tuple(batch)), row.ndim)
         row = xp.astype(row, xp.float64)
         within = xp.clip(xp.astype(u[..., 1], xp.float64), 1e-9, 1 - 1e-9)  # of row r: r + u must not round to r or r + 1
         flat = xp.reshape(row + within, (-1,))
@@ -234,7 +250,7 @@ class TabledPolicy:
         """log g(b|s), (...), under one commitment."""
         del leads
         xp = array_namespace(states)
-        first, share = _place(states[..., 0], self.table.shape[-2])
+        first, share = _interpolation_weights(states[..., 0], self.table.shape[-2])
         flat, at = xp.reshape(self.table, (-1,)), first * self.table.shape[-1] + actions
         low, high = flat[at], flat[at + self.table.shape[-1]]
         return xp.log(low + share * (high - low))
@@ -242,13 +258,13 @@ class TabledPolicy:
     def probabilities(self, states: Array) -> Array:
         """g(b|s), (..., N, B), of states (N, 1)."""
         xp = array_namespace(self.table)
-        first, share = _place(states[..., 0], self.table.shape[-2])
+        first, share = _interpolation_weights(states[..., 0], self.table.shape[-2])
         low, high = (xp.take(self.table, place, axis=-2) for place in (first, first + 1))
         return low + share[:, None] * (high - low)
 
 
 @dataclass(frozen=True, eq=False)
-class TabledValue:
+class InterpolatedValue:
     """V(s) by its table (..., S) at evenly spaced assets, linear between them."""
 
     table: Array
@@ -257,12 +273,12 @@ class TabledValue:
         """(..., N), of states (N, 1)."""
         del leads
         xp = array_namespace(self.table)
-        first, share = _place(states[..., 0], self.table.shape[-1])
+        first, share = _interpolation_weights(states[..., 0], self.table.shape[-1])
         low, high = (xp.take(self.table, place, axis=-1) for place in (first, first + 1))
         return low + share * (high - low)
 
 
-def _place(assets: Array, count: int) -> tuple[Array, Array]:
+def _interpolation_weights(assets: Array, count: int) -> tuple[Array, Array]:
     """Between which of ``count`` evenly spaced assets: the index of the lower one, and the share of the way to the upper."""
     xp = array_namespace(assets)
     place = (assets + LIMIT) * ((count - 1) / (2 * LIMIT))
@@ -270,11 +286,11 @@ def _place(assets: Array, count: int) -> tuple[Array, Array]:
     return first, xp.clip(place - first, 0.0, 1.0)
 
 
-def _each(of_commitments: Array, batch: int, *, trailing: int = 0) -> Array:
+def _align_with_steps(of_commitments: Array, batch: int, *, trailing: int = 0) -> Array:
     """What there is one of a commitment, (K, ...), as (K, 1, ...) where steps have ``batch`` axes, (K, N), and commitments fewer."""
     axes = of_commitments.ndim - trailing
     return array_namespace(of_commitments).expand_dims(of_commitments, axis=axes) if 0 < axes < batch else of_commitments
 
 
-def _refined(assets: np.ndarray) -> np.ndarray:
+def _refine_grid(assets: np.ndarray) -> np.ndarray:
     return np.linspace(-LIMIT, LIMIT, REFINEMENT * (len(assets) - 1) + 1)

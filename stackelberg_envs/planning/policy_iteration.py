@@ -19,7 +19,7 @@ from typing import Any
 from array_api_compat import array_namespace
 
 from ..processes.arrays import Array, as_float
-from ..processes.mdp import MDP, DecisionProblem, decision_problem, entropy, joint_policy, over_leader_actions
+from ..processes.mdp import MDP, DecisionProblem, broadcast_over_leader_actions, decision_problem, entropy, joint_policy
 from .linear_systems import Factorised, PlanningError, factorise, system
 from .value_iteration import attainable_bound, largest_deficit, rounding_error, soft_backup, value_interval
 
@@ -89,7 +89,7 @@ def soft_policy_iteration(
         if step <= max(tolerance * temperature, rounding_error(v, gamma)):
             backed_up, g = soft_backup(problem, gamma, temperature, v)
             bound = as_float(xp.max(xp.abs(backed_up - v))) / (1 - gamma) + rounding_error(v, gamma) if gamma < 1 else float("inf")
-            return Plan(over_leader_actions(g, mdp), v, evaluation, step, kept, bound)
+            return Plan(broadcast_over_leader_actions(g, mdp), v, evaluation, step, kept, bound)
     raise _not_converged(MAX_EVALUATIONS, step)
 
 
@@ -122,7 +122,9 @@ def _inexact_newton(
             v = middle
             _, g = soft_backup(problem, gamma, temperature, v)
             kept = factorise(system(problem.transition.markov_chain(problem.weight[..., None] * g), gamma))
-            return Plan(over_leader_actions(g, mdp), v, evaluation, min(width, step), kept, width + rounding_error(v, gamma), products)
+            return Plan(
+                broadcast_over_leader_actions(g, mdp), v, evaluation, min(width, step), kept, width + rounding_error(v, gamma), products
+            )
         if not size < float("inf"):
             break
         if after_sweep:

@@ -22,7 +22,7 @@ def _inverse_cdf(cumulated: np.ndarray, u: float) -> int:
 
 
 @njit(cache=True)
-def walk(
+def roll_out(
     leader: np.ndarray,
     follower: np.ndarray,
     kernel: np.ndarray,
@@ -88,7 +88,7 @@ def walk(
 
 
 @njit(cache=True)
-def pad(
+def pad_trajectories(
     who: np.ndarray,
     nodes: np.ndarray,
     arrivals: np.ndarray,
@@ -97,7 +97,7 @@ def pad(
     leader_reward: np.ndarray,
     follower_reward: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The steps of `walk` as the padded arrays of `stackelberg_envs.play.trajectories.Trajectories`, in their order."""
+    """The steps of `roll_out` as the padded arrays of `stackelberg_envs.play.trajectories.Trajectories`, in their order."""
     s_count, a_count, b_count = sizes
     n = first.shape[0]
     steps = np.zeros(n, np.int64)

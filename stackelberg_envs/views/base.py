@@ -9,7 +9,7 @@ from gymnasium.spaces import Box, Space
 from gymnasium.utils import seeding
 
 from ..game import StackelbergGame
-from .episode import RENDER_MODES, Episode, Observations, RoundTransition, View, checked_render_mode
+from .episode import RENDER_MODES, Episode, Observations, RoundTransition, View, check_render_mode
 
 
 class EpisodeEnv:
@@ -23,7 +23,7 @@ class EpisodeEnv:
     ) -> None:
         self.game = game
         self.episode = Episode(game, view=view, observations=observations, max_cycles=max_cycles)
-        self.render_mode = checked_render_mode(render_mode)
+        self.render_mode = check_render_mode(render_mode)
         # aec_to_parallel would let the follower act before it sees the commitment, and no test would notice
         self.metadata: dict[str, Any] = {
             "name": f"{game.name}_v0",

@@ -11,7 +11,7 @@ from ..processes.arrays import Array
 from ..processes.successor_lists import SuccessorLists
 
 
-class Changed(StackelbergGame):
+class ModifiedGame(StackelbergGame):
     """``game`` with other rules, but the same spaces."""
 
     def __init__(self, game: StackelbergGame) -> None:
@@ -39,30 +39,30 @@ class Changed(StackelbergGame):
             setattr(self, attribute, getattr(game, attribute))
 
     @abc.abstractmethod
-    def change_rules(self, process: Any) -> Any:
+    def modify(self, process: Any) -> Any:
         """What followers face instead."""
 
     def induced(self, x: Array, context: int) -> Any:
         induced = self._game.induced(x, context)
-        return tuple(self.change_rules(process) for process in induced) if isinstance(induced, tuple) else self.change_rules(induced)
+        return tuple(self.modify(process) for process in induced) if isinstance(induced, tuple) else self.modify(induced)
 
 
-class Disguised(Changed):
+class GameWithOtherFollowerRewards(ModifiedGame):
     """Every follower's reward is turned into ``1 - 3 r`` (``-3 r`` in a zero-sum game); kernel and leader reward are the same."""
 
-    def change_rules(self, process: Any) -> Any:
+    def modify(self, process: Any) -> Any:
         return process.with_rewards(-3.0, 1.0)
 
 
-class Powerless(Changed):
+class GameWithIneffectiveFollowers(ModifiedGame):
     """The world moves as if followers acted at random, whatever they do: with the same noise, other actions have the same outcomes."""
 
-    def change_rules(self, process: Any) -> Any:
+    def modify(self, process: Any) -> Any:
         return replace(process, transition=process.kernel.average_actions())
 
 
-class Listed(Changed):
+class GameWithSuccessorLists(ModifiedGame):
     """The same game with transitions as lists of successors, whatever they are in ``game``: what a test of layouts compares."""
 
-    def change_rules(self, process: Any) -> Any:
+    def modify(self, process: Any) -> Any:
         return replace(process, transition=SuccessorLists.of(process.kernel.dense()))
