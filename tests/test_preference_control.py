@@ -223,7 +223,7 @@ def test_play_of_an_equal_policy_teaches_as_ones_own_does() -> None:
     with private_generators(np.random.default_rng(0)):
         task = following.Task("Pendulum-v1")
         one, other = (following.Follower(task, episodes=2, seed=seed, options=Settings().ppo) for seed in (0, 1))
-        one.become(other)
+        one.copy_state_from(other)
         hers, his = one.play(7), other.play(7)
     np.testing.assert_array_equal(hers.observations[0], his.observations[0])
     assert not np.array_equal(hers.inputs[0], his.inputs[0])
@@ -312,7 +312,7 @@ def test_the_page_is_what_is_recorded_and_learning_is_real(name: str, settings: 
     """Five seeds of every method with these settings; the ceiling solves the task, and preferences get somewhere."""
     results = list(store.read(RECORDED / f"{name}.jsonl").values())
     assert {(result["job"]["method"], result["job"]["seed"]) for result in results} == set(itertools.product(methods, range(5)))
-    assert all(result["job"]["settings"] == settings.read_by(result["job"]["method"]) for result in results)
+    assert all(result["job"]["settings"] == settings.settings_of(result["job"]["method"]) for result in results)
     assert preference_control.page(results) == (RECORDED.parent / f"{name}.md").read_text()
     for method, group in preference_control.grouped(results).items():
         starts, ends = ([result["history"][i]["true_return"] for result in group] for i in (0, -1))

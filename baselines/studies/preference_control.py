@@ -69,7 +69,7 @@ class PreferenceJob:
 
     def as_dict(self) -> dict[str, Any]:
         """What the result depends on, for files."""
-        return {"method": self.method, "seed": self.seed, "settings": self.settings.read_by(self.method)}
+        return {"method": self.method, "seed": self.seed, "settings": self.settings.settings_of(self.method)}
 
     @property
     def id(self) -> str:
@@ -223,7 +223,9 @@ def main(words: list[str] | None = None) -> None:
     path, failed = asked.results / f"{asked.name}.jsonl", {}
     if asked.draw_only:
         chosen = [
-            result for result in store.read(path).values() if result["job"]["settings"] == asked.settings.read_by(result["job"]["method"])
+            result
+            for result in store.read(path).values()
+            if result["job"]["settings"] == asked.settings.settings_of(result["job"]["method"])
         ]
     else:
         seeds = range(asked.first_seed, asked.first_seed + asked.seeds)

@@ -29,7 +29,7 @@ class Counts:
     """First states of episodes, (S,)."""
 
     @staticmethod
-    def none(sizes: tuple[int, int, int]) -> Counts:
+    def zeros(sizes: tuple[int, int, int]) -> Counts:
         """Nothing seen yet."""
         return Counts(np.zeros((*sizes, sizes[0] + 1)), np.zeros(sizes), np.zeros(sizes[0]))
 
@@ -38,7 +38,7 @@ class Counts:
         """How often each (s, a, b) was played, (S, A, B)."""
         return self.moves.sum(-1)
 
-    def plus(self, seen: Outcome, costs: np.ndarray | float) -> tuple[Counts, np.ndarray]:
+    def add_outcome(self, seen: Outcome, costs: np.ndarray | float) -> tuple[Counts, np.ndarray]:
         """With one more outcome, and that outcome's own visits (S, A, B); ``costs`` is what the leader paid for its instrument there."""
         s_count = len(self.firsts)
         alive, states = seen.alive[:, 0], seen.states[:, 0]
@@ -104,7 +104,7 @@ class EstimatedGame(StackelbergGame):
         )
 
 
-def faced(game: EstimatedGame, x: np.ndarray, context: int = 0) -> InducedMDP:
+def induced_mdp(game: EstimatedGame, x: np.ndarray, context: int = 0) -> InducedMDP:
     """What the follower faces in an estimated game under one commitment (n,) or several (K, n), in NumPy."""
     with torch.no_grad():
         (process,) = game.problems(in_torch(x), context)
@@ -127,7 +127,7 @@ def in_torch(x: np.ndarray) -> torch.Tensor:
     return torch.as_tensor(x, dtype=torch.float64)
 
 
-def known_cost(oracle: Oracle, x: np.ndarray, context: int = 0) -> Any:
+def instrument_cost(oracle: Oracle, x: np.ndarray, context: int = 0) -> Any:
     """What the leader pays for its instrument at each (s, a, b) under ``x``; 0 for a leader that acts in the game."""
     if oracle.sizes[0][1] > 1 or oracle.leader_cost is None:
         return 0.0

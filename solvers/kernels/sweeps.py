@@ -25,7 +25,7 @@ CHUNK = 8
 """Sweeps that are compiled together, between two looks at the residual."""
 
 
-class Packed(NamedTuple):
+class StackedProblems(NamedTuple):
     """A batch of M processes with common successors, states fastest: what `solvers.kernels.triton_sweeps.sweep_many` takes."""
 
     reward: torch.Tensor
@@ -40,7 +40,7 @@ class Packed(NamedTuple):
     """(M, S)."""
 
 
-def pack(problem: DecisionProblem, values: torch.Tensor | None, dtype: torch.dtype) -> Packed:
+def stack_problems(problem: DecisionProblem, values: torch.Tensor | None, dtype: torch.dtype) -> StackedProblems:
     """``problem``, with one batch axis or none and a transition that is lists, in the layout of the kernels."""
     lists: SuccessorLists = problem.transition
     reward, p, weight = problem.reward, lists.probabilities, problem.weight
@@ -49,7 +49,7 @@ def pack(problem: DecisionProblem, values: torch.Tensor | None, dtype: torch.dty
     reward, p, weight = reward.reshape(-1, s, n, b), p.reshape(-1, s, n, b, k), weight.reshape(-1, s, n)
     table = lists.successors.like(p).reshape(lists.successors.table.shape)
     start = torch.zeros((m, s), dtype=dtype, device=p.device) if values is None else values.reshape(-1, s).to(dtype).expand(m, s)
-    return Packed(
+    return StackedProblems(
         reward.permute(0, 2, 3, 1).to(dtype).expand(m, n, b, s).contiguous(),
         table.permute(1, 2, 3, 0).to(torch.int32).contiguous(),
         p.permute(0, 2, 3, 4, 1).to(dtype).contiguous(),
@@ -92,7 +92,7 @@ def sweep_problems(
         still = problem.map(lambda numbers: numbers.to(dtype))
         start = None if values is None else values.to(dtype)
         return soft_value_iteration(still, discount, temperature, values=start, tolerance=tolerance, max_sweeps=max_sweeps)
-    tables, deficit = pack(problem, values, dtype), largest_deficit(problem)
+    tables, deficit = stack_problems(problem, values, dtype), largest_deficit(problem)
     largest = float(tables.reward.abs().max() + temperature * max(1.0, torch.tensor(float(b)).log().item()))
     wanted = max(tolerance, torch.finfo(dtype).eps * discount * largest / (1 - discount) ** 2)
     if kernel is not None:
@@ -109,7 +109,7 @@ def sweep_problems(
 
 
 def batch_fastest(
-    tables: Packed, discount: float, temperature: float, tolerance: float, max_sweeps: int, deficit: float
+    tables: StackedProblems, discount: float, temperature: float, tolerance: float, max_sweeps: int, deficit: float
 ) -> tuple[torch.Tensor, int, torch.Tensor, torch.Tensor]:
     """Compiled sweeps of V (S, M): the last T V (M, S), how many, and the smallest and largest entry of its change, (M,) each."""
     reward, successors, p, weight, v = tables
@@ -171,4 +171,4 @@ def _triton(device: torch.device, n: int, b: int, k: int, s: int) -> Any:
         return None
     from . import triton_sweeps
 
-    return triton_sweeps.sweep_many if triton_sweeps.available(device) and triton_sweeps.fits(n, b, k, s) else None
+    return triton_sweeps.sweep_many if triton_sweeps.available(device) and triton_sweeps.is_supported(n, b, k, s) else None

@@ -12,8 +12,8 @@ import torch
 
 import stackelberg_envs as se
 from solvers.estimators.implicit import exact_gradient
-from solvers.estimators.reaction import slope, soft_reaction, surrogate_objective
-from solvers.kernels.sweeps import CHUNK, chunk, pack
+from solvers.estimators.reaction import gradient_in_x, soft_reaction, surrogate_objective
+from solvers.kernels.sweeps import CHUNK, chunk, stack_problems
 from solvers.response import soft_response
 from stackelberg_envs.games.four_rooms import WALKERS
 from stackelberg_envs.leader.access import Access
@@ -101,7 +101,7 @@ def iteration(induced: Callable[[torch.Tensor], InducedMDP], x: torch.Tensor, te
         leaf = x.detach().clone().requires_grad_()
         mdp = induced(leaf)
         terms, counted = _solved(mdp, temperature)
-        return slope(terms.sum(), leaf), counted
+        return gradient_in_x(terms.sum(), leaf), counted
 
     return Work(run, run()[1])
 
@@ -181,7 +181,7 @@ def rooms_sweep(batch: int) -> Work:
 
 def rooms_compiled(batch: int) -> Work:
     """The same with the batch fastest, `solvers.kernels.sweeps.CHUNK` sweeps compiled as one."""
-    tables = pack(_rooms(batch), None, torch.float64)
+    tables = stack_problems(_rooms(batch), None, torch.float64)
     step = chunk(*tables.probability.shape[1:4], *tables.next_states.shape[:2])
     r, p, w = tables.reward.permute(1, 2, 3, 0), DISCOUNT * tables.probability.permute(1, 2, 3, 4, 0), tables.weight.permute(1, 2, 0)
     arguments = (tables.values.mT.contiguous(), r.contiguous(), tables.next_states.long(), p.contiguous(), w.contiguous())
