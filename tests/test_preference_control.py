@@ -314,7 +314,7 @@ def test_the_page_is_what_is_recorded_and_learning_is_real(name: str, settings: 
     assert {(result["job"]["method"], result["job"]["seed"]) for result in results} == set(itertools.product(methods, range(5)))
     assert all(result["job"]["settings"] == settings.settings_of(result["job"]["method"]) for result in results)
     assert preference_control.page(results) == (RECORDED.parent / f"{name}.md").read_text()
-    for method, group in preference_control.grouped(results).items():
+    for method, group in preference_control.group_by_method(results).items():
         starts, ends = ([result["history"][i]["true_return"] for result in group] for i in (0, -1))
         assert np.mean(ends) > np.mean(starts) + 200, method
         if method == "ceiling":

@@ -237,12 +237,12 @@ def test_the_record_is_true(rows: list[dict[str, Any]]) -> None:
         game, soft = Warehouse(seed=row["seed"]), Warehouse(variant="relaxed", seed=row["seed"])
         assert len(row["returns"]) == len(study.layouts(game)) == 210
         for i in range(row["seed"], 210, 40):
-            assert study.scored(game, game.commitment(study.layouts(game)[i])) == pytest.approx(row["returns"][i], abs=1e-6)
+            assert study.referee_score(game, game.commitment(study.layouts(game)[i])) == pytest.approx(row["returns"][i], abs=1e-6)
         best = row["best"]
-        assert best["return"] == max(row["returns"]) == pytest.approx(study.scored(game, best["x"]), abs=1e-6)
-        assert row["relaxed"]["return"] == pytest.approx(study.scored(soft, row["relaxed"]["x"]), abs=1e-6)
+        assert best["return"] == max(row["returns"]) == pytest.approx(study.referee_score(game, best["x"]), abs=1e-6)
+        assert row["relaxed"]["return"] == pytest.approx(study.referee_score(soft, row["relaxed"]["x"]), abs=1e-6)
         for one in ({"x": row["relaxed"]["x"], "return": row["relaxed"]["rounded"]}, *(runs[0] for runs in row["runs"].values())):
-            assert study.scored(game, one["x"]) == pytest.approx(one["return"], abs=1e-6)
+            assert study.referee_score(game, one["x"]) == pytest.approx(one["return"], abs=1e-6)
             assert min(abs(np.array(row["returns"]) - one["return"])) < 1e-6, "it is one of the layouts"
         assert row["relaxed"]["return"] == pytest.approx(best["return"], abs=1e-4), "the relaxation is tight"
         assert row["relaxed"]["rounded"] == pytest.approx(best["return"], abs=1e-9)

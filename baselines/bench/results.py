@@ -127,7 +127,7 @@ def _job(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _access(job: dict[str, Any]) -> str | None:
-    """`Job.knows` of a line that does not say; None, with a warning, where its solver cannot be asked."""
+    """`Job.access_label` of a line that does not say; None, with a warning, where its solver cannot be asked."""
     try:
         import solvers
 
@@ -135,7 +135,7 @@ def _access(job: dict[str, Any]) -> str | None:
 
         if job["solver"] not in solvers.SOLVERS:  # no file of results decides which code is run
             raise KeyError(f"no solver {job['solver']!r}")
-        return Job.from_dict(job).knows
+        return Job.from_dict(job).access_label
     except (ImportError, KeyError, TypeError, ValueError) as error:
         warnings.warn(f"what {job['solver']!r} was allowed to know is left empty: {error}", stacklevel=2)
         return None

@@ -46,7 +46,7 @@ def rooms(batch: int, device: str) -> DecisionProblem:
     return DecisionProblem(weight, reward, lists)
 
 
-def eager(problem: DecisionProblem) -> Callable[[], torch.Tensor]:
+def eager_sweeps(problem: DecisionProblem) -> Callable[[], torch.Tensor]:
     """`soft_backup` again and again, V as (M, S)."""
     start = torch.zeros(problem.reward.shape[:-2], dtype=torch.float32, device=problem.reward.device)
 
@@ -59,7 +59,7 @@ def eager(problem: DecisionProblem) -> Callable[[], torch.Tensor]:
     return run
 
 
-def compiled(tables: StackedProblems) -> Callable[[], torch.Tensor]:
+def compile_sweeps(tables: StackedProblems) -> Callable[[], torch.Tensor]:
     """Compiled chunks, V as (S, M); on a GPU all of them are one CUDA graph, so that no launch is waited for."""
     p, device = tables.probability, tables.reward.device
     step, tau = chunk(*p.shape[1:4], *tables.next_states.shape[:2]), torch.tensor(TEMPERATURE, dtype=torch.float32, device=device)
@@ -87,7 +87,7 @@ def compiled(tables: StackedProblems) -> Callable[[], torch.Tensor]:
     return replay
 
 
-def fused(tables: StackedProblems) -> Callable[[], torch.Tensor] | None:
+def fused_kernel(tables: StackedProblems) -> Callable[[], torch.Tensor] | None:
     """The Triton kernel, told to stop for nothing; None where it does not run."""
     if tables.reward.device.type != "cuda" or find_spec("triton") is None:
         return None
@@ -122,7 +122,7 @@ def measure(batch: int, device: str) -> dict[str, Any]:
     """One row: accuracy first, then times."""
     problem = rooms(batch, device)
     tables = stack_problems(problem, None, torch.float32)
-    runs = {"eager": eager(problem), "compiled": compiled(tables), "fused": fused(tables)}
+    runs = {"eager": eager_sweeps(problem), "compiled": compile_sweeps(tables), "fused": fused_kernel(tables)}
     values = {name: run() for name, run in runs.items() if run is not None}
     apart = max(float((v - values["eager"]).abs().max()) for v in values.values())
     if not apart < 1e-3:
