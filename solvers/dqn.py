@@ -10,7 +10,7 @@ part b_h of the action (hours and three spendings), and with tau the temperature
 Each head learns as if the others were part of the world: independent learners, and not the joint softmax of the theory, whose follower is
 ``correlated=True``, one head over all actions.  As published, the cut of an episode counts as its end (``done``).
 
-In each step ``environments`` copies of the world move (1.), by the policy or, with a probability that falls from 1 to .1 over the first
+In each step ``environments`` copies of the world move (1.), by the policy or, with a probability that falls from 1 to 0.1 over the first
 third of the steps, evenly, one coin for all (2.); what happened goes into a replay memory (3.); once that is full, or holds as much as it
 ever will, one batch from it makes one step of Adam (4.); and the target network is copied every ``copy_every`` steps (5.).
 """
@@ -299,7 +299,7 @@ class DQN:
 
 
 def _network(widths: tuple[int, ...], parts: tuple[int, ...], seed: int) -> torch.nn.Sequential:
-    """Orthogonal layers of gain sqrt 2 and, in one last layer, orthogonal heads of gain .1; biases 0."""
+    """Orthogonal layers of gain sqrt 2 and, in one last layer, orthogonal heads of gain 0.1; biases 0."""
     generator = torch.Generator().manual_seed(seed)
     layers: list[torch.nn.Module] = []
     for wide, narrow in pairwise(widths):

@@ -113,8 +113,8 @@ def test_a_linear_reward_is_recovered() -> None:
         net = RewardNet(3, ())
         loss = fit(net, torch.optim.Adam(net.parameters(), lr=0.03), pairs, epochs=20, batch=64)
     fresh = rng.normal(size=(500, 3))
-    assert np.corrcoef(net.pay(fresh), fresh @ w)[0, 1] > 0.99
-    slopes = net.pay(np.eye(3)) - net.pay(np.zeros((3, 3)))
+    assert np.corrcoef(net.predict(fresh), fresh @ w)[0, 1] > 0.99
+    slopes = net.predict(np.eye(3)) - net.predict(np.zeros((3, 3)))
     np.testing.assert_allclose(slopes, w / 2, atol=0.15)
     assert loss < np.log(2)
 

@@ -30,7 +30,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    help="""Stackelberg Markov games: leaders who commit, followers who best-respond, and honest scores.
+    help="""Stackelberg Markov games: leaders who commit, followers who best-respond, and scores by a referee.
 
 A first look:  `stackelberg list`,  then  `stackelberg solve four_rooms-v0 implicit --budget 500`.
 

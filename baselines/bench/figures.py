@@ -93,7 +93,7 @@ def learned_figure(
         axis.axis("off")
     image: Any = None
     top = max((float(np.abs(np.asarray(game.shading(x))).max()) for x in shown.values()), default=0.0) if on_map else 1.0
-    top = 0.15 if top <= 0.2 else top  # penalties of Four Rooms, whose budget is .2, have one scale in all figures
+    top = 0.15 if top <= 0.2 else top  # penalties of Four Rooms, whose budget is 0.2, have one scale in all figures
     for axis, (label, x) in zip(panels.flat, shown.items(), strict=False):
         if not on_map and (not game.tabular or game.instruments is not None):
             _instruments(axis, game, x)

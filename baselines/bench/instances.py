@@ -7,7 +7,7 @@ and listed if::
     naive / best <= 0.95
 
     uniform   F(0), the return of the uniform policy
-    naive     where the naive gradient ends from there: `solvers.estimators.naive`, 150 steps of Adam, lr .2
+    naive     where the naive gradient ends from there: `solvers.estimators.naive`, 150 steps of Adam, lr 0.2
     best      the best of repeated exact local searches: `solvers.multistart` from there, 300 commitments, some 10 searches;
               of a listed instance also of 300 more from the best so far, to the full tolerance
 

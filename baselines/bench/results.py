@@ -83,17 +83,17 @@ def _has_jobs(file: Path) -> bool:
             first = json.loads(lines.readline())
         except ValueError:
             return True
-    return not isinstance(first, dict) or _of_a_job(first)
+    return not isinstance(first, dict) or _rows_of_job(first)
 
 
-def _of_a_job(result: dict[str, Any]) -> bool:
+def _rows_of_job(result: dict[str, Any]) -> bool:
     """Studies have results without a world."""
     return isinstance(job := result.get("job"), dict) and "world" in job
 
 
 def _rows(file: Path, result: dict[str, Any], history: bool) -> list[dict[str, Any]]:
     """The rows of one run: one, or one a report."""
-    if not _of_a_job(result):
+    if not _rows_of_job(result):
         raise store.ResultsError(f"{file}: the line of {result['id']!r} is not a result of a job: it has no job.world")
     try:
         if result.get("schema", 1) > store.SCHEMA:

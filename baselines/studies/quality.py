@@ -41,7 +41,7 @@ class Case:
     game: Callable[[], se.StackelbergGame]
     temperature: float
     checkpoints: tuple[int, ...]
-    """Iterations of exact ascent (Adam, .1) from the standard start."""
+    """Iterations of exact ascent (Adam, 0.1) from the standard start."""
     estimators: dict[str, Callable[[int], dict[str, Any]]]
     """Label to (name and hyperparameters) for about so many steps."""
 

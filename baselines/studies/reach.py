@@ -3,7 +3,7 @@
 A run's normalised score is (J - J_start) / (J* - J_start), with J* the best known value of its game, or J / J* with ``of = "optimum"``;
 J is always the referee's.  A run reaches the target at the first report from which its score is that high; what it has later is in the
 columns of scores.  The configuration's ``reach`` says what to show: ``at`` (commitments at which scores are quoted: 10 and 100), ``target``
-(.95), ``of`` ("gain" or "optimum"), ``split`` (tell games apart by their titles), ``only`` (labels of methods).
+(0.95), ``of`` ("gain" or "optimum"), ``split`` (tell games apart by their titles), ``only`` (labels of methods).
 """
 
 from __future__ import annotations

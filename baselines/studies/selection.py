@@ -4,7 +4,7 @@ In each game `escape_room` (N followers, M of whom are needed at the lever; ``st
 the start and to the door, and its return is exact for followers who play `Nash` with each selection:
 
 * curves: the lever alone is paid, from 0 to 2
-* search: all payments out of `LEVELS`, then coordinate search from the best of them down to steps of .01, for each selection; only pure
+* search: all payments out of `LEVELS`, then coordinate search from the best of them down to steps of 0.01, for each selection; only pure
   equilibria count, where the certificate (the largest regret in any state) is below `PURE`
 * first step: 1.01 for the lever, at the start alone (``payments="states"``)
 * promise: who is one of two at the lever after the first step is promised a payment for staying there (``payments="states"``)

@@ -55,7 +55,7 @@ def geometric_tables(oracle: Oracle, x: np.ndarray, samples: int, rng: np.random
 
 
 def _states_and_actions_at(seen: Outcome, step: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """States and actions (n, followers) at step (N,) of the n episodes that anybody still walks then; S for those who do not."""
+    """States and actions (n, followers) at step (N,) of the n episodes that have not ended for all followers; S for followers whose own has."""
     (long,) = np.nonzero(step < seen.alive.shape[2])
     walking = seen.alive[long, :, step[long]]
     rows = long[walking.any(axis=1)]
@@ -64,7 +64,7 @@ def _states_and_actions_at(seen: Outcome, step: np.ndarray, ends: np.ndarray) ->
 
 
 def _only_follower(states: np.ndarray, follower: int, ends: np.ndarray) -> np.ndarray:
-    """The same states, but nobody except one follower walks."""
+    """The same states, with the end in place of every other follower's."""
     return np.where(np.arange(states.shape[1]) == follower, states, ends)
 
 

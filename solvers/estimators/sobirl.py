@@ -16,8 +16,8 @@ w begins at u(s) = sum_b u(s,b) = d_L(s) V_L(s).  With z = (u(s) - w(s)) / tau t
 `solvers.estimators.implicit`, and its surrogate objective is used: w follows its adjoint z.  Differences from the published code: there F
 is an explicit function of the policy, here d_L and Q_L take two solves with the present g; there x moves rewards alone, here also leader
 policies and kernels, by the terms of `implicit`; and a step zeta above 1/||A||^2, where descent may diverge, is cut to that (||A|| the
-largest singular value).  At gamma = tau = .5 (published: .5 and 1) one step an iteration keeps up with x; at gamma = .9 and tau = .05 the
-error of w, over tau, does not (``tests/test_sobirl.py`` measures both), and ``adjoint_steps`` is the remedy.  Sweeps and products with A
+largest singular value).  At gamma = tau = 0.5 (published: 0.5 and 1) one step an iteration keeps up with x; at gamma = 0.9 and tau = 0.05
+the error of w, over tau, does not (``tests/test_sobirl.py`` measures both), and ``adjoint_steps`` is the remedy.  Sweeps and products with A
 are not in the ledger; the one factorisation an iteration, for d_L and Q_L, is, and an objective that is no sum over steps needs none.
 
 **SoBiRL** (`SoBiRL`, POLICY) replaces dQ - dV, the score of the response, by one step of it, which samples give::
@@ -44,7 +44,7 @@ import torch
 
 from stackelberg_envs.followers.bounded import Truncated
 from stackelberg_envs.leader.access import Access, Oracle
-from stackelberg_envs.planning.linear_systems import Dense, Factorised, system
+from stackelberg_envs.planning.linear_systems import Dense, Factorisation, system
 from stackelberg_envs.planning.policy_iteration import Plan
 from stackelberg_envs.play.outcomes import Outcome
 from stackelberg_envs.processes.mdp import MDP, joint_policy
@@ -110,7 +110,7 @@ class MSoBiRL(Estimator):
         tau: float,
         last: tuple[torch.Tensor, torch.Tensor] | None,
         kept: list[tuple[torch.Tensor, torch.Tensor]],
-        factorise: Callable[[torch.Tensor], Factorised],
+        factorise: Callable[[torch.Tensor], Factorisation],
     ) -> tuple[Plan, Adjoint]:
         """Step 1, and step 2 to be taken once; ``last`` are values and w of the last iteration, and those of this one go to ``kept``.
 

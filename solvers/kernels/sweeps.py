@@ -1,6 +1,6 @@
 """Soft Bellman sweeps in the layouts that machines like: `stackelberg_envs.planning.value_iteration.soft_value_iteration`, fused.
 
-Value iteration on many processes at once is limited by how it walks through memory.  With the batch fastest, V as (S, M), the values of a
+Value iteration on many processes at once is limited by the order of its reads.  With the batch fastest, V as (S, M), the values of a
 successor are M numbers in a row, and ``torch.compile`` fuses several sweeps of all actions into one pass (some ten times faster than eager
 gathers of (M, S), on CPU).  On a GPU and up to 1,024 states, `solvers.kernels.triton_sweeps` goes further and keeps V on the chip for as
 many sweeps as it takes.  One function chooses: that kernel where it fits, else the compiled chunk if asked for, else array by array.
@@ -15,7 +15,13 @@ from typing import Any, NamedTuple
 
 import torch
 
-from stackelberg_envs.planning.value_iteration import CertifiedValues, largest_deficit, not_converged, soft_value_iteration, value_interval
+from stackelberg_envs.planning.value_iteration import (
+    CertifiedValues,
+    convergence_error,
+    largest_deficit,
+    soft_value_iteration,
+    value_interval,
+)
 from stackelberg_envs.processes.mdp import DecisionProblem
 from stackelberg_envs.processes.successor_lists import SuccessorLists
 
@@ -103,7 +109,7 @@ def sweep_problems(
         swept, sweeps, low, high = batch_fastest(tables, discount, temperature, wanted, max_sweeps, deficit)
     middle, bound = value_interval(swept, low, high, discount, deficit)
     if not float(bound.max()) <= 1.001 * wanted:  # the kernel's own comparison is rounded otherwise
-        raise not_converged(max_sweeps, float(bound.max()), wanted)
+        raise convergence_error(max_sweeps, float(bound.max()), wanted)
     shape = torch.broadcast_shapes(problem.reward.shape[:-3], problem.weight.shape[:-2], problem.transition.probabilities.shape[:-4])
     return CertifiedValues(middle.reshape(*shape, s), sweeps, bound.reshape(shape))
 

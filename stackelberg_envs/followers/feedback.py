@@ -7,7 +7,7 @@ The leader acts between -1 and 1, phi(s) in R^f its features, the last of them 1
     net(s) = v . (tanh(W phi(s)), 1)             x = (W, v) in R^(h f + h + 1)       (hidden = h)
     log pi(a|s) = log N(artanh a; m, sd^2) - log(1 - a^2)
 
-The mean before squashing stays within 4, where tanh is .9993: so actions can be told apart in double precision, and densities and scores
+The mean before squashing stays within 4, where tanh is 0.9993: so actions can be told apart in double precision, and densities and scores
 are right, for every commitment.
 """
 

@@ -5,7 +5,7 @@ p(L|1) = 1 - q.  Working costs the agent c; R is worth r to the principal.  The 
 node.  One that pays nothing gets no work; one that pays for work it could have had for less gives its gains away.
 
 Source: the hidden-action principal-agent process on trees of Ivanov et al., "Principal-Agent Reinforcement Learning", arXiv 2407.18074,
-specified from our notes (their code was not found).  q ~ U(.6, .95), c ~ U(.1, .5) and r ~ U(.5, 1.5) are drawn anew for each node, in
+specified from our notes (their code was not found).  q ~ U(0.6, 0.95), c ~ U(0.1, 0.5) and r ~ U(0.5, 1.5) are drawn anew for each node, in
 this order, a node after both its subtrees.
 Exact values: `stackelberg_envs.planning.contracts`.
 """

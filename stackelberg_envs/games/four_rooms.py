@@ -7,7 +7,7 @@ its way; penalties that it uses up are charged to it when the walker arrives.
 Source: Thoma, Pasztor, Krause, Ramponi, Hu, "Contextual Bilevel Reinforcement Learning for Incentive Alignment", NeurIPS 2024,
 arXiv 2406.01575 (preset ``"hpgd"``); Kudo, Tanabe, Wachi, Akimoto, "Sample-Efficient Hypergradient Estimation for Decentralized
 Bi-Level RL", ICAPS 2026, arXiv 2603.14867 (preset ``"bchg"``).  Specified from their public code.  That code steps with an intended
-move of probability .67 and plans with .56; here there is one kernel, and ``slip`` says which: .33 or .44.
+move of probability 0.67 and plans with 0.56; here there is one kernel, and ``slip`` says which: 0.33 or 0.44.
 """
 
 from __future__ import annotations
@@ -81,11 +81,11 @@ class FourRooms(StackelbergGame):
       stays unused.
     * Follower reward: 1 for acting in its goal (no penalty there), which ends the episode; the penalty of its cell otherwise.
     * Leader reward: 1 for each step spent on the target cell (8, 4), less ``beta`` times the used budget when the goal is reached.
-    * Both discount by .99; published values are for the infinite horizon.
+    * Both discount by 0.99; published values are for the infinite horizon.
 
     Args:
-        preset: ``"default"`` (one kernel, slip .33), ``"hpgd"`` (slip .44, the kernel of the published score) or ``"bchg"`` (goal G1
-            only, beta 5, slip .44).
+        preset: ``"default"`` (one kernel, slip 0.33), ``"hpgd"`` (slip 0.44, the kernel of the published score) or ``"bchg"`` (goal G1
+            only, beta 5, slip 0.44).
         beta: the leader's price of penalties, in reward per unit of budget; None for the preset's.
         slip: probability of not making the intended move, split evenly over the other three; None for the preset's.
         walkers: how many followers, or which; each walks alone and the leader is paid for all.

@@ -5,9 +5,9 @@ half-circle.  GuidedPendulum of Kudo, Tanabe, Wachi, Akimoto, ICAPS 2026, arXiv 
 results.  Gym's pendulum, theta = 0 upright, with the leader's wind::
 
     theta'' = 15 sin(theta) + 3 b + 2 w a cos(theta)^2,     |theta'| <= 8,   |b| <= 2
-    r_F = -(theta^2 + .1 theta'^2 + .001 b^2)               r_L = min(-sin(theta), 0)     of the state in which the step is taken
+    r_F = -(theta^2 + 0.1 theta'^2 + 0.001 b^2)               r_L = min(-sin(theta), 0)     of the state in which the step is taken
 
-with semi-implicit Euler steps of .05 s, speeds cut before the angle moves, as Gymnasium has it (the source moves the angle first, by the
+with semi-implicit Euler steps of 0.05 s, speeds cut before the angle moves, as Gymnasium has it (the source moves the angle first, by the
 speed before the cut).  Episodes do not end by themselves.
 """
 
@@ -35,7 +35,7 @@ DISCOUNT = 0.99
 
 
 @dataclass(frozen=True)
-class Guided(SampledProcess):
+class GuidedPendulumProcess(SampledProcess):
     """States (cos theta, sin theta, theta'), theta' in rad/s: the observation of the source, in which no angle is two states."""
 
     x: Array
@@ -89,7 +89,7 @@ def features(states: Array) -> Array:
 class SwingUp:
     """Pumps energy until the pendulum can stand (Astrom and Furuta, Automatica 36, 2000), then holds it, and answers the wind it sees.
 
-    b = clip(p theta' (E* - E) - w', -2, 2) with E = theta'^2 / 2 + 15 cos(theta), w' = 2 w a cos(theta)^2 / 3; where cos(theta) > .9,
+    b = clip(p theta' (E* - E) - w', -2, 2) with E = theta'^2 / 2 + 15 cos(theta), w' = 2 w a cos(theta)^2 / 3; where cos(theta) > 0.9,
     b = clip(-10 sin(theta) - 2 theta' - w', -2, 2).
     """
 
@@ -128,9 +128,9 @@ class GuidedPendulum(StackelbergGame):
         self.leader_space = Box(-10.0, 10.0, (weight_count(4, self.hidden),), np.float64)
         self.default_follower = Feedback(SwingUp(self.wind))
 
-    def induced(self, x: Array, context: int) -> Guided:
+    def induced(self, x: Array, context: int) -> GuidedPendulumProcess:
         del context
-        return Guided(x, self.hidden, self.leader_sd, self.wind)
+        return GuidedPendulumProcess(x, self.hidden, self.leader_sd, self.wind)
 
     def log_leader_density(self, x: Array, states: Array, leads: Array) -> Array:
         """log pi(a|s) of the leader's squashed Gaussian, (...), for states (..., 3) and actions (..., 1)."""

@@ -91,8 +91,8 @@ class Preference(StackelbergGame):
         self.default_follower = Soft(0.3)
         rng = np.random.default_rng(seed)
         self.true_reward, self.phi = rng.normal(size=(states, 2)), rng.normal(size=(states, 2, features))
-        walked = _trajectories(states, horizon)
-        returns = np.tile(self.true_reward, (horizon, 1)).ravel()[walked].sum(-1)
+        trajectories = _trajectories(states, horizon)
+        returns = np.tile(self.true_reward, (horizon, 1)).ravel()[trajectories].sum(-1)
         better = 1 / (1 + np.exp(np.clip(-np.subtract.outer(returns, returns) / label_temperature, -700, 700)))
         preferred = label_noise + (1 - 2 * label_noise) * better
         self._constants = Constants(
@@ -101,7 +101,7 @@ class Preference(StackelbergGame):
             phi=self.phi,
             idle=np.ones((states * horizon, 1)),
             initial=np.eye(states * horizon)[states // 2],
-            walked=walked.ravel(),
+            trajectories=trajectories.ravel(),
             returns=returns,
             preferred=preferred,
             entropy=-np.sum([p * np.log(np.where(p > 0, p, 1.0)) for p in (preferred, 1 - preferred)], axis=0),
@@ -181,7 +181,7 @@ class Preference(StackelbergGame):
         """The entries of a table (..., S, 1, 2) along every trajectory, (..., 2^horizon, horizon)."""
         xp = array_namespace(table)
         flat = xp.reshape(table, (*table.shape[:-3], -1))
-        entries = xp.take(flat, self._constants.like(flat).walked, axis=-1)
+        entries = xp.take(flat, self._constants.like(flat).trajectories, axis=-1)
         return xp.reshape(entries, (*flat.shape[:-1], -1, self.max_cycles))
 
 
@@ -195,14 +195,14 @@ def _chain(cells: int, horizon: int) -> np.ndarray:
 
 def _trajectories(cells: int, horizon: int) -> np.ndarray:
     """Every trajectory as indices into tables (S, 2), flattened row-major: (2^horizon, horizon)."""
-    walked = []
+    trajectories = []
     for moves in product((0, 1), repeat=horizon):
         cell, entries = cells // 2, []
         for t, move in enumerate(moves):
             entries.append(2 * (t * cells + cell) + move)
             cell = _next_cell(cell, move, cells)
-        walked.append(entries)
-    return np.array(walked)
+        trajectories.append(entries)
+    return np.array(trajectories)
 
 
 def _next_cell(cell: int, move: int, cells: int) -> int:

@@ -34,8 +34,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "penalty": {"states": 100, "leader_actions": 5, "follower_actions": 5, **_UNIFORM, "temperature": 0.001},
 }
 """What arguments that are not given are; ``branching`` None is every state.  Every number of ``"penalty"`` is recalled, not read: 100
-states, 5 x 5 actions, U(0, 1) weights of all states, normalised, rewards U(0, 1) with those below .7 set to 0, uniform start,
-temperature .001, and a follower that knows the leader's policy and not its action.  Its discount is not even recalled; .9 is ours."""
+states, 5 x 5 actions, U(0, 1) weights of all states, normalised, rewards U(0, 1) with those below 0.7 set to 0, uniform start,
+temperature 0.001, and a follower that knows the leader's policy and not its action.  Its discount is not even recalled; 0.9 is ours."""
 CHOICES = {
     "preset": tuple(PRESETS),
     "weights": ("dirichlet", "uniform"),

@@ -4,7 +4,7 @@ The consumer owns assets m in [-100, 100].  In each step it chooses hours of wor
 assets move by what it earns after income tax less what it spends, plus noise.  Which goods it likes is the context.  The government sets
 an income tax and a value added tax (VAT) on each good, before it knows the taste, and wants consumption and revenue::
 
-    r_F = U(m) - .1 n^2 + prod_i (c_i / (p_i (1 + y_i)))^{om_i}       U(m) = log(m/20 + 1) if m > 0, else m
+    r_F = U(m) - 0.1 n^2 + prod_i (c_i / (p_i (1 + y_i)))^{om_i}       U(m) = log(m/20 + 1) if m > 0, else m
     r_L = 15 mean_i(c_i / (1 + y_i)) / 5 + 5 log(1 + sum_i y_i c_i / (1 + y_i) + x w n) + artefact
     m'  ~ N(clip(m + (1 - x) w n - sum_i c_i), 5^2) truncated to [-100, 100]
 
@@ -23,7 +23,7 @@ is a DQN with an independent head for each), and in preset ``"clean"``
 ``preset="legacy"`` has both as published.
 
 **The grid.**  The next asset has the normal density at the grid's points, normalised, and the first one, N(0, 2), the mass of the bins
-around them.  On 161 points values are within .03 of their limit for fine grids (at rates .3, temperature .1: 28.762, and 28.742 on 321
+around them.  On 161 points values are within 0.03 of their limit for fine grids (at rates 0.3, temperature 0.1: 28.762, and 28.742 on 321
 points); bin masses in both places give 28.773.
 """
 
@@ -88,15 +88,15 @@ class TaxDesign(StackelbergGame):
     * States: asset levels, evenly spaced on [-100, 100].
     * Actions: hours and three spendings, row-major, 10 x 5 x 5 x 5 = 1,250 of them, of which 130 differ in hours or total spending: the
       transition is a `stackelberg_envs.processes.shared_rows.SharedRows` with 130 rows in each state.
-    * Both discount by .9; published episodes end after 200 steps.
+    * Both discount by 0.9; published episodes end after 200 steps.
 
     Args:
         preset: ``"clean"`` or ``"legacy"``, the paper's constants; see `stackelberg_envs.games.tax_design`.
         consumers: how many followers, or which; each has assets of its own, and the leader is paid for all.
         grid: number of asset levels, at least 11 (then 20 apart, where noise of 5 rarely leads to another level).
-        hours: number of levels of work: 0, .89, 1.78, ...
+        hours: number of levels of work: 0, 0.89, 1.78, ...
         spendings: number of levels of spending on each good: 0, 1.25, 2.5, ...
-        temperature: of the default follower, `Soft`; published: .1, .2 and .3.
+        temperature: of the default follower, `Soft`; published: 0.1, 0.2 and 0.3.
         max_cycles: steps after which a played episode is cut.
     """
 

@@ -5,14 +5,14 @@ any number in [-100, 100].  The next one is drawn by inverting its distribution 
 
     m' = mu + 5 z,   Phi(z) = Phi(low) + u (Phi(high) - Phi(low)),   low, high = (-100 - mu) / 5, (100 - mu) / 5
 
-computed from the upper tail where u > .5, so that no digits are lost in either.
+computed from the upper tail where u > 0.5, so that no digits are lost in either.
 
 **The default follower.**  There is no closed form, but only one state variable, so ``Soft(tau)`` means: solve the grid game, V; back V up
 once more from assets four times as dense; and choose, between two of those, by the policy of either, the nearer one more often::
 
-    g(b|m) = softmax_b((-.1 n^2 + prod_i (...) + .9 E[V(m') | m, b]) / tau)
+    g(b|m) = softmax_b((-0.1 n^2 + prod_i (...) + 0.9 E[V(m') | m, b]) / tau)
 
-The follower loses 2e-5 of value by it, measured on 641 points at rates .3 (legacy, temperature .1, both contexts); policies of the grid
+The follower loses 2e-5 of value by it, measured on 641 points at rates 0.3 (legacy, temperature 0.1, both contexts); policies of the grid
 itself, interpolated, lose 6e-4, and those of the nearest grid point 8e-3.  The certificate is the last step of the grid's solution.
 
 Exact scores of any policy on the grid (`TaxProcess.follower_score`) say how far a learning follower is from its own optimum.
@@ -61,14 +61,14 @@ class TaxEconomy(StackelbergGame):
 
     * Commitment: as in `TaxDesign`, 4 numbers; `rates` says which rates they are, `at_rates` goes back.
     * State: the assets, (1,).  Action: hours and three spendings, `Discrete`, row-major as in `TaxDesign`.
-    * Scores are means over the referee's episodes of ``max_cycles`` steps; there .9^200 is 1e-9.
+    * Scores are means over the referee's episodes of ``max_cycles`` steps; there 0.9^200 is 1e-9.
 
     Args:
         preset: ``"clean"`` or ``"legacy"``, the paper's constants; see `stackelberg_envs.games.tax_design`.
         grid: number of asset levels on which ``Soft`` plans.
-        hours: number of levels of work: 0, .89, 1.78, ...
+        hours: number of levels of work: 0, 0.89, 1.78, ...
         spendings: number of levels of spending on each good: 0, 1.25, 2.5, ...
-        temperature: of the default follower, `Soft`; published: .1, .2 and .3.
+        temperature: of the default follower, `Soft`; published: 0.1, 0.2 and 0.3.
         max_cycles: steps after which an episode is cut; published: 200.
     """
 

@@ -72,7 +72,7 @@ class Warehouse(StackelbergGame):
       leader is paid in proportion to its own demand for it: F is the sum of what F would be for each alone.
     * A shelf that others enclose costs ``squeeze`` for each shelf that has to be climbed over, out and back: no layout is impossible.
     * Nothing is discounted.  Rest is no answer, for every step costs at least 1; but a soft follower's entropy is worth up to tau log 4 a
-      step, so from tau = 1 / log 4 = .72 on it may have no answer (`stackelberg_envs.planning.policy_iteration.PlanningError`).
+      step, so from tau = 1 / log 4 = 0.72 on it may have no answer (`stackelberg_envs.planning.policy_iteration.PlanningError`).
 
     Args:
         variant: ``"binary"``, which is piecewise constant in x (``smooth`` is False: methods that differentiate decline), or

@@ -169,7 +169,7 @@ class RepeatedGame:
     ) -> Outcome:
         """`play` in one context, with followers starting in chosen ``states``, perhaps with chosen first ``actions``, integers (N, n).
 
-        A follower that starts in S does not walk; those who interact share their state.
+        A follower that starts in state S (the end) takes no step; those who interact share their state.
         """
         index = self.game.context_index(context)
         self._require_tables("chosen first states")

@@ -2,7 +2,7 @@
 
 A dense chain (..., S, S) costs S^3; from `stackelberg_envs.processes.chains.DIRECT` states on, a chain of lists is solved faster by
 BiCGSTAB (van der Vorst, SIAM J. Sci. Stat. Comput. 1992), which only multiplies with it, a few tens of times where the chain forgets
-quickly and some hundreds on a grid.  Both are a `Factorised`, by which planners and solvers meet them.
+quickly and some hundreds on a grid.  Both are a `Factorisation`, by which planners and solvers meet them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class PlanningError(RuntimeError):
     """An exact solve did not converge or met a system without a solution."""
 
 
-class Factorised(Protocol):
+class Factorisation(Protocol):
     """A square matrix M (..., S, S) that can be solved with, again and again."""
 
     def solve(self, rhs: Array, tolerance: float | None = None) -> Array:
@@ -49,7 +49,7 @@ class Factorised(Protocol):
 
 @dataclass(frozen=True)
 class Dense:
-    """`Factorised` by the array library's own dense solver; it factorises anew at each call, where `solvers.linear.LU` keeps it."""
+    """`Factorisation` by the array library's own dense solver; it factorises anew at each call, where `solvers.linear.LU` keeps it."""
 
     matrix: Array
 
@@ -79,7 +79,7 @@ class System:
 
 
 class Krylov:
-    """`Factorised` by BiCGSTAB; differentiable in right side and chain, once and in reverse mode.
+    """`Factorisation` by BiCGSTAB; differentiable in right side and chain, once and in reverse mode.
 
     On a CPU each row of a batch is solved by itself, with a sparse matrix of scipy's, which multiplies twice as fast as a gather and a sum.
 

@@ -16,7 +16,7 @@ from array_api_compat import array_namespace
 from ..processes.arrays import Array, as_float
 from ..processes.markov_game import MarkovGame
 from ..processes.mdp import broadcast_over_leader_actions, decision_problem
-from .linear_systems import Factorised, PlanningError, factorise, system
+from .linear_systems import Factorisation, PlanningError, factorise, system
 from .policy_iteration import MAX_EVALUATIONS, POLICY_TOLERANCE
 from .stage_games import Stage, stage_saddle
 from .value_iteration import rounding_error
@@ -35,7 +35,7 @@ class SaddlePoint(NamedTuple):
     """Size of the last Newton step."""
     evaluations: int
     """Newton steps: one factorisation and one solve each."""
-    factorised: Factorised
+    factorised: Factorisation
     """I - gamma P_uw at the last evaluated policies."""
 
     @property
@@ -49,7 +49,7 @@ def saddle_point(
     temperature: float,
     *,
     warm: tuple[Array, Array] | None = None,
-    factorise: Callable[[Any], Factorised] = factorise,
+    factorise: Callable[[Any], Factorisation] = factorise,
 ) -> SaddlePoint:
     """The unique equilibrium of a regularised zero-sum Markov game.
 

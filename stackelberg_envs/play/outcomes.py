@@ -35,7 +35,7 @@ class Outcome:
 
     @property
     def steps(self) -> int:
-        """How many steps were seen; several followers walk at once."""
+        """How many steps were seen; several followers act at once."""
         return int(self.alive.any(axis=1).sum())
 
     def pairs(self, follower: int, actions: int) -> np.ndarray:
@@ -64,7 +64,7 @@ class Outcome:
 
 
 def outcome_of_indices(contexts: np.ndarray, ends: Sequence[int], pieces: Sequence[tuple[np.ndarray, int, Trajectories]]) -> Outcome:
-    """One outcome from the trajectories of (rows, follower): the episodes ``rows`` of one context, as one follower walked them.
+    """One outcome from the trajectories of (rows, follower): the episodes ``rows`` of one context, of one follower.
 
     Args:
         contexts: (N,).

@@ -199,7 +199,7 @@ def _refusals(env: Any, seed: int) -> None:
 
 def _non_interference(env: Any, seed: int) -> str | None:
     if not _has_model(env):
-        return "the environment has no model to disguise"
+        return "the environment has no model to modify"
     plain, other = list(drive(env, seed, STEPS)), list(drive(_with_modified_game(env, GameWithOtherFollowerRewards), seed, STEPS))
     followers_differ = any(a.rewards != b.rewards for a, b in zip(plain, other, strict=True))
     require(followers_differ, "the environment does not pay followers by its game, so the leader's ignorance cannot be checked")
@@ -210,7 +210,7 @@ def _non_interference(env: Any, seed: int) -> str | None:
 def _hidden_actions(env: Any, seed: int) -> str | None:
     """The same episodes, but each follower does something else: the noise brings about the same outcomes."""
     if not _has_model(env):
-        return "the environment has no model to disguise"
+        return "the environment has no model to modify"
     if env.unwrapped.game.follower_actions_public:
         return "the leader sees what followers do"
     told: list[list[Any]] = []

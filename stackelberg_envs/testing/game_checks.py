@@ -194,7 +194,9 @@ def _answers(game: StackelbergGame, points: np.ndarray) -> None:
         result = evaluate(game, np.broadcast_to(x, game.commitment_shape))
         require(bool(np.isfinite(result.leader_return)), "the score is not finite")
         if isinstance(game.default_follower, (Soft, Hard)) and (game.tabular or game.closed_forms):  # elsewhere the gap is an estimate
-            require(not float(result.follower_gap) >= 1e-7, f"the default follower leaves {float(result.follower_gap):.3g} on the table")
+            require(
+                not float(result.follower_gap) >= 1e-7, f"the default follower leaves a follower gap of {float(result.follower_gap):.3g}"
+            )
 
 
 def _torch(game: StackelbergGame, points: np.ndarray) -> str | None:

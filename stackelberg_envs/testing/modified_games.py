@@ -1,4 +1,7 @@
-"""Games that are another's look-alikes to a leader that sees what it may and no more: the test of what a leader may see."""
+"""Copies of a game with other rules, for tests of what a leader may see.
+
+A leader at a level of access must not be able to tell `GameWithOtherFollowerRewards` from the game, where followers act alike in both.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from ..processes.successor_lists import SuccessorLists
 
 
 class ModifiedGame(StackelbergGame):
-    """``game`` with other rules, but the same spaces."""
+    """A copy of ``game`` with other rules and the same spaces."""
 
     def __init__(self, game: StackelbergGame) -> None:
         self._game = game
@@ -40,7 +43,7 @@ class ModifiedGame(StackelbergGame):
 
     @abc.abstractmethod
     def modify(self, process: Any) -> Any:
-        """What followers face instead."""
+        """The induced process with other rules."""
 
     def induced(self, x: Array, context: int) -> Any:
         induced = self._game.induced(x, context)
@@ -48,21 +51,21 @@ class ModifiedGame(StackelbergGame):
 
 
 class GameWithOtherFollowerRewards(ModifiedGame):
-    """Every follower's reward is turned into ``1 - 3 r`` (``-3 r`` in a zero-sum game); kernel and leader reward are the same."""
+    """A game whose follower rewards r are replaced by ``1 - 3 r`` (``-3 r`` in a zero-sum game); kernel and leader reward are the same."""
 
     def modify(self, process: Any) -> Any:
         return process.with_rewards(-3.0, 1.0)
 
 
 class GameWithIneffectiveFollowers(ModifiedGame):
-    """The world moves as if followers acted at random, whatever they do: with the same noise, other actions have the same outcomes."""
+    """A game whose transitions ignore the followers' actions: they are those of uniformly random actions, averaged."""
 
     def modify(self, process: Any) -> Any:
         return replace(process, transition=process.kernel.average_actions())
 
 
 class GameWithSuccessorLists(ModifiedGame):
-    """The same game with transitions as lists of successors, whatever they are in ``game``: what a test of layouts compares."""
+    """The same game with transitions as lists of successors, for tests that compare transition layouts."""
 
     def modify(self, process: Any) -> Any:
         return replace(process, transition=SuccessorLists.of(process.kernel.dense()))

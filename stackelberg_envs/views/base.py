@@ -96,7 +96,7 @@ class EpisodeEnv:
         return tuple(self.episode.leading(i) for i in range(self.game.followers))
 
     def replace_game(self, game: StackelbergGame) -> None:
-        """Play another game with the same spaces from the next reset on; for conformance tests, which disguise games."""
+        """Play another game with the same spaces from the next reset on; for conformance tests, which modify games."""
         self.episode.replace_game(game)
         self.game = game
 

@@ -87,7 +87,7 @@ class Episode:
         self.clear()
 
     def replace_game(self, game: StackelbergGame) -> None:
-        """Play ``game`` from the next episode on; it must have the same spaces.  For conformance tests, which disguise games."""
+        """Play ``game`` from the next episode on; it must have the same spaces.  For conformance tests, which modify games."""
         if any(
             getattr(game, name) != getattr(self.game, name) for name in ("spaces", "leader_space", "contexts", "follower_actions_public")
         ):

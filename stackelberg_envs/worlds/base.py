@@ -174,7 +174,7 @@ class World(abc.ABC):
         states: np.ndarray | None = None,
         actions: np.ndarray | None = None,
     ) -> tuple[Trajectories, ...]:
-        """N episodes, as each follower walked them; the leader is paid once, with the first.
+        """N episodes, for each follower; the leader is paid once, with the first.
 
         Args:
             policies: one for each follower.

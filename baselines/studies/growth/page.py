@@ -192,7 +192,8 @@ def _about_states(dense: list[Point], lists: list[Point], dense_grid: list[Point
     found = [
         f"**Dense or lists.** Lists of up to {DIRECT} states are written out and factorised, and take as long as dense tables.{beyond} "
         f"At S = {last['size']:,} an iteration by lists takes {format_seconds(last['seconds'])} in a random world, and "
-        f"{format_seconds(largest['seconds'])} on a grid of {largest['size']:,} cells; a dense kernel of {last['size']:,} states and four actions would be {kernel:,.3g} GB."
+        f"{format_seconds(largest['seconds'])} on a grid of {largest['size']:,} cells; a dense kernel of {last['size']:,} states and four "
+        f"actions would be {kernel:,.3g} GB."
     ]
     products = [point["work"]["products"] for point in lists if point["size"] > DIRECT]
     iterated = [point for point in grid if point["size"] > DIRECT]
