@@ -82,11 +82,11 @@ def fixed_point(exploration: float, *, temperature: float = 0.1, context: int = 
             even = goal.mean(axis=tuple(1 + i for i in others))
             coin = exploration / count / (exploration / count + (1 - exploration) * chosen[h] + 1e-300)
             heads[h] = q + (1.0 if sweep < 20 else 0.2) * (coin * even + (1 - coin) * played - q)
-    gap = float(process.follower_score(_Table(table), temperature, game.max_cycles)[2])
+    gap = float(process.follower_score(_TablePolicy(table), temperature, game.max_cycles)[2])
     return {"exploration": exploration, "gap": gap, "leader_return": float(game.on_grid.objective((mdp,), (table[:, None, :],)))}
 
 
-class _Table:
+class _TablePolicy:
     def __init__(self, table: np.ndarray) -> None:
         self.probabilities = lambda states: table
 

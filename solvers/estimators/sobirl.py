@@ -17,7 +17,7 @@ w begins at u(s) = sum_b u(s,b) = d_L(s) V_L(s).  With z = (u(s) - w(s)) / tau t
 is an explicit function of the policy, here d_L and Q_L take two solves with the present g; there x moves rewards alone, here also leader
 policies and kernels, by the terms of `implicit`; and a step zeta above 1/||A||^2, where descent may diverge, is cut to that (||A|| the
 largest singular value).  At gamma = tau = 0.5 (published: 0.5 and 1) one step an iteration keeps up with x; at gamma = 0.9 and tau = 0.05
-the error of w, over tau, does not (``tests/test_sobirl.py`` measures both), and ``adjoint_steps`` is the remedy.  Sweeps and products with A
+the error of w / tau does not (``tests/test_sobirl.py`` measures both), and ``adjoint_steps`` is the remedy.  Sweeps and products with A
 are not in the ledger; the one factorisation an iteration, for d_L and Q_L, is, and an objective that is no sum over steps needs none.
 
 **SoBiRL** (`SoBiRL`, POLICY) replaces dQ - dV, the score of the response, by one step of it, which samples give::
