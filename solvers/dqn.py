@@ -187,7 +187,7 @@ class DQN:
         rng: np.random.Generator | None = None,
         state: DQNState | None = None,
     ) -> Response:
-        """Train for ``budget`` (or ``steps``) steps, and answer; see `stackelberg_envs.followers.exact.Follower.respond`.
+        """Train for ``budget`` (or ``steps``) steps, and answer; see `stackelberg_envs.game.Follower.respond`.
 
         Without ``rng``, the noise is that of seed 0.  ``state`` itself is left as it is.
 
@@ -225,7 +225,7 @@ class DQN:
         return (int(process.follower_action.n),) if together else process.action_parts
 
     def _initial_state(self, process: SampledProcess, x: np.ndarray, old: DQNState | None, rng: np.random.Generator) -> DQNState:
-        """The learner that commitment ``x`` finds."""
+        """The state in which training under commitment ``x`` begins."""
         if old is not None and np.array_equal(old.commitment, x):
             return copy.deepcopy(old)
         begun = process.start(rng.random((self.environments, process.noise.start)))

@@ -36,7 +36,7 @@ from .needs import needs_one_follower
 
 @dataclass(frozen=True)
 class PlannerMemory:
-    """What the leader remembers."""
+    """What the leader keeps between two rounds."""
 
     inference: InferenceState
     population: np.ndarray
@@ -97,7 +97,7 @@ class InversePlanning(Solver):
 
     @cached_property
     def settings(self) -> Settings:
-        """How outcomes are explained."""
+        """Settings of the inference from outcomes."""
         return Settings(self.temperature, self.scale, self.kernel_prior, self.window)
 
     def init(self, oracle: Oracle, x: np.ndarray) -> State:

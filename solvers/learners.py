@@ -161,7 +161,7 @@ class SAC:
         rng: np.random.Generator | None = None,
         state: Any = None,
     ) -> Response:
-        """See `stackelberg_envs.followers.exact.Follower.respond`; ``budget`` counts environment steps.
+        """See `stackelberg_envs.game.Follower.respond`; ``budget`` counts environment steps.
 
         Raises:
             PlanningError: in a world with tables, of several followers, or of discrete actions; for batches of commitments.

@@ -108,7 +108,7 @@ def _context_surrogate(
 
 
 def _direct_surrogate(oracle: Oracle, x: torch.Tensor, context: int, follower: int, scored: Any, rewarded: Any, paid: Any) -> torch.Tensor:
-    """What x moves itself: the scores of its policy, the rewards it sets, and what they cost; multipliers (S, A, B)."""
+    """The direct part of the gradient: the scores of the leader's policy, its incentives and their cost; multipliers (S, A, B)."""
     surrogate = torch.zeros((), dtype=x.dtype)
     if oracle.log_leader_policy is not None:
         surrogate = surrogate + (scored.sum(-1) * oracle.log_leader_policy(x)).sum()

@@ -79,7 +79,7 @@ class MultipleLP(Solver):
 
 
 class EnumerationState(NamedTuple):
-    """How far an enumeration has come."""
+    """The best policy of an enumeration so far, and the number of policies tried."""
 
     value: float
     x: np.ndarray

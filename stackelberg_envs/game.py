@@ -144,10 +144,10 @@ class StackelbergGame(abc.ABC):
 
     @abc.abstractmethod
     def induced(self, x: Array, context: int) -> Induced:
-        """What the followers face, in array-API code.
+        """The process that a commitment induces, in array-API code.
 
-        One `InducedMDP`, a tuple of them for several independent followers, one `stackelberg_envs.processes.markov_game.InducedMarkovGame`
-        for several who interact, or, without tables, one `stackelberg_envs.processes.sampled.SampledProcess`.
+        One `InducedMDP`, a tuple of them for several independent followers, one `stackelberg_envs.worlds.markov_game.InducedMarkovGame`
+        for several who interact, or, without tables, one `stackelberg_envs.worlds.sampled.SampledProcess`.
 
         Args:
             x: a checked commitment, floating point, shape (..., n).

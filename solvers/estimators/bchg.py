@@ -126,7 +126,7 @@ class BCHG(Estimator):
 
     @cached_property
     def settings(self) -> Settings:
-        """How outcomes are explained."""
+        """Settings of the inference from outcomes."""
         return Settings(self.temperature, self.scale, self.kernel_prior, self.window)
 
     def declines(self, oracle: Oracle) -> str | None:
@@ -179,7 +179,7 @@ class BCHG(Estimator):
         return self.settings.for_oracle(oracle).temperature if self.level == "outcome" else oracle.temperature
 
     def _leader_knowledge(self, oracle: Oracle, x: np.ndarray, context: int, seen: Outcome, learned: Any) -> tuple[LeaderKnowledge, Any]:
-        """What is known now, and what to remember of it: counts, and at OUTCOME the belief."""
+        """The leader's knowledge after this outcome, and the memory for the next call: counts, or at OUTCOME the inference state."""
         if self.level == "outcome":
             settings = self.settings.for_oracle(oracle)
             state = (learned or InferenceState.prior(oracle, settings)).update(oracle, x, seen, settings)

@@ -36,6 +36,6 @@ def closed_form_hypergradient(
 
 
 def _detach_policy(policy: Any) -> Any:
-    """A policy that does not react to x."""
+    """The same policy without its derivative in x."""
     tensors = {field.name: value.detach() for field in fields(policy) if isinstance(value := getattr(policy, field.name), torch.Tensor)}
     return replace(policy, **tensors)

@@ -18,7 +18,7 @@ from .visits import fastest_loop
 
 
 class LeaderKnowledge(NamedTuple):
-    """What the leader knows of the game and of its follower, by whatever means."""
+    """What the critics use of the game and of its follower: known, counted or inferred."""
 
     policy: np.ndarray
     """g(b|s,a), (S, A, B)."""

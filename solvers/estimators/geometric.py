@@ -55,7 +55,7 @@ def geometric_tables(oracle: Oracle, x: np.ndarray, samples: int, rng: np.random
 
 
 def _states_and_actions_at(seen: Outcome, step: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """States and actions (n, followers) at step (N,) of n episodes in which somebody still acts; S for followers whose own episode has ended."""
+    """States and actions (n, followers) at step (N,), of the n episodes in which a follower still acts; S where its own has ended."""
     (long,) = np.nonzero(step < seen.alive.shape[2])
     walking = seen.alive[long, :, step[long]]
     rows = long[walking.any(axis=1)]

@@ -191,7 +191,7 @@ class NeuralBCHG(Estimator):
     def _leader_critic(
         self, oracle: Oracle, x: np.ndarray, context: int, trajectories: VectorTrajectories, kept: dict[Any, Any], rng: np.random.Generator
     ) -> LeaderCriticValues:
-        """The critic, fitted to what was seen, and what it says of it."""
+        """Fit the leader's critic to the trajectories, and return its values there."""
         discount, T = oracle.leader_discount, trajectories.counted
         rewards, alive = trajectories.rewards[:, :T], trajectories.alive[:, :T]
         last: NetCritic | None = kept.get(("critic", context))
@@ -247,7 +247,7 @@ class NeuralBCHG(Estimator):
     def _fit_net(
         self, last: NetCritic | None, z: np.ndarray, goals: np.ndarray, kept: dict[Any, Any], key: Any, rng: np.random.Generator, **td: Any
     ) -> NetCritic:
-        """The net fitted, and what the next iteration begins from put into ``kept``."""
+        """Fit the net, and store in ``kept`` the net from which the next iteration begins."""
         if last is None and self.refit:
             last = fit(None, replace(self._fit_settings, steps=0), z, goals, rng, **td)
             kept["critic", key] = last

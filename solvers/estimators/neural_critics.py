@@ -17,7 +17,7 @@ FLOOR = 0.1
 
 @dataclass(frozen=True)
 class FitSettings:
-    """How a net is fitted."""
+    """Settings of a fit."""
 
     hidden: tuple[int, ...]
     steps: int
@@ -106,7 +106,7 @@ def fit(
 
 
 def cross_fit_residuals(values: np.ndarray, given: np.ndarray, alive: np.ndarray) -> np.ndarray:
-    """``values`` (N, T) less what was to be expected of them ``given`` (N, T, p): least squares on quadratic features.
+    """``values`` (N, T) less their prediction from ``given`` (N, T, p), by least squares on quadratic features.
 
     Each half of the episodes is predicted from the other, so that a score times the result has the mean that it had.
     """
@@ -149,7 +149,7 @@ class CrossFit:
         return _quadratic(vectors, *self._whitening)
 
     def predict(self, values: np.ndarray) -> np.ndarray:
-        """``values`` (N, T, ...) as the other half of the episodes tells by the features."""
+        """Predictions of ``values`` (N, T, ...): each half of the episodes by the coefficients of the other."""
         told = np.zeros_like(values)
         for half, coefficients in zip(self.halves, self.coefficients(values), strict=True):
             told[half] = np.tensordot(self.features[half], coefficients, 1)
@@ -172,7 +172,7 @@ class CrossFit:
         return weights
 
     def _fit_steps(self) -> list[np.ndarray]:
-        """The steps that each half is fitted to."""
+        """The steps (N, T) to which the coefficients for each half are fitted: those of the other."""
         return [self.alive & ~half[:, None] for half in self.halves]
 
 
@@ -195,7 +195,7 @@ class QuadraticCritic:
 
 
 def quadratic_feature_count(columns: int) -> int:
-    """How many features there are of vectors with so many components."""
+    """The number of quadratic features of vectors with ``columns`` components."""
     return (columns + 1) * (columns + 2) // 2
 
 

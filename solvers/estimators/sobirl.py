@@ -112,7 +112,7 @@ class MSoBiRL(Estimator):
         kept: list[tuple[torch.Tensor, torch.Tensor]],
         factorise: Callable[[torch.Tensor], Factorisation],
     ) -> tuple[Plan, Adjoint]:
-        """Step 1, and step 2 to be taken once; ``last`` are values and w of the last iteration, and those of this one go to ``kept``.
+        """Step 1, and a function for step 2; ``last`` is (values, w) of the last iteration, and ``kept`` collects those of this one.
 
         ``factorise`` is `LU` where the plan's matrix will be solved with, and `Dense`, which only holds it, where it will not.
         """

@@ -49,7 +49,7 @@ class VectorTrajectories(NamedTuple):
 
 
 class LeaderCriticValues(NamedTuple):
-    """What the leader's critic says of every counted step, (N, counted) each."""
+    """Values of the leader's critic at every counted step, (N, counted) each."""
 
     benefit: np.ndarray
     """B_L(n_t,b_t); for HPGD Q_L, not centred."""
@@ -160,7 +160,7 @@ def hypergradient_from_critics(
 
 
 def reaction_weights(benefits: np.ndarray, trajectories: VectorTrajectories, which: Which, gamma: float, *, features: bool) -> np.ndarray:
-    """What a score times the follower's value counts at every step, (N, T): J, or with ``features`` what stands for it; see the module."""
+    """Weights (N, T) of a score times the follower's value at every step: J, or with ``features`` its estimate (`neural_bchg`)."""
     sums = discounted_scan(benefits, gamma)
     if which == "leads":
         sums = np.concatenate([np.zeros((len(sums), 1)), sums[:, :-1]], axis=1)

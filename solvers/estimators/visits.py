@@ -22,7 +22,7 @@ LOOPED = ("cpu", "mps")
 
 
 class Tables(NamedTuple):
-    """What the gradient of an incentive needs of one follower."""
+    """Multipliers of one follower in the gradient of an incentive."""
 
     reaction: np.ndarray
     """Multiplier of d_x r(s,b), (S, B)."""
@@ -91,7 +91,7 @@ def sarsa_pass(
 
 
 def fastest_loop(name: str) -> Any:
-    """One of the three functions above, compiled if numba is there."""
+    """The function of this module with that name, compiled if numba is installed."""
     if not COMPILED:
         return globals()[name]
     from ..kernels import visits
@@ -100,10 +100,10 @@ def fastest_loop(name: str) -> Any:
 
 
 class VisitSums(NamedTuple):
-    """The passes over a batch where its commitment is.  Arrays (N, T) are placed there once; tables (S * B,) are NumPy's."""
+    """Sums over the visits of a batch, on one device.  Arrays (N, T) are moved there once; tables (S * B,) are NumPy's."""
 
     place: Callable[..., Any]
-    """Arrays to where the passes take them."""
+    """Moves arrays to the device."""
     returns_by_pair: Callable[..., tuple[np.ndarray, np.ndarray, np.ndarray]]
     influences_by_pair: Callable[..., np.ndarray]
 
@@ -131,10 +131,10 @@ def centred_means(total: np.ndarray, counts: np.ndarray, b_count: int) -> np.nda
 
 
 def _to_numpy(*tables: torch.Tensor) -> Any:
-    """Back from a device."""
+    """Tensors as NumPy arrays."""
     return tuple(table.cpu().numpy() for table in tables)
 
 
 def _to_tensor(table: np.ndarray, x: torch.Tensor) -> torch.Tensor:
-    """(S, B) as (S, 1, B) beside ``x``."""
+    """A table (S, B) as a tensor (S, 1, B), of the dtype and on the device of ``x``."""
     return torch.as_tensor(table, dtype=x.dtype, device=x.device)[:, None]

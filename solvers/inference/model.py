@@ -1,4 +1,4 @@
-"""The leader's model of the game: what it has counted, as a game of its own."""
+"""The leader's model of the game: a game whose dynamics and leader rewards are counted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stackelberg_envs.worlds.mdp import InducedMDP
 
 @dataclass(frozen=True)
 class Counts:
-    """Everything seen so far, pooled over commitments: neither the dynamics nor the leader's reward depend on them."""
+    """Counts of all outcomes, pooled over commitments, as neither the dynamics nor the leader's reward depend on them."""
 
     moves: np.ndarray
     """Arrivals from each (s, a, b), the last column the end, (S, A, B, S + 1)."""
@@ -30,7 +30,7 @@ class Counts:
 
     @staticmethod
     def zeros(sizes: tuple[int, int, int]) -> Counts:
-        """Nothing seen yet."""
+        """Counts before the first outcome."""
         return Counts(np.zeros((*sizes, sizes[0] + 1)), np.zeros(sizes), np.zeros(sizes[0]))
 
     @property
@@ -39,7 +39,7 @@ class Counts:
         return self.moves.sum(-1)
 
     def add_outcome(self, seen: Outcome, costs: np.ndarray | float) -> tuple[Counts, np.ndarray]:
-        """With one more outcome, and that outcome's own visits (S, A, B); ``costs`` is what the leader paid for its instrument there."""
+        """The counts with one more outcome, and its own visits (S, A, B); ``costs`` is what the leader paid there for its instrument."""
         s_count = len(self.firsts)
         alive, states = seen.alive[:, 0], seen.states[:, 0]
         s, a, b = states[:, :-1][alive], seen.leader_actions[:, 0][alive], seen.follower_actions[:, 0][alive]
@@ -105,7 +105,7 @@ class EstimatedGame(StackelbergGame):
 
 
 def induced_mdp(game: EstimatedGame, x: np.ndarray, context: int = 0) -> InducedMDP:
-    """What the follower faces in an estimated game under one commitment (n,) or several (K, n), in NumPy."""
+    """The MDP that one commitment (n,) or several (K, n) induce in an estimated game, in NumPy."""
     with torch.no_grad():
         (process,) = game.problems(in_torch(x), context)
         return process.joint.map(lambda table: table.numpy())
@@ -123,7 +123,7 @@ def tables(counts: Counts, prior: float, *, bonus: float = 0.0, rng: np.random.G
 
 
 def in_torch(x: np.ndarray) -> torch.Tensor:
-    """A commitment, or several, as the leader's known functions take them."""
+    """One commitment or several as a float64 tensor."""
     return torch.as_tensor(x, dtype=torch.float64)
 
 

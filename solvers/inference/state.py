@@ -1,4 +1,4 @@
-"""Everything a leader has learned from outcomes, one commitment after the other."""
+"""What a leader infers from outcomes, updated with one commitment after the other."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class Settings:
             raise ValueError(f"inference needs a positive temperature, scale and kernel_prior, and a window from 1; got {self!r}")
 
     def for_oracle(self, oracle: Oracle) -> Settings:
-        """The same, with the true temperature where the leader sets rewards."""
+        """The settings for a run: with the true temperature where the leader sets rewards."""
         return replace(self, temperature=oracle.temperature) if oracle.sizes[0][1] == 1 else self
 
 
 @dataclass(frozen=True)
 class InferenceState:
-    """Counts, commitments with the responses to them, and the belief that explains those."""
+    """The leader's knowledge from outcomes: counts, commitments with the responses to them, and a posterior over the follower's reward."""
 
     counts: Counts
     belief: Belief | LargeBelief
@@ -60,13 +60,13 @@ class InferenceState:
 
     @staticmethod
     def prior(oracle: Oracle, settings: Settings) -> InferenceState:
-        """Before the first commitment."""
+        """The state before the first commitment."""
         sizes, scale = oracle.sizes[0], settings.scale
         belief = LargeBelief(np.zeros(sizes), scale) if np.prod(sizes) >= LARGE else Belief.prior(sizes, scale)
         return InferenceState(Counts.zeros(sizes), belief, np.zeros((0, oracle.dimension)), np.zeros((0, *sizes)))
 
     def update(self, oracle: Oracle, x: np.ndarray, seen: Outcome, settings: Settings) -> InferenceState:
-        """With the outcome of one more commitment ``x`` (n,), and a belief that explains it too."""
+        """The state after the outcome ``seen`` of one more commitment ``x`` (n,)."""
         counts, visits = self.counts.add_outcome(seen, instrument_cost(oracle, x))
         commitments = np.concatenate([self.commitments, x[None]])
         responses = np.concatenate([self.responses, visits[None]])
@@ -87,7 +87,7 @@ class InferenceState:
         return EstimatedGame(oracle, settings.temperature, tables(self.counts, settings.kernel_prior, bonus=optimism), self.belief.reward)
 
     def posterior_sample(self, oracle: Oracle, settings: Settings, rng: np.random.Generator, *, optimism: float) -> EstimatedGame:
-        """The same, drawn from the posterior."""
+        """A game drawn from the posterior over kernels and rewards."""
         known = tables(self.counts, settings.kernel_prior, bonus=optimism, rng=rng)
         return EstimatedGame(oracle, settings.temperature, known, self.belief.draw(rng))
 

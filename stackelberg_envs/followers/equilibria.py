@@ -49,7 +49,7 @@ class Equilibrium(abc.ABC):
         rng: np.random.Generator | None = None,
         state: Any = None,
     ) -> Response:
-        """See `stackelberg_envs.followers.exact.Follower.respond`.
+        """See `stackelberg_envs.game.Follower.respond`.
 
         Raises:
             PlanningError: if the game's followers do not interact.

@@ -91,7 +91,7 @@ class Feedback:
         rng: np.random.Generator | None = None,
         state: Any = None,
     ) -> Response:
-        """See `stackelberg_envs.followers.exact.Follower.respond`.
+        """See `stackelberg_envs.game.Follower.respond`.
 
         Raises:
             PlanningError: where the rule cannot act: it was written for another game.

@@ -1,6 +1,6 @@
 """Followers that learn: tabular soft Q-learning from samples, and the natural policy gradient.
 
-They answer through the interface of every follower (`stackelberg_envs.followers.exact.Follower`), and their state is the learner itself:
+They answer through the interface of every follower (`stackelberg_envs.game.Follower`), and their state is the learner itself:
 picklable, one a context.  The commitment that they were given last finds them where they stood; a new one finds them as ``start`` says.
 
 Both say ``learns``, so that an oracle lets solvers with the TRAINING permission train them, and name a ``judge``: the exact follower by
@@ -111,7 +111,7 @@ class SoftQLearning:
         rng: np.random.Generator | None = None,
         state: tuple[QLearningState, ...] | None = None,
     ) -> Response:
-        """Train for ``budget`` (or ``steps``) samples, and answer; see `stackelberg_envs.followers.exact.Follower.respond`.
+        """Train for ``budget`` (or ``steps``) samples, and answer; see `stackelberg_envs.game.Follower.respond`.
 
         Without ``rng``, the noise is that of seed 0, so that an answer from nothing is always the same.
 
@@ -132,7 +132,7 @@ class SoftQLearning:
         return Response(answers, state=learned)
 
     def _initial_state(self, mdp: MDP, x: np.ndarray, old: QLearningState | None) -> QLearningState:
-        """The learner that commitment ``x`` finds."""
+        """The state in which training under commitment ``x`` begins."""
         if old is not None and np.array_equal(old.commitment, x):
             return old
         if old is not None and self.start == "carry":
@@ -141,7 +141,7 @@ class SoftQLearning:
         return QLearningState(x.copy(), np.zeros(size), np.zeros(size, dtype=np.int64), _start(mdp))
 
     def _train(self, mdp: MDP, learner: QLearningState, steps: int, limit: int, rng: np.random.Generator) -> QLearningState:
-        """After ``steps`` more samples; in pieces or at once, the same."""
+        """The state after ``steps`` more samples; the same in one call or in several."""
         gamma = mdp.follower_discount
         rate = 1 - gamma if self.rate is None else self.rate
         if not rate > 0:
@@ -246,7 +246,7 @@ class NaturalPolicyGradient:
         rng: np.random.Generator | None = None,
         state: PolicyGradientState | None = None,
     ) -> Response:
-        """Take ``budget`` (or ``iterations``) steps, and answer; see `stackelberg_envs.followers.exact.Follower.respond`.
+        """Take ``budget`` (or ``iterations``) steps, and answer; see `stackelberg_envs.game.Follower.respond`.
 
         The certificate is a bound, that of `MirrorDescent`.
 
@@ -265,7 +265,7 @@ class NaturalPolicyGradient:
         return Response(answers, state=PolicyGradientState(x, tuple(answer.memory for answer in answers)))
 
     def _mirror_descent_rate(self, mdp: MDP) -> float:
-        """Of mirror descent: 1 / (1 + rate tau) = 1 - eta tau / (1 - gamma)."""
+        """The equivalent rate of mirror descent: 1 / (1 + rate tau) = 1 - eta tau / (1 - gamma)."""
         left = 1 - mdp.follower_discount
         if self.eta is None:
             return float("inf")

@@ -69,7 +69,7 @@ class Payments(Controls):
         return {self.name: np.asarray(self.payments(np.asarray(x)))}
 
     def shading(self, x: Array) -> Array:
-        """What is paid in each state, summed over actions, (..., S)."""
+        """The payment in each state, summed over actions, (..., S)."""
         return array_namespace(x).sum(self._payment_table(x), axis=(-2, -1))
 
     def incentive(self, x: Array, context: int | str = 0) -> Array:

@@ -72,7 +72,7 @@ class RandomMarkovGame(StackelbergGame):
         seed: which instance; the arguments above change what is made of the draws, and only sizes, branching and weights the draws.
         max_cycles: steps after which a played episode is cut.
         layout: of the transition, ``"dense"`` or ``"lists"`` of successors; None for lists if
-            there are `stackelberg_envs.planning.linear_systems.DIRECT` states or more and few branches.
+            there are `stackelberg_envs.processes.chains.DIRECT` states or more and few branches.
     """
 
     name = "random_markov_game"

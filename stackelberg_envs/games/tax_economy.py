@@ -279,7 +279,7 @@ class InterpolatedValue:
 
 
 def _interpolation_weights(assets: Array, count: int) -> tuple[Array, Array]:
-    """Between which of ``count`` evenly spaced assets: the index of the lower one, and the share of the way to the upper."""
+    """The index of the next lower one of ``count`` evenly spaced assets, and the share of the way to the next higher one."""
     xp = array_namespace(assets)
     place = (assets + LIMIT) * ((count - 1) / (2 * LIMIT))
     first = xp.clip(xp.astype(xp.floor(place), xp.int64), 0, count - 2)
@@ -287,7 +287,7 @@ def _interpolation_weights(assets: Array, count: int) -> tuple[Array, Array]:
 
 
 def _align_with_steps(of_commitments: Array, batch: int, *, trailing: int = 0) -> Array:
-    """What there is one of a commitment, (K, ...), as (K, 1, ...) where steps have ``batch`` axes, (K, N), and commitments fewer."""
+    """One entry a commitment, (K, ...), as (K, 1, ...) where steps have ``batch`` axes, (K, N), and commitments fewer."""
     axes = of_commitments.ndim - trailing
     return array_namespace(of_commitments).expand_dims(of_commitments, axis=axes) if 0 < axes < batch else of_commitments
 

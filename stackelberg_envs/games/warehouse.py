@@ -198,7 +198,7 @@ class Warehouse(StackelbergGame):
         )
 
     def shading(self, x: Array) -> Array:
-        """How much of a shelf stands where a picker is in each state, (..., S)."""
+        """The share of a shelf at the picker's cell in each state, (..., S)."""
         return array_namespace(x).matmul(self.stock(x)[..., None, :], self._constants.like(x).on)[..., 0, :]
 
     def marks(self, context: int) -> dict[Cell, str]:

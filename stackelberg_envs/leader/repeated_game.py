@@ -318,7 +318,7 @@ class RepeatedGame:
         return committed
 
     def _worlds(self, context: int) -> tuple[World, ...]:
-        """What the followers face under the frozen commitment, computed once."""
+        """The worlds that the frozen commitment induces, computed once."""
         if context not in self._committed_worlds:
             assert self._commitment is not None
             self._committed_worlds[context] = self.game.problems(self.game.for_context(self._commitment, context), context)
@@ -330,7 +330,7 @@ class RepeatedGame:
         return self._responses[context]
 
     def _query_follower(self, context: int, budget: int | None) -> None:
-        """Have the follower answer, who may train for ``budget`` steps, or as many as it usually does; what it was is charged."""
+        """Let the follower respond, with ``budget`` training steps (None: its default), and charge its work."""
         assert self._commitment is not None
         assert self.follower is not None
         x, before = self.game.for_context(self._commitment, context), self._training.get(context)
@@ -357,7 +357,7 @@ class RepeatedGame:
         return draw(np.broadcast_to(self.game.context_probabilities, (episodes, len(self.game.contexts))), u)
 
     def _charge_and_censor(self, outcome: Outcome) -> Outcome:
-        """What the leader gets to see, and pays for."""
+        """Charge the outcome's steps, and hide what is not public."""
         self.cost.outcome_steps += outcome.steps
         if not self.game.follower_actions_public:
             outcome = replace(outcome, follower_actions=np.full_like(outcome.follower_actions, -1))

@@ -33,7 +33,7 @@ def roll_out(
     actions: np.ndarray,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Simulate N episodes, time step by time step.
+    """Simulate N episodes, all of them one time step after the other.
 
     Args:
         leader: cumulative pi(a|s), (S, A).

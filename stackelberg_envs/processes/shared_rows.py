@@ -70,7 +70,7 @@ class SharedRows(Transition):
         return SharedRows(f(self.rows), self.index)
 
     def expand_rows(self, table: Any) -> Any:
-        """What holds of rows (..., R), of the actions that take them, (..., B)."""
+        """Entries of rows (..., R) for each action that uses them, (..., B)."""
         xp = array_namespace(table)
         return xp.take(table, xp.asarray(self.index, device=table.device), axis=-1)
 
@@ -86,7 +86,7 @@ class SharedRows(Transition):
 
     @cached_property
     def _actions_by_row(self) -> np.ndarray:
-        """The actions that take each row, (R, W), W the most that share one; B where there are fewer."""
+        """The actions that use each row, (R, W), W the largest number that share one; B fills the rest."""
         order, counts = np.argsort(self.index, kind="stable"), np.bincount(self.index, minlength=self.rows.shape[-2])
         taken = self.index[order]
         places = np.full((len(counts), counts.max()), len(self.index))

@@ -103,7 +103,7 @@ class Transition(abc.ABC):
         return DenseTransition(self.dense()).join_actions()
 
     def sum_by_row(self, weights: Array) -> Array:
-        """Weights of actions (..., B), summed over those that share a row, (..., R): the weights themselves where none do."""
+        """Weights of actions (..., B), summed over those that share a row, (..., R); here no actions share a row."""
         return weights
 
     def cumulative_successors(self) -> tuple[Array, Array, np.ndarray]:

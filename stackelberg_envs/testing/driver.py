@@ -107,7 +107,7 @@ class Driver:
         return self.snapshot()
 
     def snapshot(self) -> Snapshot:
-        """What there is to see now."""
+        """The latest observations, rewards, flags and infos."""
         return self._latest
 
     def _take_snapshot(self) -> None:

@@ -247,7 +247,7 @@ class Episode:
         return ansi(self.frame()) if mode == "ansi" else rgb_array(self.frame())
 
     def _slot_values(self, agent: str) -> list[Any]:
-        """What fills the agent's slots; None for what there is not yet, or no more."""
+        """The values of the agent's slots; None where there is no value yet, or no longer."""
         seen: list[Any] = []
         committed = self.commitment is not None
         if agent == LEADER:
@@ -265,7 +265,7 @@ class Episode:
         return seen
 
     def _slots_of(self, agent: str) -> list[Slot]:
-        """The slots of an agent's observation, in the order of `_observed`."""
+        """The slots of an agent's observation, in the order of `_slot_values`."""
         context = [slot(Discrete(len(self.game.contexts)))] if len(self.game.contexts) > 1 else []
         if agent == LEADER:
             actions = [action_slot(spaces.action) for spaces in self._spaces] if self.game.follower_actions_public else []
