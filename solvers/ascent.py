@@ -51,7 +51,7 @@ class Estimator(abc.ABC):
 
 
 @dataclass
-class _Carried:
+class _AscentState:
     parameter: torch.Tensor
     optimiser: Any
     memory: Any
@@ -87,7 +87,7 @@ class Ascent(Solver):
             raise ValueError(f"lr and clip are positive, got {self.lr} and {self.clip}")
 
     def __repr__(self) -> str:
-        return changed_fields(self, "clip_blocks")
+        return short_repr(self, "clip_blocks")
 
     @property
     def access(self) -> Access:  # type: ignore[override]
@@ -108,16 +108,16 @@ class Ascent(Solver):
 
     def init(self, oracle: Oracle, x: np.ndarray) -> State:
         parameter = torch.tensor(x, dtype=torch.float64, device=self.device)
-        return State(x, carried=_Carried(parameter, OPTIMISERS[self.optimiser]([parameter], lr=self.lr, maximize=True), None))
+        return State(x, carried=_AscentState(parameter, OPTIMISERS[self.optimiser]([parameter], lr=self.lr, maximize=True), None))
 
     def step(self, oracle: Oracle, state: State, rng: np.random.Generator) -> State:
-        carried: _Carried = state.carried
+        carried: _AscentState = state.carried
         estimate = self.estimator.estimate(oracle, carried.parameter.detach().clone(), carried.memory, rng)  # 1
         gradient = estimate.gradient.detach()
         norm = float(torch.linalg.vector_norm(gradient))
         if self.clip is not None:  # 2
             blocks = gradient.split(self.clip_blocks) if self.clip_blocks else (gradient,)
-            gradient = torch.cat([_clipped(block, self.clip) for block in blocks])
+            gradient = torch.cat([clip_norm(block, self.clip) for block in blocks])
         carried.parameter.grad = gradient  # 3
         carried.optimiser.step()
         oracle.charge(gradient_steps=1)
@@ -126,13 +126,13 @@ class Ascent(Solver):
         return State(x, state.iteration + 1, carried, {"gradient_norm": norm})
 
 
-def changed_fields(record: Any, *silent: str) -> str:
+def short_repr(record: Any, *silent: str) -> str:
     """A dataclass's ``repr`` without the fields ``silent`` where they have their defaults: recorded runs are named by it, old ones too."""
     shown = [f for f in dataclasses.fields(record) if f.name not in silent or getattr(record, f.name) != f.default]
     return f"{type(record).__name__}({', '.join(f'{f.name}={getattr(record, f.name)!r}' for f in shown)})"
 
 
-def _clipped(gradient: torch.Tensor, largest: float) -> torch.Tensor:
+def clip_norm(gradient: torch.Tensor, largest: float) -> torch.Tensor:
     """The gradient, or as much of it as has norm ``largest``."""
     norm = float(torch.linalg.vector_norm(gradient))
     return gradient * (largest / norm) if norm > largest else gradient

@@ -1,7 +1,7 @@
 """What a solver is, and the one loop that runs them all.
 
 A `Solver` is hyperparameters with ``init`` and ``step`` over an explicit `State`; it meets the game only through an
-`stackelberg_envs.leader.access.Oracle` at the level it declares.  `solve` owns the house's side: rounds, ledger, referee, history,
+`stackelberg_envs.leader.access.Oracle` at the level it declares.  `solve` owns everything else: rounds, ledger, referee, history,
 resuming.
 """
 
@@ -129,12 +129,12 @@ def admit(solver: Solver, rounds: RepeatedGame, granted: Access) -> Oracle:
         Declined: if the solver cannot handle the game or follower, or the follower the game.
     """
     if granted < solver.access:
-        raise AccessError(f"{_called(solver)} needs access {solver.access.name}, and was granted {granted.name}")
+        raise AccessError(f"{_display_name(solver)} needs access {solver.access.name}, and was granted {granted.name}")
     oracle = rounds.oracle(granted, solver.permissions)
     if solver.tabular and not oracle.tabular:
         raise Declined(
-            f"{_called(solver)} works on tables, and {rounds.game.name} has none: its states are vectors; zeroth_order, neural_bchg or, "
-            "with closed forms, implicit play it"
+            f"{_display_name(solver)} works on tables, and {rounds.game.name} has none: its states are vectors; "
+            "zeroth_order, neural_bchg or, with closed forms, implicit play it"
         )
     reason = solver.declines(oracle)
     if reason is not None:
@@ -147,7 +147,7 @@ def admit(solver: Solver, rounds: RepeatedGame, granted: Access) -> Oracle:
     return oracle
 
 
-def _called(solver: Solver) -> str:
+def _display_name(solver: Solver) -> str:
     """A short name for messages: of its class, or of the estimator that it ascends by."""
     return type(getattr(solver, "estimator", solver)).__name__
 
@@ -180,7 +180,11 @@ def run(
     if resume is None:
         rounds, rng, interval = RepeatedGame(game, follower, seed), np.random.default_rng([seed, 0x501]), max(1, budget // reports)
         oracle = admit(solver, rounds, granted)
-        x = start_scale * rng.normal(size=game.commitment_shape) if start is None else np.array(game.checked(start), dtype=np.float64)
+        x = (
+            start_scale * rng.normal(size=game.commitment_shape)
+            if start is None
+            else np.array(game.check_commitment(start), dtype=np.float64)
+        )
         if x.shape != game.commitment_shape:
             raise CommitmentError(f"{game.name}: a start has shape {game.commitment_shape}, got {x.shape}")
         state, history = solver.init(oracle, x), []
@@ -200,7 +204,7 @@ def run(
                     "iteration": state.iteration,
                     **_referee_row(score.of(judge_game, state.x, judge)),
                     **asdict(rounds.cost),
-                    **({} if judge_game.instruments is None else {"instruments": _listed(judge_game.instruments(state.x))}),
+                    **({} if judge_game.instruments is None else {"instruments": _as_lists(judge_game.instruments(state.x))}),
                     **({} if (learned := rounds.learned_gap) is None or np.isnan(learned) else {"learned_gap": learned}),
                     **(state.row or {}),
                 }
@@ -238,13 +242,13 @@ def _referee_row(scored: Evaluation) -> dict[str, Any]:
     }
 
 
-def _listed(instruments: dict[str, np.ndarray]) -> dict[str, Any]:
+def _as_lists(instruments: dict[str, np.ndarray]) -> dict[str, Any]:
     """What the leader chose as plain data."""
     return {name: np.asarray(values).tolist() for name, values in instruments.items()}
 
 
 def _same_world(rounds: RepeatedGame, game: StackelbergGame, follower: Follower | None) -> bool:
-    """Whether a run's house plays ``game`` against ``follower``: the same tables at 0, and the same follower by its settings."""
+    """Whether a run plays ``game`` against ``follower``: the same tables at 0, and the same follower by its settings."""
     expected = game.default_follower if follower is None else follower
     if repr(rounds.follower) != repr(expected) or (rounds.game.name, rounds.game.contexts) != (game.name, game.contexts):
         return False

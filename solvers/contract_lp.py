@@ -1,7 +1,7 @@
 """The optimal contracts of a hidden-action tree, by linear programmes (see `stackelberg_envs.planning.contracts`).
 
 1. read the tree off the model: p(o|a), the agent's own utility, what outcomes bring the principal, and the range of payments
-2. solve it: all payments together if the agent looks ahead (`committed`), node by node if it does not (`subgame_perfect`)
+2. solve it: all payments together if the agent looks ahead (`optimal_contract`), node by node if it does not (`subgame_perfect`)
 3. ask the game what these payments come to; if that is another number, it was not this tree
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from stackelberg_envs.followers.exact import Hard
 from stackelberg_envs.leader.access import Access, Oracle
-from stackelberg_envs.planning.contracts import MOST_NODES, Tree, committed, logits, subgame_perfect
+from stackelberg_envs.planning.contracts import MOST_NODES, Tree, logits, optimal_contract, subgame_perfect
 
 from .base import Declined, Solver, State
 
@@ -51,7 +51,7 @@ class ContractLP(Solver):
         if state.iteration > 0:
             return State(state.x, state.iteration + 1, row=state.row)
         tree = self._tree(oracle)  # 1
-        best = committed(tree) if tree.agent_discount == 1 else subgame_perfect(tree)  # 2
+        best = optimal_contract(tree) if tree.agent_discount == 1 else subgame_perfect(tree)  # 2
         x = np.clip(logits(best.payments, sum(tree.limits)), oracle.leader_space.low, oracle.leader_space.high)
         if not abs(oracle.returns(x) - best.value) < AGREEMENT * (1 + abs(best.value)):  # 3
             raise Declined("contract_lp: the game pays otherwise than a contract tree")

@@ -1,9 +1,9 @@
-"""Leaders who train copies of their followers: x and the copies' logits y climb together, by first-order gradients.
+"""Leaders who train copies of their followers: x and the copies' logits y ascend together, by first-order gradients.
 
-The state between two steps is the point (x, y) with the gradients there; a step climbs along them and looks around at the new point:
+The state between two steps is the point (x, y) with the gradients there; a step follows them and computes the gradients at the new point:
 
 1. an optimiser of ``torch.optim`` moves x and y along the gradients
-2. commit to x; ``copy_steps`` - 1 times, y alone climbs on
+2. commit to x; ``copy_steps`` - 1 times, y alone takes a further step
 3. gradients in x and y (each subclass its own), and what the leader would earn if its followers were the copies
 
 so that what a step reports is of the commitment that it ends at, which the referee scores with followers of its own:
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from stackelberg_envs.leader.access import Access, Oracle, Permission
-from stackelberg_envs.processes.mdp import MDP, over_leader_actions
+from stackelberg_envs.processes.mdp import MDP, broadcast_over_leader_actions
 
 from .ascent import OPTIMISERS
 from .base import Solver, State
@@ -45,7 +45,7 @@ class Copies:
     def parameters(self) -> list[torch.Tensor]:
         return [self.x, *self.logits]
 
-    def climb(self, gradients: list[torch.Tensor | None]) -> None:
+    def update(self, gradients: list[torch.Tensor | None]) -> None:
         """One step of the optimiser; what has no gradient stays."""
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
@@ -82,8 +82,8 @@ class CopyAscent(Solver):
         """The shapes of `Copies.logits`."""
 
     @abc.abstractmethod
-    def survey(self, oracle: Oracle, copies: Copies) -> dict[str, float]:
-        """Steps 2 and 3: climb with the copies, set the gradients, and say what there is to say for the history."""
+    def compute_gradients(self, oracle: Oracle, copies: Copies) -> dict[str, float]:
+        """Steps 2 and 3: update the copies, set ``copies.gradients``, and return the history row."""
 
     def init(self, oracle: Oracle, x: np.ndarray) -> State:
         leader = torch.tensor(x, dtype=torch.float64, requires_grad=True)
@@ -94,18 +94,18 @@ class CopyAscent(Solver):
 
     def step(self, oracle: Oracle, state: State, rng: np.random.Generator) -> State:
         copies: Copies = state.carried
-        copies.climb(list(copies.gradients))  # 1
+        copies.update(list(copies.gradients))  # 1
         copies.updates += 1
         oracle.charge(gradient_steps=1)
         return self._state(oracle, copies)
 
     def _state(self, oracle: Oracle, copies: Copies) -> State:
-        row = self.survey(oracle, copies)
+        row = self.compute_gradients(oracle, copies)
         row["gradient_norm"] = float(torch.linalg.vector_norm(copies.gradients[0]))
         return State(copies.x.detach().numpy().copy(), copies.updates, copies, row)
 
 
-def faced(oracle: Oracle, x: torch.Tensor) -> list[tuple[torch.Tensor, MDP]]:
+def induced_processes(oracle: Oracle, x: torch.Tensor) -> list[tuple[torch.Tensor, MDP]]:
     """Probabilities (K,) and processes of each group of equal sizes, contexts and followers together; differentiable in ``x``."""
     drawn = enumerate(oracle.context_probabilities)
     return batches([(float(p), mdp) for c, p in drawn for mdp in oracle.commit(x, c)])
@@ -117,9 +117,9 @@ def node_shape(mdp: MDP) -> tuple[int, ...]:
     return (*mdp.transition.shape[:-4], s, a if mdp.follower_sees == "action" else 1, b)
 
 
-def copied(logits: torch.Tensor, mdp: MDP) -> torch.Tensor:
+def copy_policy(logits: torch.Tensor, mdp: MDP) -> torch.Tensor:
     """The copy's policy g_y(b|s,a), (..., S, A, B)."""
-    return over_leader_actions(torch.softmax(logits, -1), mdp)
+    return broadcast_over_leader_actions(torch.softmax(logits, -1), mdp)
 
 
 def derivatives(objective: torch.Tensor, of: list[torch.Tensor], *, again: bool = False) -> list[torch.Tensor]:

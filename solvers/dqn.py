@@ -10,7 +10,7 @@ part b_h of the action (hours and three spendings), and with tau the temperature
 Each head learns as if the others were part of the world: independent learners, and not the joint softmax of the theory, whose follower is
 ``correlated=True``, one head over all actions.  As published, the cut of an episode counts as its end (``done``).
 
-In each step ``environments`` copies of the world move (1.), by the policy or, with a probability that falls from 1 to .1 over the first
+In each step ``environments`` copies of the world move (1.), by the policy or, with a probability that falls from 1 to 0.1 over the first
 third of the steps, evenly, one coin for all (2.); what happened goes into a replay memory (3.); once that is full, or holds as much as it
 ever will, one batch from it makes one step of Adam (4.); and the target network is copied every ``copy_every`` steps (5.).
 """
@@ -47,13 +47,13 @@ FIRST_EXPLORATION, LAST_EXPLORATION = 1.0, 0.1
 class TrainingStopped(KeyboardInterrupt):
     """Ctrl-C between two training steps; ``state`` is where training stood: give it to `DQN.respond` to go on."""
 
-    def __init__(self, state: TrainedDQN) -> None:
+    def __init__(self, state: DQNState) -> None:
         super().__init__(f"training was stopped after {state.steps} steps; respond(..., state=error.state) goes on from there")
         self.state = state
 
 
 @dataclass
-class TrainedDQN:
+class DQNState:
     """A deep Q-network in the middle of its training in one world; picklable."""
 
     commitment: np.ndarray
@@ -185,9 +185,9 @@ class DQN:
         *,
         budget: int | None = None,
         rng: np.random.Generator | None = None,
-        state: TrainedDQN | None = None,
+        state: DQNState | None = None,
     ) -> Response:
-        """Train for ``budget`` (or ``steps``) steps, and answer; see `stackelberg_envs.followers.exact.Follower.respond`.
+        """Train for ``budget`` (or ``steps``) steps, and answer; see `stackelberg_envs.game.Follower.respond`.
 
         Without ``rng``, the noise is that of seed 0.  ``state`` itself is left as it is.
 
@@ -205,7 +205,7 @@ class DQN:
         if process.leads > 0:
             raise PlanningError(f"DQN is for design games: its network does not see the leader's actions, and in {game.name} it acts")
         noise = np.random.default_rng(0) if rng is None else rng
-        learner = self._prepared(process, x, state, noise)
+        learner = self._initial_state(process, x, state, noise)
         with _interrupts() as interrupted:
             for i in range(count):
                 self._step(process, learner, game.max_cycles, noise)
@@ -219,35 +219,35 @@ class DQN:
         answer = Answer(policy, None, gap, evaluations=0, planned_in=process, training_steps=count * self.environments)  # type: ignore[arg-type]
         return Response((answer,), state=learner)
 
-    def _parts(self, process: SampledProcess) -> tuple[int, ...]:
+    def _head_sizes(self, process: SampledProcess) -> tuple[int, ...]:
         assert isinstance(process.follower_action, Discrete)
         together = self.correlated or not process.action_parts
         return (int(process.follower_action.n),) if together else process.action_parts
 
-    def _prepared(self, process: SampledProcess, x: np.ndarray, old: TrainedDQN | None, rng: np.random.Generator) -> TrainedDQN:
-        """The learner that commitment ``x`` finds."""
+    def _initial_state(self, process: SampledProcess, x: np.ndarray, old: DQNState | None, rng: np.random.Generator) -> DQNState:
+        """The state in which training under commitment ``x`` begins."""
         if old is not None and np.array_equal(old.commitment, x):
             return copy.deepcopy(old)
         begun = process.start(rng.random((self.environments, process.noise.start)))
-        parts, d, clock = self._parts(process), begun.shape[-1], np.zeros(self.environments, dtype=np.int64)
+        parts, d, clock = self._head_sizes(process), begun.shape[-1], np.zeros(self.environments, dtype=np.int64)
         memory = tuple(
             torch.zeros(shape, dtype=torch.int64 if i == 1 else torch.float32)
             for i, shape in enumerate([(self.replay, d), (self.replay, len(parts)), (self.replay,), (self.replay, d), (self.replay,)])
         )
         if old is not None and self.start == "carry":
             kept = copy.deepcopy(old)
-            return TrainedDQN(x.copy(), kept.net, kept.target, kept.optimiser, begun, clock, memory, 0, old.steps)
+            return DQNState(x.copy(), kept.net, kept.target, kept.optimiser, begun, clock, memory, 0, old.steps)
         net = _network((d, self.hidden, self.hidden), parts, int(rng.integers(2**63)))
         optimiser = torch.optim.Adam(net.parameters(), lr=self.learning_rate, fused=True)
-        return TrainedDQN(x.copy(), net, copy.deepcopy(net).requires_grad_(False), optimiser, begun, clock, memory)
+        return DQNState(x.copy(), net, copy.deepcopy(net).requires_grad_(False), optimiser, begun, clock, memory)
 
-    def _policy(self, process: SampledProcess, learner: TrainedDQN) -> HeadsPolicy:
+    def _policy(self, process: SampledProcess, learner: DQNState) -> HeadsPolicy:
         layers = [layer for layer in learner.net if isinstance(layer, torch.nn.Linear)]
         weights = tuple(tuple(w.detach().double().numpy() for w in (layer.weight, layer.bias)) for layer in layers)
-        return HeadsPolicy(weights, self._parts(process), self.temperature)  # type: ignore[arg-type]
+        return HeadsPolicy(weights, self._head_sizes(process), self.temperature)  # type: ignore[arg-type]
 
-    def _step(self, process: SampledProcess, learner: TrainedDQN, limit: int, rng: np.random.Generator) -> None:
-        parts, n = self._parts(process), self.environments
+    def _step(self, process: SampledProcess, learner: DQNState, limit: int, rng: np.random.Generator) -> None:
+        parts, n = self._head_sizes(process), self.environments
         explored = min(1.0, learner.steps / max(1, self.steps // 3))
         leads = process.lead(learner.states, rng.random((n, process.noise.lead)))
         evenly = rng.random() < FIRST_EXPLORATION + explored * (LAST_EXPLORATION - FIRST_EXPLORATION)
@@ -281,7 +281,7 @@ class DQN:
         if learner.steps % self.copy_every == 0:  # 5.
             learner.target.load_state_dict(learner.net.state_dict())
 
-    def _learn(self, gamma: float, parts: tuple[int, ...], learner: TrainedDQN, rng: np.random.Generator) -> None:
+    def _learn(self, gamma: float, parts: tuple[int, ...], learner: DQNState, rng: np.random.Generator) -> None:
         """One step of Adam on the mean squared error over batch and heads."""
         rows = torch.from_numpy(rng.integers(self.replay, size=self.batch))
         states, chosen, earned, arrived, done = (column[rows] for column in learner.memory)
@@ -299,7 +299,7 @@ class DQN:
 
 
 def _network(widths: tuple[int, ...], parts: tuple[int, ...], seed: int) -> torch.nn.Sequential:
-    """Orthogonal layers of gain sqrt 2 and, in one last layer, orthogonal heads of gain .1; biases 0."""
+    """Orthogonal layers of gain sqrt 2 and, in one last layer, orthogonal heads of gain 0.1; biases 0."""
     generator = torch.Generator().manual_seed(seed)
     layers: list[torch.nn.Module] = []
     for wide, narrow in pairwise(widths):

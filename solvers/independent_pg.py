@@ -1,4 +1,4 @@
-"""Independent policy gradient: leader and follower each climb their own return, at the same time, as if the other stood still.
+"""Independent policy gradient: leader and follower each ascend their own return, at the same time, as if the other stood still.
 
 Daskalakis, Foster, Golowich, "Independent Policy Gradient Methods for Competitive Reinforcement Learning", NeurIPS 2020, there for zero-sum
 games and two step sizes; the baseline of Shen, Yang, Chen (ICML 2024), as our notes recall it.  With exact gradients::
@@ -19,7 +19,7 @@ import torch
 from stackelberg_envs.leader.access import Oracle
 from stackelberg_envs.planning.policy_iteration import regularised_reward
 
-from .copies import Copies, CopyAscent, copied, derivatives, faced, node_shape
+from .copies import Copies, CopyAscent, copy_policy, derivatives, induced_processes, node_shape
 from .needs import needs_a_regularised_follower, needs_derivatives, needs_paid_steps
 from .penalties import expected_return, visits
 
@@ -33,12 +33,12 @@ class IndependentPG(CopyAscent):
         return reason or needs_a_regularised_follower("independent_pg", oracle)
 
     def shapes(self, oracle: Oracle, x: torch.Tensor) -> list[tuple[int, ...]]:
-        return [node_shape(mdp) for _, mdp in faced(oracle, x)]
+        return [node_shape(mdp) for _, mdp in induced_processes(oracle, x)]
 
-    def survey(self, oracle: Oracle, copies: Copies) -> dict[str, float]:
+    def compute_gradients(self, oracle: Oracle, copies: Copies) -> dict[str, float]:
         for _ in range(self.copy_steps - 1):
             gradients, _ = _gradients(oracle, copies, copies.x.detach())
-            copies.climb([None, *gradients[1:]])
+            copies.update([None, *gradients[1:]])
         copies.gradients, claimed = _gradients(oracle, copies, copies.x)
         return {"claimed_return": claimed}
 
@@ -46,8 +46,8 @@ class IndependentPG(CopyAscent):
 def _gradients(oracle: Oracle, copies: Copies, x: torch.Tensor) -> tuple[list[torch.Tensor], float]:
     """dF/dx and dV/dy, and F."""
     own = theirs = torch.zeros((), dtype=x.dtype)
-    for (weights, mdp), logits in zip(faced(oracle, x), copies.logits, strict=True):
-        copy, gamma = copied(logits, mdp), mdp.follower_discount
+    for (weights, mdp), logits in zip(induced_processes(oracle, x), copies.logits, strict=True):
+        copy, gamma = copy_policy(logits, mdp), mdp.follower_discount
         visited = visits(mdp, copy, gamma)
         same = mdp.leader_discount == gamma
         led = visited if same else visits(mdp, copy, mdp.leader_discount)

@@ -28,17 +28,17 @@ from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 
 from .base import Solver, State
 from .estimators.reaction import surrogate_objective
-from .inference.explained import Explained, Settings
 from .inference.model import EstimatedGame
+from .inference.state import InferenceState, Settings
 from .linear import LU
 from .needs import needs_one_follower
 
 
 @dataclass(frozen=True)
-class Carried:
-    """What the leader remembers."""
+class PlannerMemory:
+    """What the leader keeps between two rounds."""
 
-    explained: Explained
+    inference: InferenceState
     population: np.ndarray
     """Candidates, (P, n)."""
     trying: np.ndarray
@@ -51,7 +51,7 @@ class InversePlanning(Solver):
 
     Args:
         episodes: watched under each commitment.
-        temperature: of inference, like the next three: see `solvers.inference.explained.Settings`.
+        temperature: of inference, like the next three: see `solvers.inference.state.Settings`.
         scale: prior standard deviation of the follower's rewards.
         kernel_prior: mass of the prior over next states.
         window: commitments that are kept exactly.
@@ -97,43 +97,43 @@ class InversePlanning(Solver):
 
     @cached_property
     def settings(self) -> Settings:
-        """How outcomes are explained."""
+        """Settings of the inference from outcomes."""
         return Settings(self.temperature, self.scale, self.kernel_prior, self.window)
 
     def init(self, oracle: Oracle, x: np.ndarray) -> State:
-        return State(x, carried=Carried(Explained.nothing(oracle, self.settings), np.zeros((0, x.size)), x.copy()))
+        return State(x, carried=PlannerMemory(InferenceState.prior(oracle, self.settings), np.zeros((0, x.size)), x.copy()))
 
     def step(self, oracle: Oracle, state: State, rng: np.random.Generator) -> State:
-        memory: Carried = state.carried
-        x, rounds, settings = memory.trying, memory.explained.rounds, self.settings.fitting(oracle)
+        memory: PlannerMemory = state.carried
+        x, rounds, settings = memory.trying, memory.inference.rounds, self.settings.for_oracle(oracle)
         seen = oracle.play(x, episodes=self.episodes)  # 1
-        explained = memory.explained.plus(oracle, x, seen, settings)  # 2, 3
-        believed = explained.game(oracle, settings)
+        inference = memory.inference.update(oracle, x, seen, settings)  # 2, 3
+        believed = inference.game(oracle, settings)
         incumbent = state.x
         if not np.array_equal(x, incumbent):  # 4
             tried, kept = _values(believed, np.stack([x, incumbent]))
             incumbent = x if tried > kept + self.margin * abs(kept) else incumbent
-        best, value, population = self._planned(believed, incumbent, self._renewed(memory, rng, x.size))  # 5
+        best, value, population = self._plan(believed, incumbent, self._refresh_population(memory, rng, x.size))  # 5
         following, explores = best, rng.random() < self.explore / np.sqrt(1 + rounds / 20)
         if rounds < self.first:
             following = np.clip(self.spread * rng.normal(size=x.size), -self.largest, self.largest)
         elif explores:  # 6
-            possible = explained.drawn(oracle, settings, rng, optimism=self.optimism)
-            following, _, _ = self._planned(possible, incumbent, population)
-        return State(incumbent, state.iteration + 1, Carried(explained, population, following), {"planned_return": value})
+            possible = inference.posterior_sample(oracle, settings, rng, optimism=self.optimism)
+            following, _, _ = self._plan(possible, incumbent, population)
+        return State(incumbent, state.iteration + 1, PlannerMemory(inference, population, following), {"planned_return": value})
 
-    def _renewed(self, memory: Carried, rng: np.random.Generator, n: int) -> np.ndarray:
+    def _refresh_population(self, memory: PlannerMemory, rng: np.random.Generator, n: int) -> np.ndarray:
         """The population; every fifth round one member is replaced by a random one."""
         fresh = np.clip(self.spread * rng.normal(size=(self.population, n)), -self.largest, self.largest)
         if len(memory.population) == 0:
             return fresh
         population = memory.population.copy()
-        rounds = memory.explained.rounds
+        rounds = memory.inference.rounds
         if rounds % 5 == 0:
             population[rounds // 5 % self.population] = fresh[0]
         return population
 
-    def _planned(self, game: EstimatedGame, incumbent: np.ndarray, population: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
+    def _plan(self, game: EstimatedGame, incumbent: np.ndarray, population: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
         """(commitment, its predicted return, population) after some steps of ascent; less than ``margin`` moves nobody."""
         planned = ascend(game, np.concatenate([incumbent[None], population]), self)
         values = _values(game, np.concatenate([incumbent[None], planned]))

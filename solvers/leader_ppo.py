@@ -95,7 +95,7 @@ class LeaderPPO(Solver):
                 model.policy.load_state_dict(state.carried["policy"])
                 model.policy.optimizer.load_state_dict(state.carried["optimiser"])
             seen = oracle.play(_commitment(model.policy, oracle), episodes=self.episodes)  # 1, 2
-            model.rollout_buffer = _filled(model, seen, oracle.sizes[0][0])  # 3
+            model.rollout_buffer = _fill_rollout_buffer(model, seen, oracle.sizes[0][0])  # 3
             model.train()  # 4
         oracle.charge(gradient_steps=1)
         carried = {"policy": model.policy.state_dict(), "optimiser": model.policy.optimizer.state_dict()}
@@ -181,7 +181,7 @@ def _start_at(policy: Any, logits: np.ndarray) -> None:
         policy.action_net.bias.zero_()
 
 
-def _filled(model: Any, seen: Outcome, states: int) -> Any:
+def _fill_rollout_buffer(model: Any, seen: Outcome, states: int) -> Any:
     """The library's rollout buffer with the episodes laid end to end, advantages and returns computed."""
     alive = seen.alive[:, 0]
     at, after = seen.states[:, 0, :-1][alive], seen.states[:, 0, 1:][alive]

@@ -161,14 +161,14 @@ class SAC:
         rng: np.random.Generator | None = None,
         state: Any = None,
     ) -> Response:
-        """See `stackelberg_envs.followers.exact.Follower.respond`; ``budget`` counts environment steps.
+        """See `stackelberg_envs.game.Follower.respond`; ``budget`` counts environment steps.
 
         Raises:
             PlanningError: in a world with tables, of several followers, or of discrete actions; for batches of commitments.
             ImportError: if stable-baselines3 is missing.
         """
         sac, _ = _library()
-        index, committed = game.context_index(context), _plain(x)
+        index, committed = game.context_index(context), _to_numpy(x)
         if game.tabular or game.followers > 1 or not isinstance(game.spaces[0].action, Box):
             raise PlanningError(f"{self!r} answers for one follower whose states and actions are vectors, and in {game.name} they are not")
         if committed.ndim != 1:
@@ -176,7 +176,7 @@ class SAC:
         steps = self.steps if budget is None else whole("budget", budget, 1)
         rng = np.random.default_rng(0) if rng is None else rng
         with private_generators(rng):
-            env = _Committed(game, committed, index, int(rng.integers(2**31)))
+            env = _CommittedFollowerEnv(game, committed, index, int(rng.integers(2**31)))
             model = self._model(sac, env, game.problems(committed, index)[0].follower_discount)
             env.action_space.seed(int(rng.integers(2**31)))
             model.action_space.seed(int(rng.integers(2**31)))
@@ -185,7 +185,7 @@ class SAC:
                 known = state.trained
                 _restore(model, state)
             _learn(model, steps, self.progress)
-        actor = SquashedNet(**_layers(model), **_surroundings(game, index, committed), deterministic=self.deterministic)
+        actor = SquashedNet(**_layers(model), **_observation_parts(game, index, committed), deterministic=self.deterministic)
         memory = _memory(model.replay_buffer) if self.keep_memory else {}
         optimisers = (model.actor.optimizer.state_dict(), model.critic.optimizer.state_dict())
         carried = SACState(model.policy.state_dict(), optimisers, memory, known + steps, committed.copy())
@@ -210,19 +210,19 @@ class SAC:
         )
 
 
-class _AnyCommitment(Episode):
+class _UnboundedCommitmentEpisode(Episode):
     """Leaders of solvers commit to anything in R^n, as `stackelberg_envs.game.StackelbergGame.commit` takes it; views check the range."""
 
     def legal_commitment(self, action: Any) -> np.ndarray:
-        return np.array(self.game.checked(action), dtype=np.float64)
+        return np.array(self.game.check_commitment(action), dtype=np.float64)
 
 
-class _Committed(FollowerEnv):
+class _CommittedFollowerEnv(FollowerEnv):
     """The follower's environment under any one commitment in one context; the first reset is seeded, whoever calls it."""
 
     def __init__(self, game: StackelbergGame, x: np.ndarray, context: int, seed: int) -> None:
         super().__init__(game)
-        self.episode = _AnyCommitment(game, view="commitment", observations="vector", max_cycles=None)
+        self.episode = _UnboundedCommitmentEpisode(game, view="commitment", observations="vector", max_cycles=None)
         self.commitment = self.episode.legal_commitment(x)
         self._context, self._seed = context, seed
 
@@ -285,13 +285,13 @@ def _layers(model: Any) -> dict[str, Any]:
     return {"layers": hidden, "mu": linear(actor.mu), "log_std": linear(actor.log_std)}
 
 
-def _surroundings(game: StackelbergGame, context: int, x: np.ndarray) -> dict[str, Any]:
+def _observation_parts(game: StackelbergGame, context: int, x: np.ndarray) -> dict[str, Any]:
     """What the follower observes beside its state and the leader's action, and the bounds of its own."""
-    before = slot(Discrete(len(game.contexts))).shown(context) if len(game.contexts) > 1 else np.zeros(0)
+    before = slot(Discrete(len(game.contexts))).encode(context) if len(game.contexts) > 1 else np.zeros(0)
     action = game.spaces[0].action
     assert isinstance(action, Box)
     return {"before": before, "commitment": x, "low": action.low, "high": action.high}
 
 
-def _plain(x: Array) -> np.ndarray:
+def _to_numpy(x: Array) -> np.ndarray:
     return np.asarray(x.detach().cpu() if hasattr(x, "detach") else x, dtype=np.float64)

@@ -1,7 +1,7 @@
 """Linear solves in torch, one signature: dense LU with the factors kept, and BiCGSTAB for chains that are lists.
 
-`LU` is a `stackelberg_envs.planning.linear_systems.Factorised`: it factorises once, and every further solve (value, occupancy, adjoint) is
-two triangular ones.
+`LU` is a `stackelberg_envs.planning.linear_systems.Factorisation`: it factorises once, and every further solve (value, occupancy,
+adjoint) is two triangular ones.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Penalty-based bilevel reinforcement learning (PBRL): the leader and a copy of its follower climb one penalised objective.
+"""Penalty-based bilevel reinforcement learning (PBRL): the leader and a copy of its follower ascend one penalised objective.
 
 Shen, Yang, Chen, ICML 2024 and JMLR 26(114), 2025, arXiv 2402.06886.  The paper was not at hand: this is the method as specified by our
 notes, and no official code was found.  In place of ``max_x F(x, g*(x))`` it climbs, in x and in the copy's logits y at once::
@@ -34,7 +34,7 @@ from stackelberg_envs.followers.equilibria import Saddle
 from stackelberg_envs.followers.mirror_descent import MirrorDescent
 from stackelberg_envs.leader.access import Access, Oracle
 
-from .copies import Copies, copied, derivatives, faced, node_shape
+from .copies import Copies, copy_policy, derivatives, induced_processes, node_shape
 from .needs import needs_a_regularised_follower, needs_derivatives, needs_paid_steps, needs_sampled_leader
 from .penalties import bellman_penalty, expected_return, value_penalty, visits
 from .penalty_general import general_gradients
@@ -71,28 +71,28 @@ class Penalty(PenaltySettings):
         return first + (last - first) * min(1.0, updates / self.ramp_steps)
 
     def shapes(self, oracle: Oracle, x: torch.Tensor) -> list[tuple[int, ...]]:
-        return [node_shape(mdp) for _, mdp in faced(oracle, x)] if self._batched(oracle) else table_shapes(oracle)
+        return [node_shape(mdp) for _, mdp in induced_processes(oracle, x)] if self._solves_in_batch(oracle) else table_shapes(oracle)
 
-    def survey(self, oracle: Oracle, copies: Copies) -> dict[str, float]:
+    def compute_gradients(self, oracle: Oracle, copies: Copies) -> dict[str, float]:
         weight = self.weight(copies.updates)  # 3
         for _ in range(self.copy_steps - 1):  # 5
             gradients, _ = self._gradients(oracle, copies, weight, x=copies.x.detach())
-            copies.climb([None, *gradients[1:]])
+            copies.update([None, *gradients[1:]])
         copies.gradients, row = self._gradients(oracle, copies, weight, x=copies.x)
         return {**row, "penalty_weight": weight}
 
     def _gradients(self, oracle: Oracle, copies: Copies, weight: float, *, x: torch.Tensor) -> tuple[list[torch.Tensor], dict[str, float]]:
         if self.form == "sampled":
             return sampled_gradients(self, oracle, copies, weight)
-        if not self._batched(oracle):
+        if not self._solves_in_batch(oracle):
             return general_gradients(self, oracle, copies, weight, x=x)
-        problems, objective = faced(oracle, x), torch.zeros((), dtype=x.dtype)
+        problems, objective = induced_processes(oracle, x), torch.zeros((), dtype=x.dtype)
         claimed, slack, tracked = 0.0, 0.0, copies.memory or [None] * len(problems)
         copies.memory = []
         for (weights, mdp), logits, memory in zip(problems, copies.logits, tracked, strict=True):
             best, memory = self._tracking(oracle, mdp, memory)  # 2
             copies.memory.append(memory)
-            copy, gamma = copied(logits, mdp), mdp.follower_discount
+            copy, gamma = copy_policy(logits, mdp), mdp.follower_discount
             visited = visits(mdp, copy, gamma)
             same = mdp.leader_discount == gamma
             earned = expected_return(mdp, copy, mdp.leader_reward, visited if same else visits(mdp, copy, mdp.leader_discount))
@@ -109,7 +109,7 @@ class Penalty(PenaltySettings):
         gradients = derivatives(objective, [x, *copies.logits]) if x.requires_grad else [x, *derivatives(objective, copies.logits)]
         return gradients, {"penalty": slack, "claimed_return": claimed}
 
-    def _batched(self, oracle: Oracle) -> bool:
+    def _solves_in_batch(self, oracle: Oracle) -> bool:
         """Whether contexts and followers of equal sizes are solved together."""
         return self.form == "exact" and oracle.additive and all(len(group) == 1 for group in oracle.groups)
 

@@ -15,7 +15,7 @@ from stackelberg_envs.followers.mirror_descent import MirrorDescent
 from stackelberg_envs.game import group_by_world
 from stackelberg_envs.leader.access import Oracle
 
-from .copies import Copies, copied, derivatives
+from .copies import Copies, copy_policy, derivatives
 from .penalties import PENALTIES, nikaido_isoda, value_penalty
 from .penalty_settings import PenaltySettings
 
@@ -29,7 +29,7 @@ def general_gradients(
     logits, copies.memory = iter(copies.logits), []
     for c, probability in enumerate(map(float, oracle.context_probabilities)):
         problems = oracle.commit(x, c)
-        policies = [copied(next(logits), process.joint) for process in problems for _ in process.actions]
+        policies = [copy_policy(next(logits), process.joint) for process in problems for _ in process.actions]
         earned = oracle.objective(problems, policies)
         for process, own in zip(problems, group_by_world(problems, policies), strict=True):
             best = []

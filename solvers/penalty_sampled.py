@@ -50,13 +50,13 @@ def sampled_gradients(
     surrogate, claimed, slack = torch.zeros((), dtype=torch.float64), 0.0, 0.0
     for c, probability in enumerate(oracle.context_probabilities):
         own = slice(c * n, (c + 1) * n)
-        term, row = _one_context(settings, oracle, here, c, copies.x, copies.logits[own], copies.memory[own], weight)
+        term, row = _context_surrogate(settings, oracle, here, c, copies.x, copies.logits[own], copies.memory[own], weight)
         surrogate = surrogate + float(probability) * term / max(weight, 1.0)
         claimed, slack = claimed + probability * row[0], slack + probability * row[1]
     return derivatives(surrogate, copies.parameters), {"penalty": float(slack), "claimed_return": float(claimed)}
 
 
-def _one_context(
+def _context_surrogate(
     settings: PenaltySettings,
     oracle: Oracle,
     here: np.ndarray,
@@ -78,19 +78,19 @@ def _one_context(
     surrogate, slack = torch.zeros((), dtype=torch.float64), 0.0
     for i, (log, gamma) in enumerate(zip(logs, oracle.follower_discounts, strict=True)):
         lam = 0.0 if bellman else weight
-        own = discounted_sums(earned[:, i] + tau * _at(entropy(acting[i]), seen, i), gamma, ahead=True)
-        hat = discounted_sums(gained[:, i] + tau * _at(entropy(best[i]), after, i), gamma, ahead=True)
+        own = discounted_sums(earned[:, i] + tau * _entries_along(entropy(acting[i]), seen, i), gamma, ahead=True)
+        hat = discounted_sums(gained[:, i] + tau * _entries_along(entropy(best[i]), after, i), gamma, ahead=True)
         V = np.append(values[i], 0.0)
         states, arrived = seen.states[:, i, :-1], after.states[:, i, :-1]
         t_L, t_F, t_hat = _powers(gamma_leader, leads), _powers(gamma, own), _powers(gamma, hat)
         credit = t_L * (leads - np.append(baselines[i], 0.0)[states]) + lam * t_F * (own - V[states])  # 2
-        credited, visited = (_tally(seen, i, oracle, weights) for weights in (credit, t_F))
-        paid = _tally(seen, i, oracle, np.broadcast_to(t_L, leads.shape))
+        credited, visited = (_weights_by_action(seen, i, oracle, weights) for weights in (credit, t_F))
+        paid = _weights_by_action(seen, i, oracle, np.broadcast_to(t_L, leads.shape))
         scored, rewarded = credited, lam * visited
         surrogate = surrogate + (credited * log).sum() - lam * tau * (visited * (log.exp() * log).sum(-1, keepdim=True)).sum()
         if not bellman:  # 3
-            scored = scored - weight * _tally(after, i, oracle, t_hat * (hat - V[arrived]))
-            rewarded = rewarded - weight * _tally(after, i, oracle, t_hat)
+            scored = scored - weight * _weights_by_action(after, i, oracle, t_hat * (hat - V[arrived]))
+            rewarded = rewarded - weight * _weights_by_action(after, i, oracle, t_hat)
         else:  # 4
             stiff = weight / (1 - gamma)
             spread = (entropy(best[i]) - entropy(acting[i]))[arrived[:, 0], after.leader_actions[:, i, 0]]
@@ -98,17 +98,17 @@ def _one_context(
             odds = 1 - acting[i][took] / best[i][took]
             pushed = odds[:, None] * t_hat * (hat - V[arrived])
             pushed[:, 0] += tau * spread - odds * tau * entropy(best[i])[took[:2]]
-            scored = scored - stiff * _tally(after, i, oracle, pushed)
-            rewarded = rewarded - stiff * _tally(after, i, oracle, odds[:, None] * t_hat)
-            surrogate = surrogate + stiff * _first_actions(oracle, here, context, x, i, after, log)
-        surrogate = surrogate + _leaders_own(oracle, x, context, i, scored, rewarded, paid)
+            scored = scored - stiff * _weights_by_action(after, i, oracle, pushed)
+            rewarded = rewarded - stiff * _weights_by_action(after, i, oracle, odds[:, None] * t_hat)
+            surrogate = surrogate + stiff * _initial_action_values(oracle, here, context, x, i, after, log)
+        surrogate = surrogate + _direct_surrogate(oracle, x, context, i, scored, rewarded, paid)
         slack += float(hat[:, 0].mean() - own[:, 0].mean())
         _learn(baselines[i], leads, seen, i, settings.baseline_rate)
     return surrogate, (float(leads[:, 0].mean()), slack)
 
 
-def _leaders_own(oracle: Oracle, x: torch.Tensor, context: int, follower: int, scored: Any, rewarded: Any, paid: Any) -> torch.Tensor:
-    """What x moves itself: the scores of its policy, the rewards it sets, and what they cost; multipliers (S, A, B)."""
+def _direct_surrogate(oracle: Oracle, x: torch.Tensor, context: int, follower: int, scored: Any, rewarded: Any, paid: Any) -> torch.Tensor:
+    """The direct part of the gradient: the scores of the leader's policy, its incentives and their cost; multipliers (S, A, B)."""
     surrogate = torch.zeros((), dtype=x.dtype)
     if oracle.log_leader_policy is not None:
         surrogate = surrogate + (scored.sum(-1) * oracle.log_leader_policy(x)).sum()
@@ -120,7 +120,7 @@ def _leaders_own(oracle: Oracle, x: torch.Tensor, context: int, follower: int, s
     return surrogate
 
 
-def _first_actions(
+def _initial_action_values(
     oracle: Oracle, here: np.ndarray, context: int, x: torch.Tensor, follower: int, after: Outcome, log: torch.Tensor
 ) -> torch.Tensor:
     """Mean over first states of ``<g_y, Q^> + tau H(g_y)``, differentiable in y alone; nature draws the leader's action from pi_x."""
@@ -137,14 +137,14 @@ def _powers(discount: float, like: np.ndarray) -> np.ndarray:
     return np.broadcast_to(discount ** np.arange(like.shape[1]), like.shape)
 
 
-def _at(table: np.ndarray, seen: Outcome, follower: int) -> np.ndarray:
+def _entries_along(table: np.ndarray, seen: Outcome, follower: int) -> np.ndarray:
     """Entries of a table (S, A) along the steps of one follower, (N, T); 0 where its episode is over."""
     padded = np.concatenate([table, np.zeros_like(table[:1])])
     alive = seen.alive[:, follower]
     return np.where(alive, padded[np.where(alive, seen.states[:, follower, :-1], len(table)), seen.leader_actions[:, follower]], 0.0)
 
 
-def _tally(seen: Outcome, follower: int, oracle: Oracle, weights: np.ndarray) -> torch.Tensor:
+def _weights_by_action(seen: Outcome, follower: int, oracle: Oracle, weights: np.ndarray) -> torch.Tensor:
     """Mean over episodes of the weights (N, T) of the steps at each (s, a, b), (S, A, B)."""
     (s, a, b), alive = oracle.sizes[follower], seen.alive[:, follower]
     node = (seen.states[:, follower, :-1] * a + seen.leader_actions[:, follower]) * b + seen.follower_actions[:, follower]

@@ -65,7 +65,7 @@ class MultipleLP(Solver):
             best = weak_commitment(leader, follower, oracle.context_probabilities)
             spread = np.ptp(follower, axis=(1, 2)).min() or 1.0
             tie = 2 * TIE_TOLERANCE * (1 + np.abs(follower).max()) / spread  # what the follower takes for a tie, as a share of the range
-            x = logits(best.towards_inside(max(self.margin, tie)))
+            x = logits(best.towards_interior(max(self.margin, tie)))
         if not np.array_equal((leader, follower), self._payoffs(oracle, x)):
             raise Declined("multiple_lp needs payoffs that do not depend on the commitment")
         return State(x, 1, row={"value": best.value})
@@ -78,8 +78,8 @@ class MultipleLP(Solver):
         return np.stack([mdp.leader_reward[0] for mdp in problems]), np.stack([mdp.follower_reward[0] for mdp in problems])
 
 
-class Enumerated(NamedTuple):
-    """How far an enumeration has come."""
+class EnumerationState(NamedTuple):
+    """The best policy of an enumeration so far, and the number of policies tried."""
 
     value: float
     x: np.ndarray
@@ -112,17 +112,17 @@ class Enumeration(Solver):
         return needs_a_policy("enumeration", oracle)
 
     def init(self, oracle: Oracle, x: np.ndarray) -> State:
-        return State(x, carried=Enumerated(-np.inf, x, 0))
+        return State(x, carried=EnumerationState(-np.inf, x, 0))
 
     def step(self, oracle: Oracle, state: State, rng: np.random.Generator) -> State:
-        best: Enumerated = state.carried
+        best: EnumerationState = state.carried
         s, a, _ = oracle.sizes[0]
         if best.tried < a**s:
             actions = best.tried // a ** np.arange(s) % a  # the digits of its number in base A
             low, high = oracle.leader_space.low.reshape(s, a), oracle.leader_space.high.reshape(s, a)
             x = np.where(np.arange(a) == actions[:, None], high, low).ravel()
             value = oracle.returns(x)
-            best = Enumerated(value, x, best.tried + 1) if value > best.value else best._replace(tried=best.tried + 1)
+            best = EnumerationState(value, x, best.tried + 1) if value > best.value else best._replace(tried=best.tried + 1)
         row = {"search_return": best.value, "tried": best.tried, "policies": a**s}
         return State(best.x, state.iteration + 1, best, row)
 
@@ -167,18 +167,18 @@ class LineSearch(Solver):
     def step(self, oracle: Oracle, state: State, rng: np.random.Generator) -> State:
         at: Bracket = state.carried
         grid = np.linspace(at.low, at.high, self.points)
-        values = [oracle.returns(self._moved(state.x, point)) for point in grid]  # 1
+        values = [oracle.returns(self._with_component(state.x, point)) for point in grid]  # 1
         top = int(np.argmax(values))
         value, best = (values[top], float(grid[top])) if values[top] > at.value else (at.value, at.best)  # 2
         spacing, (low, high) = float(grid[1] - grid[0]), self._range(oracle)
         at = Bracket(value, best, max(low, best - spacing), min(high, best + spacing))  # 3
-        return State(self._moved(state.x, best), state.iteration + 1, at, {"search_return": value, "spacing": spacing})
+        return State(self._with_component(state.x, best), state.iteration + 1, at, {"search_return": value, "spacing": spacing})
 
     def _range(self, oracle: Oracle) -> tuple[float, float]:
         index = self.component % oracle.dimension
         return float(oracle.leader_space.low[index]), float(oracle.leader_space.high[index])
 
-    def _moved(self, x: np.ndarray, point: float) -> np.ndarray:
+    def _with_component(self, x: np.ndarray, point: float) -> np.ndarray:
         moved = x.copy()
         moved.flat[self.component] = point
         return moved

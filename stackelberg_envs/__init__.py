@@ -1,4 +1,4 @@
-"""Stackelberg Markov games: leaders who commit, followers who best-respond, and honest scores.
+"""Stackelberg Markov games: leaders who commit, followers who best-respond, and scores by a referee.
 
 Importing this package registers its environments, and those that installed packages advertise, with PettingZoo (``stackelberg/<id>``) and
 Gymnasium (``Stackelberg/<Name>-Leader-v0`` and ``-Follower-v0``).  It never imports torch.

@@ -29,8 +29,8 @@ def cooperative_value(game: StackelbergGame) -> float | None:
     probes = (np.zeros(game.dimension), wave, -wave, game.leader_space.low, game.leader_space.high)
     total = 0.0
     for context, probability in enumerate(game.context_probabilities):
-        (problems, free), *others = (_without_cost(game, x, context) for x in probes)
-        if free is None or any(not _same(problems, free, *other) for other in others):
+        (problems, free), *others = (_rewards_before_cost(game, x, context) for x in probes)
+        if free is None or any(not _same_dynamics_and_rewards(problems, free, *other) for other in others):
             return None
         for mdp, reward in zip(problems, free, strict=True):
             s, a, b = mdp.sizes  # of interacting followers, their joint actions
@@ -43,7 +43,9 @@ def cooperative_value(game: StackelbergGame) -> float | None:
     return total
 
 
-def _same(problems: tuple[Any, ...], free: list[np.ndarray], others: tuple[Any, ...], rewards: list[np.ndarray] | None) -> bool:
+def _same_dynamics_and_rewards(
+    problems: tuple[Any, ...], free: list[np.ndarray], others: tuple[Any, ...], rewards: list[np.ndarray] | None
+) -> bool:
     """Whether two commitments leave dynamics and uncosted rewards alone."""
     return rewards is not None and all(
         equal_tables(mdp.transition, other.transition) and np.allclose(reward, other_reward, rtol=0, atol=1e-12)
@@ -51,7 +53,7 @@ def _same(problems: tuple[Any, ...], free: list[np.ndarray], others: tuple[Any, 
     )
 
 
-def _without_cost(game: StackelbergGame, x: np.ndarray, context: int) -> tuple[tuple[Any, ...], list[np.ndarray] | None]:
+def _rewards_before_cost(game: StackelbergGame, x: np.ndarray, context: int) -> tuple[tuple[Any, ...], list[np.ndarray] | None]:
     """What the followers face, and what the leader is paid before it pays for its instrument; None if the instrument pays it."""
     problems = game.problems(x, context)
     costs = (0.0,) * len(problems) if game.leader_cost is None else as_tuple(game.leader_cost(x, context))

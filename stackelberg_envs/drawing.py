@@ -46,26 +46,26 @@ def ansi(frame: Frame) -> str:
     title = f"{frame.game.name}, context {frame.game.contexts[frame.context]}, step {frame.time}"
     if frame.commitment is None:
         title += ", waiting for the leader's commitment"
-    if _vectors(frame):
+    if _has_vector_states(frame):
         return "\n".join([title, *_ansi_vectors(frame.paths)])
     return "\n".join([title, *(_ansi_map(frame) if frame.game.layout else _ansi_table(frame))])
 
 
 def rgb_array(frame: Frame, *, pixels: int = PIXELS) -> np.ndarray:
     """The frame as pixels, uint8, (height, width, 3)."""
-    if _vectors(frame):
+    if _has_vector_states(frame):
         image = _rgb_vectors(frame.paths, 4 * pixels, colours=PATHS, floor=FLOOR)
     else:
         image = _rgb_map(frame, pixels) if frame.game.layout else _rgb_table(frame, pixels)
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
-def _vectors(frame: Frame) -> bool:
+def _has_vector_states(frame: Frame) -> bool:
     """Whether states are vectors, and drawn as curves."""
     return any(isinstance(spaces.state, Box) for spaces in frame.game.spaces)
 
 
-def _heat(frame: Frame) -> np.ndarray | None:
+def _scaled_shading(frame: Frame) -> np.ndarray | None:
     """The commitment's shading of each state, scaled so that the largest is 1."""
     if frame.commitment is None or frame.game.shading is None:
         return None
@@ -78,7 +78,7 @@ def _ansi_map(frame: Frame) -> list[str]:
     layout = frame.game.layout
     assert layout is not None
     rows = [list(line) for line in layout.map]
-    heat = _heat(frame)
+    heat = _scaled_shading(frame)
     if heat is not None:
         for (row, col), value in zip(layout.cells, heat, strict=True):
             rows[row][col] = SHADES[round(value * (len(SHADES) - 1))]
@@ -110,7 +110,7 @@ def _rgb_map(frame: Frame, pixels: int) -> np.ndarray:
     layout = frame.game.layout
     assert layout is not None
     image = np.tile(WALL, (len(layout.map), len(layout.map[0]), 1))
-    heat = _heat(frame)
+    heat = _scaled_shading(frame)
     for state, cell in enumerate(layout.cells):
         weight = 0.0 if heat is None else heat[state]
         image[cell] = (1 - weight) * FLOOR + weight * HEAT

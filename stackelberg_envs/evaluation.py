@@ -80,7 +80,7 @@ def evaluate(
         raise ValueError(f"responses are one for each of the {len(game.contexts)} contexts, got {len(responses)}")
     steps = None if horizon is None else int(horizon)
     follower = game.default_follower if follower is None else follower
-    x = game.checked(x)
+    x = game.check_commitment(x)
     xp = array_namespace(x)
     responded, leader, scores, errors = [], [], [], []
     for context in range(len(game.contexts)):
@@ -91,10 +91,10 @@ def evaluate(
         responded.append(response)
         groups = group_by_world(problems, response.policies)
         scoring = {"horizon": steps, "max_cycles": game.max_cycles}
-        if problems[0].scored_by_episodes(groups[0]):
+        if problems[0].uses_monte_carlo(groups[0]):
             if batch:
                 raise ValueError(f"{game.name} is scored by playing: one commitment at a time, got {tuple(x.shape)}")
-            estimated = problems[0].estimated_scores(groups[0], follower.temperature, discount=leader_discount, **scoring)
+            estimated = problems[0].monte_carlo_scores(groups[0], follower.temperature, discount=leader_discount, **scoring)
             leader.append(xp.asarray(estimated.leader_return, dtype=x.dtype, device=x.device))
             errors.append(estimated.standard_error)
             scores.append([[xp.asarray(number, dtype=x.dtype, device=x.device) for number in estimated.follower]])

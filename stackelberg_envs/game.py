@@ -119,10 +119,10 @@ class StackelbergGame(OptionalPieces, abc.ABC):
 
     @abc.abstractmethod
     def induced(self, x: Array, context: int) -> Induced:
-        """What the followers face, in array-API code.
+        """The process that a commitment induces, in array-API code.
 
-        One `InducedMDP`, a tuple of them for several independent followers, one `stackelberg_envs.processes.markov_game.InducedMarkovGame`
-        for several who interact, or, without tables, one `stackelberg_envs.processes.sampled.SampledProcess`.
+        One `InducedMDP`, a tuple of them for several independent followers, one `stackelberg_envs.worlds.markov_game.InducedMarkovGame`
+        for several who interact, or, without tables, one `stackelberg_envs.worlds.sampled.SampledProcess`.
 
         Args:
             x: a checked commitment, floating point, shape (..., n).
@@ -136,7 +136,7 @@ class StackelbergGame(OptionalPieces, abc.ABC):
             CommitmentError: if ``x`` has the wrong shape or is not finite.
             KeyError: if there is no such context.
         """
-        return self.induced(self.checked(x), self.context_index(context))
+        return self.induced(self.check_commitment(x), self.context_index(context))
 
     def problems(self, x: Array, context: int | str = 0) -> tuple[Any, ...]:
         """`commit` as a tuple: one process for each independent follower, or the one that interacting followers share."""
@@ -237,7 +237,7 @@ class StackelbergGame(OptionalPieces, abc.ABC):
             )
         return x[..., context, :]
 
-    def checked(self, commitment: Any) -> Array:
+    def check_commitment(self, commitment: Any) -> Array:
         """``commitment`` as a finite floating-point array (..., n); see `commit`."""
         return check_commitment(commitment, self.dimension, self.name)
 

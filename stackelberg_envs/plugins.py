@@ -122,7 +122,7 @@ class Registry(abc.ABC):
         elif not hasattr(entry, "__qualname__"):
             raise RegistrationError(
                 f"{name}: an entry is a class, a function, or a reference (package.module:Name or path/to/file.py:Name), and not "
-                f"{references.described(entry)}"
+                f"{references.describe(entry)}"
             )
         self._add(name, Registration(entry))
 

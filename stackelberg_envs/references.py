@@ -94,7 +94,7 @@ def checked_class(found: Any, base: type | tuple[type, ...], reference: str) -> 
     bases = base if isinstance(base, tuple) else (base,)
     if not (inspect.isclass(found) and issubclass(found, bases)):
         wanted = " or ".join(f"{base.__module__.split('.')[0]}.{base.__name__}" for base in bases)
-        raise ReferenceNotFoundError(f"{reference} is {described(found)}, and not a class that derives from {wanted}")
+        raise ReferenceNotFoundError(f"{reference} is {describe(found)}, and not a class that derives from {wanted}")
     if inspect.isabstract(found):
         lacking = ", ".join(sorted(found.__abstractmethods__))  # type: ignore[attr-defined]
         (parent, *_) = (base for base in bases if issubclass(found, base))
@@ -102,7 +102,7 @@ def checked_class(found: Any, base: type | tuple[type, ...], reference: str) -> 
     return found
 
 
-def described(found: Any) -> str:
+def describe(found: Any) -> str:
     """What an object is, in a few words."""
     if inspect.ismodule(found):
         return "a module"

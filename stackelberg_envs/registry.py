@@ -15,7 +15,7 @@ from typing import Any
 from .arguments import nearest
 from .game import StackelbergGame
 from .plugins import RegistrationError, Registry
-from .references import ReferenceNotFoundError, checked_class, described
+from .references import ReferenceNotFoundError, checked_class, describe
 
 GAMES = {
     "four_rooms-v0": "four_rooms:FourRooms",
@@ -105,7 +105,7 @@ def game(id: str, **kwargs: Any) -> StackelbergGame:
         REGISTRY.check_class(found, id)
     built = _call(found, id, kwargs)
     if not isinstance(built, StackelbergGame):
-        raise ReferenceNotFoundError(f"{id} returns {described(built)}, and not a game; a function that is named returns a StackelbergGame")
+        raise ReferenceNotFoundError(f"{id} returns {describe(built)}, and not a game; a function that is named returns a StackelbergGame")
     return built
 
 

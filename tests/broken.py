@@ -38,7 +38,7 @@ class MixedEnd(StackelbergAEC):
 
     def _publish(self, *, rewarded: bool) -> None:
         super()._publish(rewarded=rewarded)
-        if self.episode.over:
+        if self.episode.is_over:
             self.terminations["follower_0"], self.truncations["follower_0"] = True, False
 
 

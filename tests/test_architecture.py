@@ -76,3 +76,49 @@ def test_public_names_are_documented() -> None:
         for name in getattr(module, "__all__", ()):
             value = getattr(module, name)
             assert isinstance(value, dict) or (value.__doc__ or "").strip(), f"{module.__name__}.{name} has no docstring"
+
+
+FORBIDDEN_NAMES = re.compile(
+    r"""
+    acted | alone | carry | climb | copied | designed | explained | faced | fits | four | gathered | given | go | have | inside
+    | known | laid_out | less_mean | mixed | number | others | over | passes | pick | plus | scanned | seen | shown | slope |
+    survey | swept | through | through_closed_forms | through_objective | through_saddle | together | towards_inside | tried |
+    walk | walked | weigh | Carried | Changed | Disguised | Explained | Inside | Known | Listed | Packed | Passes | Powerless |
+    Rounds | Table | Tally | Walk | Worth
+    """,
+    re.VERBOSE,
+)
+"""Names that once stood for a hypergradient, an inner product, a rollout, ... and that no reader of the literature would search for."""
+PARTICIPLES = re.compile(
+    r"""
+    asked | assigned | averaged | batched | beaten | begun | believed | bootstrapped | bought | built | called | carried |
+    centred | changed | charged | checked | chosen | claimed | clipped | combined | committed | compiled | completed | counted |
+    crossed | described | done | drawn | earned | enumerated | estimated | expected | filled | fitted | fixed | flattened |
+    found | gained | granted | grouped | held | joined | judged | kept | laid | learned | left | listed | lost | made | merged |
+    moved | normalised | observed | packed | padded | paid | planned | played | prepared | printed | raised | reached | refined
+    | relaxed | renewed | repeated | rounded | said | sampled | scaled | scored | searched | settled | shaped | shifted | sized
+    | solved | sorted | spent | squashed | starved | stacked | summed | told | trained | truncated | used | visited | weighed |
+    weighted
+    """,
+    re.VERBOSE,
+)
+
+
+def test_names_are_the_fields() -> None:
+    """Functions and classes have names that a reader of the literature would search for; see docs/reference/conventions.md."""
+    for folder, path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                name = node.name.strip("_")
+                wrong = FORBIDDEN_NAMES.fullmatch(name) or (not isinstance(node, ast.ClassDef) and PARTICIPLES.fullmatch(name))
+                assert not wrong, f"{folder}: {path.name}:{node.lineno} defines {node.name}; name it by what it returns"
+
+
+def test_terms_are_where_the_page_says() -> None:
+    """Every ``module:name`` in the page of conventions can be imported."""
+    from stackelberg_envs.references import load
+
+    named = re.findall(r"`((?:stackelberg_envs|solvers|baselines)[\w.]*:[\w.]+)`", (ROOT / "docs/reference/conventions.md").read_text())
+    assert len(named) > 50
+    for reference in named:
+        load(reference)

@@ -316,10 +316,10 @@ def test_report_and_best_known(config: Path, tmp_path: Path) -> None:
     for expected in ("Toy", "exact", "two-point", "published: BC-HG", "MODEL", "RETURN"):
         assert expected in page
     loaded = jobs.load(config)
-    parts = report.gather(loaded, tmp_path / "results" / "small.jsonl", tmp_path / "results" / "best_known.jsonl")
+    parts = report.collect_parts(loaded, tmp_path / "results" / "small.jsonl", tmp_path / "results" / "best_known.jsonl")
     values = [result["leader_return"] for result in parts[0].groups["exact"]]
     assert parts[0].rows[0].score.centre == pytest.approx(trim_mean(values, 0.25))
-    records = best.read(tmp_path / "results" / "best_known.jsonl")
+    records = best.read_best(tmp_path / "results" / "best_known.jsonl")
     for record in records.values():
         assert record.rescore() == pytest.approx(record.leader_return, abs=1e-9)
     judged = next(record for record in records.values() if record.world.id == "four_rooms-v0")
@@ -346,7 +346,7 @@ def test_best_known_values_are_found_by_ids_without_version(tmp_path: Path) -> N
 
 
 def test_committed_best_known_values_hold() -> None:
-    records = best.read(best.COMMITTED)
+    records = best.read_best(best.COMMITTED)
     assert records
     for record in records.values():
         assert record.rescore() == pytest.approx(record.leader_return, abs=1e-6)
@@ -437,9 +437,9 @@ hyperparameters = { episodes = 20 }
     odd, plain = by_label["hpgd"], by_label["planned for"]
     believing = odd.world.answerer()
     assert isinstance(believing, se.Believes)
-    worlds = (odd.world.game(), believing.game, odd.judged_in.game())
+    worlds = (odd.world.game(), believing.game, odd.score_world.game())
     assert [getattr(game, "slip") for game in worlds] == [0.33, 0.44, 0.44]  # noqa: B009 - only this game has one
-    assert odd.judged_in.key == plain.judged_in.key
+    assert odd.score_world.key == plain.score_world.key
     assert odd.world.key != plain.world.key
     assert odd.id != plain.id
     assert jobs.Job.from_dict(json.loads(json.dumps(odd.as_dict()))).id == odd.id
@@ -467,13 +467,13 @@ budget = 2
 """)
     loaded = jobs.load(path)
     design, exact = loaded.jobs
-    assert design.granted == se.Access.INCENTIVE
+    assert design.granted_access == se.Access.INCENTIVE
     assert exact.id == jobs.Job(exact.world, "implicit", 2, 0).id, "what it has anyway is not another run"
     assert "access" not in jobs.Job(exact.world, "implicit", 2, 0).as_dict(), "lines of results stay what they were"
     assert design.id != jobs.Job(design.world, "inverse_planning", 2, 0).id
     assert jobs.Job.from_dict(json.loads(json.dumps(design.as_dict()))) == design
     assert run_all(loaded.jobs, tmp_path / "r.jsonl", processes=1, console=QUIET) == {}
-    (part,) = report.gather(loaded, tmp_path / "r.jsonl")
+    (part,) = report.collect_parts(loaded, tmp_path / "r.jsonl")
     assert {row.label: row.knows for row in part.rows} == {"implicit": "MODEL", "inverse_planning": "INCENTIVE"}
     assert list(report.table(part).columns[0].cells) == ["MODEL", "INCENTIVE"]
     solved = command(
@@ -496,7 +496,7 @@ def test_reports_say_what_solvers_claim_beyond_their_score(tmp_path: Path) -> No
     expected = float(np.mean([row["claimed_return"] - row["leader_return"] for row in ends]))
     store.record(tmp_path / "slim.jsonl", list(found.values()))
     for file in ("r.jsonl", "slim.jsonl"):
-        (part,) = report.gather(loaded, tmp_path / file)
+        (part,) = report.collect_parts(loaded, tmp_path / file)
         optimism = {row.label: row.optimism for row in part.rows}
         assert optimism == {"penalty": pytest.approx(expected, abs=1e-6), "implicit": None}
         shown = report.table(part).columns[-1]
@@ -504,7 +504,7 @@ def test_reports_say_what_solvers_claim_beyond_their_score(tmp_path: Path) -> No
         assert set(shown.cells) == {f"{expected:+.3f}", "-"}
     older = [{**result, "cost": {k: v for k, v in result["cost"].items() if k != "training_steps"}} for result in found.values()]
     store.record(tmp_path / "older.jsonl", older)
-    assert len(report.gather(loaded, tmp_path / "older.jsonl")[0].rows) == 2
+    assert len(report.collect_parts(loaded, tmp_path / "older.jsonl")[0].rows) == 2
     report.write(loaded, [part], tmp_path / "page.html", command=["x"])
     assert f"<td>{expected:+.3f}</td>" in (tmp_path / "page.html").read_text()
 
@@ -549,7 +549,7 @@ start = {{ 3 = {toy3_commitment(p)[3]} }}
     assert len(best.improve(tmp_path / "best.jsonl", [execute(usual)], known={})) == 1
     assert command("bench", path, "--results", "r", "--jobs", "1", "--report", "page.html", cwd=tmp_path).returncode == 0
     assert not (tmp_path / "r" / "best_known.jsonl").exists()
-    (part,) = report.gather(jobs.load(path), tmp_path / "r" / "c.jsonl", tmp_path / "best.jsonl")
+    (part,) = report.collect_parts(jobs.load(path), tmp_path / "r" / "c.jsonl", tmp_path / "best.jsonl")
     assert part.best is None
     assert part.rows[0].score.centre == pytest.approx(result["leader_return"])
     assert "Score(horizon=150, discount=1.0)" in (tmp_path / "page.html").read_text()
@@ -594,10 +594,10 @@ def test_polish_ascends_from_every_end_point(config: Path, tmp_path: Path) -> No
     for result in polished.values():
         start = result["job"]["start"]
         assert result["leader_return"] >= starts[tuple(start[str(i)] for i in range(len(start)))] - 1e-12
-    for record in best.read(tmp_path / "r" / "best_known.jsonl").values():
+    for record in best.read_best(tmp_path / "r" / "best_known.jsonl").values():
         assert record.rescore() == pytest.approx(record.leader_return, abs=1e-6)
         assert record.leader_return >= max(
-            result["leader_return"] for result in polished.values() if jobs.Job.from_dict(result["job"]).judged_in.key == record.world.key
+            result["leader_return"] for result in polished.values() if jobs.Job.from_dict(result["job"]).score_world.key == record.world.key
         )
     again = command("polish", config, "--results", "r", "--jobs", "1", cwd=tmp_path)
     assert "9 of 9 runs are already" in again.stdout

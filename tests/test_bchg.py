@@ -21,7 +21,7 @@ from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.policy_iteration import policy_value, soft_policy_iteration
 from stackelberg_envs.processes.mdp import decision_problem, joint_policy
 from stackelberg_envs.processes.transitions import expect
-from stackelberg_envs.testing.disguise import Disguised
+from stackelberg_envs.testing.modified_games import GameWithOtherFollowerRewards
 
 TOY = [("toy3-v0", {"R": 1}), ("toy3-v0", {"R": 2})]
 GARNETS = [("random_markov_game-v0", {"follower_sees": sees}) for sees in ("policy", "action")]
@@ -206,7 +206,7 @@ def test_outcome_level_sees_outcomes_only() -> None:
 
     runs = [
         solvers.solve(world, "bchg", follower=Answers(), referee=(game, follower), budget=8, seed=3, level="outcome", lr=0.1)
-        for world in (game, Disguised(game))
+        for world in (game, GameWithOtherFollowerRewards(game))
     ]
     np.testing.assert_array_equal(runs[0].x, runs[1].x)
     assert runs[0].cost.queries == runs[0].cost.model_calls == 0

@@ -8,7 +8,7 @@ import torch
 
 import solvers
 import stackelberg_envs as se
-from solvers.estimators.biac import BiAC, swept
+from solvers.estimators.biac import BiAC, evaluate_by_sweeps
 from solvers.inference.model import Counts
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.linear_systems import Dense, system
@@ -41,7 +41,7 @@ def test_the_critic_and_the_actor(follower_sees: str) -> None:
     x = np.random.default_rng(0).normal(size=15)
     g = game.default_follower.respond(game, x).policy
     Q = stage_values(game, g)
-    np.testing.assert_allclose(swept(known(game), np.zeros(Q.shape), g, 0.6, 80), Q, atol=1e-9)
+    np.testing.assert_allclose(evaluate_by_sweeps(known(game), np.zeros(Q.shape), g, 0.6, 80), Q, atol=1e-9)
 
     mdp = game.problems(x)[0]
     visits = Dense(system(mdp.kernel.markov_chain(joint_policy(mdp, g)), 0.6)).solve_transposed(mdp.initial)

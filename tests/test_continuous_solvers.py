@@ -14,7 +14,14 @@ import solvers
 import stackelberg_envs as se
 from solvers.estimators.implicit import exact_gradient
 from solvers.estimators.neural_bchg import NeuralBCHG
-from solvers.estimators.vector_walks import Scores, Walk, Worth, combined, returns_to_go, walked
+from solvers.estimators.vector_trajectories import (
+    LeaderCriticValues,
+    Scores,
+    VectorTrajectories,
+    hypergradient_from_critics,
+    returns_to_go,
+    vector_trajectories,
+)
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.linear_systems import PlanningError
 from stackelberg_envs.processes.gaussian import rows
@@ -58,7 +65,7 @@ def test_what_exact_ascent_finds_in_the_building() -> None:
     assert solvers.solve(game, "multistart", start=np.zeros(8), budget=60).leader_return == pytest.approx(-163.4, abs=1)
 
 
-def exact_q(process: Any, policy: Any, walk: Walk, actions: np.ndarray) -> np.ndarray:
+def exact_q(process: Any, policy: Any, walk: VectorTrajectories, actions: np.ndarray) -> np.ndarray:
     """Q_L(n,b,t) by the closed forms, (N, counted): what a step pays, and what is left of the counted steps behind it."""
     T, gamma = walk.counted, process.leader_discount
     states, leads = walk.states[:, :T], walk.leads[:, :T]
@@ -92,7 +99,7 @@ def test_the_formula_is_right_with_exact_critics(
     policy, _, _ = process.soft_response(temperature)
     direct, reaction = [], []
     for _ in range(batches):
-        walk = walked(oracle.play(point, episodes=200, horizon=game.max_cycles + 90), game.max_cycles)
+        walk = vector_trajectories(oracle.play(point, episodes=200, horizon=game.max_cycles + 90), game.max_cycles)
         states, leads = walk.states[:, : walk.counted], walk.leads[:, : walk.counted]
         draws = [policy.act(states, leads, rng.random((*states.shape[:2], policy.noise))) for _ in range(16)]
         benefit = exact_q(process, policy, walk, walk.actions[:, : walk.counted])
@@ -101,9 +108,13 @@ def test_the_formula_is_right_with_exact_critics(
         ahead = np.pad(returns[:, 1:], [(0, 0), (0, 1)])
         nothing, scores = np.zeros_like(returns), Scores(oracle, torch.tensor(point), walk)
         discounts = {"temperature": temperature, "discounts": (process.leader_discount, process.follower_discount)}
-        direct.append(combined(scores, Worth(nothing, returns, ahead), None, cost=oracle.leader_cost, **discounts).numpy())
-        worth = Worth(benefit, nothing, nothing)
-        reaction.append(combined(scores, worth, oracle.values(point)[0], features=features, **discounts).numpy())
+        direct.append(
+            hypergradient_from_critics(
+                scores, LeaderCriticValues(nothing, returns, ahead), None, cost=oracle.leader_cost, **discounts
+            ).numpy()
+        )
+        worth = LeaderCriticValues(benefit, nothing, nothing)
+        reaction.append(hypergradient_from_critics(scores, worth, oracle.values(point)[0], features=features, **discounts).numpy())
     exact, naive = (gradient(game, point, reaction=reacts, follower=follower) for reacts in (True, False))
     for estimates, wanted in ((direct, naive), (reaction, exact - naive)):
         mean, error = np.mean(estimates, axis=0), np.std(estimates, axis=0, ddof=1) / batches**0.5

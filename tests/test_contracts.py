@@ -20,7 +20,7 @@ from solvers.estimators.implicit import exact_gradient
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning import contracts
 from stackelberg_envs.testing import ConformanceError, check_env, check_game
-from stackelberg_envs.testing.disguise import Disguised, Powerless
+from stackelberg_envs.testing.modified_games import GameWithIneffectiveFollowers, GameWithOtherFollowerRewards
 from stackelberg_envs.views.gym import LeaderEnv
 from stackelberg_envs.views.parallel import StackelbergParallel
 
@@ -53,7 +53,7 @@ def test_one_decision_against_a_grid(seed: int) -> None:
     works = idle * left + q * right - cost >= q * left + idle * right - 1e-12
     paid = np.where(works, idle * left + q * right, q * left + idle * right)
     value = (np.where(works, q, idle) * game.tree.reward[0, 1] - paid).max()
-    for solve in (contracts.subgame_perfect, contracts.committed):
+    for solve in (contracts.subgame_perfect, contracts.optimal_contract):
         assert value - 1e-8 <= solve(game.tree).value <= value + 0.005
 
 
@@ -61,7 +61,7 @@ def test_one_decision_against_a_grid(seed: int) -> None:
 def test_order_of_values(depth: int, seed: int) -> None:
     """First best >= committed >= subgame perfect >= zero contract; with one decision, promises for later are none."""
     game = tree_game(depth, seed)
-    perfect, promised = contracts.subgame_perfect(game.tree), contracts.committed(game.tree)
+    perfect, promised = contracts.subgame_perfect(game.tree), contracts.optimal_contract(game.tree)
     values = [worth(game, game.leader_space.low), perfect.value, promised.value, contracts.first_best(game.tree)]
     assert (np.diff(values) >= -1e-9).all()
     assert values[2] - values[1] == pytest.approx(0, abs=1e-9) if depth == 1 else values[2] - values[1] >= -1e-9
@@ -71,7 +71,7 @@ def test_order_of_values(depth: int, seed: int) -> None:
 def test_promises_are_worth_something() -> None:
     """With three decisions commitment gains in more than half of 20 trees, and it never loses."""
     trees = [tree_game(3, seed).tree for seed in range(20)]
-    gains = np.array([contracts.committed(tree).value - contracts.subgame_perfect(tree).value for tree in trees])
+    gains = np.array([contracts.optimal_contract(tree).value - contracts.subgame_perfect(tree).value for tree in trees])
     assert gains.min() > -1e-9
     assert (gains > 1e-6).mean() > 0.5
 
@@ -80,7 +80,7 @@ def test_promises_are_worth_something() -> None:
 def test_the_referee_agrees(depth: int, seed: int) -> None:
     """F(x*) by `evaluate` is the programme's value for either horizon, the agent does what it is asked, and no perturbation is better."""
     rng = np.random.default_rng(seed)
-    for commitment, solve in (("episode", contracts.committed), ("step", contracts.subgame_perfect)):
+    for commitment, solve in (("episode", contracts.optimal_contract), ("step", contracts.subgame_perfect)):
         game = tree_game(depth, seed, commitment=commitment)
         best = solve(game.tree)
         x = contracts.logits(best.payments, game.b_max)
@@ -117,9 +117,9 @@ def test_what_counts_as_offered() -> None:
 def test_committed_refuses_what_it_cannot_do() -> None:
     tree = tree_game(5).tree
     with pytest.raises(ValueError, match="on up to 15 nodes"):
-        contracts.committed(tree)
+        contracts.optimal_contract(tree)
     with pytest.raises(ValueError, match="looks ahead"):
-        contracts.committed(dataclasses.replace(tree_game(1).tree, agent_discount=0.0))
+        contracts.optimal_contract(dataclasses.replace(tree_game(1).tree, agent_discount=0.0))
 
 
 @pytest.mark.parametrize("commitment", ["episode", "step"])
@@ -127,7 +127,7 @@ def test_contract_lp(commitment: str) -> None:
     """The solver reads the tree off the model: the value is that of the tree itself, and the commitment attains it."""
     for depth in (1, 2, 3):
         game = tree_game(depth, 4, commitment=commitment, b_max=1.7)
-        value = (contracts.committed if commitment == "episode" else contracts.subgame_perfect)(game.tree).value
+        value = (contracts.optimal_contract if commitment == "episode" else contracts.subgame_perfect)(game.tree).value
         solution = solvers.solve(game, "contract_lp", follower=STRONG, budget=2)
         assert solution.history[-1]["value"] == pytest.approx(value, abs=1e-9)
         assert solution.leader_return == pytest.approx(value, abs=1e-9)
@@ -172,7 +172,7 @@ def test_gradient_and_return_methods_run_on_it() -> None:
         found = solvers.solve(game, name, follower=follower, budget=budget, optimiser="adam", lr=0.1, start=np.zeros(6))
         assert found.leader_return > found.history[0]["leader_return"] + 0.5
         assert found.leader_return <= contracts.first_best(game.tree)
-        assert follower is None or found.leader_return <= contracts.committed(game.tree).value
+        assert follower is None or found.leader_return <= contracts.optimal_contract(game.tree).value
     oracle = RepeatedGame(game).oracle(se.Access.MODEL)
     stuck = exact_gradient(oracle, torch.tensor(game.leader_space.low), None, reaction=True).gradient
     assert float(stuck.abs().max()) < 1e-6
@@ -190,8 +190,8 @@ def test_sampled_returns_estimate_expected_ones() -> None:
 def test_outcomes_leave_hidden_actions_out() -> None:
     """Other actions with the same outcomes: everything that the oracle plays is equal, and so is a nosy solver's whole trajectory."""
     game = tree_game(3)
-    powerless = Powerless(game)
-    x, lazy = np.random.default_rng(0).normal(size=14), se.Believes(Disguised(game), se.Hard())
+    powerless = GameWithIneffectiveFollowers(game)
+    x, lazy = np.random.default_rng(0).normal(size=14), se.Believes(GameWithOtherFollowerRewards(game), se.Hard())
     policies = [follower.respond(powerless, x).policy for follower in (se.Hard(), lazy)]
     assert not np.array_equal(*policies), "the followers do not do the same"
     seen = []
@@ -216,8 +216,11 @@ def test_views_leave_hidden_actions_out(observations: Any) -> None:
         report = check_env(build("contract_tree-v0", depth=4, observations=observations), kernel_steps=1000)
         assert "the leader sees nothing of hidden actions" in report.passed
     game, rng = tree_game(3), np.random.default_rng(1)
-    powerless = Powerless(game)
-    envs = [LeaderEnv(powerless, follower=who, observations=observations) for who in (se.Hard(), se.Believes(Disguised(game), se.Hard()))]
+    powerless = GameWithIneffectiveFollowers(game)
+    envs = [
+        LeaderEnv(powerless, follower=who, observations=observations)
+        for who in (se.Hard(), se.Believes(GameWithOtherFollowerRewards(game), se.Hard()))
+    ]
     for seed in range(10):
         x, told = rng.normal(size=14), []
         for env in envs:

@@ -25,7 +25,7 @@ from stackelberg_envs.play.trajectories import Trajectories
 from stackelberg_envs.processes.successor_lists import SuccessorLists
 from stackelberg_envs.processes.transitions import numbers_of
 from stackelberg_envs.registry import GAMES
-from stackelberg_envs.testing.disguise import Changed
+from stackelberg_envs.testing.modified_games import ModifiedGame
 
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU, only a pretended one")
 SHORT = {id: {"max_cycles": 10} for id in ("continuous_toy-v0", "guided_cartpole-v0", "guided_pendulum-v0")}
@@ -56,10 +56,10 @@ def gpu(request: pytest.FixtureRequest) -> GPU:
     return pretend_gpu if request.param == "pretend" else lambda: nullcontext("cuda")
 
 
-class Listed(Changed):
+class Listed(ModifiedGame):
     """A game whose kernels are lists of next states."""
 
-    def change_rules(self, process: Any) -> Any:
+    def modify(self, process: Any) -> Any:
         return replace(process, transition=SuccessorLists.of(process.transition))
 
 

@@ -399,7 +399,7 @@ def test_a_benchmark_of_files_in_worker_processes(folder: Path) -> None:
     assert [job.world.label for job in jobs] == ["my_game:Rooms", "my_game:Rooms", "my_rooms-v2"]
     assert jobs[0].world.key.endswith(" my_game:Stubborn(temperature=0.2)")
     assert jobs[0].title == "my_game:Rooms, my_solver:Uphill, seed 0"
-    (part,) = report.gather(loaded, path)
+    (part,) = report.collect_parts(loaded, path)
     assert {row.label for row in part.rows} == {"my_solver:Uphill", "zeroth_order"}
     assert str(folder) not in part.settings
     ((new),) = best.improve(folder / "best_known.jsonl", [found[job.id] for job in loaded.jobs], known={})
@@ -413,10 +413,10 @@ def test_a_benchmark_of_files_in_worker_processes(folder: Path) -> None:
     (folder / "elsewhere" / "mine.toml").write_text(CONFIGURATION)
     moved = configuration.load(folder / "elsewhere" / "mine.toml")
     assert ([job.world.key for job in moved.jobs], [job.id for job in moved.jobs]) == (keys, ids)
-    (part,) = report.gather(moved, path)
+    (part,) = report.collect_parts(moved, path)
     assert len(part.rows) == 2
     # the record of best commitments survives that its game has moved, and says so
-    assert best.read(folder / "best_known.jsonl")[keys[0]].leader_return == new.leader_return
+    assert best.read_best(folder / "best_known.jsonl")[keys[0]].leader_return == new.leader_return
     assert best.improve(folder / "best_known.jsonl", [], known={}) == []
     with checks.console.capture() as captured:
         assert checks.best_known(folder / "best_known.jsonl", None) == 1

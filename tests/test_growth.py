@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from baselines.studies.growth import __main__ as growth
-from baselines.studies.growth.page import fitted, page, points_of, time_fit, times_longer
+from baselines.studies.growth.page import fit_exponent, page, points_of, time_fit, times_longer
 from baselines.studies.growth.timing import Point
-from baselines.studies.growth.works import SERIES, Linear, interacting, of_states, random_world, slippery_grid
+from baselines.studies.growth.works import SERIES, Linear, interacting_followers, of_states, random_world, slippery_grid
 from stackelberg_envs.worlds.mdp import InducedMDP
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reproductions"
@@ -33,7 +33,7 @@ def test_the_page_is_what_the_record_says() -> None:
 
 def test_every_point_is_recorded_and_none_twice() -> None:
     record = json.loads(RECORD.read_text())
-    assert growth.missing(record, SERIES) == []
+    assert growth.missing_points(record, SERIES) == []
     assert len(record["points"]) == sum(len(line.sizes) for line in SERIES)
     for point in record["points"]:
         assert 0 < point["low"] <= point["seconds"] <= point["high"]
@@ -59,12 +59,12 @@ def test_counted_work_grows_as_claimed() -> None:
     states = [100, 200, 400]
     assert max(of_states(random_world(n).dense()).counted["evaluations"] for n in states) <= 8
     listed = [of_states(random_world(n)).counted["products"] for n in (1000, 4000, 16_000)]
-    assert abs(fitted([1000, 4000, 16_000], listed).value) < 0.15
+    assert abs(fit_exponent([1000, 4000, 16_000], listed).value) < 0.15
     dimensions = [16, 64, 256, 1024]
     ours = [Linear(n).adjoint().counted for n in dimensions]
     assert ours == [ours[0]] * 4
     assert ours[0]["solves"] == 3
-    assert fitted(dimensions, [Linear(n).forward().counted["right_sides"] for n in dimensions]).value == pytest.approx(1)
+    assert fit_exponent(dimensions, [Linear(n).forward().counted["right_sides"] for n in dimensions]).value == pytest.approx(1)
 
 
 def test_what_is_timed_is_the_same_gradient() -> None:
@@ -79,7 +79,7 @@ def test_what_is_timed_is_the_same_gradient() -> None:
 
 def test_interacting_players_face_what_the_others_play() -> None:
     """The contraction that is timed, against its sum written out, for two players of two actions."""
-    work = interacting(2, states=3, actions=2)
+    work = interacting_followers(2, states=3, actions=2)
     facing = work.run()
     assert [type(mdp) for mdp in facing] == [InducedMDP] * 2
     assert [tuple(mdp.transition.shape) for mdp in facing] == [(3, 1, 2, 3)] * 2
@@ -89,13 +89,13 @@ def test_interacting_players_face_what_the_others_play() -> None:
 
 def test_fits() -> None:
     sizes = [10, 20, 40, 80, 160]
-    exact = fitted(sizes, [3.0 * n**1.5 for n in sizes])
+    exact = fit_exponent(sizes, [3.0 * n**1.5 for n in sizes])
     assert exact is not None
     np.testing.assert_allclose(exact, 1.5, atol=1e-6)
-    factor = fitted([2, 3, 4, 5], [4.0**n for n in (2, 3, 4, 5)], factor=True)
+    factor = fit_exponent([2, 3, 4, 5], [4.0**n for n in (2, 3, 4, 5)], factor=True)
     np.testing.assert_allclose(factor, 4, atol=1e-6)
-    assert fitted([1, 2], [1, 2]) is None
-    upper = fitted([1, 2, 4, 8, 16, 32, 64, 128], [9, 9, 9, 9, 16, 32, 64, 128])
+    assert fit_exponent([1, 2], [1, 2]) is None
+    upper = fit_exponent([1, 2, 4, 8, 16, 32, 64, 128], [9, 9, 9, 9, 16, 32, 64, 128])
     assert upper.value == pytest.approx(1)
 
 

@@ -18,7 +18,7 @@ LISTS = {name: instances.candidates(name) for name in instances.LISTS}
 
 
 def test_lists_are_full_disjoint_and_without_solved_instances() -> None:
-    assert not list(instances.misfits(LISTS))
+    assert not list(instances.list_errors(LISTS))
     assert [len(instances.seeds(name)) for name in ("tuning", "reporting", "held-out")] == [5, 10, 10]
     everything = [seed for name in LISTS for seed in instances.seeds(name)]
     assert len(set(everything)) == 25
@@ -35,14 +35,14 @@ def test_certificates_score_what_they_say(name: str) -> None:
         game, x = se.game(instances.GAME, seed=one.seed), np.array(one.commitment)
         assert se.evaluate(game, x).leader_return == pytest.approx(one.best, abs=1e-8)
         assert se.evaluate(game, np.zeros(game.dimension)).leader_return == pytest.approx(one.uniform, abs=1e-8)
-        if one.listed:
+        if one.has_gap:
             steps = np.concatenate([np.eye(game.dimension), -np.eye(game.dimension)])
             assert se.evaluate(game, x + 0.01 * steps).leader_return.max() < one.best + 1e-3
 
 
 @pytest.mark.parametrize("listed", [True, False])
 def test_measuring_again_finds_the_same(listed: bool) -> None:
-    recorded = next(one for one in LISTS["held-out"] if one.listed is listed)
+    recorded = next(one for one in LISTS["held-out"] if one.has_gap is listed)
     assert not list(instances.complaints(recorded))
     if listed:
         wrong = dataclasses.replace(recorded, naive=recorded.naive - 0.01, best=recorded.best - 0.01)
@@ -53,7 +53,7 @@ def test_measuring_again_finds_the_same(listed: bool) -> None:
 
 def test_every_seed_remains_a_game() -> None:
     """Nothing but the lists leaves an instance out."""
-    left_out = [one.seed for found in LISTS.values() for one in found if not one.listed]
+    left_out = [one.seed for found in LISTS.values() for one in found if not one.has_gap]
     assert left_out
     assert all(se.game(instances.GAME, seed=seed).dimension == 15 for seed in left_out)
 
@@ -69,9 +69,9 @@ def test_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     run: Callable[..., object] = CliRunner().invoke
     made = run(app, ["instances", "--output", str(tmp_path / "made.json")])
     assert "tuning: 1000, 1002 (of 3 measured)" in made.output  # type: ignore[attr-defined]
-    lists = instances.read(tmp_path / "made.json")
+    lists = instances.read_instances(tmp_path / "made.json")
     assert [one.seed for one in lists["reporting"]] == [1, 2]
-    assert not list(instances.misfits(lists))
+    assert not list(instances.list_errors(lists))
     monkeypatch.setattr(instances, "COMMITTED", tmp_path / "made.json")
     checked = run(app, ["instances", "--check"])
     assert checked.exit_code == 1  # type: ignore[attr-defined]

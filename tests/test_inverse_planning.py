@@ -13,7 +13,7 @@ import stackelberg_envs as se
 from baselines.bench import instances
 from solvers.inference.irl import Belief, Responses, fit, forget, response_jacobian
 from solvers.inference.model import Counts
-from solvers.inference.products import LargeBelief, Linearised, fit_by_products
+from solvers.inference.products import LargeBelief, LinearisedResponse, fit_by_products
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 from stackelberg_envs.play.outcomes import Outcome
@@ -90,10 +90,10 @@ def test_products_are_those_of_the_matrices(sees: str) -> None:
     mdp = replace(data.mdp, follower_reward=np.broadcast_to(reward, (6, *reward.shape[-3:])))
     r = reward.ravel()
     D = response_jacobian(mdp, soft_policy_iteration(mdp, tau), tau)
-    here = Linearised(r, data, tau)
+    here = LinearisedResponse(r, data, tau)
     v, u = rng.normal(size=r.size), rng.normal(size=data.counts.shape)
     np.testing.assert_allclose(here.apply(v), D @ v, atol=1e-8)
-    np.testing.assert_allclose(here.transposed(u), np.einsum("ksmb,ksmbn->n", u, D), atol=1e-7)
+    np.testing.assert_allclose(here.apply_transposed(u), np.einsum("ksmb,ksmbn->n", u, D), atol=1e-7)
     dense = fit(Belief.prior(game.sizes[0], 1.0), data, tau, 1.0, steps=60)
     large = fit_by_products(LargeBelief(np.zeros(game.sizes[0]), 1.0), data, tau, steps=60)
     assert np.abs(large.reward - dense.reward).max() < 0.05
@@ -105,10 +105,10 @@ def test_counts_estimate_the_game() -> None:
     """Law of large numbers: dynamics, own reward and first states, four standard errors; nothing is lost or counted twice."""
     game = se.game("random_markov_game-v0")
     rounds = RepeatedGame(game, seed=0)
-    counts = Counts.none(game.sizes[0])
+    counts = Counts.zeros(game.sizes[0])
     for x in np.random.default_rng(0).normal(size=(20, game.dimension)):
         seen = rounds.play(x, episodes=40)
-        counts, visits = counts.plus(seen, 0.0)
+        counts, visits = counts.add_outcome(seen, 0.0)
         assert visits.sum() == seen.steps
     assert counts.visits.sum() == rounds.cost.outcome_steps
     truth = game.problems(np.zeros(game.dimension))[0]

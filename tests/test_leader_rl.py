@@ -13,7 +13,7 @@ import torch
 
 import solvers
 import stackelberg_envs as se
-from solvers.leader_ppo import LeaderPPO, _filled, _log_policy, private_generators
+from solvers.leader_ppo import LeaderPPO, _fill_rollout_buffer, _log_policy, private_generators
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 
 pytest.importorskip("stable_baselines3")
@@ -37,7 +37,7 @@ def test_advantages_are_those_of_the_definition(hidden: tuple[int, ...]) -> None
     with private_generators(np.random.default_rng(0)):
         model = solver._model(rounds.oracle(se.Access.OUTCOME))
     seen = rounds.play(_log_policy(model.policy).numpy().ravel(), episodes=20)
-    buffer = _filled(model, seen, 5)
+    buffer = _fill_rollout_buffer(model, seen, 5)
     with torch.no_grad():
         V = np.append(model.policy.predict_values(torch.eye(5)).numpy(), 0.0)
     wanted, cut = [], 0

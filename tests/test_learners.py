@@ -14,7 +14,7 @@ import torch
 
 import stackelberg_envs as se
 from solvers import solve
-from solvers.learners import SAC, _Committed
+from solvers.learners import SAC, _CommittedFollowerEnv
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.linear_systems import PlanningError
 from stackelberg_envs.play.monte_carlo import discounted_return, monte_carlo
@@ -79,7 +79,7 @@ def test_both_views_pay_the_same(game: se.StackelbergGame, trained: Any) -> None
 def test_the_answer_is_the_librarys_network(game: se.StackelbergGame) -> None:
     """What is played in NumPy and torch is what the library would do with the follower's own observations, mean and spread."""
     env = FollowerEnv(game, commitment=X)
-    model = QUICK._model(stable_baselines3.SAC, _Committed(game, X, 0, 0), 0.99)
+    model = QUICK._model(stable_baselines3.SAC, _CommittedFollowerEnv(game, X, 0, 0), 0.99)
     quick = QUICK.respond(game, X, rng=np.random.default_rng(2))
     model.policy.load_state_dict(quick.state.weights)
     mean = dataclasses.replace(quick.policy, deterministic=True)
@@ -167,7 +167,7 @@ def test_it_answers_commitments_that_no_view_would_take(game: se.StackelbergGame
     assert solve(short, "zeroth_order", follower=follower, budget=4, start=np.full(5, 10.0)).leader_return >= 0
     far = follower.respond(short, np.full(5, 50.0)).state
     assert (far.memory["observations"][:, 0, -5:] == 50.0).all()
-    view, own = FollowerEnv(game, commitment=X), _Committed(game, X, 0, 3)
+    view, own = FollowerEnv(game, commitment=X), _CommittedFollowerEnv(game, X, 0, 3)
     np.testing.assert_array_equal(view.reset(seed=3)[0], own.reset()[0])
     for _ in range(5):
         np.testing.assert_array_equal(view.step(np.zeros(1))[0], own.step(np.zeros(1))[0])

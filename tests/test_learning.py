@@ -20,7 +20,7 @@ from stackelberg_envs.planning.linear_systems import PlanningError
 from stackelberg_envs.planning.policy_iteration import policy_value, regularised_reward
 from stackelberg_envs.processes.mdp import at_nodes
 from stackelberg_envs.testing import commitments, random_games
-from stackelberg_envs.testing.disguise import Listed
+from stackelberg_envs.testing.modified_games import GameWithSuccessorLists
 
 games_and_points = random_games().flatmap(lambda game: st.tuples(st.just(game), commitments(game)))
 SEES = ("policy", "action")
@@ -322,5 +322,5 @@ def test_soft_q_learning_where_actions_share_rows() -> None:
     game, x = se.game("tax_design-v0", preset="legacy", grid=11, hours=2, spendings=3), np.array([-1.7, -1.5, -1.2, -1.0])
     assert isinstance(game.problems(x)[0].transition, se.SharedRows)
     follower = se.SoftQLearning(0.3, steps=3000)
-    answers = [follower.respond(g, x, rng=np.random.default_rng(0)).policy for g in (game, Listed(game))]
+    answers = [follower.respond(g, x, rng=np.random.default_rng(0)).policy for g in (game, GameWithSuccessorLists(game))]
     np.testing.assert_array_equal(answers[0], answers[1])

@@ -93,7 +93,7 @@ def test_values_are_ordered_and_the_referee_agrees(payoffs: Payoffs) -> None:
     assert weak.value <= strong.value + 1e-9
     assert judged(payoffs, strong.mixture, "strong") == pytest.approx(strong.value, abs=1e-7)
     if weak.slack > 1e-4:
-        near = judged(payoffs, weak.towards_inside(1e-6), "weak")
+        near = judged(payoffs, weak.towards_interior(1e-6), "weak")
         assert weak.value - 2e-2 * np.ptp(payoffs[0]) - 1e-9 <= near <= weak.value + 1e-9
     for ties, best in (("strong", strong), ("weak", weak)):
         pure = mg.pure_commitment(*payoffs, ties=ties)  # type: ignore[arg-type]

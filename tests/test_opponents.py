@@ -12,7 +12,7 @@ from small_games import SMALLER, Umpired
 
 import solvers
 import stackelberg_envs as se
-from solvers.copies import copied
+from solvers.copies import copy_policy
 from solvers.estimators.implicit import exact_gradient
 from solvers.penalties import nikaido_isoda
 from stackelberg_envs.followers.mirror_descent import MirrorDescent
@@ -56,7 +56,7 @@ def process(game: se.StackelbergGame, x: Any) -> InducedMarkovGame:
 
 def policies(game: se.StackelbergGame, logits: list[Any]) -> list[torch.Tensor]:
     faced = process(game, np.zeros(game.dimension))
-    return [copied(torch.as_tensor(table), faced.joint) for table in logits]
+    return [copy_policy(torch.as_tensor(table), faced.joint) for table in logits]
 
 
 def random_logits(game: se.StackelbergGame, seed: int) -> list[np.ndarray]:
@@ -117,7 +117,7 @@ def test_descent_on_it_finds_the_equilibrium_from_random_starts(seed: int) -> No
     carried: list[Any] = [None, None]
     values = []
     for _ in range(1000):
-        copies = [copied(table, faced.joint) for table in logits]
+        copies = [copy_policy(table, faced.joint) for table in logits]
         with torch.no_grad():
             held = [copy.detach() for copy in copies]
             tracked = [MirrorDescent(tau).answer(faced.facing(i, held, tau), carried[i]) for i in range(2)]

@@ -18,7 +18,7 @@ from solvers.base import Solver, State
 from stackelberg_envs.leader.access import GRANTS, Oracle, Permission
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.play.rollouts import simulate
-from stackelberg_envs.testing.disguise import Disguised
+from stackelberg_envs.testing.modified_games import GameWithOtherFollowerRewards
 
 NEEDS = [(name, needed[0]) for name, needed in GRANTS.items() if len(needed) == 1 and isinstance(needed[0], se.Access)]
 
@@ -113,12 +113,12 @@ def test_expected_returns_are_the_referees() -> None:
         assert RepeatedGame(game).returns(x) == pytest.approx(float(scored.leader_return), abs=near)
 
 
-def test_returns_together_are_of_one_context_that_nature_draws() -> None:
+def test_returns_in_one_context_are_of_one_context_that_nature_draws() -> None:
     game = se.game("four_rooms-v0")
     points = np.random.default_rng(0).normal(size=(2, 105))
     exact = np.stack([se.evaluate(game, x).per_context for x in points], axis=1)
     rounds = RepeatedGame(game, seed=0)
-    drawn = np.stack([rounds.oracle(se.Access.RETURN).returns_together(points) for _ in range(40)])
+    drawn = np.stack([rounds.oracle(se.Access.RETURN).returns_in_one_context(points) for _ in range(40)])
     which = [int(np.flatnonzero(np.isclose(pair, exact, atol=1e-10).all(axis=1))[0]) for pair in drawn]
     assert 8 < sum(which) < 32, "each context about half of the time"
     assert (rounds.cost.commitments, rounds.cost.queries) == (80, 80)
@@ -245,7 +245,7 @@ def test_non_interference(id: str, arguments: dict[str, object], name: str) -> N
         with pytest.raises(Declined):
             solve(game, name)
         return
-    disguised = Disguised(game)
+    disguised = GameWithOtherFollowerRewards(game)
     follower = game.default_follower
     trajectories = []
     for world, answerer in ((game, follower), (disguised, se.Believes(game, follower))):
@@ -291,8 +291,8 @@ def test_refused_play_says_why_and_costs_nothing() -> None:
         (lambda: rounds.play(x, episodes=-1), "episodes is a whole number from 1"),
         (lambda: rounds.play_streams(x, streams=0, steps=5), "streams is a whole number from 1"),
         (lambda: rounds.play_streams(x, streams=1, steps=10.5), "steps is a whole number from 1, got 10.5"),
-        (lambda: rounds.returns_together([]), "got none"),
-        (lambda: rounds.returns_together([x, np.zeros(3)]), "105 components"),
+        (lambda: rounds.returns_in_one_context([]), "got none"),
+        (lambda: rounds.returns_in_one_context([x, np.zeros(3)]), "105 components"),
     ):
         with pytest.raises(ValueError, match=said):
             call()

@@ -16,7 +16,7 @@ from small_games import Bonuses, Doors
 
 import solvers
 import stackelberg_envs as se
-from solvers.copies import Copies, CopyAscent, copied, node_shape
+from solvers.copies import Copies, CopyAscent, copy_policy, node_shape
 from solvers.estimators.implicit import exact_gradient
 from solvers.penalties import PENALTIES, expected_return, visits
 from solvers.penalty import Penalty
@@ -54,7 +54,7 @@ def test_penalties_are_divergences_from_the_best_response(drawn: tuple[se.Stacke
     game, x = drawn
     mdp = induced(game, x)
     g = best(mdp, tau)
-    y = copied(torch.tensor(2 * np.random.default_rng(seed).normal(size=node_shape(mdp))), mdp)
+    y = copy_policy(torch.tensor(2 * np.random.default_rng(seed).normal(size=node_shape(mdp))), mdp)
     divergence = (mdp.leader_policy * (y * (y.log() - g.log())).sum(-1)).sum(-1)
     weights = {"value": visits(mdp, y, mdp.follower_discount), "bellman": mdp.initial}
     for name, penalty in PENALTIES.items():
@@ -72,7 +72,7 @@ def test_gradients_of_penalties_are_derivatives(kind: str, penalty: str) -> None
 
     def value(x: Any, y: Any) -> torch.Tensor:
         mdp = induced(game, x)
-        return PENALTIES[penalty](mdp, copied(torch.as_tensor(y), mdp), best(mdp, tau), tau)
+        return PENALTIES[penalty](mdp, copy_policy(torch.as_tensor(y), mdp), best(mdp, tau), tau)
 
     leaves = torch.tensor(x, requires_grad=True), torch.tensor(y, requires_grad=True)
     dx, dy = (slope.numpy() for slope in torch.autograd.grad(value(*leaves), leaves))
@@ -97,7 +97,7 @@ def climbed(mdp: InducedMDP, penalty: str, weight: float, tau: float) -> torch.T
         worth = policy_value(frozen, g, frozen.leader_reward, frozen.leader_discount)
         q_leader = at_nodes(frozen, frozen.leader_reward + frozen.leader_discount * frozen.kernel.expect(worth))
         share = visits(frozen, g, frozen.leader_discount) / frozen.initial / weight
-        before, g = g, copied((q_star + share[:, None, None] * q_leader) / tau, frozen)
+        before, g = g, copy_policy((q_star + share[:, None, None] * q_leader) / tau, frozen)
         if float((g - before).abs().max()) < 1e-14:
             return g
     raise AssertionError("no fixed point")
@@ -136,7 +136,7 @@ def surveyed(
         for logits, wanted in zip(copies.logits, y, strict=True):
             logits.copy_(torch.tensor(wanted))
     copies.memory = None
-    row = solver.survey(rounds.oracle(solver.access, Permission.TRAINING), copies)
+    row = solver.compute_gradients(rounds.oracle(solver.access, Permission.TRAINING), copies)
     return copies, row, rounds
 
 
@@ -156,7 +156,7 @@ def test_contexts_and_followers_are_added_up(walkers: int, name: str) -> None:
         own = theirs = 0.0
         for c, probability in enumerate(game.context_probabilities):
             for i, mdp in enumerate(game.problems(torch.tensor(x), c)):
-                policy = copied(torch.tensor(y[c * people + i]), mdp)
+                policy = copy_policy(torch.tensor(y[c * people + i]), mdp)
                 weight = float(probability)
                 own += weight * float(mdp.initial @ policy_value(mdp, policy, mdp.leader_reward, mdp.leader_discount))
                 theirs += (
@@ -217,7 +217,7 @@ def test_the_mean_of_sampled_gradients_is_the_exact_one(follower_sees: str, pena
     copies, _, rounds = surveyed(game, sampler, x, y)
     oracle, drawn, slack = rounds.oracle(se.Access.VALUE, Permission.TRAINING), [], []
     for _ in range(1600):
-        said = sampler.survey(oracle, copies)
+        said = sampler.compute_gradients(oracle, copies)
         drawn.append(np.concatenate([gradient.numpy().ravel() for gradient in copies.gradients]))
         slack.append([said["penalty"], said["claimed_return"]])
     for count in (400, 1600):
@@ -267,7 +267,7 @@ def test_the_ramp_ends_near_the_optimum_and_a_weak_penalty_is_optimistic(penalty
     assert naive.leader_return < ramped.leader_return
     for solution in (ramped, weak, naive):  # the claim is the return against the copies, by the referee's own evaluation
         x, row = solution.x, solution.history[-1]
-        (copy,) = copied(solution.checkpoint.state.carried.logits[0].detach(), game.problems(torch.tensor(x))[0])
+        (copy,) = copy_policy(solution.checkpoint.state.carried.logits[0].detach(), game.problems(torch.tensor(x))[0])
         told = se.evaluate(game, x, responses=(Response((Answer(copy.numpy(), np.zeros(len(copy)), 0.0),)),))
         assert row["claimed_return"] == pytest.approx(float(told.leader_return), abs=1e-9)
         assert row["optimism_gap"] == pytest.approx(float(told.leader_return - se.evaluate(game, x).leader_return), abs=1e-9)

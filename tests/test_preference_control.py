@@ -113,8 +113,8 @@ def test_a_linear_reward_is_recovered() -> None:
         net = RewardNet(3, ())
         loss = fit(net, torch.optim.Adam(net.parameters(), lr=0.03), pairs, epochs=20, batch=64)
     fresh = rng.normal(size=(500, 3))
-    assert np.corrcoef(net.pay(fresh), fresh @ w)[0, 1] > 0.99
-    slopes = net.pay(np.eye(3)) - net.pay(np.zeros((3, 3)))
+    assert np.corrcoef(net.predict(fresh), fresh @ w)[0, 1] > 0.99
+    slopes = net.predict(np.eye(3)) - net.predict(np.zeros((3, 3)))
     np.testing.assert_allclose(slopes, w / 2, atol=0.15)
     assert loss < np.log(2)
 
@@ -223,7 +223,7 @@ def test_play_of_an_equal_policy_teaches_as_ones_own_does() -> None:
     with private_generators(np.random.default_rng(0)):
         task = following.Task("Pendulum-v1")
         one, other = (following.Follower(task, episodes=2, seed=seed, options=Settings().ppo) for seed in (0, 1))
-        one.become(other)
+        one.copy_state_from(other)
         hers, his = one.play(7), other.play(7)
     np.testing.assert_array_equal(hers.observations[0], his.observations[0])
     assert not np.array_equal(hers.inputs[0], his.inputs[0])
@@ -312,9 +312,9 @@ def test_the_page_is_what_is_recorded_and_learning_is_real(name: str, settings: 
     """Five seeds of every method with these settings; the ceiling solves the task, and preferences get somewhere."""
     results = list(store.read(RECORDED / f"{name}.jsonl").values())
     assert {(result["job"]["method"], result["job"]["seed"]) for result in results} == set(itertools.product(methods, range(5)))
-    assert all(result["job"]["settings"] == settings.read_by(result["job"]["method"]) for result in results)
+    assert all(result["job"]["settings"] == settings.settings_of(result["job"]["method"]) for result in results)
     assert preference_control.page(results) == (RECORDED.parent / f"{name}.md").read_text()
-    for method, group in preference_control.grouped(results).items():
+    for method, group in preference_control.group_by_method(results).items():
         starts, ends = ([result["history"][i]["true_return"] for result in group] for i in (0, -1))
         assert np.mean(ends) > np.mean(starts) + 200, method
         if method == "ceiling":

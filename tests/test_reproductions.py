@@ -37,20 +37,20 @@ def test_every_run_of_the_configuration_is_recorded(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_page_is_what_the_record_says(name: str) -> None:
-    parts = report.gather(jobs.load(name), RECORDED / f"{name}.jsonl")
+    parts = report.collect_parts(jobs.load(name), RECORDED / f"{name}.jsonl")
     assert compare.markdown(parts) == (FOLDER / f"{name}.md").read_text(), f"run  stackelberg compare {name} --results {RECORDED}"
 
 
 @pytest.mark.parametrize("name", REACHED)
 def test_the_reached_page_is_what_the_record_says(name: str) -> None:
     config = jobs.load(name)
-    page = reach.page(config, report.gather(config, RECORDED / f"{name}.jsonl"))
+    page = reach.page(config, report.collect_parts(config, RECORDED / f"{name}.jsonl"))
     assert page == (FOLDER / f"{name}-reach.md").read_text(), f"run  python -m baselines.studies.reach {name} --results {RECORDED}"
 
 
 @pytest.mark.parametrize("name", CLAIMED)
 def test_the_claims_page_is_what_the_record_says(name: str) -> None:
-    page = claims.markdown(report.gather(jobs.load(name), RECORDED / f"{name}.jsonl"))
+    page = claims.markdown(report.collect_parts(jobs.load(name), RECORDED / f"{name}.jsonl"))
     digits = re.compile(r"\d\.?\d*e[-+]\d\d")  # duality gaps are rounding, and not the same on every machine
     recorded = (FOLDER / f"{name}-claims.md").read_text()
     assert digits.sub("", page) == digits.sub("", recorded), f"run  python -m baselines.studies.claims {name} --results {RECORDED}"
@@ -73,7 +73,7 @@ def test_recorded_taxes() -> None:
     HPGD ends where exact ascent does and orders VAT by taste in every run.  Without the response to the income tax it passes the best tax
     and loses 2; the published products lower VAT fastest; and zero-order needs twice the iterations.
     """
-    parts = report.gather(jobs.load("tax"), RECORDED / "tax.jsonl")
+    parts = report.collect_parts(jobs.load("tax"), RECORDED / "tax.jsonl")
     assert tax.markdown(parts) == (FOLDER / "tax-rates.md").read_text(), f"run  python -m baselines.studies.tax tax --results {RECORDED}"
     published, warm, _ = (part.groups for part in parts)
     for groups in (published, warm):
@@ -91,7 +91,7 @@ def test_recorded_taxes() -> None:
             assert max(run["history"][-1]["instruments"]["VAT"]) < 0.2
     for run in published["HPGD without the kernel's term in the response"]:
         assert run["leader_return"] < published["exact hypergradient"][0]["leader_return"] - 2
-    soon = [[tax.reached(run, parts[0]) for run in published[label]] for label in ("HPGD", "zero-order")]
+    soon = [[tax.iterations_to_reach(run, parts[0]) for run in published[label]] for label in ("HPGD", "zero-order")]
     assert max(soon[0]) < 110
     assert np.median(soon[1]) > 1.5 * max(soon[0])
 
@@ -99,14 +99,14 @@ def test_recorded_taxes() -> None:
 def test_recorded_penalties() -> None:
     """Every run of a ramped penalty ends within 5 % of the best known value; a constant lambda = 2 claims more than 1.5 that is not there;
     between opponents all of ten instances are won against no regulation and against the naive designer, with answers certified to 1e-8."""
-    games = claims.settled(report.gather(jobs.load("penalty-games"), RECORDED / "penalty-games.jsonl"))
+    games = claims.runs_by_setting(report.collect_parts(jobs.load("penalty-games"), RECORDED / "penalty-games.jsonl"))
     for sees in ("policy", "action"):
         methods = games[f"the follower sees the {sees}"]
         for label in ("penalty (value), lambda 1 to 50", "penalty (Bellman), lambda 1 to 50"):
             assert min(run.share for game in methods[label] for run in game) > 0.95
         weak = [run.last("optimism_gap") for game in methods["penalty (value), lambda 2 as recalled"] for run in game]
         assert np.mean(weak) > 1.5
-    (opponents,) = claims.settled(report.gather(jobs.load("zero-sum"), RECORDED / "zero-sum.jsonl")).values()
+    (opponents,) = claims.runs_by_setting(report.collect_parts(jobs.load("zero-sum"), RECORDED / "zero-sum.jsonl")).values()
     for label in ("penalty (Nikaido-Isoda), lambda 1 to 300", "exact hypergradient through the saddle point"):
         ends = np.array([np.mean([run.result["leader_return"] for run in game]) for game in opponents[label]])
         marks = np.array([[game[0].unregulated, game[0].naive] for game in opponents[label]], dtype=float)
@@ -130,13 +130,13 @@ def test_recorded_commitments_score_what_they_say(name: str) -> None:
     for result in list(recorded(name).values())[::7]:
         job = jobs.Job.from_dict(result["job"])
         score = job.score or solvers.Score()
-        scored = score.of(job.judged_in.game(), np.array(result["x"]), job.judged_in.answerer())
+        scored = score.of(job.score_world.game(), np.array(result["x"]), job.score_world.answerer())
         assert float(scored.leader_return) == pytest.approx(result["leader_return"], abs=1e-6, rel=1e-6)
 
 
 def test_best_known_values() -> None:
     """All nine settings of Thoma et al. have one, no run beats it, and two are far above what exact gradients are published with."""
-    known = best.read(best.COMMITTED)
+    known = best.read_best(best.COMMITTED)
     for section in jobs.load("hpgd-basin").sections:
         record = known[section.world.key]
         assert record.rescore() == pytest.approx(record.leader_return, abs=1e-6)
@@ -151,7 +151,7 @@ def test_best_known_values() -> None:
             job = jobs.Job.from_dict(result["job"])
             if job.score is not None:
                 continue
-            key = job.judged_in.key
+            key = job.score_world.key
             assert result["leader_return"] <= known[key].leader_return + 1e-6
 
 
@@ -229,5 +229,5 @@ def test_hpgd_escapes_as_published() -> None:
     section = next(section for section in jobs.load("hpgd-table").sections if section.title.endswith("temperature 0.003, beta 3"))
     job = next(job for job in section.jobs if job.label == "HPGD")
     again = execute(job)
-    assert compare.tail(again) == pytest.approx(0.73, abs=0.03)
+    assert compare.tail_mean(again) == pytest.approx(0.73, abs=0.03)
     print("the recorded run again:", np.allclose(again["x"], recorded("hpgd-table")[job.id]["x"], atol=1e-6))

@@ -23,7 +23,7 @@ from stackelberg_envs.planning.linear_systems import PlanningError
 from stackelberg_envs.play.monte_carlo import monte_carlo
 from stackelberg_envs.play.sampled_rollouts import SampledStepper, play_sampled
 from stackelberg_envs.processes.sampled import normal
-from stackelberg_envs.testing.disguise import Disguised
+from stackelberg_envs.testing.modified_games import GameWithOtherFollowerRewards
 from stackelberg_envs.views.episode import ActionError
 from stackelberg_envs.views.gym import LeaderEnv
 
@@ -369,7 +369,7 @@ def test_leaders_learn_nothing_of_rewards_that_are_not_theirs(id: str) -> None:
     follower = game.default_follower
     runs = [
         run(Looking(), world, follower=who, budget=5, seed=2, reports=5)
-        for world, who in ((game, follower), (Disguised(game), se.Believes(game, follower)))
+        for world, who in ((game, follower), (GameWithOtherFollowerRewards(game), se.Believes(game, follower)))
     ]
     np.testing.assert_array_equal(runs[0].x, runs[1].x)
 

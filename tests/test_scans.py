@@ -105,11 +105,11 @@ def test_passes_are_their_definition(seed: int, episodes: int, horizon: int, siz
     wanted = by_the_book(pairs, alive, rewards, weight, own, leader)
     scale = by_the_book(pairs, alive, abs(rewards), abs(weight), own, leader)
 
-    def found(at: visits.Passes) -> tuple[np.ndarray, ...]:
+    def found(at: visits.VisitSums) -> tuple[np.ndarray, ...]:
         placed = at.place(pairs, alive, rewards)
-        return *at.returns_by_pair(*placed, discounts, size), at.scanned_by_pair(*placed[:2], weight, own)
+        return *at.returns_by_pair(*placed, discounts, size), at.influences_by_pair(*placed[:2], weight, own)
 
-    looped, numpy_only = found(visits.passes("cpu")), found(plain())
+    looped, numpy_only = found(visits.visit_sums("cpu")), found(plain())
     scanned = [found(torch_passes(device)) for device in DEVICES]
     for tables in (looped, numpy_only, *scanned):
         for table, exact, size_of in zip(tables, wanted, scale, strict=True):
@@ -121,23 +121,23 @@ def test_passes_are_their_definition(seed: int, episodes: int, horizon: int, siz
         np.testing.assert_array_equal(one, other)
 
 
-def plain() -> visits.Passes:
+def plain() -> visits.VisitSums:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(visits, "COMPILED", False)
-        return visits.passes("cpu")
+        return visits.visit_sums("cpu")
 
 
-def torch_passes(device: str) -> visits.Passes:
+def torch_passes(device: str) -> visits.VisitSums:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(visits, "LOOPED", ())
-        return visits.passes(device)
+        return visits.visit_sums(device)
 
 
 def test_passes_have_derivatives() -> None:
     pairs, alive, rewards, weight = (torch.tensor(array) for array in batch(0, 3, 8, 4, ragged=True))
     discounts = 0.9 ** np.arange(8)
     assert torch.autograd.gradcheck(lambda r: scans.returns_by_pair(pairs, alive, r, discounts, 4)[1], rewards.requires_grad_())
-    assert torch.autograd.gradcheck(lambda w: scans.scanned_by_pair(pairs, alive, w, 0.9), weight.requires_grad_())
+    assert torch.autograd.gradcheck(lambda w: scans.influences_by_pair(pairs, alive, w, 0.9), weight.requires_grad_())
 
 
 ESTIMATORS = [
@@ -180,6 +180,6 @@ def counted(function: Any, calls: list[Any]) -> Any:
 def test_devices() -> None:
     """Loops where the numbers are on the CPU, also for the one GPU without float64."""
     for device in ("cpu", torch.device("cpu"), "mps"):
-        assert visits.passes(device).scanned_by_pair is visits.compiled("scanned_by_pair")
+        assert visits.visit_sums(device).influences_by_pair is visits.fastest_loop("influences_by_pair")
     (placed,) = torch_passes("cpu").place(np.ones((2, 3)))
     assert isinstance(placed, torch.Tensor)

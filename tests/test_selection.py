@@ -35,15 +35,15 @@ def test_the_record_is_true(rows: list[dict[str, Any]]) -> None:
     for row in games:
         game = EscapeRoom(**dict(zip(("agents", "needed", "steps"), row["game"], strict=True)))
         for paid, point in list(zip(row["lever"], row["curves"], strict=True))[::10]:
-            assert {name: pytest.approx(one, abs=1e-9) for name, one in point.items()} == study.all_scored(game, (paid, 0, 0))
+            assert {name: pytest.approx(one, abs=1e-9) for name, one in point.items()} == study.score_all_selections(game, (paid, 0, 0))
         for name, found in row["found"].items():
-            again = study.scored(game, found["paid"], name)
+            again = study.score_selection(game, found["paid"], name)
             assert again["return"] == pytest.approx(found["return"], abs=1e-9)
             assert again["regret"] <= study.PURE
         assert study.first_step(*row["game"])["worst"] == pytest.approx(row["first_step"]["worst"], abs=1e-9)
     for i in range(0, len(last["lever"]), 10):
         paid = last["lever"][i]
-        for again, point in ((study.beside(paid), last["beside"][i]), (study.promise(paid), last["promised"][i])):
+        for again, point in ((study.pay_all_places(paid), last["beside"][i]), (study.promise(paid), last["promised"][i])):
             assert {name: pytest.approx(one, abs=1e-9) for name, one in point.items()} == again
     assert study.promise() == {name: pytest.approx(one, abs=1e-9) for name, one in last["promise"].items()}
 
@@ -66,7 +66,7 @@ def test_played_once_the_closed_form() -> None:
     game = EscapeRoom(agents=2, needed=1, steps=1)
     grid = np.arange(0.005, 2, 0.05)
     for selection in SELECTIONS:
-        returns = np.array([study.scored(game, (paid, 0, 0), selection)["return"] for paid in grid])
+        returns = np.array([study.score_selection(game, (paid, 0, 0), selection)["return"] for paid in grid])
         np.testing.assert_allclose(returns, np.where(grid > 1, 9 - grid, 0), atol=1e-6)
         assert grid[returns.argmax()] == pytest.approx(1.005)
         assert returns.max() == pytest.approx(9 - 1.005, abs=1e-6)
@@ -83,7 +83,7 @@ def test_played_once_the_equilibrium_is_unique_up_to_names(agents: int, needed: 
             expected = 10 * (agents - needed) - needed - needed * lever - (agents - needed) * door
         else:
             expected = agents * (-start if start > door - 1 else -1 - door)
-        for one in study.all_scored(game, paid).values():
+        for one in study.score_all_selections(game, paid).values():
             assert one["rest"] == 1
             assert one["regret"] <= study.PURE
             assert one["return"] == pytest.approx(expected, abs=1e-6)

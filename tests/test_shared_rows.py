@@ -22,7 +22,7 @@ from stackelberg_envs.play.rollouts import simulate
 from stackelberg_envs.play.steps import TabularStepper
 from stackelberg_envs.processes.mdp import decision_problem, joint_policy, stack
 from stackelberg_envs.testing import check_env, check_game, random_games
-from stackelberg_envs.testing.disguise import Disguised, Powerless
+from stackelberg_envs.testing.modified_games import GameWithIneffectiveFollowers, GameWithOtherFollowerRewards
 from stackelberg_envs.views.parallel import StackelbergParallel
 
 
@@ -133,7 +133,7 @@ def test_it_passes_the_contracts_and_every_exact_solver_takes_it() -> None:
     check_game(shared)
     check_env(StackelbergParallel(shared), kernel_steps=1500)
     x = np.linspace(-1, 1, shared.dimension)
-    for changed in (lambda game: game, Powerless, Disguised):
+    for changed in (lambda game: game, GameWithIneffectiveFollowers, GameWithOtherFollowerRewards):
         for follower in (se.Soft(0.2), se.EpsilonOptimal(0.1)):
             scores = [se.evaluate(changed(game), x, follower=follower).leader_return for game in (shared, plain)]
             assert scores[0] == pytest.approx(scores[1], abs=1e-6)

@@ -28,7 +28,7 @@ from stackelberg_envs.processes.successor_lists import SuccessorLists
 from stackelberg_envs.processes.successors import Successors
 from stackelberg_envs.processes.transitions import DenseTransition
 from stackelberg_envs.testing import check_env, check_game, random_games
-from stackelberg_envs.testing.disguise import Disguised, Listed, Powerless
+from stackelberg_envs.testing.modified_games import GameWithIneffectiveFollowers, GameWithOtherFollowerRewards, GameWithSuccessorLists
 from stackelberg_envs.views.parallel import StackelbergParallel
 
 
@@ -60,7 +60,7 @@ TABULAR = [
 @pytest.mark.parametrize(("id", "arguments"), TABULAR, ids=str)
 def test_scores_and_gradients_of_every_game(id: str, arguments: dict[str, Any], solved: str) -> None:
     game = se.game(id, **arguments)
-    listed = Listed(game)
+    listed = GameWithSuccessorLists(game)
     listed.objective = game.objective  # type: ignore[method-assign]  # preference-v0 has its own
     x = 0.5 * np.random.default_rng(0).normal(size=game.commitment_shape)
     scores = [se.evaluate(g, x) for g in (game, listed)]
@@ -148,7 +148,7 @@ def test_actions_that_share_their_lists(seed: int) -> None:
 def test_the_same_noise_is_the_same_episode(game: se.StackelbergGame, seed: int) -> None:
     """Batched, compiled or not, and step by step."""
     x = np.random.default_rng(seed).normal(size=game.dimension)
-    (one,), (other,) = game.problems(x), Listed(game).problems(x)
+    (one,), (other,) = game.problems(x), GameWithSuccessorLists(game).problems(x)
     policy, first = soft_policy_iteration(one, 0.3).policy, np.zeros(20, dtype=np.int64)
     for noise in (lambda: np.random.default_rng(seed), lambda: lambda t, rows: np.random.default_rng(seed + t).random((20, 3))[rows]):
         played, same = (simulate(mdp, policy, first, noise(), 30) for mdp in (one, other))
@@ -164,11 +164,11 @@ def test_the_same_noise_is_the_same_episode(game: se.StackelbergGame, seed: int)
 
 def test_it_passes_the_contracts_and_the_exact_solvers_take_it(solved: str) -> None:
     game = se.game("random_markov_game-v0", states=3, follower_actions=2, follower_sees="policy")
-    listed = Listed(game)
+    listed = GameWithSuccessorLists(game)
     check_game(listed)
     check_env(StackelbergParallel(listed), kernel_steps=1500)
     x = np.linspace(-1, 1, game.dimension)
-    for changed in (lambda same: same, Powerless, Disguised):
+    for changed in (lambda same: same, GameWithIneffectiveFollowers, GameWithOtherFollowerRewards):
         for follower in (se.Soft(0.2), se.Hard(), se.EpsilonOptimal(0.1), se.MirrorDescent(0.2, 3, 1.0)):
             scores = [se.evaluate(changed(g), x, follower=follower).leader_return for g in (game, listed)]
             assert scores[0] == pytest.approx(scores[1], abs=1e-6)

@@ -155,7 +155,7 @@ def test_uniform_right_sides(seed: int) -> None:
     solver = Krylov(kernel)
     occupancy = solver.solve_transposed(mdp.initial)
     assert occupancy.sum() == pytest.approx(100)
-    np.testing.assert_allclose(kernel.transposed_times(occupancy), mdp.initial, atol=1e-15)
+    np.testing.assert_allclose(kernel.rmatvec(occupancy), mdp.initial, atol=1e-15)
     assert 0 < solver.products < 120
 
 

@@ -16,7 +16,7 @@ from scipy.stats import truncnorm
 import solvers
 import stackelberg_envs as se
 from solvers.dqn import DQN, HeadsPolicy, TrainingStopped
-from stackelberg_envs.games.tax_economy import TabledPolicy, TaxEconomy, TaxProcess
+from stackelberg_envs.games.tax_economy import InterpolatedPolicy, TaxEconomy, TaxProcess
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.linear_systems import PlanningError
 from stackelberg_envs.play.sampled_rollouts import play_sampled
@@ -56,7 +56,7 @@ def test_the_follower_loses_little_between_the_points_of_its_grid() -> None:
     x = game.at_rates(0.3, (0.1, 0.3, 0.5))
     policy = se.Soft(0.1).respond(game, x).policy
     gap = float(process_of(fine, x).follower_score(policy, 0.1, 200)[2])
-    every = TabledPolicy(policy.table[::4])  # without the backup between points
+    every = InterpolatedPolicy(policy.table[::4])  # without the backup between points
     assert 0 < gap < 1e-3
     assert float(process_of(fine, x).follower_score(every, 0.1, 200)[2]) > 10 * gap
     assert process_of(game, x).follower_score(policy, 0.1, 200)[2] < 1e-9, "at its own points it is the best"
@@ -137,7 +137,7 @@ def test_one_definition_serves_single_steps_batches_and_torch() -> None:
 def test_policies_act_as_they_say() -> None:
     """Frequencies of 40,000 evenly spread variates, and the last variate below 1 stays among the actions."""
     table = np.random.default_rng(0).dirichlet(np.ones(6), size=5)
-    policy, states = TabledPolicy(table), np.full((40_000, 1), -100 + 50 * 1.3)
+    policy, states = InterpolatedPolicy(table), np.full((40_000, 1), -100 + 50 * 1.3)
     near, act = np.meshgrid((np.arange(200) + 0.5) / 200, (np.arange(200) + 0.5) / 200)
     drawn = policy.act(states, states[:, :0], np.stack([near.ravel(), act.ravel()], axis=-1))
     np.testing.assert_allclose(np.bincount(drawn, minlength=6) / 40_000, 0.7 * table[1] + 0.3 * table[2], atol=0.011)

@@ -161,11 +161,11 @@ def test_each_problem_ends_by_itself(interpreted: dict[str, Answer]) -> None:
 
 
 def test_what_it_does_not_take() -> None:
-    from solvers.kernels.triton_sweeps import available, fits, sweep_many
+    from solvers.kernels.triton_sweeps import available, is_supported, sweep_many
 
-    assert fits(1, 8, 8, 1024)
-    assert not fits(1, 8, 8, 1025)
-    assert not fits(2, 8, 5, 10)
+    assert is_supported(1, 8, 8, 1024)
+    assert not is_supported(1, 8, 8, 1025)
+    assert not is_supported(2, 8, 5, 10)
     tables, options = case()
     given: Any = {**tables, **options}
     for change, message in (

@@ -19,7 +19,7 @@ import solvers
 import stackelberg_envs as se
 from baselines.studies import warehouse as study
 from solvers.estimators.implicit import exact_gradient
-from stackelberg_envs.games.warehouse import Picker, Warehouse, largest, soft_largest
+from stackelberg_envs.games.warehouse import Picker, Warehouse, soft_top_k_indicator, top_k_indicator
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.linear_systems import PlanningError
 
@@ -116,12 +116,12 @@ def test_only_the_largest_matter_to_the_binary_game(numbers: list[int], first: l
 def test_soft_largest(x: np.ndarray, count: int) -> None:
     """It sums to the count, keeps the order, and its gradients are finite for any x; y is x up to a shift, by the logit."""
     leaf = torch.tensor(x, requires_grad=True)
-    y = soft_largest(leaf, count)
+    y = soft_top_k_indicator(leaf, count)
     torch.testing.assert_close(y.sum(-1), torch.full((3,), float(count), dtype=torch.float64), rtol=0, atol=1e-9)
     assert bool((torch.diff(torch.gather(y, 1, torch.argsort(leaf, dim=1)), dim=1) >= 0).all())
     (gradient,) = torch.autograd.grad((y * torch.arange(7.0)).sum(), leaf)
     assert bool(torch.isfinite(gradient).all())
-    np.testing.assert_allclose(soft_largest(x, count), y.detach().numpy(), atol=1e-12)
+    np.testing.assert_allclose(soft_top_k_indicator(x, count), y.detach().numpy(), atol=1e-12)
     inside = ((y > 1e-6) & (y < 1 - 1e-6)).detach().numpy()
     for row, within in zip(range(3), inside, strict=True):
         if within.any():
@@ -137,7 +137,7 @@ def test_layouts_are_corners_of_the_relaxed_game() -> None:
         x = binary.commitment(sites)
         assert float(se.evaluate(relaxed, x).leader_return) == pytest.approx(float(se.evaluate(binary, x).leader_return), abs=1e-5)
     x = np.array([0.3, -0.5, 0.9, 0.1, 0.7])
-    np.testing.assert_allclose(relaxed.stock(300 * x), largest(x, 2), atol=1e-9)
+    np.testing.assert_allclose(relaxed.stock(300 * x), top_k_indicator(x, 2), atol=1e-9)
 
     docks = (Picker((2, 2), (1, 2, 3, 4, 5)), Picker((0, 2), (2, 2, 1, 1, 1)))
     both, *alone = (
@@ -237,12 +237,12 @@ def test_the_record_is_true(rows: list[dict[str, Any]]) -> None:
         game, soft = Warehouse(seed=row["seed"]), Warehouse(variant="relaxed", seed=row["seed"])
         assert len(row["returns"]) == len(study.layouts(game)) == 210
         for i in range(row["seed"], 210, 40):
-            assert study.scored(game, game.commitment(study.layouts(game)[i])) == pytest.approx(row["returns"][i], abs=1e-6)
+            assert study.referee_score(game, game.commitment(study.layouts(game)[i])) == pytest.approx(row["returns"][i], abs=1e-6)
         best = row["best"]
-        assert best["return"] == max(row["returns"]) == pytest.approx(study.scored(game, best["x"]), abs=1e-6)
-        assert row["relaxed"]["return"] == pytest.approx(study.scored(soft, row["relaxed"]["x"]), abs=1e-6)
+        assert best["return"] == max(row["returns"]) == pytest.approx(study.referee_score(game, best["x"]), abs=1e-6)
+        assert row["relaxed"]["return"] == pytest.approx(study.referee_score(soft, row["relaxed"]["x"]), abs=1e-6)
         for one in ({"x": row["relaxed"]["x"], "return": row["relaxed"]["rounded"]}, *(runs[0] for runs in row["runs"].values())):
-            assert study.scored(game, one["x"]) == pytest.approx(one["return"], abs=1e-6)
+            assert study.referee_score(game, one["x"]) == pytest.approx(one["return"], abs=1e-6)
             assert min(abs(np.array(row["returns"]) - one["return"])) < 1e-6, "it is one of the layouts"
         assert row["relaxed"]["return"] == pytest.approx(best["return"], abs=1e-4), "the relaxation is tight"
         assert row["relaxed"]["rounded"] == pytest.approx(best["return"], abs=1e-9)

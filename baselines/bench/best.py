@@ -35,7 +35,7 @@ class Best:
         return float(se.evaluate(self.world.game(), np.array(self.x), follower=self.world.answerer()).leader_return)
 
 
-def read(*paths: Path) -> dict[str, Best]:
+def read_best(*paths: Path) -> dict[str, Best]:
     """The best by world key, over all files that exist."""
     best: dict[str, Best] = {}
     for path in paths:
@@ -60,12 +60,12 @@ def improve(path: Path, results: list[dict[str, Any]], *, known: dict[str, Best]
         job = Job.from_dict(result["job"])
         if job.score is not None:
             continue
-        key = job.judged_in.key
+        key = job.score_world.key
         incumbent = new.get(key) or known.get(key)
         if incumbent is not None and result["leader_return"] <= incumbent.leader_return + 1e-9:
             continue
         candidate = Best(
-            job.judged_in,
+            job.score_world,
             result["leader_return"],
             tuple(result["x"]),
             f"{job.label or job.solver}" + (f", seed {job.seed}, {job.budget} commitments" if job.start is None else ""),
@@ -73,6 +73,6 @@ def improve(path: Path, results: list[dict[str, Any]], *, known: dict[str, Best]
         if abs(candidate.rescore() - candidate.leader_return) < 1e-6:
             new[key] = candidate
     if new:
-        merged = {**read(path), **new}
+        merged = {**read_best(path), **new}
         store.replace(path, "".join(json.dumps({"id": key, **asdict(best)}) + "\n" for key, best in merged.items()))
     return list(new.values())

@@ -46,7 +46,7 @@ def best_known(own: Path, ids: list[str] | None) -> int:
     table = Table(title="Best known commitments, scored again", title_justify="left")
     for column in ("world", "stored", "scored now", "no commitment beats", "found by"):
         table.add_column(column, overflow="fold")
-    for key, record in best.read(best.COMMITTED, own).items():
+    for key, record in best.read_best(best.COMMITTED, own).items():
         if ids and record.world.label not in wanted:
             continue
         world = f"{key} {record.world.arguments or ''}"
@@ -69,8 +69,8 @@ def instances(output: Path | None) -> int:
     wrong: list[str] = []
     with bar() as shown:
         if output is None:
-            lists = listing.read(listing.COMMITTED)
-            wrong += listing.misfits(lists)
+            lists = listing.read_instances(listing.COMMITTED)
+            wrong += listing.list_errors(lists)
             everything = [candidate for found in lists.values() for candidate in found]
             for candidate in shown.track(everything, description="measuring again"):
                 wrong += listing.complaints(candidate)
@@ -79,7 +79,7 @@ def instances(output: Path | None) -> int:
             lists = listing.collect(lambda name, seed, full: shown.update(tasks[name], completed=full, description=f"{name}, seed {seed}"))
             listing.write(output, lists)
     for name, found in lists.items():
-        listed = [candidate.seed for candidate in found if candidate.listed]
+        listed = [candidate.seed for candidate in found if candidate.has_gap]
         console.print(f"{name}: {', '.join(map(str, listed))} (of {len(found)} measured)")
     for said in wrong:
         problems.print(f"[red]{escape(said)}[/]", highlight=False, soft_wrap=True)

@@ -31,7 +31,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    help="""Stackelberg Markov games: leaders who commit, followers who best-respond, and honest scores.
+    help="""Stackelberg Markov games: leaders who commit, followers who best-respond, and scores by a referee.
 
 A first look:  `stackelberg list`,  then  `stackelberg solve four_rooms-v0 implicit --budget 500`.
 
@@ -183,7 +183,7 @@ def compare(
     path = results / f"{loaded.name}.jsonl"
     if record is not None and record.resolve() == results.resolve():
         raise typer.BadParameter("--record stores a slim copy; give it another folder than --results")
-    gathered = report.gather(loaded, path, results / "best_known.jsonl")
+    gathered = report.collect_parts(loaded, path, results / "best_known.jsonl")
     there = sum(len(group) for part in gathered for group in part.groups.values())
     if not there:
         raise typer.BadParameter(f"{path} has no results of {config}; run  stackelberg bench {config}  first")
@@ -260,11 +260,11 @@ def _run(wanted: list[Job], path: Path, processes: int) -> tuple[list[dict[str, 
     """Run what is not in ``path`` yet; (all results there are, what failed by job id).  Ctrl-C ends the command, saying how to go on."""
     from . import store
     from .jobs import results_of
-    from .runner import Stopped, run_all
+    from .runner import RunStopped, run_all
 
     try:
         failed = run_all(wanted, path, processes=processes or len(os.sched_getaffinity(0)), console=console)
-    except (KeyboardInterrupt, Stopped):
+    except (KeyboardInterrupt, RunStopped):
         there = sum(job.id in store.read(path) for job in wanted)
         problems.print(f"\nStopped with {there} of {len(wanted)} runs in {path}; the same command goes on from there.")
         raise typer.Exit(130) from None
@@ -275,7 +275,7 @@ def _record(results: list[dict[str, Any]], best_file: Path) -> None:
     """Store what beats the best known, and say so."""
     from . import best
 
-    for new in best.improve(best_file, results, known=best.read(best.COMMITTED, best_file)):
+    for new in best.improve(best_file, results, known=best.read_best(best.COMMITTED, best_file)):
         world = f"{new.world.label} {new.world.arguments or ''}".rstrip()
         console.print(f"New best known for {world}: {new.leader_return:.6f} ({new.found_by}); stored in {best_file}")
 
@@ -291,7 +291,7 @@ def _end(failed: dict[str, str]) -> None:
 def _show(config: Any, path: Path, best_file: Path, output: Path | None, figures: Path | None = None) -> None:
     from . import report
 
-    parts = report.gather(config, path, best_file)
+    parts = report.collect_parts(config, path, best_file)
     for part in parts:
         console.print(report.table(part))
     if output is not None:

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from . import store
-from .figures import learned, style, svg
+from .figures import learned_figure, style, svg
 from .report import Part
 from .stats import Interval, mean_interval
 
@@ -49,7 +49,7 @@ def cells(part: Part) -> list[Cell]:
     best = highest(part)
     ours = [label for label in dict.fromkeys(job.label for job in part.section.jobs) if label in part.groups]
     theirs = [label for label in published if label not in ours]
-    means = {label: mean_interval([tail(result) for result in part.groups[label]]) for label in ours}
+    means = {label: mean_interval([tail_mean(result) for result in part.groups[label]]) for label in ours}
     return [Cell(label, means.get(label), published.get(label), best) for label in ours + theirs]
 
 
@@ -60,7 +60,7 @@ def highest(part: Part) -> float | None:
     return max(result["leader_return"] for group in part.groups.values() for result in group)
 
 
-def tail(result: dict[str, Any]) -> float:
+def tail_mean(result: dict[str, Any]) -> float:
     """Mean score over the reports of the last tenth of the iterations."""
     last = result["history"][-1]["iteration"]
     return float(np.mean([row["leader_return"] for row in result["history"] if row["iteration"] > 0.9 * last]))
@@ -163,9 +163,9 @@ def maps(part: Part) -> Figure:
     """What the leader of the median seed learned by each method, and the best known commitment."""
     shown = {}
     for cell in [cell for cell in cells(part) if cell.ours]:
-        runs = sorted(part.groups[cell.label], key=tail)
+        runs = sorted(part.groups[cell.label], key=tail_mean)
         shown[f"{cell.label}, median of {len(runs)} seeds"] = np.array(runs[(len(runs) - 1) // 2]["x"])
     if part.best is not None:
         shown["best known"] = np.array(part.best.x)
     judged = part.section.referee or part.section.world
-    return learned(judged.game(), shown, judged.answerer(), part.section.score)
+    return learned_figure(judged.game(), shown, judged.answerer(), part.section.score)

@@ -115,7 +115,7 @@ def load(path: str | Path, *, seeds: int | None = None, announce: Callable[[str]
         data = tomllib.loads(file.read_text())
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file} is not TOML: {error}") from error
-    _known(data, {"name", "seeds", "first_seed", "games", "solvers", "reach"}, str(file))
+    _check_keys(data, {"name", "seeds", "first_seed", "games", "solvers", "reach"}, str(file))
     for key in ("games", "solvers"):
         if not isinstance(data.get(key, []), list):
             raise ConfigError(f"{file}: {key} are tables, [[{key}]], got {data[key]!r}")
@@ -128,12 +128,12 @@ def load(path: str | Path, *, seeds: int | None = None, announce: Callable[[str]
     sections = []
     for i, entry in enumerate(data.get("games", [])):
         where = f"{file}, games[{i}]"
-        _known(entry, {"id", "title", "arguments", "follower", "referee", "score", "published", "seeds", "solvers"}, where)
+        _check_keys(entry, {"id", "title", "arguments", "follower", "referee", "score", "published", "seeds", "solvers"}, where)
         count = _count(entry, "seeds", common, where) if seeds is None else seeds
         sections.append(_section(entry, shared, range(first, first + count), where))
     if not sections:
         raise ConfigError(f"{file} has no [[games]]")
-    _known(data.get("reach", {}), {"at", "target", "of", "split", "only"}, f"{file}, reach")
+    _check_keys(data.get("reach", {}), {"at", "target", "of", "split", "only"}, f"{file}, reach")
     return Config(data.get("name", file.stem), tuple(sections), data.get("reach", {}))
 
 
@@ -156,14 +156,14 @@ def _section(entry: dict[str, Any], shared: list[tuple[dict[str, Any], str]], se
     world = world_of(entry, where)
     referee = None
     if "referee" in entry:
-        _known(entry["referee"], {"id", "arguments", "follower"}, f"{where}.referee")
+        _check_keys(entry["referee"], {"id", "arguments", "follower"}, f"{where}.referee")
         referee = world_of(
             {"id": world.id, "arguments": world.arguments, "follower": world.follower, **entry["referee"]}, f"{where}.referee"
         )
     score = _score(entry.get("score", {}), referee or world, f"{where}.score")
     published = tuple(entry.get("published", ()))
     for quoted in published:
-        _known(quoted, {"label", "value", "error", "seeds", "source"}, f"{where}.published")
+        _check_keys(quoted, {"label", "value", "error", "seeds", "source"}, f"{where}.published")
         if not isinstance(quoted.get("label"), str) or not isinstance(quoted.get("value"), (int, float)):
             raise ConfigError(f"{where}.published: each entry has a label and a value (a number), got {quoted}")
         if not isinstance(quoted.get("error", 0.0), (int, float)):
@@ -181,7 +181,7 @@ def _section(entry: dict[str, Any], shared: list[tuple[dict[str, Any], str]], se
 
 def _score(entry: Any, judged: World, where: str) -> solvers.Score | None:
     """What the referee counts; None for the infinite horizon at the game's discount.  Tried on the commitment 0."""
-    _known(entry, {"horizon", "discount"}, where)
+    _check_keys(entry, {"horizon", "discount"}, where)
     if not entry:
         return None
     discount = entry.get("discount")
@@ -209,7 +209,7 @@ def access_level(name: Any) -> Access:
 
 def _runs(run: dict[str, Any], world: World, referee: World | None, score: solvers.Score | None, seeds: range, where: str) -> list[Job]:
     """One solver's jobs, one a seed."""
-    _known(run, {"label", "name", "budget", "seeds", "start_scale", "start", "hyperparameters", "outcomes", "access"}, where)
+    _check_keys(run, {"label", "name", "budget", "seeds", "start_scale", "start", "hyperparameters", "outcomes", "access"}, where)
     if not isinstance(run.get("name"), str):
         raise ConfigError(f"{where} has no name; known solvers: {', '.join(solvers.names())}")
     if "outcomes" in run:
@@ -238,7 +238,7 @@ def _runs(run: dict[str, Any], world: World, referee: World | None, score: solve
     try:
         if "access" in run:
             template = dataclasses.replace(template, access=access_level(run["access"]))
-        solvers.admit(template.build(), RepeatedGame(world.game(), world.answerer()), template.granted)
+        solvers.admit(template.build(), RepeatedGame(world.game(), world.answerer()), template.granted_access)
         template.first_commitment()
     except (KeyError, TypeError, ValueError, IndexError, se.AccessError, solvers.Declined) as error:
         raise ConfigError(f"{where}: {error.args[0]}") from error
@@ -269,7 +269,7 @@ def world_of(entry: dict[str, Any], where: str) -> World:
     return world
 
 
-def _known(entry: Any, keys: set[str], where: str) -> None:
+def _check_keys(entry: Any, keys: set[str], where: str) -> None:
     if not isinstance(entry, dict):
         raise ConfigError(f"{where} is a table with keys {', '.join(sorted(keys))}; got {entry!r}")
     for key in entry:

@@ -56,7 +56,7 @@ def curves(groups: dict[str, list[dict[str, Any]]], best: float | None, publishe
             line = style(i)
             if quantity == "outcome_steps" and not all(result["cost"][quantity] for result in results):
                 continue
-            grid, middle, low, high = curve([_spent(result, quantity) for result in results], [_scores(result) for result in results])
+            grid, middle, low, high = curve([_axis_values(result, quantity) for result in results], [_scores(result) for result in results])
             axis.plot(grid, middle, **line, label=label, lw=1.8)
             axis.fill_between(grid, low, high, color=line["color"], alpha=0.18, lw=0)
         if best is not None:
@@ -72,7 +72,7 @@ def curves(groups: dict[str, list[dict[str, Any]]], best: float | None, publishe
     return figure
 
 
-def _spent(result: dict[str, Any], quantity: str) -> np.ndarray:
+def _axis_values(result: dict[str, Any], quantity: str) -> np.ndarray:
     return np.array(result["timing"]["history"] if quantity == "seconds" else [row[quantity] for row in result["history"]], dtype=float)
 
 
@@ -80,7 +80,9 @@ def _scores(result: dict[str, Any]) -> np.ndarray:
     return np.array([row["leader_return"] for row in result["history"]])
 
 
-def learned(game: se.StackelbergGame, shown: dict[str, np.ndarray], follower: se.Follower | None, score: Score | None = None) -> Figure:
+def learned_figure(
+    game: se.StackelbergGame, shown: dict[str, np.ndarray], follower: se.Follower | None, score: Score | None = None
+) -> Figure:
     """What each solver's leader learned: a map with penalties and likeliest paths, its instruments, or its policy as a table."""
     columns = min(3, len(shown))
     rows = -(-len(shown) // columns)
@@ -91,7 +93,7 @@ def learned(game: se.StackelbergGame, shown: dict[str, np.ndarray], follower: se
         axis.axis("off")
     image: Any = None
     top = max((float(np.abs(np.asarray(game.shading(x))).max()) for x in shown.values()), default=0.0) if on_map else 1.0
-    top = 0.15 if top <= 0.2 else top  # penalties of Four Rooms, whose budget is .2, have one scale in all figures
+    top = 0.15 if top <= 0.2 else top  # penalties of Four Rooms, whose budget is 0.2, have one scale in all figures
     for axis, (label, x) in zip(panels.flat, shown.items(), strict=False):
         if not on_map and (not game.tabular or game.instruments is not None):
             _instruments(axis, game, x)

@@ -29,7 +29,7 @@ def build(kind: str, **settings: Any) -> se.Follower:
         return FOLLOWERS[kind](**settings)
     found: Any = references.load(kind)
     if not callable(found):
-        raise references.ReferenceNotFoundError(f"{kind} is {references.described(found)}, and not a class of followers")
+        raise references.ReferenceNotFoundError(f"{kind} is {references.describe(found)}, and not a class of followers")
     follower: Any = found(**settings)
     for needed in ("respond", "temperature"):
         if not hasattr(follower, needed):

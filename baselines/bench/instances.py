@@ -7,7 +7,7 @@ and listed if::
     naive / best <= 0.95
 
     uniform   F(0), the return of the uniform policy
-    naive     where the naive gradient ends from there: `solvers.estimators.naive`, 150 steps of Adam, lr .2
+    naive     where the naive gradient ends from there: `solvers.estimators.naive`, 150 steps of Adam, lr 0.2
     best      the best of repeated exact local searches: `solvers.multistart` from there, 300 commitments, some 10 searches;
               of a listed instance also of 300 more from the best so far, to the full tolerance
 
@@ -62,14 +62,14 @@ class Instance:
     search_seed: int = SEARCH_SEED
 
     @property
-    def listed(self) -> bool:
+    def has_gap(self) -> bool:
         """Whether the naive leader leaves something to gain."""
         return self.naive / self.best <= SOLVED
 
 
 def seeds(name: str) -> tuple[int, ...]:
     """The seeds of a list: ``"tuning"``, ``"reporting"`` or ``"held-out"``."""
-    return tuple(instance.seed for instance in candidates(name) if instance.listed)
+    return tuple(instance.seed for instance in candidates(name) if instance.has_gap)
 
 
 @cache
@@ -81,10 +81,10 @@ def candidates(name: str) -> tuple[Instance, ...]:
     """
     if name not in LISTS:
         raise KeyError(f"no list of instances {name!r}; {nearest(name, tuple(LISTS))}")
-    return read(COMMITTED)[name]
+    return read_instances(COMMITTED)[name]
 
 
-def read(path: Path) -> dict[str, tuple[Instance, ...]]:
+def read_instances(path: Path) -> dict[str, tuple[Instance, ...]]:
     """The lists in a file."""
     data = json.loads(path.read_text())
     return {name: tuple(Instance(**{**record, "commitment": tuple(record["commitment"])}) for record in data[name]) for name in LISTS}
@@ -106,13 +106,13 @@ def measure(seed: int) -> Instance:
     common: dict[str, Any] = {"seed": SEARCH_SEED, "reports": 1}
     naive = solvers.solve(game, "naive", start=zero, budget=150, lr=0.2, optimiser="adam", clip=None, **common).leader_return
     x = solvers.solve(game, "multistart", start=zero, budget=300, tolerance=1e-3, **common).x
-    scored = _rounded(game, seed, naive, x)
-    if not scored.listed:
+    scored = _round_instance(game, seed, naive, x)
+    if not scored.has_gap:
         return scored
-    return _rounded(game, seed, naive, solvers.solve(game, "multistart", start=x, budget=300, **common).x)
+    return _round_instance(game, seed, naive, solvers.solve(game, "multistart", start=x, budget=300, **common).x)
 
 
-def _rounded(game: se.StackelbergGame, seed: int, naive: float, x: np.ndarray) -> Instance:
+def _round_instance(game: se.StackelbergGame, seed: int, naive: float, x: np.ndarray) -> Instance:
     """A record whose best return is exactly that of the commitment as it is stored."""
     commitment = np.round(x, 6)
     uniform, best = (float(value) for value in se.evaluate(game, np.stack([np.zeros(game.dimension), commitment])).leader_return)
@@ -125,7 +125,7 @@ def collect(progress: Callable[[str, int, int], None]) -> dict[str, list[Instanc
     for name, (first, wanted) in LISTS.items():
         found = lists.setdefault(name, [])
         for seed in count(first):
-            full = sum(instance.listed for instance in found)
+            full = sum(instance.has_gap for instance in found)
             progress(name, seed, full)
             if full == wanted:
                 break
@@ -148,11 +148,11 @@ def complaints(recorded: Instance) -> Iterator[str]:
         yield f"seed {recorded.seed}: the search finds {again.best:.9f}, more than the recorded {recorded.best:.9f}"
 
 
-def misfits(lists: dict[str, tuple[Instance, ...]]) -> Iterator[str]:
+def list_errors(lists: dict[str, tuple[Instance, ...]]) -> Iterator[str]:
     """What is wrong with the lists themselves: not from the first seed on, not full, or longer than needed."""
     for name, (first, wanted) in LISTS.items():
         found = lists[name]
         if [instance.seed for instance in found] != list(range(first, first + len(found))):
             yield f"{name}: the candidates are not the seeds from {first} on"
-        if sum(instance.listed for instance in found) != wanted or not found[-1].listed:
+        if sum(instance.has_gap for instance in found) != wanted or not found[-1].has_gap:
             yield f"{name}: does not end with listed instance {wanted}"

@@ -51,10 +51,10 @@ class World:
             return None
         rest = {key: value for key, value in self.follower.items() if key not in ("kind", "believes")}
         follower = followers.build(self.follower["kind"], **rest)
-        return se.Believes(self._believed.game(), follower) if "believes" in self.follower else follower
+        return se.Believes(self._follower_world.game(), follower) if "believes" in self.follower else follower
 
     @property
-    def _believed(self) -> World:
+    def _follower_world(self) -> World:
         """The world that the follower takes this one for."""
         assert self.follower is not None
         rest = {key: value for key, value in self.follower.items() if key != "believes"}
@@ -79,7 +79,7 @@ class World:
                         digest.update((np.round(table, 9) + 0.0 if table.dtype.kind == "f" else table).tobytes())
         named = f"{self.label} {digest.hexdigest()[:16]}"
         if self.follower is not None and "believes" in self.follower:
-            return f"{named}, answered as in {self._believed.key}"
+            return f"{named}, answered as in {self._follower_world.key}"
         return f"{named} {followers.identity(self.answerer() or game.default_follower)}"
 
     @cached_property
@@ -88,7 +88,9 @@ class World:
         if self.ours:
             return ()
         game = self.game()
-        follower = game.default_follower if self.follower is None else self._believed.answerer()  # itself, whatever world it believes in
+        follower = (
+            game.default_follower if self.follower is None else self._follower_world.answerer()
+        )  # itself, whatever world it believes in
         return type(game), type(follower)
 
 
@@ -121,20 +123,20 @@ class Job:
         content = {
             "version": version("stackelberg-envs"),
             "world": self.world.key,
-            "referee": self.judged_in.key,
+            "referee": self.score_world.key,
             "solver": repr(self.build()),
             "budget": self.budget,
             "seed": self.seed,
             "start": self.start_scale if self.start is None else self.start,
         }
-        worlds = (self.world.arguments, (self.world.follower or {}).get("believes", {}), self.judged_in.arguments)
+        worlds = (self.world.arguments, (self.world.follower or {}).get("believes", {}), self.score_world.arguments)
         if any("max_cycles" in arguments for arguments in worlds):  # episodes are cut elsewhere, which no table says
             content["max_cycles"] = self.world.game().max_cycles
-        if self.granted != self.build().access:
-            content["access"] = self.granted.name
+        if self.granted_access != self.build().access:
+            content["access"] = self.granted_access.name
         if self.score is not None:
             content["score"] = dataclasses.asdict(self.score)
-        if code := signatures(solvers.solver_class(self.solver), *self.world.code, *self.judged_in.code):
+        if code := signatures(solvers.solver_class(self.solver), *self.world.code, *self.score_world.code):
             content["code"] = code
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -148,14 +150,14 @@ class Job:
         return solvers.build(self.solver, **self.hyperparameters)
 
     @property
-    def granted(self) -> Access:
+    def granted_access(self) -> Access:
         """The level of access that the solver has."""
         return self.build().access if self.access is None else self.access
 
     @property
-    def knows(self) -> str:
+    def access_label(self) -> str:
         """Level and permissions that the solver has, as in ``INCENTIVE + RESET``."""
-        return " + ".join([self.granted.name, *(str(permission.name) for permission in self.build().permissions)])
+        return " + ".join([self.granted_access.name, *(str(permission.name) for permission in self.build().permissions)])
 
     def first_commitment(self) -> np.ndarray | None:
         """Where the run starts, or None for a random start."""
@@ -169,7 +171,7 @@ class Job:
         return x
 
     @property
-    def judged_in(self) -> World:
+    def score_world(self) -> World:
         """Where the score lives."""
         return self.referee or self.world
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from . import configuration as jobs
 from . import figures, store
 from .configuration import Config, ConfigError
-from .report import Part, gather
+from .report import Part, collect_parts
 
 Rows = list[dict[str, Any]]
 
@@ -81,7 +81,7 @@ def from_results(
         loaded = jobs.load(arguments.config, announce=lambda line: print(line, file=sys.stderr))
     except ConfigError as error:
         parser.error(str(error))
-    parts = gather(loaded, arguments.results / f"{loaded.name}.jsonl", arguments.results / "best_known.jsonl")
+    parts = collect_parts(loaded, arguments.results / f"{loaded.name}.jsonl", arguments.results / "best_known.jsonl")
     if not any(part.groups for part in parts):
         parser.error(f"no results of {loaded.name} in {arguments.results}; run  stackelberg bench {arguments.config}  first")
     text = page(loaded, parts)

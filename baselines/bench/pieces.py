@@ -21,7 +21,7 @@ from stackelberg_envs.leader.access import GRANTS, Access, Oracle
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.optional import PIECES
 from stackelberg_envs.registry import GAMES
-from stackelberg_envs.testing.disguise import Changed
+from stackelberg_envs.testing.modified_games import ModifiedGame
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "add-a-game.md"
 BEGIN, END = "<!-- optional: begin -->", "<!-- optional: end -->"
@@ -51,14 +51,14 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
 """Settings, beside the defaults, on which the needs of solvers depend, and access that is granted beyond what they ask for."""
 
 
-class Without(Changed):
+class Without(ModifiedGame):
     """``game`` with one optional piece taken away."""
 
     def __init__(self, game: StackelbergGame, piece: str) -> None:
         super().__init__(game)
         setattr(self, piece, None)
 
-    def change_rules(self, process: Any) -> Any:
+    def modify(self, process: Any) -> Any:
         return process
 
 

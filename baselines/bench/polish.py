@@ -22,7 +22,7 @@ def polishing(results: list[dict[str, Any]]) -> list[Job]:
     searches: dict[str, Job] = {}
     for result in results:
         job = Job.from_dict(result["job"])
-        world = job.judged_in
+        world = job.score_world
         search = solvers.build("multistart", evaluations=EVALUATIONS)
         if world.game().context_visibility == "before":  # a job's start is one vector, and here a commitment has a row a context
             continue

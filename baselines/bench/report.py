@@ -31,7 +31,7 @@ class Row:
     access: Access
     """What it was granted: results are compared within a level."""
     knows: str
-    """Level and permissions, as `Job.knows` says them."""
+    """Level and permissions, as `Job.access_label` says them."""
     score: Interval
     highest: float
     gap: float | None
@@ -53,7 +53,7 @@ class Part:
     groups: dict[str, list[dict[str, Any]]]
 
     @property
-    def claimed(self) -> bool:
+    def has_claims(self) -> bool:
         """Whether any solver scores itself too."""
         return any(row.optimism is not None for row in self.rows)
 
@@ -67,10 +67,10 @@ class Part:
         return f"{self.section.world.label}({arguments}), follower {follower!r}{judged}{score}"
 
 
-def gather(config: Config, results: Path, *best_files: Path) -> list[Part]:
+def collect_parts(config: Config, results: Path, *best_files: Path) -> list[Part]:
     """What the results say of a configuration; runs that are not there yet are left out."""
     found = store.read(results)
-    best = best_known.read(best_known.COMMITTED, *best_files)
+    best = best_known.read_best(best_known.COMMITTED, *best_files)
     parts = []
     for section in config.sections:
         groups: dict[str, list[dict[str, Any]]] = {}
@@ -103,7 +103,19 @@ def _row(label: str, group: list[dict[str, Any]], top: best_known.Best | None) -
     gap = None if top is None else top.leader_return - score.centre
     claims = [row["optimism_gap"] for result in group if "optimism_gap" in (row := result["history"][-1])]
     optimism = float(np.mean(claims)) if claims else None
-    return Row(label, job.solver, job.granted, job.knows, score, max(values), gap, round(cost["commitments"]), work, seconds, optimism)
+    return Row(
+        label,
+        job.solver,
+        job.granted_access,
+        job.access_label,
+        score,
+        max(values),
+        gap,
+        round(cost["commitments"]),
+        work,
+        seconds,
+        optimism,
+    )
 
 
 def table(part: Part) -> Table:
@@ -111,12 +123,12 @@ def table(part: Part) -> Table:
     title = part.section.title + (f"   (best known {part.best.leader_return:.4f})" if part.best else "")
     shown = Table(title=title, title_justify="left", caption=part.settings, caption_justify="left")
     columns = ("access", "solver", "seeds", "F: IQM [95 %]", "best seed", "gap to best known", "commitments", "seconds")
-    for name in (*columns, *(("optimism",) if part.claimed else ())):
+    for name in (*columns, *(("optimism",) if part.has_claims else ())):
         shown.add_column(name, justify="left" if name in ("access", "solver") else "right")
     for row in part.rows:
         gap = "-" if row.gap is None else f"{row.gap:.3f}"
         cells = (str(row.score.seeds), str(row.score), f"{row.highest:.3f}", gap, f"{row.commitments:,}", f"{row.seconds:.1f}")
-        extra = ("-" if row.optimism is None else f"{row.optimism:+.3f}",) if part.claimed else ()
+        extra = ("-" if row.optimism is None else f"{row.optimism:+.3f}",) if part.has_claims else ()
         shown.add_row(row.knows, row.label, *cells, *extra)
     for entry in part.section.published:
         error = f" ± {entry['error']:.3f}" if "error" in entry else ""
@@ -161,7 +173,7 @@ def draw(part: Part) -> dict[str, str]:
     top = part.best.leader_return if part.best else None
     return {
         "curves": figures.svg(figures.curves(part.groups, top, list(part.section.published))),
-        "learned": figures.svg(figures.learned(judged.game(), learned, judged.answerer(), part.section.score)),
+        "learned": figures.svg(figures.learned_figure(judged.game(), learned, judged.answerer(), part.section.score)),
     }
 
 

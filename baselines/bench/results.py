@@ -83,17 +83,17 @@ def _has_jobs(file: Path) -> bool:
             first = json.loads(lines.readline())
         except ValueError:
             return True
-    return not isinstance(first, dict) or _of_a_job(first)
+    return not isinstance(first, dict) or _rows_of_job(first)
 
 
-def _of_a_job(result: dict[str, Any]) -> bool:
+def _rows_of_job(result: dict[str, Any]) -> bool:
     """Studies have results without a world."""
     return isinstance(job := result.get("job"), dict) and "world" in job
 
 
 def _rows(file: Path, result: dict[str, Any], history: bool) -> list[dict[str, Any]]:
     """The rows of one run: one, or one a report."""
-    if not _of_a_job(result):
+    if not _rows_of_job(result):
         raise store.ResultsError(f"{file}: the line of {result['id']!r} is not a result of a job: it has no job.world")
     try:
         if result.get("schema", 1) > store.SCHEMA:
@@ -127,7 +127,7 @@ def _job(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _access(job: dict[str, Any]) -> str | None:
-    """`Job.knows` of a line that does not say; None, with a warning, where its solver cannot be asked."""
+    """`Job.access_label` of a line that does not say; None, with a warning, where its solver cannot be asked."""
     try:
         import solvers
 
@@ -135,7 +135,7 @@ def _access(job: dict[str, Any]) -> str | None:
 
         if job["solver"] not in solvers.SOLVERS:  # no file of results decides which code is run
             raise KeyError(f"no solver {job['solver']!r}")
-        return Job.from_dict(job).knows
+        return Job.from_dict(job).access_label
     except (ImportError, KeyError, TypeError, ValueError) as error:
         warnings.warn(f"what {job['solver']!r} was allowed to know is left empty: {error}", stacklevel=2)
         return None

@@ -31,7 +31,7 @@ Report = Callable[[str, int], None]
 """Called with (job id, commitments used)."""
 
 
-class Stopped(Exception):
+class RunStopped(Exception):
     """Somebody asked to stop; what is finished is written."""
 
 
@@ -60,14 +60,14 @@ def execute(job: Job, report: Report | None = None) -> dict[str, Any]:
         **job.hyperparameters,
     )
     if not solution.finished:
-        raise Stopped
+        raise RunStopped
     history = [dict(row) for row in solution.history]
     cost = asdict(solution.cost)
     return {
         "schema": store.SCHEMA,
         "id": job.id,
         "job": job.as_dict(),
-        "access": job.knows,
+        "access": job.access_label,
         "versions": {name: version(name) for name in ("stackelberg-envs", "torch", "numpy")},
         "x": solution.x.tolist(),
         "leader_return": solution.leader_return,
@@ -102,7 +102,7 @@ def attempt(job: Job | Runnable, report: Report | None = None) -> dict[str, Any]
     try:
         return execute(job, report) if isinstance(job, Job) else job.execute(report)
     except Exception as error:
-        if isinstance(error, Stopped):
+        if isinstance(error, RunStopped):
             raise
         return {"id": job.id, "failed": f"{job.title}: {type(error).__name__}: {error}"}
 
@@ -158,7 +158,7 @@ def _in_parallel(jobs: Sequence[Job | Runnable], processes: int, report: Report)
     listener.start()
     executor = ProcessPoolExecutor(processes, mp_context=context, initializer=_start_worker, initargs=(messages, stop, registered))
     try:
-        for future in as_completed([executor.submit(_work, job) for job in jobs]):
+        for future in as_completed([executor.submit(_execute_in_worker, job) for job in jobs]):
             yield future.result()
     except BaseException:  # Ctrl-C, or the consumer is gone: whatever still runs would only be repeated
         for worker in multiprocessing.active_children():
@@ -173,7 +173,7 @@ def _in_parallel(jobs: Sequence[Job | Runnable], processes: int, report: Report)
 def _registrations(jobs: Sequence[Job | Runnable]) -> tuple[dict[str, str], dict[str, str]]:
     """Games and solvers of these jobs that have names of their own, as references."""
     known = [job for job in jobs if isinstance(job, Job)]
-    games = {world.label for job in known for world in (job.world, job.judged_in)}
+    games = {world.label for job in known for world in (job.world, job.score_world)}
     return REGISTRY.for_workers(games), solvers.registry.REGISTRY.for_workers({job.solver for job in known})
 
 
@@ -202,10 +202,10 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _work(job: Job | Runnable) -> dict[str, Any]:
+def _execute_in_worker(job: Job | Runnable) -> dict[str, Any]:
     def report(id: str, used: int) -> None:
         if _worker["stop"].is_set():
-            raise Stopped
+            raise RunStopped
         _worker["messages"].put((id, used))
 
     return attempt(job, report)

@@ -28,15 +28,15 @@ def iqm(values: np.ndarray, axis: int = 0) -> np.ndarray:
 
 def summary(values: list[float]) -> Interval:
     """Interquartile mean with a 95 % percentile bootstrap interval over seeds; no interval from a single seed."""
-    return _bootstrapped(values, iqm, 2000)
+    return _bootstrap(values, iqm, 2000)
 
 
 def mean_interval(values: list[float]) -> Interval:
     """Mean with a 95 % percentile bootstrap interval over seeds, for comparison with published means; none from a single seed."""
-    return _bootstrapped(values, np.mean, 10000)
+    return _bootstrap(values, np.mean, 10000)
 
 
-def _bootstrapped(values: list[float], location: Callable[..., Any], resamples: int) -> Interval:
+def _bootstrap(values: list[float], location: Callable[..., Any], resamples: int) -> Interval:
     data = np.asarray(values, dtype=np.float64)
     centre = float(location(data))
     if len(data) < 2:

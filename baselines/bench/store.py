@@ -88,26 +88,26 @@ def comparable(result: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in result.items() if key not in ("timing", "schema", "access")}
 
 
-def slim(result: dict[str, Any]) -> dict[str, Any]:
+def trim_history(result: dict[str, Any]) -> dict[str, Any]:
     """What a record in the repository keeps of a result: everything but the finer points of its history, and 9 digits of x."""
     keys = ("iteration", "commitments", "outcome_steps", "leader_return", "optimism_gap", "penalty", "instruments")
     rows = [{key: row[key] for key in keys if key in row} for row in result["history"]]
     return {
         **result,
         "x": json.loads(json.dumps(result["x"]), parse_float=lambda digits: float(f"{float(digits):.9g}")),
-        "history": [{key: value if key == "penalty" else _rounded(value) for key, value in row.items()} for row in rows],
+        "history": [{key: value if key == "penalty" else _round(value) for key, value in row.items()} for row in rows],
         "timing": {**result["timing"], "history": [round(seconds, 2) for seconds in result["timing"]["history"]]},
     }
 
 
-def _rounded(value: Any) -> Any:
+def _round(value: Any) -> Any:
     """With 7 decimals."""
     return json.loads(json.dumps(value), parse_float=lambda digits: round(float(digits), 7))
 
 
 def record(path: Path, results: list[dict[str, Any]]) -> None:
     """A results file of slim copies, to be committed."""
-    replace(path, "".join(json.dumps(slim(result), sort_keys=True) + "\n" for result in results))
+    replace(path, "".join(json.dumps(trim_history(result), sort_keys=True) + "\n" for result in results))
 
 
 def replace(path: Path, content: str | bytes) -> None:

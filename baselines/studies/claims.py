@@ -59,7 +59,7 @@ Settings = dict[str, dict[str, list[list[Run]]]]
 """Setting to method to games to runs."""
 
 
-def settled(parts: list[Part]) -> Settings:
+def runs_by_setting(parts: list[Part]) -> Settings:
     """All runs, by setting and method; one list a game."""
     found: Settings = {}
     for part in parts:
@@ -83,7 +83,7 @@ def markdown(parts: list[Part]) -> str:
     """A table a setting, one row a method; columns in which there is nothing to say are left out."""
     certified = _certificates(parts)
     tables = []
-    for setting, methods in settled(parts).items():
+    for setting, methods in runs_by_setting(parts).items():
         rows = [_row(label, games, certified) for label, games in methods.items()]
         shown = [i for i in range(len(HEADER)) if any(row[i] != "-" for row in rows)]
         lines = [[HEADER[i] for i in shown], *([row[i] for i in shown] for row in rows)]
@@ -97,31 +97,31 @@ def _row(label: str, games: list[list[Run]], certified: dict[str, float]) -> tup
     shares = [run.share for run in runs]
     return (
         label,
-        str(mean_interval([float(np.mean([run.share for run in game])) for game in games])) if min(shares) > 0 else _plain(runs),
+        str(mean_interval([float(np.mean([run.share for run in game])) for game in games])) if min(shares) > 0 else _plain_returns(runs),
         f"{min(shares):.3f}" if min(shares) > 0 else "-",
         f"{sum(share >= 0.95 for share in shares)} of {len(shares)}" if min(shares) > 0 else "-",
-        _beaten(games, lambda run: run.unregulated),
-        "-" if runs[0].result["job"]["solver"] == "naive" else _beaten(games, lambda run: run.naive),
-        _said(runs, "optimism_gap", np.nanmean, "+.3f"),
-        _said(runs, "penalty", np.nanmax, ".1e"),
+        _games_above(games, lambda run: run.unregulated),
+        "-" if runs[0].result["job"]["solver"] == "naive" else _games_above(games, lambda run: run.naive),
+        _format_values(runs, "optimism_gap", np.nanmean, "+.3f"),
+        _format_values(runs, "penalty", np.nanmax, ".1e"),
         f"{max(certified[run.result['id']] for run in runs):.0e}",
         f"{np.mean([run.result['timing']['seconds'] for run in runs]):.1f}",
     )
 
 
-def _beaten(games: list[list[Run]], what: Callable[[Run], float | None]) -> str:
+def _games_above(games: list[list[Run]], what: Callable[[Run], float | None]) -> str:
     """In how many games the mean over starts is above something."""
     marks = [(float(np.mean([run.result["leader_return"] for run in game])), what(game[0])) for game in games]
     known = [(mean, mark) for mean, mark in marks if mark is not None]
     return f"{sum(mean > mark for mean, mark in known)} of {len(known)}" if known else "-"
 
 
-def _plain(runs: list[Run]) -> str:
+def _plain_returns(runs: list[Run]) -> str:
     """Returns that have no shares, because they are negative, beside the best known."""
     return f"return {np.mean([run.result['leader_return'] for run in runs]):.4f} (best known {np.mean([run.best for run in runs]):.4f})"
 
 
-def _said(runs: list[Run], key: str, of: Callable[[Any], Any], form: str) -> str:
+def _format_values(runs: list[Run], key: str, of: Callable[[Any], Any], form: str) -> str:
     values = np.array([run.last(key) for run in runs])
     return "-" if np.isnan(values).all() else format(float(of(values)), form)
 
@@ -138,7 +138,7 @@ def _certificates(parts: list[Part]) -> dict[str, float]:
 
 def draw(parts: list[Part]) -> Figure:
     """Shares of the best known value against commitments, one panel a setting: the referee's, and dashed what the method claims."""
-    found = settled(parts)
+    found = runs_by_setting(parts)
     figure = Figure(figsize=(5.4 * len(found), 4.2))
     panels = figure.subplots(1, len(found), squeeze=False, sharey=True)[0]
     for axis, (setting, methods) in zip(panels, found.items(), strict=True):

@@ -5,7 +5,7 @@ On each tree of `contract_tree`, for one, two and three decisions, against an ag
 * zero contract: nothing is paid, and the agent idles
 * per step: the subgame-perfect contracts; committed: the best payments that are promised for the whole tree; both exact
 * first best: the principal sees what the agent does, and pays what that costs
-* returns alone: `zeroth_order` (RETURN) from x = 0 for 300 commitments, in the committed game (radius .3, Adam with .2, chosen on the
+* returns alone: `zeroth_order` (RETURN) from x = 0 for 300 commitments, in the committed game (radius 0.3, Adam with 0.2, chosen on the
   trees with seeds 100 to 104)
 
 Intervals are 95 % bootstrap intervals of the mean over trees.
@@ -43,12 +43,12 @@ def exact(game: ContractTree) -> dict[str, float]:
     return {
         "zero": float(se.evaluate(game, game.leader_space.low, follower=AGENT).leader_return),
         "per_step": contracts.subgame_perfect(game.tree).value,
-        "committed": contracts.committed(game.tree).value,
+        "committed": contracts.optimal_contract(game.tree).value,
         "first_best": contracts.first_best(game.tree),
     }
 
 
-def learned(game: ContractTree, seed: int) -> float:
+def learned_value(game: ContractTree, seed: int) -> float:
     """What `zeroth_order` ends with."""
     options: dict[str, Any] = {"radius": 0.3, "optimiser": "adam", "lr": 0.2, "reports": 1}
     return solvers.solve(game, "zeroth_order", follower=AGENT, budget=300, seed=seed, **options).leader_return
@@ -59,7 +59,7 @@ def measure(trees: int) -> measured.Rows:
     rows = []
     for depth, seed in track([(depth, seed) for depth in DEPTHS for seed in range(trees)], "trees"):
         game = ContractTree(depth=depth, seed=seed)
-        rows.append({"depth": depth, "seed": seed, **exact(game), "learned": learned(game, seed)})
+        rows.append({"depth": depth, "seed": seed, **exact(game), "learned": learned_value(game, seed)})
     return rows
 
 

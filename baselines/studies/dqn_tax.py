@@ -1,6 +1,6 @@
 """How far the published DQN follower of the tax experiment is from its own optimum, as it trains.
 
-``python -m baselines.studies.dqn_tax`` trains it in the legacy economy at rates .3, as published: 300,000 steps, a quarter of an hour of
+``python -m baselines.studies.dqn_tax`` trains it in the legacy economy at rates 0.3, as published: 300,000 steps, a quarter of an hour of
 one CPU; ``--steps`` shortens it in proportion.  A row of results/dqn-tax.jsonl is one point of the curve: the consumer's exploitability and
 the government's return, both exact on the grid, and CPU seconds of training.  ``--figure PATH`` draws them; ours are in
 docs/reproductions/recorded.
@@ -75,18 +75,18 @@ def fixed_point(exploration: float, *, temperature: float = 0.1, context: int = 
         table = np.einsum("na,nb,nc,nd->nabcd", *chosen).reshape(len(heads[0]), -1)
         for h, (count, q) in enumerate(zip(parts, list(heads), strict=True)):
             ahead = temperature * np.asarray(logsumexp(q / temperature, axis=-1))
-            goal = mdp.follower_reward[:, 0] + mdp.follower_discount * kernel.spread(kernel.rows[:, 0] @ ahead)
+            goal = mdp.follower_reward[:, 0] + mdp.follower_discount * kernel.expand_rows(kernel.rows[:, 0] @ ahead)
             others = [i for i in range(len(parts)) if i != h]
             goal = goal.reshape(-1, *parts)
             played = np.einsum(f"nabcd,{','.join('n' + axes[i] for i in others)}->n{axes[h]}", goal, *[chosen[i] for i in others])
             even = goal.mean(axis=tuple(1 + i for i in others))
             coin = exploration / count / (exploration / count + (1 - exploration) * chosen[h] + 1e-300)
             heads[h] = q + (1.0 if sweep < 20 else 0.2) * (coin * even + (1 - coin) * played - q)
-    gap = float(process.follower_score(_Table(table), temperature, game.max_cycles)[2])
+    gap = float(process.follower_score(_TablePolicy(table), temperature, game.max_cycles)[2])
     return {"exploration": exploration, "gap": gap, "leader_return": float(game.on_grid.objective((mdp,), (table[:, None, :],)))}
 
 
-class _Table:
+class _TablePolicy:
     def __init__(self, table: np.ndarray) -> None:
         self.probabilities = lambda states: table
 

@@ -22,7 +22,7 @@ import torch
 from rich.progress import track
 
 import stackelberg_envs as se
-from solvers.kernels.sweeps import CHUNK, Packed, chunk, pack
+from solvers.kernels.sweeps import CHUNK, StackedProblems, chunk, stack_problems
 from stackelberg_envs.planning.value_iteration import soft_backup
 from stackelberg_envs.processes.mdp import DecisionProblem, decision_problem
 from stackelberg_envs.processes.successor_lists import SuccessorLists
@@ -46,7 +46,7 @@ def rooms(batch: int, device: str) -> DecisionProblem:
     return DecisionProblem(weight, reward, lists)
 
 
-def eager(problem: DecisionProblem) -> Callable[[], torch.Tensor]:
+def eager_sweeps(problem: DecisionProblem) -> Callable[[], torch.Tensor]:
     """`soft_backup` again and again, V as (M, S)."""
     start = torch.zeros(problem.reward.shape[:-2], dtype=torch.float32, device=problem.reward.device)
 
@@ -59,7 +59,7 @@ def eager(problem: DecisionProblem) -> Callable[[], torch.Tensor]:
     return run
 
 
-def compiled(tables: Packed) -> Callable[[], torch.Tensor]:
+def compile_sweeps(tables: StackedProblems) -> Callable[[], torch.Tensor]:
     """Compiled chunks, V as (S, M); on a GPU all of them are one CUDA graph, so that no launch is waited for."""
     p, device = tables.probability, tables.reward.device
     step, tau = chunk(*p.shape[1:4], *tables.next_states.shape[:2]), torch.tensor(TEMPERATURE, dtype=torch.float32, device=device)
@@ -87,7 +87,7 @@ def compiled(tables: Packed) -> Callable[[], torch.Tensor]:
     return replay
 
 
-def fused(tables: Packed) -> Callable[[], torch.Tensor] | None:
+def fused_kernel(tables: StackedProblems) -> Callable[[], torch.Tensor] | None:
     """The Triton kernel, told to stop for nothing; None where it does not run."""
     if tables.reward.device.type != "cuda" or find_spec("triton") is None:
         return None
@@ -121,8 +121,8 @@ def bound(batch: int, device: str) -> float:
 def measure(batch: int, device: str) -> dict[str, Any]:
     """One row: accuracy first, then times."""
     problem = rooms(batch, device)
-    tables = pack(problem, None, torch.float32)
-    runs = {"eager": eager(problem), "compiled": compiled(tables), "fused": fused(tables)}
+    tables = stack_problems(problem, None, torch.float32)
+    runs = {"eager": eager_sweeps(problem), "compiled": compile_sweeps(tables), "fused": fused_kernel(tables)}
     values = {name: run() for name, run in runs.items() if run is not None}
     apart = max(float((v - values["eager"]).abs().max()) for v in values.values())
     if not apart < 1e-3:

@@ -37,7 +37,7 @@ from solvers.preferences.settings import Settings
 from stackelberg_envs.arguments import nearest
 
 from ..bench import figures, printing, store
-from ..bench.runner import Report, Stopped, run_all
+from ..bench.runner import Report, RunStopped, run_all
 from ..bench.stats import mean_interval
 
 NAME = "preference-control"
@@ -69,7 +69,7 @@ class PreferenceJob:
 
     def as_dict(self) -> dict[str, Any]:
         """What the result depends on, for files."""
-        return {"method": self.method, "seed": self.seed, "settings": self.settings.read_by(self.method)}
+        return {"method": self.method, "seed": self.seed, "settings": self.settings.settings_of(self.method)}
 
     @property
     def id(self) -> str:
@@ -81,12 +81,12 @@ class PreferenceJob:
         """Run it in this process; everything outside ``"timing"`` is a function of the job."""
         begun, used, seconds = time.perf_counter(), time.process_time(), []
 
-        def heard(steps: int, row: dict[str, Any]) -> None:
+        def report_row(steps: int, row: dict[str, Any]) -> None:
             seconds.append(round(time.perf_counter() - begun, 2))
             if report is not None:
                 report(self.id, steps)
 
-        result = learn(self.method, self.settings, self.seed, heard)
+        result = learn(self.method, self.settings, self.seed, report_row)
         return {
             "id": self.id,
             "job": self.as_dict(),
@@ -105,7 +105,7 @@ class PreferenceJob:
 
 def page(results: list[dict[str, Any]]) -> str:
     """The table of what was run, one row a method, and under it the settings."""
-    groups = grouped(results)
+    groups = group_by_method(results)
     heads = (
         "true return at the end",
         "of a fresh policy",
@@ -131,7 +131,7 @@ def page(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + f"\n\nSettings: {told}; PPO: {ppo}. Versions: {versions}.\n"
 
 
-def grouped(results: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+def group_by_method(results: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """Results by method, the ceiling first; seeds in order."""
     ordered = sorted(results, key=lambda result: result["job"]["seed"])
     groups = {method: [result for result in ordered if result["job"]["method"] == method] for method in LABELS}
@@ -147,7 +147,7 @@ def draw(results: list[dict[str, Any]]) -> Figure:
     """True return of the policy in training against environment steps, and of a fresh policy for the final reward."""
     figure = Figure(figsize=(10.5, 4.2))
     axis, ends = figure.subplots(1, 2, sharey=True, width_ratios=(3, 1))
-    groups = grouped(results)
+    groups = group_by_method(results)
     for i, (method, group) in enumerate(groups.items()):
         line = {"color": "black", "ls": "--"} if method == "ceiling" else figures.style(i - 1)
         steps = [row["steps"] for row in group[0]["history"]]
@@ -194,13 +194,13 @@ def arguments_of(words: list[str] | None = None) -> argparse.Namespace:
         if method not in METHODS:
             parser.error(f"there is no method {method!r}; {nearest(method, METHODS)}")
     try:
-        asked.settings = Settings(task=asked.task, steps=asked.steps, **_assigned(asked.set))
+        asked.settings = Settings(task=asked.task, steps=asked.steps, **_parse_settings(asked.set))
     except (ValueError, TypeError) as error:
         parser.error(str(error))
     return asked
 
 
-def _assigned(pairs: list[str]) -> dict[str, Any]:
+def _parse_settings(pairs: list[str]) -> dict[str, Any]:
     """``["penalty=10"]`` to a dictionary, values as JSON."""
     known, found = [entry.name for entry in dataclasses.fields(Settings)], {}
     for pair in pairs:
@@ -223,14 +223,16 @@ def main(words: list[str] | None = None) -> None:
     path, failed = asked.results / f"{asked.name}.jsonl", {}
     if asked.draw_only:
         chosen = [
-            result for result in store.read(path).values() if result["job"]["settings"] == asked.settings.read_by(result["job"]["method"])
+            result
+            for result in store.read(path).values()
+            if result["job"]["settings"] == asked.settings.settings_of(result["job"]["method"])
         ]
     else:
         seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
         wanted = [PreferenceJob(method, seed, asked.settings) for seed in seeds for method in asked.methods]
         try:
             failed = run_all(wanted, path, processes=asked.jobs, console=printing.console, unit="environment steps")
-        except (KeyboardInterrupt, Stopped):
+        except (KeyboardInterrupt, RunStopped):
             print(f"\nStopped; finished runs are in {path}, and the same command goes on from there.", file=sys.stderr)
             raise SystemExit(130) from None
         found = store.read(path)

@@ -61,14 +61,16 @@ def instance(seed: int) -> dict[str, Any]:
     paid: Any = se.game("preference-v0", objective="return", seed=seed)
     start = np.zeros(game.dimension)
     ascents = {label: (paid if label == RETURN else game, name) for label, name in ASCENTS.items()}
-    curves = {label: [_numbers(game, x) for x in _way(*ascent, start)] for label, ascent in ascents.items()} if seed < CURVES else {}
-    arms = {UNIFORM: start, **{label: fitted(game, ASCENTS[label], start) for label in (OFFLINE, ITERATED)}}
+    curves = (
+        {label: [_page_values(game, x) for x in _ascent_path(*ascent, start)] for label, ascent in ascents.items()} if seed < CURVES else {}
+    )
+    arms = {UNIFORM: start, **{label: stationary_point(game, ASCENTS[label], start) for label in (OFFLINE, ITERATED)}}
     for label, world in ((LIKELIHOOD, game), (RETURN, paid)):
         arms[label] = solvers.solve(world, "multistart", start=arms[OFFLINE], budget=SEARCHED, seed=seed, reports=1).x
     return {
         "seed": seed,
         "best": game.best_return,
-        "arms": {label: {"x": arms[label].tolist(), "numbers": _numbers(game, arms[label])} for label in ARMS},
+        "arms": {label: {"x": arms[label].tolist(), "numbers": _page_values(game, arms[label])} for label in ARMS},
         "curves": curves,
         "seconds": time.perf_counter() - began,
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
@@ -83,21 +85,21 @@ def slopes(game: se.StackelbergGame, name: str, start: np.ndarray) -> Callable[[
     return lambda w: solver.estimator.estimate(oracle, torch.tensor(w), memory, rng).gradient.numpy()
 
 
-def fitted(game: se.StackelbergGame, name: str, start: np.ndarray) -> np.ndarray:
+def stationary_point(game: se.StackelbergGame, name: str, start: np.ndarray) -> np.ndarray:
     """Where dw/dt = `slopes` has a norm of `STATIONARY`; it is stiff, so the integrator is implicit."""
     gradient = slopes(game, name, start)
 
-    def left(_: float, w: np.ndarray) -> float:
+    def excess_norm(_: float, w: np.ndarray) -> float:
         return float(np.linalg.norm(gradient(w))) - STATIONARY
 
-    left.terminal = True  # type: ignore[attr-defined]
-    flow = solve_ivp(lambda _, w: gradient(w), (0, LONGEST), start, method="BDF", events=left, rtol=1e-6, atol=1e-8)
+    excess_norm.terminal = True  # type: ignore[attr-defined]
+    flow = solve_ivp(lambda _, w: gradient(w), (0, LONGEST), start, method="BDF", events=excess_norm, rtol=1e-6, atol=1e-8)
     if flow.status != 1:
         raise RuntimeError(f"{game.name}: {name} has not come to rest: {flow.message}")
     return flow.y[:, -1]
 
 
-def _way(game: se.StackelbergGame, name: str, start: np.ndarray) -> list[np.ndarray]:
+def _ascent_path(game: se.StackelbergGame, name: str, start: np.ndarray) -> list[np.ndarray]:
     """Commitments of one ascent, every tenth."""
     way, checkpoint = [start], None
     for budget in range(10, STEPS + 1, 10):
@@ -108,7 +110,7 @@ def _way(game: se.StackelbergGame, name: str, start: np.ndarray) -> list[np.ndar
     return way
 
 
-def _numbers(game: Any, x: np.ndarray) -> list[float]:
+def _page_values(game: Any, x: np.ndarray) -> list[float]:
     """(true return, likelihood, entropy of the labels)."""
     return [float(value) for value in game.scores(x)]
 

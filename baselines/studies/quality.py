@@ -41,12 +41,12 @@ class Case:
     game: Callable[[], se.StackelbergGame]
     temperature: float
     checkpoints: tuple[int, ...]
-    """Iterations of exact ascent (Adam, .1) from the standard start."""
+    """Iterations of exact ascent (Adam, 0.1) from the standard start."""
     estimators: dict[str, Callable[[int], dict[str, Any]]]
     """Label to (name and hyperparameters) for about so many steps."""
 
 
-def _acting(steps_an_episode: int) -> dict[str, Callable[[int], dict[str, Any]]]:
+def _acting_leader_options(steps_an_episode: int) -> dict[str, Callable[[int], dict[str, Any]]]:
     def episodes(steps: int) -> int:
         return max(1, round(steps / steps_an_episode))
 
@@ -62,7 +62,7 @@ def _acting(steps_an_episode: int) -> dict[str, Callable[[int], dict[str, Any]]]
     }
 
 
-def _designing(critic: str, centred: str) -> Callable[[int], dict[str, Any]]:
+def _design_options(critic: str, centred: str) -> Callable[[int], dict[str, Any]]:
     return lambda steps: {
         "name": "bchg",
         "level": "policy",
@@ -74,14 +74,14 @@ def _designing(critic: str, centred: str) -> Callable[[int], dict[str, Any]]:
 
 
 CASES = (
-    Case("toy3, R = 1", lambda: se.game("toy3-v0"), 0.05, (0, 5, 50), _acting(150)),
-    Case("random Markov game, policy seen", lambda: se.game("random_markov_game-v0"), 0.05, (0, 10, 100), _acting(50)),
+    Case("toy3, R = 1", lambda: se.game("toy3-v0"), 0.05, (0, 5, 50), _acting_leader_options(150)),
+    Case("random Markov game, policy seen", lambda: se.game("random_markov_game-v0"), 0.05, (0, 10, 100), _acting_leader_options(50)),
     Case(
         "random Markov game, action seen",
         lambda: se.game("random_markov_game-v0", follower_sees="action"),
         0.05,
         (0, 10, 100),
-        _acting(50),
+        _acting_leader_options(50),
     ),
     Case(
         "Four Rooms, one goal, temperature .003",
@@ -89,11 +89,11 @@ CASES = (
         0.003,
         (0, 100, 300),
         {
-            "BC-HG, one pass of SARSA": _designing("sarsa", "leader"),
-            "BC-HG, counted critic": _designing("counts", "leader"),
-            "HPGD (SA)": _designing("sarsa", "both"),
-            "HPGD (MC)": _designing("returns", "both"),
-            "HPGD (oracle), 10,000 more": _designing("reset", "both"),
+            "BC-HG, one pass of SARSA": _design_options("sarsa", "leader"),
+            "BC-HG, counted critic": _design_options("counts", "leader"),
+            "HPGD (SA)": _design_options("sarsa", "both"),
+            "HPGD (MC)": _design_options("returns", "both"),
+            "HPGD (oracle), 10,000 more": _design_options("reset", "both"),
             "HPGD, independent batches": lambda steps: {
                 "name": "hpgd",
                 "batches": "independent",
@@ -122,10 +122,10 @@ def measure(draws: int) -> list[dict[str, Any]]:
     for case, checkpoint, label, size in track(points, description="quality of estimators"):
         game, follower = case.game(), se.Soft(case.temperature)
         if case.title not in ways:
-            ways[case.title] = _way(game, follower, case.checkpoints)
+            ways[case.title] = _ascent_path(game, follower, case.checkpoints)
         x = ways[case.title][checkpoint]
         exact = exact_gradient(RepeatedGame(game, follower).oracle(se.Access.MODEL), torch.tensor(x), None, reaction=True).gradient.numpy()
-        drawn, steps = _drawn(game, follower, x, case.estimators[label](size), draws if size < 10000 else max(2, draws // 4))
+        drawn, steps = _sample_estimates(game, follower, x, case.estimators[label](size), draws if size < 10000 else max(2, draws // 4))
         norm, mean = np.linalg.norm(exact), drawn.mean(axis=0)
         lengths = np.linalg.norm(drawn, axis=1)
         variance = float(((drawn - mean) ** 2).sum(-1).mean())
@@ -147,7 +147,7 @@ def measure(draws: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _way(game: se.StackelbergGame, follower: se.Soft, checkpoints: tuple[int, ...]) -> dict[int, np.ndarray]:
+def _ascent_path(game: se.StackelbergGame, follower: se.Soft, checkpoints: tuple[int, ...]) -> dict[int, np.ndarray]:
     """Commitments on the way of exact ascent."""
     kept, start = {}, np.zeros(game.dimension)
     for checkpoint in checkpoints:
@@ -159,7 +159,9 @@ def _way(game: se.StackelbergGame, follower: se.Soft, checkpoints: tuple[int, ..
     return kept
 
 
-def _drawn(game: se.StackelbergGame, follower: se.Soft, x: np.ndarray, options: dict[str, Any], draws: int) -> tuple[np.ndarray, float]:
+def _sample_estimates(
+    game: se.StackelbergGame, follower: se.Soft, x: np.ndarray, options: dict[str, Any], draws: int
+) -> tuple[np.ndarray, float]:
     """Independent estimates (draws, n), and the outcome steps of one."""
     solver = solvers.build(options.pop("name"), **options)
     assert isinstance(solver, solvers.Ascent)

@@ -3,7 +3,7 @@
 A run's normalised score is (J - J_start) / (J* - J_start), with J* the best known value of its game, or J / J* with ``of = "optimum"``;
 J is always the referee's.  A run reaches the target at the first report from which its score is that high; what it has later is in the
 columns of scores.  The configuration's ``reach`` says what to show: ``at`` (commitments at which scores are quoted: 10 and 100), ``target``
-(.95), ``of`` ("gain" or "optimum"), ``split`` (tell games apart by their titles), ``only`` (labels of methods).
+(0.95), ``of`` ("gain" or "optimum"), ``split`` (tell games apart by their titles), ``only`` (labels of methods).
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ class Run:
     """Outcome steps at each report."""
     scores: np.ndarray
 
-    def at(self, commitments: int) -> float:
+    def score_after(self, commitments: int) -> float:
         """The score after so many commitments: that of the last report until then."""
         return float(self.scores[np.searchsorted(self.commitments, commitments, side="right") - 1])
 
-    def reaches(self, target: float) -> float:
+    def commitments_to_reach(self, target: float) -> float:
         """Commitments at the first report with a score of at least ``target``; infinite if there is none."""
         (there,) = np.nonzero(self.scores >= target)
         return float(self.commitments[there[0]]) if len(there) else float("inf")
 
 
-def normalised(parts: list[Part], *, of: str = "gain", split: bool = False) -> dict[str, list[Run]]:
+def normalise_runs(parts: list[Part], *, of: str = "gain", split: bool = False) -> dict[str, list[Run]]:
     """Runs of each method over all games, on a common scale: the ``"gain"`` over the start, or ``"optimum"``.
 
     With ``split`` games are told apart by their titles, up to the last comma, which begin the method's name then.
@@ -60,16 +60,16 @@ def normalised(parts: list[Part], *, of: str = "gain", split: bool = False) -> d
     return runs
 
 
-def chosen(config: Config, parts: list[Part]) -> dict[str, list[Run]]:
+def runs_to_show(config: Config, parts: list[Part]) -> dict[str, list[Run]]:
     """The runs that the configuration wants to see, on its scale."""
     wanted = config.reach
-    runs = normalised([part for part in parts if part.groups], of=wanted.get("of", "gain"), split=wanted.get("split", False))
+    runs = normalise_runs([part for part in parts if part.groups], of=wanted.get("of", "gain"), split=wanted.get("split", False))
     return {label: group for label, group in runs.items() if label.rpartition(": ")[2] in wanted.get("only", [label.rpartition(": ")[2]])}
 
 
 def page(config: Config, parts: list[Part]) -> str:
     """The table of a configuration."""
-    return markdown(chosen(config, parts), config.reach.get("at", [10, 100]), config.reach.get("target", TARGET))
+    return markdown(runs_to_show(config, parts), config.reach.get("at", [10, 100]), config.reach.get("target", TARGET))
 
 
 def markdown(runs: dict[str, list[Run]], at: list[int], target: float) -> str:
@@ -77,8 +77,8 @@ def markdown(runs: dict[str, list[Run]], at: list[int], target: float) -> str:
     heads = [f"score at {k}" for k in at] + [f"reached {target:.2f} by {k}" for k in at] + ["median commitments to it", "runs"]
     lines = ["| method | " + " | ".join(heads) + " |", "|" + "---|" * (len(heads) + 1)]
     for label, group in runs.items():
-        when = np.array([run.reaches(target) for run in group])
-        cells = [str(mean_interval([run.at(k) for run in group])) for k in at]
+        when = np.array([run.commitments_to_reach(target) for run in group])
+        cells = [str(mean_interval([run.score_after(k) for run in group])) for k in at]
         cells += [str(share(int((when <= k).sum()), len(group))) for k in at]
         median = float(np.quantile(when, 0.5, method="higher"))
         cells += [f"{median:.0f}" if np.isfinite(median) else "never", str(len(group))]
@@ -114,7 +114,9 @@ def draw(runs: dict[str, list[Run]], target: float) -> Figure:
 
 def main() -> None:
     """Write the tables and the figure of a configuration's results."""
-    measured.from_results(__doc__, "reach", page, lambda config, parts: draw(chosen(config, parts), config.reach.get("target", TARGET)))
+    measured.from_results(
+        __doc__, "reach", page, lambda config, parts: draw(runs_to_show(config, parts), config.reach.get("target", TARGET))
+    )
 
 
 if __name__ == "__main__":

@@ -51,10 +51,10 @@ def measure(runs: int) -> list[dict[str, Any]]:
                 | {"error": error, "error_interval": [low[0], high[0]], "bias": bias, "bias_interval": [low[1], high[1]]}
             )
         rows += [
-            {"game": label, "method": "RT-Q", **_truncated(game, x, levels, SHARE * runs, seen[levels], label)}
+            {"game": label, "method": "RT-Q", **_measure_rtq(game, x, levels, SHARE * runs, seen[levels], label)}
             for levels in range(2, LEVELS + 1, 2)
         ]
-        rows.append({"game": label, "method": "fits", **_fits(seen, budgets, exact, resampled)})
+        rows.append({"game": label, "method": "fits", **_fit_exponents(seen, budgets, exact, resampled)})
     return rows
 
 
@@ -71,7 +71,7 @@ def _snapshots(game: se.StackelbergGame, x: torch.Tensor, budgets: np.ndarray, r
     return seen
 
 
-def _truncated(game: se.StackelbergGame, x: torch.Tensor, levels: int, count: int, longest: np.ndarray, label: str) -> dict[str, Any]:
+def _measure_rtq(game: se.StackelbergGame, x: torch.Tensor, levels: int, count: int, longest: np.ndarray, label: str) -> dict[str, Any]:
     """RT-Q with K = ``levels``: its cost, its spread, and how far its mean is from that of vanilla runs (runs, n) to its longest budget."""
     estimator, rounds = RTQ(steps=SHORTEST, levels=levels), RepeatedGame(game, FOLLOWER, seed=3000 + levels)
     oracle, rng, memory = rounds.oracle(estimator.access, estimator.permissions), np.random.default_rng(levels), None
@@ -101,7 +101,7 @@ def _accuracy(drawn: np.ndarray, exact: np.ndarray) -> tuple[float, float]:
     return float(np.sqrt(((drawn - exact) ** 2).sum(axis=1).mean())), float(np.sqrt(max(squared, 0.0)))
 
 
-def _fits(seen: np.ndarray, budgets: np.ndarray, exact: np.ndarray, resampled: np.ndarray) -> dict[str, Any]:
+def _fit_exponents(seen: np.ndarray, budgets: np.ndarray, exact: np.ndarray, resampled: np.ndarray) -> dict[str, Any]:
     """Exponents a in cost ~ delta^-a of vanilla: for the error (last six budgets), and the bias (where it is seen)."""
     noise = [drawn.var(axis=0, ddof=1).sum() / len(drawn) for drawn in seen]
     visible = [i for i, drawn in enumerate(seen) if i < 2 or _accuracy(drawn, exact)[1] ** 2 > 4 * noise[i]]

@@ -43,13 +43,13 @@ def measure(seeds: int) -> measured.Rows:
             row |= {"balanced_steps": stood.mean(), "balanced_steps_error": stood.std(ddof=1) / episodes**0.5}
             row |= {"leader_return": discounted_return(played.leader_rewards, process.leader_discount).mean()}
             if response.state.trained == STEPS:
-                returns = through_the_view(game, x, policy, EPISODES, seed)
+                returns = play_in_environment(game, x, policy, EPISODES, seed)
                 row |= {"view_return": returns.mean(), "view_return_error": returns.std(ddof=1) / EPISODES**0.5}
             rows.append({name: value if isinstance(value, (bool, int)) else round(float(value), 4) for name, value in row.items()})
     return rows
 
 
-def through_the_view(game: se.StackelbergGame, x: np.ndarray, policy: Any, episodes: int, seed: int) -> np.ndarray:
+def play_in_environment(game: se.StackelbergGame, x: np.ndarray, policy: Any, episodes: int, seed: int) -> np.ndarray:
     """The follower's discounted_return returns (N,) in ``episodes`` of the AEC environment."""
     from stackelberg_envs.views.aec import StackelbergAEC
 

@@ -4,7 +4,7 @@ In each game `escape_room` (N followers, M of whom are needed at the lever; ``st
 the start and to the door, and its return is exact for followers who play `Nash` with each selection:
 
 * curves: the lever alone is paid, from 0 to 2
-* search: all payments out of `LEVELS`, then coordinate search from the best of them down to steps of .01, for each selection; only pure
+* search: all payments out of `LEVELS`, then coordinate search from the best of them down to steps of 0.01, for each selection; only pure
   equilibria count, where the certificate (the largest regret in any state) is below `PURE`
 * first step: 1.01 for the lever, at the start alone (``payments="states"``)
 * promise: who is one of two at the lever after the first step is promised a payment for staying there (``payments="states"``)
@@ -51,15 +51,15 @@ def logits(paid: Any) -> np.ndarray:
         return np.clip(np.log(share) - np.log1p(-share), -20.0, 20.0)
 
 
-def scored(game: EscapeRoom, paid: Any, selection: str) -> dict[str, float]:
+def score_selection(game: EscapeRoom, paid: Any, selection: str) -> dict[str, float]:
     """The leader's return, the followers' largest regret in any state, and how many equilibria the start has, up to names."""
     x = logits(paid)
     result = se.evaluate(game, x, follower=FOLLOWERS[selection])
     (response,) = result.responses
-    return {"return": float(result.leader_return), "regret": response.certificate, "rest": at_rest(game, x, response)}
+    return {"return": float(result.leader_return), "regret": response.certificate, "rest": count_equilibria(game, x, response)}
 
 
-def at_rest(game: EscapeRoom, x: np.ndarray, response: Response) -> int:
+def count_equilibria(game: EscapeRoom, x: np.ndarray, response: Response) -> int:
     """Pure equilibria of the first step, given what is played afterwards; those that differ only in who is who are one."""
     (process,) = game.problems(x)
     later = np.stack([process.transition[0, 0] @ answer.values for answer in response.answers])
@@ -68,18 +68,18 @@ def at_rest(game: EscapeRoom, x: np.ndarray, response: Response) -> int:
     return len({tuple(sorted(profile)) for profile in np.argwhere(regret <= TIE_TOLERANCE * (1 + np.abs(q).max())).tolist()})
 
 
-def all_scored(game: EscapeRoom, paid: Any) -> dict[str, dict[str, float]]:
-    """`scored` for every selection."""
-    return {selection: scored(game, paid, selection) for selection in SELECTIONS}
+def score_all_selections(game: EscapeRoom, paid: Any) -> dict[str, dict[str, float]]:
+    """`score_selection` for every selection."""
+    return {selection: score_selection(game, paid, selection) for selection in SELECTIONS}
 
 
-def climbed(game: EscapeRoom, selection: str, paid: tuple[float, ...], value: float) -> dict[str, Any]:
+def coordinate_search(game: EscapeRoom, selection: str, paid: tuple[float, ...], value: float) -> dict[str, Any]:
     """Coordinate search among payments with pure equilibria."""
     for step in STEPS:
         while True:
             moves = [s * step * axis for axis in np.eye(3) for s in (-1, 1)]
             near = [tuple(np.clip(np.round(paid + move, 2), 0, LARGEST).tolist()) for move in moves]
-            tried = [(scored(game, at, selection), at) for at in near]
+            tried = [(score_selection(game, at, selection), at) for at in near]
             best, at = max(((one["return"], at) for one, at in tried if one["regret"] <= PURE), default=(value, paid))
             if best <= value + PURE:
                 break
@@ -87,20 +87,20 @@ def climbed(game: EscapeRoom, selection: str, paid: tuple[float, ...], value: fl
     return {"paid": paid, "return": value}
 
 
-def only_returns(each: dict[str, dict[str, float]]) -> dict[str, float]:
-    """Of `all_scored`."""
+def leader_returns(each: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Of `score_all_selections`."""
     return {selection: one["return"] for selection, one in each.items()}
 
 
-def searched(game: EscapeRoom) -> dict[str, Any]:
+def search_payments(game: EscapeRoom) -> dict[str, Any]:
     """What is found with all three payments, and what the grid says of selection."""
     places = [[level + apart * (level > 0) for level in LEVELS] for apart in APART]
-    grid = {paid: all_scored(game, paid) for paid in product(*places)}
+    grid = {paid: score_all_selections(game, paid) for paid in product(*places)}
     certified = {paid: each for paid, each in grid.items() if all(one["regret"] <= PURE for one in each.values())}
     found = {}
     for selection in SELECTIONS:
         value, paid = max((each[selection]["return"], paid) for paid, each in certified.items())
-        found[selection] = climbed(game, selection, paid, value)
+        found[selection] = coordinate_search(game, selection, paid, value)
     spread = {paid: float(np.ptp([one["return"] for one in each.values()])) for paid, each in certified.items()}
     widest = max(spread, key=lambda at: spread[at])
     return {
@@ -109,7 +109,7 @@ def searched(game: EscapeRoom) -> dict[str, Any]:
         "pure": len(certified),
         "differ": sum(value > PURE for value in spread.values()),
         "single": sum(all(one["rest"] == 1 for one in each.values()) for each in certified.values()),
-        "widest": {"paid": widest, "returns": only_returns(certified[widest])},
+        "widest": {"paid": widest, "returns": leader_returns(certified[widest])},
     }
 
 
@@ -118,7 +118,7 @@ def first_step(agents: int, needed: int, steps: int) -> dict[str, dict[str, floa
     game = EscapeRoom(agents=agents, needed=needed, steps=steps, payments="states")
     paid = np.zeros((game.sizes[0][0], 3))
     paid[0, LEVER] = 1.01
-    return all_scored(game, paid)
+    return score_all_selections(game, paid)
 
 
 def promise(promised: float = PROMISED) -> dict[str, dict[str, float]]:
@@ -127,12 +127,12 @@ def promise(promised: float = PROMISED) -> dict[str, dict[str, float]]:
     paid = np.zeros((game.sizes[0][0], 3))
     paid[0, START] = WAITING
     paid[[t == 1 and where.count(LEVER) == 2 for t, where in game.state_names], LEVER] = promised
-    return all_scored(game, paid)
+    return score_all_selections(game, paid)
 
 
-def beside(lever: float) -> dict[str, dict[str, float]]:
+def pay_all_places(lever: float) -> dict[str, dict[str, float]]:
     """The default game, where all three places are paid."""
-    return all_scored(EscapeRoom(), (lever, *BESIDE))
+    return score_all_selections(EscapeRoom(), (lever, *BESIDE))
 
 
 def measure(points: int) -> measured.Rows:
@@ -145,15 +145,15 @@ def measure(points: int) -> measured.Rows:
             {
                 "game": [agents, needed, steps],
                 "cooperative": se.cooperative_value(game),
-                "unpaid": all_scored(game, (0, 0, 0)),
-                "zero": all_scored(game, (1, 1, 1)),
+                "unpaid": score_all_selections(game, (0, 0, 0)),
+                "zero": score_all_selections(game, (1, 1, 1)),
                 "lever": lever,
-                "curves": [all_scored(game, (paid, 0, 0)) for paid in lever],
+                "curves": [score_all_selections(game, (paid, 0, 0)) for paid in lever],
                 "first_step": first_step(agents, needed, steps),
-                **searched(game),
+                **search_payments(game),
             }
         )
-    curves = {"beside": [beside(paid) for paid in lever], "promised": [promise(paid) for paid in lever]}
+    curves = {"beside": [pay_all_places(paid) for paid in lever], "promised": [promise(paid) for paid in lever]}
     return [*rows, {"lever": lever, "promise": promise(), **curves}]
 
 
@@ -187,24 +187,28 @@ def draw(rows: measured.Rows) -> Figure:
 def page(rows: measured.Rows) -> str:
     """What is found, how often selection matters on the grid, and the promise."""
 
-    def number(value: float) -> str:
+    def format_number(value: float) -> str:
         return f"{round(value, 2) + 0.0:.2f}"
 
-    def four(returns: dict[str, Any]) -> str:
-        return " | ".join(number(returns[selection]) for selection in SELECTIONS)
+    def format_selections(returns: dict[str, Any]) -> str:
+        return " | ".join(format_number(returns[selection]) for selection in SELECTIONS)
 
     head = "| N, M, steps | " + "{} | " + " | ".join(SELECTIONS) + " |\n|---|---|" + "---|" * len(SELECTIONS)
     games = [(", ".join(map(str, row["game"])), row) for row in rows if "game" in row]
     found, grid, widest = [head.format("ceiling")], [], [head.format("paid for lever, start, door")]
     for name, row in games:
-        cells = [f"{number(row['found'][s]['return'])} at ({', '.join(f'{p:g}' for p in row['found'][s]['paid'])})" for s in SELECTIONS]
+        cells = [
+            f"{format_number(row['found'][s]['return'])} at ({', '.join(f'{p:g}' for p in row['found'][s]['paid'])})" for s in SELECTIONS
+        ]
         found.append(f"| {name} | {row['cooperative'] - row['game'][1]:g} | " + " | ".join(cells) + " |")
-        nothing, zero, once = (number(row[key]["worst"]["return"]) for key in ("unpaid", "zero", "first_step"))
+        nothing, zero, once = (format_number(row[key]["worst"]["return"]) for key in ("unpaid", "zero", "first_step"))
         counts = f"{row['points']} | {row['pure']} | {row['single']} | {row['differ']}"
         grid.append(f"| {name} | {row['cooperative']:g} | {nothing} | {zero} | {once} | {counts} |")
         if row["differ"]:
-            widest.append(f"| {name} | {', '.join(f'{p:g}' for p in row['widest']['paid'])} | {four(row['widest']['returns'])} |")
-    widest.append(f"| 3, 2, 2 | promise | {four(only_returns(next(row['promise'] for row in rows if 'promise' in row)))} |")
+            widest.append(
+                f"| {name} | {', '.join(f'{p:g}' for p in row['widest']['paid'])} | {format_selections(row['widest']['returns'])} |"
+            )
+    widest.append(f"| 3, 2, 2 | promise | {format_selections(leader_returns(next(row['promise'] for row in rows if 'promise' in row)))} |")
     told = (
         "| N, M, steps | cooperative | nothing paid | x = 0 | 1.01 at the first step | searched | pure | one | they differ |\n"
         "|---|---|---|---|---|---|---|---|---|"

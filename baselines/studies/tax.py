@@ -47,7 +47,7 @@ def _row(part: Part, label: str, group: list[dict[str, Any]]) -> tuple[str, ...]
     vat, income = np.array([_last(run)["VAT"] for run in group]), [_last(run)["income tax"] for run in group]
     liked = np.argsort(-tastes(part))
     ordered = int((np.diff(vat[:, liked], axis=1) > 0).all(axis=1).sum())
-    first = [reached(run, part) for run in group]
+    first = [iterations_to_reach(run, part) for run in group]
     median = sorted(first)[(len(first) - 1) // 2]
     return (
         label,
@@ -73,7 +73,7 @@ def _last(run: dict[str, Any]) -> dict[str, Any]:
     return run["history"][-1]["instruments"]
 
 
-def reached(run: dict[str, Any], part: Part) -> float:
+def iterations_to_reach(run: dict[str, Any], part: Part) -> float:
     """Iterations at the first report with 90 % of the gain of exact ascent; infinite if there is none."""
     (exact,) = part.groups[EXACT]
     start, end = exact["history"][0]["leader_return"], exact["leader_return"]

@@ -63,7 +63,7 @@ class OnGrid:
         rng: np.random.Generator | None = None,
         state: Any = None,
     ) -> Response:
-        """See `stackelberg_envs.followers.exact.Follower.respond`; values are the rewards' table alone, for nothing here reads them."""
+        """See `stackelberg_envs.game.Follower.respond`; values are the rewards' table alone, for nothing here reads them."""
         if not isinstance(game, TaxDesign):
             raise TypeError(f"OnGrid answers in tax_design, got {game!r}")
         response = self.learner.respond(self.economy, x, context, budget=budget, rng=rng, state=state)

@@ -44,24 +44,24 @@ def layouts(game: Warehouse) -> list[tuple[int, ...]]:
     return list(combinations(range(game.dimension), game.shelves))
 
 
-def scored(game: Warehouse, x: Any) -> float:
+def referee_score(game: Warehouse, x: Any) -> float:
     """The referee's score."""
     return float(se.evaluate(game, np.asarray(x, dtype=np.float64)).leader_return)
 
 
-def enumerated(game: Warehouse) -> list[float]:
+def enumerate_returns(game: Warehouse) -> list[float]:
     """The return of each of `layouts`."""
-    return [scored(game, game.commitment(sites)) for sites in layouts(game)]
+    return [referee_score(game, game.commitment(sites)) for sites in layouts(game)]
 
 
-def by_themselves(seed: int) -> np.ndarray:
+def standalone_values(seed: int) -> np.ndarray:
     """Demand x (worth - trip) of each site in a warehouse where no shelf is in the way, (M,)."""
     empty = Warehouse(variant="relaxed", squeeze=0.0, seed=seed)
     x = np.zeros(empty.dimension)  # K / M of a shelf everywhere
     return empty.context_probabilities * np.asarray(se.evaluate(empty, x).per_context) / empty.stock(x)
 
 
-def top(game: Warehouse, value: np.ndarray) -> tuple[int, ...]:
+def top_sites(game: Warehouse, value: np.ndarray) -> tuple[int, ...]:
     """The K sites of largest ``value`` (M,), sorted."""
     return tuple(sorted(np.argsort(-value, kind="stable")[: game.shelves].tolist()))
 
@@ -70,18 +70,18 @@ def run(seed: int, method: str, solver_seed: int) -> dict[str, Any]:
     """One run of one of `METHODS`: its last commitment, and what that earns in the binary game."""
     name, variant = METHODS[method]
     x = solvers.solve(Warehouse(variant=variant, seed=seed), name, budget=BUDGET, seed=solver_seed, reports=1).x
-    return {"x": x.tolist(), "return": scored(Warehouse(seed=seed), x)}
+    return {"x": x.tolist(), "return": referee_score(Warehouse(seed=seed), x)}
 
 
-def relaxed(seed: int) -> dict[str, Any]:
+def best_relaxation(seed: int) -> dict[str, Any]:
     """The best relaxed commitment that is found, what it earns, and what its K largest components earn in the binary game."""
     game = Warehouse(variant="relaxed", seed=seed)
     found = solvers.solve(game, "multistart", budget=SEARCHED, seed=0, reports=SEARCHED)
     x, searches = found.x, [row for row in found.history if "search_return" in row]
     return {
         "x": x.tolist(),
-        "return": scored(game, x),
-        "rounded": scored(Warehouse(seed=seed), x),
+        "return": referee_score(game, x),
+        "rounded": referee_score(Warehouse(seed=seed), x),
         "fractional": float(np.minimum(game.stock(x), 1 - game.stock(x)).max()),
         "searches": [row["search_return"] for row in searches],
     }
@@ -92,7 +92,7 @@ def measure(runs: int) -> measured.Rows:
     rows: measured.Rows = []
     for seed in track(INSTANCES, "instances"):
         game = Warehouse(seed=seed)
-        returns = enumerated(game)
+        returns = enumerate_returns(game)
         best = layouts(game)[int(np.argmax(returns))]
         rows.append(
             {
@@ -101,10 +101,10 @@ def measure(runs: int) -> measured.Rows:
                 "returns": returns,
                 "best": {"sites": best, "x": game.commitment(best).tolist(), "return": max(returns)},
                 "rules": {
-                    "most in demand": top(game, game.context_probabilities),
-                    "each by itself": top(game, by_themselves(seed)),
+                    "most in demand": top_sites(game, game.context_probabilities),
+                    "each by itself": top_sites(game, standalone_values(seed)),
                 },
-                "relaxed": relaxed(seed),
+                "relaxed": best_relaxation(seed),
                 "runs": {method: [run(seed, method, solver_seed) for solver_seed in range(runs)] for method in METHODS},
             }
         )

@@ -46,13 +46,13 @@ from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 from stackelberg_envs.play.outcomes import Outcome
 
 from ..ascent import Estimate, Estimator
-from ..inference.explained import Explained, Settings
-from ..inference.model import Counts, EstimatedGame, faced, known_cost, tables
+from ..inference.model import Counts, EstimatedGame, induced_mdp, instrument_cost, tables
+from ..inference.state import InferenceState, Settings
 from ..needs import needs_one_follower
 from .bchg_design import design_tables
-from .bchg_markov import markov_gradient
-from .critics import Known, action_values, sarsa
-from .visits import designed
+from .bchg_markov import markov_game_hypergradient
+from .critics import LeaderKnowledge, action_values, sarsa
+from .visits import incentive_gradient
 
 LEVELS = {"value": Access.VALUE, "policy": Access.POLICY, "outcome": Access.OUTCOME}
 CRITICS = ("counts", "sarsa", "returns", "reset")
@@ -75,7 +75,7 @@ class BCHG(Estimator):
         rate: of SARSA.
         table_scale: standard deviation of SARSA's first table; published: 1.
         reset_episodes: of the batch that starts everywhere; 200 are some 10,000 steps in Four Rooms.
-        temperature: of inference at OUTCOME, like ``scale`` and ``window``: see `solvers.inference.explained.Settings`.
+        temperature: of inference at OUTCOME, like ``scale`` and ``window``: see `solvers.inference.state.Settings`.
         scale: prior standard deviation of the follower's rewards.
         kernel_prior: mass of the prior over next states, of inference and of the counted critic.
         window: commitments that inference keeps exactly.
@@ -126,7 +126,7 @@ class BCHG(Estimator):
 
     @cached_property
     def settings(self) -> Settings:
-        """How outcomes are explained."""
+        """Settings of the inference from outcomes."""
         return Settings(self.temperature, self.scale, self.kernel_prior, self.window)
 
     def declines(self, oracle: Oracle) -> str | None:
@@ -161,11 +161,11 @@ class BCHG(Estimator):
             seen = oracle.play(here, episodes=self.episodes, one_context=True)
         context = int(seen.contexts[0])
         remembered = dict(memory or {})
-        known, learned = self._known(oracle, here, context, seen, remembered.get(("model", context)))  # 2
+        known, learned = self._leader_knowledge(oracle, here, context, seen, remembered.get(("model", context)))  # 2
         remembered["model", context] = learned
         if oracle.sizes[0][1] > 1:  # 3 to 5
             tau = self._temperature(oracle)
-            return Estimate(markov_gradient(oracle, x, seen, known, tau, scan=self.scan, complete=self.complete), remembered)
+            return Estimate(markov_game_hypergradient(oracle, x, seen, known, tau, scan=self.scan, complete=self.complete), remembered)
         benefits, everywhere = self._benefits(oracle, seen, known, remembered, context, rng), None  # 3
         if self.critic == "reset":
             states = np.arange(self.reset_episodes) % oracle.sizes[0][0]
@@ -173,32 +173,32 @@ class BCHG(Estimator):
         multipliers = design_tables(
             oracle, seen, everywhere, benefits, self._temperature(oracle), both=self.centred == "both", device=x.device
         )  # 4
-        return Estimate(designed(oracle, x, context, [multipliers]), remembered)  # 5
+        return Estimate(incentive_gradient(oracle, x, context, [multipliers]), remembered)  # 5
 
     def _temperature(self, oracle: Oracle) -> float:
-        return self.settings.fitting(oracle).temperature if self.level == "outcome" else oracle.temperature
+        return self.settings.for_oracle(oracle).temperature if self.level == "outcome" else oracle.temperature
 
-    def _known(self, oracle: Oracle, x: np.ndarray, context: int, seen: Outcome, learned: Any) -> tuple[Known, Any]:
-        """What is known now, and what to remember of it: counts, and at OUTCOME the belief."""
+    def _leader_knowledge(self, oracle: Oracle, x: np.ndarray, context: int, seen: Outcome, learned: Any) -> tuple[LeaderKnowledge, Any]:
+        """The leader's knowledge after this outcome, and the memory for the next call: counts, or at OUTCOME the inference state."""
         if self.level == "outcome":
-            settings = self.settings.fitting(oracle)
-            explained = (learned or Explained.nothing(oracle, settings)).plus(oracle, x, seen, settings)
-            mdp = faced(explained.game(oracle, settings, optimism=self.optimism), x, context)
+            settings = self.settings.for_oracle(oracle)
+            state = (learned or InferenceState.prior(oracle, settings)).update(oracle, x, seen, settings)
+            mdp = induced_mdp(state.game(oracle, settings, optimism=self.optimism), x, context)
             plan = soft_policy_iteration(mdp, settings.temperature)
             q = mdp.follower_reward + mdp.follower_discount * mdp.kernel.expect(plan.values)
-            return Known(plan.policy, mdp, q), explained
+            return LeaderKnowledge(plan.policy, mdp, q), state
         policy = np.asarray(oracle.policies(x, context)[0])
         follower_q = oracle.action_values(x, context)[0] if oracle.sizes[0][1] > 1 else None
         if self.critic != "counts":
-            return Known(policy, None, follower_q), None
-        counts, _ = (learned or Counts.none(oracle.sizes[0])).plus(seen, known_cost(oracle, x, context))
+            return LeaderKnowledge(policy, None, follower_q), None
+        counts, _ = (learned or Counts.zeros(oracle.sizes[0])).add_outcome(seen, instrument_cost(oracle, x, context))
         counted = EstimatedGame(
             oracle, oracle.temperature, tables(counts, self.kernel_prior, bonus=self.optimism), np.zeros(oracle.sizes[0])
         )
-        return Known(policy, faced(counted, x, context), follower_q), counts
+        return LeaderKnowledge(policy, induced_mdp(counted, x, context), follower_q), counts
 
     def _benefits(
-        self, oracle: Oracle, seen: Outcome, known: Known, remembered: dict[Any, Any], context: int, rng: np.random.Generator
+        self, oracle: Oracle, seen: Outcome, known: LeaderKnowledge, remembered: dict[Any, Any], context: int, rng: np.random.Generator
     ) -> np.ndarray | None:
         """B_L(s,b), (S, B), of a design game by its critic; None where returns are averaged instead."""
         g = known.policy[:, 0]

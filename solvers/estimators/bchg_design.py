@@ -10,7 +10,7 @@ import torch
 from stackelberg_envs.leader.access import Oracle
 from stackelberg_envs.play.outcomes import Outcome
 
-from .visits import Passes, Tables, less_mean, passes
+from .visits import Tables, VisitSums, centred_means, visit_sums
 
 
 def design_tables(
@@ -35,25 +35,25 @@ def design_tables(
         device: of the passes over visits.
     """
     s, _, b = oracle.sizes[0]
-    on = passes(device)
+    on = visit_sums(device)
     own = reacted = _batch(on, seen, b, oracle.leader_discount)
     counts, worth, weights = on.returns_by_pair(*own, s * b)
     tabled = counts, worth
     if everywhere is not None:
         reacted = _batch(on, everywhere, b, oracle.leader_discount)
         tabled = on.returns_by_pair(*reacted, s * b)[:2]
-    value = less_mean(tabled[1], tabled[0], b) if benefits is None else benefits.ravel()
+    value = centred_means(tabled[1], tabled[0], b) if benefits is None else benefits.ravel()
     c = value * weights / (tau * max(1, int(seen.ended.sum())))
     c = np.where(tabled[0] > 0, c, 0.0)
-    weight = less_mean(c, tabled[0], b) if both else c / np.maximum(tabled[0], 1)
-    reaction = on.scanned_by_pair(*reacted[:2], weight, oracle.follower_discounts[0])
+    weight = centred_means(c, tabled[0], b) if both else c / np.maximum(tabled[0], 1)
+    reaction = on.influences_by_pair(*reacted[:2], weight, oracle.follower_discounts[0])
     starts = np.bincount(seen.states[:, 0, 0], minlength=s) / len(seen.states)
     visits = np.maximum(counts.reshape(s, b).sum(-1), 1)
-    paid = on.scanned_by_pair(*own[:2], np.repeat(starts / visits, b), oracle.leader_discount)
+    paid = on.influences_by_pair(*own[:2], np.repeat(starts / visits, b), oracle.leader_discount)
     return Tables(reaction.reshape(s, b), paid.reshape(s, b))
 
 
-def _batch(on: Passes, seen: Outcome, b: int, discount: float) -> tuple[Any, Any, Any, np.ndarray]:
+def _batch(on: VisitSums, seen: Outcome, b: int, discount: float) -> tuple[Any, Any, Any, np.ndarray]:
     """Pairs, alive, rewards and discounts, as `solvers.estimators.visits.returns_by_pair` takes them."""
     placed = on.place(seen.pairs(0, b), seen.alive[:, 0], seen.leader_rewards)
     return *placed, discount ** np.arange(max(2, seen.alive.shape[2]))

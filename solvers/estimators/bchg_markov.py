@@ -14,12 +14,12 @@ from stackelberg_envs.planning.value_iteration import softmax_backup
 from stackelberg_envs.play.outcomes import Outcome
 from stackelberg_envs.processes.mdp import MDP, decision_problem, joint_policy
 
-from .critics import Known, action_values, benefit
+from .critics import LeaderKnowledge, action_values, benefit
 from .visits import discounted_sums
 
 
-def markov_gradient(
-    oracle: Oracle, x: torch.Tensor, seen: Outcome, known: Known, tau: float, *, scan: int | None, complete: bool
+def markov_game_hypergradient(
+    oracle: Oracle, x: torch.Tensor, seen: Outcome, known: LeaderKnowledge, tau: float, *, scan: int | None, complete: bool
 ) -> torch.Tensor:
     """dF/dx (n,) where the leader acts in the game.
 
@@ -44,13 +44,13 @@ def markov_gradient(
     gained = np.where(alive, discounts[:-1] * worth[states[:, :-1], nodes, seen.follower_actions[:, 0, :horizon]], 0.0)
     influence = np.zeros(states.shape)
     influence[:, 1:] = mdp.follower_discount * discounted_sums(gained, mdp.follower_discount)
-    D = _summed(states[:, :-1], np.where(alive, discounts[:-1], 0.0), len(g))
-    Z = _summed(states[:, :-1], np.where(alive, influence[:, :-1], 0.0), len(g))
+    D = _sum_by_state(states[:, :-1], np.where(alive, discounts[:-1], 0.0), len(g))
+    Z = _sum_by_state(states[:, :-1], np.where(alive, influence[:, :-1], 0.0), len(g))
     if complete:
         cut = seen.states[:, 0, horizon, None] < len(g)
-        u = _summed(states[:, -1:], np.where(cut, discounts[-1], 0.0), len(g))
-        v = _summed(states[:, -1:], np.where(cut, influence[:, -1:], 0.0), len(g))
-        behind = _completed(mdp, g, worth, u, v)
+        u = _sum_by_state(states[:, -1:], np.where(cut, discounts[-1], 0.0), len(g))
+        v = _sum_by_state(states[:, -1:], np.where(cut, influence[:, -1:], 0.0), len(g))
+        behind = _truncation_correction(mdp, g, worth, u, v)
         D, Z = D + behind[0], Z + behind[1]
     multiplier = D[:, None] * (g * leader_q).sum(-1)
     if mdp.follower_sees == "action":
@@ -63,12 +63,12 @@ def markov_gradient(
     return gradient
 
 
-def _summed(states: np.ndarray, weights: np.ndarray, size: int) -> np.ndarray:
+def _sum_by_state(states: np.ndarray, weights: np.ndarray, size: int) -> np.ndarray:
     """Mean over episodes (N, T) of the weights at each state, (S,)."""
     return np.bincount(states.ravel(), weights.ravel(), size) / len(states)
 
 
-def _completed(mdp: MDP, g: np.ndarray, worth: np.ndarray, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _truncation_correction(mdp: MDP, g: np.ndarray, worth: np.ndarray, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What D and Z lack where episodes are cut, each (S,), in the model."""
     P_g, problem = mdp.kernel.markov_chain(joint_policy(mdp, g)), decision_problem(mdp, mdp.leader_reward)
     d = factorise(system(P_g, mdp.leader_discount)).solve_transposed(u)

@@ -60,11 +60,11 @@ class BiAC(Estimator):
 
     def estimate(self, oracle: Oracle, x: torch.Tensor, memory: tuple[Counts, np.ndarray] | None, rng: np.random.Generator) -> Estimate:
         here, sizes = x.detach().cpu().numpy(), oracle.sizes[0]
-        counts, Q = (Counts.none(sizes), np.zeros(sizes)) if memory is None else memory
+        counts, Q = (Counts.zeros(sizes), np.zeros(sizes)) if memory is None else memory
         seen = oracle.play(here, episodes=self.episodes)
-        counts, _ = counts.plus(seen, 0.0)  # 1
+        counts, _ = counts.add_outcome(seen, 0.0)  # 1
         (answer,) = oracle.policies(here)
-        Q = swept(counts, Q, answer, oracle.leader_discount, self.sweeps)  # 2
+        Q = evaluate_by_sweeps(counts, Q, answer, oracle.leader_discount, self.sweeps)  # 2
         leaf = x.detach().clone().requires_grad_()
         log_pi = oracle.log_leader_policy(leaf)
         advantage = Q - np.einsum("sa,sab->sb", np.exp(log_pi.detach().cpu().numpy()), Q)[:, None]
@@ -77,7 +77,7 @@ class BiAC(Estimator):
         return Estimate(gradient, (counts, Q))
 
 
-def swept(counts: Counts, start: np.ndarray, answer: np.ndarray, discount: float, sweeps: int) -> np.ndarray:
+def evaluate_by_sweeps(counts: Counts, start: np.ndarray, answer: np.ndarray, discount: float, sweeps: int) -> np.ndarray:
     """The leader's stage-game action values (S, A, B) after so many more sweeps over the triples that were seen; the others keep 0.
 
     Args:

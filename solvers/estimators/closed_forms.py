@@ -17,10 +17,12 @@ import torch
 from stackelberg_envs.leader.access import Oracle
 
 from ..ascent import Estimate
-from .reaction import slope
+from .reaction import gradient_in_x
 
 
-def through_closed_forms(oracle: Oracle, leaf: torch.Tensor, worlds: list[tuple[float, tuple[Any, ...]]], *, reaction: bool) -> Estimate:
+def closed_form_hypergradient(
+    oracle: Oracle, leaf: torch.Tensor, worlds: list[tuple[float, tuple[Any, ...]]], *, reaction: bool
+) -> Estimate:
     """`solvers.estimators.implicit.exact_gradient` of processes with a ``soft_response`` and a ``leader_return``.
 
     Raises:
@@ -29,11 +31,11 @@ def through_closed_forms(oracle: Oracle, leaf: torch.Tensor, worlds: list[tuple[
     total: Any = 0.0
     for probability, problems in worlds:
         answers = [process.soft_response(oracle.temperature)[0] for process in problems]
-        total = total + probability * oracle.objective(problems, answers if reaction else [_fixed(answer) for answer in answers])
-    return Estimate(slope(total, leaf), None, float(total.detach()))
+        total = total + probability * oracle.objective(problems, answers if reaction else [_detach_policy(answer) for answer in answers])
+    return Estimate(gradient_in_x(total, leaf), None, float(total.detach()))
 
 
-def _fixed(policy: Any) -> Any:
-    """A policy that does not react to x."""
+def _detach_policy(policy: Any) -> Any:
+    """The same policy without its derivative in x."""
     tensors = {field.name: value.detach() for field in fields(policy) if isinstance(value := getattr(policy, field.name), torch.Tensor)}
     return replace(policy, **tensors)

@@ -14,11 +14,11 @@ from stackelberg_envs.planning.policy_iteration import policy_value
 from stackelberg_envs.play.outcomes import Outcome
 from stackelberg_envs.processes.mdp import MDP, decision_problem
 
-from .visits import compiled
+from .visits import fastest_loop
 
 
-class Known(NamedTuple):
-    """What the leader knows of the game and of its follower, by whatever means."""
+class LeaderKnowledge(NamedTuple):
+    """What the critics use of the game and of its follower: known, counted or inferred."""
 
     policy: np.ndarray
     """g(b|s,a), (S, A, B)."""
@@ -48,5 +48,5 @@ def sarsa(table: np.ndarray, seen: Outcome, policy: np.ndarray, *, rate: float, 
     order = rng.permutation(len(pairs))
     padded = np.concatenate([policy, np.zeros((1, b_count))])  # the end is worth nothing
     flat = np.concatenate([table, np.zeros((1, b_count))]).ravel()
-    compiled("sarsa_pass")(flat, pairs[order], after[order], seen.leader_rewards[alive][order], padded, rate, discount)
+    fastest_loop("sarsa_pass")(flat, pairs[order], after[order], seen.leader_rewards[alive][order], padded, rate, discount)
     return flat.reshape(-1, b_count)[:s_count]

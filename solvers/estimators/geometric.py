@@ -27,33 +27,35 @@ def geometric_tables(oracle: Oracle, x: np.ndarray, samples: int, rng: np.random
     """The context, and for each follower the multipliers (S, B) of d_x r and of -d_x cost."""
     leader = oracle.leader_discount
 
-    def times(count: int, discount: float) -> np.ndarray:
+    def geometric_times(count: int, discount: float) -> np.ndarray:
         return rng.geometric(1 - discount, size=count)
 
-    stops = times(samples, leader)
+    stops = geometric_times(samples, leader)
     seen = oracle.play(x, episodes=samples, horizon=stops, one_context=True)  # 1
     context = int(seen.contexts[0])
-    tables = [Tables(np.zeros((s, b)), _weighed(seen, i, (s, b), np.ones(samples)) / samples) for i, (s, _, b) in enumerate(oracle.sizes)]
+    tables = [
+        Tables(np.zeros((s, b)), _weighted_visits(seen, i, (s, b), np.ones(samples)) / samples) for i, (s, _, b) in enumerate(oracle.sizes)
+    ]
     ends = np.array([s for s, _, _ in oracle.sizes])
-    states, actions = _at(seen, stops - 1, ends)
+    states, actions = _states_and_actions_at(seen, stops - 1, ends)
     if len(states) == 0:
         return context, tables
     count = len(states)
     worth = [
-        oracle.play_from(x, context, states, actions=chosen, horizon=times(count, leader)).leader_rewards.sum(-1)
+        oracle.play_from(x, context, states, actions=chosen, horizon=geometric_times(count, leader)).leader_rewards.sum(-1)
         for chosen in (actions, None)
     ]  # 2
     weight = (worth[0] - worth[1]) / ((1 - leader) * oracle.temperature * samples)
     for i, (size, discount) in enumerate(zip(oracle.sizes, oracle.follower_discounts, strict=True)):
         for chosen, sign in ((actions, 1.0), (None, -1.0)):  # 3
-            walked = oracle.play_from(x, context, _alone(states, i, ends), actions=chosen, horizon=times(count, discount))
-            reaction = tables[i].reaction + _weighed(walked, i, (size[0], size[2]), sign * weight)
+            walked = oracle.play_from(x, context, _only_follower(states, i, ends), actions=chosen, horizon=geometric_times(count, discount))
+            reaction = tables[i].reaction + _weighted_visits(walked, i, (size[0], size[2]), sign * weight)
             tables[i] = tables[i]._replace(reaction=reaction)
     return context, tables
 
 
-def _at(seen: Outcome, step: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """States and actions (n, followers) at step (N,) of the n episodes that anybody still walks then; S for those who do not."""
+def _states_and_actions_at(seen: Outcome, step: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """States and actions (n, followers) at step (N,), of the n episodes in which a follower still acts; S where its own has ended."""
     (long,) = np.nonzero(step < seen.alive.shape[2])
     walking = seen.alive[long, :, step[long]]
     rows = long[walking.any(axis=1)]
@@ -61,12 +63,12 @@ def _at(seen: Outcome, step: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, 
     return states, seen.follower_actions[rows, :, step[rows]]
 
 
-def _alone(states: np.ndarray, follower: int, ends: np.ndarray) -> np.ndarray:
-    """The same states, but nobody except one follower walks."""
+def _only_follower(states: np.ndarray, follower: int, ends: np.ndarray) -> np.ndarray:
+    """The same states, with the end in place of every other follower's."""
     return np.where(np.arange(states.shape[1]) == follower, states, ends)
 
 
-def _weighed(seen: Outcome, follower: int, shape: tuple[int, int], weights: np.ndarray) -> np.ndarray:
+def _weighted_visits(seen: Outcome, follower: int, shape: tuple[int, int], weights: np.ndarray) -> np.ndarray:
     """Visits of each pair (s, b), each episode counted by its weight (N,), as a table (S, B)."""
     alive = seen.alive[:, follower]
     counted = np.broadcast_to(weights[:, None], alive.shape)

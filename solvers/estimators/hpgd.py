@@ -41,7 +41,7 @@ from stackelberg_envs.leader.access import Access, Oracle, Permission
 from ..ascent import Estimate, Estimator
 from ..needs import needs_incentives
 from .geometric import geometric_tables
-from .visits import Tables, designed, less_mean, passes
+from .visits import Tables, centred_means, incentive_gradient, visit_sums
 
 BATCHES = ("same", "independent", "geometric")
 
@@ -89,7 +89,7 @@ class HPGD(Estimator):
             context, tables = geometric_tables(oracle, here, self.episodes, rng)
         else:
             context, tables = self._every_visit(oracle, here, x.device)
-        return Estimate(designed(oracle, x, context, tables))  # 6
+        return Estimate(incentive_gradient(oracle, x, context, tables))  # 6
 
     def _every_visit(self, oracle: Oracle, x: np.ndarray, device: torch.device) -> tuple[int, list[Tables]]:
         """Steps 1 to 5: the context, and the tables of each follower; passes over visits are on ``device``."""
@@ -99,20 +99,20 @@ class HPGD(Estimator):
         else:
             seen = oracle.play(x, episodes=batches * count, one_context=True)
         valued, reacted = seen.split(count) if batches == 2 else (seen, seen)
-        on, ended, tables = passes(device), max(1, int(valued.ended.sum())), []
+        on, ended, tables = visit_sums(device), max(1, int(valued.ended.sum())), []
         for i, ((s, _, b), discount) in enumerate(zip(oracle.sizes, oracle.follower_discounts, strict=True)):
             pairs, alive, rewards = on.place(valued.pairs(i, b), valued.alive[:, i], valued.leader_rewards)
             discounts = oracle.leader_discount ** np.arange(max(2, alive.shape[1]))
             counts, worth, weights = on.returns_by_pair(pairs, alive, rewards, discounts, s * b)
-            c = less_mean(worth, counts, b) * weights / (oracle.temperature * ended)  # 2
+            c = centred_means(worth, counts, b) * weights / (oracle.temperature * ended)  # 2
             starts = np.bincount(valued.states[:, i, 0], minlength=s) / len(valued.states)
             visits = np.maximum(counts.reshape(s, b).sum(-1), 1)
-            paid = on.scanned_by_pair(pairs, alive, np.repeat(starts / visits, b), oracle.leader_discount)  # 5
+            paid = on.influences_by_pair(pairs, alive, np.repeat(starts / visits, b), oracle.leader_discount)  # 5
             if reacted is not valued:
                 pairs, alive = reacted.pairs(i, b), reacted.alive[:, i]
                 counts = np.bincount(pairs[alive], minlength=s * b).astype(np.float64)
                 pairs, alive = on.place(pairs, alive)
-            weight = less_mean(np.where(counts > 0, c, 0.0), counts, b)  # 3; a pair that this batch never visits says nothing
-            reaction = on.scanned_by_pair(pairs, alive, weight, discount)  # 4
+            weight = centred_means(np.where(counts > 0, c, 0.0), counts, b)  # 3; a pair that this batch never visits says nothing
+            reaction = on.influences_by_pair(pairs, alive, weight, discount)  # 4
             tables.append(Tables(reaction.reshape(s, b), paid.reshape(s, b)))
         return int(seen.contexts[0]), tables

@@ -48,7 +48,7 @@ from stackelberg_envs.processes.transitions import as_transition, numbers_of
 
 from ..ascent import Estimate, Estimator
 from ..needs import needs_incentives
-from .visits import Tables, designed, discounted_sums
+from .visits import Tables, discounted_sums, incentive_gradient
 
 MISSING = 0.01
 """The largest share of a discounted sum that a cut may hide where it is part of a mean."""
@@ -95,30 +95,33 @@ class HPGDKernel(Estimator):
             planned = tuple(zip(oracle.policies(here, context), oracle.values(here, context), strict=True))
         for i, log_kernel in enumerate(kernels):
             P = as_transition(log_kernel).map(lambda rows: np.exp(rows.detach().cpu().numpy()))
-            means = _means(oracle, averaged, i)
+            means = _state_means(oracle, averaged, i)
             if self.form == "published":
-                found = _same_visits(oracle, seen, i, means)
+                found = _single_visit_products(oracle, seen, i, means)
             else:
-                found = self._by_states(oracle, valued, averaged, i, means, P, planned[i][0])
+                found = self._tables_by_state(oracle, valued, averaged, i, means, P, planned[i][0])
             tables.append(found)
-            moved = oracle.leader_discount * P.pool(found.paid[:, None])[..., None] * means.worth
+            moved = oracle.leader_discount * P.sum_by_row(found.paid[:, None])[..., None] * means.worth
             if self.form == "kernel" and self.kernel_response:
-                moved = moved + oracle.follower_discounts[i] * P.pool(found.reaction[:, None])[..., None] * planned[i][1]
+                moved = moved + oracle.follower_discounts[i] * P.sum_by_row(found.reaction[:, None])[..., None] * planned[i][1]
             rows = numbers_of(log_kernel)
             multiplier = torch.as_tensor(P.numbers * moved, dtype=x.dtype, device=x.device)
             surrogate = surrogate + (torch.where(torch.isfinite(rows), rows, 0.0) * multiplier).sum()
         (through_kernel,) = torch.autograd.grad(surrogate, leaf)
-        return Estimate(through_kernel + designed(oracle, x, context, tables))  # 6
+        return Estimate(through_kernel + incentive_gradient(oracle, x, context, tables))  # 6
 
-    def _by_states(
-        self, oracle: Oracle, valued: Outcome, averaged: Outcome, i: int, means: _Means, kernel: Any, policy: np.ndarray
+    def _tables_by_state(
+        self, oracle: Oracle, valued: Outcome, averaged: Outcome, i: int, means: _StateMeans, kernel: Any, policy: np.ndarray
     ) -> Tables:
         """Steps 3 to 5."""
         s, _, b = oracle.sizes[i]
         pairs, alive = valued.pairs(i, b), valued.alive[:, i]
-        weights = _weights(oracle, valued, i)
+        weights = _discount_weights(oracle, valued, i)
         baseline = np.append(means.worth, 0.0)[valued.states[:, i, :-1]]
-        c = np.bincount(pairs[alive], (weights * (_to_go(valued, oracle) - baseline))[alive], s * b).reshape(s, b) / oracle.temperature
+        c = (
+            np.bincount(pairs[alive], (weights * (_returns_to_go(valued, oracle) - baseline))[alive], s * b).reshape(s, b)
+            / oracle.temperature
+        )
         c = c - policy[:, 0] * c.sum(-1, keepdims=True)  # 3
         z = oracle.follower_discounts[i] * kernel.push_forward(c[:, None])
         weight = np.append(z / np.maximum(means.visits, 1), 0.0)[averaged.states[:, i, :-1]]
@@ -126,7 +129,7 @@ class HPGDKernel(Estimator):
         return Tables(c + reaction.reshape(s, b), np.bincount(pairs[alive], weights[alive], s * b).reshape(s, b))  # 5
 
 
-class _Means(NamedTuple):
+class _StateMeans(NamedTuple):
     """Means over the visits of states that see (nearly) all of what comes after."""
 
     settled: np.ndarray
@@ -137,7 +140,7 @@ class _Means(NamedTuple):
     """W(s), (S,); where nobody was, the mean over all others, so that it says nothing for or against going there."""
 
 
-def _means(oracle: Oracle, seen: Outcome, i: int) -> _Means:
+def _state_means(oracle: Oracle, seen: Outcome, i: int) -> _StateMeans:
     s, _, _ = oracle.sizes[i]
     alive, states = seen.alive[:, i], seen.states[:, i]
     discount, steps = max(oracle.leader_discount, oracle.follower_discounts[i]), np.arange(alive.shape[1])
@@ -146,29 +149,29 @@ def _means(oracle: Oracle, seen: Outcome, i: int) -> _Means:
     missing = np.where(cut[:, None], discount ** np.maximum(lengths[:, None] - steps, 0.0), 0.0)
     settled = alive & (missing <= MISSING)
     counts = np.bincount(states[:, :-1][settled], minlength=s).astype(np.float64)
-    total = np.bincount(states[:, :-1][settled], _to_go(seen, oracle)[settled], s)
+    total = np.bincount(states[:, :-1][settled], _returns_to_go(seen, oracle)[settled], s)
     everywhere = total.sum() / max(counts.sum(), 1.0)
-    return _Means(settled, counts, np.where(counts > 0, total / np.maximum(counts, 1.0), everywhere))
+    return _StateMeans(settled, counts, np.where(counts > 0, total / np.maximum(counts, 1.0), everywhere))
 
 
-def _same_visits(oracle: Oracle, seen: Outcome, i: int, means: _Means) -> Tables:
+def _single_visit_products(oracle: Oracle, seen: Outcome, i: int, means: _StateMeans) -> Tables:
     """The published products of what one visit sees, less the mean of D over visits of its state."""
     s, _, b = oracle.sizes[i]
-    pairs, alive, weights, states = seen.pairs(i, b), seen.alive[:, i], _weights(oracle, seen, i), seen.states[:, i, :-1]
-    c = np.where(alive, weights * _to_go(seen, oracle), 0.0) / oracle.temperature
+    pairs, alive, weights, states = seen.pairs(i, b), seen.alive[:, i], _discount_weights(oracle, seen, i), seen.states[:, i, :-1]
+    c = np.where(alive, weights * _returns_to_go(seen, oracle), 0.0) / oracle.temperature
     total = np.bincount(states[alive], c[alive], s) / np.maximum(means.visits, 1)
     weight = c - np.where(means.settled, np.append(total, 0.0)[states], 0.0)
     reaction = _visit_sums(seen, i, b, weight, oracle.follower_discounts[i], s * b)
     return Tables(reaction.reshape(s, b), np.bincount(pairs[alive], weights[alive], s * b).reshape(s, b))
 
 
-def _weights(oracle: Oracle, seen: Outcome, i: int) -> np.ndarray:
+def _discount_weights(oracle: Oracle, seen: Outcome, i: int) -> np.ndarray:
     """gamma_L^t / N of each step, (N, T)."""
     count, steps = seen.alive[:, i].shape
     return np.broadcast_to(oracle.leader_discount ** np.arange(steps) / count, (count, steps))
 
 
-def _to_go(seen: Outcome, oracle: Oracle) -> np.ndarray:
+def _returns_to_go(seen: Outcome, oracle: Oracle) -> np.ndarray:
     """U_t, (N, T)."""
     return discounted_sums(seen.leader_rewards, oracle.leader_discount, ahead=True)
 

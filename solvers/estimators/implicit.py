@@ -38,13 +38,13 @@ from stackelberg_envs.leader.access import Access, Oracle
 from stackelberg_envs.planning.linear_systems import Krylov
 from stackelberg_envs.processes.mdp import MDP, stack
 
-from ..ascent import Estimate, Estimator, changed_fields
+from ..ascent import Estimate, Estimator, short_repr
 from ..needs import needs_smooth_followers
 from ..response import INNER, soft_response
-from .closed_forms import through_closed_forms
-from .nonadditive import through_objective
-from .reaction import slope, surrogate_objective
-from .zero_sum import through_saddle
+from .closed_forms import closed_form_hypergradient
+from .nonadditive import nonadditive_hypergradient
+from .reaction import gradient_in_x, surrogate_objective
+from .zero_sum import zero_sum_hypergradient
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Implicit(Estimator):
             raise ValueError(f"implicit has no inner {self.inner!r}; {nearest(str(self.inner), INNER)}")
 
     def __repr__(self) -> str:
-        return changed_fields(self, "inner")
+        return short_repr(self, "inner")
 
     def declines(self, oracle: Oracle) -> str | None:
         return needs_smooth_followers("implicit", oracle)
@@ -97,11 +97,11 @@ def exact_gradient(
     drawn = enumerate(oracle.context_probabilities) if context is None else [(context, 1.0)]
     worlds = [(float(p), oracle.commit(leaf, c)) for c, p in drawn]
     if not oracle.tabular:
-        return through_closed_forms(oracle, leaf, worlds, reaction=reaction)
+        return closed_form_hypergradient(oracle, leaf, worlds, reaction=reaction)
     if not oracle.additive:
-        return through_objective(oracle, leaf, worlds, memory, reaction=reaction)
+        return nonadditive_hypergradient(oracle, leaf, worlds, memory, reaction=reaction)
     if isinstance(oracle.follower, Saddle):
-        return through_saddle(oracle, leaf, worlds, memory, reaction=reaction)
+        return zero_sum_hypergradient(oracle, leaf, worlds, memory, reaction=reaction)
     problems = [(p, mdp) for p, world in worlds for mdp in world]
     surrogate: Any = 0.0
     kept, value = [], 0.0
@@ -118,7 +118,7 @@ def exact_gradient(
         )
         surrogate = surrogate + (weights * terms).sum()
         value += float((weights * returns).sum())
-    return Estimate(slope(surrogate, leaf), kept, value)  # 4
+    return Estimate(gradient_in_x(surrogate, leaf), kept, value)  # 4
 
 
 def batches(problems: list[tuple[float, MDP]]) -> list[tuple[torch.Tensor, MDP]]:

@@ -49,8 +49,17 @@ from stackelberg_envs.leader.access import Access, Oracle
 
 from ..ascent import Estimate, Estimator
 from ..needs import needs_paid_steps, needs_public_actions
-from .neural_critics import Fitting, Learned, Quadratic, fit, terms
-from .vector_walks import Scores, Walk, Worth, combined, follower_values, returns_to_go, shifted, walked
+from .neural_critics import FitSettings, NetCritic, QuadraticCritic, fit, quadratic_feature_count
+from .vector_trajectories import (
+    LeaderCriticValues,
+    Scores,
+    VectorTrajectories,
+    follower_values,
+    hypergradient_from_critics,
+    next_step,
+    returns_to_go,
+    vector_trajectories,
+)
 
 CRITICS, CENTRED = ("net", "quadratic", "td", "returns"), ("leader", "follower", "none")
 
@@ -125,21 +134,21 @@ class NeuralBCHG(Estimator):
             return "neural_bchg needs a leader that sees the context of its episodes after it has committed"
         if self.centred != "none" and not oracle.temperature > 0:
             return "neural_bchg needs a follower with a temperature"
-        return needs_paid_steps("neural_bchg", oracle) or needs_public_actions("neural_bchg", oracle) or self._starved(oracle)
+        return needs_paid_steps("neural_bchg", oracle) or needs_public_actions("neural_bchg", oracle) or self._too_few_episodes(oracle)
 
     @property
     def _centres_by_features(self) -> bool:
         return self.features and self.centred != "none"
 
-    def _starved(self, oracle: Oracle) -> str | None:
+    def _too_few_episodes(self, oracle: Oracle) -> str | None:
         """Whether even full episodes are too few for the regressions; those that end early may be so later, which the fit says."""
         state, lead, action = (0 if s is None else int(s.n) if isinstance(s, Discrete) else s.shape[0] for s in oracle.spaces[0])
         kernel = oracle.access >= Access.INCENTIVE and oracle.log_kernel_density is not None
         half, fits = self.episodes // 2, [(2, self.episodes * oracle.max_cycles)]
         if self.baselines:
-            fits.append((terms(state + 1 + kernel * (lead + action)), half * oracle.max_cycles))
+            fits.append((quadratic_feature_count(state + 1 + kernel * (lead + action)), half * oracle.max_cycles))
         if self._centres_by_features:
-            fits.append((terms(state + lead + max(1, kernel * action)), half * (oracle.max_cycles + self.tail)))
+            fits.append((quadratic_feature_count(state + lead + max(1, kernel * action)), half * (oracle.max_cycles + self.tail)))
         for count, steps in fits:
             if steps < count:
                 return (
@@ -149,17 +158,21 @@ class NeuralBCHG(Estimator):
         return None
 
     @property
-    def _fitting(self) -> Fitting:
-        return Fitting(self.hidden, self.critic_steps, self.critic_batch, self.critic_lr, self.critic_clip, self.refit)
+    def _fit_settings(self) -> FitSettings:
+        return FitSettings(self.hidden, self.critic_steps, self.critic_batch, self.critic_lr, self.critic_clip, self.refit)
 
     def estimate(self, oracle: Oracle, x: torch.Tensor, memory: Any, rng: np.random.Generator) -> Estimate:
         at = x.detach().cpu().numpy()
         seen = oracle.play(at, episodes=self.episodes, horizon=oracle.max_cycles + self.tail, one_context=True)  # 1
-        context, walk, kept = int(seen.contexts[0]), walked(seen, oracle.max_cycles, _options(oracle)), dict(memory or {})
-        worth = self._worth(oracle, at, context, walk, kept, rng)  # 2
+        context, trajectories, kept = (
+            int(seen.contexts[0]),
+            vector_trajectories(seen, oracle.max_cycles, _options(oracle)),
+            dict(memory or {}),
+        )
+        worth = self._leader_critic(oracle, at, context, trajectories, kept, rng)  # 2
         values = None if self.centred == "none" else oracle.values(at, context)[0]
-        scores = Scores(oracle, x, walk)
-        gradient = combined(
+        scores = Scores(oracle, x, trajectories)
+        gradient = hypergradient_from_critics(
             scores,
             worth,
             values,
@@ -172,85 +185,95 @@ class NeuralBCHG(Estimator):
         )  # 3, 4
         if self.centred == "follower" and not self.features:  # features are centred already
             assert values is not None
-            gradient = gradient - self._means(oracle, scores, worth, values, kept, rng)
+            gradient = gradient - self._hpgd_centring(oracle, scores, worth, values, kept, rng)
         return Estimate(gradient.to(x), kept)
 
-    def _worth(self, oracle: Oracle, x: np.ndarray, context: int, walk: Walk, kept: dict[Any, Any], rng: np.random.Generator) -> Worth:
-        """The critic, fitted to what was seen, and what it says of it."""
-        discount, T = oracle.leader_discount, walk.counted
-        rewards, alive = walk.rewards[:, :T], walk.alive[:, :T]
-        last: Learned | None = kept.get(("critic", context))
+    def _leader_critic(
+        self, oracle: Oracle, x: np.ndarray, context: int, trajectories: VectorTrajectories, kept: dict[Any, Any], rng: np.random.Generator
+    ) -> LeaderCriticValues:
+        """Fit the leader's critic to the trajectories, and return its values there."""
+        discount, T = oracle.leader_discount, trajectories.counted
+        rewards, alive = trajectories.rewards[:, :T], trajectories.alive[:, :T]
+        last: NetCritic | None = kept.get(("critic", context))
         returns = returns_to_go(rewards, discount)
         if self.critic in ("net", "quadratic"):
             if self.centred == "none":
-                return Worth(returns, returns, shifted(returns))
-            z = walk.given("states", "leads", "actions", clock=True)[:, :T]
+                return LeaderCriticValues(returns, returns, next_step(returns))
+            z = trajectories.columns("states", "leads", "actions", clock=True)[:, :T]
             if self.critic == "quadratic":
-                fitted = Quadratic.fit(z[alive], returns[alive])
+                fitted = QuadraticCritic.fit(z[alive], returns[alive])
                 estimate, kept["critic", context] = kept.get(("critic", context)) or fitted, fitted
             else:
-                learned = self._fitted(last, z[alive], returns[alive][:, None], kept, context, rng)
-                estimate = partial((last or learned).of, hidden=self.hidden)
+                learned = self._fit_net(last, z[alive], returns[alive][:, None], kept, context, rng)
+                estimate = partial((last or learned).predict, hidden=self.hidden)
             chosen = estimate(z) * alive
-            mean = self._mean(oracle, x, context, walk, estimate, rng, clock=True)
-            return Worth(chosen if self.centred == "follower" else chosen - mean[:, :T], returns, shifted(returns))
+            mean = self._mean_leader_q(oracle, x, context, trajectories, estimate, rng, clock=True)
+            return LeaderCriticValues(chosen if self.centred == "follower" else chosen - mean[:, :T], returns, next_step(returns))
         q = self.critic == "td"
-        z = walk.given("states", "leads", "actions") if q else walk.given("states", "leads")
-        later = alive & walk.goes_on[:, :T]
+        z = trajectories.columns("states", "leads", "actions") if q else trajectories.columns("states", "leads")
+        later = alive & trajectories.goes_on[:, :T]
         later[:, -1] = False  # as published: a batch's last transitions are taken to end
-        after = shifted(z[:, :T])[alive]
-        learned = self._fitted(
+        after = next_step(z[:, :T])[alive]
+        learned = self._fit_net(
             last, z[:, :T][alive], rewards[alive][:, None], kept, context, rng, bootstrap=(after, later[alive], discount)
         )
         if not q:
-            values = learned(z, self.hidden)[..., 0] * walk.alive
-            return Worth(returns if self.centred == "follower" else returns - values[:, :T], returns, shifted(values)[:, :T])
-        estimate = partial(learned.of, hidden=self.hidden)
-        chosen, mean = estimate(z[:, :T]) * alive, self._mean(oracle, x, context, walk, estimate, rng)
-        return Worth(chosen if self.centred == "follower" else chosen - mean[:, :T], chosen, shifted(mean))
+            values = learned(z, self.hidden)[..., 0] * trajectories.alive
+            return LeaderCriticValues(returns if self.centred == "follower" else returns - values[:, :T], returns, next_step(values)[:, :T])
+        estimate = partial(learned.predict, hidden=self.hidden)
+        chosen, mean = estimate(z[:, :T]) * alive, self._mean_leader_q(oracle, x, context, trajectories, estimate, rng)
+        return LeaderCriticValues(chosen if self.centred == "follower" else chosen - mean[:, :T], chosen, next_step(mean))
 
-    def _mean(
-        self, oracle: Oracle, x: np.ndarray, context: int, walk: Walk, estimate: Any, rng: np.random.Generator, *, clock: bool = False
+    def _mean_leader_q(
+        self,
+        oracle: Oracle,
+        x: np.ndarray,
+        context: int,
+        trajectories: VectorTrajectories,
+        estimate: Any,
+        rng: np.random.Generator,
+        *,
+        clock: bool = False,
     ) -> np.ndarray:
         """E_b Q_L(n,b) at every counted step, (N, counted), by sampled actions of the follower."""
-        policy, T = oracle.policies(x, context)[0], walk.counted
-        counted = walk.cut(T)
+        policy, T = oracle.policies(x, context)[0], trajectories.counted
+        counted = trajectories.truncate(T)
         mean = np.zeros(counted.alive.shape)
         for _ in range(self.samples):
             drawn = policy.act(counted.states, counted.leads, rng.random((*counted.alive.shape, policy.noise)))
-            mean += estimate(counted._replace(actions=drawn).given("states", "leads", "actions", clock=clock)) / self.samples
+            mean += estimate(counted._replace(actions=drawn).columns("states", "leads", "actions", clock=clock)) / self.samples
         return mean * counted.alive
 
-    def _fitted(
-        self, last: Learned | None, z: np.ndarray, goals: np.ndarray, kept: dict[Any, Any], key: Any, rng: np.random.Generator, **td: Any
-    ) -> Learned:
-        """The net fitted, and what the next iteration begins from put into ``kept``."""
+    def _fit_net(
+        self, last: NetCritic | None, z: np.ndarray, goals: np.ndarray, kept: dict[Any, Any], key: Any, rng: np.random.Generator, **td: Any
+    ) -> NetCritic:
+        """Fit the net, and store in ``kept`` the net from which the next iteration begins."""
         if last is None and self.refit:
-            last = fit(None, replace(self._fitting, steps=0), z, goals, rng, **td)
+            last = fit(None, replace(self._fit_settings, steps=0), z, goals, rng, **td)
             kept["critic", key] = last
-        learned = fit(last, self._fitting, z, goals, rng, **td)
+        learned = fit(last, self._fit_settings, z, goals, rng, **td)
         if not self.refit:
             kept["critic", key] = learned
         return learned
 
-    def _means(
-        self, oracle: Oracle, scores: Scores, worth: Worth, values: Any, kept: dict[Any, Any], rng: np.random.Generator
+    def _hpgd_centring(
+        self, oracle: Oracle, scores: Scores, worth: LeaderCriticValues, values: Any, kept: dict[Any, Any], rng: np.random.Generator
     ) -> torch.Tensor:
         """sum_t gamma_L^t E[Q_L dV_F(n_t)] / tau, by which HPGD centres; dV_F by TD(0) on the vectors that make up dQ_F."""
-        walk, gamma, T = scores.walk, oracle.follower_discounts[0], scores.walk.counted
-        own, following = follower_values(walk, values)
-        steps = np.zeros((*walk.alive.shape, len(scores.x)))
-        if (kernel := scores.single("kernel")) is not None:
+        trajectories, gamma, T = scores.trajectories, oracle.follower_discounts[0], scores.trajectories.counted
+        own, following = follower_values(trajectories, values)
+        steps = np.zeros((*trajectories.alive.shape, len(scores.x)))
+        if (kernel := scores.per_step("kernel")) is not None:
             steps += gamma * kernel * following[..., None]
-        if (leads := scores.single("leads")) is not None:
-            steps += gamma * shifted(leads * own[..., None])
-        z = walk.given("states", "leads")
-        alive = walk.alive
-        inside = (alive & walk.goes_on)[:, :]
+        if (leads := scores.per_step("leads")) is not None:
+            steps += gamma * next_step(leads * own[..., None])
+        z = trajectories.columns("states", "leads")
+        alive = trajectories.alive
+        inside = (alive & trajectories.goes_on)[:, :]
         inside[:, -1] = False
-        after = shifted(z)[alive]
+        after = next_step(z)[alive]
         last = kept.get(("critic", "means"))
-        learned = self._fitted(last, z[alive], steps[alive], kept, "means", rng, bootstrap=(after, inside[alive], gamma))
+        learned = self._fit_net(last, z[alive], steps[alive], kept, "means", rng, bootstrap=(after, inside[alive], gamma))
         means = learned(z[:, :T], self.hidden)
         weights = oracle.leader_discount ** np.arange(T) * worth.benefit * alive[:, :T] / (oracle.temperature * len(alive))
         return torch.as_tensor((weights[..., None] * means).sum((0, 1))).to(scores.x)

@@ -16,8 +16,8 @@ FLOOR = 0.1
 
 
 @dataclass(frozen=True)
-class Fitting:
-    """How a net is fitted."""
+class FitSettings:
+    """Settings of a fit."""
 
     hidden: tuple[int, ...]
     steps: int
@@ -30,7 +30,7 @@ class Fitting:
 
 
 @dataclass
-class Learned:
+class NetCritic:
     """A net between two fits; picklable."""
 
     whiten: torch.Tensor
@@ -50,20 +50,20 @@ class Learned:
             out = net((flat - self.centre) @ self.whiten) * self.scale + self.shift
         return out.double().numpy().reshape(*z.shape[:-1], len(self.shift))
 
-    def of(self, z: np.ndarray, hidden: tuple[int, ...]) -> np.ndarray:
+    def predict(self, z: np.ndarray, hidden: tuple[int, ...]) -> np.ndarray:
         """The only output, (...)."""
         return self(z, hidden)[..., 0]
 
 
 def fit(
-    last: Learned | None,
-    settings: Fitting,
+    last: NetCritic | None,
+    settings: FitSettings,
     z: np.ndarray,
     targets: np.ndarray,
     rng: np.random.Generator,
     *,
     bootstrap: tuple[np.ndarray, np.ndarray, float] | None = None,
-) -> Learned:
+) -> NetCritic:
     """Fit a net to targets by least squares, or by TD(0): Adam, gradients clipped.
 
     Args:
@@ -78,7 +78,7 @@ def fit(
     inputs, wanted = (torch.as_tensor(array, dtype=torch.float32) for array in (z, targets))
     discount = 0.0 if bootstrap is None else bootstrap[2]
     if last is None:
-        last = _first(z, targets, settings, 1 / max(1 - discount, 1e-2), rng)
+        last = _initial_net(z, targets, settings, 1 / max(1 - discount, 1e-2), rng)
     net = _net(z.shape[1], settings.hidden, targets.shape[1])
     net.load_state_dict(last.weights)
     optimiser = torch.optim.Adam(net.parameters(), lr=settings.lr, fused=True)
@@ -102,19 +102,19 @@ def fit(
         torch.nn.utils.clip_grad_norm_(net.parameters(), settings.clip)
         optimiser.step()
     weights = {name: value.detach().clone() for name, value in net.state_dict().items()}
-    return Learned(last.whiten, last.centre, last.scale, last.shift, weights, optimiser.state_dict())
+    return NetCritic(last.whiten, last.centre, last.scale, last.shift, weights, optimiser.state_dict())
 
 
-def less_expectation(values: np.ndarray, given: np.ndarray, alive: np.ndarray) -> np.ndarray:
-    """``values`` (N, T) less what was to be expected of them ``given`` (N, T, p): least squares on quadratic features.
+def cross_fit_residuals(values: np.ndarray, given: np.ndarray, alive: np.ndarray) -> np.ndarray:
+    """``values`` (N, T) less their prediction from ``given`` (N, T, p), by least squares on quadratic features.
 
     Each half of the episodes is predicted from the other, so that a score times the result has the mean that it had.
     """
-    return np.where(alive, values - Crossed(given, alive).expected(values), 0.0)
+    return np.where(alive, values - CrossFit(given, alive).predict(values), 0.0)
 
 
 @dataclass(frozen=True)
-class Crossed:
+class CrossFit:
     """Quadratic features of vectors (N, T, p), and least squares on them, each half of the N episodes fitted to the other.
 
     Raises:
@@ -142,14 +142,14 @@ class Crossed:
     @cached_property
     def features(self) -> np.ndarray:
         """1, z_i and z_i z_j of the vectors whitened, (N, T, F)."""
-        return self.of(self.given)
+        return self.features_of(self.given)
 
-    def of(self, vectors: np.ndarray) -> np.ndarray:
+    def features_of(self, vectors: np.ndarray) -> np.ndarray:
         """The features of other vectors (..., p), (..., F)."""
         return _quadratic(vectors, *self._whitening)
 
-    def expected(self, values: np.ndarray) -> np.ndarray:
-        """``values`` (N, T, ...) as the other half of the episodes tells by the features."""
+    def predict(self, values: np.ndarray) -> np.ndarray:
+        """Predictions of ``values`` (N, T, ...): each half of the episodes by the coefficients of the other."""
         told = np.zeros_like(values)
         for half, coefficients in zip(self.halves, self.coefficients(values), strict=True):
             told[half] = np.tensordot(self.features[half], coefficients, 1)
@@ -157,7 +157,7 @@ class Crossed:
 
     def coefficients(self, values: np.ndarray) -> list[np.ndarray]:
         """(F, ...) for each half."""
-        return [np.linalg.lstsq(self.features[rows], values[rows], rcond=None)[0] for rows in self._others()]
+        return [np.linalg.lstsq(self.features[rows], values[rows], rcond=None)[0] for rows in self._fit_steps()]
 
     def representers(self, functionals: np.ndarray) -> np.ndarray:
         """Weights (N, T) with sum_nt weights * values = sum_n functionals[n] . coefficients, for functionals (N, F).
@@ -167,17 +167,17 @@ class Crossed:
         centre, whiten = self._whitening
         trust = (((self.given - centre) @ whiten) ** 2).sum(-1, keepdims=True) + FLOOR
         weights, weighed = np.zeros(self.alive.shape), self.features / trust**2
-        for half, rows in zip(self.halves, self._others(), strict=True):
+        for half, rows in zip(self.halves, self._fit_steps(), strict=True):
             weights[rows] = weighed[rows] @ np.linalg.lstsq(self.features[rows].T @ weighed[rows], functionals[half].sum(0), rcond=None)[0]
         return weights
 
-    def _others(self) -> list[np.ndarray]:
-        """The steps that each half is fitted to."""
+    def _fit_steps(self) -> list[np.ndarray]:
+        """The steps (N, T) to which the coefficients for each half are fitted: those of the other."""
         return [self.alive & ~half[:, None] for half in self.halves]
 
 
 @dataclass(frozen=True)
-class Quadratic:
+class QuadraticCritic:
     """A function fitted by least squares on the same features, of vectors (..., p); picklable."""
 
     centre: np.ndarray
@@ -185,7 +185,7 @@ class Quadratic:
     coefficients: np.ndarray
 
     @classmethod
-    def fit(cls, z: np.ndarray, values: np.ndarray) -> Quadratic:
+    def fit(cls, z: np.ndarray, values: np.ndarray) -> QuadraticCritic:
         """From vectors (M, p) and values (M,)."""
         whitening = _whitening(z)
         return cls(*whitening, np.linalg.lstsq(_quadratic(z, *whitening), values, rcond=None)[0])
@@ -194,8 +194,8 @@ class Quadratic:
         return _quadratic(z, self.centre, self.whiten) @ self.coefficients
 
 
-def terms(columns: int) -> int:
-    """How many features there are of vectors with so many components."""
+def quadratic_feature_count(columns: int) -> int:
+    """The number of quadratic features of vectors with ``columns`` components."""
     return (columns + 1) * (columns + 2) // 2
 
 
@@ -214,7 +214,7 @@ def _whitening(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return centre, directions[:, kept] / np.sqrt(variances[kept])
 
 
-def _first(z: np.ndarray, targets: np.ndarray, settings: Fitting, stretch: float, rng: np.random.Generator) -> Learned:
+def _initial_net(z: np.ndarray, targets: np.ndarray, settings: FitSettings, stretch: float, rng: np.random.Generator) -> NetCritic:
     centre, whiten = _whitening(z)
     whiten = np.pad(whiten, [(0, 0), (0, z.shape[1] - whiten.shape[1])])
     scale, shift = np.maximum(targets.std(0), 1e-9) * stretch, targets.mean(0) * stretch
@@ -224,7 +224,7 @@ def _first(z: np.ndarray, targets: np.ndarray, settings: Fitting, stretch: float
             if isinstance(layer, torch.nn.Linear):
                 layer.reset_parameters()
     fixed = [torch.as_tensor(array, dtype=torch.float32) for array in (whiten, centre, scale, shift)]
-    return Learned(fixed[0], fixed[1], fixed[2], fixed[3], net.state_dict())
+    return NetCritic(fixed[0], fixed[1], fixed[2], fixed[3], net.state_dict())
 
 
 def _net(inputs: int, hidden: tuple[int, ...], outputs: int) -> torch.nn.Sequential:

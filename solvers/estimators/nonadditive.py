@@ -21,10 +21,10 @@ from stackelberg_envs.processes.mdp import MDP, decision_problem
 
 from ..ascent import Estimate
 from ..linear import factors
-from .reaction import Adjoint, reaction_terms, slope, soft_reaction
+from .reaction import Adjoint, gradient_in_x, reaction_terms, soft_reaction
 
 
-def through_objective(
+def nonadditive_hypergradient(
     oracle: Oracle, leaf: torch.Tensor, worlds: list[tuple[float, tuple[MDP, ...]]], memory: Any, *, reaction: bool
 ) -> Estimate:
     """`exact_gradient` of an objective that is no sum over steps."""
@@ -35,16 +35,16 @@ def through_objective(
         with torch.no_grad():
             plans = [soft_policy_iteration(mdp, oracle.temperature, values=next(warm, None), factorise=factors) for mdp in frozen]  # 1
         kept += [plan.values for plan in plans]
-        terms, worth = whole_surrogate(oracle, problems, frozen, plans, reaction=reaction)
+        terms, worth = nonadditive_surrogate(oracle, problems, frozen, plans, reaction=reaction)
         evaluations = sum(plan.evaluations for plan in plans)
         solves = sum(plan.factorised.solves for plan in plans) - len(plans)  # type: ignore[attr-defined]
         oracle.charge(newton_evaluations=evaluations, factorisations=evaluations, linear_solves=solves)
         surrogate = surrogate + probability * terms
         value += probability * worth
-    return Estimate(slope(surrogate, leaf), kept, value)
+    return Estimate(gradient_in_x(surrogate, leaf), kept, value)
 
 
-def whole_surrogate(
+def nonadditive_surrogate(
     oracle: Oracle,
     problems: Sequence[MDP],
     frozen: Sequence[MDP],

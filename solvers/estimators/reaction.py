@@ -57,16 +57,16 @@ def surrogate_objective(
         occupancy = leader.solve_transposed(frozen.initial)
         leader_q = frozen.leader_reward + gamma_leader * frozen.kernel.expect(W)
         visits = occupancy[..., None, None] * joint
-        returns = weigh(frozen.initial, W, 1)
-    surrogate = weigh(mdp.initial, W, 1)
+        returns = inner_product(frozen.initial, W, 1)
+    surrogate = inner_product(mdp.initial, W, 1)
     if mdp.leader_policy.requires_grad:
-        surrogate = surrogate + weigh(mdp.leader_policy, occupancy[..., None] * (plan.policy * leader_q).sum(-1), 2)
+        surrogate = surrogate + inner_product(mdp.leader_policy, occupancy[..., None] * (plan.policy * leader_q).sum(-1), 2)
     if mdp.leader_reward.requires_grad:
-        surrogate = surrogate + weigh(mdp.leader_reward, visits, 3)
+        surrogate = surrogate + inner_product(mdp.leader_reward, visits, 3)
     if mdp.transition.requires_grad:
-        surrogate = surrogate + gamma_leader * weigh(mdp.kernel.expect(W), visits, 3)
+        surrogate = surrogate + gamma_leader * inner_product(mdp.kernel.expect(W), visits, 3)
     if not reaction:
-        return surrogate, returns, *_work(leader, kept, solved)
+        return surrogate, returns, *_solve_counts(leader, kept, solved)
     with torch.no_grad():
         nodes = decision_problem(frozen, frozen.follower_reward)
         node_q = decision_problem(frozen, leader_q).reward  # leader action values at the follower's nodes
@@ -75,10 +75,10 @@ def surrogate_objective(
         u = weighted * node_q
         c = soft_reaction(g, u, temperature) if reacts is None else reacts(g, u)
     surrogate = surrogate + reaction_terms(mdp, nodes, plan, c, occupancy * W, temperature, adjoint, node_values)
-    return surrogate, returns, *_work(leader, kept, solved)
+    return surrogate, returns, *_solve_counts(leader, kept, solved)
 
 
-def _work(leader: Any, kept: Any, solved: int) -> tuple[int, int]:
+def _solve_counts(leader: Any, kept: Any, solved: int) -> tuple[int, int]:
     """(linear solves, factorisations) since the kept factors had ``solved`` times been solved with."""
     another = leader is not kept
     return kept.solves - solved + (leader.solves if another else 0), int(another)
@@ -106,18 +106,18 @@ def reaction_terms(
         z = plan.factorised.solve_transposed(carried) if adjoint is None else adjoint(carried, worth)  # 3
         y = c + z[..., None, None] * nodes.weight[..., None] * plan.policy[..., : nodes.weight.shape[-1], :]
     facing = decision_problem(mdp, mdp.follower_reward)
-    surrogate = weigh(facing.reward, y, 3)
+    surrogate = inner_product(facing.reward, y, 3)
     if facing.transition.requires_grad:
-        surrogate = surrogate + gamma * weigh(facing.transition.expect(plan.values), y, 3)
+        surrogate = surrogate + gamma * inner_product(facing.transition.expect(plan.values), y, 3)
     if facing.weight.requires_grad:
         U = node_values
         if U is None:
             U, _ = softmax_backup(nodes.reward + gamma * nodes.transition.expect(plan.values), temperature)
-        surrogate = surrogate + weigh(facing.weight, z[..., None] * U, 2)
+        surrogate = surrogate + inner_product(facing.weight, z[..., None] * U, 2)
     return surrogate
 
 
-def slope(surrogate: Any, leaf: torch.Tensor) -> torch.Tensor:
+def gradient_in_x(surrogate: Any, leaf: torch.Tensor) -> torch.Tensor:
     """The gradient of a scalar in x; zero where nothing that x moves pays the leader directly."""
     if not isinstance(surrogate, torch.Tensor) or not surrogate.requires_grad:
         return torch.zeros_like(leaf)
@@ -125,6 +125,6 @@ def slope(surrogate: Any, leaf: torch.Tensor) -> torch.Tensor:
     return gradient
 
 
-def weigh(table: torch.Tensor, multipliers: torch.Tensor, axes: int) -> torch.Tensor:
+def inner_product(table: torch.Tensor, multipliers: torch.Tensor, axes: int) -> torch.Tensor:
     """Sum of products over the last ``axes`` axes."""
     return (table * multipliers).sum(tuple(range(-axes, 0)))

@@ -40,7 +40,7 @@ from ..ascent import Estimate, Estimator
 from ..linear import factors
 from ..needs import needs_paid_steps
 from .hpgd import HPGD
-from .reaction import slope, surrogate_objective
+from .reaction import gradient_in_x, surrogate_objective
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class RTQ(Estimator):
         return Permission.TRAINING | (self._sampler(1).permissions if self.form == "sampled" else Permission.NONE)
 
     @property
-    def chances(self) -> np.ndarray:
+    def level_probabilities(self) -> np.ndarray:
         """p_k, (K,)."""
         p = 0.5 ** np.arange(1, self.levels + 1)
         return p / p.sum()
@@ -90,7 +90,7 @@ class RTQ(Estimator):
     def expected_steps(self) -> float:
         """Training steps that an estimate takes on average, a context: sum_k p_k t_{k+1}."""
         longest = self.steps * 2**self.levels
-        return longest if self.vanilla else float(self.chances @ (self.steps * 2.0 ** np.arange(1, self.levels + 1)))
+        return longest if self.vanilla else float(self.level_probabilities @ (self.steps * 2.0 ** np.arange(1, self.levels + 1)))
 
     def declines(self, oracle: Oracle) -> str | None:
         if not oracle.learns:
@@ -108,7 +108,7 @@ class RTQ(Estimator):
             oracle.restore(untrained)  # 1
         here, done = x.detach().cpu().numpy(), 0
 
-        def after(total: int, factor: int) -> torch.Tensor:
+        def gradient_after(total: int, factor: int) -> torch.Tensor:
             """g_t at ``total`` steps."""
             nonlocal done
             if total > done:
@@ -120,12 +120,12 @@ class RTQ(Estimator):
             return gradient_at_answer(oracle, x)
 
         if self.vanilla:
-            return Estimate(after(self.steps * 2**self.levels, 1), untrained)
-        k = 1 + int(rng.choice(self.levels, p=self.chances))  # 2
-        first = after(self.steps, 1)  # 3
-        short = first if k == 1 else after(self.steps * 2 ** (k - 1), 2 ** (k - 1))
-        long = after(self.steps * 2**k, 2 ** (k - 1))
-        return Estimate(first + (long - short) / self.chances[k - 1], untrained)  # 4
+            return Estimate(gradient_after(self.steps * 2**self.levels, 1), untrained)
+        k = 1 + int(rng.choice(self.levels, p=self.level_probabilities))  # 2
+        first = gradient_after(self.steps, 1)  # 3
+        short = first if k == 1 else gradient_after(self.steps * 2 ** (k - 1), 2 ** (k - 1))
+        long = gradient_after(self.steps * 2**k, 2 ** (k - 1))
+        return Estimate(first + (long - short) / self.level_probabilities[k - 1], untrained)  # 4
 
     def _sampler(self, factor: int) -> HPGD:
         return HPGD(episodes=self.episodes * factor, batches=self.batches)
@@ -149,4 +149,4 @@ def gradient_at_answer(oracle: Oracle, x: torch.Tensor) -> torch.Tensor:
             terms, _, solves, factorisations = surrogate_objective(mdp, frozen, plan, oracle.temperature, reaction=True)
             oracle.charge(factorisations=1 + factorisations, linear_solves=solves)
             surrogate = surrogate + float(probability) * terms
-    return slope(surrogate, leaf)
+    return gradient_in_x(surrogate, leaf)

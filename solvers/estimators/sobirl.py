@@ -16,8 +16,8 @@ w begins at u(s) = sum_b u(s,b) = d_L(s) V_L(s).  With z = (u(s) - w(s)) / tau t
 `solvers.estimators.implicit`, and its surrogate objective is used: w follows its adjoint z.  Differences from the published code: there F
 is an explicit function of the policy, here d_L and Q_L take two solves with the present g; there x moves rewards alone, here also leader
 policies and kernels, by the terms of `implicit`; and a step zeta above 1/||A||^2, where descent may diverge, is cut to that (||A|| the
-largest singular value).  At gamma = tau = .5 (published: .5 and 1) one step an iteration keeps up with x; at gamma = .9 and tau = .05 the
-error of w, over tau, does not (``tests/test_sobirl.py`` measures both), and ``adjoint_steps`` is the remedy.  Sweeps and products with A
+largest singular value).  At gamma = tau = 0.5 (published: 0.5 and 1) one step an iteration keeps up with x; at gamma = 0.9 and tau = 0.05
+the error of w / tau does not (``tests/test_sobirl.py`` measures both), and ``adjoint_steps`` is the remedy.  Sweeps and products with A
 are not in the ledger; the one factorisation an iteration, for d_L and Q_L, is, and an objective that is no sum over steps needs none.
 
 **SoBiRL** (`SoBiRL`, POLICY) replaces dQ - dV, the score of the response, by one step of it, which samples give::
@@ -44,7 +44,7 @@ import torch
 
 from stackelberg_envs.followers.bounded import Truncated
 from stackelberg_envs.leader.access import Access, Oracle
-from stackelberg_envs.planning.linear_systems import Dense, Factorised, system
+from stackelberg_envs.planning.linear_systems import Dense, Factorisation, system
 from stackelberg_envs.planning.policy_iteration import Plan
 from stackelberg_envs.play.outcomes import Outcome
 from stackelberg_envs.processes.mdp import MDP, joint_policy
@@ -54,9 +54,9 @@ from ..ascent import Estimate, Estimator
 from ..linear import LU
 from ..needs import needs_dense_tables, needs_incentives, needs_soft_follower
 from .implicit import batches
-from .nonadditive import whole_surrogate
-from .reaction import Adjoint, slope, surrogate_objective
-from .visits import Tables, compiled, designed
+from .nonadditive import nonadditive_surrogate
+from .reaction import Adjoint, gradient_in_x, surrogate_objective
+from .visits import Tables, fastest_loop, incentive_gradient
 
 WEIGHTS = ("first", "steps")
 
@@ -93,26 +93,26 @@ class MSoBiRL(Estimator):
         if oracle.additive:
             for weights, mdp in batches([(p, one) for p, problems in worlds for one in problems]):
                 frozen = mdp.map(torch.Tensor.detach)
-                plan, adjoint = self._follow(frozen, tau, next(warm, None), kept, LU)
+                plan, adjoint = self._plan_and_adjoint(frozen, tau, next(warm, None), kept, LU)
                 terms, _, solves, factorisations = surrogate_objective(mdp, frozen, plan, tau, reaction=True, adjoint=adjoint)
                 oracle.charge(factorisations=(1 + factorisations) * len(weights), linear_solves=solves * len(weights))
                 surrogate = surrogate + (weights * terms).sum()
         else:
             for p, problems in worlds:
                 still = [mdp.map(torch.Tensor.detach) for mdp in problems]
-                plans, adjoints = zip(*(self._follow(mdp, tau, next(warm, None), kept, Dense) for mdp in still), strict=True)
-                surrogate = surrogate + p * whole_surrogate(oracle, problems, still, plans, reaction=True, adjoints=adjoints)[0]
-        return Estimate(slope(surrogate, leaf), kept)  # 3
+                plans, adjoints = zip(*(self._plan_and_adjoint(mdp, tau, next(warm, None), kept, Dense) for mdp in still), strict=True)
+                surrogate = surrogate + p * nonadditive_surrogate(oracle, problems, still, plans, reaction=True, adjoints=adjoints)[0]
+        return Estimate(gradient_in_x(surrogate, leaf), kept)  # 3
 
-    def _follow(
+    def _plan_and_adjoint(
         self,
         mdp: MDP,
         tau: float,
         last: tuple[torch.Tensor, torch.Tensor] | None,
         kept: list[tuple[torch.Tensor, torch.Tensor]],
-        factorise: Callable[[torch.Tensor], Factorised],
+        factorise: Callable[[torch.Tensor], Factorisation],
     ) -> tuple[Plan, Adjoint]:
-        """Step 1, and step 2 to be taken once; ``last`` are values and w of the last iteration, and those of this one go to ``kept``.
+        """Step 1, and a function for step 2; ``last`` is (values, w) of the last iteration, and ``kept`` collects those of this one.
 
         ``factorise`` is `LU` where the plan's matrix will be solved with, and `Dense`, which only holds it, where it will not.
         """
@@ -124,7 +124,7 @@ class MSoBiRL(Estimator):
 
         def adjoint(carried: torch.Tensor, worth: torch.Tensor) -> torch.Tensor:
             """Step 2: z = (u(s) - w) / tau, where U^T u = A u(s) - tau gamma P^T c; w begins at u(s)."""
-            now = self._descend(matrix.mT, worth if w is None else w, _times(matrix.mT, worth) - tau * carried)
+            now = self._descend(matrix.mT, worth if w is None else w, _matvec(matrix.mT, worth) - tau * carried)
             kept.append((answer.values, now))
             return (worth - now) / tau
 
@@ -134,7 +134,7 @@ class MSoBiRL(Estimator):
         """``w`` (..., S) after gradient steps on ||a w - b||^2 / 2."""
         zeta = torch.clamp(1 / torch.linalg.matrix_norm(a, 2) ** 2, max=self.zeta)[..., None]
         for _ in range(self.adjoint_steps):
-            w = w - zeta * _times(a.mT, _times(a, w) - b)
+            w = w - zeta * _matvec(a.mT, _matvec(a, w) - b)
         return w
 
 
@@ -166,20 +166,20 @@ class SoBiRL(Estimator):
         for i, policy in enumerate(oracle.policies(here, context)):
             weighted, paid = self._tables(seen, i, oracle)  # sum over visits of weight h_t, by multipliers of d_x r:
             tables.append(Tables(weighted - policy[:, 0] * weighted.sum(-1, keepdims=True), paid))
-        return Estimate(designed(oracle, x, context, tables))
+        return Estimate(incentive_gradient(oracle, x, context, tables))
 
     def _tables(self, seen: Outcome, follower: int, oracle: Oracle) -> tuple[np.ndarray, np.ndarray]:
         """Of one follower, (S, B): visits weighted by QU / (tau N), and discounted visits / N."""
         s, _, b = oracle.sizes[follower]
         pairs, alive = seen.pairs(follower, b), seen.alive[:, follower]
         discounts = oracle.leader_discount ** np.arange(max(2, alive.shape[1]))
-        counts, worth, visits = compiled("returns_by_pair")(pairs, alive, seen.leader_rewards, discounts, s * b)
+        counts, worth, visits = fastest_loop("returns_by_pair")(pairs, alive, seen.leader_rewards, discounts, s * b)
         QU = (worth / np.maximum(counts, 1))[pairs]
         weight = np.broadcast_to(QU[:, :1], QU.shape) if self.weights == "first" else QU * discounts[: alive.shape[1]]
         weighted = np.bincount(pairs[alive], weight[alive], s * b) / (oracle.temperature * self.episodes)
         return weighted.reshape(s, b), visits.reshape(s, b) / self.episodes
 
 
-def _times(matrix: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
+def _matvec(matrix: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
     """(..., S, S) times (..., S)."""
     return (matrix @ vector[..., None])[..., 0]

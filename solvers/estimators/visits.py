@@ -2,7 +2,7 @@
 
 A visit is one step of one episode; visits of the same pair (s, b) are averaged.  The two passes over a batch, backward for returns and
 forward for influences, are compiled if numba is there (`solvers.kernels.visits`), to the same bits; where the commitment is on a GPU they
-are scans by torch (`solvers.kernels.scans`), and `passes` is where that is chosen.
+are scans by torch (`solvers.kernels.scans`), and `visit_sums` is where that is chosen.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LOOPED = ("cpu", "mps")
 
 
 class Tables(NamedTuple):
-    """What the gradient of an incentive needs of one follower."""
+    """Multipliers of one follower in the gradient of an incentive."""
 
     reaction: np.ndarray
     """Multiplier of d_x r(s,b), (S, B)."""
@@ -30,16 +30,16 @@ class Tables(NamedTuple):
     """Multiplier of -d_x cost(s,b), (S, B): expected discounted visits of an episode."""
 
 
-def designed(oracle: Oracle, x: torch.Tensor, context: int, tables: list[Tables]) -> torch.Tensor:
+def incentive_gradient(oracle: Oracle, x: torch.Tensor, context: int, tables: list[Tables]) -> torch.Tensor:
     """sum reaction d_x r - sum paid d_x cost over all followers: one vector-Jacobian product, (n,)."""
     leaf = x.detach().clone().requires_grad_()
     incentives = as_tuple(oracle.incentive(leaf, context))
     costs = (None,) * oracle.followers if oracle.leader_cost is None else as_tuple(oracle.leader_cost(leaf, context))
     surrogate: Any = 0.0
     for (reaction, paid), incentive, cost in zip(tables, incentives, costs, strict=True):
-        surrogate = surrogate + (_like(reaction, x) * incentive).sum()
+        surrogate = surrogate + (_to_tensor(reaction, x) * incentive).sum()
         if cost is not None:
-            surrogate = surrogate - (_like(paid, x) * cost).sum()
+            surrogate = surrogate - (_to_tensor(paid, x) * cost).sum()
     (gradient,) = torch.autograd.grad(surrogate, leaf)
     return gradient
 
@@ -72,7 +72,7 @@ def returns_by_pair(
     return counts, np.bincount(visited, togo[alive], size), np.bincount(visited, weights[alive], size)
 
 
-def scanned_by_pair(pairs: np.ndarray, alive: np.ndarray, weight: np.ndarray, discount: float) -> np.ndarray:
+def influences_by_pair(pairs: np.ndarray, alive: np.ndarray, weight: np.ndarray, discount: float) -> np.ndarray:
     """Sum over the visits of each pair of W_t = weight + discount W_{t-1}, (S * B,); arguments as in `returns_by_pair`."""
     scanned = discounted_sums(np.where(alive, weight[pairs], 0.0), discount)
     return np.bincount(pairs[alive], scanned[alive], len(weight))
@@ -90,8 +90,8 @@ def sarsa_pass(
         table[pair] += rate * (reward + discount * ahead - table[pair])
 
 
-def compiled(name: str) -> Any:
-    """One of the three functions above, compiled if numba is there."""
+def fastest_loop(name: str) -> Any:
+    """The function of this module with that name, compiled if numba is installed."""
     if not COMPILED:
         return globals()[name]
     from ..kernels import visits
@@ -99,30 +99,30 @@ def compiled(name: str) -> Any:
     return getattr(visits, name)
 
 
-class Passes(NamedTuple):
-    """The passes over a batch where its commitment is.  Arrays (N, T) are placed there once; tables (S * B,) are NumPy's."""
+class VisitSums(NamedTuple):
+    """Sums over the visits of a batch, on one device.  Arrays (N, T) are moved there once; tables (S * B,) are NumPy's."""
 
     place: Callable[..., Any]
-    """Arrays to where the passes take them."""
+    """Moves arrays to the device."""
     returns_by_pair: Callable[..., tuple[np.ndarray, np.ndarray, np.ndarray]]
-    scanned_by_pair: Callable[..., np.ndarray]
+    influences_by_pair: Callable[..., np.ndarray]
 
 
-def passes(device: torch.device | str) -> Passes:
-    """`returns_by_pair` and `scanned_by_pair` for ``device``: loops over time on the CPU, scans by torch anywhere else."""
+def visit_sums(device: torch.device | str) -> VisitSums:
+    """`returns_by_pair` and `influences_by_pair` for ``device``: loops over time on the CPU, scans by torch anywhere else."""
     if torch.device(device).type in LOOPED:
-        return Passes(lambda *arrays: arrays, compiled("returns_by_pair"), compiled("scanned_by_pair"))
+        return VisitSums(lambda *arrays: arrays, fastest_loop("returns_by_pair"), fastest_loop("influences_by_pair"))
     from ..kernels import scans
 
     # Only visits are many.  Tables have S * B numbers: what is done to them between the passes is nothing to a GPU, and stays as it is.
-    return Passes(
+    return VisitSums(
         lambda *arrays: tuple(torch.as_tensor(array, device=device) for array in arrays),
-        lambda *batch: _tables(*scans.returns_by_pair(*batch)),
-        lambda *batch: _tables(scans.scanned_by_pair(*batch))[0],
+        lambda *batch: _to_numpy(*scans.returns_by_pair(*batch)),
+        lambda *batch: _to_numpy(scans.influences_by_pair(*batch))[0],
     )
 
 
-def less_mean(total: np.ndarray, counts: np.ndarray, b_count: int) -> np.ndarray:
+def centred_means(total: np.ndarray, counts: np.ndarray, b_count: int) -> np.ndarray:
     """total(s,b)/n(s,b) - sum_b total/n(s), and 0 for pairs without a visit; all (S * B,)."""
     totals, visits = total.reshape(-1, b_count), counts.reshape(-1, b_count)
     states = visits.sum(-1, keepdims=True)
@@ -130,11 +130,11 @@ def less_mean(total: np.ndarray, counts: np.ndarray, b_count: int) -> np.ndarray
     return np.where(visits > 0, means, 0.0).ravel()
 
 
-def _tables(*tables: torch.Tensor) -> Any:
-    """Back from a device."""
+def _to_numpy(*tables: torch.Tensor) -> Any:
+    """Tensors as NumPy arrays."""
     return tuple(table.cpu().numpy() for table in tables)
 
 
-def _like(table: np.ndarray, x: torch.Tensor) -> torch.Tensor:
-    """(S, B) as (S, 1, B) beside ``x``."""
+def _to_tensor(table: np.ndarray, x: torch.Tensor) -> torch.Tensor:
+    """A table (S, B) as a tensor (S, 1, B), of the dtype and on the device of ``x``."""
     return torch.as_tensor(table, dtype=x.dtype, device=x.device)[:, None]

@@ -24,10 +24,10 @@ from stackelberg_envs.worlds.markov_game import InducedMarkovGame
 
 from ..ascent import Estimate
 from ..linear import factors
-from .reaction import slope, surrogate_objective
+from .reaction import gradient_in_x, surrogate_objective
 
 
-def through_saddle(
+def zero_sum_hypergradient(
     oracle: Oracle, leaf: torch.Tensor, worlds: list[tuple[float, tuple[Any, ...]]], memory: Any, *, reaction: bool
 ) -> Estimate:
     """`exact_gradient` of a leader whose two followers are opponents."""
@@ -36,7 +36,7 @@ def through_saddle(
         frozen = process.map(torch.Tensor.detach)
         with torch.no_grad():
             found = saddle_point(frozen, tau, warm=memory[i] if memory else None, factorise=factors)
-        kept.append(found.warm)
+        kept.append(found.warm_start)
         plan = Plan(frozen.product(found.policies), found.values, found.evaluations, found.step, found.factorised)
 
         def reacts(g: torch.Tensor, u: torch.Tensor, frozen: InducedMarkovGame = frozen, found: SaddlePoint = found) -> torch.Tensor:
@@ -52,7 +52,7 @@ def through_saddle(
         oracle.charge(newton_evaluations=found.evaluations, factorisations=found.evaluations + factorisations, linear_solves=solves)
         surrogate = surrogate + probability * terms
         value += probability * float(returns)
-    return Estimate(slope(surrogate, leaf), kept, value)
+    return Estimate(gradient_in_x(surrogate, leaf), kept, value)
 
 
 def stage_reaction(stage: Stage, q: torch.Tensor, h: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -63,10 +63,10 @@ def stage_reaction(stage: Stage, q: torch.Tensor, h: torch.Tensor, temperature: 
     transposed = torch.eye(rows + columns, dtype=q.dtype, device=q.device).repeat(*q.shape[:-2], 1, 1)
     transposed[..., :rows, rows:] = q @ cov_w / temperature
     transposed[..., rows:, :rows] = -q.mT @ cov_u / temperature
-    own = torch.cat([_times(h, w), _times(h.mT, u)], dim=-1)
+    own = torch.cat([_matvec(h, w), _matvec(h.mT, u)], dim=-1)
     a, b = torch.linalg.solve(transposed, own).split([rows, columns], dim=-1)
-    return (_times(cov_u, a)[..., :, None] * w[..., None, :] - u[..., :, None] * _times(cov_w, b)[..., None, :]) / temperature
+    return (_matvec(cov_u, a)[..., :, None] * w[..., None, :] - u[..., :, None] * _matvec(cov_w, b)[..., None, :]) / temperature
 
 
-def _times(matrix: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
+def _matvec(matrix: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
     return (matrix @ vector[..., None])[..., 0]

@@ -61,7 +61,7 @@ class ZerothOrder(Estimator):
         here = x.detach().cpu().numpy()
         points = here + u * z, here - u * z if self.antithetic else here
         if self.one_context:
-            up, down = oracle.returns_together(points)
+            up, down = oracle.returns_in_one_context(points)
         else:
             up, down = (oracle.returns(point, episodes=self.episodes) for point in points)
         slope = (up - down) / (2 * u if self.antithetic else u)

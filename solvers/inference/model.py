@@ -1,4 +1,4 @@
-"""The leader's model of the game: what it has counted, as a game of its own."""
+"""The leader's model of the game: a game whose dynamics and leader rewards are counted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stackelberg_envs.worlds.mdp import InducedMDP
 
 @dataclass(frozen=True)
 class Counts:
-    """Everything seen so far, pooled over commitments: neither the dynamics nor the leader's reward depend on them."""
+    """Counts of all outcomes, pooled over commitments, as neither the dynamics nor the leader's reward depend on them."""
 
     moves: np.ndarray
     """Arrivals from each (s, a, b), the last column the end, (S, A, B, S + 1)."""
@@ -29,8 +29,8 @@ class Counts:
     """First states of episodes, (S,)."""
 
     @staticmethod
-    def none(sizes: tuple[int, int, int]) -> Counts:
-        """Nothing seen yet."""
+    def zeros(sizes: tuple[int, int, int]) -> Counts:
+        """Counts before the first outcome."""
         return Counts(np.zeros((*sizes, sizes[0] + 1)), np.zeros(sizes), np.zeros(sizes[0]))
 
     @property
@@ -38,8 +38,8 @@ class Counts:
         """How often each (s, a, b) was played, (S, A, B)."""
         return self.moves.sum(-1)
 
-    def plus(self, seen: Outcome, costs: np.ndarray | float) -> tuple[Counts, np.ndarray]:
-        """With one more outcome, and that outcome's own visits (S, A, B); ``costs`` is what the leader paid for its instrument there."""
+    def add_outcome(self, seen: Outcome, costs: np.ndarray | float) -> tuple[Counts, np.ndarray]:
+        """The counts with one more outcome, and its own visits (S, A, B); ``costs`` is what the leader paid there for its instrument."""
         s_count = len(self.firsts)
         alive, states = seen.alive[:, 0], seen.states[:, 0]
         s, a, b = states[:, :-1][alive], seen.leader_actions[:, 0][alive], seen.follower_actions[:, 0][alive]
@@ -104,8 +104,8 @@ class EstimatedGame(StackelbergGame):
         )
 
 
-def faced(game: EstimatedGame, x: np.ndarray, context: int = 0) -> InducedMDP:
-    """What the follower faces in an estimated game under one commitment (n,) or several (K, n), in NumPy."""
+def induced_mdp(game: EstimatedGame, x: np.ndarray, context: int = 0) -> InducedMDP:
+    """The MDP that one commitment (n,) or several (K, n) induce in an estimated game, in NumPy."""
     with torch.no_grad():
         (process,) = game.problems(in_torch(x), context)
         return process.joint.map(lambda table: table.numpy())
@@ -123,11 +123,11 @@ def tables(counts: Counts, prior: float, *, bonus: float = 0.0, rng: np.random.G
 
 
 def in_torch(x: np.ndarray) -> torch.Tensor:
-    """A commitment, or several, as the leader's known functions take them."""
+    """One commitment or several as a float64 tensor."""
     return torch.as_tensor(x, dtype=torch.float64)
 
 
-def known_cost(oracle: Oracle, x: np.ndarray, context: int = 0) -> Any:
+def instrument_cost(oracle: Oracle, x: np.ndarray, context: int = 0) -> Any:
     """What the leader pays for its instrument at each (s, a, b) under ``x``; 0 for a leader that acts in the game."""
     if oracle.sizes[0][1] > 1 or oracle.leader_cost is None:
         return 0.0

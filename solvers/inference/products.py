@@ -23,7 +23,7 @@ from stackelberg_envs.processes.mdp import MDP, decision_problem
 from .irl import CONVERGED, Responses
 
 
-class Linearised:
+class LinearisedResponse:
     """The responses to K commitments near a reward table, and D there.
 
     Args:
@@ -56,7 +56,7 @@ class Linearised:
         dQ = earned + self.gamma * (rows @ dV[..., None]).reshape(self.g.shape)
         return (dQ - (self.g * dQ).sum(-1, keepdims=True)) / self.tau
 
-    def transposed(self, u: np.ndarray) -> np.ndarray:
+    def apply_transposed(self, u: np.ndarray) -> np.ndarray:
         """D^T u, (n,), for u (K, S, N, B)."""
         centred = (u - self.g * u.sum(-1, keepdims=True)) / self.tau
         rows = self.transition.reshape(*self.transition.shape[:-4], -1, self.sizes[0])
@@ -70,7 +70,7 @@ class Linearised:
 
     def fisher(self, v: np.ndarray) -> np.ndarray:
         """sum_k N g D D^T v, (n,)."""
-        return self.transposed(self.visits * self.g * self.apply(v))
+        return self.apply_transposed(self.visits * self.g * self.apply(v))
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class LargeBelief:
     scale: float
     """Prior standard deviation."""
     damping: float = 1e-3
-    here: Linearised | None = None
+    here: LinearisedResponse | None = None
     """At ``reward``; None before the first fit."""
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
@@ -91,18 +91,18 @@ class LargeBelief:
         if self.here is None:
             return self.reward + (self.scale**2 * noise).reshape(self.reward.shape)
         spread = np.sqrt(self.here.visits * self.here.g) * rng.normal(size=self.here.g.shape)
-        return self.reward + _solved(self.here, self.here.transposed(spread) + noise, self.scale, 0.0).reshape(self.reward.shape)
+        return self.reward + _solve(self.here, self.here.apply_transposed(spread) + noise, self.scale, 0.0).reshape(self.reward.shape)
 
 
 def fit_by_products(belief: LargeBelief, responses: Responses, temperature: float, *, steps: int) -> LargeBelief:
     """`solvers.inference.irl.fit` by products: damped Fisher scoring until it has converged, at most ``steps``."""
     r, mu, sigma = belief.reward.ravel(), belief.damping, belief.scale
-    here = Linearised(r, responses, temperature)
+    here = LinearisedResponse(r, responses, temperature)
     for _ in range(steps):
-        slope = here.transposed(here.counts) - r / sigma**2
+        slope = here.apply_transposed(here.counts) - r / sigma**2
         curvature = float(slope @ here.fisher(slope)) / max(float(slope @ slope), 1e-300) + 1 / sigma**2
-        candidate = r + np.clip(_solved(here, slope, sigma, mu * curvature), -1.0, 1.0)
-        there = Linearised(candidate, responses, temperature)
+        candidate = r + np.clip(_solve(here, slope, sigma, mu * curvature), -1.0, 1.0)
+        there = LinearisedResponse(candidate, responses, temperature)
         gain = there.likelihood - here.likelihood - float(candidate @ candidate - r @ r) / (2 * sigma**2)
         if gain >= 0:
             r, here, mu = candidate, there, max(mu / 5, 1e-9)
@@ -113,11 +113,11 @@ def fit_by_products(belief: LargeBelief, responses: Responses, temperature: floa
     return LargeBelief(r.reshape(belief.reward.shape), sigma, mu, here)
 
 
-def _solved(here: Linearised, rhs: np.ndarray, sigma: float, damping: float) -> np.ndarray:
+def _solve(here: LinearisedResponse, rhs: np.ndarray, sigma: float, damping: float) -> np.ndarray:
     """(H + damping I)^{-1} rhs, to a relative residual of 1e-4 or in 200 products, (n,)."""
 
-    def times(v: np.ndarray) -> np.ndarray:
+    def matvec(v: np.ndarray) -> np.ndarray:
         return here.fisher(v) + (1 / sigma**2 + damping) * v
 
-    solution, _ = cg(LinearOperator((rhs.size, rhs.size), matvec=times, dtype=np.float64), rhs, rtol=1e-4, maxiter=200)  # type: ignore[call-arg]
+    solution, _ = cg(LinearOperator((rhs.size, rhs.size), matvec=matvec, dtype=np.float64), rhs, rtol=1e-4, maxiter=200)  # type: ignore[call-arg]
     return solution

@@ -73,13 +73,13 @@ def counters(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "kernel.cubin"
         path.write_bytes(compiled.asm["cubin"])
-        usage = printed(knobs.nvidia.cuobjdump.path, "-res-usage", path)
-        loop = longest_loop(printed(knobs.nvidia.nvdisasm.path, "-c", path))
+        usage = command_output(knobs.nvidia.cuobjdump.path, "-res-usage", path)
+        loop = longest_loop(command_output(knobs.nvidia.nvdisasm.path, "-c", path))
     registers, stack = (int(re.search(rf"\b{name}:(\d+)", usage)[1]) for name in ("REG", "STACK"))  # type: ignore[index]
     return Counters(options["num_warps"], registers, stack, compiled.metadata.shared, len(loop) / check)
 
 
-def printed(*command: Any) -> str:
+def command_output(*command: Any) -> str:
     """What a tool prints."""
     return subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True).stdout
 

@@ -46,8 +46,8 @@ def returns_by_pair(
     return _sums(torch.ones_like(rewards), bins, size), _sums(togo, bins, size), _sums(weights, bins, size)
 
 
-def scanned_by_pair(pairs: torch.Tensor, alive: torch.Tensor, weight: np.ndarray | torch.Tensor, discount: float) -> torch.Tensor:
-    """`solvers.estimators.visits.scanned_by_pair`; tensors on one device, ``weight`` from NumPy as well."""
+def influences_by_pair(pairs: torch.Tensor, alive: torch.Tensor, weight: np.ndarray | torch.Tensor, discount: float) -> torch.Tensor:
+    """`solvers.estimators.visits.influences_by_pair`; tensors on one device, ``weight`` from NumPy as well."""
     weight = torch.as_tensor(weight, device=pairs.device)
     bins = _bins(pairs, alive, len(weight))
     of_visits = torch.cat([weight, weight.new_zeros(1)]).index_select(0, bins).reshape(pairs.shape)

@@ -1,6 +1,6 @@
 """Soft Bellman sweeps in the layouts that machines like: `stackelberg_envs.planning.value_iteration.soft_value_iteration`, fused.
 
-Value iteration on many processes at once is limited by how it walks through memory.  With the batch fastest, V as (S, M), the values of a
+Value iteration on many processes at once is limited by the order of its reads.  With the batch fastest, V as (S, M), the values of a
 successor are M numbers in a row, and ``torch.compile`` fuses several sweeps of all actions into one pass (some ten times faster than eager
 gathers of (M, S), on CPU).  On a GPU and up to 1,024 states, `solvers.kernels.triton_sweeps` goes further and keeps V on the chip for as
 many sweeps as it takes.  One function chooses: that kernel where it fits, else the compiled chunk if asked for, else array by array.
@@ -15,7 +15,13 @@ from typing import Any, NamedTuple
 
 import torch
 
-from stackelberg_envs.planning.value_iteration import CertifiedValues, largest_deficit, not_converged, soft_value_iteration, value_interval
+from stackelberg_envs.planning.value_iteration import (
+    CertifiedValues,
+    convergence_error,
+    largest_deficit,
+    soft_value_iteration,
+    value_interval,
+)
 from stackelberg_envs.processes.mdp import DecisionProblem
 from stackelberg_envs.processes.successor_lists import SuccessorLists
 
@@ -25,7 +31,7 @@ CHUNK = 8
 """Sweeps that are compiled together, between two looks at the residual."""
 
 
-class Packed(NamedTuple):
+class StackedProblems(NamedTuple):
     """A batch of M processes with common successors, states fastest: what `solvers.kernels.triton_sweeps.sweep_many` takes."""
 
     reward: torch.Tensor
@@ -40,7 +46,7 @@ class Packed(NamedTuple):
     """(M, S)."""
 
 
-def pack(problem: DecisionProblem, values: torch.Tensor | None, dtype: torch.dtype) -> Packed:
+def stack_problems(problem: DecisionProblem, values: torch.Tensor | None, dtype: torch.dtype) -> StackedProblems:
     """``problem``, with one batch axis or none and a transition that is lists, in the layout of the kernels."""
     lists: SuccessorLists = problem.transition
     reward, p, weight = problem.reward, lists.probabilities, problem.weight
@@ -49,7 +55,7 @@ def pack(problem: DecisionProblem, values: torch.Tensor | None, dtype: torch.dty
     reward, p, weight = reward.reshape(-1, s, n, b), p.reshape(-1, s, n, b, k), weight.reshape(-1, s, n)
     table = lists.successors.like(p).reshape(lists.successors.table.shape)
     start = torch.zeros((m, s), dtype=dtype, device=p.device) if values is None else values.reshape(-1, s).to(dtype).expand(m, s)
-    return Packed(
+    return StackedProblems(
         reward.permute(0, 2, 3, 1).to(dtype).expand(m, n, b, s).contiguous(),
         table.permute(1, 2, 3, 0).to(torch.int32).contiguous(),
         p.permute(0, 2, 3, 4, 1).to(dtype).contiguous(),
@@ -92,7 +98,7 @@ def sweep_problems(
         still = problem.map(lambda numbers: numbers.to(dtype))
         start = None if values is None else values.to(dtype)
         return soft_value_iteration(still, discount, temperature, values=start, tolerance=tolerance, max_sweeps=max_sweeps)
-    tables, deficit = pack(problem, values, dtype), largest_deficit(problem)
+    tables, deficit = stack_problems(problem, values, dtype), largest_deficit(problem)
     largest = float(tables.reward.abs().max() + temperature * max(1.0, torch.tensor(float(b)).log().item()))
     wanted = max(tolerance, torch.finfo(dtype).eps * discount * largest / (1 - discount) ** 2)
     if kernel is not None:
@@ -103,13 +109,13 @@ def sweep_problems(
         swept, sweeps, low, high = batch_fastest(tables, discount, temperature, wanted, max_sweeps, deficit)
     middle, bound = value_interval(swept, low, high, discount, deficit)
     if not float(bound.max()) <= 1.001 * wanted:  # the kernel's own comparison is rounded otherwise
-        raise not_converged(max_sweeps, float(bound.max()), wanted)
+        raise convergence_error(max_sweeps, float(bound.max()), wanted)
     shape = torch.broadcast_shapes(problem.reward.shape[:-3], problem.weight.shape[:-2], problem.transition.probabilities.shape[:-4])
     return CertifiedValues(middle.reshape(*shape, s), sweeps, bound.reshape(shape))
 
 
 def batch_fastest(
-    tables: Packed, discount: float, temperature: float, tolerance: float, max_sweeps: int, deficit: float
+    tables: StackedProblems, discount: float, temperature: float, tolerance: float, max_sweeps: int, deficit: float
 ) -> tuple[torch.Tensor, int, torch.Tensor, torch.Tensor]:
     """Compiled sweeps of V (S, M): the last T V (M, S), how many, and the smallest and largest entry of its change, (M,) each."""
     reward, successors, p, weight, v = tables
@@ -171,4 +177,4 @@ def _triton(device: torch.device, n: int, b: int, k: int, s: int) -> Any:
         return None
     from . import triton_sweeps
 
-    return triton_sweeps.sweep_many if triton_sweeps.available(device) and triton_sweeps.fits(n, b, k, s) else None
+    return triton_sweeps.sweep_many if triton_sweeps.available(device) and triton_sweeps.is_supported(n, b, k, s) else None

@@ -134,7 +134,7 @@ def available(device: torch.device | str) -> bool:
     return INTERPRETED or torch.device(device).type == "cuda"
 
 
-def fits(n: int, b: int, k: int, s: int) -> bool:
+def is_supported(n: int, b: int, k: int, s: int) -> bool:
     """Whether the kernel takes N nodes, B actions, K successors and S states."""
     return min(n, b, k, s) >= 1 and n * b * k <= TERMS and s <= STATES
 
@@ -192,7 +192,7 @@ def sweep_many(
         )
     m, n, b, s = reward.shape
     k = next_states.shape[2]
-    if not fits(n, b, k, s) or m < 1:
+    if not is_supported(n, b, k, s) or m < 1:
         raise ValueError(f"the kernel takes 1 to {STATES} states and N B K of 1 to {TERMS}, not M, N, B, K, S = {(m, n, b, k, s)}")
     for name, tensor, allowed in (
         ("next_states", next_states, [(i, j, k, s) for i in (n, 1) for j in (b, 1)]),

@@ -28,8 +28,8 @@ def returns_by_pair(
 
 
 @njit(cache=True)
-def scanned_by_pair(pairs: np.ndarray, alive: np.ndarray, weight: np.ndarray, discount: float) -> np.ndarray:
-    """`solvers.estimators.visits.scanned_by_pair`."""
+def influences_by_pair(pairs: np.ndarray, alive: np.ndarray, weight: np.ndarray, discount: float) -> np.ndarray:
+    """`solvers.estimators.visits.influences_by_pair`."""
     total = np.zeros(weight.shape[0])
     for i in range(pairs.shape[0]):
         carried = 0.0

@@ -79,7 +79,7 @@ class Follower:
         self.model = PPO("MlpPolicy", task.env(), device="cpu", n_steps=task.steps, **options)
         self.model.set_logger(Logger(None, []))
 
-    def become(self, other: Follower) -> None:
+    def copy_state_from(self, other: Follower) -> None:
         """Take the other's policy, critic and state of Adam."""
         self.model.policy.load_state_dict(other.model.policy.state_dict())
         self.model.policy.optimizer.load_state_dict(other.model.policy.optimizer.state_dict())
@@ -118,7 +118,7 @@ class Follower:
         buffer.compute_returns_and_advantage(torch.zeros(len(self.envs)), np.ones(len(self.envs)))
         self.model.train()
 
-    def draws(self, observations: np.ndarray, count: int) -> np.ndarray:
+    def sample_actions(self, observations: np.ndarray, count: int) -> np.ndarray:
         """Actions of the present policy at observations (..., o): (..., count, actions)."""
         with torch.no_grad():
             flat = torch.as_tensor(observations.reshape(-1, observations.shape[-1]), dtype=torch.float32)

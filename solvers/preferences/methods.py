@@ -66,7 +66,7 @@ def learn(method: str, settings: Settings, seed: int, report: Report | None = No
         raise ValueError(f"there is no method {method!r}; {nearest(method, METHODS)}")
     rng = np.random.default_rng(seed)
     with private_generators(rng):
-        return _Run(settings, rng, report).go(method)
+        return _Run(settings, rng, report).run(method)
 
 
 class _Run:
@@ -88,7 +88,7 @@ class _Run:
         self.steps = self.labels = 0
         self.history: list[dict[str, Any]] = []
 
-    def go(self, method: str) -> dict[str, Any]:
+    def run(self, method: str) -> dict[str, Any]:
         s, true = self.settings, method == "ceiling"
         follower = self.follower()
         copy = self.follower() if method == "pbrl" else None
@@ -96,9 +96,9 @@ class _Run:
         for _ in range(s.warm_up):
             warm.append(self.play(follower))
             if true:
-                follower.improve(self._standard(warm[-1].rewards))
+                follower.improve(self._scale_true_rewards(warm[-1].rewards))
         if not true:
-            self.ask(_joined(warm), s.first_pairs + (self.rounds * s.pairs if method == "two_stage" else 0))
+            self.ask(_concatenate(warm), s.first_pairs + (self.rounds * s.pairs if method == "two_stage" else 0))
             self.fit(s.first_epochs)
         self.note(follower, None)
         for _ in range(self.rounds):
@@ -111,9 +111,9 @@ class _Run:
                     if method in ("iterated", "sobirl"):
                         newest, _ = self.ask(rollout, pairs)
                         loss = self.fit(max(1, s.epochs // 2), self.reaction(newest, follower) if method == "sobirl" else None)
-                    follower.improve(self._standard(rollout.rewards) if true else self.pay(rollout))
+                    follower.improve(self._scale_true_rewards(rollout.rewards) if true else self.scaled_rewards(rollout))
             self.note(follower, loss)
-        return self.judged(follower, true)
+        return self.final_record(follower, true)
 
     def pbrl(self, copy: Follower, answer: Follower) -> float:
         """One round of the penalty method; the mean loss of the memory."""
@@ -124,10 +124,10 @@ class _Run:
         self.recent = [*self.recent, (best.inputs[::STRIDE], own.inputs[::STRIDE])][-s.plays :]
         answered, copied = (np.concatenate(plays, axis=1) for plays in zip(*self.recent, strict=True))
         loss = self.fit(s.epochs, penalty(answered, copied, s.penalty))
-        answer.improve(self.pay(best))
-        answer.improve(self.pay(own), player=copy)
-        copy.become(answer)
-        copy.improve(self.pay(own) + self.share(pairs, places, own) / self.scale)
+        answer.improve(self.scaled_rewards(best))
+        answer.improve(self.scaled_rewards(own), player=copy)
+        copy.copy_state_from(answer)
+        copy.improve(self.scaled_rewards(own) + self.share(pairs, places, own) / self.scale)
         return loss
 
     def share(self, pairs: Pairs, places: Places, rollout: Rollout) -> np.ndarray:
@@ -141,7 +141,7 @@ class _Run:
 
     def reaction(self, pairs: Pairs, follower: Follower) -> Term:
         s = self.settings
-        actions = follower.draws(pairs.observations, s.draws)
+        actions = follower.sample_actions(pairs.observations, s.draws)
         observations = np.broadcast_to(pairs.observations[..., None, :], (*actions.shape[:-1], pairs.observations.shape[-1]))
         return reaction(pairs, self.task.inputs(observations, actions), s.alpha)
 
@@ -161,14 +161,14 @@ class _Run:
     def fit(self, epochs: int, term: Term | None = None) -> float:
         """Fit the reward, and standardise what it pays by its mean and spread over the remembered segments (Christiano et al.)."""
         loss = fit(self.net, self.optimiser, self.memory.all, epochs=epochs, batch=self.settings.batch, term=term)
-        known = self.net.pay(self.memory.all.inputs)
+        known = self.net.predict(self.memory.all.inputs)
         self.shift, self.scale = float(known.mean()), max(float(known.std()), 1e-6)
         return loss
 
-    def pay(self, rollout: Rollout) -> np.ndarray:
-        return (self.net.pay(rollout.inputs) - self.shift) / self.scale
+    def scaled_rewards(self, rollout: Rollout) -> np.ndarray:
+        return (self.net.predict(rollout.inputs) - self.shift) / self.scale
 
-    def _standard(self, rewards: np.ndarray) -> np.ndarray:
+    def _scale_true_rewards(self, rewards: np.ndarray) -> np.ndarray:
         """True rewards on the same scale: by the first play's mean and spread, which stay."""
         if self.labels == 0 and (self.shift, self.scale) == (0.0, 1.0):
             self.shift, self.scale = float(rewards.mean()), max(float(rewards.std()), 1e-6)
@@ -181,11 +181,11 @@ class _Run:
         if self.report is not None:
             self.report(self.steps, row)
 
-    def judged(self, follower: Follower, true: bool) -> dict[str, Any]:
+    def final_record(self, follower: Follower, true: bool) -> dict[str, Any]:
         fresh = self.follower()
         for _ in range(max(1, self.settings.fresh_steps // self.play_steps)):
             rollout = fresh.play()
-            fresh.improve(self._standard(rollout.rewards) if true else self.pay(rollout))
+            fresh.improve(self._scale_true_rewards(rollout.rewards) if true else self.scaled_rewards(rollout))
         ends = range(20_000, 20_000 + 5 * self.settings.starts)
         return {
             "history": self.history,
@@ -194,7 +194,7 @@ class _Run:
         }
 
 
-def _joined(rollouts: list[Rollout]) -> Rollout:
+def _concatenate(rollouts: list[Rollout]) -> Rollout:
     """Plays of one policy as one, episodes side by side."""
     names = ("inputs", "observations", "rewards")
     return Rollout(*(np.concatenate([getattr(rollout, name) for rollout in rollouts], axis=1) for name in names))

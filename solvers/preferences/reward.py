@@ -54,7 +54,7 @@ class RewardNet(torch.nn.Module):
         """(..., d) to (...)."""
         return self.layers(inputs).squeeze(-1)
 
-    def pay(self, inputs: np.ndarray) -> np.ndarray:
+    def predict(self, inputs: np.ndarray) -> np.ndarray:
         """The same for arrays, without gradient."""
         with torch.no_grad():
             return self(torch.as_tensor(inputs, dtype=torch.float32)).numpy().astype(np.float64)

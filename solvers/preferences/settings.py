@@ -67,6 +67,6 @@ class Settings:
         if least < 1 or min(self.temperature, self.rate, self.alpha, self.penalty) <= 0 or self.decay < 0:
             raise ValueError(f"preferences need sizes from 1, pairs from 4, positive rates and weights, and a decay from 0, got {self!r}")
 
-    def read_by(self, method: str) -> dict[str, Any]:
+    def settings_of(self, method: str) -> dict[str, Any]:
         """Those that this method reads: what its results depend on."""
         return {name: value for name, value in asdict(self).items() if OWN.get(name, method) == method}

@@ -10,7 +10,7 @@ from array_api_compat import array_namespace
 from ..planning.policy_iteration import hard_policy_iteration
 from ..planning.value_iteration import soft_backup, softmax_backup
 from ..processes.arrays import Array, as_float
-from ..processes.mdp import MDP, decision_problem, over_leader_actions
+from ..processes.mdp import MDP, broadcast_over_leader_actions, decision_problem
 from ..response import Answer
 from .base import TabularFollower
 
@@ -30,7 +30,7 @@ class Quantal(TabularFollower):
         del values
         v, q = hard_policy_iteration(decision_problem(mdp, mdp.follower_reward), mdp.follower_discount)
         _, policy = softmax_backup(q, self.error)
-        return Answer(over_leader_actions(policy, mdp), v, 0.0)
+        return Answer(broadcast_over_leader_actions(policy, mdp), v, 0.0)
 
 
 @dataclass(frozen=True)
@@ -54,4 +54,4 @@ class Truncated(TabularFollower):
             backed_up, _ = soft_backup(problem, mdp.follower_discount, self.temperature, v)
             step, v = as_float(xp.max(xp.abs(backed_up - v))), backed_up
         _, policy = soft_backup(problem, mdp.follower_discount, self.temperature, v)
-        return Answer(over_leader_actions(policy, mdp), v, step, self.sweeps)
+        return Answer(broadcast_over_leader_actions(policy, mdp), v, step, self.sweeps)

@@ -11,7 +11,7 @@ from array_api_compat import array_namespace
 from ..planning.linear_systems import PlanningError
 from ..planning.policy_iteration import hard_policy_iteration
 from ..processes.arrays import Array
-from ..processes.mdp import MDP, decision_problem, over_leader_actions
+from ..processes.mdp import MDP, broadcast_over_leader_actions, decision_problem
 from ..response import Answer
 from .base import TabularFollower
 
@@ -74,4 +74,4 @@ class EpsilonOptimal(TabularFollower):
         greedy = np.eye(b)[np.argmax(np.asarray(q), axis=-1)]  # where the programme never goes
         policy = np.where(visits > 1e-12, mu / np.where(visits > 1e-12, visits, 1.0), greedy)
         policy, v = (xp.asarray(table, dtype=like.dtype, device=like.device) for table in (policy, v))
-        return Answer(over_leader_actions(policy, mdp), v, slack)
+        return Answer(broadcast_over_leader_actions(policy, mdp), v, slack)

@@ -49,7 +49,7 @@ class Equilibrium(abc.ABC):
         rng: np.random.Generator | None = None,
         state: Any = None,
     ) -> Response:
-        """See `stackelberg_envs.followers.exact.Follower.respond`.
+        """See `stackelberg_envs.game.Follower.respond`.
 
         Raises:
             PlanningError: if the game's followers do not interact.
@@ -78,7 +78,7 @@ class Saddle(Equilibrium):
     def answers(self, game: MarkovGame, memory: Any) -> tuple[Answer, ...]:
         found = saddle_point(game, self.temperature, warm=memory)
         both = zip(found.policies, (found.values, -found.values), strict=True)
-        return tuple(Answer(policy, values, found.step, found.evaluations, memory=found.warm) for policy, values in both)
+        return tuple(Answer(policy, values, found.step, found.evaluations, memory=found.warm_start) for policy, values in both)
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,8 @@ class Nash(Equilibrium):
             raise PlanningError("Nash handles leaders who set rewards, or whose action the followers see")
         plain = game.map(lambda table: np.asarray(table.detach().cpu() if hasattr(table, "detach") else table))
         batch = np.broadcast_shapes(*(getattr(plain, name).shape[:-axes] for name, axes in _AXES.items()))
-        each = replace(plain, **{name: _spread(getattr(plain, name), batch, axes) for name, axes in _AXES.items()})
-        solved = [self._induction(each.map(lambda table, at=at: table[at])) for at in np.ndindex(*batch)]
+        each = replace(plain, **{name: _broadcast(getattr(plain, name), batch, axes) for name, axes in _AXES.items()})
+        solved = [self._backward_induction(each.map(lambda table, at=at: table[at])) for at in np.ndindex(*batch)]
         answers = []
         for i in range(len(game.actions)):
             policy, v = np.stack([one[0][i] for one in solved]), np.stack([one[1][i] for one in solved])
@@ -126,12 +126,12 @@ class Nash(Equilibrium):
             answers.append(Answer(*moved, certificate=max(one[2] for one in solved)))
         return tuple(answers)
 
-    def _induction(self, game: MarkovGame) -> tuple[list[np.ndarray], np.ndarray, float]:
+    def _backward_induction(self, game: MarkovGame) -> tuple[list[np.ndarray], np.ndarray, float]:
         """Policies (S, A, B_i), values (n, S) and the largest regret, of one game in NumPy."""
         s_count, a_count, _ = game.sizes
         values, worth, regret = np.zeros((len(game.actions), s_count)), np.zeros(s_count), 0.0
         policies = [np.zeros((s_count, a_count, b)) for b in game.actions]
-        for s in _last_first(game.transition):
+        for s in _reverse_topological_order(game.transition):
             for a in range(a_count):
                 arrives, shape = game.transition[s, a], (-1, *game.actions)
                 q = (game.follower_rewards[:, s, a] + game.follower_discount * values @ arrives.T).reshape(shape)
@@ -166,7 +166,7 @@ class Nash(Equilibrium):
 _AXES = {"leader_policy": 2, "transition": 4, "follower_rewards": 4, "leader_reward": 3, "initial": 1}
 
 
-def _spread(table: np.ndarray, batch: tuple[int, ...], axes: int) -> np.ndarray:
+def _broadcast(table: np.ndarray, batch: tuple[int, ...], axes: int) -> np.ndarray:
     return np.broadcast_to(table, (*batch, *table.shape[-axes:]))
 
 
@@ -178,7 +178,7 @@ def _loss_of_deviating(q: np.ndarray, player: int) -> np.ndarray:
     return np.maximum(q - others, 0.0)
 
 
-def _last_first(transition: np.ndarray) -> list[int]:
+def _reverse_topological_order(transition: np.ndarray) -> list[int]:
     """The states in an order in which each comes after all that may follow it.
 
     Raises:

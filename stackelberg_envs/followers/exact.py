@@ -9,7 +9,7 @@ from array_api_compat import array_namespace
 
 from ..planning.policy_iteration import TIE_TOLERANCE, hard_policy_iteration
 from ..processes.arrays import Array, as_float
-from ..processes.mdp import MDP, decision_problem, over_leader_actions
+from ..processes.mdp import MDP, broadcast_over_leader_actions, decision_problem
 from ..response import Answer
 from ..worlds.base import World
 from .base import IndependentFollower, TabularFollower
@@ -58,4 +58,4 @@ class Hard(TabularFollower):
             arms = xp.arange(q.shape[-1], device=q.device)
             chosen = xp.astype(arms == xp.argmax(preference, axis=-1, keepdims=True), q.dtype)
         policy = chosen / xp.sum(chosen, axis=-1, keepdims=True)
-        return Answer(over_leader_actions(policy, mdp), v, as_float(xp.max(slack)))
+        return Answer(broadcast_over_leader_actions(policy, mdp), v, as_float(xp.max(slack)))

@@ -7,7 +7,7 @@ The leader acts between -1 and 1, phi(s) in R^f its features, the last of them 1
     net(s) = v . (tanh(W phi(s)), 1)             x = (W, v) in R^(h f + h + 1)       (hidden = h)
     log pi(a|s) = log N(artanh a; m, sd^2) - log(1 - a^2)
 
-The mean before squashing stays within 4, where tanh is .9993: so actions can be told apart in double precision, and densities and scores
+The mean before squashing stays within 4, where tanh is 0.9993: so actions can be told apart in double precision, and densities and scores
 are right, for every commitment.
 """
 
@@ -34,12 +34,12 @@ LARGEST_SD = 1.0
 """Of the noise: beyond, actions crowd at the ends of [-1, 1] until double precision cannot tell them apart."""
 
 
-def weights(features: int, hidden: int) -> int:
+def weight_count(features: int, hidden: int) -> int:
     """n, the number of weights."""
     return features if hidden == 0 else hidden * features + hidden + 1
 
 
-def mean(x: Array, phi: Array, hidden: int) -> Array:
+def pre_squash_mean(x: Array, phi: Array, hidden: int) -> Array:
     """m, (..., N, 1), of weights x (..., n) and features phi (..., N, f)."""
     xp, f = array_namespace(x, phi), phi.shape[-1]
     if hidden == 0:
@@ -50,17 +50,17 @@ def mean(x: Array, phi: Array, hidden: int) -> Array:
     return LIMIT * xp.tanh(net / LIMIT)
 
 
-def squashed(x: Array, phi: Array, u: Array, hidden: int, sd: float) -> Array:
+def squashed_gaussian_action(x: Array, phi: Array, u: Array, hidden: int, sd: float) -> Array:
     """Actions (..., N, 1) from variates u (..., N, 1)."""
-    return array_namespace(x, phi).tanh(mean(x, phi, hidden) + sd * normal(u))
+    return array_namespace(x, phi).tanh(pre_squash_mean(x, phi, hidden) + sd * normal(u))
 
 
-def log_squashed(x: Array, phi: Array, leads: Array, hidden: int, sd: float) -> Array:
+def squashed_gaussian_log_density(x: Array, phi: Array, leads: Array, hidden: int, sd: float) -> Array:
     """log pi(a|s), (..., N), of actions (..., N, 1) between -1 and 1."""
     xp = array_namespace(x, phi)
     edge = 1 - float(xp.finfo(leads.dtype).eps)
     a = xp.clip(leads, -edge, edge)
-    z = (xp.atanh(a) - mean(x, phi, hidden)) / sd
+    z = (xp.atanh(a) - pre_squash_mean(x, phi, hidden)) / sd
     return (-0.5 * z**2 - xp.log1p(-(a**2)))[..., 0] - math.log(sd * math.sqrt(2 * math.pi))
 
 
@@ -91,7 +91,7 @@ class Feedback:
         rng: np.random.Generator | None = None,
         state: Any = None,
     ) -> Response:
-        """See `stackelberg_envs.followers.exact.Follower.respond`.
+        """See `stackelberg_envs.game.Follower.respond`.
 
         Raises:
             PlanningError: where the rule cannot act: it was written for another game.

@@ -1,6 +1,6 @@
 """Followers that learn: tabular soft Q-learning from samples, and the natural policy gradient.
 
-They answer through the interface of every follower (`stackelberg_envs.followers.exact.Follower`), and their state is the learner itself:
+They answer through the interface of every follower (`stackelberg_envs.game.Follower`), and their state is the learner itself:
 picklable, one a context.  The commitment that they were given last finds them where they stood; a new one finds them as ``start`` says.
 
 Both say ``learns``, so that an oracle lets solvers with the TRAINING permission train them, and name a ``judge``: the exact follower by
@@ -24,7 +24,7 @@ from ..play import rollouts
 from ..play.q_learning import soft_q_learning
 from ..processes.arrays import Array
 from ..processes.inverse_cdf import cumulative
-from ..processes.mdp import MDP, decision_problem, over_leader_actions
+from ..processes.mdp import MDP, broadcast_over_leader_actions, decision_problem
 from ..response import Answer, Response
 from .exact import Soft
 from .mirror_descent import MirrorDescent
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Learned:
+class QLearningState:
     """A soft Q-learner in the middle of its run in one process."""
 
     commitment: np.ndarray
@@ -109,9 +109,9 @@ class SoftQLearning:
         *,
         budget: int | None = None,
         rng: np.random.Generator | None = None,
-        state: tuple[Learned, ...] | None = None,
+        state: tuple[QLearningState, ...] | None = None,
     ) -> Response:
-        """Train for ``budget`` (or ``steps``) samples, and answer; see `stackelberg_envs.followers.exact.Follower.respond`.
+        """Train for ``budget`` (or ``steps``) samples, and answer; see `stackelberg_envs.game.Follower.respond`.
 
         Without ``rng``, the noise is that of seed 0, so that an answer from nothing is always the same.
 
@@ -125,30 +125,30 @@ class SoftQLearning:
         problems = [world.tables_for(self) for world in game.problems(x, context)]
         before = (None,) * len(problems) if state is None else state
         learned = tuple(
-            self._trained(mdp, self._prepared(mdp, x, old), steps, game.max_cycles, noise)
+            self._train(mdp, self._initial_state(mdp, x, old), steps, game.max_cycles, noise)
             for mdp, old in zip(problems, before, strict=True)
         )
-        answers = tuple(self._answer(mdp, learner, steps) for mdp, learner in zip(problems, learned, strict=True))
+        answers = tuple(self._response(mdp, learner, steps) for mdp, learner in zip(problems, learned, strict=True))
         return Response(answers, state=learned)
 
-    def _prepared(self, mdp: MDP, x: np.ndarray, old: Learned | None) -> Learned:
-        """The learner that commitment ``x`` finds."""
+    def _initial_state(self, mdp: MDP, x: np.ndarray, old: QLearningState | None) -> QLearningState:
+        """The state in which training under commitment ``x`` begins."""
         if old is not None and np.array_equal(old.commitment, x):
             return old
         if old is not None and self.start == "carry":
-            return Learned(x.copy(), old.table, np.minimum(old.visits, self.memory), _start(mdp), old.steps)
+            return QLearningState(x.copy(), old.table, np.minimum(old.visits, self.memory), _start(mdp), old.steps)
         size = decision_problem(mdp, mdp.follower_reward).reward.size
-        return Learned(x.copy(), np.zeros(size), np.zeros(size, dtype=np.int64), _start(mdp))
+        return QLearningState(x.copy(), np.zeros(size), np.zeros(size, dtype=np.int64), _start(mdp))
 
-    def _trained(self, mdp: MDP, learner: Learned, steps: int, limit: int, rng: np.random.Generator) -> Learned:
-        """After ``steps`` more samples; in pieces or at once, the same."""
+    def _train(self, mdp: MDP, learner: QLearningState, steps: int, limit: int, rng: np.random.Generator) -> QLearningState:
+        """The state after ``steps`` more samples; the same in one call or in several."""
         gamma = mdp.follower_discount
         rate = 1 - gamma if self.rate is None else self.rate
         if not rate > 0:
             raise PlanningError("soft Q-learning with discount 1 needs a rate of its own, such as rate=0.1: its default, 1 - gamma, is 0")
         problem = decision_problem(mdp, mdp.follower_reward)
         table, visits, stream = learner.table.copy(), learner.visits.copy(), learner.stream.copy()
-        successors, kernel = _by_action(mdp)
+        successors, kernel = _rows_by_action(mdp)
         _fastest_loop()(
             table,
             visits,
@@ -164,18 +164,18 @@ class SoftQLearning:
             self.samples == "uniform",
             rng,
         )
-        return Learned(learner.commitment, table, visits, stream, learner.steps + steps)
+        return QLearningState(learner.commitment, table, visits, stream, learner.steps + steps)
 
-    def _answer(self, mdp: MDP, learner: Learned, steps: int) -> Answer:
+    def _response(self, mdp: MDP, learner: QLearningState, steps: int) -> Answer:
         problem = decision_problem(mdp, mdp.follower_reward)
         node_values, policy = softmax_backup(learner.table.reshape(problem.reward.shape), self.temperature)
-        policy = over_leader_actions(policy, mdp)
+        policy = broadcast_over_leader_actions(policy, mdp)
         gap = float(regret(mdp, policy, self.temperature).max())
         values = (problem.weight * node_values).sum(-1)
         return Answer(policy, values, gap, evaluations=0, planned_in=mdp, training_steps=steps)
 
 
-def _by_action(mdp: MDP) -> tuple[np.ndarray, np.ndarray]:
+def _rows_by_action(mdp: MDP) -> tuple[np.ndarray, np.ndarray]:
     """Next states and cumulative probabilities with a row for each (s, a, b), also where actions share rows."""
     successors, cumulated, row_of = mdp.kernel.cumulative_successors()
     s, a, _ = mdp.sizes
@@ -244,9 +244,9 @@ class NaturalPolicyGradient:
         *,
         budget: int | None = None,
         rng: np.random.Generator | None = None,
-        state: Improved | None = None,
+        state: PolicyGradientState | None = None,
     ) -> Response:
-        """Take ``budget`` (or ``iterations``) steps, and answer; see `stackelberg_envs.followers.exact.Follower.respond`.
+        """Take ``budget`` (or ``iterations``) steps, and answer; see `stackelberg_envs.game.Follower.respond`.
 
         The certificate is a bound, that of `MirrorDescent`.
 
@@ -256,16 +256,16 @@ class NaturalPolicyGradient:
         del rng
         steps = self.iterations if budget is None else whole("budget", budget, 1)
         problems = [world.tables_for(self) for world in game.problems(x, context)]
-        continued = state is not None and (self.start == "carry" or _same(state.commitment, x))
+        continued = state is not None and (self.start == "carry" or _equal_arrays(state.commitment, x))
         before = state.log_policies if state is not None and continued else (None,) * len(problems)
         answers = tuple(
-            replace(MirrorDescent(self.temperature, steps, self._rate(mdp)).answer(mdp, old), planned_in=mdp)
+            replace(MirrorDescent(self.temperature, steps, self._mirror_descent_rate(mdp)).answer(mdp, old), planned_in=mdp)
             for mdp, old in zip(problems, before, strict=True)
         )
-        return Response(answers, state=Improved(x, tuple(answer.memory for answer in answers)))
+        return Response(answers, state=PolicyGradientState(x, tuple(answer.memory for answer in answers)))
 
-    def _rate(self, mdp: MDP) -> float:
-        """Of mirror descent: 1 / (1 + rate tau) = 1 - eta tau / (1 - gamma)."""
+    def _mirror_descent_rate(self, mdp: MDP) -> float:
+        """The equivalent rate of mirror descent: 1 / (1 + rate tau) = 1 - eta tau / (1 - gamma)."""
         left = 1 - mdp.follower_discount
         if self.eta is None:
             return float("inf")
@@ -278,7 +278,7 @@ class NaturalPolicyGradient:
 
 
 @dataclass(frozen=True)
-class Improved:
+class PolicyGradientState:
     """Where natural policy gradients stand."""
 
     commitment: Array
@@ -287,5 +287,5 @@ class Improved:
     """At the nodes of each follower, (..., S, N, B)."""
 
 
-def _same(one: Array, other: Array) -> bool:
+def _equal_arrays(one: Array, other: Array) -> bool:
     return one.shape == other.shape and bool((one == other).all())

@@ -11,7 +11,7 @@ from array_api_compat import array_namespace
 from ..planning.policy_iteration import policy_value, regularised_reward
 from ..planning.value_iteration import softmax_backup
 from ..processes.arrays import Array, as_float
-from ..processes.mdp import MDP, at_nodes, over_leader_actions
+from ..processes.mdp import MDP, at_nodes, broadcast_over_leader_actions
 from ..response import Answer
 from .base import TabularFollower
 
@@ -59,7 +59,7 @@ class MirrorDescent(TabularFollower):
         kept = 1 / (1 + self.rate * self.temperature)
         policy, v, residual = xp.exp(log_policy), None, float("inf")
         for _ in range(self.steps):
-            wide = over_leader_actions(policy, mdp)
+            wide = broadcast_over_leader_actions(policy, mdp)
             v = policy_value(mdp, wide, regularised_reward(mdp, wide, self.temperature), gamma)
             q = at_nodes(mdp, mdp.follower_reward + gamma * mdp.kernel.expect(v))
             best, _ = softmax_backup(q, self.temperature)
@@ -69,4 +69,4 @@ class MirrorDescent(TabularFollower):
             total, policy = softmax_backup(logits, 1.0)
             log_policy = logits - total[..., None]
         certificate = max(residual, 0.0) / (1 - gamma) if gamma < 1 else float("inf")
-        return Answer(over_leader_actions(policy, mdp), v, certificate, self.steps, memory=log_policy)
+        return Answer(broadcast_over_leader_actions(policy, mdp), v, certificate, self.steps, memory=log_policy)

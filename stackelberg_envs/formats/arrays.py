@@ -33,7 +33,7 @@ class ArrayGame(StackelbergGame):
         controls: what the leader sets in them.
         follower_discount: in [0, 1].
         leader_discount: in [0, 1].
-        follower_sees: see `stackelberg_envs.processes.mdp.InducedMDP`.
+        follower_sees: see `stackelberg_envs.worlds.mdp.InducedMDP`.
     """
 
     name = "my_world"

@@ -63,18 +63,18 @@ class Payments(Controls):
         return {self.name: np.asarray(self.payments(np.asarray(x)))}
 
     def shading(self, x: Array) -> Array:
-        """What is paid in each state, summed over actions, (..., S)."""
-        return array_namespace(x).sum(self._everywhere(x), axis=(-2, -1))
+        """The payment in each state, summed over actions, (..., S)."""
+        return array_namespace(x).sum(self._payment_table(x), axis=(-2, -1))
 
     def incentive(self, x: Array, context: int | str = 0) -> Array:
         """What the follower gets, (..., S, 1, B), or (..., S, 1, 1) where payments do not look at actions."""
-        return self.sign * self._everywhere(x)
+        return self.sign * self._payment_table(x)
 
     def leader_cost(self, x: Array, context: int | str = 0) -> Array:
         """What the leader pays, of the shape of the incentive."""
-        return self.price * self._everywhere(x)
+        return self.price * self._payment_table(x)
 
-    def _everywhere(self, x: Array) -> Array:
+    def _payment_table(self, x: Array) -> Array:
         """The payments, and 0 where there is none, (..., S, 1, B or 1)."""
         xp = array_namespace(x)
         padded = xp.concat([self.payments(x), xp.zeros_like(x[..., :1])], axis=-1)

@@ -11,7 +11,7 @@ from ..processes.arrays import Array
 from ..processes.chains import DIRECT
 from ..processes.inverse_cdf import DEFICIT_TOLERANCE
 from .arrays import ArrayGame, from_arrays
-from .kernels import Ending, lists
+from .kernels import KernelWithEnd, lists
 from .sparse import rows_of_stack
 
 
@@ -32,7 +32,7 @@ def from_gymnasium(env: Any, leader_reward: Any, *, initial: Any = None, **argum
         ValueError: if there is no such table, or something in it is none of these; the message says where.
     """
     world = getattr(env, "unwrapped", env)
-    steps, follower_reward = read(getattr(world, "P", world))
+    steps, follower_reward = read_table(getattr(world, "P", world))
     start = getattr(world, "initial_state_distrib", None) if initial is None else initial
     if start is None:
         raise ValueError("initial is missing: this table does not say in which state episodes begin")
@@ -42,14 +42,14 @@ def from_gymnasium(env: Any, leader_reward: Any, *, initial: Any = None, **argum
     return from_arrays(steps, follower_reward, leader_reward, initial=start, **arguments)
 
 
-def read(table: Any) -> tuple[Ending, np.ndarray]:
+def read_table(table: Any) -> tuple[KernelWithEnd, np.ndarray]:
     """A table of Gymnasium's as a kernel, dense or, of `DIRECT` states or more, lists, and its expected rewards (S, B).
 
     Raises:
         ValueError: if it is none; the message says where.
     """
     s = _length("P", table)
-    b = _length("P[0]", _at("P", table, 0))
+    b = _length("P[0]", _entry("P", table, 0))
     at, probability, arrived, paid, ends = np.array(list(_steps(table, s, b))).reshape(-1, 5).T
     rows, columns = at.astype(np.int64), arrived.astype(np.int64)
     sums = np.bincount(rows, probability, s * b)
@@ -57,7 +57,7 @@ def read(table: Any) -> tuple[Ending, np.ndarray]:
         row = int(off.argmax())
         raise ValueError(f"P[{row // b}][{row % b}] sums to {sums[row]:.10g}: the probabilities of the steps of an action sum to 1")
     places = (rows, columns), (s * b, s)
-    steps = Ending(_kernel(probability, *places), _kernel(np.where(ends > 0, 0.0, probability), *places))
+    steps = KernelWithEnd(_kernel(probability, *places), _kernel(np.where(ends > 0, 0.0, probability), *places))
     return steps, np.bincount(rows, probability * paid, s * b).reshape(s, b)
 
 
@@ -71,11 +71,11 @@ def _kernel(probability: np.ndarray, places: tuple[np.ndarray, np.ndarray], shap
 def _steps(table: Any, s: int, b: int) -> Iterator[tuple[int, float, int, float, bool]]:
     """Each step as (row s*B + a, probability, next state, reward, terminated), checked."""
     for state in range(s):
-        actions = _at("P", table, state)
+        actions = _entry("P", table, state)
         if (count := _length(f"P[{state}]", actions)) != b:
             raise ValueError(f"P[{state}] has {count} actions, and P[0] has {b}: every state has the same ones")
         for action in range(b):
-            for i, step in enumerate(_at(f"P[{state}]", actions, action)):
+            for i, step in enumerate(_entry(f"P[{state}]", actions, action)):
                 where = f"P[{state}][{action}][{i}]"
                 try:
                     probability, arrived, paid, ends = step
@@ -99,7 +99,7 @@ def _length(name: str, table: Any) -> int:
     return count
 
 
-def _at(name: str, table: Any, key: int) -> Any:
+def _entry(name: str, table: Any, key: int) -> Any:
     try:
         return table[key]
     except (KeyError, IndexError, TypeError) as error:

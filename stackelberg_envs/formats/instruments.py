@@ -52,10 +52,10 @@ class Transfer:
         kind = type(self).__name__
         if a > 1:
             raise ValueError(f"{kind} are for a leader that does not act, and in this world it has {a} actions: take MixedActions()")
-        places = self._places(f"{kind}.where", s, b)
+        places = self._paid_indices(f"{kind}.where", s, b)
         return Payments(kind.lower(), places, (s, b), sign=self.sign, price=self.price, budget=self.budget, scale=self.scale)
 
-    def _places(self, name: str, s: int, b: int) -> np.ndarray:
+    def _paid_indices(self, name: str, s: int, b: int) -> np.ndarray:
         """States (k, 1) or pairs (k, 2)."""
         if isinstance(self.where, str):
             everywhere = {"states": (s,), "pairs": (s, b)}

@@ -18,7 +18,7 @@ from ..processes.successor_lists import SuccessorLists
 from ..processes.successors import Successors
 from ..processes.transitions import Transition, expect, map_numbers
 from .sparse import SparseRows, are_sparse, is_sparse, rows_by_action, rows_of_stack
-from .validation import divisors, each_probability, entry, numbers
+from .validation import check_probabilities, divisors, entry_label, finite_array
 
 
 def kernel(name: str, given: Any) -> Array:
@@ -35,7 +35,7 @@ def kernel(name: str, given: Any) -> Array:
 
 
 @dataclass(frozen=True)
-class Ending:
+class KernelWithEnd:
     """A kernel some of whose steps end the episode where they arrive."""
 
     arrivals: Array
@@ -44,7 +44,7 @@ class Ending:
     """(S, A, B, S), without them."""
 
     @classmethod
-    def of(cls, name: str, given: Any) -> Ending:
+    def from_kernel(cls, name: str, given: Any) -> KernelWithEnd:
         """``given``, if it is one already, or a `kernel` whose steps all go on."""
         if isinstance(given, cls):
             return given
@@ -59,7 +59,7 @@ def lists(rows: SparseRows) -> SuccessorLists:
         ValueError: for entries that are no probabilities, and rows that sum to more than 1.
     """
     matrix, counts = rows.matrix, np.diff(rows.matrix.indptr)
-    each_probability(*rows.entries)
+    check_probabilities(*rows.entries)
     divisor = divisors(np.asarray(matrix.sum(axis=1)), rows.rounding, rows.label)
     shape = (matrix.shape[1], 1, rows.actions, max(1, int(counts.max())))
     table, probabilities = np.zeros((len(counts), shape[-1]), dtype=np.int64), np.zeros((len(counts), shape[-1]))
@@ -91,7 +91,7 @@ def endless(transition: Array) -> np.ndarray:
 
 
 def _dense(name: str, given: Any) -> np.ndarray:
-    table, rounding = numbers(name, given)
+    table, rounding = finite_array(name, given)
     if table.ndim not in (3, 4) or table.shape[0] != table.shape[-1]:
         by_actions = table.ndim == 3 and table.shape[1] == table.shape[2]
         hint = f"; if it is (B, S, S), one matrix an action, give np.moveaxis({name}, 0, 1)" if by_actions else ""
@@ -104,7 +104,7 @@ def _successor_lists(name: str, given: SuccessorLists) -> SuccessorLists:
     table = given.successors.table
     if given.ndim != 4:
         raise ValueError(f"{name} has shape {given.shape}: a world is one kernel (S, A, B, S), without batch axes")
-    probabilities = _normalise(*numbers(f"{name}.probabilities", given.probabilities), f"{name}.probabilities")
+    probabilities = _normalise(*finite_array(f"{name}.probabilities", given.probabilities), f"{name}.probabilities")
     order = np.argsort(table, axis=-1, kind="stable")  # the same noise then draws the same states as from dense rows
     in_order = np.take_along_axis(probabilities, np.broadcast_to(order, probabilities.shape), axis=-1)
     return SuccessorLists(Successors(np.take_along_axis(table, order, axis=-1)), in_order)
@@ -113,12 +113,12 @@ def _successor_lists(name: str, given: SuccessorLists) -> SuccessorLists:
 def _shared_rows(name: str, given: SharedRows) -> SharedRows:
     if given.ndim != 4 or given.shape[0] != given.shape[-1]:
         raise ValueError(f"{name} has shape {tuple(given.shape)}: it is (S, A, B, S), without batch axes")
-    return replace(given, rows=_normalise(*numbers(f"{name}.rows", given.rows), f"{name}.rows"), index=given.index.copy())
+    return replace(given, rows=_normalise(*finite_array(f"{name}.rows", given.rows), f"{name}.rows"), index=given.index.copy())
 
 
 def _normalise(table: np.ndarray, rounding: float, name: str) -> np.ndarray:
-    each_probability(table, entry(name))
-    table /= divisors(table.sum(axis=-1), rounding, entry(name))[..., None]
+    check_probabilities(table, entry_label(name))
+    table /= divisors(table.sum(axis=-1), rounding, entry_label(name))[..., None]
     return table
 
 

@@ -11,7 +11,7 @@ from ..processes.successor_lists import SuccessorLists
 from ..processes.transitions import as_transition
 from .kernels import next_states
 from .sparse import SparseRows, are_sparse, is_sparse, rows_by_action, rows_of_stack
-from .validation import entry, first, numbers
+from .validation import entry_label, finite_array, first_index
 
 
 def reward(name: str, given: Any, arrivals: Array) -> np.ndarray:
@@ -28,11 +28,11 @@ def reward(name: str, given: Any, arrivals: Array) -> np.ndarray:
     """
     s, a, b = (int(size) for size in arrivals.shape[:3])
     if is_sparse(given) or are_sparse(given):
-        return _of_sparse(name, (rows_by_action if are_sparse(given) else rows_of_stack)(name, given), arrivals, (s, a, b))
-    table, _ = numbers(name, given)
+        return _expected_sparse_reward(name, (rows_by_action if are_sparse(given) else rows_of_stack)(name, given), arrivals, (s, a, b))
+    table, _ = finite_array(name, given)
     shape = table.shape
     if shape in ((s, a, b, s), *(((s, b, s),) if a == 1 else ())) and shape != (s, a, b):
-        return _expected(table.reshape(s, a, b, s), arrivals)
+        return _expected_reward(table.reshape(s, a, b, s), arrivals)
     of_each = {(): (), (s,): (s, 1, 1), (s, b): (s, 1, b), (s, a, b): (s, a, b)}
     if shape not in of_each:
         step = f"(S, B, S) = {(s, b, s)}" if a == 1 else f"(S, A, B, S) = {(s, a, b, s)}"
@@ -43,29 +43,29 @@ def reward(name: str, given: Any, arrivals: Array) -> np.ndarray:
     return np.broadcast_to(table.reshape(of_each[shape]), (s, a, b))
 
 
-def nothing_after_the_end(name: str, table: np.ndarray, ends: np.ndarray) -> None:
+def check_no_reward_after_end(name: str, table: np.ndarray, ends: np.ndarray) -> None:
     """Refuse rewards (S, A, B) of states ``ends``, a mask (S,), which nobody would ever earn.
 
     Raises:
         ValueError: naming the first of them.
     """
-    if (place := first((table != 0) & ends[:, None, None])) is not None:
+    if (place := first_index((table != 0) & ends[:, None, None])) is not None:
         s, a, b = place
-        which = entry(name)(s, a, b) if table.shape[1] > 1 else entry(name)(s, b)
+        which = entry_label(name)(s, a, b) if table.shape[1] > 1 else entry_label(name)(s, b)
         raise ValueError(
             f"{which} is {table[place]:.6g}, and state {s} is terminal: entering it ends the episode, so that nobody earns this.  "
             "Pay it where the state is entered (rewards of shape (S, B, S)) and set it to 0 here"
         )
 
 
-def _expected(table: np.ndarray, arrivals: Array) -> np.ndarray:
+def _expected_reward(table: np.ndarray, arrivals: Array) -> np.ndarray:
     if not isinstance(arrivals, SuccessorLists):
         return np.einsum("sabt,sabt->sab", as_transition(arrivals).dense(), table)
     listed = np.broadcast_to(next_states(arrivals), arrivals.probabilities.shape)
     return (arrivals.probabilities * np.take_along_axis(table, listed, axis=-1)).sum(axis=-1)
 
 
-def _of_sparse(name: str, rows: SparseRows, arrivals: Array, sizes: tuple[int, int, int]) -> np.ndarray:
+def _expected_sparse_reward(name: str, rows: SparseRows, arrivals: Array, sizes: tuple[int, int, int]) -> np.ndarray:
     s, a, b = sizes
     if a > 1 or rows.matrix.shape != (s * b, s):
         raise ValueError(

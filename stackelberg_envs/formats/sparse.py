@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .validation import Label, each_finite, entry, real_dtype, tolerance
+from .validation import Label, check_finite, check_real_dtype, entry_label, tolerance
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def rows_of_stack(name: str, given: Any) -> SparseRows:
     rows, columns = given.shape
     if columns == 0 or rows == 0 or rows % columns:
         raise ValueError(f"{name} has shape {given.shape}: one sparse matrix has the shape (S*B, S), row s*B + b")
-    return SparseRows(_csr(name, given), rows // columns, entry(name), tolerance(given.dtype))
+    return SparseRows(_csr(name, given), rows // columns, entry_label(name), tolerance(given.dtype))
 
 
 def rows_by_action(name: str, given: Any) -> SparseRows:
@@ -69,7 +69,7 @@ def rows_by_action(name: str, given: Any) -> SparseRows:
     rows = csr_array(vstack(each))[np.arange(b * s).reshape(b, s).T.ravel()]
 
     def label(row: int, *column: int) -> str:
-        return entry(f"{name}[{row % b}]")(row // b, *column)
+        return entry_label(f"{name}[{row % b}]")(row // b, *column)
 
     return SparseRows(rows, b, label, max(tolerance(one.dtype) for one in given))
 
@@ -78,10 +78,10 @@ def _csr(name: str, given: Any) -> Any:
     """A new matrix of finite float64 numbers."""
     from scipy.sparse import csr_array
 
-    real_dtype(name, given.dtype)
+    check_real_dtype(name, given.dtype)
     matrix: Any = csr_array(given, dtype=np.float64, copy=True)
     matrix.sum_duplicates()
     rows, columns = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), matrix.indices
-    each_finite(matrix.data, lambda i: entry(name)(int(rows[i]), int(columns[i])))
+    check_finite(matrix.data, lambda i: entry_label(name)(int(rows[i]), int(columns[i])))
     matrix.eliminate_zeros()
     return matrix

@@ -10,8 +10,8 @@ import numpy as np
 
 from ..arguments import nearest
 from ..processes.arrays import Array
-from .kernels import Ending, stop_at
-from .rewards import nothing_after_the_end, reward
+from .kernels import KernelWithEnd, stop_at
+from .rewards import check_no_reward_after_end, reward
 from .validation import distribution, indices
 
 
@@ -41,7 +41,7 @@ def context_tables(common: Mapping[str, Any], contexts: Mapping[str, Mapping[str
     """
     if not isinstance(contexts, Mapping) or not contexts or not all(isinstance(name, str) for name in contexts):
         raise ValueError(f"contexts are tables by the name of each context, got {contexts!r}")
-    read: dict[tuple[int, int], tuple[Ending, np.ndarray]] = {}  # what contexts share is read and kept once
+    read: dict[tuple[int, int], tuple[KernelWithEnd, np.ndarray]] = {}  # what contexts share is read and kept once
     found: dict[str, ContextTables] = {}
     for context, changes in contexts.items():
         if not isinstance(changes, Mapping):
@@ -63,26 +63,26 @@ def context_tables(common: Mapping[str, Any], contexts: Mapping[str, Mapping[str
     return found
 
 
-def _dynamics(names: Mapping[str, str], given: Mapping[str, Any]) -> tuple[Ending, np.ndarray]:
+def _dynamics(names: Mapping[str, str], given: Mapping[str, Any]) -> tuple[KernelWithEnd, np.ndarray]:
     """How states follow one another, and which are terminal, a mask (S,)."""
-    steps = Ending.of(names["transition"], given["transition"])
+    steps = KernelWithEnd.from_kernel(names["transition"], given["transition"])
     ends = np.zeros(steps.transition.shape[0], dtype=bool)
     ends[indices(names["terminal"], given["terminal"], ends.shape)[:, 0]] = True
-    return (Ending(steps.arrivals, stop_at(steps.transition, ends)) if ends.any() else steps), ends
+    return (KernelWithEnd(steps.arrivals, stop_at(steps.transition, ends)) if ends.any() else steps), ends
 
 
-def _world(names: Mapping[str, str], given: Mapping[str, Any], steps: Ending, ends: np.ndarray) -> ContextTables:
+def _world(names: Mapping[str, str], given: Mapping[str, Any], steps: KernelWithEnd, ends: np.ndarray) -> ContextTables:
     if ends.all():
         raise ValueError(f"{names['terminal']} are all {len(ends)} states: no episode would begin")
 
-    def paid(which: str) -> np.ndarray:
+    def reward_table(which: str) -> np.ndarray:
         table = reward(names[which], given[which], steps.arrivals)
         if np.ndim(given[which]) == 0:  # a number for every step that is taken
             return np.where(ends[:, None, None], 0.0, table)
-        nothing_after_the_end(names[which], table, ends)
+        check_no_reward_after_end(names[which], table, ends)
         return table
 
     initial = ~ends / (~ends).sum() if given["initial"] is None else distribution(names["initial"], given["initial"], len(ends), "states")
     if (initial * ends).any():
         raise ValueError(f"{names['initial']} begins in state {int((initial * ends).argmax())}, which is terminal")
-    return ContextTables(steps.transition, paid("follower_reward"), paid("leader_reward"), initial)
+    return ContextTables(steps.transition, reward_table("follower_reward"), reward_table("leader_reward"), initial)

@@ -13,12 +13,12 @@ Label = Callable[..., str]
 """What an entry or a row is called, by its indices."""
 
 
-def entry(name: str) -> Label:
+def entry_label(name: str) -> Label:
     """How entries of the array ``name`` are called: ``name[3, 0]``."""
     return lambda *indices: f"{name}[{', '.join(map(str, indices))}]"
 
 
-def real_dtype(name: str, dtype: Any) -> None:
+def check_real_dtype(name: str, dtype: Any) -> None:
     """Refuse what is neither whole nor real numbers, nor booleans.
 
     Raises:
@@ -28,7 +28,7 @@ def real_dtype(name: str, dtype: Any) -> None:
         raise ValueError(f"{name} is a table of real numbers, got dtype {dtype}")
 
 
-def numbers(name: str, given: Any) -> tuple[np.ndarray, float]:
+def finite_array(name: str, given: Any) -> tuple[np.ndarray, float]:
     """``given`` as a new float64 array of finite numbers, and how far sums of its rows may be from 1 by rounding.
 
     Raises:
@@ -38,12 +38,12 @@ def numbers(name: str, given: Any) -> tuple[np.ndarray, float]:
         table = np.asarray(given)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{name} is no table of numbers: {error}") from error
-    real_dtype(name, table.dtype)
+    check_real_dtype(name, table.dtype)
     if table.size == 0:
         raise ValueError(f"{name} is empty, its shape is {table.shape}")
     rounding = tolerance(table.dtype)
     table = table.astype(np.float64)
-    each_finite(table, entry(name))
+    check_finite(table, entry_label(name))
     return table, rounding
 
 
@@ -52,23 +52,23 @@ def tolerance(dtype: Any) -> float:
     return max(DEFICIT_TOLERANCE, 16 * float(np.finfo(dtype).eps)) if np.dtype(dtype).kind == "f" else DEFICIT_TOLERANCE
 
 
-def each_finite(table: np.ndarray, label: Label) -> None:
+def check_finite(table: np.ndarray, label: Label) -> None:
     """Refuse NaN and infinity.
 
     Raises:
         ValueError: naming the first of them.
     """
-    if (place := first(~np.isfinite(table))) is not None:
+    if (place := first_index(~np.isfinite(table))) is not None:
         raise ValueError(f"{label(*place)} is {table[place]}: every entry must be a finite number")
 
 
-def each_probability(table: np.ndarray, label: Label) -> None:
+def check_probabilities(table: np.ndarray, label: Label) -> None:
     """Refuse negative probabilities.
 
     Raises:
         ValueError: naming the first of them.
     """
-    if (place := first(table < 0)) is not None:
+    if (place := first_index(table < 0)) is not None:
         raise ValueError(f"{label(*place)} is {table[place]}: probabilities are not negative")
 
 
@@ -78,7 +78,7 @@ def divisors(sums: np.ndarray, rounding: float, label: Label) -> np.ndarray:
     Raises:
         ValueError: naming the first row whose sum is above 1.
     """
-    if (place := first(sums > 1 + rounding)) is not None:
+    if (place := first_index(sums > 1 + rounding)) is not None:
         raise ValueError(
             f"{label(*place)} sums to {sums[place]:.10g}: a row of transition probabilities sums to 1, or to less where the episode may end"
         )
@@ -91,14 +91,14 @@ def distribution(name: str, given: Any, count: int, what: str) -> np.ndarray:
     Raises:
         ValueError: if it is neither.
     """
-    table, rounding = numbers(name, given)
+    table, rounding = finite_array(name, given)
     if table.ndim == 0:
         certain = np.zeros(count)
         certain[indices(name, [given], (count,))[0]] = 1.0
         return certain
     if table.shape != (count,):
         raise ValueError(f"{name} is one of {count} {what}, or a distribution over them, shape ({count},); got shape {table.shape}")
-    each_probability(table, entry(name))
+    check_probabilities(table, entry_label(name))
     if abs(table.sum() - 1) > rounding:
         raise ValueError(f"{name} sums to {table.sum():.10g}: a distribution sums to 1")
     return table / table.sum()
@@ -128,19 +128,19 @@ def indices(name: str, given: Any, sizes: tuple[int, ...]) -> np.ndarray:
     if chosen.dtype.kind not in "iu" or chosen.ndim != 2 or chosen.shape[1] != len(sizes):
         what = "states" if len(sizes) == 1 else "pairs (state, action)"
         raise ValueError(f"{name} is a boolean mask of shape {sizes} or a list of {what}, got dtype {chosen.dtype}, shape {chosen.shape}")
-    if (place := first((chosen < 0) | (chosen >= np.array(sizes)))) is not None:
+    if (place := first_index((chosen < 0) | (chosen >= np.array(sizes)))) is not None:
         row, axis = place
-        raise ValueError(f"{name}[{row}] is {_shown(chosen[row])}: indices of axis {axis} are 0 to {sizes[axis] - 1}")
+        raise ValueError(f"{name}[{row}] is {_format_index(chosen[row])}: indices of axis {axis} are 0 to {sizes[axis] - 1}")
     _, at, counts = np.unique(chosen, axis=0, return_index=True, return_counts=True)
     for row in at[counts > 1]:
-        raise ValueError(f"{name} lists {_shown(chosen[row])} {counts.max()} times")
+        raise ValueError(f"{name} lists {_format_index(chosen[row])} {counts.max()} times")
     return chosen.astype(np.int64)
 
 
-def first(bad: np.ndarray) -> tuple[int, ...] | None:
+def first_index(bad: np.ndarray) -> tuple[int, ...] | None:
     """The indices of the first True entry, if there is one."""
     return tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape)) if bad.any() else None
 
 
-def _shown(place: np.ndarray) -> str:
+def _format_index(place: np.ndarray) -> str:
     return str(tuple(place.tolist()) if len(place) > 1 else place[0])

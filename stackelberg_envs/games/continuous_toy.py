@@ -64,7 +64,7 @@ class SoftToy:
     def log_density(self, states: Array, leads: Array, actions: Array) -> Array:
         """log g(b|s,a), (...)."""
         xp = array_namespace(states)
-        return xp.log(xp.sum(self.probabilities(states, leads) * _chosen(states, actions), axis=-1))
+        return xp.log(xp.sum(self.probabilities(states, leads) * _one_hot(states, actions), axis=-1))
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def mixture(table: Array, states: Array, leads: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class Tossed(SampledProcess):
+class ToyProcess(SampledProcess):
     """States S, A, B as one-hot vectors."""
 
     x: Array
@@ -122,7 +122,7 @@ class Tossed(SampledProcess):
 
     def step(self, states: Array, leads: Array, actions: Array, u: Array) -> tuple[Array, Array]:
         xp = array_namespace(states)
-        chosen = _chosen(states, actions)
+        chosen = _one_hot(states, actions)
         kernel = xp.reshape(xp.matmul(states, xp.reshape(self.transition, (3, 18))), (*states.shape[:-1], 2, 3, 3))
         tails, heads = (xp.sum(kernel[..., side, :, :] * chosen[..., None], axis=-2) for side in (0, 1))
         arrived = xp.where(u < leads, heads, tails)
@@ -130,7 +130,7 @@ class Tossed(SampledProcess):
 
     def rewards(self, states: Array, leads: Array, actions: Array, arrived: Array) -> tuple[Array, Array]:
         del arrived
-        xp, chosen = array_namespace(states), _chosen(states, actions)
+        xp, chosen = array_namespace(states), _one_hot(states, actions)
         earned, paid = (xp.sum(mixture(table, states, leads) * chosen, axis=-1) for table in (self.follower_reward, self.leader_reward))
         return earned, paid
 
@@ -159,7 +159,7 @@ class Tossed(SampledProcess):
         return policy, ToyValue(q, temperature), plan.step
 
 
-def _chosen(states: Array, actions: Array) -> Array:
+def _one_hot(states: Array, actions: Array) -> Array:
     """Actions 0 to 2, (...), as one-hot rows (..., 3)."""
     xp = array_namespace(states)
     arms = xp.arange(3, device=states.device)
@@ -198,9 +198,9 @@ class ContinuousToy(StackelbergGame):
         if self.leader_sd > 0:
             self.log_leader_density = self._log_density
 
-    def induced(self, x: Array, context: int) -> Tossed:
+    def induced(self, x: Array, context: int) -> ToyProcess:
         del context
-        return Tossed(x, self.leader_sd, **vars(self._constants.like(x)))
+        return ToyProcess(x, self.leader_sd, **vars(self._constants.like(x)))
 
     def _log_density(self, x: Array, states: Array, leads: Array) -> Array:
         """log pi(a|s) of the leader's probability, logit-normal, (...), for one-hot states (..., 3) and probabilities (..., 1)."""

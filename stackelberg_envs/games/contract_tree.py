@@ -5,7 +5,7 @@ p(L|1) = 1 - q.  Working costs the agent c; R is worth r to the principal.  The 
 node.  One that pays nothing gets no work; one that pays for work it could have had for less gives its gains away.
 
 Source: the hidden-action principal-agent process on trees of Ivanov et al., "Principal-Agent Reinforcement Learning", arXiv 2407.18074,
-specified from our notes (their code was not found).  q ~ U(.6, .95), c ~ U(.1, .5) and r ~ U(.5, 1.5) are drawn anew for each node, in
+specified from our notes (their code was not found).  q ~ U(0.6, 0.95), c ~ U(0.1, 0.5) and r ~ U(0.5, 1.5) are drawn anew for each node, in
 this order, a node after both its subtrees.
 Exact values: `stackelberg_envs.planning.contracts`.
 """
@@ -112,14 +112,14 @@ class ContractTree(StackelbergGame):
         return InducedMDP(
             leader_policy=c.leader_policy,
             transition=c.transition,
-            follower_reward=c.utility + (paid if self.commitment == "episode" else self._expected(paid, c.transition)),
+            follower_reward=c.utility + (paid if self.commitment == "episode" else self._expected_payment(paid, c.transition)),
             leader_reward=c.leader_reward - paid,
             initial=c.initial,
             follower_discount=1.0 if self.commitment == "episode" else 0.0,
             leader_discount=1.0,
         )
 
-    def _expected(self, paid: Array, transition: Any) -> Array:
+    def _expected_payment(self, paid: Array, transition: Any) -> Array:
         """sum_o p(o|a) b(o) at each node, (..., S, 1, 2)."""
         return array_namespace(paid).sum(transition * paid[..., None, None, None, :, 0, 0], axis=-1)
 

@@ -96,14 +96,14 @@ class EscapeRoom(StackelbergGame):
             goes=np.array(everywhere).T,
         )
 
-    def paid(self, x: Array) -> Array:
+    def payment_table(self, x: Array) -> Array:
         """What a follower is paid in each state for each place, (..., S, 3); S = 1 where it is the same in all."""
         xp = array_namespace(x)
         return LARGEST * sigmoid(xp.reshape(x, (*x.shape[:-1], -1, 3)))
 
     def incentive(self, x: Array, context: int | str = 0) -> tuple[Array, ...]:
         """What each follower is paid, (..., S, 1, B)."""
-        paid, c = self.paid(x), self._constants.like(x)
+        paid, c = self.payment_table(x), self._constants.like(x)
         return tuple(paid[..., c.goes[i]][..., None, :] for i in range(self.followers))
 
     def leader_cost(self, x: Array, context: int | str = 0) -> Array:

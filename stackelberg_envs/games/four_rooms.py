@@ -7,7 +7,7 @@ its way; penalties that it uses up are charged to it when the walker arrives.
 Source: Thoma, Pasztor, Krause, Ramponi, Hu, "Contextual Bilevel Reinforcement Learning for Incentive Alignment", NeurIPS 2024,
 arXiv 2406.01575 (preset ``"hpgd"``); Kudo, Tanabe, Wachi, Akimoto, "Sample-Efficient Hypergradient Estimation for Decentralized
 Bi-Level RL", ICAPS 2026, arXiv 2603.14867 (preset ``"bchg"``).  Specified from their public code.  That code steps with an intended
-move of probability .67 and plans with .56; here there is one kernel, and ``slip`` says which: .33 or .44.
+move of probability 0.67 and plans with 0.56; here there is one kernel, and ``slip`` says which: 0.33 or 0.44.
 """
 
 from __future__ import annotations
@@ -81,11 +81,11 @@ class FourRooms(StackelbergGame):
       stays unused.
     * Follower reward: 1 for acting in its goal (no penalty there), which ends the episode; the penalty of its cell otherwise.
     * Leader reward: 1 for each step spent on the target cell (8, 4), less ``beta`` times the used budget when the goal is reached.
-    * Both discount by .99; published values are for the infinite horizon.
+    * Both discount by 0.99; published values are for the infinite horizon.
 
     Args:
-        preset: ``"default"`` (one kernel, slip .33), ``"hpgd"`` (slip .44, the kernel of the published score) or ``"bchg"`` (goal G1
-            only, beta 5, slip .44).
+        preset: ``"default"`` (one kernel, slip 0.33), ``"hpgd"`` (slip 0.44, the kernel of the published score) or ``"bchg"`` (goal G1
+            only, beta 5, slip 0.44).
         beta: the leader's price of penalties, in reward per unit of budget; None for the preset's.
         slip: probability of not making the intended move, split evenly over the other three; None for the preset's.
         walkers: how many followers, or which; each walks alone and the leader is paid for all.
@@ -151,12 +151,12 @@ class FourRooms(StackelbergGame):
     def incentive(self, x: Array, context: int | str = 0) -> Array | tuple[Array, ...]:
         """What the leader sets of a walker's reward: penalties everywhere but at its goal, (..., S, 1, 1); one for each walker."""
         penalties = self.penalties(x)
-        return self._each(lambda goal: _fined(penalties, goal), x, self.context_index(context))
+        return self._for_each_walker(lambda goal: _penalty_reward(penalties, goal), x, self.context_index(context))
 
     def leader_cost(self, x: Array, context: int | str = 0) -> Array | tuple[Array, ...]:
         """What the leader pays: ``beta`` times the used budget, at the walker's goal, (..., S, 1, 1); one for each walker."""
         penalties = self.penalties(x)
-        return self._each(lambda goal: self._paid(penalties, goal), x, self.context_index(context))
+        return self._for_each_walker(lambda goal: self._leader_payment(penalties, goal), x, self.context_index(context))
 
     def induced(self, x: Array, context: int) -> InducedMDP | tuple[InducedMDP, ...]:
         penalties = self.penalties(x)
@@ -166,7 +166,7 @@ class FourRooms(StackelbergGame):
     def _problem(self, x: Array, which: str, penalties: Array) -> InducedMDP:
         xp, c = array_namespace(x), self._constants.like(x)
         goal = getattr(c, f"goal_{which}")
-        incentive, cost = _fined(penalties, goal), self._paid(penalties, goal)
+        incentive, cost = _penalty_reward(penalties, goal), self._leader_payment(penalties, goal)
         shape = (*x.shape[:-1], len(CELLS), 1, len(MOVES))
         return InducedMDP(
             leader_policy=c.leader_policy,
@@ -178,12 +178,12 @@ class FourRooms(StackelbergGame):
             leader_discount=DISCOUNT,
         )
 
-    def _paid(self, penalties: Array, goal: Array) -> Array:
+    def _leader_payment(self, penalties: Array, goal: Array) -> Array:
         """What the leader pays at a goal, (..., S, 1, 1)."""
         used = -array_namespace(penalties).sum(penalties, axis=-1, keepdims=True)
         return (self.beta * used * goal)[..., None, None]
 
-    def _each(self, table: Callable[[Array], Array], x: Array, context: int) -> Array | tuple[Array, ...]:
+    def _for_each_walker(self, table: Callable[[Array], Array], x: Array, context: int) -> Array | tuple[Array, ...]:
         """``table(goal)`` for each walker: bare for one, a tuple for several."""
         c = self._constants.like(x)
         tables = tuple(table(getattr(c, f"goal_{i}_{context}")) for i in range(self.followers))
@@ -199,7 +199,7 @@ class FourRooms(StackelbergGame):
         return marks
 
 
-def _fined(penalties: Array, goal: Array) -> Array:
+def _penalty_reward(penalties: Array, goal: Array) -> Array:
     """Penalties everywhere but at a goal, (..., S, 1, 1)."""
     return (penalties * (1 - goal))[..., None, None]
 

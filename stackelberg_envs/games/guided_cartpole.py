@@ -9,7 +9,7 @@ of 10 b and the leader's wind on the pole alone::
     x''     = q - m_p l theta''(a = 0) cos(theta) / m,       q = (10 b + m_p l theta'^2 sin(theta)) / m
     r_F = 1,   r_L = 1[low < x < high]  of the state that is reached
 
-with Euler steps of .02 s.  An episode ends when ``|x| > 2.4`` or ``|theta| > 12`` degrees.
+with Euler steps of 0.02 s.  An episode ends when ``|x| > 2.4`` or ``|theta| > 12`` degrees.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, nearest, real, whole
-from ..followers.feedback import LARGEST_SD, Feedback, log_squashed, squashed, weights
+from ..followers.feedback import LARGEST_SD, Feedback, squashed_gaussian_action, squashed_gaussian_log_density, weight_count
 from ..game import StackelbergGame
 from ..planning.riccati import riccati
 from ..processes.arrays import Array
@@ -41,7 +41,7 @@ DISCOUNT = 0.99
 
 
 @dataclass(frozen=True)
-class Guided(SampledProcess):
+class GuidedCartPoleProcess(SampledProcess):
     """States (x, x', theta, theta') in m, m/s, rad, rad/s; the pole leans to the right where theta is positive."""
 
     x: Array
@@ -61,7 +61,7 @@ class Guided(SampledProcess):
         return 0.1 * u - 0.05
 
     def lead(self, states: Array, u: Array) -> Array:
-        return squashed(self.x, features(states), u, self.hidden, self.leader_sd)
+        return squashed_gaussian_action(self.x, features(states), u, self.hidden, self.leader_sd)
 
     def step(self, states: Array, leads: Array, actions: Array, u: Array) -> tuple[Array, Array]:
         del u
@@ -107,11 +107,11 @@ class Balance:
 
 
 def balance(wind: float) -> Balance:
-    """The feedback that is optimal for the dynamics linearised at rest, and costs x^2 + 10 theta^2 + .1 (x'^2 + theta'^2 + b^2).
+    """The feedback that is optimal for the dynamics linearised at rest, and costs x^2 + 10 theta^2 + 0.1 (x'^2 + theta'^2 + b^2).
 
     It returns the cart to the middle; the wind enters through C, as in `stackelberg_envs.worlds.linear_quadratic`: b = -F (A s + C a).
     """
-    process = Guided(np.zeros(5), 0, 0.1, wind, TARGETS["v0"])
+    process = GuidedCartPoleProcess(np.zeros(5), 0, 0.1, wind, TARGETS["v0"])
     around = 1e-5 * np.concatenate([np.eye(6), -np.eye(6)])
     moved, _ = process.step(around[:, :4], around[:, 4:5], around[:, 5:], np.zeros((12, 0)))
     jacobian = (moved[:6] - moved[6:]).T / 2e-5
@@ -127,7 +127,7 @@ class GuidedCartPole(StackelbergGame):
     Scored by the referee's episodes; the default follower is a written rule (`balance`), not a best response.
 
     Args:
-        target: where the leader wants the cart, ``"v0"`` for (-.25, .25), ``"v1"`` for (.25, .75), in m.
+        target: where the leader wants the cart, ``"v0"`` for (-0.25, 0.25), ``"v1"`` for (0.25, 0.75), in m.
         wind: w, the leader's strongest wind as a fraction of 20 / s^2; published: 1, which is stronger than the cart.
         hidden: width of the leader's tanh layer; 0 for linear feedback of `features`.
         leader_sd: standard deviation of the leader's noise before squashing, at most 1.
@@ -144,13 +144,13 @@ class GuidedCartPole(StackelbergGame):
         self.target, self.wind = TARGETS[target], real("wind", wind, 0.0)
         self.hidden, self.leader_sd = whole("hidden", hidden, 0), real("leader_sd", leader_sd, 0.0, LARGEST_SD, open_low=True)
         self.max_cycles = cycles(max_cycles)
-        self.leader_space = Box(-10.0, 10.0, (weights(5, self.hidden),), np.float64)
+        self.leader_space = Box(-10.0, 10.0, (weight_count(5, self.hidden),), np.float64)
         self.default_follower = Feedback(balance(self.wind))
 
-    def induced(self, x: Array, context: int) -> Guided:
+    def induced(self, x: Array, context: int) -> GuidedCartPoleProcess:
         del context
-        return Guided(x, self.hidden, self.leader_sd, self.wind, self.target)
+        return GuidedCartPoleProcess(x, self.hidden, self.leader_sd, self.wind, self.target)
 
     def log_leader_density(self, x: Array, states: Array, leads: Array) -> Array:
         """log pi(a|s) of the leader's squashed Gaussian, (...), for states (..., 4) and actions (..., 1)."""
-        return log_squashed(x, features(states), leads, self.hidden, self.leader_sd)
+        return squashed_gaussian_log_density(x, features(states), leads, self.hidden, self.leader_sd)

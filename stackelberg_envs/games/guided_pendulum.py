@@ -5,9 +5,9 @@ half-circle.  GuidedPendulum of Kudo, Tanabe, Wachi, Akimoto, ICAPS 2026, arXiv 
 results.  Gym's pendulum, theta = 0 upright, with the leader's wind::
 
     theta'' = 15 sin(theta) + 3 b + 2 w a cos(theta)^2,     |theta'| <= 8,   |b| <= 2
-    r_F = -(theta^2 + .1 theta'^2 + .001 b^2)               r_L = min(-sin(theta), 0)     of the state in which the step is taken
+    r_F = -(theta^2 + 0.1 theta'^2 + 0.001 b^2)               r_L = min(-sin(theta), 0)     of the state in which the step is taken
 
-with semi-implicit Euler steps of .05 s, speeds cut before the angle moves, as Gymnasium has it (the source moves the angle first, by the
+with semi-implicit Euler steps of 0.05 s, speeds cut before the angle moves, as Gymnasium has it (the source moves the angle first, by the
 speed before the cut).  Episodes do not end by themselves.
 """
 
@@ -22,7 +22,7 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, real, whole
-from ..followers.feedback import LARGEST_SD, Feedback, log_squashed, squashed, weights
+from ..followers.feedback import LARGEST_SD, Feedback, squashed_gaussian_action, squashed_gaussian_log_density, weight_count
 from ..game import StackelbergGame
 from ..processes.arrays import Array
 from ..processes.sampled import Noise
@@ -35,7 +35,7 @@ DISCOUNT = 0.99
 
 
 @dataclass(frozen=True)
-class Guided(SampledProcess):
+class GuidedPendulumProcess(SampledProcess):
     """States (cos theta, sin theta, theta'), theta' in rad/s: the observation of the source, in which no angle is two states."""
 
     x: Array
@@ -51,10 +51,10 @@ class Guided(SampledProcess):
     tables: ClassVar[tuple[str, ...]] = ("x",)
 
     def start(self, u: Array) -> Array:
-        return _state(math.pi * (2 * u[..., 0] - 1), 2 * u[..., 1] - 1)
+        return _state_vector(math.pi * (2 * u[..., 0] - 1), 2 * u[..., 1] - 1)
 
     def lead(self, states: Array, u: Array) -> Array:
-        return squashed(self.x, features(states), u, self.hidden, self.leader_sd)
+        return squashed_gaussian_action(self.x, features(states), u, self.hidden, self.leader_sd)
 
     def step(self, states: Array, leads: Array, actions: Array, u: Array) -> tuple[Array, Array]:
         del u
@@ -63,7 +63,7 @@ class Guided(SampledProcess):
         torque, wind = xp.clip(actions[..., 0], -TORQUE, TORQUE), xp.clip(leads[..., 0], -1.0, 1.0)
         faster = speed + DT * (HEIGHT * sin + 3 * torque + WIND * self.wind * wind * cos**2)
         faster = xp.clip(faster, -FASTEST, FASTEST)
-        arrived = _state(xp.atan2(sin, cos) + DT * faster, faster)
+        arrived = _state_vector(xp.atan2(sin, cos) + DT * faster, faster)
         return arrived, xp.zeros(arrived.shape[:-1], dtype=xp.bool, device=arrived.device)
 
     def rewards(self, states: Array, leads: Array, actions: Array, arrived: Array) -> tuple[Array, Array]:
@@ -74,7 +74,7 @@ class Guided(SampledProcess):
         return earned, xp.clip(-sin, None, 0.0) + 0 * leads[..., 0]
 
 
-def _state(angle: Array, speed: Array) -> Array:
+def _state_vector(angle: Array, speed: Array) -> Array:
     xp = array_namespace(angle)
     return xp.stack([xp.cos(angle), xp.sin(angle), speed + 0 * angle], axis=-1)
 
@@ -89,7 +89,7 @@ def features(states: Array) -> Array:
 class SwingUp:
     """Pumps energy until the pendulum can stand (Astrom and Furuta, Automatica 36, 2000), then holds it, and answers the wind it sees.
 
-    b = clip(p theta' (E* - E) - w', -2, 2) with E = theta'^2 / 2 + 15 cos(theta), w' = 2 w a cos(theta)^2 / 3; where cos(theta) > .9,
+    b = clip(p theta' (E* - E) - w', -2, 2) with E = theta'^2 / 2 + 15 cos(theta), w' = 2 w a cos(theta)^2 / 3; where cos(theta) > 0.9,
     b = clip(-10 sin(theta) - 2 theta' - w', -2, 2).
     """
 
@@ -125,13 +125,13 @@ class GuidedPendulum(StackelbergGame):
         self.wind = real("wind", wind, 0.0)
         self.hidden, self.leader_sd = whole("hidden", hidden, 0), real("leader_sd", leader_sd, 0.0, LARGEST_SD, open_low=True)
         self.max_cycles = cycles(max_cycles)
-        self.leader_space = Box(-10.0, 10.0, (weights(4, self.hidden),), np.float64)
+        self.leader_space = Box(-10.0, 10.0, (weight_count(4, self.hidden),), np.float64)
         self.default_follower = Feedback(SwingUp(self.wind))
 
-    def induced(self, x: Array, context: int) -> Guided:
+    def induced(self, x: Array, context: int) -> GuidedPendulumProcess:
         del context
-        return Guided(x, self.hidden, self.leader_sd, self.wind)
+        return GuidedPendulumProcess(x, self.hidden, self.leader_sd, self.wind)
 
     def log_leader_density(self, x: Array, states: Array, leads: Array) -> Array:
         """log pi(a|s) of the leader's squashed Gaussian, (...), for states (..., 3) and actions (..., 1)."""
-        return log_squashed(x, features(states), leads, self.hidden, self.leader_sd)
+        return squashed_gaussian_log_density(x, features(states), leads, self.hidden, self.leader_sd)

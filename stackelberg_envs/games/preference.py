@@ -91,8 +91,8 @@ class Preference(StackelbergGame):
         self.default_follower = Soft(0.3)
         rng = np.random.default_rng(seed)
         self.true_reward, self.phi = rng.normal(size=(states, 2)), rng.normal(size=(states, 2, features))
-        walked = _trajectories(states, horizon)
-        returns = np.tile(self.true_reward, (horizon, 1)).ravel()[walked].sum(-1)
+        trajectories = _trajectories(states, horizon)
+        returns = np.tile(self.true_reward, (horizon, 1)).ravel()[trajectories].sum(-1)
         better = 1 / (1 + np.exp(np.clip(-np.subtract.outer(returns, returns) / label_temperature, -700, 700)))
         preferred = label_noise + (1 - 2 * label_noise) * better
         self._constants = Constants(
@@ -101,7 +101,7 @@ class Preference(StackelbergGame):
             phi=self.phi,
             idle=np.ones((states * horizon, 1)),
             initial=np.eye(states * horizon)[states // 2],
-            walked=walked.ravel(),
+            trajectories=trajectories.ravel(),
             returns=returns,
             preferred=preferred,
             entropy=-np.sum([p * np.log(np.where(p > 0, p, 1.0)) for p in (preferred, 1 - preferred)], axis=0),
@@ -152,18 +152,18 @@ class Preference(StackelbergGame):
         xp = array_namespace(policy)
         c = self._constants.like(policy)
         P = self.trajectory_probabilities(policy)
-        modelled = xp.sum(self._along(reward), axis=-1)
+        modelled = xp.sum(self._entries_along_trajectories(reward), axis=-1)
         loss = xp.logaddexp(xp.zeros_like(modelled[..., None, :]), modelled[..., None, :] - modelled[..., :, None])  # -log p_w(1 > 2)
         # The two labels of a pair are the one label of the pair and of its mirror image, which is as likely: twice the sum over one.
         return -2 * xp.sum(P[..., :, None] * P[..., None, :] * c.preferred * loss, axis=(-2, -1))
 
     def trajectory_probabilities(self, policy: Array) -> Array:
         """P(T), (..., 2^horizon), under ``policy`` (..., S, 1, 2), in the order of the action sequences as binary numbers."""
-        return array_namespace(policy).prod(self._along(policy), axis=-1)
+        return array_namespace(policy).prod(self._entries_along_trajectories(policy), axis=-1)
 
     def scores(self, x: Array, *, follower: Follower | None = None) -> Scores:
         """Return and likelihood of a commitment (..., n), whichever is this game's F; ``follower`` as in `stackelberg_envs.evaluate`."""
-        x = self.checked(x)
+        x = self.check_commitment(x)
         (policy,) = (self.default_follower if follower is None else follower).respond(self, x, 0).policies
         xp, c, P = array_namespace(policy), self._constants.like(policy), self.trajectory_probabilities(policy)
         return Scores(
@@ -177,11 +177,11 @@ class Preference(StackelbergGame):
         """True return of the best trajectory, which no commitment exceeds."""
         return float(self._constants.like(np.zeros(1)).returns.max())
 
-    def _along(self, table: Array) -> Array:
+    def _entries_along_trajectories(self, table: Array) -> Array:
         """The entries of a table (..., S, 1, 2) along every trajectory, (..., 2^horizon, horizon)."""
         xp = array_namespace(table)
         flat = xp.reshape(table, (*table.shape[:-3], -1))
-        entries = xp.take(flat, self._constants.like(flat).walked, axis=-1)
+        entries = xp.take(flat, self._constants.like(flat).trajectories, axis=-1)
         return xp.reshape(entries, (*flat.shape[:-1], -1, self.max_cycles))
 
 
@@ -189,22 +189,22 @@ def _chain(cells: int, horizon: int) -> np.ndarray:
     """P(s'|s,b), (S, 1, 2, S): one step on the chain and on the clock; the last step ends the episode."""
     transition = np.zeros((horizon, cells, 1, 2, horizon, cells))
     for t, cell, move in product(range(horizon - 1), range(cells), (0, 1)):
-        transition[t, cell, 0, move, t + 1, _moved(cell, move, cells)] = 1.0
+        transition[t, cell, 0, move, t + 1, _next_cell(cell, move, cells)] = 1.0
     return transition.reshape(horizon * cells, 1, 2, horizon * cells)
 
 
 def _trajectories(cells: int, horizon: int) -> np.ndarray:
     """Every trajectory as indices into tables (S, 2), flattened row-major: (2^horizon, horizon)."""
-    walked = []
+    trajectories = []
     for moves in product((0, 1), repeat=horizon):
         cell, entries = cells // 2, []
         for t, move in enumerate(moves):
             entries.append(2 * (t * cells + cell) + move)
-            cell = _moved(cell, move, cells)
-        walked.append(entries)
-    return np.array(walked)
+            cell = _next_cell(cell, move, cells)
+        trajectories.append(entries)
+    return np.array(trajectories)
 
 
-def _moved(cell: int, move: int, cells: int) -> int:
+def _next_cell(cell: int, move: int, cells: int) -> int:
     """One step to the left or right; at a wall it stays."""
     return min(max(cell + 2 * move - 1, 0), cells - 1)

@@ -34,8 +34,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "penalty": {"states": 100, "leader_actions": 5, "follower_actions": 5, **_UNIFORM, "temperature": 0.001},
 }
 """What arguments that are not given are; ``branching`` None is every state.  Every number of ``"penalty"`` is recalled, not read: 100
-states, 5 x 5 actions, U(0, 1) weights of all states, normalised, rewards U(0, 1) with those below .7 set to 0, uniform start,
-temperature .001, and a follower that knows the leader's policy and not its action.  Its discount is not even recalled; .9 is ours."""
+states, 5 x 5 actions, U(0, 1) weights of all states, normalised, rewards U(0, 1) with those below 0.7 set to 0, uniform start,
+temperature 0.001, and a follower that knows the leader's policy and not its action.  Its discount is not even recalled; 0.9 is ours."""
 CHOICES = {
     "preset": tuple(PRESETS),
     "weights": ("dirichlet", "uniform"),
@@ -72,7 +72,7 @@ class RandomMarkovGame(StackelbergGame):
         seed: which instance; the arguments above change what is made of the draws, and only sizes, branching and weights the draws.
         max_cycles: steps after which a played episode is cut.
         layout: of the transition, ``"dense"`` or ``"lists"`` of successors; None for lists if
-            there are `stackelberg_envs.planning.linear_systems.DIRECT` states or more and few branches.
+            there are `stackelberg_envs.processes.chains.DIRECT` states or more and few branches.
     """
 
     name = "random_markov_game"
@@ -100,13 +100,17 @@ class RandomMarkovGame(StackelbergGame):
     ) -> None:
         _require("preset", preset)
 
-        def usual(name: str, given: Any) -> Any:
+        def preset_default(name: str, given: Any) -> Any:
             return PRESETS[preset][name] if given is None else given
 
-        s, a, b = usual("states", states), usual("leader_actions", leader_actions), usual("follower_actions", follower_actions)
-        successors, kind = usual("branching", branching), usual("weights", weights)
+        s, a, b = (
+            preset_default("states", states),
+            preset_default("leader_actions", leader_actions),
+            preset_default("follower_actions", follower_actions),
+        )
+        successors, kind = preset_default("branching", branching), preset_default("weights", weights)
         successors = s if successors is None else successors
-        c, threshold = usual("conflict", conflict), usual("reward_threshold", reward_threshold)
+        c, threshold = preset_default("conflict", conflict), preset_default("reward_threshold", reward_threshold)
         w = 1 - c if noise is None else float(noise)
         layout = ("lists" if s >= DIRECT and 8 * successors <= s else "dense") if layout is None else layout
         for name, value in (("weights", kind), ("influence", influence), ("follower_sees", follower_sees), ("layout", layout)):

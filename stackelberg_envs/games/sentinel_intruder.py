@@ -83,8 +83,8 @@ class SentinelIntruder(StackelbergGame):
         raided = (intruder == 0) & ~met
         initial = np.zeros((count, count))
         initial[(size // 2) * size + size // 2, -size:] = 1 / size
-        walks = [_walk(size, slip) for slip in slips]
-        lists = _together(*walks)
+        walks = [_movement_kernel(size, slip) for slip in slips]
+        lists = _joint_successor_lists(*walks)
         lists.probabilities[met | raided] = 0.0
         watched = np.array([col == 0 for _, col in cells], dtype=np.float64)
         self._constants = Constants(
@@ -108,16 +108,16 @@ class SentinelIntruder(StackelbergGame):
 
     def incentive(self, x: Array, context: int | str = 0) -> tuple[Array, Array]:
         """What each follower is paid, (..., S, 1, 1): the bonus of the cell where they meet, and minus that."""
-        paid = self._paid(x)
+        paid = self._bonus(x)
         return paid, -paid
 
     def leader_cost(self, x: Array, context: int | str = 0) -> Array:
         """What the leader pays, (..., S, 1, 1)."""
-        return self.cost * self._paid(x)
+        return self.cost * self._bonus(x)
 
     def induced(self, x: Array, context: int) -> InducedMarkovGame:
         xp = array_namespace(x)
-        c, paid = self._constants.like(x), self._paid(x)
+        c, paid = self._constants.like(x), self._bonus(x)
 
         def table(value: Array) -> Array:
             """(..., S) or (..., S, 1, 1) as (..., S, 1, B)."""
@@ -137,13 +137,13 @@ class SentinelIntruder(StackelbergGame):
             zero_sum=True,
         )
 
-    def _paid(self, x: Array) -> Array:
+    def _bonus(self, x: Array) -> Array:
         """The bonus that falls due in each state, (..., S, 1, 1)."""
         c = self._constants.like(x)
         return (self.shading(x)[..., c.cell] * c.met)[..., None, None]
 
 
-def _together(sentinel: np.ndarray, intruder: np.ndarray) -> SuccessorLists:
+def _joint_successor_lists(sentinel: np.ndarray, intruder: np.ndarray) -> SuccessorLists:
     """Both walks (cells, moves, cells) at once: lists of 25 states, the same for all 25 joint actions."""
     cells, moves, _ = sentinel.shape
     places, chances = [], []
@@ -158,7 +158,7 @@ def _together(sentinel: np.ndarray, intruder: np.ndarray) -> SuccessorLists:
     return SuccessorLists(Successors(states), probabilities)
 
 
-def _walk(size: int, slip: float) -> np.ndarray:
+def _movement_kernel(size: int, slip: float) -> np.ndarray:
     """Where one walker goes: (cells, moves, cells)."""
     step = np.zeros((size * size, len(MOVES), size * size))
     for row in range(size):

@@ -4,7 +4,7 @@ The consumer owns assets m in [-100, 100].  In each step it chooses hours of wor
 assets move by what it earns after income tax less what it spends, plus noise.  Which goods it likes is the context.  The government sets
 an income tax and a value added tax (VAT) on each good, before it knows the taste, and wants consumption and revenue::
 
-    r_F = U(m) - .1 n^2 + prod_i (c_i / (p_i (1 + y_i)))^{om_i}       U(m) = log(m/20 + 1) if m > 0, else m
+    r_F = U(m) - 0.1 n^2 + prod_i (c_i / (p_i (1 + y_i)))^{om_i}       U(m) = log(m/20 + 1) if m > 0, else m
     r_L = 15 mean_i(c_i / (1 + y_i)) / 5 + 5 log(1 + sum_i y_i c_i / (1 + y_i) + x w n) + artefact
     m'  ~ N(clip(m + (1 - x) w n - sum_i c_i), 5^2) truncated to [-100, 100]
 
@@ -23,7 +23,7 @@ is a DQN with an independent head for each), and in preset ``"clean"``
 ``preset="legacy"`` has both as published.
 
 **The grid.**  The next asset has the normal density at the grid's points, normalised, and the first one, N(0, 2), the mass of the bins
-around them.  On 161 points values are within .03 of their limit for fine grids (at rates .3, temperature .1: 28.762, and 28.742 on 321
+around them.  On 161 points values are within 0.03 of their limit for fine grids (at rates 0.3, temperature 0.1: 28.762, and 28.742 on 321
 points); bin masses in both places give 28.773.
 """
 
@@ -88,15 +88,15 @@ class TaxDesign(StackelbergGame):
     * States: asset levels, evenly spaced on [-100, 100].
     * Actions: hours and three spendings, row-major, 10 x 5 x 5 x 5 = 1,250 of them, of which 130 differ in hours or total spending: the
       transition is a `stackelberg_envs.processes.shared_rows.SharedRows` with 130 rows in each state.
-    * Both discount by .9; published episodes end after 200 steps.
+    * Both discount by 0.9; published episodes end after 200 steps.
 
     Args:
         preset: ``"clean"`` or ``"legacy"``, the paper's constants; see `stackelberg_envs.games.tax_design`.
         consumers: how many followers, or which; each has assets of its own, and the leader is paid for all.
         grid: number of asset levels, at least 11 (then 20 apart, where noise of 5 rarely leads to another level).
-        hours: number of levels of work: 0, .89, 1.78, ...
+        hours: number of levels of work: 0, 0.89, 1.78, ...
         spendings: number of levels of spending on each good: 0, 1.25, 2.5, ...
-        temperature: of the default follower, `Soft`; published: .1, .2 and .3.
+        temperature: of the default follower, `Soft`; published: 0.1, 0.2 and 0.3.
         max_cycles: steps after which a played episode is cut.
     """
 
@@ -138,9 +138,9 @@ class TaxDesign(StackelbergGame):
             spent=self.spent,
             row_worked=HOUR * (rows // totals),
             row_spent=SPENDING * (rows % totals),
-            own=own_worth(self.assets)[:, None] - DISUTILITY * self.worked**2,
+            own=asset_utility(self.assets)[:, None] - DISUTILITY * self.worked**2,
             debt=self.debt(self.assets)[:, None],
-            initial=_first(self.assets),
+            initial=_initial_distribution(self.assets),
             leader_policy=np.ones((len(self.assets), 1)),
             tastes=np.array([consumer.tastes for consumer in self.consumers]),
         )
@@ -148,7 +148,7 @@ class TaxDesign(StackelbergGame):
     def rates(self, x: Array) -> tuple[Array, Array]:
         """Income tax (...) and VAT (..., 3), as shares: 2 sigmoid(x), and sigmoid(x_0) for the clean income tax."""
         rates = sigmoid(x)
-        return self._largest * rates[..., 0], 2.0 * rates[..., 1:]
+        return self._largest_rate * rates[..., 0], 2.0 * rates[..., 1:]
 
     def at_rates(self, income: float, vat: Sequence[float]) -> np.ndarray:
         """The commitment (4,) with these rates, as shares.
@@ -156,9 +156,11 @@ class TaxDesign(StackelbergGame):
         Raises:
             ValueError: if no commitment has them: income tax is strictly between 0 and 1 (legacy: 2), VAT between 0 and 2.
         """
-        shares = np.array([income / self._largest, *(np.asarray(vat, dtype=np.float64) / 2.0)])
+        shares = np.array([income / self._largest_rate, *(np.asarray(vat, dtype=np.float64) / 2.0)])
         if shares.shape != (1 + GOODS,) or not ((shares > 0) & (shares < 1)).all():
-            raise ValueError(f"rates are an income tax in (0, {self._largest:g}) and {GOODS} VAT in (0, 2), got {income!r} and {vat!r}")
+            raise ValueError(
+                f"rates are an income tax in (0, {self._largest_rate:g}) and {GOODS} VAT in (0, 2), got {income!r} and {vat!r}"
+            )
         return np.log(shares / (1 - shares))
 
     def instruments(self, x: Any) -> dict[str, np.ndarray]:
@@ -167,7 +169,7 @@ class TaxDesign(StackelbergGame):
         return {"income tax": np.asarray(income), "VAT": np.asarray(vat)}
 
     @property
-    def _largest(self) -> float:
+    def _largest_rate(self) -> float:
         return 2.0 if self.preset == "legacy" else 1.0
 
     def incentive(self, x: Array, context: int | str = 0) -> Array | tuple[Array, ...]:
@@ -238,7 +240,7 @@ class TaxDesign(StackelbergGame):
         return problems if self.followers > 1 else problems[0]
 
 
-def own_worth(assets: Array) -> Array:
+def asset_utility(assets: Array) -> Array:
     """U(m), what assets are worth to their owner."""
     xp = array_namespace(assets)
     positive = xp.where(assets > 0, assets, xp.zeros_like(assets))
@@ -274,7 +276,7 @@ def _consumers(asked: int | Sequence[Consumer]) -> tuple[Consumer, ...]:
     return chosen
 
 
-def _first(assets: np.ndarray) -> np.ndarray:
+def _initial_distribution(assets: np.ndarray) -> np.ndarray:
     """N(0, 2): the mass of the bin around each point, (S,), all beyond the limits in the outermost."""
     normal = NormalDist(0.0, FIRST_VARIANCE**0.5)
     below = np.array([0.0, *(normal.cdf(edge) for edge in (assets[1:] + assets[:-1]) / 2), 1.0])

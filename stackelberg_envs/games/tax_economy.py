@@ -5,14 +5,14 @@ any number in [-100, 100].  The next one is drawn by inverting its distribution 
 
     m' = mu + 5 z,   Phi(z) = Phi(low) + u (Phi(high) - Phi(low)),   low, high = (-100 - mu) / 5, (100 - mu) / 5
 
-computed from the upper tail where u > .5, so that no digits are lost in either.
+computed from the upper tail where u > 0.5, so that no digits are lost in either.
 
 **The default follower.**  There is no closed form, but only one state variable, so ``Soft(tau)`` means: solve the grid game, V; back V up
 once more from assets four times as dense; and choose, between two of those, by the policy of either, the nearer one more often::
 
-    g(b|m) = softmax_b((-.1 n^2 + prod_i (...) + .9 E[V(m') | m, b]) / tau)
+    g(b|m) = softmax_b((-0.1 n^2 + prod_i (...) + 0.9 E[V(m') | m, b]) / tau)
 
-The follower loses 2e-5 of value by it, measured on 641 points at rates .3 (legacy, temperature .1, both contexts); policies of the grid
+The follower loses 2e-5 of value by it, measured on 641 points at rates 0.3 (legacy, temperature 0.1, both contexts); policies of the grid
 itself, interpolated, lose 6e-4, and those of the nearest grid point 8e-3.  The certificate is the last step of the grid's solution.
 
 Exact scores of any policy on the grid (`TaxProcess.follower_score`) say how far a learning follower is from its own optimum.
@@ -37,7 +37,20 @@ from ..processes.constants import Constants
 from ..processes.inverse_cdf import cumulative
 from ..processes.sampled import Noise, normal, normal_cdf
 from ..worlds.sampled import SampledProcess
-from .tax_design import CONSUMERS, DISCOUNT, DISUTILITY, FIRST_VARIANCE, GOODS, LIMIT, NOISE, WAGE, TaxDesign, own_worth, utility, welfare
+from .tax_design import (
+    CONSUMERS,
+    DISCOUNT,
+    DISUTILITY,
+    FIRST_VARIANCE,
+    GOODS,
+    LIMIT,
+    NOISE,
+    WAGE,
+    TaxDesign,
+    asset_utility,
+    utility,
+    welfare,
+)
 
 REFINEMENT = 4
 """How many times as dense as the grid's the assets are between which the follower's policy is interpolated."""
@@ -48,14 +61,14 @@ class TaxEconomy(StackelbergGame):
 
     * Commitment: as in `TaxDesign`, 4 numbers; `rates` says which rates they are, `at_rates` goes back.
     * State: the assets, (1,).  Action: hours and three spendings, `Discrete`, row-major as in `TaxDesign`.
-    * Scores are means over the referee's episodes of ``max_cycles`` steps; there .9^200 is 1e-9.
+    * Scores are means over the referee's episodes of ``max_cycles`` steps; there 0.9^200 is 1e-9.
 
     Args:
         preset: ``"clean"`` or ``"legacy"``, the paper's constants; see `stackelberg_envs.games.tax_design`.
         grid: number of asset levels on which ``Soft`` plans.
-        hours: number of levels of work: 0, .89, 1.78, ...
+        hours: number of levels of work: 0, 0.89, 1.78, ...
         spendings: number of levels of spending on each good: 0, 1.25, 2.5, ...
-        temperature: of the default follower, `Soft`; published: .1, .2 and .3.
+        temperature: of the default follower, `Soft`; published: 0.1, 0.2 and 0.3.
         max_cycles: steps after which an episode is cut; published: 200.
     """
 
@@ -81,7 +94,10 @@ class TaxEconomy(StackelbergGame):
         self.max_cycles = cycles(max_cycles)
         self._parts = (hours, *[spendings] * GOODS)
         self._constants = Constants(
-            worked=self.on_grid.worked, spent=self.on_grid.spent, tastes=np.array(CONSUMERS[0].tastes), fine=_refined(self.on_grid.assets)
+            worked=self.on_grid.worked,
+            spent=self.on_grid.spent,
+            tastes=np.array(CONSUMERS[0].tastes),
+            fine=_refine_grid(self.on_grid.assets),
         )
 
     def rates(self, x: Array) -> tuple[Array, Array]:
@@ -101,7 +117,7 @@ class TaxEconomy(StackelbergGame):
         del states
         c, (_, vat) = self._constants.like(x), self.rates(x)
         spent = c.spent[actions]
-        return utility(_each(vat, actions.ndim, trailing=1), spent, c.tastes[self.context_index(context), :])
+        return utility(_align_with_steps(vat, actions.ndim, trailing=1), spent, c.tastes[self.context_index(context), :])
 
     def log_kernel_density(self, x: Array, states: Array, leads: Array, actions: Array, arrived: Array) -> Array:
         """``log p(m'|m,b)``, which income tax moves, (...), up to a constant."""
@@ -148,7 +164,7 @@ class TaxProcess(SampledProcess):
     def mean(self, states: Array, actions: Array) -> Array:
         """mu, (...)."""
         xp, c = array_namespace(states), self.constants.like(states)
-        saved = (1.0 - _each(self.income, actions.ndim)) * WAGE * c.worked[actions] - xp.sum(c.spent[actions], axis=-1)
+        saved = (1.0 - _align_with_steps(self.income, actions.ndim)) * WAGE * c.worked[actions] - xp.sum(c.spent[actions], axis=-1)
         return xp.clip(states[..., 0] + saved, -LIMIT, LIMIT)
 
     def step(self, states: Array, leads: Array, actions: Array, u: Array) -> tuple[Array, Array]:
@@ -164,21 +180,21 @@ class TaxProcess(SampledProcess):
         del leads, arrived
         c, assets = self.constants.like(states), states[..., 0]
         worked, spent = c.worked[actions], c.spent[actions]
-        income, vat = _each(self.income, actions.ndim), _each(self.vat, actions.ndim, trailing=1)
-        earned = own_worth(assets) - DISUTILITY * worked**2 + utility(vat, spent, c.tastes[self.context, :])
+        income, vat = _align_with_steps(self.income, actions.ndim), _align_with_steps(self.vat, actions.ndim, trailing=1)
+        earned = asset_utility(assets) - DISUTILITY * worked**2 + utility(vat, spent, c.tastes[self.context, :])
         return earned, self.on_grid.debt(assets) + welfare(income, vat, worked, spent)
 
     # -- by the grid -------------------------------------------------------------------------------------------------------------
 
-    def soft_response(self, temperature: float) -> tuple[TabledPolicy, TabledValue, float]:  # type: ignore[override]
+    def soft_response(self, temperature: float) -> tuple[InterpolatedPolicy, InterpolatedValue, float]:  # type: ignore[override]
         """(policy, V, last step of the grid's solution); see the module's docstring."""
         (mdp,) = self.on_grid.problems(self.x, self.context)
         plan = soft_policy_iteration(mdp, temperature)
         xp, c = array_namespace(self.x), self.constants.like(self.x)
         moves, incentive = self.on_grid.moves(self.x, c.fine), self.on_grid.incentive(self.x, self.context)
-        ahead = moves.spread(xp.matmul(moves.rows, plan.values[..., None, None, :, None])[..., 0])
+        ahead = moves.expand_rows(xp.matmul(moves.rows, plan.values[..., None, None, :, None])[..., 0])
         _, policy = softmax_backup(-DISUTILITY * c.worked**2 + incentive + DISCOUNT * ahead, temperature)
-        return TabledPolicy(policy[..., 0, :]), TabledValue(plan.values), plan.step
+        return InterpolatedPolicy(policy[..., 0, :]), InterpolatedValue(plan.values), plan.step
 
     def follower_score(self, policy: Any, temperature: float, horizon: int) -> tuple[Array, Array, Array]:  # type: ignore[override]
         """Of a policy with ``probabilities``, read at the grid's points: exact, for the consumer who lives there.
@@ -200,7 +216,7 @@ class TaxProcess(SampledProcess):
 
 
 @dataclass(frozen=True, eq=False)
-class TabledPolicy:
+class InterpolatedPolicy:
     """A policy by its table at evenly spaced assets: between two of them, that of either, the nearer one more often."""
 
     table: Array
@@ -219,11 +235,11 @@ class TabledPolicy:
         del leads
         xp = array_namespace(states)
         *batch, k, b = self.table.shape
-        first, share = _place(states[..., 0], k)
+        first, share = _interpolation_weights(states[..., 0], k)
         row = first + xp.astype(u[..., 0] < share, xp.int64)
         if batch:
             count = int(np.prod(batch))
-            row = row + k * _each(xp.reshape(xp.arange(count, device=row.device), tuple(batch)), row.ndim)
+            row = row + k * _align_with_steps(xp.reshape(xp.arange(count, device=row.device), tuple(batch)), row.ndim)
         row = xp.astype(row, xp.float64)
         within = xp.clip(xp.astype(u[..., 1], xp.float64), 1e-9, 1 - 1e-9)  # of row r: r + u must not round to r or r + 1
         flat = xp.reshape(row + within, (-1,))
@@ -234,7 +250,7 @@ class TabledPolicy:
         """log g(b|s), (...), under one commitment."""
         del leads
         xp = array_namespace(states)
-        first, share = _place(states[..., 0], self.table.shape[-2])
+        first, share = _interpolation_weights(states[..., 0], self.table.shape[-2])
         flat, at = xp.reshape(self.table, (-1,)), first * self.table.shape[-1] + actions
         low, high = flat[at], flat[at + self.table.shape[-1]]
         return xp.log(low + share * (high - low))
@@ -242,13 +258,13 @@ class TabledPolicy:
     def probabilities(self, states: Array) -> Array:
         """g(b|s), (..., N, B), of states (N, 1)."""
         xp = array_namespace(self.table)
-        first, share = _place(states[..., 0], self.table.shape[-2])
+        first, share = _interpolation_weights(states[..., 0], self.table.shape[-2])
         low, high = (xp.take(self.table, place, axis=-2) for place in (first, first + 1))
         return low + share[:, None] * (high - low)
 
 
 @dataclass(frozen=True, eq=False)
-class TabledValue:
+class InterpolatedValue:
     """V(s) by its table (..., S) at evenly spaced assets, linear between them."""
 
     table: Array
@@ -257,24 +273,24 @@ class TabledValue:
         """(..., N), of states (N, 1)."""
         del leads
         xp = array_namespace(self.table)
-        first, share = _place(states[..., 0], self.table.shape[-1])
+        first, share = _interpolation_weights(states[..., 0], self.table.shape[-1])
         low, high = (xp.take(self.table, place, axis=-1) for place in (first, first + 1))
         return low + share * (high - low)
 
 
-def _place(assets: Array, count: int) -> tuple[Array, Array]:
-    """Between which of ``count`` evenly spaced assets: the index of the lower one, and the share of the way to the upper."""
+def _interpolation_weights(assets: Array, count: int) -> tuple[Array, Array]:
+    """The index of the next lower one of ``count`` evenly spaced assets, and the share of the way to the next higher one."""
     xp = array_namespace(assets)
     place = (assets + LIMIT) * ((count - 1) / (2 * LIMIT))
     first = xp.clip(xp.astype(xp.floor(place), xp.int64), 0, count - 2)
     return first, xp.clip(place - first, 0.0, 1.0)
 
 
-def _each(of_commitments: Array, batch: int, *, trailing: int = 0) -> Array:
-    """What there is one of a commitment, (K, ...), as (K, 1, ...) where steps have ``batch`` axes, (K, N), and commitments fewer."""
+def _align_with_steps(of_commitments: Array, batch: int, *, trailing: int = 0) -> Array:
+    """One entry a commitment, (K, ...), as (K, 1, ...) where steps have ``batch`` axes, (K, N), and commitments fewer."""
     axes = of_commitments.ndim - trailing
     return array_namespace(of_commitments).expand_dims(of_commitments, axis=axes) if 0 < axes < batch else of_commitments
 
 
-def _refined(assets: np.ndarray) -> np.ndarray:
+def _refine_grid(assets: np.ndarray) -> np.ndarray:
     return np.linspace(-LIMIT, LIMIT, REFINEMENT * (len(assets) - 1) + 1)

@@ -7,7 +7,7 @@ again.  The rest of the family moves the leader's choice to S, makes its bait de
 
 Source: the DiscreteToy environments of Kudo, Tanabe, Wachi, Akimoto, ICAPS 2026, arXiv 2603.14867, specified from their public code.
 Only variant 4 has published results.  (Their flag ``optimal_action`` is wrong for it, and their follower takes the leader's expectation
-inside the log-sum-exp: `stackelberg_envs.followers.exact.SoftInside`; here it is outside.)
+inside the log-sum-exp: `stackelberg_envs.followers.replication.SoftInside`; here it is outside.)
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ class Warehouse(StackelbergGame):
       leader is paid in proportion to its own demand for it: F is the sum of what F would be for each alone.
     * A shelf that others enclose costs ``squeeze`` for each shelf that has to be climbed over, out and back: no layout is impossible.
     * Nothing is discounted.  Rest is no answer, for every step costs at least 1; but a soft follower's entropy is worth up to tau log 4 a
-      step, so from tau = 1 / log 4 = .72 on it may have no answer (`stackelberg_envs.planning.policy_iteration.PlanningError`).
+      step, so from tau = 1 / log 4 = 0.72 on it may have no answer (`stackelberg_envs.planning.policy_iteration.PlanningError`).
 
     Args:
         variant: ``"binary"``, which is piecewise constant in x (``smooth`` is False: methods that differentiate decline), or
@@ -139,7 +139,7 @@ class Warehouse(StackelbergGame):
         self.layout = Layout((" " * columns,) * rows, cells + cells)
         on = np.array([[cell == site for cell in cells + cells] for site in self.sites], dtype=np.float64)  # (M, S)
         errands = {f"{i}_{m}": (dock, site) for i, dock in enumerate(taken) for m, site in enumerate(self.sites)}
-        kernels = {which: trips(self.shape, float(slip), dock, site) for which, (dock, site) in errands.items()}
+        kernels = {which: round_trip_kernel(self.shape, float(slip), dock, site) for which, (dock, site) in errands.items()}
         self._constants = Constants(
             idle=np.ones((on.shape[1], 1)),
             on=on,
@@ -152,7 +152,7 @@ class Warehouse(StackelbergGame):
 
     def stock(self, x: Array) -> Array:
         """y(x), how much of a shelf stands on each site, (..., M)."""
-        return (largest if self.variant == "binary" else soft_largest)(x, self.shelves)
+        return (top_k_indicator if self.variant == "binary" else soft_top_k_indicator)(x, self.shelves)
 
     def commitment(self, sites: Sequence[int]) -> np.ndarray:
         """The commitment (M,) that furnishes just these sites, by index; in the relaxed game up to 2e-9 of a shelf.
@@ -198,7 +198,7 @@ class Warehouse(StackelbergGame):
         )
 
     def shading(self, x: Array) -> Array:
-        """How much of a shelf stands where a picker is in each state, (..., S)."""
+        """The share of a shelf at the picker's cell in each state, (..., S)."""
         return array_namespace(x).matmul(self.stock(x)[..., None, :], self._constants.like(x).on)[..., 0, :]
 
     def marks(self, context: int) -> dict[Cell, str]:
@@ -244,7 +244,7 @@ def _demand(picker: Picker, drawn: np.ndarray) -> np.ndarray:
     return demand / demand.sum()
 
 
-def largest(x: Array, count: int) -> Array:
+def top_k_indicator(x: Array, count: int) -> Array:
     """1 for the ``count`` largest components of x (..., M), else 0; of equal ones the first."""
     xp = array_namespace(x)
     index = xp.arange(x.shape[-1], device=x.device)
@@ -253,7 +253,7 @@ def largest(x: Array, count: int) -> Array:
     return xp.astype(xp.sum(xp.astype(before, xp.int64), axis=-1) < count, x.dtype)
 
 
-def soft_largest(x: Array, count: int) -> Array:
+def soft_top_k_indicator(x: Array, count: int) -> Array:
     """sigmoid(x - nu) with nu such that it sums to ``count``, over the last axis of x (..., M).
 
     nu is within log M of the ``count``-th largest component or the next: found by bisection, then by two steps of Newton's method, whose
@@ -277,7 +277,7 @@ def soft_largest(x: Array, count: int) -> Array:
     return sigmoid(x - nu)
 
 
-def trips(shape: tuple[int, int], slip: float, dock: Cell, site: Cell) -> np.ndarray:
+def round_trip_kernel(shape: tuple[int, int], slip: float, dock: Cell, site: Cell) -> np.ndarray:
     """P(s'|s,b), (S, 1, 4, S), of a round trip: who reaches the site is on the way back from the next step on, and at the dock it ends."""
     rows, columns = shape
     cells = rows * columns

@@ -82,16 +82,16 @@ class ZeroSumIncentive(StackelbergGame):
 
     def incentive(self, x: Array, context: int | str = 0) -> tuple[Array, Array]:
         """What each follower is paid, (..., S, 1, B): x and -x."""
-        paid = self._paid(x)
+        paid = self._incentive_table(x)
         return paid, -paid
 
     def leader_cost(self, x: Array, context: int | str = 0) -> Array:
         """What the leader pays, (..., S, 1, B)."""
-        return self.cost * self._paid(x)
+        return self.cost * self._incentive_table(x)
 
     def induced(self, x: Array, context: int) -> InducedMarkovGame:
         xp = array_namespace(x)
-        c, paid = self._constants.like(x), self._paid(x)
+        c, paid = self._constants.like(x), self._incentive_table(x)
         return InducedMarkovGame(
             leader_policy=c.leader_policy,
             transition=c.transition,
@@ -104,6 +104,6 @@ class ZeroSumIncentive(StackelbergGame):
             zero_sum=True,
         )
 
-    def _paid(self, x: Array) -> Array:
+    def _incentive_table(self, x: Array) -> Array:
         xp = array_namespace(x)
         return self.largest * sigmoid(xp.reshape(x, (*x.shape[:-1], *self.shape)))

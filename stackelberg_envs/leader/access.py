@@ -76,7 +76,7 @@ class Cost:
 
 GRANTS: dict[str, tuple[Access | Permission, ...]] = {
     "returns": (Access.RETURN,),
-    "returns_together": (Access.RETURN,),
+    "returns_in_one_context": (Access.RETURN,),
     "play": (Access.OUTCOME,),
     "play_streams": (Access.OUTCOME,),
     "log_leader_policy": (Access.OUTCOME,),
@@ -103,7 +103,7 @@ GRANTS: dict[str, tuple[Access | Permission, ...]] = {
 """What an oracle may hold, and all that it takes to hold it."""
 
 
-def missing(name: str, access: Access, permissions: Permission) -> list[str]:
+def missing_access(name: str, access: Access, permissions: Permission) -> list[str]:
     """In words, what it takes to hold ``name`` beyond what was granted."""
     levels = [f"access {needed.name}" for needed in GRANTS[name] if isinstance(needed, Access) and needed > access]
     return levels + [f"permission {needed.name}" for needed in GRANTS[name] if isinstance(needed, Permission) and needed not in permissions]
@@ -125,7 +125,7 @@ class Oracle:
     ``additive``, ``smooth``, and ``charge(**work)``, which adds a solver's own work to the ledger.  It holds functions, and no game; Python
     being Python, a determined program could still dig.
 
-    By level: ``returns``, ``returns_together`` (RETURN); ``play``, ``play_streams``, ``log_leader_policy``, ``log_leader_density``
+    By level: ``returns``, ``returns_in_one_context`` (RETURN); ``play``, ``play_streams``, ``log_leader_policy``, ``log_leader_density``
     (OUTCOME); ``incentive``, ``incentive_at``, ``leader_cost``, ``log_kernel``, ``log_kernel_density``, ``temperature`` (INCENTIVE);
     ``policies`` (POLICY); ``values``, ``action_values`` (VALUE); ``commit``, ``objective``, ``follower`` (MODEL); ``learns``, ``train``,
     ``snapshot``, ``restore`` (TRAINING); ``play_as`` (OUTCOME + TRAINING); ``play_from`` (OUTCOME + RESET).  They are the methods of the
@@ -140,5 +140,5 @@ class Oracle:
         if name not in GRANTS:
             raise AttributeError(f"an oracle has no {name!r}")
         granted = " + ".join([str(self.access.name), *(str(permission.name) for permission in self.permissions)])
-        needed = " and ".join(missing(name, self.access, self.permissions))
+        needed = " and ".join(missing_access(name, self.access, self.permissions))
         raise AccessError(f"oracle.{name} needs {needed}; this solver was granted {granted}")

@@ -23,7 +23,7 @@ from ..processes.arrays import Array
 from ..processes.inverse_cdf import DEFICIT_TOLERANCE, draw
 from ..response import Response
 from ..worlds.base import World
-from .access import GRANTS, Access, AccessError, Cost, Oracle, Permission, Snapshot, missing
+from .access import GRANTS, Access, AccessError, Cost, Oracle, Permission, Snapshot, missing_access
 
 
 @dataclass
@@ -87,7 +87,7 @@ class RepeatedGame:
             "learns": lambda: follower is not None and learns(follower),
         }
         for name in GRANTS:
-            if not missing(name, access, permissions):
+            if not missing_access(name, access, permissions):
                 granted[name] = facts[name]() if name in facts else _closure(getattr(game if name in PIECES else self, name))
         return Oracle(granted, access, permissions)
 
@@ -110,11 +110,11 @@ class RepeatedGame:
         self.cost.queries += 1
         return float(sum(p * self._expected_return(context) for context, p in enumerate(self.game.context_probabilities)))
 
-    def returns_together(self, xs: Sequence[Array]) -> np.ndarray:
+    def returns_in_one_context(self, xs: Sequence[Array]) -> np.ndarray:
         """The leader's expected returns (K,) from several commitments in one context, which nature draws and the leader does not see."""
-        points = [self._checked(x) for x in xs]
+        points = [self._check_commitment(x) for x in xs]
         if not points:
-            raise ValueError("returns_together compares commitments, and got none")
+            raise ValueError("returns_in_one_context compares commitments, and got none")
         (context,) = self._contexts(1, one_context=True)
         returns = []
         for x in points:
@@ -137,7 +137,7 @@ class RepeatedGame:
         limits = self._limits(horizon, episodes)
         self._commit(x)
         contexts = self._contexts(episodes, one_context)
-        return self._show(self._outcome(contexts, self._play(contexts, limits)))
+        return self._charge_and_censor(self._outcome(contexts, self._play(contexts, limits)))
 
     def play_streams(self, x: Array, *, streams: int, steps: int, one_context: bool = False) -> Outcome:
         """Commit to ``x`` and watch ``streams`` of ``steps`` steps: a new episode begins where one ends, and the last one is cut."""
@@ -154,16 +154,16 @@ class RepeatedGame:
             contexts = np.concatenate([contexts, more])
             outcome = self._outcome(contexts, pieces)
             played, self._pace = outcome.steps, outcome.steps / len(contexts)
-            streamed = concatenate_episodes(outcome, streams, steps, self._ends)
+            streamed = concatenate_episodes(outcome, streams, steps, self._end_states)
             if streamed is not None:
-                return self._show(streamed)
+                return self._charge_and_censor(streamed)
 
     def play_from(
         self, x: Array, context: int, states: np.ndarray, *, actions: np.ndarray | None = None, horizon: int | np.ndarray | None = None
     ) -> Outcome:
         """`play` in one context, with followers starting in chosen ``states``, perhaps with chosen first ``actions``, integers (N, n).
 
-        A follower that starts in S does not walk; those who interact share their state.
+        A follower that starts in state S (the end) takes no step; those who interact share their state.
         """
         index = self.game.context_index(context)
         self._require_tables("chosen first states")
@@ -177,7 +177,7 @@ class RepeatedGame:
         limits = self._limits(horizon, len(states))
         self._commit(x)
         contexts = np.full(len(states), index)
-        return self._show(self._outcome(contexts, self._play(contexts, limits, states=states, actions=chosen)))
+        return self._charge_and_censor(self._outcome(contexts, self._play(contexts, limits, states=states, actions=chosen)))
 
     def play_as(
         self, x: Array, policies: Sequence[Array], context: int | str = 0, *, episodes: int = 1, horizon: int | None = None
@@ -196,7 +196,7 @@ class RepeatedGame:
         index = self.game.context_index(context)
         self._require_tables("given policies")
         whole("episodes", episodes, 1)
-        limits, given = self._limits(horizon, episodes), self._playable(policies)
+        limits, given = self._limits(horizon, episodes), self._check_policies(policies)
         self._commit(x)
         contexts = np.full(episodes, index)
         pieces = self._play(contexts, limits, policies=given)
@@ -207,7 +207,7 @@ class RepeatedGame:
         self.cost.training_steps += outcome.steps
         return self._without_context(outcome), earned
 
-    def _playable(self, policies: Sequence[Array]) -> list[np.ndarray]:
+    def _check_policies(self, policies: Sequence[Array]) -> list[np.ndarray]:
         """Policies as arrays of the followers' sizes; one that only sees the leader's policy does not depend on its action."""
         given = [np.asarray(policy.detach().cpu() if hasattr(policy, "detach") else policy, dtype=np.float64) for policy in policies]
         if [policy.shape for policy in given] != list(self.game.sizes):
@@ -268,7 +268,7 @@ class RepeatedGame:
             raise ValueError(f"{self.follower!r} does not learn, so there is nothing to train; SoftQLearning(...) does")
         whole("steps", steps, 1)
         self._commit(x)
-        self._ask(index, steps)
+        self._query_follower(index, steps)
 
     def snapshot(self) -> Snapshot:
         """Keep the followers' training state of this moment, for as long as the run lasts; what is handed out only names it."""
@@ -299,20 +299,20 @@ class RepeatedGame:
 
     def _commit(self, x: Array) -> None:
         """Freeze ``x`` until another commitment comes; the same one again costs nothing."""
-        committed = self._checked(x)
+        committed = self._check_commitment(x)
         if self._commitment is None or not np.array_equal(committed, self._commitment):
             self._commitment, self._responses, self._committed_worlds = committed, {}, {}
             self.cost.commitments += 1
 
-    def _checked(self, x: Array) -> np.ndarray:
+    def _check_commitment(self, x: Array) -> np.ndarray:
         detached = x.detach().cpu() if hasattr(x, "detach") else x
-        committed = np.array(self.game.checked(np.asarray(detached)), dtype=np.float64)
+        committed = np.array(self.game.check_commitment(np.asarray(detached)), dtype=np.float64)
         if committed.shape != self.game.commitment_shape:
             raise CommitmentError(f"{self.game.name}: one commitment has shape {self.game.commitment_shape}, got {committed.shape}")
         return committed
 
     def _worlds(self, context: int) -> tuple[World, ...]:
-        """What the followers face under the frozen commitment, computed once."""
+        """The worlds that the frozen commitment induces, computed once."""
         if context not in self._committed_worlds:
             assert self._commitment is not None
             self._committed_worlds[context] = self.game.problems(self.game.for_context(self._commitment, context), context)
@@ -320,11 +320,11 @@ class RepeatedGame:
 
     def _respond(self, context: int) -> Response:
         if context not in self._responses:
-            self._ask(context, None)
+            self._query_follower(context, None)
         return self._responses[context]
 
-    def _ask(self, context: int, budget: int | None) -> None:
-        """Have the follower answer, who may train for ``budget`` steps, or as many as it usually does; what it was is charged."""
+    def _query_follower(self, context: int, budget: int | None) -> None:
+        """Let the follower respond, with ``budget`` training steps (None: its default), and charge its work."""
         assert self._commitment is not None
         assert self.follower is not None
         x, before = self.game.for_context(self._commitment, context), self._training.get(context)
@@ -350,8 +350,8 @@ class RepeatedGame:
         u = np.full(episodes, self._rng.random()) if one_context else self._rng.random(episodes)
         return draw(np.broadcast_to(self.game.context_probabilities, (episodes, len(self.game.contexts))), u)
 
-    def _show(self, outcome: Outcome) -> Outcome:
-        """What the leader gets to see, and pays for."""
+    def _charge_and_censor(self, outcome: Outcome) -> Outcome:
+        """Charge the outcome's steps, and hide what is not public."""
         self.cost.outcome_steps += outcome.steps
         if not self.game.follower_actions_public:
             outcome = replace(outcome, follower_actions=np.full_like(outcome.follower_actions, -1))
@@ -362,11 +362,11 @@ class RepeatedGame:
         return outcome if self.game.context_visibility != "never" else replace(outcome, contexts=np.full_like(outcome.contexts, -1))
 
     @property
-    def _ends(self) -> list[int]:
+    def _end_states(self) -> list[int]:
         return [size[0] for size in self.game.sizes] if self.game.tabular else []
 
     def _outcome(self, contexts: np.ndarray, pieces: list[tuple[np.ndarray, int, Trajectories]]) -> Outcome:
-        return self.game.null_worlds[0].outcome(contexts, self._ends, pieces)
+        return self.game.null_worlds[0].outcome(contexts, self._end_states, pieces)
 
     def _require_tables(self, what: str) -> None:
         """Refuse what only tables have."""

@@ -2,7 +2,7 @@
 
 At node s the agent picks a hidden action a, the outcome o falls by p(o|a), the principal gains R(o) and pays b(o), and the game goes on
 in the child of that outcome.  With U and W the values of agent and principal from a node on (0 at the leaves), the payments that make
-the agent choose a, and cost the principal least, are a linear programme (`_cheapest`)::
+the agent choose a, and cost the principal least, are a linear programme (`_minimise_payment`)::
 
     min_b  sum_o p(o|a) b(o)   s.t.   u(a) + sum_o p(o|a) (b(o) + U(o))  >=  u(a') + sum_o p(o|a') (b(o) + U(o)),   low <= b <= high
 
@@ -10,8 +10,8 @@ the agent choose a, and cost the principal least, are a linear programme (`_chea
 
 * *per-step* (`subgame_perfect`): at each node the principal offers a contract for that node, and both know what will be offered later:
   backward induction, two programmes a node, W = max_a.
-* *committed* (`committed`): all payments are promised at the start.  A promise after a good outcome also motivates whoever works for it,
-  so this is worth at least as much: one programme for each plan of actions, with U linear in the payments that follow.
+* *committed* (`optimal_contract`): all payments are promised at the start.  A promise after a good outcome also motivates whoever works
+  for it, so this is worth at least as much: one programme for each plan of actions, with U linear in the payments that follow.
 
 Where the agent is indifferent it does what the principal prefers (`Hard("strong")`).
 
@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 
 MOST_NODES = 15
-"""`committed` tries plans of actions, 2^N of them for N nodes (few in full), and no more than 2^15."""
+"""`optimal_contract` tries plans of actions, 2^N of them for N nodes (few in full), and no more than 2^15."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def subgame_perfect(tree: Tree) -> Contracts:
         later, best = tree.agent_discount * agent[children], -np.inf
         for a, p in enumerate(tree.chances[s]):
             gain = p - tree.chances[s, 1 - a]  # IC: gain . (b + U) >= u(a') - u(a)
-            b = _cheapest(p, gain[None], [tree.utility[s, 1 - a] - tree.utility[s, a] - gain @ later], tree.limits)
+            b = _minimise_payment(p, gain[None], [tree.utility[s, 1 - a] - tree.utility[s, a] - gain @ later], tree.limits)
             worth = -np.inf if b is None else float(p @ (tree.reward[s] - b + principal[children]))
             if b is not None and worth > best:
                 best, payments[s], actions[s], agent[s] = worth, b, a, tree.utility[s, a] + p @ (b + later)
@@ -82,7 +82,7 @@ def subgame_perfect(tree: Tree) -> Contracts:
     return Contracts(float(principal[0]), payments, actions, agent)
 
 
-def committed(tree: Tree) -> Contracts:
+def optimal_contract(tree: Tree) -> Contracts:
     """The best payments that are promised for the whole tree: one programme a plan, in falling order of what the plan could be worth.
 
     A plan is worth its surplus less the agent's value, and that is at least what it gets by itself from the least payments.
@@ -96,19 +96,19 @@ def committed(tree: Tree) -> Contracts:
             f"agent_discount={tree.agent_discount} and {tree.nodes} nodes"
         )
     plans = np.array(list(itertools.product((0, 1), repeat=tree.nodes)))
-    surplus = _by_plan(tree, plans, tree.reward)
-    least = _best(tree, np.full((tree.nodes, 2), tree.limits[0]))
+    surplus = _plan_values(tree, plans, tree.reward)
+    least = _optimal_value(tree, np.full((tree.nodes, 2), tree.limits[0]))
     found: Contracts | None = None
     for which in np.argsort(-surplus, kind="stable"):
         if found is not None and surplus[which] - least <= found.value:
             break
-        slopes, base = _agent_of(tree, plans[which])
+        slopes, base = _agent_values(tree, plans[which])
         rows, floors = [], []
         for s, a in enumerate(plans[which]):
             gain, children = tree.chances[s, a] - tree.chances[s, 1 - a], slice(2 * s + 1, 2 * s + 3)
-            rows.append(gain @ (_own(tree, s) + slopes[children]))
+            rows.append(gain @ (_payment_selector(tree, s) + slopes[children]))
             floors.append(tree.utility[s, 1 - a] - tree.utility[s, a] - gain @ base[children])
-        b = _cheapest(slopes[0], np.array(rows), floors, tree.limits)
+        b = _minimise_payment(slopes[0], np.array(rows), floors, tree.limits)
         if b is None:
             continue
         agent = slopes @ b + base
@@ -120,7 +120,7 @@ def committed(tree: Tree) -> Contracts:
 
 def first_best(tree: Tree) -> float:
     """What the principal earns if it sees the actions, and pays for what they cost and no more: the largest surplus."""
-    return _best(tree, tree.reward)
+    return _optimal_value(tree, tree.reward)
 
 
 def logits(payments: np.ndarray, most: float) -> np.ndarray:
@@ -129,22 +129,22 @@ def logits(payments: np.ndarray, most: float) -> np.ndarray:
     return np.log(b) - np.log(most - b)
 
 
-def _own(tree: Tree, s: int) -> np.ndarray:
+def _payment_selector(tree: Tree, s: int) -> np.ndarray:
     """The payments at node s, (2, 2 N), as functions of all."""
     return np.eye(2 * tree.nodes)[2 * s : 2 * s + 2]
 
 
-def _agent_of(tree: Tree, plan: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _agent_values(tree: Tree, plan: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The agent's values under a plan are slopes (2 N + 1, 2 N) times the payments, plus a base (2 N + 1,)."""
     slopes, base = np.zeros((2 * tree.nodes + 1, 2 * tree.nodes)), np.zeros(2 * tree.nodes + 1)
     for s in reversed(range(tree.nodes)):
         p, children = tree.chances[s, plan[s]], slice(2 * s + 1, 2 * s + 3)
-        slopes[s] = p @ (_own(tree, s) + slopes[children])
+        slopes[s] = p @ (_payment_selector(tree, s) + slopes[children])
         base[s] = tree.utility[s, plan[s]] + p @ base[children]
     return slopes, base
 
 
-def _by_plan(tree: Tree, plans: np.ndarray, gains: np.ndarray) -> np.ndarray:
+def _plan_values(tree: Tree, plans: np.ndarray, gains: np.ndarray) -> np.ndarray:
     """Expected sum of u(s, a) + gains(s, o) under each plan (K, N): (K,)."""
     values = np.zeros((len(plans), 2 * tree.nodes + 1))
     for s in reversed(range(tree.nodes)):
@@ -153,7 +153,7 @@ def _by_plan(tree: Tree, plans: np.ndarray, gains: np.ndarray) -> np.ndarray:
     return values[:, 0]
 
 
-def _best(tree: Tree, gains: np.ndarray) -> float:
+def _optimal_value(tree: Tree, gains: np.ndarray) -> float:
     """The largest expected sum of u(s, a) + gains(s, o)."""
     values = np.zeros(2 * tree.nodes + 1)
     for s in reversed(range(tree.nodes)):
@@ -161,7 +161,7 @@ def _best(tree: Tree, gains: np.ndarray) -> float:
     return float(values[0])
 
 
-def _cheapest(cost: np.ndarray, rows: np.ndarray, floors: list[float], limits: tuple[float, float]) -> np.ndarray | None:
+def _minimise_payment(cost: np.ndarray, rows: np.ndarray, floors: list[float], limits: tuple[float, float]) -> np.ndarray | None:
     """min cost . b s.t. rows b >= floors within the limits, solved by scipy's HiGHS; None if there is no such b."""
     from scipy.optimize import linprog
 

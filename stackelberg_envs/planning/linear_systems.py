@@ -2,7 +2,7 @@
 
 A dense chain (..., S, S) costs S^3; from `stackelberg_envs.processes.chains.DIRECT` states on, a chain of lists is solved faster by
 BiCGSTAB (van der Vorst, SIAM J. Sci. Stat. Comput. 1992), which only multiplies with it, a few tens of times where the chain forgets
-quickly and some hundreds on a grid.  Both are a `Factorised`, by which planners and solvers meet them.
+quickly and some hundreds on a grid.  Both are a `Factorisation`, by which planners and solvers meet them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class PlanningError(RuntimeError):
     """An exact solve did not converge or met a system without a solution."""
 
 
-class Factorised(Protocol):
+class Factorisation(Protocol):
     """A square matrix M (..., S, S) that can be solved with, again and again."""
 
     def solve(self, rhs: Array, tolerance: float | None = None) -> Array:
@@ -49,7 +49,7 @@ class Factorised(Protocol):
 
 @dataclass(frozen=True)
 class Dense:
-    """`Factorised` by the array library's own dense solver; it factorises anew at each call, where `solvers.linear.LU` keeps it."""
+    """`Factorisation` by the array library's own dense solver; it factorises anew at each call, where `solvers.linear.LU` keeps it."""
 
     matrix: Array
 
@@ -69,17 +69,17 @@ class System:
     chain: MarkovChain
     discount: float
 
-    def times(self, x: Array) -> Array:
+    def matvec(self, x: Array) -> Array:
         """(I - gamma P) x, (..., S)."""
         return x - self.discount * self.chain.expect(x)
 
-    def transposed_times(self, x: Array) -> Array:
+    def rmatvec(self, x: Array) -> Array:
         """(I - gamma P)^T x, (..., S)."""
         return x - self.discount * self.chain.push_forward(x)
 
 
 class Krylov:
-    """`Factorised` by BiCGSTAB; differentiable in right side and chain, once and in reverse mode.
+    """`Factorisation` by BiCGSTAB; differentiable in right side and chain, once and in reverse mode.
 
     On a CPU each row of a batch is solved by itself, with a sparse matrix of scipy's, which multiplies twice as fast as a gather and a sum.
 
@@ -111,12 +111,12 @@ class Krylov:
         if near is not None and self._on_cpu:
             x = array_namespace(b).asarray(self._solve_by_rows(near, tolerance, transposed=transposed), dtype=b.dtype)
         else:
-            x, products = bicgstab(self._detached.transposed_times if transposed else self._detached.times, b, tolerance)
+            x, products = bicgstab(self._detached.rmatvec if transposed else self._detached.matvec, b, tolerance)
             self.products += products
         if not (any(getattr(array, "requires_grad", False) for array in (self.matrix.chain.numbers, rhs))):
             return x
         # x + M^{-1} (b - M x), whose second term is rounding and has the derivatives of the whole: dx = M^{-1} (db - dM x).
-        residual = rhs - (self.matrix.transposed_times if transposed else self.matrix.times)(x)
+        residual = rhs - (self.matrix.rmatvec if transposed else self.matrix.matvec)(x)
         if not residual.requires_grad:  # nobody is recording
             return x
 
@@ -178,7 +178,7 @@ def bicgstab(times: Callable[[Array], Array], b: Array, tolerance: float = TOLER
     xp = array_namespace(b)
     eps = float(xp.finfo(b.dtype).eps)
 
-    def largest(vector: Array) -> Array:
+    def max_norm(vector: Array) -> Array:
         return xp.max(xp.abs(vector), axis=-1, keepdims=True)
 
     def dot(one: Array, other: Array) -> Array:
@@ -189,14 +189,14 @@ def bicgstab(times: Callable[[Array], Array], b: Array, tolerance: float = TOLER
         usable = xp.abs(other) > 0
         return xp.where(usable, one / xp.where(usable, other, 1.0), 0.0)
 
-    size = largest(b)
+    size = max_norm(b)
     scale = xp.where(size > 0, size, 1.0 + 0 * size)
     b = b / scale  # squares of small numbers would underflow
     x, size, products, before, stalled = xp.zeros_like(b), size / scale, 0, float("inf"), 0
     r, along = b, xp.arange(b.shape[-1], dtype=b.dtype, device=b.device)
     while True:
-        goal = xp.maximum(tolerance * size, 8 * eps * xp.maximum(size, largest(x)))
-        left = as_float(xp.max(largest(r) / xp.where(goal > 0, goal, 1.0)))
+        goal = xp.maximum(tolerance * size, 8 * eps * xp.maximum(size, max_norm(x)))
+        left = as_float(xp.max(max_norm(r) / xp.where(goal > 0, goal, 1.0)))
         if left <= 1:
             return x * scale, products
         stalled = 0 if left < 0.9 * before else stalled + 1
@@ -209,14 +209,14 @@ def bicgstab(times: Callable[[Array], Array], b: Array, tolerance: float = TOLER
         shadow = r * (1 + 0.5 * xp.sin((0.7 + stalled) * along**2 + 0.3))
         before, p, rho = left, r, dot(shadow, r)
         for _ in range(RESTART):
-            active = largest(r) > goal / 2  # the recursive residual is a little smaller than the true one
+            active = max_norm(r) > goal / 2  # the recursive residual is a little smaller than the true one
             Mp = times(p)
             alpha = xp.where(active, ratio(rho, dot(shadow, Mp)), 0.0)
             s = r - alpha * Mp
             Ms = times(s)
             omega = xp.where(active, ratio(dot(Ms, s), dot(Ms, Ms)), 0.0)
             x, r, products = x + alpha * p + omega * s, xp.where(active, s - omega * Ms, r), products + 2
-            if not bool(xp.any(largest(r) > goal / 2)):
+            if not bool(xp.any(max_norm(r) > goal / 2)):
                 break
             following = dot(shadow, r)
             p, rho = r + ratio(following, rho) * ratio(alpha, omega) * (p - omega * Mp), following

@@ -28,7 +28,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .matrix_programmes import ScaledGame, best_mixture, mixed_integer_response, most_inside, scaled
+from .matrix_programmes import ScaledGame, best_mixture, interior_point, mixed_integer_response, scale_payoffs
 from .policy_iteration import TIE_TOLERANCE
 
 JOINT_RESPONSES = 1000
@@ -52,7 +52,7 @@ class Commitment:
     slack: float = 0.0
     """See ``inside``; a share of the range of the follower's payoffs."""
 
-    def towards_inside(self, slack: float) -> np.ndarray:
+    def towards_interior(self, slack: float) -> np.ndarray:
         """The mixture, moved just so far that the columns are better by a share ``slack`` of the range of the follower's payoffs."""
         if self.inside is None or self.slack <= 0:
             return self.mixture
@@ -71,11 +71,11 @@ def strong_commitment(leader: Any, follower: Any, probabilities: Any = None) -> 
     Raises:
         ValueError: if payoffs or probabilities do not fit one another.
     """
-    game = scaled(leader, follower, probabilities)
+    game = scale_payoffs(leader, follower, probabilities)
     if game.columns**game.types > JOINT_RESPONSES:
         return dobss(leader, follower, probabilities)
     single = [[(j,) for j in range(game.columns)]] * game.types
-    return _best([_solved(game, answers, 0.0) for answers in product(*single)])
+    return _best([_commitment_for(game, answers, 0.0) for answers in product(*single)])
 
 
 def weak_commitment(leader: Any, follower: Any, probabilities: Any = None) -> Commitment:
@@ -84,11 +84,11 @@ def weak_commitment(leader: Any, follower: Any, probabilities: Any = None) -> Co
     Raises:
         ValueError: likewise, or if there are more than `JOINT_RESPONSES` joint responses.
     """
-    game = scaled(leader, follower, probabilities)
+    game = scale_payoffs(leader, follower, probabilities)
     found = []
     for answers in _joint_classes(game):
-        inside, slack = most_inside(game, answers)
-        if slack > STRICT and (best := _solved(game, answers, 0.0)) is not None:
+        inside, slack = interior_point(game, answers)
+        if slack > STRICT and (best := _commitment_for(game, answers, 0.0)) is not None:
             found.append(Commitment(best.value, best.mixture, best.columns, inside, slack))
     return _best(found)
 
@@ -100,14 +100,14 @@ def margin_commitment(leader: Any, follower: Any, margin: float, probabilities: 
     """
     if not margin > 0:
         raise ValueError(f"margin is positive, got {margin}; its limit 0 is weak_commitment")
-    game = scaled(leader, follower, probabilities)
-    found = [best for answers in _joint_classes(game) if (best := _solved(game, answers, margin)) is not None]
+    game = scale_payoffs(leader, follower, probabilities)
+    found = [best for answers in _joint_classes(game) if (best := _commitment_for(game, answers, margin)) is not None]
     return _best(found) if found else None
 
 
 def pure_commitment(leader: Any, follower: Any, probabilities: Any = None, *, ties: Literal["strong", "weak"] = "strong") -> Commitment:
     """The best single row, by enumeration; arguments as of `strong_commitment`, ``ties`` as of `stackelberg_envs.Hard`."""
-    rows = np.eye(scaled(leader, follower, probabilities).rows)
+    rows = np.eye(scale_payoffs(leader, follower, probabilities).rows)
     return _best([value_of(leader, follower, row, probabilities, ties=ties) for row in rows])
 
 
@@ -115,7 +115,7 @@ def value_of(
     leader: Any, follower: Any, mixture: Any, probabilities: Any = None, *, ties: Literal["strong", "weak"] = "strong"
 ) -> Commitment:
     """What ``mixture`` (m,) is worth; arguments otherwise as of `pure_commitment`.  What is a tie: `followers.TIE_TOLERANCE`."""
-    game, x = scaled(leader, follower, probabilities), np.asarray(mixture, dtype=np.float64)
+    game, x = scale_payoffs(leader, follower, probabilities), np.asarray(mixture, dtype=np.float64)
     if x.shape != (game.rows,) or ties not in ("strong", "weak"):
         raise ValueError(f"a mixture has shape ({game.rows},) and ties are 'strong' or 'weak'; got {x.shape} and {ties!r}")
     if not ((x >= -1e-9).all() and abs(x.sum() - 1) < 1e-6):
@@ -131,8 +131,8 @@ def value_of(
 
 def dobss(leader: Any, follower: Any, probabilities: Any = None) -> Commitment:
     """`strong_commitment` by one mixed-integer programme, which grows with the number of types instead of their joint responses."""
-    game = scaled(leader, follower, probabilities)
-    best = _solved(game, mixed_integer_response(game))
+    game = scale_payoffs(leader, follower, probabilities)
+    best = _commitment_for(game, mixed_integer_response(game))
     if best is None:
         raise RuntimeError(
             "the mixed-integer programme's responses are best nowhere: its tolerance of 1e-6 is too coarse for these payoffs"
@@ -161,7 +161,7 @@ def _joint_classes(game: ScaledGame) -> list[tuple[tuple[int, ...], ...]]:
     return list(product(*each))
 
 
-def _solved(game: ScaledGame, answers: Sequence[tuple[int, ...]], margin: float = 0.0) -> Commitment | None:
+def _commitment_for(game: ScaledGame, answers: Sequence[tuple[int, ...]], margin: float = 0.0) -> Commitment | None:
     """The best mixture to which these are the answers, by ``margin``; None if there is none."""
     x = best_mixture(game, answers, margin)
     if x is None:

@@ -69,7 +69,7 @@ def type_weights(probabilities: Any, types: int) -> np.ndarray:
     return p
 
 
-def scaled(leader: Any, follower: Any, probabilities: Any) -> ScaledGame:
+def scale_payoffs(leader: Any, follower: Any, probabilities: Any) -> ScaledGame:
     """Checked and scaled payoffs; see `payoff_tables` and `type_weights`."""
     own, other = payoff_tables(leader, follower)
     low, spread = other.min(axis=(1, 2)), np.ptp(other, axis=(1, 2))
@@ -107,7 +107,7 @@ def best_mixture(game: ScaledGame, answers: Sequence[tuple[int, ...]], margin: f
     )
 
 
-def most_inside(game: ScaledGame, answers: Sequence[tuple[int, ...]]) -> tuple[np.ndarray | None, float]:
+def interior_point(game: ScaledGame, answers: Sequence[tuple[int, ...]]) -> tuple[np.ndarray | None, float]:
     """The mixture at which the answers are better than the rest by the largest margin, and that margin (scaled)."""
     rows, _ = _advantages(game, answers)
     if len(rows) == 0:

@@ -19,8 +19,8 @@ from typing import Any
 from array_api_compat import array_namespace
 
 from ..processes.arrays import Array, as_float
-from ..processes.mdp import MDP, DecisionProblem, decision_problem, entropy, joint_policy, over_leader_actions
-from .linear_systems import Factorised, PlanningError, factorise, system
+from ..processes.mdp import MDP, DecisionProblem, broadcast_over_leader_actions, decision_problem, entropy, joint_policy
+from .linear_systems import Factorisation, PlanningError, factorise, system
 from .value_iteration import attainable_bound, largest_deficit, rounding_error, soft_backup, value_interval
 
 POLICY_TOLERANCE = 1e-9
@@ -44,7 +44,7 @@ class Plan:
     """Policy evaluations: one factorisation and one solve each; of lists, Newton steps and sweeps."""
     step: float
     """Size of the last Newton step (of lists, the bound): the error left is of the order of its square over the temperature."""
-    factorised: Factorised
+    factorised: Factorisation
     """I - gamma P_g at the last evaluated policy."""
     bound: float = float("inf")
     """Certified: no value is further than this from the soft optimum, rounding in the last sweep included; infinite where the discount is
@@ -58,7 +58,7 @@ def soft_policy_iteration(
     temperature: float,
     *,
     values: Array | None = None,
-    factorise: Callable[[Any], Factorised] = factorise,
+    factorise: Callable[[Any], Factorisation] = factorise,
     tolerance: float = POLICY_TOLERANCE,
 ) -> Plan:
     """The unique soft-optimal response at ``temperature`` > 0.
@@ -89,8 +89,8 @@ def soft_policy_iteration(
         if step <= max(tolerance * temperature, rounding_error(v, gamma)):
             backed_up, g = soft_backup(problem, gamma, temperature, v)
             bound = as_float(xp.max(xp.abs(backed_up - v))) / (1 - gamma) + rounding_error(v, gamma) if gamma < 1 else float("inf")
-            return Plan(over_leader_actions(g, mdp), v, evaluation, step, kept, bound)
-    raise _not_converged(MAX_EVALUATIONS, step)
+            return Plan(broadcast_over_leader_actions(g, mdp), v, evaluation, step, kept, bound)
+    raise _convergence_error(MAX_EVALUATIONS, step)
 
 
 def _inexact_newton(
@@ -98,7 +98,7 @@ def _inexact_newton(
     problem: DecisionProblem,
     temperature: float,
     values: Array | None,
-    factorise: Callable[[Any], Factorised],
+    factorise: Callable[[Any], Factorisation],
     tolerance: float,
 ) -> Plan:
     """Soft policy iteration of lists, whose Newton steps are solved as well as they deserve (Eisenstat and Walker 1996).
@@ -122,7 +122,9 @@ def _inexact_newton(
             v = middle
             _, g = soft_backup(problem, gamma, temperature, v)
             kept = factorise(system(problem.transition.markov_chain(problem.weight[..., None] * g), gamma))
-            return Plan(over_leader_actions(g, mdp), v, evaluation, min(width, step), kept, width + rounding_error(v, gamma), products)
+            return Plan(
+                broadcast_over_leader_actions(g, mdp), v, evaluation, min(width, step), kept, width + rounding_error(v, gamma), products
+            )
         if not size < float("inf"):
             break
         if after_sweep:
@@ -139,10 +141,10 @@ def _inexact_newton(
         newton = kept.solve(r, max(forcing, 0.1 * goal * max(1 - gamma, 1e-4) / size))
         v, size_before, step = v + newton, size, as_float(xp.max(xp.abs(newton)))
         products += getattr(kept, "products", 0)
-    raise _not_converged(evaluation, width)
+    raise _convergence_error(evaluation, width)
 
 
-def _not_converged(evaluations: int, step: float) -> PlanningError:
+def _convergence_error(evaluations: int, step: float) -> PlanningError:
     return PlanningError(
         f"soft policy iteration did not converge in {evaluations} evaluations (last step {step:.3g}); "
         "are the tables finite, and does every episode end where the discount is 1?"

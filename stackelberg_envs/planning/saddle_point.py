@@ -15,8 +15,8 @@ from array_api_compat import array_namespace
 
 from ..processes.arrays import Array, as_float
 from ..processes.markov_game import MarkovGame
-from ..processes.mdp import decision_problem, over_leader_actions
-from .linear_systems import Factorised, PlanningError, factorise, system
+from ..processes.mdp import broadcast_over_leader_actions, decision_problem
+from .linear_systems import Factorisation, PlanningError, factorise, system
 from .policy_iteration import MAX_EVALUATIONS, POLICY_TOLERANCE
 from .stage_games import Stage, stage_saddle
 from .value_iteration import rounding_error
@@ -35,11 +35,11 @@ class SaddlePoint(NamedTuple):
     """Size of the last Newton step."""
     evaluations: int
     """Newton steps: one factorisation and one solve each."""
-    factorised: Factorised
+    factorised: Factorisation
     """I - gamma P_uw at the last evaluated policies."""
 
     @property
-    def warm(self) -> tuple[Array, Array]:
+    def warm_start(self) -> tuple[Array, Array]:
         """What the next call starts from, when the game has changed a little."""
         return self.values, self.stage.logits
 
@@ -49,7 +49,7 @@ def saddle_point(
     temperature: float,
     *,
     warm: tuple[Array, Array] | None = None,
-    factorise: Callable[[Any], Factorised] = factorise,
+    factorise: Callable[[Any], Factorisation] = factorise,
 ) -> SaddlePoint:
     """The unique equilibrium of a regularised zero-sum Markov game.
 
@@ -97,6 +97,6 @@ def saddle_point(
             stage, following = backup(v + residual, stage.logits)
         v, residual = v + t * newton, following
         if done:
-            policies = over_leader_actions(stage.first, game.joint), over_leader_actions(stage.second, game.joint)
+            policies = broadcast_over_leader_actions(stage.first, game.joint), broadcast_over_leader_actions(stage.second, game.joint)
             return SaddlePoint(policies, v, stage, step, evaluation, kept)
     raise PlanningError(f"the saddle point was not found in {MAX_EVALUATIONS} evaluations (last step {step:.3g}); are the tables finite?")

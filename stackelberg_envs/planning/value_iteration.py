@@ -124,10 +124,10 @@ def soft_value_iteration(
         if widest != widest:
             break
         v = backed_up
-    raise not_converged(max_sweeps, as_float(xp.max(bound)), tolerance)
+    raise convergence_error(max_sweeps, as_float(xp.max(bound)), tolerance)
 
 
-def not_converged(sweeps: int, bound: float, tolerance: float) -> PlanningError:
+def convergence_error(sweeps: int, bound: float, tolerance: float) -> PlanningError:
     """The error where sweeps were not enough."""
     return PlanningError(
         f"values were certified to {bound:.3g} after at most {sweeps} sweeps, and not to {tolerance:.3g}; are the tables finite?  Near a "

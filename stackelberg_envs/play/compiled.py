@@ -1,6 +1,6 @@
 """The loops of `stackelberg_envs.play.rollouts.simulate` and of soft Q-learning, compiled by numba (the extra ``fast``), to the same bits.
 
-A step of a few hundred walkers is a dozen small array operations in NumPy, and their overhead is most of the time; compiled, 10,000 steps
+A step of a few hundred episodes is a dozen small array operations in NumPy, and their overhead is most of the time; compiled, 10,000 steps
 of Four Rooms take less than half a millisecond.  The noise is drawn inside, in the order in which NumPy would draw it.
 """
 
@@ -22,7 +22,7 @@ def _inverse_cdf(cumulated: np.ndarray, u: float) -> int:
 
 
 @njit(cache=True)
-def walk(
+def roll_out(
     leader: np.ndarray,
     follower: np.ndarray,
     kernel: np.ndarray,
@@ -33,7 +33,7 @@ def walk(
     actions: np.ndarray,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Walk N episodes, time step by time step.
+    """Simulate N episodes, all of them one time step after the other.
 
     Args:
         leader: cumulative pi(a|s), (S, A).
@@ -47,7 +47,7 @@ def walk(
         rng: the noise.
 
     Returns:
-        Who walked, (M,), which node (s, a, b) each stood at, (M,), and where it arrived, (M,): time after time, episodes in order.
+        Which episode took each step, its node (s, a, b), and its next state, (M,) each: ordered by time, then by episode.
     """
     s_count, a_count = leader.shape
     b_count = follower.shape[1]
@@ -88,7 +88,7 @@ def walk(
 
 
 @njit(cache=True)
-def pad(
+def pad_trajectories(
     who: np.ndarray,
     nodes: np.ndarray,
     arrivals: np.ndarray,
@@ -97,7 +97,7 @@ def pad(
     leader_reward: np.ndarray,
     follower_reward: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The steps of `walk` as the padded arrays of `stackelberg_envs.play.trajectories.Trajectories`, in their order."""
+    """The steps of `roll_out` as the padded arrays of `stackelberg_envs.play.trajectories.Trajectories`, in their order."""
     s_count, a_count, b_count = sizes
     n = first.shape[0]
     steps = np.zeros(n, np.int64)

@@ -35,7 +35,7 @@ class Outcome:
 
     @property
     def steps(self) -> int:
-        """How many steps were seen; several followers walk at once."""
+        """How many steps were seen; several followers act at once."""
         return int(self.alive.any(axis=1).sum())
 
     def pairs(self, follower: int, actions: int) -> np.ndarray:
@@ -64,7 +64,7 @@ class Outcome:
 
 
 def outcome_of_indices(contexts: np.ndarray, ends: Sequence[int], pieces: Sequence[tuple[np.ndarray, int, Trajectories]]) -> Outcome:
-    """One outcome from the trajectories of (rows, follower): the episodes ``rows`` of one context, as one follower walked them.
+    """One outcome from the trajectories of (rows, follower): the episodes ``rows`` of one context, of one follower.
 
     Args:
         contexts: (N,).
@@ -93,16 +93,18 @@ def outcome_of_vectors(contexts: np.ndarray, pieces: Sequence[tuple[np.ndarray, 
     longest = max(played.alive.shape[1] for _, _, played in pieces)
     order = np.argsort(np.concatenate([rows for rows, _, _ in pieces]), kind="stable")
 
-    def together(table: str, mode: Any = "constant") -> np.ndarray:
+    def pad_and_concatenate(table: str, mode: Any = "constant") -> np.ndarray:
         padded = []
         for _, _, played in pieces:
             values, missing = getattr(played, table), longest - played.alive.shape[1]
             padded.append(np.pad(values, [(0, missing if axis == 1 else 0) for axis in range(values.ndim)], mode=mode))
         return np.concatenate(padded)[order]
 
-    leads, follows, alive = (together(table)[:, None] for table in ("leader_actions", "follower_actions", "alive"))
+    leads, follows, alive = (pad_and_concatenate(table)[:, None] for table in ("leader_actions", "follower_actions", "alive"))
     apart = np.arange(len(contexts)), np.ones(len(contexts), dtype=bool)
-    return Outcome(contexts, together("states", "edge")[:, None], leads, follows, together("leader_rewards"), alive, *apart)
+    return Outcome(
+        contexts, pad_and_concatenate("states", "edge")[:, None], leads, follows, pad_and_concatenate("leader_rewards"), alive, *apart
+    )
 
 
 def concatenate_episodes(outcome: Outcome, streams: int, steps: int, ends: Sequence[int]) -> Outcome | None:

@@ -62,9 +62,9 @@ def simulate(
             from . import compiled
 
             first_actions = np.zeros(0, dtype=np.int64) if actions is None else np.asarray(actions, dtype=np.int64)
-            steps = compiled.walk(leader, follower, kernel, successors, row_of, states, limits, first_actions, generator)
+            steps = compiled.roll_out(leader, follower, kernel, successors, row_of, states, limits, first_actions, generator)
             rewards = np.ravel(mdp.leader_reward), np.ravel(mdp.follower_reward)
-            return Trajectories(*compiled.pad(*steps, states, mdp.sizes, *rewards))
+            return Trajectories(*compiled.pad_trajectories(*steps, states, mdp.sizes, *rewards))
         noise = lambda t, rows: xp.asarray(generator.random((len(rows), 3)), dtype=leader.dtype, device=leader.device)  # noqa: E731
     (rows,) = xp.nonzero((states < s_count) & (limits > 0))
     s, t, played = states[rows], 0, []
@@ -79,10 +79,10 @@ def simulate(
         t += 1
         going = (arrived < s_count) & (limits[rows] > t)
         rows, s = rows[going], arrived[going]
-    return _padded(mdp, states, played)
+    return _pad(mdp, states, played)
 
 
-def _padded(mdp: MDP, first: Array, played: list[tuple[Array, Array, Array]]) -> Trajectories:
+def _pad(mdp: MDP, first: Array, played: list[tuple[Array, Array, Array]]) -> Trajectories:
     """Played steps (episodes, node, next state), one entry a time step, as padded arrays."""
     xp = array_namespace(mdp.leader_reward)
     s_count, a_count, b_count = mdp.sizes

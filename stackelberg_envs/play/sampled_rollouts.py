@@ -99,7 +99,7 @@ class SampledStepper:
         """Whether the leader acts in a step."""
         return self.process.leads > 0
 
-    def over(self, s: Any) -> bool:
+    def is_end(self, s: Any) -> bool:
         """Whether a state is the end."""
         return s is None
 

@@ -39,7 +39,7 @@ class TabularStepper:
         """Whether the leader acts in a step."""
         return self.process.sizes[1] > 1
 
-    def over(self, s: int) -> bool:
+    def is_end(self, s: int) -> bool:
         """Whether a state is the end."""
         return s == self.process.sizes[0]
 

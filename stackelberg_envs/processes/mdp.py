@@ -139,7 +139,7 @@ def decision_problem(mdp: MDP, reward: Array) -> DecisionProblem:
     return DecisionProblem(xp.ones_like(pi[..., :1]), at_nodes(mdp, reward), mdp.kernel.mean_over_leader(pi))
 
 
-def over_leader_actions(policy: Array, mdp: MDP) -> Array:
+def broadcast_over_leader_actions(policy: Array, mdp: MDP) -> Array:
     """A policy over decision nodes (..., S, N, B) as g(b|s,a) (..., S, A, B): where N = 1 it does not depend on a."""
     a = mdp.leader_policy.shape[-1]
     if policy.shape[-2] == a:

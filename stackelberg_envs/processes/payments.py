@@ -18,7 +18,7 @@ class Payment(Protocol):
         """(..., N) for states (..., N, d) and follower actions (..., N, m)."""
         ...
 
-    def expected(self, mean: Array, covariance: Array) -> Array:
+    def expected_payment(self, mean: Array, covariance: Array) -> Array:
         """(...) for the joint mean (..., d + m) and covariance (..., d + m, d + m) of state and action."""
         ...
 
@@ -34,9 +34,9 @@ class QuadraticPayment:
 
     def of(self, states: Array, actions: Array) -> Array:
         xp = array_namespace(states)
-        return -quadratic(xp.concat([states, actions], axis=-1), self.matrix) - _spread(self.cost, states)
+        return -quadratic(xp.concat([states, actions], axis=-1), self.matrix) - _broadcast_over_steps(self.cost, states)
 
-    def expected(self, mean: Array, covariance: Array) -> Array:
+    def expected_payment(self, mean: Array, covariance: Array) -> Array:
         xp = array_namespace(mean)
         return -xp.sum(self.matrix * (covariance + mean[..., :, None] * mean[..., None, :]), axis=(-2, -1)) - self.cost
 
@@ -55,7 +55,7 @@ class TargetPayment:
         xp = array_namespace(states)
         return xp.exp(-0.5 * xp.sum(((states - self.centre) / self.width) ** 2, axis=-1))
 
-    def expected(self, mean: Array, covariance: Array) -> Array:
+    def expected_payment(self, mean: Array, covariance: Array) -> Array:
         """sqrt(|D| / |D + X|) exp(-1/2 e' (D + X)^-1 e), D = diag(width^2), e = mean - centre."""
         xp = array_namespace(mean)
         d = self.centre.shape[-1]
@@ -66,6 +66,6 @@ class TargetPayment:
         return xp.exp(xp.sum(xp.log(self.width)) - 0.5 * logdet - 0.5 * xp.sum(off * scaled, axis=-1))
 
 
-def _spread(scalar: Array, states: Array) -> Array:
+def _broadcast_over_steps(scalar: Array, states: Array) -> Array:
     """A number a commitment, (...) or (..., 1), against steps (..., N)."""
     return scalar[..., None] if hasattr(scalar, "shape") and 0 < len(scalar.shape) < states.ndim - 1 else scalar

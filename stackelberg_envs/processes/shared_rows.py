@@ -69,24 +69,24 @@ class SharedRows(Transition):
         """The same kernel with ``f`` applied to its rows."""
         return SharedRows(f(self.rows), self.index)
 
-    def spread(self, table: Any) -> Any:
-        """What holds of rows (..., R), of the actions that take them, (..., B)."""
+    def expand_rows(self, table: Any) -> Any:
+        """Entries of rows (..., R) for each action that uses them, (..., B)."""
         xp = array_namespace(table)
         return xp.take(table, xp.asarray(self.index, device=table.device), axis=-1)
 
-    def pool(self, weights: Any) -> Any:
+    def sum_by_row(self, weights: Any) -> Any:
         """Weights of actions (..., B), summed over those that share a row, (..., R).
 
         As a sum over places for actions at each row, the empty ones filled with 0: a quarter of the time of a product with a 0-1 matrix.
         """
         xp = array_namespace(weights)
         padded = xp.concat([weights, xp.zeros_like(weights[..., :1])], axis=-1)
-        placed = xp.take(padded, xp.asarray(self._places.ravel(), device=weights.device), axis=-1)
-        return xp.sum(xp.reshape(placed, (*weights.shape[:-1], *self._places.shape)), axis=-1)
+        placed = xp.take(padded, xp.asarray(self._actions_by_row.ravel(), device=weights.device), axis=-1)
+        return xp.sum(xp.reshape(placed, (*weights.shape[:-1], *self._actions_by_row.shape)), axis=-1)
 
     @cached_property
-    def _places(self) -> np.ndarray:
-        """The actions that take each row, (R, W), W the most that share one; B where there are fewer."""
+    def _actions_by_row(self) -> np.ndarray:
+        """The actions that use each row, (R, W), W the largest number that share one; B fills the rest."""
         order, counts = np.argsort(self.index, kind="stable"), np.bincount(self.index, minlength=self.rows.shape[-2])
         taken = self.index[order]
         places = np.full((len(counts), counts.max()), len(self.index))
@@ -94,27 +94,27 @@ class SharedRows(Transition):
         return places
 
     def expect(self, values: Array) -> Array:
-        return self.spread(DenseTransition(self.rows).expect(values))
+        return self.expand_rows(DenseTransition(self.rows).expect(values))
 
     def row_sums(self) -> Array:
         return array_namespace(self.rows).sum(self.rows, axis=-1)
 
     def push_forward(self, weights: Array) -> Array:
-        return DenseTransition(self.rows).push_forward(self.pool(weights))
+        return DenseTransition(self.rows).push_forward(self.sum_by_row(weights))
 
     def markov_chain(self, joint: Array) -> DenseChain:
-        return DenseTransition(self.rows).markov_chain(self.pool(joint))
+        return DenseTransition(self.rows).markov_chain(self.sum_by_row(joint))
 
     def mean_over_leader(self, leader_policy: Array) -> SharedRows:
         return SharedRows(DenseTransition(self.rows).mean_over_leader(leader_policy).table, self.index)
 
     def mixture(self, weights: Array) -> DenseTransition:
-        return DenseTransition(self.rows).mixture(self.pool(weights))
+        return DenseTransition(self.rows).mixture(self.sum_by_row(weights))
 
     def average_actions(self) -> SharedRows:
         xp = array_namespace(self.rows)
         even = xp.full((1, len(self.index)), 1 / len(self.index), dtype=self.rows.dtype, device=self.rows.device)
-        return SharedRows(xp.matmul(self.pool(even), self.rows), np.zeros_like(self.index))
+        return SharedRows(xp.matmul(self.sum_by_row(even), self.rows), np.zeros_like(self.index))
 
     def join_actions(self) -> Transition:
         return self if self.shape[-3] == 1 else super().join_actions()

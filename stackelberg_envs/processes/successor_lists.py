@@ -145,7 +145,7 @@ class SuccessorLists(Transition):
             w = xp.sum(w, axis=-2, keepdims=True)
         if table[1] == 1:
             w = xp.sum(w, axis=-3, keepdims=True)
-        return SuccessorChain(SuccessorLists(self.successors.merged, xp.reshape(w, (*w.shape[:-3], 1, 1, -1))))
+        return SuccessorChain(SuccessorLists(self.successors.union_over_actions, xp.reshape(w, (*w.shape[:-3], 1, 1, -1))))
 
     def mean_over_leader(self, leader_policy: Any) -> SuccessorLists:
         """Lists (..., S, 1, B, A*K), or K long if the leader's actions share them."""
@@ -154,14 +154,14 @@ class SuccessorLists(Transition):
         if self.successors.table.shape[1] == 1:
             return SuccessorLists(self.successors, xp.sum(w, axis=-3, keepdims=True))
         w = xp.moveaxis(w, -3, -2)  # (..., S, B, A, K)
-        return SuccessorLists(self.successors.over_leads, xp.reshape(w, (*w.shape[:-3], 1, w.shape[-3], -1)))
+        return SuccessorLists(self.successors.union_over_leader_actions, xp.reshape(w, (*w.shape[:-3], 1, w.shape[-3], -1)))
 
     def mixture(self, weights: Any) -> SuccessorLists:
         xp = array_namespace(weights, self.probabilities)
         if self.successors.table.shape[2] == 1:
             return SuccessorLists(self.successors, xp.matmul(weights, self.probabilities))
         w = weights[..., None] * self.probabilities[..., None, :, :]
-        return SuccessorLists(self.successors.over_follows, xp.reshape(w, (*w.shape[:-2], -1)))
+        return SuccessorLists(self.successors.union_over_follower_actions, xp.reshape(w, (*w.shape[:-2], -1)))
 
     def average_actions(self) -> SuccessorLists:
         xp = array_namespace(self.probabilities)

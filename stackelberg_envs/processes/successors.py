@@ -61,18 +61,18 @@ class Successors:
         return csr_matrix((probabilities.reshape(-1), columns, ends), shape=(len(ends) - 1, len(self.table)))
 
     @cached_property
-    def merged(self) -> Successors:
+    def union_over_actions(self) -> Successors:
         """Where a state can lead by any action, (S, 1, 1, M), M the length of all its lists together."""
         return self if self.table.shape[1:3] == (1, 1) else Successors(self.table.reshape(len(self.table), 1, 1, -1))
 
     @cached_property
-    def over_leads(self) -> Successors:
+    def union_over_leader_actions(self) -> Successors:
         """Where a state can lead by each follower action whatever the leader does, (S, 1, B or 1, A*K)."""
         s, a, b, _ = self.table.shape
         return self if a == 1 else Successors(self.table.transpose(0, 2, 1, 3).reshape(s, 1, b, -1))
 
     @cached_property
-    def over_follows(self) -> Successors:
+    def union_over_follower_actions(self) -> Successors:
         """Where a state can lead by each leader action whatever the follower does, (S, A or 1, 1, B*K)."""
         s, a, b, _ = self.table.shape
         return self if b == 1 else Successors(self.table.reshape(s, a, 1, -1))

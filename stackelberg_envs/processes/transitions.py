@@ -107,8 +107,8 @@ class Transition(abc.ABC):
         """The transition with the leader's and the follower's actions as one, (..., S, 1, A*B, S)."""
         return DenseTransition(self.dense()).join_actions()
 
-    def pool(self, weights: Array) -> Array:
-        """Weights of actions (..., B), summed over those that share a row, (..., R): the weights themselves where none do."""
+    def sum_by_row(self, weights: Array) -> Array:
+        """Weights of actions (..., B), summed over those that share a row, (..., R); here no actions share a row."""
         return weights
 
     def cumulative_successors(self) -> tuple[Array, Array, np.ndarray]:

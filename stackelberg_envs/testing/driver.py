@@ -15,7 +15,7 @@ from pettingzoo import AECEnv
 
 
 @dataclass
-class Moment:
+class Snapshot:
     """What there is to see between two moves."""
 
     moves: int
@@ -25,7 +25,7 @@ class Moment:
     truncations: dict[str, Any]
     infos: dict[str, Any]
 
-    def difference(self, other: Moment) -> str | None:
+    def difference(self, other: Snapshot) -> str | None:
         """What differs from another moment, or None."""
         for what in ("observations", "rewards", "terminations", "truncations", "infos"):
             mine, theirs = getattr(self, what), getattr(other, what)
@@ -63,11 +63,11 @@ class Driver:
         observations, infos = ({}, {}) if self.aec else reset
         agents = list(env.agents)
         none = dict.fromkeys(agents, False)
-        self._latest = Moment(0, dict(observations), dict.fromkeys(agents, 0.0), none, dict(none), dict(infos))
-        self._read()
+        self._latest = Snapshot(0, dict(observations), dict.fromkeys(agents, 0.0), none, dict(none), dict(infos))
+        self._take_snapshot()
 
     @property
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         """Whether the episode has ended for somebody."""
         return any(self._latest.terminations.values()) or any(self._latest.truncations.values()) or not self.env.agents
 
@@ -83,7 +83,7 @@ class Driver:
         """Random legal actions for the movers."""
         return {agent: sample(self.env.action_space(agent), self.rng, self.calm) for agent in self.acting()}
 
-    def advance(self, actions: dict[str, Any] | None = None, *, before: Callable[[str, dict[str, Any]], None] | None = None) -> Moment:
+    def advance(self, actions: dict[str, Any] | None = None, *, before: Callable[[str, dict[str, Any]], None] | None = None) -> Snapshot:
         """Make one move, and look; ``before(agent, actions)`` is called ahead of each mover's turn."""
         actions = self.choose() if actions is None else actions
         acting = self.acting()
@@ -95,7 +95,7 @@ class Driver:
                     raise RuntimeError(f"it is {self.env.agent_selection}'s turn, not {agent}'s")
                 self.env.step(actions[agent])
         if not self.aec:
-            self._keep(self.env.step(actions))
+            self._keep_snapshot(self.env.step(actions))
         self.moved = any(agent.startswith("follower") for agent in acting)
         for agent in acting:
             if agent.startswith("leader"):
@@ -103,18 +103,18 @@ class Driver:
             else:
                 self.followed[agent] = actions[agent]
         self.moves += 1
-        self._read()
-        return self.moment()
+        self._take_snapshot()
+        return self.snapshot()
 
-    def moment(self) -> Moment:
-        """What there is to see now."""
+    def snapshot(self) -> Snapshot:
+        """The latest observations, rewards, flags and infos."""
         return self._latest
 
-    def _read(self) -> None:
+    def _take_snapshot(self) -> None:
         if self.aec:
             env = self.env
             agents = list(env.agents)
-            self._latest = Moment(
+            self._latest = Snapshot(
                 self.moves,
                 {agent: env.observe(agent) for agent in agents},
                 dict(env.rewards),
@@ -129,9 +129,9 @@ class Driver:
                 self._latest.terminations[selected], self._latest.truncations[selected] = termination, truncation
                 self._latest.infos[selected] = dict(info)
 
-    def _keep(self, stepped: tuple[Any, ...]) -> None:
+    def _keep_snapshot(self, stepped: tuple[Any, ...]) -> None:
         observations, rewards, terminations, truncations, infos = stepped
-        self._latest = Moment(
+        self._latest = Snapshot(
             self.moves + 1,
             dict(observations),
             dict(rewards),
@@ -141,12 +141,12 @@ class Driver:
         )
 
 
-def drive(env: Any, seed: int, moves: int, *, env_seed: int | None = None) -> Iterator[Moment]:
+def drive(env: Any, seed: int, moves: int, *, env_seed: int | None = None) -> Iterator[Snapshot]:
     """An episode's moments, from the reset to its end or for ``moves`` moves."""
     driver = Driver(env, seed, env_seed=env_seed)
-    yield driver.moment()
+    yield driver.snapshot()
     for _ in range(moves):
-        if driver.over:
+        if driver.is_over:
             return
         yield driver.advance()
 

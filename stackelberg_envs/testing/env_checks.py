@@ -20,9 +20,9 @@ from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils.conversions import aec_to_parallel
 
-from .disguise import Changed, Disguised, Powerless
-from .driver import Driver, Moment, drive, sample
+from .driver import Driver, Snapshot, drive, sample
 from .kernel import compare_with_model
+from .modified_games import GameWithIneffectiveFollowers, GameWithOtherFollowerRewards, ModifiedGame
 from .report import Report, require, unpicklable
 
 MODEL = ("game", "context", "states", "leader_actions", "replace_game")
@@ -56,11 +56,11 @@ def check_env(env: Any, *, parallel: ParallelEnv | None = None, seed: int = 0, k
     report.check("a seed determines every step", _determinism, env, seed)
     report.check("deep copies go on alike", _copies, env, seed, copy.deepcopy)
     report.check("pickles go on alike", _pickles, env, seed)
-    report.check("observations are fresh arrays", _fresh, env, seed)
+    report.check("observations are fresh arrays", _arrays_are_not_shared, env, seed)
     report.check("illegal actions are refused and change nothing", _refusals, env, seed)
     report.check("the leader sees nothing of the followers' insides", _non_interference, env, seed)
     report.check("the leader sees nothing of hidden actions", _hidden_actions, env, seed)
-    report.check("followers see the commitment", _commitment_seen, env, seed)
+    report.check("followers see the commitment", _followers_observe_commitment, env, seed)
     report.check("steps follow the model's kernel", _kernel, env, seed, kernel_steps)
     if isinstance(env, AECEnv):
         report.check("the parallel form plays the same game", _parallel_form, env, parallel, seed)
@@ -111,7 +111,7 @@ def _last_pays(env: Any, seed: int) -> str | None:
         mover = env.agent_selection
         paid = env.last()[1]
         require(abs(paid - owed[mover]) < 1e-9, f"last() pays {mover} {paid}, but it has earned {owed[mover]} since it last acted")
-        if driver.over:
+        if driver.is_over:
             return None
         acting = driver.acting()
         driver.advance()
@@ -140,11 +140,11 @@ def _determinism(env: Any, seed: int) -> None:
 def _copies(env: Any, seed: int, clone: Callable[[Any], Any]) -> None:
     driver = Driver(env, seed)
     for _ in range(4):
-        if not driver.over:
+        if not driver.is_over:
             driver.advance()
     twin = Driver(clone(env), seed, adopt=driver)
     for _ in range(20):
-        if driver.over:
+        if driver.is_over:
             break
         _compare([driver.advance()], [twin.advance()], "a copy in mid-episode goes on differently")
 
@@ -156,10 +156,10 @@ def _pickles(env: Any, seed: int) -> str | None:
     return reason
 
 
-def _fresh(env: Any, seed: int) -> None:
+def _arrays_are_not_shared(env: Any, seed: int) -> None:
     driver = Driver(env, seed)
     for _ in range(4):
-        shown = driver.moment().observations
+        shown = driver.snapshot().observations
         kept = {agent: np.copy(observation) for agent, observation in shown.items()}
         if isinstance(env, AECEnv):
             for agent in env.agents:
@@ -170,7 +170,7 @@ def _fresh(env: Any, seed: int) -> None:
                     np.array_equal(np.asarray(env.observe(agent)), kept[agent]),
                     f"{agent}: observe returns a buffer that the caller can change",
                 )
-        if driver.over:
+        if driver.is_over:
             return
         driver.advance()
         for agent, observation in shown.items():
@@ -191,16 +191,16 @@ def _refusals(env: Any, seed: int) -> None:
 
     plain = list(drive(env, seed, 12))
     driver = Driver(env, seed)
-    seen = [driver.moment()]
-    while not driver.over and len(seen) < len(plain):
+    seen = [driver.snapshot()]
+    while not driver.is_over and len(seen) < len(plain):
         seen.append(driver.advance(before=provoke))
     _compare(plain, seen, "a refused action changed the state")
 
 
 def _non_interference(env: Any, seed: int) -> str | None:
     if not _has_model(env):
-        return "the environment has no model to disguise"
-    plain, other = list(drive(env, seed, STEPS)), list(drive(_changed(env, Disguised), seed, STEPS))
+        return "the environment has no model to modify"
+    plain, other = list(drive(env, seed, STEPS)), list(drive(_with_modified_game(env, GameWithOtherFollowerRewards), seed, STEPS))
     followers_differ = any(a.rewards != b.rewards for a, b in zip(plain, other, strict=True))
     require(followers_differ, "the environment does not pay followers by its game, so the leader's ignorance cannot be checked")
     _leader_sees_the_same(plain, other, "a follower's reward")
@@ -210,16 +210,16 @@ def _non_interference(env: Any, seed: int) -> str | None:
 def _hidden_actions(env: Any, seed: int) -> str | None:
     """The same episodes, but each follower does something else: the noise brings about the same outcomes."""
     if not _has_model(env):
-        return "the environment has no model to disguise"
+        return "the environment has no model to modify"
     if env.unwrapped.game.follower_actions_public:
         return "the leader sees what followers do"
     told: list[list[Any]] = []
-    moments: list[list[Moment]] = []
+    moments: list[list[Snapshot]] = []
     for shift in (0, 1):
-        driver = Driver(_changed(env, Powerless), seed)
+        driver = Driver(_with_modified_game(env, GameWithIneffectiveFollowers), seed)
         told.append([])
-        moments.append([driver.moment()])
-        while not driver.over and driver.moves < STEPS:
+        moments.append([driver.snapshot()])
+        while not driver.is_over and driver.moves < STEPS:
             chosen = driver.choose()
             for agent in chosen:
                 if agent.startswith("follower"):
@@ -233,14 +233,14 @@ def _hidden_actions(env: Any, seed: int) -> str | None:
     return None
 
 
-def _changed(env: Any, change: type[Changed]) -> Any:
+def _with_modified_game(env: Any, change: type[ModifiedGame]) -> Any:
     """A copy of an environment that plays a changed game."""
     twin = copy.deepcopy(env)
     twin.unwrapped.replace_game(change(env.unwrapped.game))
     return twin
 
 
-def _leader_sees_the_same(plain: list[Moment], other: list[Moment], what: str) -> None:
+def _leader_sees_the_same(plain: list[Snapshot], other: list[Snapshot], what: str) -> None:
     require(len(plain) == len(other), f"when an episode ends depends on {what}")
     for a, b in zip(plain, other, strict=True):
         for agent in a.observations:
@@ -252,7 +252,7 @@ def _leader_sees_the_same(plain: list[Moment], other: list[Moment], what: str) -
             require(a.infos[agent] == b.infos[agent], f"{where}: the info depends on {what}")
 
 
-def _commitment_seen(env: Any, seed: int) -> str | None:
+def _followers_observe_commitment(env: Any, seed: int) -> str | None:
     leader = env.possible_agents[0]
     space = env.action_space(leader)
     followers = [agent for agent in env.possible_agents if agent.startswith("follower")]
@@ -262,7 +262,7 @@ def _commitment_seen(env: Any, seed: int) -> str | None:
     for scale in (0.0, 0.5):
         driver = Driver(env, seed)
         driver.advance({leader: np.asarray(scale * space.high, dtype=space.dtype)})
-        seen.append(driver.moment().observations[followers[0]])
+        seen.append(driver.snapshot().observations[followers[0]])
     require(not np.array_equal(*seen), f"{followers[0]} observes the same after two different commitments")
     return None
 
@@ -291,14 +291,14 @@ def _same_play(aec: Any, parallel: Any, seed: int, what: str) -> None:
     """Drive both with the same actions: before each move, the movers must have seen the same, and all are paid the same."""
     one, other = Driver(aec, seed), Driver(parallel, seed)
     for _ in range(STEPS):
-        here, there = one.moment(), other.moment()
+        here, there = one.snapshot(), other.snapshot()
         for agent in one.acting():
             same = agent in there.observations and np.array_equal(here.observations[agent], there.observations[agent])
             require(same, f"{what} shows {agent} something else before it acts (after {here.moves} moves)")
         for agent in here.rewards:
             require(here.rewards[agent] == there.rewards.get(agent), f"{what} pays {agent} differently (after {here.moves} moves)")
-        require(one.over == other.over, f"{what} ends at another time")
-        if one.over:
+        require(one.is_over == other.is_over, f"{what} ends at another time")
+        if one.is_over:
             return
         chosen = one.choose()
         rng = np.random.default_rng(seed)
@@ -307,7 +307,7 @@ def _same_play(aec: Any, parallel: Any, seed: int, what: str) -> None:
         other.advance({**waiting, **chosen})
 
 
-def _compare(first: list[Moment], second: list[Moment], what: str) -> None:
+def _compare(first: list[Snapshot], second: list[Snapshot], what: str) -> None:
     require(len(first) == len(second), f"{what}: {len(first)} against {len(second)} moves")
     for a, b in zip(first, second, strict=True):
         difference = a.difference(b)

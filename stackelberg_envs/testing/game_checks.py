@@ -132,15 +132,15 @@ def _incentive(game: StackelbergGame, points: np.ndarray) -> str | None:
     if game.incentive is None and game.leader_cost is None:
         return "the leader has no instrument of its own"
 
-    def earned(x: np.ndarray, context: str) -> list[np.ndarray]:
+    def reward_without_incentive(x: np.ndarray, context: str) -> list[np.ndarray]:
         rewards = [process.follower_rewards[i] for process in game.problems(x, context) for i in range(len(process.actions))]
         return [reward - part for reward, part in zip(rewards, as_tuple(game.incentive(x, context)), strict=True)]
 
-    def gained(x: np.ndarray, context: str) -> list[np.ndarray]:
+    def reward_before_cost(x: np.ndarray, context: str) -> list[np.ndarray]:
         pairs = zip(game.problems(x, context), as_tuple(game.leader_cost(x, context)), strict=True)
         return [process.leader_reward + part for process, part in pairs]
 
-    for what, instrument, rest in (("incentive", game.incentive, earned), ("cost", game.leader_cost, gained)):
+    for what, instrument, rest in (("incentive", game.incentive, reward_without_incentive), ("cost", game.leader_cost, reward_before_cost)):
         for context in game.contexts if instrument is not None else ():
             first, *others = (rest(x, context) for x in points)
             same = all(np.allclose(a, b, atol=1e-12, rtol=0) for other in others for a, b in zip(first, other, strict=True))
@@ -194,7 +194,9 @@ def _answers(game: StackelbergGame, points: np.ndarray) -> None:
         result = evaluate(game, np.broadcast_to(x, game.commitment_shape))
         require(bool(np.isfinite(result.leader_return)), "the score is not finite")
         if isinstance(game.default_follower, (Soft, Hard)) and (game.tabular or game.closed_forms):  # elsewhere the gap is an estimate
-            require(not float(result.follower_gap) >= 1e-7, f"the default follower leaves {float(result.follower_gap):.3g} on the table")
+            require(
+                not float(result.follower_gap) >= 1e-7, f"the default follower leaves a follower gap of {float(result.follower_gap):.3g}"
+            )
 
 
 def _torch(game: StackelbergGame, points: np.ndarray) -> str | None:
@@ -208,7 +210,7 @@ def _torch(game: StackelbergGame, points: np.ndarray) -> str | None:
         for context in game.contexts:
             leaf = torch.tensor(x, dtype=torch.float64, requires_grad=True)
             there = game.problems(leaf, context)
-            _same(game.problems(x, context), there, 1e-12, "torch and NumPy disagree")
+            _require_equal_tables(game.problems(x, context), there, 1e-12, "torch and NumPy disagree")
             if not game.smooth:  # jumps have no slope, and elsewhere it is 0
                 flat = all(not getattr(mdp, name).requires_grad for mdp in there for name in mdp.tables)
                 require(flat, "smooth is False, and a table still has a gradient")
@@ -229,7 +231,7 @@ def _torch(game: StackelbergGame, points: np.ndarray) -> str | None:
     return None
 
 
-def _same(first: tuple[Any, ...], second: tuple[Any, ...], tolerance: float, message: str) -> None:
+def _require_equal_tables(first: tuple[Any, ...], second: tuple[Any, ...], tolerance: float, message: str) -> None:
     for one, other in zip(first, second, strict=True):
         for name in one.tables:
             table = other.numbers[name]

@@ -25,14 +25,14 @@ def compare_with_tables(env: Any, seed: int, steps: int) -> None:
     rng = np.random.default_rng(seed)
     inner = env.unwrapped
     groups = inner.game.groups
-    tally = {"transitions": Tally(rng), "first states": Tally(rng), "leader actions": Tally(rng)}
+    tally = {"transitions": GoodnessOfFit(rng), "first states": GoodnessOfFit(rng), "leader actions": GoodnessOfFit(rng)}
     moves, episode = 0, 0
     commits = isinstance(env.action_space(env.possible_agents[0]), Box)
     while moves < steps:
         driver = Driver(env, seed + episode, calm=0.3)
         episode += 1
         problems: tuple[Any, ...] = ()
-        while not driver.over and moves < steps:
+        while not driver.is_over and moves < steps:
             before, leader_actions = inner.states, inner.leader_actions
             if not problems and inner.commitment is not None:
                 problems = inner.game.problems(inner.commitment, inner.context)
@@ -63,7 +63,7 @@ def compare_with_tables(env: Any, seed: int, steps: int) -> None:
             for agent, reward in moment.rewards.items():
                 require(abs(reward - paid[agent]) < 1e-9, f"{agent} was paid {reward}, the model says {paid[agent]} in {before}")
     for what, counted in tally.items():
-        counted.judge(what)
+        counted.test_fit(what)
 
 
 def compare_with_steps(env: Any, seed: int, steps: int) -> None:
@@ -73,7 +73,7 @@ def compare_with_steps(env: Any, seed: int, steps: int) -> None:
     while moves < min(steps, 2000):
         driver = Driver(env, seed + episode, calm=0.3)
         episode += 1
-        while not driver.over and moves < steps:
+        while not driver.is_over and moves < steps:
             before, led, rng = inner.states[0], inner.leader_actions[0], copy.deepcopy(inner.np_random)
             acting = driver.acting()
             moment = driver.advance()
@@ -94,7 +94,7 @@ def compare_with_steps(env: Any, seed: int, steps: int) -> None:
                 require(abs(moment.rewards[agent] - float(due[0])) <= 1e-9 * (1 + abs(float(due[0]))), f"{agent} is not paid by the model")
 
 
-class Tally:
+class GoodnessOfFit:
     """Two tests of draws against their distributions: log-likelihood, and uniformity of the randomised probability transform.
 
     False alarms at five standard errors: fewer than one in a million.
@@ -115,7 +115,7 @@ class Tally:
         below = float(p[:drawn].sum())
         self.uniforms.append(below + float(self.rng.random()) * p[drawn])
 
-    def judge(self, what: str) -> None:
+    def test_fit(self, what: str) -> None:
         """Raise `Violation` unless the draws follow their distributions."""
         from scipy.stats import kstest
 

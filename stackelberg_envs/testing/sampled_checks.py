@@ -29,7 +29,7 @@ def check_functions(report: Report, game: StackelbergGame, points: np.ndarray) -
     report.check("torch agrees and differentiates", _torch, game, points)
 
 
-def _walk(process: SampledProcess, actor: Any, rng: np.random.Generator, steps: int = STEPS) -> list[dict[str, Any]]:
+def _random_episodes(process: SampledProcess, actor: Any, rng: np.random.Generator, steps: int = STEPS) -> list[dict[str, Any]]:
     """What `EPISODES` episodes did in each step under random actions, the ends of the noise among its variates."""
     s, taken = process.start(_noise(rng, process.noise.start)), []
     for t in range(steps):
@@ -55,7 +55,7 @@ def _actions(space: Any, rng: np.random.Generator) -> np.ndarray:
     return drawn
 
 
-def _tried(game: StackelbergGame, points: np.ndarray) -> Any:
+def _cases(game: StackelbergGame, points: np.ndarray) -> Any:
     """(commitment, context, process, default follower's policy) for all of them."""
     for x in points:
         for context in range(len(game.contexts)):
@@ -65,9 +65,9 @@ def _tried(game: StackelbergGame, points: np.ndarray) -> Any:
 
 
 def _steps(game: StackelbergGame, points: np.ndarray) -> None:
-    for _, _, process, policy in _tried(game, points):
+    for _, _, process, policy in _cases(game, points):
         width = int(process.state_space.shape[0])
-        for taken in _walk(process, policy, np.random.default_rng(0)):
+        for taken in _random_episodes(process, policy, np.random.default_rng(0)):
             s, a = taken["s"], taken["a"]
             require(
                 s.shape == (EPISODES, width) and s.dtype == np.float64,
@@ -84,18 +84,20 @@ def _steps(game: StackelbergGame, points: np.ndarray) -> None:
 
 
 def _purity(game: StackelbergGame, points: np.ndarray) -> None:
-    for x, context, process, policy in _tried(game, points):
+    for x, context, process, policy in _cases(game, points):
         before = x.copy()
         again = game.problems(x, context)[0]
         require(np.array_equal(x, before), "commit changed its argument")
-        for taken in _walk(process, policy, np.random.default_rng(1), steps=3):
+        for taken in _random_episodes(process, policy, np.random.default_rng(1), steps=3):
             kept = {name: taken[name].copy() for name in ("s", "a", "b")}
-            for name, values in _called(again, policy, taken).items():
-                require(np.array_equal(values, _called(process, policy, taken)[name]), f"{name} is not a function of its arguments")
+            for name, values in _function_values(again, policy, taken).items():
+                require(
+                    np.array_equal(values, _function_values(process, policy, taken)[name]), f"{name} is not a function of its arguments"
+                )
             require(all(np.array_equal(taken[name], kept[name]) for name in kept), "a function changed its arguments")
 
 
-def _called(process: Any, policy: Any, taken: dict[str, Any], convert: Callable[[Any], Any] = lambda v: v) -> dict[str, Any]:
+def _function_values(process: Any, policy: Any, taken: dict[str, Any], convert: Callable[[Any], Any] = lambda v: v) -> dict[str, Any]:
     """Every function of the process and the policy at the arguments of a step."""
     s, a, b, arrived = (convert(taken[name]) for name in ("s", "a", "b", "arrived"))
     u = {name: convert(values) for name, values in taken["u"].items()}
@@ -115,15 +117,15 @@ def _batches(game: StackelbergGame, points: np.ndarray) -> None:
     """Commitments (K, n) and (K, 1, n) play states (K, N, d)."""
     for context in range(len(game.contexts)):
         singles = [(game.problems(x, context)[0], game.default_follower.respond(game, x, context).policy) for x in points]
-        steps = [_walk(process, policy, np.random.default_rng(2), steps=3) for process, policy in singles]
+        steps = [_random_episodes(process, policy, np.random.default_rng(2), steps=3) for process, policy in singles]
         for batch in (points, points[:, None]):
             process, policy = game.problems(batch, context)[0], game.default_follower.respond(game, batch, context).policy
             for each in zip(*steps, strict=True):
                 together: dict[str, Any] = {name: np.stack([taken[name] for taken in each]) for name in ("s", "a", "b", "arrived")}
                 together["u"] = {name: np.stack([taken["u"][name] for taken in each]) for name in each[0]["u"]}
-                for name, values in _called(process, policy, together).items():
+                for name, values in _function_values(process, policy, together).items():
                     for i, taken in enumerate(each):
-                        alone = _called(*singles[i], taken)[name]
+                        alone = _function_values(*singles[i], taken)[name]
                         row = values[i] if values.ndim > alone.ndim else values
                         require(_close(row, alone), f"{name} in a batch of commitments {batch.shape} differs from one alone")
 
@@ -133,8 +135,8 @@ def _densities(game: StackelbergGame, points: np.ndarray) -> str | None:
     if game.log_leader_density is None and game.log_kernel_density is None:
         return "the game has no log density"
     rng = np.random.default_rng(3)
-    for x, _, process, policy in _tried(game, points):
-        s, a, b = (np.repeat(_walk(process, policy, rng, steps=2)[-1][name][4:5], DRAWS, axis=0) for name in ("s", "a", "b"))
+    for x, _, process, policy in _cases(game, points):
+        s, a, b = (np.repeat(_random_episodes(process, policy, rng, steps=2)[-1][name][4:5], DRAWS, axis=0) for name in ("s", "a", "b"))
         drawn = process.lead(s, rng.random((DRAWS, process.noise.lead)))
         arrived, _ = process.step(s, a, b, rng.random((DRAWS, process.noise.step)))
         direction = rng.normal(size=x.shape)
@@ -158,20 +160,20 @@ def _torch(game: StackelbergGame, points: np.ndarray) -> str | None:
     if torch is None:
         return "torch is not imported"
     step, rng = 1e-6, np.random.default_rng(4)
-    for x, context, process, policy in _tried(game, points):
+    for x, context, process, policy in _cases(game, points):
         direction = rng.normal(size=x.shape)
         leaf = torch.tensor(x, dtype=torch.float64, requires_grad=True)
         there, answer = game.problems(leaf, context)[0], game.default_follower.respond(game, leaf, context).policy
         up, down = (game.problems(x + sign * step * direction, context)[0] for sign in (1, -1))
-        for taken in _walk(process, policy, rng, steps=3):
-            here = _called(process, policy, taken)
-            for name, values in _called(there, answer, taken, torch.tensor).items():
+        for taken in _random_episodes(process, policy, rng, steps=3):
+            here = _function_values(process, policy, taken)
+            for name, values in _function_values(there, answer, taken, torch.tensor).items():
                 tolerance = SOLVED if name == "follower action" else TOLERANCE
                 require(_close(values.detach().numpy(), here[name], tolerance), f"torch and NumPy disagree: {name}")
                 if name in ("ended", "follower action"):
                     continue
                 weights = rng.normal(size=tuple(values.shape))
-                above, below = (weights * _called(side, policy, taken)[name] for side in (up, down))
+                above, below = (weights * _function_values(side, policy, taken)[name] for side in (up, down))
                 difference, slope = float((above - below).sum()) / (2 * step), 0.0
                 if values.requires_grad:
                     (gradient,) = torch.autograd.grad((values * torch.tensor(weights)).sum(), leaf, retain_graph=True)

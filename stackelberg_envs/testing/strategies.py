@@ -17,12 +17,12 @@ def commitments(game: StackelbergGame, *, scale: float = 3.0) -> SearchStrategy[
     """Commitments in the leader's space, within ``scale`` of zero, (n,) float64."""
     from hypothesis import strategies as st
 
-    def sized(seed_and_spread: tuple[int, float]) -> np.ndarray:
+    def random_commitment(seed_and_spread: tuple[int, float]) -> np.ndarray:
         seed, spread = seed_and_spread
         x = spread * np.random.default_rng(seed).normal(size=game.dimension)
         return np.clip(x, game.leader_space.low, game.leader_space.high)
 
-    return st.tuples(st.integers(0, 2**32 - 1), st.floats(0.0, scale)).map(sized)
+    return st.tuples(st.integers(0, 2**32 - 1), st.floats(0.0, scale)).map(random_commitment)
 
 
 def random_games(**fixed: Any) -> SearchStrategy[StackelbergGame]:

@@ -75,11 +75,11 @@ class StackelbergAEC(EpisodeEnv, AECEnv):
             moved = len(pending) == len(episode.followers)
             self._pending = [] if moved else pending
             if moved:
-                episode.follow(pending, self.np_random)
+                episode.step_followers(pending, self.np_random)
         elif episode.view == "commitment":
             episode.commit(episode.legal_commitment(action), self.np_random)
         else:
-            episode.lead(episode.legal_action(agent, action))
+            episode.step_leader(episode.legal_action(agent, action))
         self._cumulative_rewards[agent] = 0.0
         self._publish(rewarded=moved)
         self._accumulate_rewards()
@@ -90,7 +90,7 @@ class StackelbergAEC(EpisodeEnv, AECEnv):
         return self.episode.observe(agent)
 
     def _next_agent(self, moved: bool) -> str:
-        if self.episode.over:
+        if self.episode.is_over:
             return self.agents[0]
         if moved:
             return LEADER if self.episode.view == "play" else self.episode.followers[0]

@@ -9,7 +9,7 @@ from gymnasium.spaces import Box, Space
 from gymnasium.utils import seeding
 
 from ..game import StackelbergGame
-from .episode import RENDER_MODES, Episode, Observations, RoundTransition, View, checked_render_mode
+from .episode import RENDER_MODES, Episode, Observations, RoundTransition, View, check_render_mode
 
 
 class EpisodeEnv:
@@ -23,7 +23,7 @@ class EpisodeEnv:
     ) -> None:
         self.game = game
         self.episode = Episode(game, view=view, observations=observations, max_cycles=max_cycles)
-        self.render_mode = checked_render_mode(render_mode)
+        self.render_mode = check_render_mode(render_mode)
         # aec_to_parallel would let the follower act before it sees the commitment, and no test would notice
         self.metadata: dict[str, Any] = {
             "name": f"{game.name}_v0",
@@ -96,7 +96,7 @@ class EpisodeEnv:
         return tuple(self.episode.leading(i) for i in range(self.game.followers))
 
     def replace_game(self, game: StackelbergGame) -> None:
-        """Play another game with the same spaces from the next reset on; for conformance tests, which disguise games."""
+        """Play another game with the same spaces from the next reset on; for conformance tests, which modify games."""
         self.episode.replace_game(game)
         self.game = game
 

@@ -17,7 +17,7 @@ from ..drawing import Frame, ansi, rgb_array
 from ..game import StackelbergGame
 from ..processes.inverse_cdf import draw
 from ..worlds.base import Stepper, World
-from .slots import Slot, acted, index_of, slot
+from .slots import Slot, action_slot, index_of, slot
 
 LEADER = "leader_0"
 View = Literal["commitment", "play"]
@@ -87,7 +87,7 @@ class Episode:
         self.clear()
 
     def replace_game(self, game: StackelbergGame) -> None:
-        """Play ``game`` from the next episode on; it must have the same spaces.  For conformance tests, which disguise games."""
+        """Play ``game`` from the next episode on; it must have the same spaces.  For conformance tests, which modify games."""
         if any(
             getattr(game, name) != getattr(self.game, name) for name in ("spaces", "leader_space", "contexts", "follower_actions_public")
         ):
@@ -129,16 +129,16 @@ class Episode:
 
     def legal_commitment(self, action: Any) -> np.ndarray:
         """``action`` as a commitment in the leader's space; raises `CommitmentError` or `ActionError`."""
-        x = np.array(self.game.checked(action), dtype=np.float64)
+        x = np.array(self.game.check_commitment(action), dtype=np.float64)
         if x.ndim != 1:
             raise CommitmentError(f"{LEADER} commits to one vector of {self.game.dimension} numbers, got shape {x.shape}")
-        return _in_box(LEADER, self.game.leader_space, x, "the commitment")
+        return _check_vector(LEADER, self.game.leader_space, x, "the commitment")
 
     def legal_action(self, agent: str, action: Any) -> int | np.ndarray:
         """``action`` as an index of the agent's discrete space, or a vector of its box; raises `ActionError`."""
         space = self.action_spaces[agent]
         if isinstance(space, Box):
-            return _in_box(agent, space, action, "its action")
+            return _check_vector(agent, space, action, "its action")
         count = int(space.n)  # type: ignore[attr-defined]
         integral = isinstance(action, (int, np.integer)) or (
             isinstance(action, np.ndarray) and action.size == 1 and np.issubdtype(action.dtype, np.integer)
@@ -159,17 +159,17 @@ class Episode:
         for group, stepper in zip(self.game.groups, self.steppers, strict=True):
             self._arrive(group, stepper, stepper.initial(rng), rng)
 
-    def lead(self, action: Any) -> None:
+    def step_leader(self, action: Any) -> None:
         """Take the leader's action of this step (play view)."""
         self.leader_actions = [action]
         self.rewards = dict.fromkeys(self.agents, 0.0)
 
-    def follow(self, actions: list[Any], rng: np.random.Generator) -> None:
+    def step_followers(self, actions: list[Any], rng: np.random.Generator) -> None:
         """Take all followers' actions: rewards are paid, states move, and the episode may end for everybody."""
         rewards = dict.fromkeys(self.agents, 0.0)
         for group, stepper in zip(self.game.groups, self.steppers, strict=True):
             s = self.states[group[0]]
-            if stepper.over(s):
+            if stepper.is_end(s):
                 continue
             chosen = [actions[i] for i in group]
             successor, paid, leader_reward = stepper.step(s, self.leading(group[0]), chosen, rng)
@@ -183,7 +183,7 @@ class Episode:
             self._arrive(group, stepper, successor, rng)
         self.rewards = rewards
         self.time += 1
-        self.terminated = all(stepper.over(self.states[group[0]]) for group, stepper in zip(self.game.groups, self.steppers, strict=True))
+        self.terminated = all(stepper.is_end(self.states[group[0]]) for group, stepper in zip(self.game.groups, self.steppers, strict=True))
         self.truncated = not self.terminated and self.time >= self.max_cycles
 
     def leading(self, follower: int) -> Any:
@@ -193,11 +193,11 @@ class Episode:
 
     def _arrive(self, group: tuple[int, ...], stepper: Stepper, state: Any, rng: np.random.Generator) -> None:
         """Everybody in a process is in ``state`` now; where the episode plays the leader's policy, its next action is drawn."""
-        draws = self.view == "commitment" and not stepper.over(state) and stepper.leads
+        draws = self.view == "commitment" and not stepper.is_end(state) and stepper.leads
         action = stepper.leader_action(state, rng) if draws else None
         for i in group:
             self.states[i] = state
-            if not stepper.over(state):
+            if not stepper.is_end(state):
                 self.paths[i].append(state)
             if draws:
                 self.leader_actions[i] = action
@@ -208,7 +208,7 @@ class Episode:
         return tuple(stepper.process for stepper in self.steppers)
 
     @property
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         """Whether the episode has ended or was cut."""
         return self.terminated or self.truncated
 
@@ -216,7 +216,7 @@ class Episode:
 
     def observe(self, agent: str) -> np.ndarray | np.int64:
         """A fresh observation in the agent's space."""
-        slots, observed = self._slots[agent], self._observed(agent)
+        slots, observed = self._slots[agent], self._slot_values(agent)
         if self.observations == "index":
             return index_of(slots, observed)
         return self._vector(slots, observed, commitment=agent != LEADER)
@@ -234,7 +234,7 @@ class Episode:
         """The leader's round so far as one transition; raises RuntimeError before the commitment."""
         if self.commitment is None:
             raise RuntimeError("there is no round yet: the leader has not committed")
-        return RoundTransition(self._opening, self.commitment.copy(), self.returns[LEADER], self.observe(LEADER), self.over)
+        return RoundTransition(self._opening, self.commitment.copy(), self.returns[LEADER], self.observe(LEADER), self.is_over)
 
     def frame(self) -> Frame:
         """What there is to draw."""
@@ -246,8 +246,8 @@ class Episode:
             return None
         return ansi(self.frame()) if mode == "ansi" else rgb_array(self.frame())
 
-    def _observed(self, agent: str) -> list[Any]:
-        """What fills the agent's slots; None for what there is not yet, or no more."""
+    def _slot_values(self, agent: str) -> list[Any]:
+        """The values of the agent's slots; None where there is no value yet, or no longer."""
         seen: list[Any] = []
         committed = self.commitment is not None
         if agent == LEADER:
@@ -265,14 +265,14 @@ class Episode:
         return seen
 
     def _slots_of(self, agent: str) -> list[Slot]:
-        """The slots of an agent's observation, in the order of `_observed`."""
+        """The slots of an agent's observation, in the order of `_slot_values`."""
         context = [slot(Discrete(len(self.game.contexts)))] if len(self.game.contexts) > 1 else []
         if agent == LEADER:
-            actions = [acted(spaces.action) for spaces in self._spaces] if self.game.follower_actions_public else []
+            actions = [action_slot(spaces.action) for spaces in self._spaces] if self.game.follower_actions_public else []
             return [*context, *(slot(self._spaces[group[0]].state) for group in self.game.groups), *actions]
         i = self.followers.index(agent)
         lead = self._spaces[i].lead
-        return [*context, slot(self._spaces[i].state), *([acted(lead)] if self._sees_action(i) and lead is not None else [])]
+        return [*context, slot(self._spaces[i].state), *([action_slot(lead)] if self._sees_action(i) and lead is not None else [])]
 
     def _sees_action(self, i: int) -> bool:
         return self.game.visibility[i] == "action"
@@ -281,7 +281,7 @@ class Episode:
         """The slots of `state`."""
         actions = [*(lead for lead in self._leads() if lead is not None), *(spaces.action for spaces in self._spaces)]
         states = [Discrete(len(self.game.contexts)), *(spaces.state for spaces in self._spaces)]
-        return [*(slot(space) for space in states), *(acted(space) for space in actions)]
+        return [*(slot(space) for space in states), *(action_slot(space) for space in actions)]
 
     def _leads(self) -> list[Space[Any] | None]:
         """The leader's actions in `state`: where states are indices, a leader that never acts has one."""
@@ -301,13 +301,13 @@ class Episode:
         return Box(low, high, dtype=np.float32)
 
     def _vector(self, slots: list[Slot], observed: list[Any], *, commitment: bool) -> np.ndarray:
-        seen = [one.shown(value) for one, value in zip(slots, observed, strict=True)]
+        seen = [one.encode(value) for one, value in zip(slots, observed, strict=True)]
         if commitment:
             seen.append(np.zeros(self.game.dimension) if self.commitment is None else self.commitment)
         return np.concatenate(seen).astype(np.float32)
 
 
-def _in_box(agent: str, space: Box, action: Any, what: str) -> np.ndarray:
+def _check_vector(agent: str, space: Box, action: Any, what: str) -> np.ndarray:
     """``action`` as a vector of ``space``, float64; raises `ActionError`."""
     try:
         given = np.array(action, dtype=np.float64)
@@ -326,7 +326,7 @@ def _in_box(agent: str, space: Box, action: Any, what: str) -> np.ndarray:
     return np.clip(given, space.low, space.high)
 
 
-def checked_render_mode(render_mode: str | None) -> str | None:
+def check_render_mode(render_mode: str | None) -> str | None:
     """``render_mode`` if there is such a one."""
     if render_mode is not None and render_mode not in RENDER_MODES:
         raise ValueError(f"render_mode is one of {', '.join(map(repr, RENDER_MODES))} or None, got {render_mode!r}")

@@ -11,7 +11,7 @@ from gymnasium.spaces import Space
 from .. import registry
 from ..game import Follower, StackelbergGame, group_by_world
 from ..worlds.base import PolicyStepper
-from .episode import LEADER, RENDER_MODES, Episode, Observations, checked_render_mode
+from .episode import LEADER, RENDER_MODES, Episode, Observations, check_render_mode
 
 
 class SimulatedFollowers:
@@ -96,7 +96,7 @@ class LeaderEnv(gymnasium.Env):
             raise ValueError(f"mode is 'round' or 'move', got {mode!r}")
         if episodes < 1:
             raise ValueError(f"a round has at least 1 episode, got {episodes}")
-        self.game = _built(game, kwargs)
+        self.game = _build(game, kwargs)
         if mode == "move" and not self.game.additive:
             raise ValueError(f"{self.game.name}: its objective is no sum over steps, so no move is paid; use mode='round'")
         self.mode, self.episodes = mode, episodes
@@ -104,7 +104,7 @@ class LeaderEnv(gymnasium.Env):
         self.episode = Episode(
             self.game, view="commitment" if mode == "round" else "play", observations=observations, max_cycles=max_cycles
         )
-        self.render_mode = checked_render_mode(render_mode)
+        self.render_mode = check_render_mode(render_mode)
         self.observation_space: Space[Any] = self.episode.observation_spaces[LEADER]
         self.action_space: Space[Any] = self.episode.action_spaces[LEADER]
         self._followers = SimulatedFollowers(self.episode, self.follower)
@@ -155,8 +155,8 @@ class LeaderEnv(gymnasium.Env):
                 self.episode.begin(self.np_random, context=same if self._fixed_context is None else self._fixed_context)
             self.episode.commit(x, self.np_random)
             self._followers.respond(self.np_random)
-            while not self.episode.over:
-                self.episode.follow(self._followers.actions(self.np_random), self.np_random)
+            while not self.episode.is_over:
+                self.episode.step_followers(self._followers.actions(self.np_random), self.np_random)
             if not self.game.additive:
                 self.episode.returns[LEADER] = self._followers.objective
             total += self.episode.returns[LEADER]
@@ -165,9 +165,9 @@ class LeaderEnv(gymnasium.Env):
 
     def _move(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         episode = self.episode
-        episode.lead(episode.legal_action(LEADER, action))
-        episode.follow(self._followers.actions(self.np_random), self.np_random)
-        self._ready = not episode.over
+        episode.step_leader(episode.legal_action(LEADER, action))
+        episode.step_followers(self._followers.actions(self.np_random), self.np_random)
+        self._ready = not episode.is_over
         return episode.observe(LEADER), episode.rewards[LEADER], episode.terminated, episode.truncated, episode.info(LEADER)
 
 
@@ -199,7 +199,7 @@ class FollowerEnv(gymnasium.Env):
         render_mode: str | None = None,
         **kwargs: Any,
     ) -> None:
-        self.game = _built(game, kwargs)
+        self.game = _build(game, kwargs)
         self.episode = Episode(self.game, view="commitment", observations=observations, max_cycles=max_cycles)
         if agent not in self.episode.followers:
             raise ValueError(f"agent is one of {', '.join(self.episode.followers)}, got {agent!r}")
@@ -209,7 +209,7 @@ class FollowerEnv(gymnasium.Env):
             raise ValueError(f"others answer who interact with {agent}, and in {self.game.name} nobody does; leave others out")
         self.others = None if independent else others or self.game.default_follower
         self._followers = self._new_followers()
-        self.render_mode = checked_render_mode(render_mode)
+        self.render_mode = check_render_mode(render_mode)
         self.commitment = self.episode.legal_commitment(np.zeros(self.game.dimension) if commitment is None else commitment)
         self.observation_space: Space[Any] = self.episode.observation_spaces[agent]
         self.action_space: Space[Any] = self.episode.action_spaces[agent]
@@ -241,9 +241,9 @@ class FollowerEnv(gymnasium.Env):
         own = episode.legal_action(self.agent, action)
         actions: list[Any] = [0] * self.game.followers if self._followers is None else self._followers.actions(self.np_random)
         actions[self.index] = own
-        episode.follow(actions, self.np_random)
+        episode.step_followers(actions, self.np_random)
         stepper = next(stepper for group, stepper in zip(self.game.groups, episode.steppers, strict=True) if self.index in group)
-        arrived = stepper.over(episode.states[self.index])
+        arrived = stepper.is_end(episode.states[self.index])
         cut = not arrived and episode.truncated
         self._ready = not (arrived or cut)
         return episode.observe(self.agent), episode.rewards[self.agent], arrived, cut, episode.info(self.agent)
@@ -255,7 +255,7 @@ class FollowerEnv(gymnasium.Env):
         return None if self.others is None else SimulatedFollowers(self.episode, self.others)
 
 
-def _built(game: StackelbergGame | str, arguments: dict[str, Any]) -> StackelbergGame:
+def _build(game: StackelbergGame | str, arguments: dict[str, Any]) -> StackelbergGame:
     """A game, or the one that an id or reference and arguments say."""
     if isinstance(game, str):
         return registry.game(game, **arguments)

@@ -82,15 +82,15 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
         else:
             legal = {agent: episode.legal_action(agent, actions[agent]) for agent in acting}
             if LEADER in acting:
-                episode.lead(legal[LEADER])
+                episode.step_leader(legal[LEADER])
             if moved:
-                episode.follow([legal[agent] for agent in episode.followers], self.np_random)
+                episode.step_followers([legal[agent] for agent in episode.followers], self.np_random)
         self._leader_moves = self.view == "simultaneous" or (moved and self.view == "play")
         rewards = {agent: episode.rewards[agent] if moved else 0.0 for agent in self.agents}
         terminations = dict.fromkeys(self.agents, episode.terminated)
         truncations = dict.fromkeys(self.agents, episode.truncated)
         result = self._observations(), rewards, terminations, truncations, self._infos()
-        if episode.over:
+        if episode.is_over:
             self.agents = []
         return result
 

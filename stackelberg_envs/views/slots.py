@@ -28,7 +28,7 @@ class Index:
         """Upper bounds, (width,)."""
         return np.ones(self.count + 1)
 
-    def shown(self, value: Any) -> np.ndarray:
+    def encode(self, value: Any) -> np.ndarray:
         """(width,); ``value`` is an index, or None."""
         block = np.zeros(self.count + 1)
         block[self.count if value is None else value] = 1.0
@@ -51,7 +51,7 @@ class Vector:
         """Upper bounds, (width,)."""
         return np.append(np.clip(np.maximum(self.space.high, 0.0), None, LARGEST), 1.0)
 
-    def shown(self, value: Any) -> np.ndarray:
+    def encode(self, value: Any) -> np.ndarray:
         """(width,); ``value`` is an array of the space's shape, or None."""
         if value is None:
             return np.zeros(self.space.shape[0] + 1)
@@ -69,7 +69,7 @@ def slot(space: Space[Any]) -> Slot:
     return Vector(space)
 
 
-def acted(space: Space[Any]) -> Slot:
+def action_slot(space: Space[Any]) -> Slot:
     """The slot that shows an action: a vector without bounds, for policies that the environment plays need not keep those of agents."""
     return slot(Box(-np.inf, np.inf, space.shape, np.float64) if isinstance(space, Box) else space)
 

@@ -64,7 +64,7 @@ class Stepper(Protocol):
         """Whether the leader acts in a step."""
         ...
 
-    def over(self, s: Any) -> bool:
+    def is_end(self, s: Any) -> bool:
         """Whether a state is the end."""
         ...
 
@@ -143,15 +143,15 @@ class World(abc.ABC):
             ValueError: if the policy beats the best response: it is none that a follower of this world could have.
         """
 
-    def scored_by_episodes(self, policies: Sequence[Any]) -> bool:
+    def uses_monte_carlo(self, policies: Sequence[Any]) -> bool:
         """Whether scores of these policies are means over the referee's episodes, and not exact."""
         del policies
         return False
 
-    def estimated_scores(
+    def monte_carlo_scores(
         self, policies: Sequence[Any], temperature: float, *, horizon: int | None, max_cycles: int, discount: float | None
     ) -> EstimatedScores:
-        """Scores of one commitment over the referee's episodes; for worlds that are `scored_by_episodes`."""
+        """Scores of one commitment over the referee's episodes; for worlds that are `uses_monte_carlo`."""
         raise PlanningError(f"{type(self).__name__} is scored exactly, and has no estimated scores")
 
     # -- how it is stepped and played
@@ -174,7 +174,7 @@ class World(abc.ABC):
         states: np.ndarray | None = None,
         actions: np.ndarray | None = None,
     ) -> tuple[Trajectories, ...]:
-        """N episodes, as each follower walked them; the leader is paid once, with the first.
+        """N episodes, for each follower; the leader is paid once, with the first.
 
         Args:
             policies: one for each follower.

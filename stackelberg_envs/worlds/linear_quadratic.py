@@ -175,7 +175,7 @@ class LinearQuadratic(SampledProcess):
         with np.errstate(over="ignore", invalid="ignore"):  # said below
             for t in range(horizon):
                 moved = xp.matmul(both, mean[..., None])[..., 0]
-                total = total + discount**t * self.payment.expected(moved, sandwich(both, spread) + drawn)
+                total = total + discount**t * self.payment.expected_payment(moved, sandwich(both, spread) + drawn)
                 mean, spread = xp.matmul(M, mean[..., None])[..., 0], sandwich(M, spread) + N
         if not math.isfinite(as_float(xp.sum(total))):
             raise PlanningError(

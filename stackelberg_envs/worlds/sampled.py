@@ -79,10 +79,10 @@ class SampledProcess(SampledDynamics, World):
     ) -> FollowerScore:
         return FollowerScore(*self.follower_score(policies[player], temperature, max_cycles if horizon is None else horizon))
 
-    def scored_by_episodes(self, policies: Sequence[Any]) -> bool:
+    def uses_monte_carlo(self, policies: Sequence[Any]) -> bool:
         return not all(self.solves(policy) for policy in policies)
 
-    def estimated_scores(
+    def monte_carlo_scores(
         self, policies: Sequence[Any], temperature: float, *, horizon: int | None, max_cycles: int, discount: float | None
     ) -> EstimatedScores:
         (policy,) = policies
@@ -90,10 +90,10 @@ class SampledProcess(SampledDynamics, World):
         returns = discounted_return(played.leader_rewards, self.leader_discount if discount is None else discount)
         own = discounted_return(played.follower_rewards, self.follower_discount)
         spread = float(array_namespace(returns).std(returns, correction=1))
-        follower = FollowerScore(float(own.mean()), *self._estimated_gap(policy, temperature))
+        follower = FollowerScore(float(own.mean()), *self._monte_carlo_gap(policy, temperature))
         return EstimatedScores(float(returns.mean()), spread / episodes**0.5, follower)
 
-    def _estimated_gap(self, policy: Actor, temperature: float) -> tuple[float, float]:
+    def _monte_carlo_gap(self, policy: Actor, temperature: float) -> tuple[float, float]:
         """The follower's own objective over (as good as) infinitely many steps, and what it lacks of the optimum, by episodes.
 
         The mean of V(s_0,a_0) - (what was earned), V the value of the best answer, which takes the luck of the start out.  The entropy
@@ -152,7 +152,7 @@ class SampledProcess(SampledDynamics, World):
         return self
 
     def with_rewards(self, factor: float, constant: float) -> SampledProcess:
-        return RewardsChanged(self, factor, constant)
+        return AffineRewards(self, factor, constant)
 
     def fingerprint(self) -> list[np.ndarray]:
         """What the world does in a few steps with fixed noise, whose rewards depend on all its constants."""
@@ -172,7 +172,7 @@ class SampledProcess(SampledDynamics, World):
         return [np.concatenate([np.ravel(np.asarray(values, dtype=np.float64)) for values in steps])]
 
 
-class RewardsChanged(SampledProcess):
+class AffineRewards(SampledProcess):
     """A process without tables that pays the follower otherwise."""
 
     def __init__(self, process: SampledProcess, factor: float, constant: float) -> None:

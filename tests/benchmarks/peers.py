@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from solvers.kernels.sweeps import Packed
+from solvers.kernels.sweeps import StackedProblems
 from stackelberg_envs.processes.mdp import DecisionProblem
 from stackelberg_envs.processes.successor_lists import SuccessorLists
 
@@ -26,7 +26,7 @@ def pinned() -> Iterator[None]:
         os.sched_setaffinity(0, allowed)
 
 
-def eager_sweeps(tables: Packed, discount: float, temperature: float, sweeps: int) -> Callable[[], torch.Tensor]:
+def eager_sweeps(tables: StackedProblems, discount: float, temperature: float, sweeps: int) -> Callable[[], torch.Tensor]:
     """The obvious layout: V is (M, S), gathered by (S, B, K), array by array."""
     r, p = tables.reward[:, 0].mT.contiguous(), discount * tables.probability[:, 0].permute(0, 3, 1, 2).contiguous()
     at = tables.next_states[0].permute(2, 0, 1).long().contiguous()
@@ -40,7 +40,7 @@ def eager_sweeps(tables: Packed, discount: float, temperature: float, sweeps: in
     return run
 
 
-def jax_sweeps(tables: Packed, discount: float, temperature: float, sweeps: int, *, unrolled: int = 1) -> Callable[[], Any]:
+def jax_sweeps(tables: StackedProblems, discount: float, temperature: float, sweeps: int, *, unrolled: int = 1) -> Callable[[], Any]:
     """V is (S, M) as in `solvers.kernels.sweeps`, jitted: a loop of ``sweeps`` whose body holds ``unrolled`` of them."""
     import jax
     import jax.numpy as jnp

@@ -25,7 +25,7 @@ from benchmarks.worlds import DISCOUNT, TEMPERATURE, World, garnet, grid
 
 import stackelberg_envs as se
 from solvers.estimators.implicit import exact_gradient
-from solvers.kernels.sweeps import CHUNK, chunk, pack
+from solvers.kernels.sweeps import CHUNK, chunk, stack_problems
 from solvers.linear import factors
 from stackelberg_envs.leader.access import Access
 from stackelberg_envs.leader.repeated_game import RepeatedGame
@@ -105,7 +105,7 @@ def test_sweeps_of_a_batch(dtype: torch.dtype, capsys: pytest.CaptureFixture[str
     x = torch.tensor(np.random.default_rng(0).normal(size=(1024, game.dimension)))
     mdp = game.problems(x, 0)[0]
     lists = SuccessorLists.of(mdp.transition)
-    tables = pack(DecisionProblem(mdp.leader_policy, mdp.follower_reward, lists), None, dtype)
+    tables = stack_problems(DecisionProblem(mdp.leader_policy, mdp.follower_reward, lists), None, dtype)
     step = chunk(*tables.probability.shape[1:4], *tables.next_states.shape[:2])
     r, w = tables.reward.permute(1, 2, 3, 0).contiguous(), tables.weight.permute(1, 2, 0).contiguous()
     p, at = discount * tables.probability.permute(1, 2, 3, 4, 0).contiguous(), tables.next_states.long()

@@ -94,7 +94,7 @@ def test_scans_against_vectors_and_loops_in_torch(capsys: pytest.CaptureFixture[
     ]
     estimator, rng = HPGD(streams=STREAMS, steps=STEPS), np.random.default_rng(0)
     rewarded, paid = (jacobian[laid.states] for jacobian in jacobians)
-    at = visits.passes("cpu")
+    at = visits.visit_sums("cpu")
     placed = at.place(seen.pairs(0, SIZES[1]), seen.alive[:, 0], seen.leader_rewards)
     weight, discounts = rng.normal(size=SIZES[0] * SIZES[1]), discount ** np.arange(placed[0].shape[1])
 
@@ -103,7 +103,7 @@ def test_scans_against_vectors_and_loops_in_torch(capsys: pytest.CaptureFixture[
 
     def passes() -> tuple[np.ndarray, ...]:
         _, worth, _ = at.returns_by_pair(*placed, discounts, len(weight))
-        return worth, *(at.scanned_by_pair(*placed[:2], weight, discount) for _ in range(2))
+        return worth, *(at.influences_by_pair(*placed[:2], weight, discount) for _ in range(2))
 
     def vectors() -> list[torch.Tensor]:
         return [scan(step, laid.goes_on, discount) for step in (rewarded, paid, laid.rewards)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from solvers.estimators.reaction import slope, surrogate_objective
+from solvers.estimators.reaction import gradient_in_x, surrogate_objective
 from solvers.linear import factors
 from stackelberg_envs import StackelbergGame
 from stackelberg_envs.planning.linear_systems import system
@@ -35,7 +35,7 @@ def planned(mdp: InducedMDP, values: torch.Tensor, temperature: float, sweeps: i
 
 def gradient_at(mdp: InducedMDP, frozen: InducedMDP, plan: Plan, temperature: float, leaf: torch.Tensor) -> torch.Tensor:
     """dF/dx by the adjoint at a plan."""
-    return slope(surrogate_objective(mdp, frozen, plan, temperature, reaction=True)[0], leaf)
+    return gradient_in_x(surrogate_objective(mdp, frozen, plan, temperature, reaction=True)[0], leaf)
 
 
 class Forward:

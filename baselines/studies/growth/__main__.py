@@ -34,11 +34,11 @@ from ...bench import figures, store
 from ...bench.printing import problems as screen
 from .figure import draw
 from .page import page, points_of, table
-from .timing import Failed, Point, machine, measure, serving
+from .timing import MeasurementFailed, Point, machine, measure, serving
 from .works import DISCOUNT, ROOMS, SERIES, TEMPERATURE, Series
 
 
-def begun(path: Path, settings: dict[str, Any], *, complete: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+def open_record(path: Path, settings: dict[str, Any], *, complete: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """The record at ``path``, or an empty one.
 
     Args:
@@ -65,7 +65,7 @@ def begun(path: Path, settings: dict[str, Any], *, complete: Callable[[dict[str,
     return record
 
 
-def missing(record: dict[str, Any], series: Sequence[Series]) -> list[tuple[Series, int]]:
+def missing_points(record: dict[str, Any], series: Sequence[Series]) -> list[tuple[Series, int]]:
     """Points that are not in a record yet."""
     there = {(point["study"], point["series"], point["size"]) for point in record["points"]}
     return [(line, size) for line in series for size in line.sizes if (line.study, line.name, size) not in there]
@@ -120,10 +120,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         series = [line.quick() for line in series]
     settings = {"discount": DISCOUNT, "temperature": TEMPERATURE, "rooms": ROOMS, "policy_tolerance": POLICY_TOLERANCE}
     try:
-        record = begun(path, settings | {"quick": options.quick}, complete=lambda record: not missing(record, series))
+        record = open_record(path, settings | {"quick": options.quick}, complete=lambda record: not missing_points(record, series))
     except ValueError as error:
         parser.error(str(error))
-    todo = missing(record, series)
+    todo = missing_points(record, series)
     if todo:
         if sys.platform != "linux":
             parser.error("memory is measured by what Linux counts; elsewhere a complete record can be drawn")
@@ -136,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         screen.print(f"stopped; {len(record['points'])} points are kept in {path}, and the same command goes on")
         return 130
-    except Failed as error:
+    except MeasurementFailed as error:
         screen.print(f"{error}\nThe points before it are kept in {path}, and the same command tries again", markup=False)
         return 1
     store.replace(options.output / "growth.svg", figures.svg(draw(record)))

@@ -29,7 +29,7 @@ class Fit(NamedTuple):
         return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
 
-def fitted(sizes: Sequence[float], values: Sequence[float], *, factor: bool = False) -> Fit | None:
+def fit_exponent(sizes: Sequence[float], values: Sequence[float], *, factor: bool = False) -> Fit | None:
     """The exponent of least squares in logarithms over the upper half of the sizes, of four at least; None if there are fewer than three.
 
     The interval is that of the slope's standard error, by Student's t: it says how straight the line is, not how far it goes on.
@@ -53,13 +53,17 @@ def points_of(record: dict[str, Any], study: str, name: str) -> list[Point]:
 def time_fit(record: dict[str, Any], line: Series) -> Fit | None:
     """How the time of a series grows."""
     points = points_of(record, line.study, line.name)
-    return fitted([point["size"] for point in points], [point["ratio"] for point in points], factor=line.factor)
+    return fit_exponent([point["size"] for point in points], [point["ratio"] for point in points], factor=line.factor)
 
 
 def memory_fit(record: dict[str, Any], line: Series) -> Fit | None:
     """How its memory grows, where enough of it can be heard above the noise."""
     loud = [point for point in points_of(record, line.study, line.name) if point["megabytes"] >= HEARD]
-    return fitted([point["size"] for point in loud], [point["megabytes"] for point in loud], factor=line.factor) if len(loud) > 3 else None
+    return (
+        fit_exponent([point["size"] for point in loud], [point["megabytes"] for point in loud], factor=line.factor)
+        if len(loud) > 3
+        else None
+    )
 
 
 def times_longer(one: list[Point], other: list[Point], size: float) -> float:
@@ -71,7 +75,7 @@ def times_longer(one: list[Point], other: list[Point], size: float) -> float:
     return math.exp(first - second)
 
 
-def told(seconds: float) -> str:
+def format_seconds(seconds: float) -> str:
     """Seconds in the unit that people would use."""
     unit, scale = next(((unit, scale) for unit, scale in (("s", 1.0), ("ms", 1e-3)) if seconds >= scale), ("us", 1e-6))
     return f"{seconds / scale:.3g} {unit}"
@@ -92,7 +96,7 @@ def table(record: dict[str, Any]) -> list[str]:
             grown = f"{last['megabytes']:.3g} MB" if last["megabytes"] >= HEARD else f"below {HEARD:g} MB"
             name = f"{TITLES[line.study]}: {line.name}"
             sizes = f"{points[0]['size']:,} to {last['size']:,}"
-            rows.append(f"| {name} | {sizes} | {cells[0]} | {line.theory} | {cells[1]} | {told(last['seconds'])}, {grown} |")
+            rows.append(f"| {name} | {sizes} | {cells[0]} | {line.theory} | {cells[1]} | {format_seconds(last['seconds'])}, {grown} |")
     return rows
 
 
@@ -142,14 +146,14 @@ def page(record: dict[str, Any]) -> str:
 def facts(record: dict[str, Any]) -> list[str]:
     """What users can take from it, in sentences, as far as the record has it."""
 
-    def have(study: str, *names: str) -> list[list[Point]] | None:
+    def recorded_points(study: str, *names: str) -> list[list[Point]] | None:
         found = [points_of(record, study, name) for name in names]
         return found if all(found) else None
 
     found = []
-    if states := have("states", "dense, random", "lists, random", "dense, grid", "lists, grid"):
+    if states := recorded_points("states", "dense, random", "lists, random", "dense, grid", "lists, grid"):
         found += _about_states(*states)
-    mixing = (have("actions", "B, follower actions") or []) + (have("successors", "K, successors") or [])
+    mixing = (recorded_points("actions", "B, follower actions") or []) + (recorded_points("successors", "K, successors") or [])
     if len(mixing) == 2:
         fall = " and ".join(
             f"from {points[0]['work']['products']} to {points[-1]['work']['products']} over the range of {what}"
@@ -159,10 +163,10 @@ def facts(record: dict[str, Any]) -> list[str]:
             f"**More actions and longer lists also mix faster.** Products fall {fall}, which pays for a part of the longer tables: an "
             "exponent below 1 in this range, and no more than 1 beyond."
         )
-    if batches := have("batch", "Newton", "one sweep, eager"):
+    if batches := recorded_points("batch", "Newton", "one sweep, eager"):
         newton, eager = batches
         found.append(_about_sweeps(newton, eager, points_of(record, "batch", "one sweep, compiled")))
-    if ways := have("dimension", "adjoint", "adjoint, solve alone", "forward sensitivities"):
+    if ways := recorded_points("dimension", "adjoint", "adjoint, solve alone", "forward sensitivities"):
         ours, alone, forward = ways
         ratios, last = [point["ratio"] for point in alone], forward[-1]
         found.append(
@@ -187,8 +191,9 @@ def _about_states(dense: list[Point], lists: list[Point], dense_grid: list[Point
     beyond = f" Beyond, dense tables take {'; '.join(compared)}." if compared else ""
     found = [
         f"**Dense or lists.** Lists of up to {DIRECT} states are written out and factorised, and take as long as dense tables.{beyond} "
-        f"At S = {last['size']:,} an iteration by lists takes {told(last['seconds'])} in a random world, and {told(largest['seconds'])} "
-        f"on a grid of {largest['size']:,} cells; a dense kernel of {last['size']:,} states and four actions would be {kernel:,.3g} GB."
+        f"At S = {last['size']:,} an iteration by lists takes {format_seconds(last['seconds'])} in a random world, and "
+        f"{format_seconds(largest['seconds'])} on a grid of {largest['size']:,} cells; a dense kernel of {last['size']:,} states and four "
+        f"actions would be {kernel:,.3g} GB."
     ]
     products = [point["work"]["products"] for point in lists if point["size"] > DIRECT]
     iterated = [point for point in grid if point["size"] > DIRECT]

@@ -34,7 +34,7 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TORCHI
 Point = dict[str, Any]
 
 
-def timed(work: Work, small: Work, rounds: int | None) -> dict[str, Any]:
+def time_work(work: Work, small: Work, rounds: int | None) -> dict[str, Any]:
     """Median, least and most CPU seconds of one run, and the median ratio to ``small``, which takes its turns in between."""
 
     def sample(which: Work, repeats: int) -> float:
@@ -43,10 +43,10 @@ def timed(work: Work, small: Work, rounds: int | None) -> dict[str, Any]:
             which.run()
         return (time.process_time() - began) / (repeats * which.each)
 
-    def repeated(which: Work) -> int:
+    def repetitions(which: Work) -> int:
         return max(1, math.ceil((QUICK if rounds else LEAST) / max(sample(which, 1) * which.each, 1e-7)))
 
-    often, often_small = repeated(work), repeated(small)
+    often, often_small = repetitions(work), repetitions(small)
     once = sample(work, often)
     count = rounds or next(many for most, many in ROUNDS.items() if once * work.each <= most)
     gc.collect()
@@ -95,7 +95,7 @@ def _point(index: int, size: int, rounds: int | None) -> Point:
     small = work if size == line.sizes[0] else line.build(line.sizes[0])
     found: Point = {"study": line.study, "series": line.name, "size": size, "work": work.counted}
     found["megabytes"] = peak(work, small)
-    return found | timed(work, small, rounds)
+    return found | time_work(work, small, rounds)
 
 
 def serve() -> None:
@@ -117,7 +117,7 @@ def serve() -> None:
             print(json.dumps({"failed": f"its process ended with status {status}: is there enough memory?"}), flush=True)
 
 
-class Failed(RuntimeError):
+class MeasurementFailed(RuntimeError):
     """A point could not be measured."""
 
 
@@ -151,7 +151,7 @@ def measure(process: subprocess.Popen[str], line: Series, size: int, rounds: int
         print(json.dumps([index, size, rounds]), file=process.stdin, flush=True)
     answer = json.loads(process.stdout.readline() or '{"failed": "the process that measures is gone"}')
     if "failed" in answer:
-        raise Failed(f"{line.study}, {line.name}, {size:,}: {answer['failed']}")
+        raise MeasurementFailed(f"{line.study}, {line.name}, {size:,}: {answer['failed']}")
     return answer
 
 

@@ -12,8 +12,8 @@ import torch
 
 import stackelberg_envs as se
 from solvers.estimators.implicit import exact_gradient
-from solvers.estimators.reaction import slope, soft_reaction, surrogate_objective
-from solvers.kernels.sweeps import CHUNK, chunk, pack
+from solvers.estimators.reaction import gradient_in_x, soft_reaction, surrogate_objective
+from solvers.kernels.sweeps import CHUNK, chunk, stack_problems
 from solvers.response import soft_response
 from stackelberg_envs.games.four_rooms import WALKERS
 from stackelberg_envs.leader.access import Access
@@ -55,14 +55,14 @@ class World:
         """S."""
         return len(self.initial)
 
-    def paying(self, subsidy: torch.Tensor) -> InducedMDP:
+    def with_subsidy(self, subsidy: torch.Tensor) -> InducedMDP:
         """What the follower faces where the leader pays ``subsidy``, broadcastable to (S, 1, B)."""
         one = torch.ones(self.states, 1, dtype=torch.float64)
         return InducedMDP(one, self.transition, self.follower + subsidy, self.leader - subsidy, self.initial, DISCOUNT, DISCOUNT)
 
     def induced(self, x: torch.Tensor) -> InducedMDP:
         """The same with a subsidy for each state."""
-        return self.paying(0.1 * torch.tanh(x)[:, None, None])
+        return self.with_subsidy(0.1 * torch.tanh(x)[:, None, None])
 
     def dense(self) -> World:
         """The same with a dense kernel."""
@@ -100,13 +100,13 @@ def iteration(induced: Callable[[torch.Tensor], InducedMDP], x: torch.Tensor, te
     def run() -> tuple[torch.Tensor, dict[str, int]]:
         leaf = x.detach().clone().requires_grad_()
         mdp = induced(leaf)
-        terms, counted = _solved(mdp, temperature)
-        return slope(terms.sum(), leaf), counted
+        terms, counted = _surrogate(mdp, temperature)
+        return gradient_in_x(terms.sum(), leaf), counted
 
     return Work(run, run()[1])
 
 
-def _solved(mdp: InducedMDP, temperature: float) -> tuple[torch.Tensor, dict[str, int]]:
+def _surrogate(mdp: InducedMDP, temperature: float) -> tuple[torch.Tensor, dict[str, int]]:
     """The surrogate objective of a process with its history in x: all of an iteration but the vector-Jacobian product."""
     frozen = mdp.map(torch.Tensor.detach)
     plan = soft_response(frozen, temperature)
@@ -130,7 +130,7 @@ class Linear:
 
     def induced(self, x: torch.Tensor) -> InducedMDP:
         """What the follower faces."""
-        return self.world.paying(self.features @ x)
+        return self.world.with_subsidy(self.features @ x)
 
     def adjoint(self) -> Work:
         """Ours."""
@@ -139,7 +139,7 @@ class Linear:
     def solve(self) -> Work:
         """Ours, from the tables to the surrogate objective."""
         mdp = self.induced(self.x.requires_grad_())
-        return Work(lambda: _solved(mdp, TEMPERATURE), _solved(mdp, TEMPERATURE)[1])
+        return Work(lambda: _surrogate(mdp, TEMPERATURE), _surrogate(mdp, TEMPERATURE)[1])
 
     def forward(self) -> Work:
         """dV/dx (S, n) by one solve with the factors that the response leaves, then dF/dx from it.
@@ -181,7 +181,7 @@ def rooms_sweep(batch: int) -> Work:
 
 def rooms_compiled(batch: int) -> Work:
     """The same with the batch fastest, `solvers.kernels.sweeps.CHUNK` sweeps compiled as one."""
-    tables = pack(_rooms(batch), None, torch.float64)
+    tables = stack_problems(_rooms(batch), None, torch.float64)
     step = chunk(*tables.probability.shape[1:4], *tables.next_states.shape[:2])
     r, p, w = tables.reward.permute(1, 2, 3, 0), DISCOUNT * tables.probability.permute(1, 2, 3, 4, 0), tables.weight.permute(1, 2, 0)
     arguments = (tables.values.mT.contiguous(), r.contiguous(), tables.next_states.long(), p.contiguous(), w.contiguous())
@@ -200,7 +200,7 @@ def _commitments(game: se.StackelbergGame, batch: int) -> torch.Tensor:
     return torch.as_tensor(np.random.default_rng(0).normal(size=(batch, game.dimension)))
 
 
-def independent(followers: int) -> Work:
+def independent_followers(followers: int) -> Work:
     """An iteration of Four Rooms, both contexts, with so many who walk alone: one batch of followers and contexts."""
     game = se.game("four_rooms-v0", walkers=tuple(WALKERS[i % len(WALKERS)] for i in range(followers)))
     rounds = RepeatedGame(game, se.Soft(ROOMS))
@@ -210,7 +210,7 @@ def independent(followers: int) -> Work:
     return Work(lambda: exact_gradient(oracle, x, None, reaction=True), counted)
 
 
-def interacting(followers: int, states: int = 32, actions: int = 4) -> Work:
+def interacting_followers(followers: int, states: int = 32, actions: int = 4) -> Work:
     """What each of n followers faces while the others keep to their policies: the joint tables contracted n times."""
     rng, joint = np.random.default_rng(0), actions**followers
     game = InducedMarkovGame(
@@ -282,8 +282,8 @@ SERIES = (
     Series("dimension", "adjoint", DIMENSIONS, lambda n: Linear(n).adjoint(), "0, then 1 (the vjp reads dR/dx)", 1),
     Series("dimension", "adjoint, solve alone", DIMENSIONS, lambda n: Linear(n).solve(), "0", 1),
     Series("dimension", "forward sensitivities", DIMENSIONS, lambda n: Linear(n).forward(), "1", 3),
-    Series("followers", "independent", tuple(range(1, 9)), independent, "1", 1),
-    Series("followers", "interacting", (2, 3, 4, 5, 6), interacting, "x 4 (n + 1) / n", 4, 6, factor=True),
+    Series("followers", "independent", tuple(range(1, 9)), independent_followers, "1", 1),
+    Series("followers", "interacting", (2, 3, 4, 5, 6), interacting_followers, "x 4 (n + 1) / n", 4, 6, factor=True),
 )
 
 TITLES = {

@@ -1,4 +1,4 @@
-"""Everything a leader has learned from outcomes, one commitment after the other."""
+"""What a leader infers from outcomes, updated with one commitment after the other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stackelberg_envs.leader.access import Oracle
 from stackelberg_envs.play.outcomes import Outcome
 
 from .irl import Belief, Responses, fit, forget
-from .model import Counts, EstimatedGame, faced, known_cost, tables
+from .model import Counts, EstimatedGame, induced_mdp, instrument_cost, tables
 from .products import LargeBelief, fit_by_products
 
 LARGE = 1000
@@ -41,14 +41,14 @@ class Settings:
         if not (np.isfinite(positive).all() and min(positive) > 0 and self.window >= 1):
             raise ValueError(f"inference needs a positive temperature, scale and kernel_prior, and a window from 1; got {self!r}")
 
-    def fitting(self, oracle: Oracle) -> Settings:
-        """The same, with the true temperature where the leader sets rewards."""
+    def for_oracle(self, oracle: Oracle) -> Settings:
+        """The settings for a run: with the true temperature where the leader sets rewards."""
         return replace(self, temperature=oracle.temperature) if oracle.sizes[0][1] == 1 else self
 
 
 @dataclass(frozen=True)
-class Explained:
-    """Counts, commitments with the responses to them, and the belief that explains those."""
+class InferenceState:
+    """The leader's knowledge from outcomes: counts, commitments with the responses to them, and a posterior over the follower's reward."""
 
     counts: Counts
     belief: Belief | LargeBelief
@@ -59,35 +59,35 @@ class Explained:
     rounds: int = 0
 
     @staticmethod
-    def nothing(oracle: Oracle, settings: Settings) -> Explained:
-        """Before the first commitment."""
+    def prior(oracle: Oracle, settings: Settings) -> InferenceState:
+        """The state before the first commitment."""
         sizes, scale = oracle.sizes[0], settings.scale
         belief = LargeBelief(np.zeros(sizes), scale) if np.prod(sizes) >= LARGE else Belief.prior(sizes, scale)
-        return Explained(Counts.none(sizes), belief, np.zeros((0, oracle.dimension)), np.zeros((0, *sizes)))
+        return InferenceState(Counts.zeros(sizes), belief, np.zeros((0, oracle.dimension)), np.zeros((0, *sizes)))
 
-    def plus(self, oracle: Oracle, x: np.ndarray, seen: Outcome, settings: Settings) -> Explained:
-        """With the outcome of one more commitment ``x`` (n,), and a belief that explains it too."""
-        counts, visits = self.counts.plus(seen, known_cost(oracle, x))
+    def update(self, oracle: Oracle, x: np.ndarray, seen: Outcome, settings: Settings) -> InferenceState:
+        """The state after the outcome ``seen`` of one more commitment ``x`` (n,)."""
+        counts, visits = self.counts.add_outcome(seen, instrument_cost(oracle, x))
         commitments = np.concatenate([self.commitments, x[None]])
         responses = np.concatenate([self.responses, visits[None]])
         belief = self.belief
         if isinstance(belief, LargeBelief):
             data = _responses(oracle, counts, commitments, responses, settings)
             belief = fit_by_products(belief, data, settings.temperature, steps=MAX_STEPS)
-            return Explained(counts, belief, commitments, responses, self.rounds + 1)
+            return InferenceState(counts, belief, commitments, responses, self.rounds + 1)
         if len(commitments) > settings.window:
             belief = forget(belief, _responses(oracle, counts, commitments[:1], responses[:1], settings), settings.temperature)
             commitments, responses = commitments[1:], responses[1:]
         data = _responses(oracle, counts, commitments, responses, settings)
         belief = fit(belief, data, settings.temperature, settings.scale, steps=MAX_STEPS)
-        return Explained(counts, belief, commitments, responses, self.rounds + 1)
+        return InferenceState(counts, belief, commitments, responses, self.rounds + 1)
 
     def game(self, oracle: Oracle, settings: Settings, *, optimism: float = 0.0) -> EstimatedGame:
         """The game as it is believed to be; the leader earns ``optimism`` where it has never been."""
         return EstimatedGame(oracle, settings.temperature, tables(self.counts, settings.kernel_prior, bonus=optimism), self.belief.reward)
 
-    def drawn(self, oracle: Oracle, settings: Settings, rng: np.random.Generator, *, optimism: float) -> EstimatedGame:
-        """The same, drawn from the posterior."""
+    def posterior_sample(self, oracle: Oracle, settings: Settings, rng: np.random.Generator, *, optimism: float) -> EstimatedGame:
+        """A game drawn from the posterior over kernels and rewards."""
         known = tables(self.counts, settings.kernel_prior, bonus=optimism, rng=rng)
         return EstimatedGame(oracle, settings.temperature, known, self.belief.draw(rng))
 
@@ -95,6 +95,6 @@ class Explained:
 def _responses(oracle: Oracle, counts: Counts, xs: np.ndarray, visits: np.ndarray, settings: Settings) -> Responses:
     """Commitments (K, n) and the visits under them, as `irl.fit` takes them."""
     unknown = EstimatedGame(oracle, settings.temperature, tables(counts, settings.kernel_prior), 0 * counts.paid)
-    mdp = faced(unknown, xs)
+    mdp = induced_mdp(unknown, xs)
     sees_policy = mdp.follower_sees == "policy" and mdp.sizes[1] > 1
     return Responses(mdp, visits.sum(-2, keepdims=True) if sees_policy else visits)

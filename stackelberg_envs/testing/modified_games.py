@@ -1,0 +1,66 @@
+"""Copies of a game with other rules, for tests of what a leader may see.
+
+A leader at a level of access must not be able to tell `GameWithOtherFollowerRewards` from the game, where followers act alike in both.
+"""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import replace
+from typing import Any
+
+from ..game import StackelbergGame
+from ..optional import PIECES
+from ..processes.arrays import Array
+from ..processes.successor_lists import SuccessorLists
+
+
+class ModifiedGame(StackelbergGame):
+    """A copy of ``game`` with other rules and the same spaces."""
+
+    def __init__(self, game: StackelbergGame) -> None:
+        self._game = game
+        for attribute in (
+            "name",
+            "leader_space",
+            "default_follower",
+            "max_cycles",
+            "followers",
+            "contexts",
+            "context_probabilities",
+            "context_visibility",
+            "follower_actions_public",
+            "additive",
+            "smooth",
+            *PIECES,
+        ):
+            setattr(self, attribute, getattr(game, attribute))
+
+    @abc.abstractmethod
+    def modify(self, process: Any) -> Any:
+        """The induced process with other rules."""
+
+    def induced(self, x: Array, context: int) -> Any:
+        induced = self._game.induced(x, context)
+        return tuple(self.modify(process) for process in induced) if isinstance(induced, tuple) else self.modify(induced)
+
+
+class GameWithOtherFollowerRewards(ModifiedGame):
+    """A game whose follower rewards r are replaced by ``1 - 3 r`` (``-3 r`` in a zero-sum game); kernel and leader reward are the same."""
+
+    def modify(self, process: Any) -> Any:
+        return process.with_rewards(-3.0, 1.0)
+
+
+class GameWithIneffectiveFollowers(ModifiedGame):
+    """A game whose transitions ignore the followers' actions: they are those of uniformly random actions, averaged."""
+
+    def modify(self, process: Any) -> Any:
+        return replace(process, transition=process.kernel.average_actions())
+
+
+class GameWithSuccessorLists(ModifiedGame):
+    """The same game with transitions as lists of successors, for tests that compare transition layouts."""
+
+    def modify(self, process: Any) -> Any:
+        return replace(process, transition=SuccessorLists.of(process.kernel.dense()))
