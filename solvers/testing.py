@@ -10,24 +10,23 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
-import random
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import torch
 
 import stackelberg_envs as se
 from stackelberg_envs.game import StackelbergGame
-from stackelberg_envs.leader.access import GRANTS, Access, AccessError, Cost, Oracle, missing
+from stackelberg_envs.leader.access import Access, Cost
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.testing.disguise import Disguised
-from stackelberg_envs.testing.report import Report, require
+from stackelberg_envs.testing.report import Report, Violation, require
 
 from .ascent import Ascent, Estimator
-from .base import Declined, Solution, Solver, State, admit, run
+from .base import Declined, Solution, Solver, admit, run
 from .registry import REGISTRY, build
+from .watched import WATCHED, watch
 
 SMALL: dict[str, dict[str, Any]] = {
     "toy3-v0": {},
@@ -110,7 +109,7 @@ def _hyperparameters(solver: Solver) -> None:
             _ = dataclasses.replace(record, no_such_setting=1)  # type: ignore[type-var]
         except TypeError:
             continue
-        require(False, f"{type(record).__name__} takes a hyperparameter no_such_setting, and so any misspelled one")
+        raise Violation(f"{type(record).__name__} takes a hyperparameter no_such_setting, and so any misspelled one")
 
 
 def _another(value: Any) -> Any:
@@ -132,68 +131,11 @@ def _replaced(record: Any, name: str, value: Any) -> list[Any]:
         return []
 
 
-class _Watched(Oracle):
-    """An oracle that notes what was asked above its level, also where the solver catches the error."""
-
-    def __init__(self, oracle: Oracle, refused: list[str]) -> None:
-        self.__dict__.update(vars(oracle))
-        self._refused = refused
-
-    def __getattr__(self, name: str) -> Any:
-        if name in GRANTS:
-            self._refused.append(name)
-        return super().__getattr__(name)
-
-
-@dataclass
-class _Trace:
-    """A run, step by step."""
-
-    states: list[State] = field(default_factory=list)
-    costs: list[Cost] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
-    error: Exception | None = None
-    globals_moved: list[str] = field(default_factory=list)
-
-    @property
-    def finite(self) -> bool:
-        """Whether all commitments are."""
-        return all(bool(np.isfinite(state.x).all()) for state in self.states)
-
-
-def _watch(solver: Solver, game: StackelbergGame, budget: int, seed: int) -> _Trace:
-    """Run until ``budget`` commitments are used, with exactly the access that the solver declares, noting everything."""
-    trace, rounds, rng = _Trace(), RepeatedGame(game, seed=seed), np.random.default_rng([seed, 0x501])
-    oracle, before = _Watched(rounds.oracle(solver.access, solver.permissions), trace.refused), _global_generators()
-    try:
-        solver.declines(oracle)
-        state = solver.init(oracle, 0.01 * rng.normal(size=game.commitment_shape))
-        while True:
-            trace.states.append(copy.deepcopy(state))
-            trace.costs.append(dataclasses.replace(rounds.cost))
-            if not trace.finite or rounds.cost.commitments + len(trace.states) > 2 * budget or rounds.cost.commitments >= budget:
-                break
-            state = solver.step(oracle, state, rng)
-    except Exception as error:
-        trace.error = error
-    trace.globals_moved = [name for name, now in _global_generators().items() if now != before[name]]
-    return trace
-
-
-def _global_generators() -> dict[str, Any]:
-    """The state of the generators that belong to nobody."""
-    return {
-        "np.random": repr(np.random.get_state(legacy=False)["state"]),  # type: ignore[index] # noqa: NPY002 - only read
-        "random": random.getstate(),
-        "torch": torch.get_rng_state().numpy().tobytes(),
-    }
-
-
 def _check_on(report: Report, solver: Solver, game: StackelbergGame, budget: int, seed: int) -> None:
     """All checks on one game; the later ones only if the solver runs."""
-    trace = _watch(copy.deepcopy(solver), game, budget, seed)
+    trace = watch(copy.deepcopy(solver), game, budget, seed)
     before = len(report.failed)
-    for name, watched in _WATCHED.items():
+    for name, watched in WATCHED.items():
         report.check(f"{name} ({game.name})", watched, solver, trace)
     broken = len(report.failed) > before and (trace.error is not None or not trace.finite)
     for name, body in _RUNS.items():
@@ -201,53 +143,6 @@ def _check_on(report: Report, solver: Solver, game: StackelbergGame, budget: int
             report.skipped[f"{name} ({game.name})"] = "the solver does not come through a run"
         else:
             report.check(f"{name} ({game.name})", body, solver, game, budget, seed)
-
-
-def _asks_for_what_it_declared(solver: Solver, trace: _Trace) -> None:
-    above = [f"oracle.{name} ({' and '.join(missing(name, solver.access, solver.permissions))})" for name in dict.fromkeys(trace.refused)]
-    require(not above, f"declares {solver.access.name}, and asks for {', '.join(above)}; declare it, or do without")
-    require(not isinstance(trace.error, AccessError), str(trace.error))
-
-
-def _comes_through(solver: Solver, trace: _Trace) -> None:
-    if trace.error is not None and not isinstance(trace.error, AccessError):
-        raise trace.error
-
-
-def _finite(solver: Solver, trace: _Trace) -> None:
-    require(
-        trace.finite, f"the commitment after step {len(trace.states) - 1} is not finite: {trace.states[-1].x if trace.states else None}"
-    )
-
-
-def _one_iteration_a_step(solver: Solver, trace: _Trace) -> None:
-    counted = [state.iteration for state in trace.states]
-    require(counted == list(range(len(counted))), f"State.iteration counts the steps from 0, and grows by 1 in each; it was {counted}")
-
-
-def _ledger(solver: Solver, trace: _Trace) -> None:
-    counts = [{name: amount for name, amount in asdict(cost).items() if name != "seconds"} for cost in trace.costs]
-    for earlier, later in zip(counts, counts[1:], strict=False):
-        less = [name for name in earlier if later[name] < earlier[name]]
-        require(not less, f"the ledger ran backwards in {', '.join(less)}; the house keeps it, and a solver only charges")
-    learned = bool(trace.states) and any(not np.array_equal(state.x, trace.states[0].x) for state in trace.states)
-    require(not learned or any(counts[-1].values()), "the commitment moves, but nothing was asked, played or charged")
-
-
-def _no_global_generators(solver: Solver, trace: _Trace) -> None:
-    said = f"uses the global generator of {', '.join(trace.globals_moved)}; draw from the rng that step is given, which is part of a run"
-    require(not trace.globals_moved, said)
-
-
-_WATCHED: dict[str, Callable[[Solver, _Trace], None]] = {
-    "asks for nothing above its access": _asks_for_what_it_declared,
-    "comes through a run": _comes_through,
-    "commitments stay finite": _finite,
-    "an iteration is a step": _one_iteration_a_step,
-    "the ledger counts what it uses": _ledger,
-    "draws from its own generator only": _no_global_generators,
-}
-"""What is seen in a watched run, by name."""
 
 
 def _same_again(solver: Solver, game: StackelbergGame, budget: int, seed: int) -> None:
@@ -268,7 +163,7 @@ def _resumes(solver: Solver, game: StackelbergGame, budget: int, seed: int) -> N
     try:
         kept = pickle.loads(pickle.dumps(half.checkpoint))
     except Exception as error:
-        require(False, f"the state cannot be pickled ({type(error).__name__}: {error}); State.carried holds data, and no functions")
+        raise Violation(f"the state cannot be pickled ({type(error).__name__}: {error}); State.carried holds data, no functions") from error
     resumed = run(copy.deepcopy(solver), game, budget=budget, seed=seed, resume=kept)
     require(np.array_equal(whole.x, resumed.x), "a run that was stopped, pickled and resumed ends elsewhere; keep all memory in State")
     stopped, through = _counts(resumed.cost), _counts(whole.cost)
