@@ -115,14 +115,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_from_an_empty_folder_to_a_checked_game_and_solver(tmp_path: Path) -> None:
-    """What is written works as it is: its tests pass, ``check`` passes, and nothing is ever overwritten."""
+    """What is written works as it is: its tests pass, and ``check`` passes."""
     for kind, name in (("game", "mine"), ("solver", "mine_too")):
         said = command("new", kind, name, cwd=tmp_path)
         assert said.returncode == 0, said.stderr
         assert f"pytest test_{name}.py" in said.stdout
-    again = command("new", "solver", "mine", cwd=tmp_path)
-    assert again.returncode == 2
-    assert "mine.py, test_mine.py; nothing was written" in again.stderr
     tested = command("-q", "-p", "no:cacheprovider", "-W", "error", cwd=tmp_path, module="pytest")
     assert tested.returncode == 0, tested.stdout
     assert "5 passed" in tested.stdout
@@ -133,9 +130,17 @@ def test_from_an_empty_folder_to_a_checked_game_and_solver(tmp_path: Path) -> No
     assert checked.stdout.count(" 0 failed") == 4
 
 
-def test_written_files_are_short_and_clean(folder: Path) -> None:
+def test_written_files_are_short_and_clean_and_never_overwritten(folder: Path) -> None:
     new.game("a_game")
     new.solver("a_solver")
+    before = {path: path.read_text() for path in folder.iterdir()}
+    with pytest.raises(FileExistsError, match=r"a_game\.py, test_a_game\.py; nothing was written"):
+        new.solver("a_game")
+    (folder / "a_game.py").unlink()
+    with pytest.raises(FileExistsError, match=r"there already: test_a_game\.py"):
+        new.game("a_game")
+    assert not (folder / "a_game.py").exists()
+    (folder / "a_game.py").write_text(before[folder / "a_game.py"])
     for path in folder.glob("*.py"):
         text = path.read_text()
         assert len(text.splitlines()) < 90
