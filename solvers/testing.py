@@ -15,12 +15,12 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from stackelberg_envs.testing.disguise import Disguised
 
 import stackelberg_envs as se
 from stackelberg_envs.game import StackelbergGame
 from stackelberg_envs.leader.access import Access, Cost
 from stackelberg_envs.leader.repeated_game import RepeatedGame
+from stackelberg_envs.testing.modified_games import GameWithOtherFollowerRewards
 from stackelberg_envs.testing.report import Report, Violation, require
 
 from .ascent import Ascent, Estimator
@@ -174,7 +174,7 @@ def _unseen_rewards(solver: Solver, game: StackelbergGame, budget: int, seed: in
     """Followers want something else, but answer as they did: below MODEL nothing that the leader may see has changed."""
     if solver.access >= Access.MODEL:
         return "with access MODEL a leader may read followers' rewards"
-    who, disguised = game.default_follower, Disguised(game)
+    who, disguised = game.default_follower, GameWithOtherFollowerRewards(game)
     assert who is not None
     if disguised.closed_forms != game.closed_forms:
         return "its disguise has no closed forms, which a leader may know"

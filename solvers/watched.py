@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from stackelberg_envs.game import StackelbergGame
-from stackelberg_envs.leader.access import GRANTS, AccessError, Cost, Oracle, missing
+from stackelberg_envs.leader.access import GRANTS, AccessError, Cost, Oracle, missing_access
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.testing.report import require
 
@@ -79,7 +79,9 @@ def _global_generators() -> dict[str, Any]:
 
 
 def _asks_for_what_it_declared(solver: Solver, trace: Trace) -> None:
-    above = [f"oracle.{name} ({' and '.join(missing(name, solver.access, solver.permissions))})" for name in dict.fromkeys(trace.refused)]
+    above = [
+        f"oracle.{name} ({' and '.join(missing_access(name, solver.access, solver.permissions))})" for name in dict.fromkeys(trace.refused)
+    ]
     require(not above, f"declares {solver.access.name}, and asks for {', '.join(above)}; declare it, or do without")
     require(not isinstance(trace.error, AccessError), str(trace.error))
 

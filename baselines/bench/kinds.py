@@ -15,7 +15,7 @@ import stackelberg_envs.registry
 from solvers import Estimator, Solver
 from solvers.testing import check_solver
 from stackelberg_envs.game import StackelbergGame
-from stackelberg_envs.references import ReferenceNotFoundError, checked_class, described
+from stackelberg_envs.references import ReferenceNotFoundError, checked_class, describe
 from stackelberg_envs.testing import Report, check_env, check_game
 from stackelberg_envs.views.aec import StackelbergAEC
 from stackelberg_envs.views.parallel import StackelbergParallel
@@ -56,7 +56,7 @@ def load(what: str) -> tuple[Any, Kind]:
     kind = _kind(thing)
     if kind is None:
         came = "is" if thing is found else "returns"
-        raise ReferenceNotFoundError(f"{what} {came} {described(thing)}; what can be checked is {_accepted()}")
+        raise ReferenceNotFoundError(f"{what} {came} {describe(thing)}; what can be checked is {_accepted()}")
     return thing, kind
 
 
@@ -72,7 +72,7 @@ def _build(found: Any, what: str) -> Any:
     """What a class or a function makes without arguments; other things as they are."""
     if inspect.isclass(found):
         if not issubclass(found, tuple(KINDS)):
-            raise ReferenceNotFoundError(f"{what} is {described(found)}; what can be checked is {_accepted()}")
+            raise ReferenceNotFoundError(f"{what} is {describe(found)}; what can be checked is {_accepted()}")
         checked_class(found, tuple(KINDS), what)
     elif not callable(found):
         return found
