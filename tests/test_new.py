@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import stackelberg_envs as se
-from baselines.bench import checks, configuration, kinds, new
+from baselines.bench import checks, cli, configuration, kinds, new
 from solvers import Solver, State, build
 from solvers.testing import check_solver
 from stackelberg_envs.references import ReferenceNotFoundError
@@ -114,20 +115,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         sys.modules.pop(path.stem, None)
 
 
-def test_from_an_empty_folder_to_a_checked_game_and_solver(tmp_path: Path) -> None:
+def test_from_an_empty_folder_to_a_checked_game_and_solver(folder: Path) -> None:
     """What is written works as it is: its tests pass, and ``check`` passes."""
     for kind, name in (("game", "mine"), ("solver", "mine_too")):
-        said = command("new", kind, name, cwd=tmp_path)
+        said = command("new", kind, name, cwd=folder)
         assert said.returncode == 0, said.stderr
         assert f"pytest test_{name}.py" in said.stdout
-    tested = command("-q", "-p", "no:cacheprovider", "-W", "error", cwd=tmp_path, module="pytest")
+    tested = command("-q", "-p", "no:cacheprovider", "-W", "error", cwd=folder, module="pytest")
     assert tested.returncode == 0, tested.stdout
     assert "5 passed" in tested.stdout
-    checked = command("check", "mine.py:Mine", "mine_too.py:MineToo", cwd=tmp_path)
-    assert checked.returncode == 0, checked.stdout
+    checked = CliRunner().invoke(cli.app, ["check", "mine.py:Mine", "mine_too.py:MineToo"])
+    assert checked.exit_code == 0, checked.output
     for subject in ("game mine: ", "environment mine_v0: ", "solver MineToo: "):
-        assert subject in checked.stdout
-    assert checked.stdout.count(" 0 failed") == 4
+        assert subject in checked.output
+    assert checked.output.count(" 0 failed") == 4
 
 
 def test_written_files_are_short_and_clean_and_never_overwritten(folder: Path) -> None:
@@ -186,6 +187,7 @@ def test_anything_that_can_be_checked_is_checked_by_what_it_is(folder: Path) -> 
     assert "Gymnasium environment <Liar instance> fails 1 of 1 checks" in said
     assert "solver ContractLP fails 1 of " in said, "it plays contract trees only"
     assert "give check_solver games that it plays" in said
+    assert CliRunner().invoke(cli.app, ["check", "theirs.py:Liar"]).exit_code == 1
     accepted = "what can be checked is a game, an AECEnv"
     for place, problem in {
         "theirs.py:Unrelated": f"is the class Unrelated; {accepted}",
@@ -298,9 +300,13 @@ class StandsStill(Sound):
 
 
 class Carries(Sound):
-    def step(self, oracle: se.Oracle, state: State, rng: np.random.Generator) -> State:
-        after = super().step(oracle, state, rng)
-        return State(after.x, after.iteration, after.carried, {"odd": lambda: None})  # type: ignore[dict-item]
+    """Keeps something that no other process could read."""
+
+    def value(self, oracle: se.Oracle, x: np.ndarray) -> float:
+        class Value(float):
+            pass
+
+        return Value(oracle.returns(x))
 
 
 @dataclass(frozen=True)
