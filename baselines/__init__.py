@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .bench.results import read_results
+    from .bench.results_table import read_results
 
 __distribution__ = "stackelberg-envs"
 __all__ = ["read_results"]
@@ -13,6 +13,6 @@ def __getattr__(name: str) -> Any:
     """Imports at first use: the command line sets the number of threads before NumPy is imported."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .bench.results import read_results
+    from .bench.results_table import read_results
 
     return read_results

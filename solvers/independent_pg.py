@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 
 from stackelberg_envs.leader.access import Oracle
-from stackelberg_envs.planning.policy_iteration import regularised_reward
+from stackelberg_envs.planning.policy_evaluation import regularised_reward
 
 from .copies import Copies, CopyAscent, copy_policy, derivatives, induced_processes, node_shape
 from .needs import needs_a_regularised_follower, needs_derivatives, needs_paid_steps

@@ -26,7 +26,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from stackelberg_envs.planning.linear_systems import factorise, system
-from stackelberg_envs.planning.policy_iteration import policy_value, regularised_reward
+from stackelberg_envs.planning.policy_evaluation import policy_value, regularised_reward
 from stackelberg_envs.processes.markov_game import MarkovGame
 from stackelberg_envs.processes.mdp import MDP, at_nodes, entropy, joint_policy
 

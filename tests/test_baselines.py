@@ -23,7 +23,7 @@ from rich.console import Console
 from scipy.stats import trim_mean
 
 import stackelberg_envs as se
-from baselines.bench import best, checks, report, store
+from baselines.bench import best, checks, report, results_file
 from baselines.bench import configuration as jobs
 from baselines.bench.runner import execute, run_all
 from baselines.bench.stats import curve, iqm, mean_interval, share, summary
@@ -75,7 +75,7 @@ def command(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[st
 
 
 def comparable(path: Path) -> list[str]:
-    return sorted(json.dumps(store.comparable(result), sort_keys=True) for result in store.read(path).values())
+    return sorted(json.dumps(results_file.comparable(result), sort_keys=True) for result in results_file.read(path).values())
 
 
 def test_a_run_is_a_function_of_its_job(config: Path, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_run_is_a_function_of_its_job(config: Path, tmp_path: Path) -> None:
     assert len({job.id for job in loaded.jobs}) == len(loaded.jobs) == 9
     job = loaded.jobs[0]
     assert jobs.Job.from_dict(json.loads(json.dumps(job.as_dict()))).id == job.id
-    assert store.comparable(execute(job)) == store.comparable(execute(job))
+    assert results_file.comparable(execute(job)) == results_file.comparable(execute(job))
     path = tmp_path / "out.jsonl"
     assert run_all(loaded.jobs, path, processes=1, console=QUIET) == {}
     first = path.read_bytes()
@@ -107,7 +107,7 @@ def test_kill_and_resume(tmp_path: Path) -> None:
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    assert 1 <= len(store.read(path)) < 9
+    assert 1 <= len(results_file.read(path)) < 9
     last = command(*call[3:], cwd=tmp_path)
     assert last.returncode == 0, last.stderr
     assert len(path.read_text().splitlines()) == 9
@@ -129,7 +129,7 @@ def test_ctrl_c_leaves_finished_work(tmp_path: Path) -> None:
         assert process.returncode == 130
         assert re.search(r"Stopped with \d of 9 runs in .*; the same command goes on from there", said.replace("\n", " "))
         assert "Traceback" not in said
-        assert len(store.read(path)) >= 1
+        assert len(results_file.read(path)) >= 1
 
 
 def test_a_killed_parent_leaves_no_workers(tmp_path: Path) -> None:
@@ -170,12 +170,12 @@ def test_torn_last_line_is_cut_with_a_warning(config: Path, tmp_path: Path) -> N
     run_all(loaded.jobs[:3], path, processes=1, console=QUIET)
     intact = path.read_bytes()
     path.write_bytes(intact + b'{"id": "abc", "x": [1.0, 2')
-    with pytest.warns(store.TornLineWarning, match="half written, and its run will be repeated"):
-        assert len(store.read(path)) == 3
-    with pytest.warns(store.TornLineWarning):
+    with pytest.warns(results_file.TornLineWarning, match="half written, and its run will be repeated"):
+        assert len(results_file.read(path)) == 3
+    with pytest.warns(results_file.TornLineWarning):
         assert run_all(loaded.jobs[:4], path, processes=1, console=QUIET) == {}
     assert path.read_bytes().startswith(intact)
-    assert len(store.read(path)) == 4
+    assert len(results_file.read(path)) == 4
 
 
 def test_corruption_in_the_middle_is_an_error_and_nothing_changes(config: Path, tmp_path: Path) -> None:
@@ -184,11 +184,11 @@ def test_corruption_in_the_middle_is_an_error_and_nothing_changes(config: Path, 
     lines = path.read_text().splitlines()
     path.write_text("\n".join([lines[0], "garbage", lines[1]]) + "\n")
     before = path.read_bytes()
-    with pytest.raises(store.ResultsError, match=r"line 2 is not a result: b'garbage"):
-        store.read(path)
+    with pytest.raises(results_file.ResultsError, match=r"line 2 is not a result: b'garbage"):
+        results_file.read(path)
     path.write_text("\n".join([*lines, "garbage"]) + "\n")
-    with pytest.raises(store.ResultsError, match="line 3 is not a result"):  # a whole line is not a torn one
-        store.read(path, repair=True)
+    with pytest.raises(results_file.ResultsError, match="line 3 is not a result"):  # a whole line is not a torn one
+        results_file.read(path, repair=True)
     path.write_bytes(before)
     said = command("bench", config, "--jobs", "1", cwd=tmp_path)
     assert said.returncode == 2
@@ -202,14 +202,14 @@ def test_corruption_in_the_middle_is_an_error_and_nothing_changes(config: Path, 
 def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]) -> None:
     path = tmp_path_factory.mktemp("store") / "any.jsonl"
     path.write_bytes(b"\n".join(lines))
-    whole = all(store._parse(line) is not None for line in path.read_bytes().split(b"\n")[:-1])
+    whole = all(results_file._parse(line) is not None for line in path.read_bytes().split(b"\n")[:-1])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", store.TornLineWarning)
+        warnings.simplefilter("ignore", results_file.TornLineWarning)
         if whole:
-            assert isinstance(store.read(path), dict)
+            assert isinstance(results_file.read(path), dict)
         else:
-            with pytest.raises(store.ResultsError, match="is not a result"):
-                store.read(path)
+            with pytest.raises(results_file.ResultsError, match="is not a result"):
+                results_file.read(path)
 
 
 @pytest.mark.parametrize(
@@ -375,7 +375,7 @@ def test_curves_hold_the_last_report() -> None:
 
 def test_two_benchmarks_do_not_write_to_one_file(config: Path, tmp_path: Path) -> None:
     path = tmp_path / "results" / "small.jsonl"
-    with store.writing(path):
+    with results_file.writing(path):
         said = command("bench", config, "--jobs", "1", cwd=tmp_path)
     assert said.returncode == 2
     assert "another benchmark is writing to" in said.stderr
@@ -404,7 +404,7 @@ def test_a_failed_run_is_named_and_the_others_go_on(config: Path, tmp_path: Path
         assert said.returncode == 1
         assert "Failed: toy3-v0, exact, seed 1: FloatingPointError" in said.stderr
         assert "Traceback" not in said.stderr
-        assert len(store.read(tmp_path / processes / "small.jsonl")) == 6
+        assert len(results_file.read(tmp_path / processes / "small.jsonl")) == 6
 
 
 def test_outcomes_from_a_changed_game(tmp_path: Path) -> None:
@@ -491,10 +491,10 @@ def test_reports_say_what_solvers_claim_beyond_their_score(tmp_path: Path) -> No
     )
     loaded = jobs.load(path)
     assert run_all(loaded.jobs, tmp_path / "r.jsonl", processes=1, console=QUIET) == {}
-    found = store.read(tmp_path / "r.jsonl")
+    found = results_file.read(tmp_path / "r.jsonl")
     ends = [result["history"][-1] for result in found.values() if result["job"]["solver"] == "penalty"]
     expected = float(np.mean([row["claimed_return"] - row["leader_return"] for row in ends]))
-    store.record(tmp_path / "slim.jsonl", list(found.values()))
+    results_file.record(tmp_path / "slim.jsonl", list(found.values()))
     for file in ("r.jsonl", "slim.jsonl"):
         (part,) = report.collect_parts(loaded, tmp_path / file)
         optimism = {row.label: row.optimism for row in part.rows}
@@ -503,7 +503,7 @@ def test_reports_say_what_solvers_claim_beyond_their_score(tmp_path: Path) -> No
         assert shown.header == "optimism"
         assert set(shown.cells) == {f"{expected:+.3f}", "-"}
     older = [{**result, "cost": {k: v for k, v in result["cost"].items() if k != "training_steps"}} for result in found.values()]
-    store.record(tmp_path / "older.jsonl", older)
+    results_file.record(tmp_path / "older.jsonl", older)
     assert len(report.collect_parts(loaded, tmp_path / "older.jsonl")[0].rows) == 2
     report.write(loaded, [part], tmp_path / "page.html", command=["x"])
     assert f"<td>{expected:+.3f}</td>" in (tmp_path / "page.html").read_text()
@@ -588,8 +588,8 @@ def test_polish_ascends_from_every_end_point(config: Path, tmp_path: Path) -> No
     first = command("polish", config, "--results", "r", "--jobs", "1", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     assert "9 end points polished" in first.stdout
-    before = store.read(tmp_path / "r" / "small.jsonl").values()
-    polished = store.read(tmp_path / "r" / "polished.jsonl")
+    before = results_file.read(tmp_path / "r" / "small.jsonl").values()
+    polished = results_file.read(tmp_path / "r" / "polished.jsonl")
     starts = {tuple(np.ravel(result["x"])): result["leader_return"] for result in before}
     for result in polished.values():
         start = result["job"]["start"]

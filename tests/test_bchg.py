@@ -18,7 +18,8 @@ from solvers.estimators.hpgd import HPGD
 from solvers.estimators.implicit import exact_gradient
 from stackelberg_envs.leader.access import Permission
 from stackelberg_envs.leader.repeated_game import RepeatedGame
-from stackelberg_envs.planning.policy_iteration import policy_value, soft_policy_iteration
+from stackelberg_envs.planning.policy_evaluation import policy_value
+from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 from stackelberg_envs.processes.mdp import decision_problem, joint_policy
 from stackelberg_envs.processes.transitions import expect
 from stackelberg_envs.testing.modified_games import GameWithOtherFollowerRewards

@@ -23,7 +23,7 @@ from rich.console import Console
 
 import solvers
 import stackelberg_envs as se
-from baselines.bench import best, checks, configuration, printing, report, store
+from baselines.bench import best, checks, configuration, printing, report, results_file
 from baselines.bench.jobs import Job, World
 from baselines.bench.runner import run_all
 from stackelberg_envs.plugins import EntryPointWarning, RegistrationError
@@ -395,7 +395,7 @@ def test_a_benchmark_of_files_in_worker_processes(folder: Path, monkeypatch: pyt
     jobs = [*loaded.jobs, Job(World("my_rooms"), "my_uphill", 4, 0)]
     path = folder / "mine.jsonl"
     assert run_all(jobs, path, processes=2, console=QUIET) == {}
-    found = store.read(path)
+    found = results_file.read(path)
     assert set(found) == {job.id for job in jobs}
     assert [job.world.label for job in jobs] == ["my_game:Rooms", "my_game:Rooms", "my_rooms-v2"]
     assert jobs[0].world.key.endswith(" my_game:Stubborn(temperature=0.2)")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.special import logsumexp, softmax
 
 import stackelberg_envs as se
-from stackelberg_envs.planning.policy_iteration import policy_value, regularised_reward
+from stackelberg_envs.planning.policy_evaluation import policy_value, regularised_reward
 from stackelberg_envs.processes.mdp import joint_policy, stack
 from stackelberg_envs.testing import commitments, random_games
 

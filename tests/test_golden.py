@@ -24,7 +24,7 @@ from baselines.bench.configuration import World
 from solvers.estimators.implicit import exact_gradient
 from stackelberg_envs.leader.access import Access
 from stackelberg_envs.leader.repeated_game import RepeatedGame
-from stackelberg_envs.planning.policy_iteration import policy_value
+from stackelberg_envs.planning.policy_evaluation import policy_value
 
 
 def gradient(game: se.StackelbergGame, x: np.ndarray, follower: se.Follower | None = None) -> np.ndarray:

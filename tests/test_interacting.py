@@ -17,7 +17,8 @@ from scipy.optimize import linprog
 import stackelberg_envs as se
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.linear_systems import PlanningError
-from stackelberg_envs.planning.policy_iteration import policy_value, soft_policy_iteration
+from stackelberg_envs.planning.policy_evaluation import policy_value
+from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 from stackelberg_envs.planning.saddle_point import saddle_point
 from stackelberg_envs.planning.stage_games import stage_saddle
 from stackelberg_envs.worlds.markov_game import InducedMarkovGame

@@ -17,7 +17,7 @@ import stackelberg_envs as se
 from stackelberg_envs.leader.access import Permission
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.linear_systems import PlanningError
-from stackelberg_envs.planning.policy_iteration import policy_value, regularised_reward
+from stackelberg_envs.planning.policy_evaluation import policy_value, regularised_reward
 from stackelberg_envs.processes.mdp import at_nodes
 from stackelberg_envs.testing import commitments, random_games
 from stackelberg_envs.testing.modified_games import GameWithSuccessorLists

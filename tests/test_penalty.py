@@ -22,7 +22,8 @@ from solvers.penalties import PENALTIES, expected_return, visits
 from solvers.penalty import Penalty
 from stackelberg_envs.leader.access import Permission
 from stackelberg_envs.leader.repeated_game import RepeatedGame
-from stackelberg_envs.planning.policy_iteration import policy_value, soft_policy_iteration
+from stackelberg_envs.planning.policy_evaluation import policy_value
+from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 from stackelberg_envs.processes.mdp import at_nodes
 from stackelberg_envs.response import Answer, Response
 from stackelberg_envs.testing import commitments, random_games

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 import stackelberg_envs as se
 from stackelberg_envs.planning.linear_systems import PlanningError
-from stackelberg_envs.planning.policy_iteration import hard_policy_iteration, policy_value, soft_policy_iteration
+from stackelberg_envs.planning.policy_evaluation import policy_value
+from stackelberg_envs.planning.policy_iteration import hard_policy_iteration, soft_policy_iteration
 from stackelberg_envs.processes.inverse_cdf import cumulative, draw
 from stackelberg_envs.processes.mdp import decision_problem, joint_policy, stack
 from stackelberg_envs.processes.transitions import expect

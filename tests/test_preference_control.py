@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.bench import store
+from baselines.bench import results_file
 from baselines.studies import preference_control
 from solvers.leader_ppo import private_generators
 from solvers.preferences import follower as following
@@ -265,12 +265,12 @@ def test_the_command_resumes_after_a_half_written_line(tmp_path: Path, capsys: p
     path = tmp_path / "preference-control.jsonl"
     whole = path.read_text()
     path.write_text(whole[:-40])
-    with pytest.warns(store.TornLineWarning):
+    with pytest.warns(results_file.TornLineWarning):
         run(tmp_path)
     assert "3 of 4 runs are already in" in capsys.readouterr().out
     again = path.read_text().splitlines()
     assert again[:3] == whole.splitlines()[:3]
-    assert store.comparable(json.loads(again[3])) == store.comparable(json.loads(whole.splitlines()[3]))
+    assert results_file.comparable(json.loads(again[3])) == results_file.comparable(json.loads(whole.splitlines()[3]))
     page = (tmp_path / "drawn" / "preference-control.md").read_text()
     assert "| PBRL, value penalty |" in page
     assert "| true reward (ceiling) |" in page
@@ -310,7 +310,7 @@ RECORDED = Path(__file__).parent.parent / "docs" / "reproductions" / "recorded"
 )
 def test_the_page_is_what_is_recorded_and_learning_is_real(name: str, settings: Settings, methods: tuple[str, ...]) -> None:
     """Five seeds of every method with these settings; the ceiling solves the task, and preferences get somewhere."""
-    results = list(store.read(RECORDED / f"{name}.jsonl").values())
+    results = list(results_file.read(RECORDED / f"{name}.jsonl").values())
     assert {(result["job"]["method"], result["job"]["seed"]) for result in results} == set(itertools.product(methods, range(5)))
     assert all(result["job"]["settings"] == settings.settings_of(result["job"]["method"]) for result in results)
     assert preference_control.page(results) == (RECORDED.parent / f"{name}.md").read_text()

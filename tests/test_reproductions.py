@@ -12,7 +12,7 @@ import pytest
 
 import solvers
 import stackelberg_envs as se
-from baselines.bench import best, compare, report, store
+from baselines.bench import best, compare, report, results_file
 from baselines.bench import configuration as jobs
 from baselines.bench.runner import execute
 from baselines.studies import claims, noise, reach, rtq, tax, tax_dqn
@@ -26,7 +26,7 @@ REACHED = ("outcomes", "heldout", "inverse-toy", "inverse-ablations", "inverse-l
 
 
 def recorded(name: str) -> dict[str, dict[str, Any]]:
-    return store.read(RECORDED / f"{name}.jsonl")
+    return results_file.read(RECORDED / f"{name}.jsonl")
 
 
 @pytest.mark.parametrize("name", [*NAMES, *REACHED, *CLAIMED, "tax", "hpgd-tuning", "bchg-tuning"])

@@ -17,7 +17,7 @@ import pytest
 from rich.console import Console
 
 from baselines import read_results
-from baselines.bench import cli, configuration, store
+from baselines.bench import cli, configuration, results_file
 from baselines.bench.runner import run_all
 
 ROOT = Path(__file__).parent.parent
@@ -164,7 +164,7 @@ def test_the_page_says_which_solver_writes_what(fresh: Path) -> None:
 def test_the_table_is_what_the_lines_say(fresh: Path) -> None:
     """Column by column, by the field that the page says it is."""
     paths = [fresh, *RESULTS]
-    table, results = read_results(paths), [(path, result) for path in paths for result in store.read(path).values()]
+    table, results = read_results(paths), [(path, result) for path in paths for result in results_file.read(path).values()]
     assert list(table) == list(COLUMNS)
     assert table["file"].tolist() == [str(path) for path, _ in results]
     for name, row in COLUMNS.items():
@@ -189,10 +189,10 @@ def test_old_lines_get_their_level_of_access_and_new_ones_say_it(fresh: Path) ->
     }
     assert set(table["schema"]) == {1, 2}
     first = lines(fresh)[0]
-    assert store.comparable(first) != store.comparable({**first, "leader_return": 0.0})
+    assert results_file.comparable(first) != results_file.comparable({**first, "leader_return": 0.0})
     for result in lines(fresh):
         older = {key: value for key, value in result.items() if key not in ("schema", "access")}
-        assert store.comparable(older) == store.comparable(result)
+        assert results_file.comparable(older) == results_file.comparable(result)
 
 
 @pytest.mark.parametrize("name", ["fresh", "tax", "sentinel"])
@@ -287,9 +287,9 @@ def test_folders_and_what_is_not_a_result(fresh: Path, tmp_path: Path) -> None:
         (tmp_path / f"{name}.jsonl").write_text(row + "\n")
     (tmp_path / "none.jsonl").touch()
     assert [Path(name).name for name in read_results(tmp_path)["file"]] == ["a.jsonl"]
-    with pytest.raises(store.ResultsError, match=r"b\.jsonl.* is not a result of a job: it has no job\.world"):
+    with pytest.raises(results_file.ResultsError, match=r"b\.jsonl.* is not a result of a job: it has no job\.world"):
         read_results([tmp_path / "a.jsonl", tmp_path / "b.jsonl"])
-    with pytest.raises(store.ResultsError, match=r"c\.jsonl, line 1 is not a result"):
+    with pytest.raises(results_file.ResultsError, match=r"c\.jsonl, line 1 is not a result"):
         read_results(str(tmp_path / "c.jsonl"))
     with pytest.raises(FileNotFoundError, match=r"there are no results at .*nowhere"):
         read_results(tmp_path / "nowhere")
@@ -301,18 +301,20 @@ def test_corrupt_torn_and_newer_lines(fresh: Path, tmp_path: Path) -> None:
     first, second, *_ = fresh.read_text().splitlines(keepends=True)
     path = tmp_path / "some.jsonl"
     path.write_text(first + second[:-20])
-    with pytest.warns(store.TornLineWarning, match="half written"):
+    with pytest.warns(results_file.TornLineWarning, match="half written"):
         assert len(read_results(path)["id"]) == 1
     assert path.read_text() == first + second[:-20]
     path.write_text(first + "garbage\n" + second)
-    with pytest.raises(store.ResultsError, match="line 2 is not a result"):
+    with pytest.raises(results_file.ResultsError, match="line 2 is not a result"):
         read_results(tmp_path)
-    path.write_text(json.dumps({**json.loads(first), "schema": store.SCHEMA + 1}) + "\n")
-    with pytest.raises(store.ResultsError, match=f"schema {store.SCHEMA + 1}, and this version of stackelberg-envs reads up to"):
+    path.write_text(json.dumps({**json.loads(first), "schema": results_file.SCHEMA + 1}) + "\n")
+    with pytest.raises(
+        results_file.ResultsError, match=f"schema {results_file.SCHEMA + 1}, and this version of stackelberg-envs reads up to"
+    ):
         read_results(path)
     for key in ("cost", "leader_return", "timing"):
         path.write_text(json.dumps({name: value for name, value in json.loads(first).items() if name != key}) + "\n")
-        with pytest.raises(store.ResultsError, match=rf"not a whole result of a job \(KeyError\('{key}'\)\)"):
+        with pytest.raises(results_file.ResultsError, match=rf"not a whole result of a job \(KeyError\('{key}'\)\)"):
             read_results(path)
 
 

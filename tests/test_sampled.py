@@ -14,7 +14,7 @@ import torch
 from test_oracle import Nosy
 
 import stackelberg_envs as se
-from baselines.bench import store
+from baselines.bench import results_file
 from solvers import Declined, solve
 from solvers.base import run
 from stackelberg_envs.followers.feedback import LIMIT
@@ -351,7 +351,7 @@ def test_scores_by_playing_are_written_down_without_a_gap(tmp_path: Any) -> None
     for row in solution.history:
         assert row["follower_gap"] is None
         assert row["standard_error"] > 0
-    store.append(tmp_path / "results.jsonl", {"id": "one", "history": list(solution.history), "x": solution.x.tolist()})
+    results_file.append(tmp_path / "results.jsonl", {"id": "one", "history": list(solution.history), "x": solution.x.tolist()})
     assert json.loads((tmp_path / "results.jsonl").read_text())["history"][0]["follower_gap"] is None
     exact = solve(se.game("lq_gain-v0"), "zeroth_order", budget=4, seed=0).history[0]
     assert exact["follower_gap"] < 1e-8

@@ -15,7 +15,7 @@ from solvers.estimators.implicit import exact_gradient
 from solvers.estimators.sobirl import MSoBiRL, SoBiRL
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.linear_systems import Dense, system
-from stackelberg_envs.planning.policy_iteration import policy_value
+from stackelberg_envs.planning.policy_evaluation import policy_value
 from stackelberg_envs.processes.mdp import joint_policy
 
 

@@ -19,7 +19,8 @@ from solvers.estimators.implicit import exact_gradient
 from solvers.needs import needs_smooth_followers
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.linear_systems import PlanningError
-from stackelberg_envs.planning.policy_iteration import hard_policy_iteration, policy_value, soft_policy_iteration
+from stackelberg_envs.planning.policy_evaluation import policy_value
+from stackelberg_envs.planning.policy_iteration import hard_policy_iteration, soft_policy_iteration
 from stackelberg_envs.play.rollouts import simulate
 from stackelberg_envs.play.steps import TabularStepper
 from stackelberg_envs.processes import chains

@@ -18,7 +18,8 @@ from solvers.kernels import sweeps
 from solvers.linear import factors
 from solvers.response import soft_response
 from stackelberg_envs.planning.linear_systems import Krylov, PlanningError, bicgstab, system
-from stackelberg_envs.planning.policy_iteration import policy_value, soft_policy_iteration
+from stackelberg_envs.planning.policy_evaluation import policy_value
+from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 from stackelberg_envs.planning.value_iteration import (
     CertifiedValues,
     attainable_bound,

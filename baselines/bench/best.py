@@ -15,7 +15,7 @@ import numpy as np
 
 import stackelberg_envs as se
 
-from . import store
+from . import results_file
 from .jobs import Job, World
 
 COMMITTED = Path(__file__).parent.parent / "best_known.jsonl"
@@ -39,11 +39,11 @@ def read_best(*paths: Path) -> dict[str, Best]:
     """The best by world key, over all files that exist."""
     best: dict[str, Best] = {}
     for path in paths:
-        for entry in store.read(path).values():
+        for entry in results_file.read(path).values():
             try:
                 found = Best(World(**entry["world"]), entry["leader_return"], tuple(entry["x"]), entry["found_by"])
             except (KeyError, TypeError) as error:
-                raise store.ResultsError(f"{path}: the record {entry['id']!r} is not a best commitment ({error})") from error
+                raise results_file.ResultsError(f"{path}: the record {entry['id']!r} is not a best commitment ({error})") from error
             key = found.world.key if found.world.ours else entry["id"]  # code of others may have moved, or changed since
             if key not in best or found.leader_return > best[key].leader_return:
                 best[key] = found
@@ -74,5 +74,5 @@ def improve(path: Path, results: list[dict[str, Any]], *, known: dict[str, Best]
             new[key] = candidate
     if new:
         merged = {**read_best(path), **new}
-        store.replace(path, "".join(json.dumps({"id": key, **asdict(best)}) + "\n" for key, best in merged.items()))
+        results_file.replace(path, "".join(json.dumps({"id": key, **asdict(best)}) + "\n" for key, best in merged.items()))
     return list(new.values())

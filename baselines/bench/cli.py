@@ -131,14 +131,14 @@ def polish(
     jobs: Processes = 0,
 ) -> None:
     """Ascend exactly from every end point, and store what beats the best commitment known of its world."""
-    from . import store
+    from . import results_file
     from .jobs import results_of
     from .polish import polishing
 
     ends = []
     for config in configs:
         loaded = _load(config)
-        ends += results_of(loaded.jobs, store.read(results / f"{loaded.name}.jsonl"))
+        ends += results_of(loaded.jobs, results_file.read(results / f"{loaded.name}.jsonl"))
     searches = polishing(ends)
     if not searches:
         raise typer.BadParameter(f"{results} has no finished runs of {', '.join(configs)} in worlds with gradients; run them first")
@@ -179,7 +179,7 @@ def compare(
     Example: `stackelberg compare hpgd-table --results docs/reproductions/recorded --maps 4`
     """
     from . import compare as comparison
-    from . import report, store
+    from . import report, results_file
 
     loaded = _load(config)
     path = results / f"{loaded.name}.jsonl"
@@ -194,8 +194,8 @@ def compare(
             raise typer.BadParameter(f"--maps {i}: games are counted from 0 to {len(gathered) - 1}, and this one needs results")
     comparison.write(loaded.name, gathered, output, mapped=maps or [])
     if record is not None:
-        found = store.read(path)
-        store.record(record / path.name, [found[job.id] for job in loaded.jobs if job.id in found])
+        found = results_file.read(path)
+        results_file.record(record / path.name, [found[job.id] for job in loaded.jobs if job.id in found])
     console.print(comparison.table(gathered, f"{loaded.name}: {there} of {len(loaded.jobs)} runs"))
     console.print(f"Table and figures: {output.resolve()}", soft_wrap=True)
 
@@ -219,11 +219,11 @@ def results_(
     What the columns are is in docs/reference/results.md.  `baselines.read_results` gives the same table without a file.
     """
     from . import export
-    from .results import files, read_results
+    from .results_table import files, read_results
 
     kind = to or (Format.PARQUET if output and output.suffix == ".parquet" else Format.CSV)
     target = output or Path(f"{'history' if history else 'results'}.{kind}")
-    read = files([export.results_file(name, results) for name in names or []] or [results])
+    read = files([export.find_results_file(name, results) for name in names or []] or [results])
     if target.exists() and not force:
         raise typer.BadParameter(f"{target} exists; give another --output, or --force to replace it")
     if target.resolve() in [file.resolve() for file in read]:
@@ -270,17 +270,17 @@ def _load(config: str, seeds: int | None = None) -> Config:
 
 def _run(wanted: list[Job], path: Path, processes: int) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Run what is not in ``path`` yet; (all results there are, what failed by job id).  Ctrl-C ends the command, saying how to go on."""
-    from . import store
+    from . import results_file
     from .jobs import results_of
     from .runner import RunStopped, run_all
 
     try:
         failed = run_all(wanted, path, processes=processes or len(os.sched_getaffinity(0)), console=console)
     except (KeyboardInterrupt, RunStopped):
-        there = sum(job.id in store.read(path) for job in wanted)
+        there = sum(job.id in results_file.read(path) for job in wanted)
         problems.print(f"\nStopped with {there} of {len(wanted)} runs in {path}; the same command goes on from there.")
         raise typer.Exit(130) from None
-    return results_of(wanted, store.read(path)), failed
+    return results_of(wanted, results_file.read(path)), failed
 
 
 def _record(results: list[dict[str, Any]], best_file: Path) -> None:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from rich.markup import escape
 from rich.table import Table
 
-from . import store
+from . import results_file
 from .figures import learned_figure, style, svg
 from .report import Part
 from .stats import Interval, mean_interval
@@ -106,10 +106,10 @@ def table(parts: list[Part], title: str) -> Table:
 
 def write(name: str, parts: list[Part], folder: Path, *, mapped: list[int]) -> None:
     """Write the table, the curves, and maps of some parts (by their number) into ``folder``; games without runs are left out."""
-    store.replace(folder / f"{name}.md", markdown(parts))
-    store.replace(folder / f"{name}-curves.svg", svg(curves([part for part in parts if part.groups])))
+    results_file.replace(folder / f"{name}.md", markdown(parts))
+    results_file.replace(folder / f"{name}-curves.svg", svg(curves([part for part in parts if part.groups])))
     for i in mapped:
-        store.replace(folder / f"{name}-maps-{i}.svg", svg(maps(parts[i])))
+        results_file.replace(folder / f"{name}-maps-{i}.svg", svg(maps(parts[i])))
 
 
 def curves(parts: list[Part]) -> Figure:

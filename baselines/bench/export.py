@@ -13,7 +13,7 @@ import numpy as np
 
 from stackelberg_envs.arguments import nearest
 
-from . import store
+from . import results_file
 
 
 class Format(StrEnum):
@@ -23,7 +23,7 @@ class Format(StrEnum):
     PARQUET = "parquet"
 
 
-def results_file(name: str, folder: Path) -> Path:
+def find_results_file(name: str, folder: Path) -> Path:
     """Where the results of a configuration are, by its name or TOML file; or the results file or folder of that name.
 
     Raises:
@@ -45,7 +45,7 @@ def write(table: dict[str, np.ndarray], path: Path, kind: Format = Format.CSV) -
     Raises:
         ImportError: for Parquet without pyarrow.
     """
-    store.replace(path, {Format.CSV: _csv, Format.PARQUET: _parquet}[kind](table))
+    results_file.replace(path, {Format.CSV: _csv, Format.PARQUET: _parquet}[kind](table))
 
 
 def _csv(table: dict[str, np.ndarray]) -> str:

@@ -34,7 +34,7 @@ import solvers
 import stackelberg_envs as se
 from stackelberg_envs.arguments import nearest
 
-from . import store
+from . import results_file
 
 COMMITTED = Path(__file__).parent.parent / "instances.json"
 GAME = "random_markov_game-v0"
@@ -96,7 +96,7 @@ def write(path: Path, lists: dict[str, list[Instance]]) -> None:
     def lines(found: list[Instance]) -> str:
         return ",\n".join(f"  {json.dumps(asdict(instance))}" for instance in found)
 
-    store.replace(path, "{\n" + ",\n".join(f'"{name}": [\n{lines(found)}\n]' for name, found in lists.items()) + "\n}\n")
+    results_file.replace(path, "{\n" + ",\n".join(f'"{name}": [\n{lines(found)}\n]' for name, found in lists.items()) + "\n}\n")
 
 
 def measure(seed: int) -> Instance:

@@ -12,7 +12,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from . import configuration as jobs
-from . import figures, store
+from . import figures, results_file
 from .configuration import Config, ConfigError
 from .report import Part, collect_parts
 
@@ -54,10 +54,10 @@ def main(
         rows = json.loads(arguments.record.read_text())
     else:
         rows = measure(arguments.count)
-        store.replace(arguments.record, json.dumps(rows, indent=1) + "\n")
-    store.replace(arguments.figure, figures.svg(draw(rows)))
+        results_file.replace(arguments.record, json.dumps(rows, indent=1) + "\n")
+    results_file.replace(arguments.figure, figures.svg(draw(rows)))
     if page is not None:
-        store.replace(arguments.figure.with_suffix(".md"), page(rows))
+        results_file.replace(arguments.figure.with_suffix(".md"), page(rows))
     print(f"{arguments.record} drawn in {arguments.figure}")
 
 
@@ -85,6 +85,6 @@ def from_results(
     if not any(part.groups for part in parts):
         parser.error(f"no results of {loaded.name} in {arguments.results}; run  stackelberg bench {arguments.config}  first")
     text = page(loaded, parts)
-    store.replace(arguments.output / f"{loaded.name}-{kind}.md", text)
-    store.replace(arguments.output / f"{loaded.name}-{kind}.svg", figures.svg(draw(loaded, parts)))
+    results_file.replace(arguments.output / f"{loaded.name}-{kind}.md", text)
+    results_file.replace(arguments.output / f"{loaded.name}-{kind}.svg", figures.svg(draw(loaded, parts)))
     print(text)

@@ -16,7 +16,7 @@ from rich.table import Table
 from stackelberg_envs.leader.access import Access
 
 from . import best as best_known
-from . import figures, store
+from . import figures, results_file
 from .configuration import Config, Section
 from .jobs import Job, results_of
 from .stats import Interval, summary
@@ -69,7 +69,7 @@ class Part:
 
 def collect_parts(config: Config, results: Path, *best_files: Path) -> list[Part]:
     """What the results say of a configuration; runs that are not there yet are left out."""
-    found = store.read(results)
+    found = results_file.read(results)
     best = best_known.read_best(best_known.COMMITTED, *best_files)
     parts = []
     for section in config.sections:
@@ -147,7 +147,7 @@ def write(config: Config, parts: list[Part], path: Path, *, command: list[str], 
         if figure_folder is not None:
             for name, text in drawn.items():
                 game = re.sub(r"[^\w-]+", "_", part.section.world.label.removesuffix("-v0"))
-                store.replace(figure_folder / f"{game}-{name}.svg", text)
+                results_file.replace(figure_folder / f"{game}-{name}.svg", text)
         story = sys.modules[type(part.section.world.game()).__module__].__doc__ or ""
         shown.append(
             {
@@ -161,7 +161,7 @@ def write(config: Config, parts: list[Part], path: Path, *, command: list[str], 
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     versions = next((result["versions"] for part in parts for group in part.groups.values() for result in group), {})
     page = environment.get_template("report.html.jinja").render(config=config, shown=shown, command=shlex.join(command), versions=versions)
-    store.replace(path, page)
+    results_file.replace(path, page)
 
 
 def draw(part: Part) -> dict[str, str]:

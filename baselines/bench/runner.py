@@ -24,7 +24,7 @@ import solvers.registry
 import stackelberg_envs as se
 from stackelberg_envs.registry import REGISTRY
 
-from . import store
+from . import results_file
 from .jobs import Job
 
 Report = Callable[[str, int], None]
@@ -64,7 +64,7 @@ def execute(job: Job, report: Report | None = None) -> dict[str, Any]:
     history = [dict(row) for row in solution.history]
     cost = asdict(solution.cost)
     return {
-        "schema": store.SCHEMA,
+        "schema": results_file.SCHEMA,
         "id": job.id,
         "job": job.as_dict(),
         "access": job.access_label,
@@ -117,8 +117,8 @@ def run_all(jobs: Sequence[Job | Runnable], path: Path, *, processes: int, conso
         ResultsError: if the file is corrupt, or another benchmark is writing to it.
         RegistrationError: if a game or solver was registered that processes, where there are several, cannot import.
     """
-    with store.writing(path):
-        done = store.read(path, repair=True)
+    with results_file.writing(path):
+        done = results_file.read(path, repair=True)
         todo = [job for job in jobs if job.id not in done]
         if len(todo) < len(jobs):
             console.print(f"{len(jobs) - len(todo)} of {len(jobs)} runs are already in {path}")
@@ -131,7 +131,7 @@ def run_all(jobs: Sequence[Job | Runnable], path: Path, *, processes: int, conso
                 if "failed" in result:
                     failed[result["id"]] = result["failed"]
                 else:
-                    store.append(path, result)
+                    results_file.append(path, result)
                 finished()
         return failed
 

@@ -27,7 +27,7 @@ from stackelberg_envs.planning.value_iteration import soft_backup
 from stackelberg_envs.processes.mdp import DecisionProblem, decision_problem
 from stackelberg_envs.processes.successor_lists import SuccessorLists
 
-from ..bench import store
+from ..bench import results_file
 
 RECORD = Path("docs/reproductions/recorded/gpu.json")
 TEMPERATURE, SWEEPS, REPEAT = 0.003, 496, 11
@@ -158,7 +158,7 @@ def main() -> None:
     rows = [measure(batch, options.device) for batch in track(options.batches, description="batches")]
     for row in rows:
         print("  ".join(f"{key} {value:.4g}" for key, value in row.items()))
-    store.replace(options.record, json.dumps({"device": name, "torch": torch.__version__, "rows": rows}, indent=1) + "\n")
+    results_file.replace(options.record, json.dumps({"device": name, "torch": torch.__version__, "rows": rows}, indent=1) + "\n")
     print(options.record)
 
 

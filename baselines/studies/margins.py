@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from stackelberg_envs.games.bimatrix_presets import PRESETS
 from stackelberg_envs.planning.matrix_games import margin_commitment, weak_commitment
 
-from ..bench import figures, store
+from ..bench import figures, results_file
 
 SHOWN = ("conitzer", "maintain", "escape", "chicken", "battle")
 
@@ -56,7 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--figure", type=Path, default=Path("compared/bimatrix-margins.svg"), help="the figure to write")
     arguments = parser.parse_args()
-    store.replace(arguments.figure, figures.svg(draw()))
+    results_file.replace(arguments.figure, figures.svg(draw()))
     print(f"drawn in {arguments.figure}")
 
 

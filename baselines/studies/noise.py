@@ -21,7 +21,7 @@ from stackelberg_envs.leader.access import Access
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 
 from ..bench import configuration as jobs
-from ..bench import store
+from ..bench import results_file
 
 WARM, COUNTED = 10, 20
 
@@ -58,8 +58,8 @@ def main() -> None:
     output = parser.parse_args().output
     sampled = [job for job in jobs.load("thermal", seeds=1).jobs if job.solver == "neural_bchg"]
     rows = [measure(job) for job in sampled]
-    store.replace(output / "thermal-noise.json", json.dumps(rows, indent=1) + "\n")
-    store.replace(output / "thermal-noise.md", markdown(rows))
+    results_file.replace(output / "thermal-noise.json", json.dumps(rows, indent=1) + "\n")
+    results_file.replace(output / "thermal-noise.md", markdown(rows))
     print(markdown(rows))
 
 

@@ -36,7 +36,7 @@ from solvers.preferences.methods import METHODS, learn
 from solvers.preferences.settings import Settings
 from stackelberg_envs.arguments import nearest
 
-from ..bench import figures, printing, store
+from ..bench import figures, printing, results_file
 from ..bench.runner import Report, RunStopped, run_all
 from ..bench.stats import mean_interval
 
@@ -224,7 +224,7 @@ def main(words: list[str] | None = None) -> None:
     if asked.draw_only:
         chosen = [
             result
-            for result in store.read(path).values()
+            for result in results_file.read(path).values()
             if result["job"]["settings"] == asked.settings.settings_of(result["job"]["method"])
         ]
     else:
@@ -235,15 +235,15 @@ def main(words: list[str] | None = None) -> None:
         except (KeyboardInterrupt, RunStopped):
             print(f"\nStopped; finished runs are in {path}, and the same command goes on from there.", file=sys.stderr)
             raise SystemExit(130) from None
-        found = store.read(path)
+        found = results_file.read(path)
         chosen = [found[job.id] for job in wanted if job.id in found]
     for said in failed.values():
         print(f"Failed: {said}", file=sys.stderr)
     if not chosen:
         raise SystemExit(f"{path} has no results of these settings to draw")
     text = page(chosen)
-    store.replace(asked.output / f"{asked.name}.md", text)
-    store.replace(asked.output / f"{asked.name}.svg", figures.svg(draw(chosen)))
+    results_file.replace(asked.output / f"{asked.name}.md", text)
+    results_file.replace(asked.output / f"{asked.name}.svg", figures.svg(draw(chosen)))
     print(text)
     if failed:
         raise SystemExit(1)

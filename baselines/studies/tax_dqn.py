@@ -25,7 +25,7 @@ from stackelberg_envs.games.tax_design import TaxDesign
 from stackelberg_envs.games.tax_economy import TaxEconomy
 from stackelberg_envs.response import Answer, Response
 
-from ..bench import store
+from ..bench import results_file
 from ..bench.printing import bar
 from ..bench.stats import mean_interval
 
@@ -138,8 +138,8 @@ def main() -> None:
         settings = seed, arguments.steps, arguments.iterations
         if not any((row["seed"], row["steps"], row["iterations"]) == settings for row in kept):
             kept += run(seed, iterations=arguments.iterations, steps=arguments.steps)
-            store.replace(arguments.record, "".join(json.dumps(row) + "\n" for row in kept))
-    store.replace(arguments.page, page(kept))
+            results_file.replace(arguments.record, "".join(json.dumps(row) + "\n" for row in kept))
+    results_file.replace(arguments.page, page(kept))
     print(page(kept))
 
 

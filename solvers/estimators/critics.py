@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stackelberg_envs.planning.policy_iteration import policy_value
+from stackelberg_envs.planning.policy_evaluation import policy_value
 from stackelberg_envs.play.outcomes import Outcome
 from stackelberg_envs.processes.mdp import MDP, decision_problem
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from array_api_compat import array_namespace
 
-from ..planning.policy_iteration import policy_value, regularised_reward
+from ..planning.policy_evaluation import policy_value, regularised_reward
 from ..planning.value_iteration import softmax_backup
 from ..processes.arrays import Array, as_float
 from ..processes.mdp import MDP, at_nodes, broadcast_over_leader_actions

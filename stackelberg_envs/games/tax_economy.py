@@ -30,7 +30,8 @@ from gymnasium.spaces import Box, Discrete
 from ..arguments import cycles
 from ..game import StackelbergGame
 from ..planning.linear_systems import PlanningError
-from ..planning.policy_iteration import policy_value, regularised_reward, soft_policy_iteration
+from ..planning.policy_evaluation import policy_value, regularised_reward
+from ..planning.policy_iteration import soft_policy_iteration
 from ..planning.value_iteration import softmax_backup
 from ..processes.arrays import Array
 from ..processes.constants import Constants

@@ -19,8 +19,9 @@ from typing import Any
 from array_api_compat import array_namespace
 
 from ..processes.arrays import Array, as_float
-from ..processes.mdp import MDP, DecisionProblem, broadcast_over_leader_actions, decision_problem, entropy, joint_policy
+from ..processes.mdp import MDP, DecisionProblem, broadcast_over_leader_actions, decision_problem
 from .linear_systems import Factorisation, PlanningError, factorise, system
+from .policy_evaluation import policy_value, regularised_reward
 from .value_iteration import attainable_bound, largest_deficit, rounding_error, soft_backup, value_interval
 
 POLICY_TOLERANCE = 1e-9
@@ -186,36 +187,6 @@ def hard_policy_iteration(problem: DecisionProblem, discount: float, *, allowed:
             return improved, problem.reward + discount * problem.transition.expect(improved)
         v = improved
     raise PlanningError(f"policy iteration did not converge in {MAX_EVALUATIONS} evaluations")
-
-
-def policy_value(mdp: MDP, policy: Array, reward: Array, discount: float, *, horizon: int | None = None) -> Array:
-    """Expected discounted sum of ``reward`` (..., S, A, B) from each state under ``policy`` (..., S, A, B): (..., S).
-
-    Args:
-        mdp: the process.
-        policy: g(b|s,a).
-        reward: what is summed.
-        discount: in [0, 1].
-        horizon: number of steps; None for infinitely many.
-    """
-    xp = array_namespace(policy)
-    joint = joint_policy(mdp, policy)
-    mean = xp.sum(joint * reward, axis=(-2, -1))
-    if horizon is None:
-        return factorise(system(mdp.kernel.markov_chain(joint), discount)).solve(mean)
-    chain = mdp.kernel.markov_chain(joint)
-    v = xp.zeros_like(mean)
-    for _ in range(horizon):
-        v = mean + discount * chain.expect(v)
-    return v
-
-
-def regularised_reward(mdp: MDP, policy: Array, temperature: float) -> Array:
-    """r_F plus the entropy bonus that ``policy`` earns, (..., S, A, B).
-
-    Where the follower sees only the leader's policy, its own does not depend on a, so the bonus counts once.
-    """
-    return mdp.follower_reward + temperature * entropy(policy)[..., None]
 
 
 def regret(mdp: MDP, policy: Array, temperature: float) -> Array:

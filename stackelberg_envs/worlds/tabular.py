@@ -10,7 +10,8 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Discrete
 
-from ..planning.policy_iteration import hard_policy_iteration, policy_value, regularised_reward, soft_policy_iteration
+from ..planning.policy_evaluation import policy_value, regularised_reward
+from ..planning.policy_iteration import hard_policy_iteration, soft_policy_iteration
 from ..play.outcomes import Outcome, outcome_of_indices
 from ..play.rollouts import simulate
 from ..play.steps import TabularPolicyStepper, TabularStepper

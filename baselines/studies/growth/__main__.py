@@ -30,7 +30,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from stackelberg_envs.planning.policy_iteration import POLICY_TOLERANCE
 
-from ...bench import figures, store
+from ...bench import figures, results_file
 from ...bench.printing import problems as screen
 from .figure import draw
 from .page import page, points_of, table
@@ -86,7 +86,7 @@ def fill(record: dict[str, Any], todo: list[tuple[Series, int]], path: Path, rou
         for i, (line, size) in enumerate(todo):
             progress.update(task, description=f"{line.name}, {size:,}", done=i)
             record["points"].append(measure(process, line, size, rounds))
-            store.replace(path, json.dumps({**record, "points": None})[:-5] + _rows(record["points"]) + "}\n")
+            results_file.replace(path, json.dumps({**record, "points": None})[:-5] + _rows(record["points"]) + "}\n")
             progress.advance(task, line.seconds(size))
 
 
@@ -139,8 +139,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MeasurementFailed as error:
         screen.print(f"{error}\nThe points before it are kept in {path}, and the same command tries again", markup=False)
         return 1
-    store.replace(options.output / "growth.svg", figures.svg(draw(record)))
-    store.replace(options.output / "growth.md", page(record))
+    results_file.replace(options.output / "growth.svg", figures.svg(draw(record)))
+    results_file.replace(options.output / "growth.md", page(record))
     print("\n".join(table(record)))
     print(f"{path} is drawn in {options.output / 'growth.md'} and growth.svg")
     return 0

@@ -18,7 +18,7 @@ import numpy as np
 
 from stackelberg_envs.leader.access import Cost
 
-from . import store
+from . import results_file
 
 JOB = (
     *("file", "id", "game", "arguments", "follower", "referee", "score_horizon", "score_discount"),
@@ -52,7 +52,7 @@ def read_results(path: str | Path | Iterable[str | Path], *, history: bool = Fal
         ResultsError: if a line is not a result of a job, or of a newer schema than this version reads.
     """
     paths = [path] if isinstance(path, (str, os.PathLike)) else path
-    rows = (row for file in files(paths) for result in store.read(file).values() for row in _rows(file, result, history))
+    rows = (row for file in files(paths) for result in results_file.read(file).values() for row in _rows(file, result, history))
     columns: dict[str, list[Any]] = {name: [] for name in (REPORT if history else RUN)}
     for count, row in enumerate(rows):
         for name in [name for name in row if name not in columns]:
@@ -77,7 +77,7 @@ def files(paths: Iterable[str | Path]) -> list[Path]:
 
 
 def _has_jobs(file: Path) -> bool:
-    """Whether the first line is a result of a job, or cannot be read: then `store.read` says what is wrong with it."""
+    """Whether the first line is a result of a job, or cannot be read: then `results_file.read` says what is wrong with it."""
     with file.open("rb") as lines:
         try:
             first = json.loads(lines.readline())
@@ -94,18 +94,18 @@ def _rows_of_job(result: dict[str, Any]) -> bool:
 def _rows(file: Path, result: dict[str, Any], history: bool) -> list[dict[str, Any]]:
     """The rows of one run: one, or one a report."""
     if not _rows_of_job(result):
-        raise store.ResultsError(f"{file}: the line of {result['id']!r} is not a result of a job: it has no job.world")
+        raise results_file.ResultsError(f"{file}: the line of {result['id']!r} is not a result of a job: it has no job.world")
     try:
-        if result.get("schema", 1) > store.SCHEMA:
-            raise store.ResultsError(
-                f"{file} has results of schema {result['schema']}, and this version of stackelberg-envs reads up to {store.SCHEMA}"
+        if result.get("schema", 1) > results_file.SCHEMA:
+            raise results_file.ResultsError(
+                f"{file} has results of schema {result['schema']}, and this version of stackelberg-envs reads up to {results_file.SCHEMA}"
             )
         job, timing = {"file": str(file), **_job(result)}, result["timing"]
         if history:
             return [{**row, **job, "seconds": at} for at, row in zip(timing["history"], result["history"], strict=True)]
         return [{**job, **_outcome(result)}]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise store.ResultsError(f"{file}: the line of {result['id']!r} is not a whole result of a job ({error!r})") from error
+        raise results_file.ResultsError(f"{file}: the line of {result['id']!r} is not a whole result of a job ({error!r})") from error
 
 
 def _job(result: dict[str, Any]) -> dict[str, Any]:
