@@ -300,7 +300,7 @@ def test_solve_list_and_help_tell_the_story(tmp_path: Path) -> None:
     assert "F = 27.500000" in command("solve", "bimatrix-v0", "multiple_lp", "--budget", "1", *hard, cwd=tmp_path).stdout
     listed = command("list", cwd=tmp_path).stdout
     assert all(id in listed for id in (*se.games(), "implicit", "MODEL", "RETURN"))
-    for name in ("", "list", "solve", "bench", "report", "results", "check", "instances"):
+    for name in ("", "list", "solve", "bench", "report", "results", "check", "instances", "new"):
         help_ = command(*([name] if name else []), "--help", cwd=tmp_path)
         assert help_.returncode == 0
         assert len(help_.stdout) > 200

@@ -382,8 +382,9 @@ budget = 4
 """
 
 
-def test_a_benchmark_of_files_in_worker_processes(folder: Path) -> None:
+def test_a_benchmark_of_files_in_worker_processes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From TOML to the report; ids that were registered in this process reach the workers, and names are the same on every machine."""
+    monkeypatch.setattr(best, "COMMITTED", folder / "none.jsonl")
     (folder / "study").mkdir()
     for file in ("my_game.py", "my_solver.py"):
         (folder / file).rename(folder / "study" / file)

@@ -123,6 +123,13 @@ def test_what_a_room_may_import_lies_below() -> None:
         assert set(others.split()) <= used, f"{own} may import {', '.join(sorted(set(others.split()) - used))}, and does not"
 
 
+def test_the_page_lists_the_rooms() -> None:
+    page = (ROOT / "docs/reference/conventions.md").read_text()
+    for own, others in MAY_IMPORT.items():
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{own}` |"))
+        assert row.endswith(f"| {', '.join(f'`{other}`' for other in others.split()) or '-'} |"), own
+
+
 def test_the_bench_does_not_know_the_studies() -> None:
     assert not any(other.startswith("baselines.studies") for name in modules() if "baselines.bench" in name for other in imports(name))
 

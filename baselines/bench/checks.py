@@ -10,32 +10,32 @@ from rich.table import Table
 import stackelberg_envs as se
 from stackelberg_envs.references import ReferenceNotFoundError
 from stackelberg_envs.registry import REGISTRY
-from stackelberg_envs.testing import ConformanceError, check_env, check_game
+from stackelberg_envs.testing import ConformanceError
 
-from . import best
+from . import best, kinds
 from . import instances as listing
 from .printing import bar, console, problems
 
 
-def games(ids: list[str]) -> int:
-    """Check games, by id or reference, and their environments, printing each verdict; how many checks failed."""
-    failed = 0
+def everything(names: list[str]) -> tuple[int, list[str]]:
+    """Check games, environments and solvers, printing each verdict; how many checks failed, and which of the names are games."""
+    failed, of_games = 0, []
     with bar() as shown:
-        task = shown.add_task("checking", total=3 * len(ids))
-        for id in ids:
-            shown.update(task, description=f"checking {id}")
-            for check in (
-                lambda id: check_game(se.game(id)),
-                lambda id: check_env(se.make(id)),
-                lambda id: check_env(se.make_parallel(id)),
-            ):
+        for name in shown.track(names, description="checking"):
+            try:
+                thing, kind = kinds.load(name)
+            except ReferenceNotFoundError as error:
+                failed += 1
+                console.print(f"[red]{escape(str(error))}[/]", highlight=False)
+                continue
+            of_games += [name] if kind is kinds.KINDS[se.StackelbergGame] else []
+            for check in kind.checks:
                 try:
-                    console.print(str(check(id)), highlight=False)
+                    console.print(escape(str(check(thing))), highlight=False)
                 except (ConformanceError, ReferenceNotFoundError) as error:
                     failed += 1
                     console.print(f"[red]{escape(str(error))}[/]", highlight=False)
-                shown.advance(task)
-    return failed
+    return failed, of_games
 
 
 def best_known(own: Path, ids: list[str] | None) -> int:
@@ -60,7 +60,8 @@ def best_known(own: Path, ids: list[str] | None) -> int:
         failed += not agrees
         bound = "-" if upper is None else f"{upper:.4f}"
         table.add_row(world, f"{record.leader_return:.6f}", f"{'' if agrees else '[red]'}{value:.6f}", bound, record.found_by)
-    console.print(table)
+    if table.row_count or not ids:
+        console.print(table)
     return failed
 
 

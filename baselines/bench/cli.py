@@ -1,4 +1,4 @@
-"""The command line: ``stackelberg list | solve | bench | report | compare | polish | results | check | instances``."""
+"""The command line: ``stackelberg list | solve | bench | report | compare | polish | results | check | instances | new``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rich.markup import escape
 
 import stackelberg_envs as se
 
+from . import new as templates
 from . import printing
 from .export import Format
 from .printing import console, problems
@@ -38,6 +39,7 @@ A first look:  `stackelberg list`,  then  `stackelberg solve four_rooms-v0 impli
 The benchmark:  `stackelberg bench`  runs the embedded configuration (games x solvers x seeds) and  `stackelberg report`  draws it.
 Everything that is finished is on disk at once: stop a benchmark at any time, and the same command goes on from there.""",
 )
+app.add_typer(templates.app, name="new")
 
 
 @app.command("list")
@@ -235,15 +237,25 @@ def results_(
 
 @app.command()
 def check(
-    games: Annotated[list[str] | None, typer.Argument(help="Games, by id or place; all if none is given.")] = None,
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="WHAT", help="Games, environments or solvers, by id, name or place; all games if none is given."),
+    ] = None,
     best: Annotated[bool, typer.Option("--best", help="Only re-score the stored best commitments.")] = False,
     results: Annotated[Path, typer.Option(help="Folder with results, for its own best commitments.")] = Path("results"),
 ) -> None:
-    """Check that games and environments are what they claim, and that stored best commitments score what they say."""
+    """Check that games, environments and solvers are what they claim, and that stored best commitments score what they say.
+
+    Example: `stackelberg check toy3-v0 my_game.py:MyGame my_solver.py:MySolver my_package:my_env`
+
+    A place leads to a game, to an AECEnv, ParallelEnv or gymnasium.Env of anybody, to a solver, to a class of these, or to a function that
+    returns one.  The exit status is 1 if a check failed.
+    """
     from . import checks
 
-    failed = 0 if best else checks.games(games or list(se.games()))
-    failed += checks.best_known(results / "best_known.jsonl", games)
+    failed, of_games = (0, what or []) if best else checks.everything(what or list(se.games()))
+    if of_games or not what:
+        failed += checks.best_known(results / "best_known.jsonl", of_games if what else None)
     if failed:
         problems.print(f"[red]{failed} checks failed[/]")
         raise typer.Exit(1)
