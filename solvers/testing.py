@@ -58,7 +58,7 @@ def check_solver(
         ConformanceError: with everything that was found.
         KeyError, ReferenceNotFoundError: if there is no such solver, or it is none.
     """
-    made = _built(solver)
+    made = _build(solver)
     report = Report(f"solver {type(getattr(made, 'estimator', made)).__name__}")
     report.check("hyperparameters are named, and others refused", _hyperparameters, made)
     tried = [se.game(id, **arguments) for id, arguments in SMALL.items()] if games is None else list(games)
@@ -72,7 +72,7 @@ def check_solver(
     return report.conclude()
 
 
-def _built(solver: Any) -> Solver:
+def _build(solver: Any) -> Solver:
     """A solver with default hyperparameters where they are not given; an estimator with `Ascent` around it."""
     if isinstance(solver, str):
         return build(solver)

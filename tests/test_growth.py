@@ -18,7 +18,7 @@ from baselines.studies.growth import __main__ as growth
 from baselines.studies.growth.page import fit_exponent, page, points_of, time_fit, times_longer
 from baselines.studies.growth.timing import Point
 from baselines.studies.growth.works import SERIES, Linear, interacting_followers, of_states, random_world, slippery_grid
-from stackelberg_envs.worlds.mdp import InducedMDP
+from stackelberg_envs.processes.mdp import MDP
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reproductions"
 RECORD = FOLDER / "recorded" / "growth.json"
@@ -81,7 +81,7 @@ def test_interacting_players_face_what_the_others_play() -> None:
     """The contraction that is timed, against its sum written out, for two players of two actions."""
     work = interacting_followers(2, states=3, actions=2)
     facing = work.run()
-    assert [type(mdp) for mdp in facing] == [InducedMDP] * 2
+    assert [type(mdp) for mdp in facing] == [MDP] * 2
     assert [tuple(mdp.transition.shape) for mdp in facing] == [(3, 1, 2, 3)] * 2
     for mdp in facing:
         torch.testing.assert_close(mdp.transition.sum(-1), torch.ones(3, 1, 2, dtype=torch.float64))

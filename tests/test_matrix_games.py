@@ -17,6 +17,7 @@ from scipy.optimize import linprog
 import solvers
 import stackelberg_envs as se
 from stackelberg_envs.games.bimatrix_presets import ORDINAL, PRESETS, random_payoffs
+from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning import matrix_games as mg
 
 Payoffs = tuple[np.ndarray, np.ndarray]
@@ -300,5 +301,5 @@ def test_memory_pays_in_the_iterated_dilemma() -> None:
     assert se.evaluate(game, always, follower=se.Hard()).leader_return == pytest.approx(10 * once), "without memory, ten times one shot"
     x = np.random.default_rng(0).normal(size=game.dimension)
     exact = float(se.evaluate(game, x).leader_return)
-    played = se.oracle.Rounds(game, seed=0).play(x, episodes=20_000).leader_returns(1.0)
+    played = RepeatedGame(game, seed=0).play(x, episodes=20_000).leader_returns(1.0)
     assert played.mean() == pytest.approx(exact, abs=4 * played.std() / np.sqrt(20_000) + 0.01), "cut episodes cost under .01"

@@ -97,10 +97,10 @@ def effects() -> dict[str, dict[str, list[str]]]:
                     if had != has:
                         found[piece]["opens" if has else "closes"].add(method)
 
-    def shown(names: set[str]) -> list[str]:
+    def in_order(names: set[str]) -> list[str]:
         return [name for name in tried if name in names and (name in SOLVERS or name.partition("(")[0] not in names)]
 
-    return {piece: {effect: shown(names) for effect, names in of.items()} for piece, of in found.items()}
+    return {piece: {effect: in_order(names) for effect, names in of.items()} for piece, of in found.items()}
 
 
 def table() -> str:

@@ -41,7 +41,7 @@ class LinearisedResponse:
         problem = decision_problem(assumed, assumed.follower_reward)
         self.g = plan.policy[..., : self.counts.shape[-2], :]
         self.inverse = np.linalg.inv(getattr(plan.factorised, "matrix"))  # noqa: B009 - NumPy plans keep the matrix itself
-        self.weight, self.transition = problem.weight, problem.transition
+        self.weight, self.transition = problem.weight, problem.transition.dense()
         self.leader = None if self.counts.shape[-2] == self.sizes[1] else np.asarray(assumed.leader_policy)
         self.visits = self.counts.sum(-1, keepdims=True)
         self.likelihood = float((self.counts * np.log(np.maximum(self.g, 1e-300))).sum())
