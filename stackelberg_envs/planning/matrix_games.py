@@ -114,7 +114,7 @@ def pure_commitment(leader: Any, follower: Any, probabilities: Any = None, *, ti
 def value_of(
     leader: Any, follower: Any, mixture: Any, probabilities: Any = None, *, ties: Literal["strong", "weak"] = "strong"
 ) -> Commitment:
-    """What ``mixture`` (m,) is worth; arguments otherwise as of `pure_commitment`.  What is a tie: `followers.TIE_TOLERANCE`."""
+    """What ``mixture`` (m,) is worth; arguments otherwise as of `pure_commitment`.  What is a tie: `TIE_TOLERANCE`."""
     game, x = scale_payoffs(leader, follower, probabilities), np.asarray(mixture, dtype=np.float64)
     if x.shape != (game.rows,) or ties not in ("strong", "weak"):
         raise ValueError(f"a mixture has shape ({game.rows},) and ties are 'strong' or 'weak'; got {x.shape} and {ties!r}")

@@ -1,4 +1,4 @@
-"""Transitions P(s'|s,a,b): one protocol, of which each layout of the probabilities is an implementation.
+"""Transitions ``P(s'|s,a,b)``: one protocol, of which each layout of the probabilities is an implementation.
 
 `DenseTransition` is an array; `stackelberg_envs.processes.shared_rows.SharedRows` and
 `stackelberg_envs.processes.successor_lists.SuccessorLists` are for worlds too big for one.  A game writes an array or any `Transition`
@@ -23,7 +23,7 @@ from .inverse_cdf import cumulative
 
 
 class Transition(abc.ABC):
-    """P(s'|s,a,b), shape (..., S, A, B, S), in some layout; rows sum to at most 1, and the deficit ends the episode."""
+    """``P(s'|s,a,b)``, shape (..., S, A, B, S), in some layout; rows sum to at most 1, and the deficit ends the episode."""
 
     @property
     @abc.abstractmethod
