@@ -95,10 +95,12 @@ def learned_figure(
     top = max((float(np.abs(np.asarray(game.shading(x))).max()) for x in shown.values()), default=0.0) if on_map else 1.0
     top = 0.15 if top <= 0.2 else top  # penalties of Four Rooms, whose budget is 0.2, have one scale in all figures
     for axis, (label, x) in zip(panels.flat, shown.items(), strict=False):
-        if not on_map and (not game.tabular or game.instruments is not None):
-            _instruments(axis, game, x)
+        if on_map:
+            image = _map(axis, game, x, follower, score or Score(), top)
+        elif shows_policy(game):
+            image = _policy(axis, game, x)
         else:
-            image = _map(axis, game, x, follower, score or Score(), top) if on_map else _policy(axis, game, x)
+            _instruments(axis, game, x)
         axis.set_title(label, fontsize=9)
     figure.tight_layout()
     if image is not None:
@@ -110,6 +112,12 @@ def learned_figure(
             pad=0.02,
         )
     return figure
+
+
+def shows_policy(game: se.StackelbergGame) -> bool:
+    """Whether what the leader learned is drawn as its policy: it acts, and neither a map nor instruments say more."""
+    acts = any(spaces.lead is not None for spaces in game.spaces)
+    return game.layout is None and game.tabular and game.instruments is None and acts
 
 
 def _map(axis: Axes, game: se.StackelbergGame, x: np.ndarray, follower: se.Follower | None, score: Score, top: float) -> Any:
@@ -170,7 +178,7 @@ def _likeliest_path(mdp: InducedMDP, policy: np.ndarray, limit: int = 80) -> lis
 
 
 def _instruments(axis: Axes, game: se.StackelbergGame, x: np.ndarray) -> None:
-    """What the leader chose, as bars."""
+    """What the leader chose, as bars: its instruments in their units or, where the game names none, the components of the commitment."""
     chosen = {"x": x} if game.instruments is None else game.instruments(x)
     start = 0
     for i, (name, values) in enumerate(chosen.items()):

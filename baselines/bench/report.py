@@ -155,6 +155,7 @@ def write(config: Config, parts: list[Part], path: Path, *, command: list[str], 
                 "story": story.split("\n\nSource:")[0],
                 "figures": {name: figures.data_uri(text) for name, text in drawn.items()},
                 "jobs": len(part.section.jobs),
+                "policy": figures.shows_policy(part.section.world.game()),
                 "done": sum(len(group) for group in part.groups.values()),
             }
         )
