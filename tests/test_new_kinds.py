@@ -210,7 +210,7 @@ class OneStep:
     process: Bandit
     leads: bool = False
 
-    def over(self, s: int) -> bool:
+    def is_end(self, s: int) -> bool:
         return s == 1
 
     def initial(self, rng: np.random.Generator) -> int:

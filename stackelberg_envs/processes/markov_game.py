@@ -8,21 +8,21 @@ All followers act at once, in one state that they share.  Symbols are those of `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 from array_api_compat import array_namespace
 
 from .arrays import Array
 from .mdp import MDP, entropy
-from .transitions import Transition, as_transition, map_numbers, numbers_of
+from .tables import ProcessTables
 
 
 @dataclass(frozen=True)
-class MarkovGame:
+class MarkovGame(ProcessTables):
     """The Markov game of n followers, as tables over joint actions.
 
     The docstring of `stackelberg_envs.worlds.markov_game.InducedMarkovGame` has the arguments.
@@ -43,7 +43,7 @@ class MarkovGame:
     """The array fields."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "transition", as_transition(self.transition).as_given())
+        self._unwrap_transition()
         players, joint = self.follower_rewards.shape[-4], self.transition.shape[-2]
         if len(self.actions) != players or prod(self.actions) != joint:
             raise ValueError(f"{players} followers with {self.actions} actions do not make {joint} joint actions")
@@ -51,26 +51,6 @@ class MarkovGame:
             raise ValueError(f"follower_sees is 'action' or 'policy', got {self.follower_sees!r}")
         if self.zero_sum and players != 2:
             raise ValueError(f"a zero-sum game has two followers, not {players}")
-
-    @cached_property
-    def kernel(self) -> Transition:
-        """``transition`` with the operations of every layout."""
-        return as_transition(self.transition)
-
-    def map(self, f: Callable[[Array], Array]) -> Self:
-        """The same game with ``f`` applied to each table."""
-        return replace(self, **{name: map_numbers(f, getattr(self, name)) for name in self.tables})
-
-    @property
-    def numbers(self) -> dict[str, Array]:
-        """The arrays that hold the tables, by name."""
-        return {name: numbers_of(getattr(self, name)) for name in self.tables}
-
-    @property
-    def sizes(self) -> tuple[int, int, int]:
-        """(S, A, B), B the number of joint actions."""
-        s, a, b = self.transition.shape[-4:-1]
-        return s, a, b
 
     @cached_property
     def joint(self) -> MDP:

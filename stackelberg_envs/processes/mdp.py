@@ -16,17 +16,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 from array_api_compat import array_namespace
 
 from .arrays import Array
-from .transitions import Transition, as_transition, map_numbers, numbers_of, stack_transitions
+from .tables import ProcessTables
+from .transitions import as_transition, stack_transitions
 
 
 @dataclass(frozen=True)
-class MDP:
+class MDP(ProcessTables):
     """The decision process of one follower, as tables; the docstring of `stackelberg_envs.worlds.mdp.InducedMDP` has the arguments."""
 
     leader_policy: Array
@@ -44,27 +44,7 @@ class MDP:
     def __post_init__(self) -> None:
         if self.follower_sees not in ("action", "policy"):
             raise ValueError(f"follower_sees is 'action' or 'policy', got {self.follower_sees!r}")
-        object.__setattr__(self, "transition", as_transition(self.transition).as_given())
-
-    @cached_property
-    def kernel(self) -> Transition:
-        """``transition`` with the operations of every layout."""
-        return as_transition(self.transition)
-
-    def map(self, f: Callable[[Array], Array]) -> Self:
-        """The same process with ``f`` applied to each table; of a transition that is no array, to the numbers that it stores."""
-        return replace(self, **{name: map_numbers(f, getattr(self, name)) for name in self.tables})
-
-    @property
-    def numbers(self) -> dict[str, Array]:
-        """The arrays that hold the tables, by name."""
-        return {name: numbers_of(getattr(self, name)) for name in self.tables}
-
-    @property
-    def sizes(self) -> tuple[int, int, int]:
-        """(S, A, B)."""
-        s, a, b = self.transition.shape[-4:-1]
-        return s, a, b
+        self._unwrap_transition()
 
     @property
     def follower_rewards(self) -> Array:
