@@ -268,7 +268,7 @@ def test_the_command_line_answers_mistakes_in_a_line(tmp_path: Path) -> None:
 def test_pages_of_unknown_configurations_end_in_a_line(module: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.setattr(sys, "argv", [module, "nope"])
     with pytest.raises(SystemExit) as ended:
-        importlib.import_module(f"baselines.{module}").main()
+        importlib.import_module(f"baselines.studies.{module}").main()
     assert ended.value.code == 2
     assert "no configuration 'nope'" in capsys.readouterr().err
 
@@ -280,7 +280,7 @@ def test_the_dqns_curve_is_appended_and_drawn(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(sys, "argv", ["dqn_tax", "--steps", "3"])
     dqn_tax.main()
     assert Path("results/dqn-tax.jsonl").read_text() == '{"steps": 3}\n'
-    recorded = Path(dqn_tax.__file__).parents[1] / "docs/reproductions/recorded/dqn-tax.jsonl"
+    recorded = Path(dqn_tax.__file__).parents[2] / "docs/reproductions/recorded/dqn-tax.jsonl"
     monkeypatch.setattr(sys, "argv", ["dqn_tax", "--out", str(recorded), "--figure", "compared/dqn.svg"])
     dqn_tax.main()
     assert "<svg" in Path("compared/dqn.svg").read_text()

@@ -419,6 +419,7 @@ def test_a_benchmark_of_files_in_worker_processes(folder: Path, monkeypatch: pyt
     # the record of best commitments survives that its game has moved, and says so
     assert best.read_best(folder / "best_known.jsonl")[keys[0]].leader_return == new.leader_return
     assert best.improve(folder / "best_known.jsonl", [], known={}) == []
+    monkeypatch.setattr(checks, "console", Console(width=400))
     with checks.console.capture() as captured:
         assert checks.best_known(folder / "best_known.jsonl", None) == 1
     assert "there is no file" in " ".join(captured.get().split())

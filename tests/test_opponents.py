@@ -19,6 +19,7 @@ from stackelberg_envs.followers.mirror_descent import MirrorDescent
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 from stackelberg_envs.planning.saddle_point import saddle_point
+from stackelberg_envs.response import Answer
 from stackelberg_envs.worlds.markov_game import InducedMarkovGame
 
 SMALL: dict[str, Callable[[], se.StackelbergGame]] = {
@@ -99,7 +100,7 @@ def test_it_is_the_duality_gap_and_zero_at_the_saddle_point_alone() -> None:
     for seed in range(5):
         copies = policies(game, random_logits(game, seed))
         psi = float(nikaido_isoda(process(game, x), copies, answers(game, x, copies, 0.3), 0.3))
-        asked = se.Response(tuple(se.followers.Answer(copy.numpy(), np.zeros(3), 0.0) for copy in copies))
+        asked = se.Response(tuple(Answer(copy.numpy(), np.zeros(3), 0.0) for copy in copies))
         assert psi == pytest.approx(float(se.evaluate(game, x, responses=(asked,)).duality_gap), abs=1e-9)
         assert psi > 1e-3
     found = list(saddle_point(process(game, x), 0.3).policies)

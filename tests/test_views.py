@@ -180,7 +180,7 @@ def test_leader_rounds_ask_each_follower_once_and_seeds_start_anew() -> None:
     assert rewards[0] == rewards[1]
     env.reset(seed=3, options={"context": "G2"})
     env.step(x)
-    assert set(env._inside._answers) == {1}  # type: ignore[attr-defined]
+    assert set(env._followers._answers) == {1}  # type: ignore[attr-defined]
     before = pickle.dumps(env)
     with pytest.raises(KeyError, match="no context 'G9'"):
         env.reset(seed=5, options={"context": "G9"})

@@ -41,10 +41,13 @@ class InducedMarkovGame(MarkovGame, TabularWorld):
         unequal = self.zero_sum and not np.allclose(rewards.sum(0), 0)
         return super().violations() + (["a zero-sum game's rewards do not sum to 0"] if unequal else [])
 
+    def soft_answer(self, temperature: float, values: Any) -> Any:
+        return self.tables_for(f"Soft(temperature={temperature})")
+
     def tables_for(self, follower: Any) -> Any:
         equilibrium = "Saddle(temperature)" if self.zero_sum else "Nash(selection)"
         raise PlanningError(
-            f"{follower!r} answers for one follower, and here {len(self.actions)} interact: take an equilibrium, {equilibrium}"
+            f"{follower} answers for one follower, and here {len(self.actions)} interact: take an equilibrium, {equilibrium}"
         )
 
     def markov_game_for(self, follower: Any) -> MarkovGame:
