@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from rich.table import Table
 
 from stackelberg_envs.leader.access import Access
@@ -159,7 +159,7 @@ def write(config: Config, parts: list[Part], path: Path, *, command: list[str], 
                 "done": sum(len(group) for group in part.groups.values()),
             }
         )
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     versions = next((result["versions"] for part in parts for group in part.groups.values() for result in group), {})
     page = environment.get_template("report.html.jinja").render(config=config, shown=shown, command=shlex.join(command), versions=versions)
     results_file.replace(path, page)
