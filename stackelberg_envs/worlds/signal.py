@@ -38,7 +38,7 @@ class InducedSignalMDP(InducedMDP):
 
     Its policies are g(b|s,k), (..., S, K, B).  With a signal that says the action it is the game ``follower_sees="action"``, with one that
     says nothing the game ``follower_sees="policy"``.  Solvers that know only these two decline; those that read exact returns, and
-    ``implicit``, do not.
+    ``implicit``, do not.  Of a mask ``available`` it has, at a signal, what is available after each action that may send it.
 
     Args:
         signal: P(k|s,a), shape (..., S, A, K); rows sum to 1.
@@ -78,6 +78,9 @@ class InducedSignalMDP(InducedMDP):
         dense = self.kernel.dense()
         rows = xp.reshape(dense, (*dense.shape[:-2], -1))
         arrives = xp.matmul(belief, rows)
+        available = self.available
+        if available is not None:  # what is available whatever the leader may have done where this signal comes
+            available = xp.all(available[..., None, :] | (self.signal == 0)[..., None], axis=-3)
         return InducedMDP(
             leader_policy=weight,
             transition=xp.reshape(arrives, (*arrives.shape[:-1], *dense.shape[-2:])),
@@ -86,6 +89,7 @@ class InducedSignalMDP(InducedMDP):
             initial=self.initial,
             follower_discount=self.follower_discount,
             leader_discount=self.leader_discount,
+            available=available,
         )
 
     def product(self, policies: Sequence[Array]) -> Array:
