@@ -216,7 +216,10 @@ class StackelbergGame(OptionalPieces, abc.ABC):
 
     @cached_property
     def visibility(self) -> tuple[str, ...]:
-        """What each follower sees of the leader in a step: ``"action"``, a ``"signal"`` of it, or ``"policy"``, also where it does not act."""
+        """What each follower sees of the leader in a step: its ``"action"``, a ``"signal"`` of it, or its ``"policy"``.
+
+        It is ``"policy"``, too, where the leader has no action to choose.
+        """
         leads = [spaces.lead is not None for spaces in self.spaces]
         sees = [process.follower_sees for process in self.null_worlds for _ in process.actions]
         return tuple(seen if acts else "policy" for acts, seen in zip(leads, sees, strict=True))

@@ -13,6 +13,7 @@ Payoffs are arrays (n, B_0, ..., B_{n-1}), NumPy, one table a player.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 from math import comb
 
@@ -33,12 +34,31 @@ def regrets(payoffs: np.ndarray) -> np.ndarray:
 
 
 def pure_equilibria(payoffs: np.ndarray) -> np.ndarray:
-    """In which profiles nobody gains by deviating alone, booleans (B_0, ..., B_{n-1}).
+    """In which profiles nobody gains by deviating alone, booleans (B_0, ..., B_{n-1}); see `tie_tolerances`."""
+    rest = [gain <= tie for gain, tie in zip(regrets(payoffs), tie_tolerances(payoffs), strict=True)]
+    return np.logical_and.reduce(rest)
 
-    A gain is none below `TIE_TOLERANCE` times 1 + the size of the best that the deviator could have there.
-    """
-    best = np.stack([np.broadcast_to(table.max(axis=i, keepdims=True), table.shape) for i, table in enumerate(payoffs)])
-    return (regrets(payoffs) <= TIE_TOLERANCE * (1 + np.abs(best))).all(axis=0)
+
+def tie_tolerances(payoffs: np.ndarray) -> np.ndarray:
+    """What is no gain to each player, (n,): `TIE_TOLERANCE` in relation to the best that it can have, which a forbidding payoff is not."""
+    return TIE_TOLERANCE * (1 + np.abs(payoffs.reshape(len(payoffs), -1).max(axis=1)))
+
+
+def losses_of_deviating(table: np.ndarray, player: int) -> np.ndarray:
+    """What a player with payoffs ``table`` loses by the best of its other actions, in each profile; 0 where it gains, or has no other."""
+    if table.shape[player] == 1:
+        return np.zeros_like(table)
+    others = np.stack([np.delete(table, b, axis=player).max(axis=player) for b in range(table.shape[player])], axis=player)
+    return np.maximum(table - others, 0.0)
+
+
+def action_worths(table: np.ndarray, mixtures: Sequence[np.ndarray], player: int) -> np.ndarray:
+    """What each action of a player is worth, (B_i,), by a table over profiles, while the others play their mixtures."""
+    table = np.moveaxis(table, player, 0)
+    for other, mixture in enumerate(mixtures):
+        if other != player:
+            table = np.tensordot(table, mixture, axes=(1, 0))
+    return table
 
 
 def mixed_equilibria(payoffs: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -58,13 +78,14 @@ def mixed_equilibria(payoffs: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]
     if (pairs := comb(m + n, n) - 1) > LARGEST_ENUMERATION:
         raise PlanningError(f"mixed equilibria of {m} x {n} actions take {pairs} pairs of supports, over {LARGEST_ENUMERATION}")
     found: list[tuple[np.ndarray, np.ndarray]] = []
+    ties = tie_tolerances(payoffs)
     for size in range(1, min(m, n) + 1):
         rows, columns = (np.array(list(combinations(range(count), size))) for count in (m, n))
         i, j = (index.ravel() for index in np.meshgrid(np.arange(len(rows)), np.arange(len(columns)), indexing="ij"))
         rows, columns = rows[i], columns[j]
         w = _indifferent(first[rows[:, :, None], columns[:, None, :]], columns, n)
         u = _indifferent(second.T[columns[:, :, None], rows[:, None, :]], rows, m)
-        rest = _is_best(w @ first.T, u) & _is_best(u @ second, w)
+        rest = _is_best(w @ first.T, u, ties[0]) & _is_best(u @ second, w, ties[1])
         for own, other in zip(u[rest], w[rest], strict=True):
             if not any(max(np.abs(own - x).max(), np.abs(other - y).max()) <= SAME for x, y in found):
                 found.append((own, other))
@@ -87,7 +108,6 @@ def _indifferent(tables: np.ndarray, support: np.ndarray, actions: int) -> np.nd
     return np.where(proper[:, None], mixture / np.where(proper, mixture.sum(axis=1), 1.0)[:, None], -1.0)
 
 
-def _is_best(worth: np.ndarray, mixture: np.ndarray) -> np.ndarray:
-    """Whether mixtures (N, k) leave nothing to gain where actions are worth (N, k), beyond a tie of the best of them."""
-    best = worth.max(axis=1)
-    return (mixture >= 0).all(axis=1) & (best - (mixture * worth).sum(axis=1) <= TIE_TOLERANCE * (1 + np.abs(best)))
+def _is_best(worth: np.ndarray, mixture: np.ndarray, tie: float) -> np.ndarray:
+    """Whether mixtures (N, k) leave nothing to gain, beyond a tie, where actions are worth (N, k)."""
+    return (mixture >= 0).all(axis=1) & (worth.max(axis=1) - (mixture * worth).sum(axis=1) <= tie)

@@ -36,7 +36,9 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
         render_mode: str | None = None,
     ) -> None:
         if view == "simultaneous" and game.visibility[0] != "policy":
-            raise ValueError(f"in {game.name} the follower sees the leader's action, or a signal of it, before it moves; use view='play' or 'commitment'")
+            raise ValueError(
+                f"in {game.name} the follower sees the leader's action, or a signal of it, before it moves; use view='play' or 'commitment'"
+            )
         self._set_up(game, "play" if view == "simultaneous" else view, observations, max_cycles, render_mode)
         self.view = view
         self._leader_moves = True

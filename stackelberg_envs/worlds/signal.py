@@ -66,7 +66,8 @@ class InducedSignalMDP(InducedMDP):
     def perceived(self) -> InducedMDP:
         """The process as the follower sees it: K signals for the leader's A actions, the rest in the mean under the belief.
 
-        What a policy of the follower is worth there, to it and to the leader, it is worth here.  A signal that never comes leaves the prior.
+        What a policy of the follower is worth there, to it and to the leader, it is worth here.  A signal that never comes leaves the
+        prior as it is.
         """
         xp = array_namespace(self.leader_policy)
         prior = self.leader_policy[..., None]
