@@ -104,7 +104,7 @@ def test_three_followers_are_refused_with_the_least_regret() -> None:
     circle = np.stack([first == second, second == third, third != first]).astype(float)
     assert not pure_equilibria(circle).any()
     game = Fixed(one_shot(*circle), se.Nash("first"))
-    with pytest.raises(PlanningError, match="3 followers have no pure equilibrium here.*at least 1 by deviating"):
+    with pytest.raises(PlanningError, match=r"3 followers have no pure equilibrium here.*at least 1 by deviating"):
         se.evaluate(game, np.zeros(6))
     with pytest.raises(PlanningError, match=r"Nash\(mixed=True\) is for two followers, and here 3 interact"):
         se.evaluate(game, np.zeros(6), follower=se.Nash("first", mixed=True))
@@ -189,7 +189,7 @@ def test_a_forbidden_action_does_not_blur_an_equilibrium() -> None:
 def test_a_forbidden_column_does_not_blur_a_commitment(seed: int, leader_there: float) -> None:
     """Linear programmes and ties as without it, whatever the leader would get there."""
     rng = np.random.default_rng(seed)
-    m, n, types = rng.integers(2, 4, size=3)
+    m, n, types = rng.integers(2, 4), rng.integers(2, 4), rng.integers(1, 3)
     leader, follower, at = rng.normal(size=(types, m, n)), rng.normal(size=(types, m, n)), int(rng.integers(n + 1))
     with_column = np.insert(leader, at, leader_there, axis=2), np.insert(follower, at, -1e9, axis=2)
     for solve in (mg.strong_commitment, mg.weak_commitment, mg.dobss):

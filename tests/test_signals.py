@@ -137,10 +137,10 @@ def test_who_does_not_know_signals_declines() -> None:
     for name in ("bchg", "inverse_planning", "penalty", "rtq", "biac", "enumeration", "two_stage"):
         with pytest.raises(Declined, match="they see a signal of the action; implicit"):
             solvers.solve(game, name, budget=2)
-    for name in ("implicit", "zeroth_order", "multistart"):
-        history = solvers.solve(game, name, budget=12).history
+    for name in ("implicit", "zeroth_order"):
+        history = solvers.solve(game, name, budget=8).history
         assert history[-1]["leader_return"] > history[0]["leader_return"]
-    with pytest.raises(TypeError, match="another process: that of world.tables_for"):
+    with pytest.raises(TypeError, match="that sees signals decides in another process"):
         decision_problem(game.problems(X)[0], np.zeros((S, A, B)))
     with pytest.raises(ValueError, match=r"\(S, K, B\) = \[\(3, 2, 2\)\]"):
         RepeatedGame(game).play_as(X, [np.full((S, A, B), 1 / B)])

@@ -76,7 +76,7 @@ def type_weights(probabilities: Any, types: int) -> np.ndarray:
 def scale_payoffs(leader: Any, follower: Any, probabilities: Any) -> ScaledGame:
     """Checked and scaled payoffs; see `payoff_tables` and `type_weights`."""
     own, other = payoff_tables(leader, follower)
-    beaten = (other[:, :, :, None] < other[:, :, None, :]).all(axis=1).any(axis=-1)  # (T, n)
+    beaten = np.any(np.all(other[:, :, :, None] < other[:, :, None, :], axis=1), axis=-1)  # (T, n)
     answers = np.broadcast_to(~beaten[:, None, :], other.shape)
     low, high = (reduce(other, axis=(1, 2), where=answers, initial=at) for reduce, at in ((np.min, np.inf), (np.max, -np.inf)))
     spread = np.where(high > low, high - low, 1.0)

@@ -57,7 +57,7 @@ def stage_saddle(q: Array, temperature: float, logits: Array | None = None) -> S
     if logits is None and tau < as_float(1 + xp.max(size) + tau) / 100:  # cold games are reached through warmer ones
         logits = stage_saddle(q, 4 * tau).logits
     log_w = _log_normalise(xp.zeros_like(q[..., 0, :]) if logits is None else logits)
-    best, kept = xp.full_like(q[..., 0, 0], float("inf")), log_w
+    best, kept, tolerance = xp.full_like(q[..., 0, 0], float("inf")), log_w, xp.zeros_like(q[..., 0, 0])
     for _ in range(MAX_STAGE_STEPS):
         f, u = _loss(q, log_w, tau)
         scale = 1 + xp.sum(u * _matvec(size, xp.exp(log_w)), axis=-1) + tau  # of payoffs that are met: one that forbids an action is not
