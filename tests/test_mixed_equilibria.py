@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_interacting import Fixed, one_shot, random_process
 
+import solvers
 import stackelberg_envs as se
 from stackelberg_envs.planning import matrix_games as mg
 from stackelberg_envs.planning.linear_systems import PlanningError
@@ -202,6 +203,10 @@ def test_ties_of_a_matrix_game_beside_a_forbidden_column() -> None:
     leader, follower = np.array([[0.0, 1.0, 5.0]]), np.array([[1.0, 0.5, -1e9]])
     assert mg.value_of(leader, follower, [1.0]).columns == ((0,),)
     assert (mg.strong_commitment(leader, follower).value, mg.weak_commitment(leader, follower).value) == (0.0, 0.0)
+    conitzer = se.game("bimatrix-v0", leader_payoff=[[1, 3, 0], [0, 2, 0]], follower_payoff=[[1, 0, -1e9], [0, 1, -1e9]])
+    for ties in ("strong", "weak"):
+        solution = solvers.solve(conitzer, "multiple_lp", follower=se.Hard(ties), budget=1)
+        assert solution.leader_return == pytest.approx(2.5, abs=1e-5)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.1, 0.01])
