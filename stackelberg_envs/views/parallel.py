@@ -37,7 +37,7 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
     ) -> None:
         if view == "simultaneous" and game.visibility[0] != "policy":
             raise ValueError(
-                f"in {game.name} the follower sees the leader's action, or a signal of it, before it moves; use view='play' or 'commitment'"
+                f"in {game.name} the follower sees the leader's action before it moves, or a signal of it; use view='play' or 'commitment'"
             )
         self._set_up(game, "play" if view == "simultaneous" else view, observations, max_cycles, render_mode)
         self.view = view
