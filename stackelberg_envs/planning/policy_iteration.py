@@ -20,6 +20,7 @@ from array_api_compat import array_namespace
 
 from ..processes.arrays import Array, as_float
 from ..processes.mdp import MDP, DecisionProblem, broadcast_over_leader_actions, decision_problem
+from .backward_induction import backward_induction, hard_backward_induction
 from .linear_systems import Factorisation, PlanningError, factorise, system
 from .policy_evaluation import policy_value, regularised_reward
 from .value_iteration import attainable_bound, largest_deficit, rounding_error, soft_backup, value_interval
@@ -77,6 +78,8 @@ def soft_policy_iteration(
     problem = decision_problem(mdp, mdp.follower_reward)
     xp = array_namespace(problem.reward)
     gamma = mdp.follower_discount
+    if problem.transition.stages is not None:
+        return _backward_plan(mdp, problem, temperature, factorise)
     if problem.transition.iterative:
         return _inexact_newton(mdp, problem, temperature, values, factorise, tolerance * temperature)
     v = xp.zeros_like(problem.reward[..., 0, 0]) if values is None else values
@@ -92,6 +95,15 @@ def soft_policy_iteration(
             bound = as_float(xp.max(xp.abs(backed_up - v))) / (1 - gamma) + rounding_error(v, gamma) if gamma < 1 else float("inf")
             return Plan(broadcast_over_leader_actions(g, mdp), v, evaluation, step, kept, bound)
     raise _convergence_error(MAX_EVALUATIONS, step)
+
+
+def _backward_plan(mdp: MDP, problem: DecisionProblem, temperature: float, factorise: Callable[[Any], Factorisation]) -> Plan:
+    """The soft answer in a world with a deadline, exact after one backup a stage; rounding adds up over stages."""
+    gamma = mdp.follower_discount
+    v, g = backward_induction(problem, lambda stage, ahead: soft_backup(stage, gamma, temperature, ahead))
+    kept = factorise(system(problem.transition.markov_chain(problem.weight[..., None] * g), gamma))
+    bound = rounding_error(v, 0.0) * problem.transition.stages
+    return Plan(broadcast_over_leader_actions(g, mdp), v, 1, 0.0, kept, bound)
 
 
 def _inexact_newton(
@@ -171,6 +183,8 @@ def hard_policy_iteration(problem: DecisionProblem, discount: float, *, allowed:
         discount: in [0, 1].
         allowed: boolean (..., S, N, B), at least one True per node; all if not given.
     """
+    if problem.transition.stages is not None:
+        return hard_backward_induction(problem, discount, allowed)
     xp = array_namespace(problem.reward)
     barred = xp.zeros_like(problem.reward) if allowed is None else xp.where(allowed, 0.0, -xp.inf)
     arms = xp.arange(problem.reward.shape[-1], device=problem.reward.device)

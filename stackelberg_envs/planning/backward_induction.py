@@ -1,0 +1,49 @@
+"""Backward induction: exact values and time-dependent policies where there is a deadline, in one backup a stage.
+
+Puterman, "Markov Decision Processes", 1994, chapter 4.  A state is t S + s, and each step leads to the next stage
+(`stackelberg_envs.processes.staged.StagedTransition`), so values of the last stage need no others, and each stage only those of the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from array_api_compat import array_namespace
+
+from ..processes.arrays import Array
+from ..processes.mdp import DecisionProblem
+
+Backup = Callable[[DecisionProblem, Array], tuple[Array, Array]]
+"""From one stage as a problem, and the values of the next, (..., S), to its values and to a table at its nodes, (..., S, N, B)."""
+
+
+def stage_problem(problem: DecisionProblem, t: int) -> DecisionProblem:
+    """One stage of a problem with a deadline; next states are counted within the next stage."""
+    staged: Any = problem.transition
+    return DecisionProblem(staged.stage(problem.weight, t, 1), staged.stage(problem.reward, t, 2), staged.at(t))
+
+
+def backward_induction(problem: DecisionProblem, backup: Backup) -> tuple[Array, Array]:
+    """Values of all stages, (..., T S), and the tables that ``backup`` gave, (..., T S, N, B)."""
+    xp = array_namespace(problem.reward)
+    stages: Any = problem.transition.stages
+    v, values, tables = xp.zeros_like(stage_problem(problem, stages - 1).reward[..., 0, 0]), [], []
+    for t in reversed(range(stages)):
+        v, table = backup(stage_problem(problem, t), v)
+        values.append(v)
+        tables.append(table)
+    return xp.concat(values[::-1], axis=-1), xp.concat(tables[::-1], axis=-3)
+
+
+def hard_backward_induction(problem: DecisionProblem, discount: float, allowed: Array | None = None) -> tuple[Array, Array]:
+    """(values (..., T S), action values (..., T S, N, B)) of the best policy among ``allowed`` actions, (..., T S, N, B); None for all."""
+    xp = array_namespace(problem.reward)
+    reward = problem.reward if allowed is None else xp.where(allowed, problem.reward, -xp.inf)
+
+    def backup(stage: DecisionProblem, ahead: Array) -> tuple[Array, Array]:
+        q = stage.reward + discount * stage.transition.expect(ahead)
+        return xp.sum(stage.weight * xp.max(q, axis=-1), axis=-1), q
+
+    v, q = backward_induction(DecisionProblem(problem.weight, reward, problem.transition), backup)
+    return v, q if allowed is None else problem.reward + discount * problem.transition.expect(v)
