@@ -22,7 +22,7 @@ from .processes.staged import StagedTransition
 from .processes.tables import ProcessTables
 from .processes.transitions import as_transition
 
-_STATE_AXIS = {"initial": -1, "leader_policy": -2}
+_STATE_AXIS = {"leader_policy": -2}
 """Where states are in tables that do not end in (S, A, B)."""
 
 
@@ -48,14 +48,11 @@ def with_deadline(world: Any, steps: int) -> Any:
 
 @with_deadline.register(ProcessTables)
 def _world_with_deadline(world: Any, steps: int) -> Any:
-    kernel = StagedTransition(world.kernel, steps)
-    tables = {
-        name: _repeat(getattr(world, name), _STATE_AXIS.get(name, -3), steps)
-        for name in world.tables
-        if name not in ("transition", "initial")
-    }
-    xp, later = array_namespace(world.initial), [array_namespace(world.initial).zeros_like(world.initial)] * (steps - 1)
-    return replace(world, transition=kernel, initial=xp.concat([world.initial, *later], axis=-1), **tables)
+    xp, kernel = array_namespace(world.initial), StagedTransition(world.kernel, steps)
+    names = [name for name in world.tables if name not in ("transition", "initial")] + ([] if world.available is None else ["available"])
+    tables = {name: _repeat(getattr(world, name), _STATE_AXIS.get(name, -3), steps) for name in names}
+    first = xp.concat([world.initial, *[xp.zeros_like(world.initial)] * (steps - 1)], axis=-1)
+    return replace(world, transition=kernel, initial=first, **tables)
 
 
 @with_deadline.register(StackelbergGame)

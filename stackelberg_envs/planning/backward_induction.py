@@ -7,6 +7,7 @@ Puterman, "Markov Decision Processes", 1994, chapter 4.  A state is t S + s, and
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from array_api_compat import array_namespace
@@ -21,7 +22,8 @@ Backup = Callable[[DecisionProblem, Array], tuple[Array, Array]]
 def stage_problem(problem: DecisionProblem, t: int) -> DecisionProblem:
     """One stage of a problem with a deadline; next states are counted within the next stage."""
     staged: Any = problem.transition
-    return DecisionProblem(staged.stage(problem.weight, t, 1), staged.stage(problem.reward, t, 2), staged.at(t))
+    available = None if problem.available is None else staged.stage(problem.available, t, 2)
+    return DecisionProblem(staged.stage(problem.weight, t, 1), staged.stage(problem.reward, t, 2), staged.at(t), available)
 
 
 def backward_induction(problem: DecisionProblem, backup: Backup) -> tuple[Array, Array]:
@@ -39,11 +41,13 @@ def backward_induction(problem: DecisionProblem, backup: Backup) -> tuple[Array,
 def hard_backward_induction(problem: DecisionProblem, discount: float, allowed: Array | None = None) -> tuple[Array, Array]:
     """(values (..., T S), action values (..., T S, N, B)) of the best policy among ``allowed`` actions, (..., T S, N, B); None for all."""
     xp = array_namespace(problem.reward)
-    reward = problem.reward if allowed is None else xp.where(allowed, problem.reward, -xp.inf)
 
     def backup(stage: DecisionProblem, ahead: Array) -> tuple[Array, Array]:
-        q = stage.reward + discount * stage.transition.expect(ahead)
+        q = stage.action_values(ahead, discount)
         return xp.sum(stage.weight * xp.max(q, axis=-1), axis=-1), q
 
-    v, q = backward_induction(DecisionProblem(problem.weight, reward, problem.transition), backup)
-    return v, q if allowed is None else problem.reward + discount * problem.transition.expect(v)
+    if allowed is None:
+        return backward_induction(problem, backup)
+    available = allowed if problem.available is None else allowed & problem.available
+    v, _ = backward_induction(replace(problem, available=available), backup)
+    return v, problem.action_values(v, discount)
