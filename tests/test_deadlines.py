@@ -119,10 +119,10 @@ class Ferry(se.StackelbergGame):
 
     name = "ferry"
 
-    def __init__(self, sees: Any, *, written_out: bool, layout: str = "dense", discount: float = 0.9) -> None:
+    def __init__(self, sees: Any, *, written_out: bool, layout: str = "dense", discount: float = 0.9, masked: bool = False) -> None:
         self.leader_space = Box(-20.0, 20.0, (S * A + S * A * B + 2,), np.float64)
         self.default_follower, self.max_cycles = se.Soft(0.3), T
-        self.world, self.written_out, self.layout_of = random_world(4, "dense", sees, discount=discount), written_out, layout
+        self.world, self.written_out, self.layout_of = random_world(4, "dense", sees, discount=discount, masked=masked), written_out, layout
 
     def induced(self, x: Any, context: int) -> se.InducedMDP:
         xp = array_namespace(x)
@@ -153,6 +153,7 @@ def write_out(world: Any, steps: int) -> Any:
         transition=xp.concat(blocks, axis=-4),
         follower_reward=xp.concat([world.follower_reward] * steps, axis=-3),
         leader_reward=xp.concat([world.leader_reward] * steps, axis=-3),
+        available=None if world.available is None else xp.concat([world.available] * steps, axis=-3),
         initial=xp.concat([world.initial, *[xp.zeros_like(world.initial)] * (steps - 1)], axis=-1),
     )
 
@@ -180,6 +181,19 @@ def test_scores_and_gradients_are_those_of_the_product_written_out(sees: str, la
     directions = rng.normal(size=(4, game.dimension))
     sides = [se.evaluate(game, x[0] + sign * step * directions).leader_return for sign in (1, -1)]
     np.testing.assert_allclose(directions @ found, (sides[0] - sides[1]) / (2 * step), atol=1e-6)
+
+
+@pytest.mark.parametrize("sees", ["action", "policy"])
+def test_gradients_with_masks(sees: str) -> None:
+    game, product = (Ferry(sees, written_out=written_out, masked=True) for written_out in (False, True))
+    rng = np.random.default_rng(1)
+    x, directions, step = 0.5 * rng.normal(size=game.dimension), rng.normal(size=(4, game.dimension)), 1e-5
+    found = gradient(game, x)
+    np.testing.assert_allclose(found, gradient(product, x), atol=1e-10)
+    sides = [se.evaluate(game, x + sign * step * directions).leader_return for sign in (1, -1)]
+    np.testing.assert_allclose(directions @ found, (sides[0] - sides[1]) / (2 * step), atol=1e-6)
+    (world,), (answer,) = game.problems(x), game.default_follower.respond(game, x).answers
+    assert not answer.policy[~world.available].any()
 
 
 @pytest.mark.parametrize("sees", ["action", "policy"])
@@ -342,7 +356,7 @@ def test_memory_is_that_of_tables_and_one_transition() -> None:
 
 
 def test_followers_who_err_or_learn() -> None:
-    game = Ferry("action", written_out=False)
+    game = Ferry("action", written_out=False, discount=0.8)
     x, soft = np.zeros(game.dimension), se.Soft(0.3)
     (world,) = game.problems(x)
     exact = soft.respond(game, x)
@@ -391,10 +405,11 @@ def test_learners_learn_alike_compiled_or_not(monkeypatch: pytest.MonkeyPatch) -
 def test_solvers_go_on_as_before() -> None:
     game = WithDeadline("random_markov_game-v0", 4, states=3)
     before = float(se.evaluate(game, np.zeros(game.dimension)).leader_return)
-    for solver, arguments in (("implicit", {}), ("bchg", {"episodes": 50})):
-        found = solvers.solve(game, solver, budget=15, lr=0.2, **arguments)
+    for solver, own in (("implicit", {}), ("bchg", {"episodes": 50})):
+        arguments: dict[str, Any] = {"lr": 0.2, **own}
+        found = solvers.solve(game, solver, budget=15, **arguments)
         assert float(se.evaluate(game, found.x).leader_return) > before, solver
-    mdp = game.commit(torch.zeros(game.dimension, dtype=torch.float64))
+    mdp: Any = game.commit(torch.zeros(game.dimension, dtype=torch.float64))
     plans = [soft_response(mdp, 0.3, inner=inner) for inner in ("newton", "sweeps")]
     torch.testing.assert_close(plans[0].values, plans[1].values)
 
