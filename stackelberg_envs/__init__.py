@@ -13,6 +13,7 @@ from . import game as _game_module
 from . import games as _games_folder
 from .bounds import cooperative_value
 from .commitments import CommitmentError
+from .deadlines import WithDeadline, with_deadline
 from .evaluation import Evaluation, evaluate
 from .followers.believes import Believes
 from .followers.bounded import Quantal, Truncated
@@ -72,6 +73,7 @@ __all__ = [
     "Subsidies",
     "SuccessorLists",
     "Truncated",
+    "WithDeadline",
     "cooperative_value",
     "draw",
     "evaluate",
@@ -84,6 +86,7 @@ __all__ = [
     "make_parallel",
     "pettingzoo_module",
     "register",
+    "with_deadline",
 ]
 
 del _game_module, _games_folder

@@ -16,12 +16,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from array_api_compat import array_namespace
 
 from ..processes.arrays import Array, as_float, max_over_actions
 from ..processes.chains import MarkovChain
 from ..processes.mdp import DecisionProblem
+from .backward_induction import backward_induction
 from .linear_systems import PlanningError, factorise, states_that_end, system
 from .value_iteration import attainable_bound, largest_deficit, rounding_error, value_interval
 
@@ -73,7 +75,19 @@ def hard_policy_iteration(problem: DecisionProblem, discount: float, *, allowed:
         PlanningError: if there is no optimum: tables that are not finite, or discount 1 and endless episodes.
     """
     problem = problem if allowed is None else problem.allow(allowed)
+    if problem.transition.stages is not None:
+        return _up_to_deadline(problem, discount)
     return _discounted(problem, discount, tolerance) if discount < 1 else _undiscounted(problem, discount)
+
+
+def _up_to_deadline(problem: DecisionProblem, discount: float) -> HardPlan:
+    def backup(stage: DecisionProblem, ahead: Array) -> tuple[Array, Array]:
+        q = stage.action_values(ahead, discount)
+        return stage.mean_over_nodes(max_over_actions(q)), q
+
+    values, _ = backward_induction(problem, backup)
+    stages: Any = problem.transition.stages
+    return HardPlan(problem, discount, values, stages * rounding_error(values, 0.0), stages, 0)
 
 
 def _discounted(problem: DecisionProblem, discount: float, tolerance: float) -> HardPlan:

@@ -100,6 +100,11 @@ class MarkovChain(abc.ABC):
         """Whether linear systems of this chain are solved by products with it, instead of factors."""
         return False
 
+    @property
+    def stages(self) -> int | None:
+        """T, where each step leads to the next of T stages, and linear systems are solved stage by stage; else None."""
+        return None
+
 
 @dataclass(frozen=True, eq=False)
 class DenseChain(MarkovChain):
