@@ -40,7 +40,7 @@ def action_mask(
     if missing is not None:
         mask &= ~missing
     mask |= ends[:, None, None]
-    some: np.ndarray = (mask.all(axis=1, keepdims=True) if together else mask).any(axis=-1)
+    some = np.asarray((mask.all(axis=1, keepdims=True) if together else mask).any(axis=-1))
     if (place := first_index(~some)) is not None:
         state, action = place
         leader = "" if a == 1 else " whatever the leader does" if together else f" where the leader does {action}"

@@ -30,7 +30,7 @@ def read_nfg(path: str | os.PathLike[str], *, leader: str | int = 0) -> WorldTab
         ValueError: for what is no such file, naming the line; for games of more than two players; for a leader that does not play.
     """
     words = Words(TextFile(path), WORD)
-    for known, expected in (("NFG", "NFG"), ("1", "1, the version of the format"), (("R", "D"), "R, or D in old files")):
+    for known, expected in ((("NFG",), "NFG"), (("1",), "1, the version of the format"), (("R", "D"), "R, or D in old files")):
         words.take(expected, *known)
     title = _text(words, "the title, in quotes")
     line, players = words.line, _texts(words, "the names of players, in quotes")

@@ -73,7 +73,7 @@ def read_prism(
     states = tuple(map(str, range(s))) if sta is None else _state_names(TextFile(sta), s)
     labels = {} if lab is None else _labels(TextFile(lab), s)
     ends = state_mask(states, terminal, labels)
-    begin: np.ndarray = labels.get("init", np.arange(s) == 0)
+    begin = labels["init"] if "init" in labels else np.arange(s) == 0
     mask = available.reshape(s, b)
     actions = [[""] * b for _ in range(s)]
     for row, name in zip(rows.tolist(), names, strict=True):
