@@ -8,11 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import nashpy
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import shortest_path
@@ -95,7 +98,7 @@ def leads_best(
     best = minimize_scalar(
         lambda y: -leader_return(world, start, discount, 0.3, {place: y}, wanted), bounds=(0, 5), options={"xatol": 1e-8}
     )
-    found = solve(game, "implicit", follower=se.Soft(0.3), budget=150, optimiser="adam", lr=0.1)
+    found = solve(game, "implicit", follower=se.Soft(0.3), budget=50, optimiser="adam", lr=0.3)
     assert found.leader_return == pytest.approx(-best.fun, abs=1e-4)
     assert next(iter(game.instruments(found.x).values())) == pytest.approx(best.x, abs=0.05)  # type: ignore[attr-defined]
 
@@ -283,6 +286,36 @@ def test_starts(tmp_path: Path, start: str, expected: Sequence[float]) -> None:
     np.testing.assert_allclose(cassandra(tmp_path, text).initial, [0.5, 0.5, 0])  # type: ignore[arg-type]
 
 
+@given(st.integers(0, 10_000), st.integers(2, 5), st.integers(1, 3))
+@settings(deadline=None, max_examples=20)
+def test_what_was_written_is_read(seed: int, s: int, b: int) -> None:
+    """Random worlds as PRISM and as Cassandra write them; in the first some actions are missing, in the second the leader's seat is."""
+    rng = np.random.default_rng(seed)
+    transition, reward = rng.dirichlet(np.full(s, 0.5), size=(s, b)), rng.normal(size=(s, b, s))
+    mask = rng.random((s, b)) < 0.7
+    mask[:, -1] |= ~mask.any(axis=1)
+    steps = [(i, k, j) for i, k, j in np.ndindex(s, b, s) if mask[i, k]]
+    sizes = f"{s} {mask.sum()} {len(steps)}"
+    names = {"T": transition, "R": reward}
+    with TemporaryDirectory() as folder:
+        texts = {
+            end: "\n".join([sizes, *(f"{i} {k} {j} {float(table[i, k, j])!r}" for i, k, j in steps)])
+            for end, table in (("tra", names["T"]), ("trew", names["R"]))
+        }
+        tables = prism(Path(folder), texts)
+        text = f"discount: 0.9 values: reward states: {s} actions: {b} start: uniform\n" + "\n".join(
+            f"{name}: {k} : {i} : {j} {float(table[i, k, j])!r}" for name, table in names.items() for i, k, j in np.ndindex(s, b, s)
+        )
+        others = cassandra(Path(folder), text)
+    expected = (transition * reward).sum(-1)
+    np.testing.assert_allclose(others.transition[:, 0], transition, atol=1e-12)
+    np.testing.assert_allclose(others.follower_reward, expected, atol=1e-12)
+    used = mask.any(axis=0).nonzero()[0].max() + 1
+    np.testing.assert_allclose(tables.transition[:, 0], (transition * mask[..., None])[:, :used], atol=1e-12)
+    np.testing.assert_allclose(tables.follower_reward, (expected * mask)[:, :used], atol=1e-12)
+    np.testing.assert_array_equal(mask[:, :used], True if tables.available is None else tables.available)
+
+
 # Gambit
 
 PAYOFFS = 'NFG 1 R "Inspection" { "Guard" "Thief" }\n{ 2 3 }\n\n0 3 -2 1  1 -1 2 1/2  0 0\n0.5 .25\n'
@@ -366,7 +399,17 @@ NET = """\
 	4	3	80	1	1	0.15	4	0	0	1	;
 	5	6	10	1	1	0.15	4	0	0	3
 """
-TRIPS = "<NUMBER OF ZONES> 2\n<TOTAL OD FLOW> 7.0\n<END OF METADATA>\n\nOrigin  1\n    1 :    0.0;    2 :    5.0;\n\nOrigin 2\n    1 : 2.0 ; 2 : 0;\n"
+TRIPS = """\
+<NUMBER OF ZONES> 2
+<TOTAL OD FLOW> 7.0
+<END OF METADATA>
+
+Origin  1
+    1 :    0.0;    2 :    5.0;
+
+Origin 2
+    1 : 2.0 ; 2 : 0;
+"""
 
 
 def tntp(folder: Path, net: str = NET, trips: str | None = TRIPS) -> se.RoadNetwork:
@@ -420,7 +463,7 @@ def test_tntp_tolls(tmp_path: Path) -> None:
         return leader_return(TOWN_WORLD, {"1": 1.0}, 1.0, 0.3, {("4", "5"): -toll}, {})
 
     best = minimize_scalar(lambda toll: -revenue(toll), bounds=(0, 5), options={"xatol": 1e-8})
-    found = solve(game, "implicit", follower=se.Soft(0.3), budget=150, optimiser="adam", lr=0.1)
+    found = solve(game, "implicit", follower=se.Soft(0.3), budget=50, optimiser="adam", lr=0.3)
     assert found.leader_return == pytest.approx(-best.fun, abs=1e-4)
 
 

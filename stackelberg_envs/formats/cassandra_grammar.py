@@ -90,7 +90,7 @@ class Statements:
     def _preamble(self, head: str) -> None:
         words = self.words
         if head == "discount":
-            self.discount = words.number("a discount from 0 to 1", 0.0, 1.0)
+            self.discount = words.real("a discount from 0 to 1", 0.0, 1.0)
         elif head == "values":
             self.sign = {"reward": 1.0, "cost": -1.0}[words.take("'reward' or 'cost'", "reward", "cost")]
         elif words.peek().isdigit():
@@ -129,7 +129,7 @@ class Statements:
         elif words.peek() in names or (one_word and len(names) > 1):
             self.start = np.eye(len(names))[words.index("a state", names)]
         else:
-            numbers = [words.number(f"{len(names)} probabilities of states") for _ in names]
+            numbers = [words.real(f"{len(names)} probabilities of states") for _ in names]
             self.start = distribution(f"{self.file.place(line)}: start", numbers, len(names), "states", normalise=self.normalise)
 
     def _more(self) -> bool:
@@ -181,7 +181,7 @@ class Statements:
         return {column: self._probability() for column in range(len(columns))}
 
     def _probability(self) -> float:
-        return self.words.number("a probability from 0 to 1", 0.0, 1 + NORMALISABLE)
+        return self.words.real("a probability from 0 to 1", 0.0, 1 + NORMALISABLE)
 
     def _rewards(self, actions: list[int]) -> None:
         s, o = len(self.names["states"]), len(self.names.get("observations", "*"))
@@ -190,7 +190,7 @@ class Statements:
         after = self._indices("states") if self._more() else None
         seen = self._indices("observations") if after is not None and self._more() else None
         shape = s if after is None else 1, o if seen is None else 1
-        numbers = [[self.words.number("a reward") for _ in range(shape[1])] for _ in range(shape[0])]
+        numbers = [[self.words.real("a reward") for _ in range(shape[1])] for _ in range(shape[0])]
         self.rewards.append(RewardStatement(actions, states, _single(after), _single(seen), np.array(numbers)))
 
 

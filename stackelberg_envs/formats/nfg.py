@@ -90,7 +90,7 @@ def _strategies(words: Words) -> list[tuple[str, ...]]:
 def _by_profile(words: Words, sizes: tuple[int, int]) -> np.ndarray:
     """(A, B, 2) from two payoffs for each profile."""
     return (
-        np.array([words.number(f"{2 * sizes[0] * sizes[1]} payoffs, 2 a profile") for _ in range(2 * sizes[0] * sizes[1])])
+        np.array([words.real(f"{2 * sizes[0] * sizes[1]} payoffs, 2 a profile") for _ in range(2 * sizes[0] * sizes[1])])
         .reshape(sizes[1], sizes[0], 2)
         .transpose(1, 0, 2)
     )
@@ -103,7 +103,7 @@ def _by_outcome(words: Words, sizes: tuple[int, int]) -> np.ndarray:
     while words.peek() == "{":
         words.take("{")
         _text(words, "the name of an outcome, in quotes")
-        outcomes.append([words.number("the payoffs of an outcome, one a player") for _ in range(2)])
+        outcomes.append([words.real("the payoffs of an outcome, one a player") for _ in range(2)])
         words.take("'}' after the payoffs of two players", "}")
     words.take("an outcome in braces, or '}' after the last of them", "}")
     count = sizes[0] * sizes[1]

@@ -134,7 +134,7 @@ class Words:
         self.position += 1
         return word
 
-    def number(self, expected: str, low: float = -math.inf, high: float = math.inf) -> float:
+    def real(self, expected: str, low: float = -math.inf, high: float = math.inf) -> float:
         """The next word as a finite number in [low, high]; ``1/3`` is one."""
 
         def convert(word: str) -> float:
