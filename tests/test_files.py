@@ -237,9 +237,9 @@ def test_cassandra(tmp_path: Path) -> None:
     tables, start = cassandra(tmp_path), {"new": 0.5, "worn": 0.5}
     assert (tables.states, tables.actions[2], tables.available) == (("new", "worn", "broken"), ("run", "repair"), None)
     broken = -np.eye(3)[2]
-    game = tables.game(5 * broken, instrument=se.Subsidies(tables.pairs("worn", "repair")))
+    game = tables.game(20 * broken, instrument=se.Subsidies(tables.pairs("worn", "repair")))
     agrees(game, CASSANDRA_WORLD, start, 0.8)
-    leads_best(game, CASSANDRA_WORLD, start, 0.8, ("worn", "repair"), {("broken", b): -5.0 for b in ("run", "repair")})
+    leads_best(game, CASSANDRA_WORLD, start, 0.8, ("worn", "repair"), {("broken", b): -20.0 for b in ("run", "repair")})
 
 
 WRITTEN_OTHERWISE = """\

@@ -53,6 +53,7 @@ def read_nfg(path: str | os.PathLike[str], *, leader: str | int = 0) -> WorldTab
         (title or "start",),
         (strategies[1 - int(first)],),
         initial=np.ones(1),
+        terminal=np.zeros(1, dtype=bool),
         leader_reward=mine[None],
         arguments={"name": words.file.path.stem, "follower_discount": 1.0, "follower_sees": "policy", "max_cycles": 1},
     )

@@ -61,22 +61,17 @@ class TextFile:
         Raises:
             ValueError: naming the first line that is no such line.
         """
-        places, rows, rest = [], [], []
-        for place, text in lines:
-            words = text.split(maxsplit=len(kinds))
-            try:
-                rows.append([kind(word) for kind, word in zip(kinds, words, strict=False)])
-            except ValueError:
-                raise self.error(place, f"expected {form!r}, got {text!r}") from None
-            if len(rows[-1]) < len(kinds):
-                raise self.error(place, f"expected {form!r}, got {text!r}")
-            places.append(place)
-            rest.append(words[len(kinds)] if len(words) > len(kinds) else "")
-        columns = [np.array([row[i] for row in rows], dtype=kind) for i, kind in enumerate(kinds)]
-        at = np.array(places, dtype=np.int64)
+        given = list(lines)
+        places = np.array([place for place, _ in given], dtype=np.int64)
+        rows = [text.split(maxsplit=len(kinds)) for _, text in given]
+        try:
+            columns = [np.array([row[i] for row in rows], dtype=kind) for i, kind in enumerate(kinds)]
+        except (ValueError, IndexError, OverflowError):  # all at once is faster, and which line it was is looked for afterwards
+            place, text = next(line for line, row in zip(given, rows, strict=True) if not _converts(row, kinds))
+            raise self.error(place, f"expected {form!r}, got {text!r}") from None
         for column in columns:
-            self.check(at, ~np.isfinite(column), "expected finite numbers", column)
-        return at, columns, rest
+            self.check(places, ~np.isfinite(column), "expected finite numbers", column)
+        return places, columns, [row[len(kinds)] if len(row) > len(kinds) else "" for row in rows]
 
     def check(self, places: np.ndarray, bad: np.ndarray, message: str, got: np.ndarray) -> None:
         """Refuse lines that are ``bad``.
@@ -87,6 +82,14 @@ class TextFile:
         if bad.any():
             first = int(bad.argmax())
             raise self.error(int(places[first]), f"{message}, got {got[first]}")
+
+
+def _converts(words: list[str], kinds: tuple[type, ...]) -> bool:
+    """Whether words are numbers of these kinds, one a kind, as NumPy reads them."""
+    try:
+        return all(np.array(words[i], dtype=kind).ndim == 0 for i, kind in enumerate(kinds))
+    except (ValueError, IndexError, OverflowError):
+        return False
 
 
 class Words:

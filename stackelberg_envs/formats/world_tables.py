@@ -28,10 +28,10 @@ class WorldTables:
         transition: (S, B, S), or, of many states, `stackelberg_envs.SuccessorLists`; (S, A, B, S) where the leader acts.
         follower_reward: (S, B), or (S, A, B); costs are negative.
         states: the name of each state, S.
-        actions: the names of the actions of each state; where a state has fewer than B, its last ones are unavailable.
+        actions: the names of the actions of each state; empty where ``available`` says that there is none.
         initial: (S,), the distribution of the first state; None for uniform over all that are not terminal.
-        available: booleans (S, B); None where every state has all actions.
         terminal: booleans (S,), the states whose entering ends the episode.
+        available: booleans (S, B); None where every state has all actions.
         leader_reward: (S, A, B) where the file says it, else None.
         labels: masks of states (S,) by name.
         arguments: what else the file implies for `stackelberg_envs.from_arrays`, such as ``follower_discount`` and ``name``.
@@ -42,8 +42,8 @@ class WorldTables:
     states: Sequence[str]
     actions: Sequence[Sequence[str]]
     initial: np.ndarray | None
+    terminal: np.ndarray
     available: np.ndarray | None = None
-    terminal: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
     leader_reward: np.ndarray | None = None
     labels: Mapping[str, np.ndarray] = field(default_factory=dict)
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -78,15 +78,11 @@ class WorldTables:
             ValueError: if there is no such pair.
         """
         chosen = range(len(self.states)) if state is None else [self.state(state)]
-        ends = np.zeros(len(self.states), dtype=bool)
-        ends[: len(self.terminal)] = self.terminal
-        mask = (
-            np.ones(self.follower_reward.shape[:: self.follower_reward.ndim - 1], dtype=bool) if self.available is None else self.available
-        )
+        mask = np.ones((len(self.states), self.follower_reward.shape[-1]), dtype=bool) if self.available is None else self.available
         found = [
             (s, b)
             for s in chosen
-            if not ends[s]
+            if not self.terminal[s]
             for b, name in enumerate(self.actions[s])
             if mask[s, b] and (action is None or name == action)
         ]
