@@ -648,6 +648,8 @@ def test_what_a_game_still_needs(tmp_path: Path) -> None:
         tables.game(0)
     with pytest.raises(ValueError, match="there is no action 'finnish' in any state; did you mean 'finish'"):
         tables.pairs(action="finnish")
+    with pytest.raises(ValueError, match="state 'x=1,y=1' is terminal: nobody acts there"):
+        prism(tmp_path, terminal="done").pairs("x=1,y=1")
     with pytest.raises(ValueError, match="there is no state 'x=2,y=0'"):
         tables.pairs("x=2,y=0")
 

@@ -86,6 +86,8 @@ class WorldTables:
             for b, name in enumerate(self.actions[s])
             if mask[s, b] and (action is None or name == action)
         ]
+        if not found and action is None:
+            raise ValueError(f"{'every state' if state is None else f'state {state!r}'} is terminal: nobody acts there")
         if not found:
             names = sorted({name for s in chosen for name in self.actions[s]})
             where = "any state" if state is None else f"state {state!r}"
