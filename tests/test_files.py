@@ -463,7 +463,7 @@ def test_tntp_tolls(tmp_path: Path) -> None:
         return leader_return(TOWN_WORLD, {"1": 1.0}, 1.0, 0.3, {("4", "5"): -toll}, {})
 
     best = minimize_scalar(lambda toll: -revenue(toll), bounds=(0, 5), options={"xatol": 1e-8})
-    found = solve(game, "implicit", follower=se.Soft(0.3), budget=50, optimiser="adam", lr=0.3)
+    found = solve(game, "implicit", follower=se.Soft(0.3), budget=90, optimiser="adam", lr=0.3)
     assert found.leader_return == pytest.approx(-best.fun, abs=1e-4)
 
 
