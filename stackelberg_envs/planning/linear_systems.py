@@ -223,20 +223,43 @@ def bicgstab(times: Callable[[Array], Array], b: Array, tolerance: float = TOLER
         r, products = b - times(x), products + 1  # the true residual
 
 
-def system(chain: MarkovChain, discount: float) -> Array | System:
+def system(chain: MarkovChain, discount: float, initial: Array | None = None) -> Array | System:
     """I - gamma P of a chain: a matrix (..., S, S), or a `System` where the chain is long.
 
+    Args:
+        chain: P.
+        discount: gamma, in [0, 1].
+        initial: where episodes begin, (..., S).  If the discount is 1, states that never end and are never reached end at once.
+
     Raises:
-        PlanningError: if the discount is 1 and some state never leads to the end, so that the matrix is singular.
+        PlanningError: if the discount is 1 and a state that may be reached never leads to the end, so that the matrix is singular.
     """
     if discount >= 1 and not chain.reaches_end():
-        raise PlanningError("an infinite horizon with discount 1 has no value where some state never leads to the end")
+        chain = chain.select(states_that_end(chain, initial))
     if chain.iterative:
         return System(chain, discount)
     matrix = chain.dense()
     xp = array_namespace(matrix)
     identity = xp.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
     return identity - discount * matrix
+
+
+def states_that_end(chain: MarkovChain, initial: Array | None) -> Array:
+    """The states that lead to the end, booleans (..., S); none of the others is ever reached from ``initial`` (..., S).
+
+    Raises:
+        PlanningError: if one is, or may be because ``initial`` is None.
+    """
+    endless = chain.endless_states()
+    concerned = endless if initial is None else endless & chain.reachable_states(initial)
+    if concerned.any() or not endless.any():
+        which = f"state {int(concerned.nonzero()[-1][0])} never leads to the end" if concerned.any() else "some state hardly ever does"
+        raise PlanningError(
+            f"an infinite horizon with discount 1 has no value where an episode may not end: {which}.  A row of transitions that sums to "
+            "less than 1 ends the episode; a state that only leads to itself does not"
+        )
+    xp = array_namespace(chain.numbers)
+    return xp.asarray(~endless, device=chain.numbers.device)
 
 
 def factorise(matrix: Any) -> Any:

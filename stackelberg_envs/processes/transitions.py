@@ -91,6 +91,12 @@ class Transition(abc.ABC):
         """The chain of states ``sum_ab joint(a,b|s) P(s'|s,a,b)`` under joint (..., S, A, B), which sums to 1 over actions."""
         return DenseTransition(self.dense()).markov_chain(joint)
 
+    def pure_chain(self, weight: Array, actions: Array) -> MarkovChain:
+        """The chain of states where the follower does ``actions``, integers (..., S, A), and the leader's are weighted, (..., S, A)."""
+        xp = array_namespace(weight)
+        pure = actions[..., None] == xp.arange(self.shape[-2], device=weight.device)
+        return self.markov_chain(weight[..., None] * xp.astype(pure, weight.dtype))
+
     def mean_over_leader(self, leader_policy: Array) -> Transition:
         """The transition of a follower that sees only pi(a|s), (..., S, A): shape (..., S, 1, B, S)."""
         return DenseTransition(self.dense()).mean_over_leader(leader_policy)
@@ -190,6 +196,14 @@ class DenseTransition(Transition):
         weights = xp.reshape(joint, (*joint.shape[:-2], 1, n * b))
         rows = xp.reshape(table, (*table.shape[:-4], s, n * b, s))
         return DenseChain((weights @ rows)[..., 0, :])
+
+    def pure_chain(self, weight: Array, actions: Array) -> MarkovChain:
+        s, a, _, _ = self.table.shape[-4:]
+        if a > 1 or self.table.ndim > 4 or actions.ndim > 2:
+            return super().pure_chain(weight, actions)
+        xp = array_namespace(self.table)
+        rows = self.table[xp.arange(s, device=actions.device), 0, actions[:, 0]]  # copies S rows, where a product reads all S B of them
+        return DenseChain(weight * rows)
 
     def mean_over_leader(self, leader_policy: Array) -> DenseTransition:
         xp = array_namespace(leader_policy)
