@@ -25,8 +25,13 @@ from .followers.learning import NaturalPolicyGradient, SoftQLearning
 from .followers.mirror_descent import MirrorDescent
 from .followers.replication import SoftInside
 from .formats.arrays import from_arrays
+from .formats.cassandra import read_cassandra
 from .formats.gym_tables import from_gymnasium
 from .formats.instruments import MixedActions, Penalties, Subsidies
+from .formats.nfg import read_nfg
+from .formats.prism import read_prism
+from .formats.tntp import RoadNetwork, read_tntp
+from .formats.world_tables import WorldTables
 from .game import Follower, StackelbergGame
 from .leader.access import Access, AccessError, Cost, Oracle, Permission
 from .play.outcomes import Outcome
@@ -64,6 +69,7 @@ __all__ = [
     "Permission",
     "Quantal",
     "Response",
+    "RoadNetwork",
     "Saddle",
     "SharedRows",
     "Soft",
@@ -74,6 +80,7 @@ __all__ = [
     "SuccessorLists",
     "Truncated",
     "WithDeadline",
+    "WorldTables",
     "cooperative_value",
     "draw",
     "evaluate",
@@ -85,6 +92,10 @@ __all__ = [
     "make",
     "make_parallel",
     "pettingzoo_module",
+    "read_cassandra",
+    "read_nfg",
+    "read_prism",
+    "read_tntp",
     "register",
     "with_deadline",
 ]
