@@ -1,8 +1,9 @@
-"""Linear systems ``(I - gamma P) x = b`` of a Markov chain P: short ones solved directly, long ones by a Krylov method.
+"""Linear systems ``(I - gamma P) x = b`` of a Markov chain P: short ones solved directly, long ones by a Krylov method, stages in turn.
 
 A dense chain (..., S, S) costs S^3; from `stackelberg_envs.processes.chains.DIRECT` states on, a chain of lists is solved faster by
 BiCGSTAB (van der Vorst, SIAM J. Sci. Stat. Comput. 1992), which only multiplies with it, a few tens of times where the chain forgets
-quickly and some hundreds on a grid.  Both are a `Factorisation`, by which planners and solvers meet them.
+quickly and some hundreds on a grid.  Where there is a deadline the matrix is triangular, and solved by back-substitution.  Each is a
+`Factorisation`, by which planners and solvers meet them.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class Dense:
 
 @dataclass(frozen=True)
 class System:
-    """I - gamma P of a long chain, never formed."""
+    """I - gamma P of a long chain, or of one with stages, never formed."""
 
     chain: MarkovChain
     discount: float
@@ -76,6 +77,32 @@ class System:
     def rmatvec(self, x: Array) -> Array:
         """(I - gamma P)^T x, (..., S)."""
         return x - self.discount * self.chain.push_forward(x)
+
+    def factorise(self, tolerance: float = TOLERANCE) -> Any:
+        """Itself, made ready to be solved with by the method that suits its chain."""
+        return Krylov(self, tolerance) if self.chain.stages is None else BackSubstitution(self)
+
+
+class BackSubstitution:
+    """`Factorisation` of a chain of stages, by T products: its matrix is triangular.  Exact, and differentiable as often as wanted.
+
+    Args:
+        matrix: the system; its chain is a `stackelberg_envs.processes.staged.StagedChain`.
+    """
+
+    def __init__(self, matrix: System) -> None:
+        self._chain: Any = matrix.chain
+        self._discount = matrix.discount
+        self.solves = 0
+        """How often it has been solved with, for the ledger."""
+
+    def solve(self, rhs: Array, tolerance: float | None = None) -> Array:
+        self.solves += 1
+        return self._chain.solve(rhs, self._discount)
+
+    def solve_transposed(self, rhs: Array, tolerance: float | None = None) -> Array:
+        self.solves += 1
+        return self._chain.solve_transposed(rhs, self._discount)
 
 
 class Krylov:
@@ -224,7 +251,7 @@ def bicgstab(times: Callable[[Array], Array], b: Array, tolerance: float = TOLER
 
 
 def system(chain: MarkovChain, discount: float, initial: Array | None = None) -> Array | System:
-    """I - gamma P of a chain: a matrix (..., S, S), or a `System` where the chain is long.
+    """I - gamma P of a chain: a matrix (..., S, S), or a `System` where the chain is long or has stages.
 
     Args:
         chain: P.
@@ -236,7 +263,7 @@ def system(chain: MarkovChain, discount: float, initial: Array | None = None) ->
     """
     if discount >= 1 and not chain.reaches_end():
         chain = chain.select(states_that_end(chain, initial))
-    if chain.iterative:
+    if chain.iterative or chain.stages is not None:
         return System(chain, discount)
     matrix = chain.dense()
     xp = array_namespace(matrix)
@@ -264,4 +291,4 @@ def states_that_end(chain: MarkovChain, initial: Array | None) -> Array:
 
 def factorise(matrix: Any) -> Any:
     """A `system` made ready to be solved with, by its type."""
-    return Krylov(matrix) if isinstance(matrix, System) else Dense(matrix)
+    return matrix.factorise() if isinstance(matrix, System) else Dense(matrix)

@@ -20,6 +20,7 @@ from array_api_compat import array_namespace
 
 from ..processes.arrays import Array, as_float
 from ..processes.mdp import MDP, DecisionProblem, broadcast_over_leader_actions, decision_problem
+from .backward_induction import backward_induction
 from .hard_policy_iteration import end_unreached_states
 from .linear_systems import Factorisation, PlanningError, factorise, system
 from .policy_evaluation import policy_value, regularised_reward
@@ -84,6 +85,8 @@ def soft_policy_iteration(
     problem = decision_problem(mdp, mdp.follower_reward)
     xp = array_namespace(problem.reward)
     gamma = mdp.follower_discount
+    if problem.transition.stages is not None:
+        return _backward_plan(mdp, problem, temperature, factorise)
     if gamma >= 1:
         problem = end_unreached_states(problem)
     if problem.transition.iterative:
@@ -96,12 +99,20 @@ def soft_policy_iteration(
         newton = kept.solve(backed_up - v)
         v, before = v + newton, step
         step = as_float(xp.max(xp.abs(newton)))
-        at_rounding = gamma >= 1 and before / 2 <= step <= STALLED * as_float(xp.max(xp.abs(v)))
-        if step <= max(tolerance * temperature, rounding_error(v, gamma)) or at_rounding:
+        if step <= max(tolerance * temperature, rounding_error(v, gamma)) or (gamma >= 1 and _at_rounding(step, before, v)):
             backed_up, g = soft_backup(problem, gamma, temperature, v)
             bound = as_float(xp.max(xp.abs(backed_up - v))) / (1 - gamma) + rounding_error(v, gamma) if gamma < 1 else float("inf")
             return Plan(broadcast_over_leader_actions(g, mdp), v, evaluation, step, kept, bound)
     raise _convergence_error(MAX_EVALUATIONS, step)
+
+
+def _backward_plan(mdp: MDP, problem: DecisionProblem, temperature: float, factorise: Callable[[Any], Factorisation]) -> Plan:
+    """The soft answer in a world with a deadline, exact after one backup a stage; rounding adds up over stages."""
+    gamma = mdp.follower_discount
+    v, g = backward_induction(problem, lambda stage, ahead: soft_backup(stage, gamma, temperature, ahead))
+    kept = factorise(system(problem.transition.markov_chain(problem.weight[..., None] * g), gamma))
+    bound = rounding_error(v, 0.0) * problem.transition.stages
+    return Plan(broadcast_over_leader_actions(g, mdp), v, 1, 0.0, kept, bound)
 
 
 def _inexact_newton(
@@ -121,7 +132,8 @@ def _inexact_newton(
     if v is None:
         v = xp.zeros_like(problem.reward[..., 0, 0]) if gamma < 1 else _uniform_policy_values(problem)
     deficit, products, evaluation = largest_deficit(problem), 0, 0
-    rate, after_sweep, size_before, width, step = float("nan"), False, float("inf"), float("inf"), float("inf")
+    rate, after_sweep, size_before, width = float("nan"), False, float("inf"), float("inf")
+    step = step_before = float("inf")
     for evaluation in range(1, 10 * MAX_EVALUATIONS + 1):
         backed_up, g = soft_backup(problem, gamma, temperature, v)
         r = backed_up - v
@@ -129,7 +141,7 @@ def _inexact_newton(
         middle, half = value_interval(backed_up, xp.min(r, axis=-1), xp.max(r, axis=-1), gamma, deficit)
         width = as_float(xp.max(half))
         goal = max(tolerance, attainable_bound(backed_up, gamma) if gamma < 1 else rounding_error(backed_up, gamma))
-        if width <= goal or (gamma >= 1 and (step <= goal or size == 0)):
+        if width <= goal or (gamma >= 1 and (step <= goal or size == 0 or _at_rounding(step, step_before, v))):
             v = middle
             _, g = soft_backup(problem, gamma, temperature, v)
             kept = factorise(system(problem.transition.markov_chain(problem.weight[..., None] * g), gamma))
@@ -150,9 +162,15 @@ def _inexact_newton(
         if gamma >= 1:  # values that no policy has may lead to one that never ends
             forcing = 0.0
         newton = kept.solve(r, max(forcing, 0.1 * goal * max(1 - gamma, 1e-4) / size))
+        step_before = step
         v, size_before, step = v + newton, size, as_float(xp.max(xp.abs(newton)))
         products += getattr(kept, "products", 0)
     raise _convergence_error(evaluation, width)
+
+
+def _at_rounding(step: float, before: float, values: Array) -> bool:
+    """Whether a Newton step is small and no longer shrinks: `STALLED`."""
+    return before / 2 <= step <= STALLED * as_float(array_namespace(values).max(abs(values)))
 
 
 def _convergence_error(evaluations: int, step: float) -> PlanningError:

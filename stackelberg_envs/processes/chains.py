@@ -100,6 +100,11 @@ class MarkovChain(abc.ABC):
         """Whether linear systems of this chain are solved by products with it, instead of factors."""
         return False
 
+    @property
+    def stages(self) -> int | None:
+        """T, where each step leads to the next of T stages, and linear systems are solved stage by stage; else None."""
+        return None
+
 
 @dataclass(frozen=True, eq=False)
 class DenseChain(MarkovChain):
@@ -129,7 +134,7 @@ class DenseChain(MarkovChain):
         return self.matrix
 
     def expect(self, values: Array) -> Array:
-        return array_namespace(values).matmul(self.matrix, values[..., None])[..., 0]
+        return (self.matrix @ values[..., None])[..., 0]
 
     def push_forward(self, weights: Array) -> Array:
         return array_namespace(weights).matmul(weights[..., None, :], self.matrix)[..., 0, :]

@@ -59,6 +59,16 @@ class Transition(abc.ABC):
         return False
 
     @property
+    def stages(self) -> int | None:
+        """T, where states are numbered t S + s and each step leads to the next of T stages; None where time is not part of a state."""
+        return None
+
+    @property
+    def stage_size(self) -> int:
+        """S, the number of states of a stage; 0 where there are none."""
+        return 0
+
+    @property
     def requires_grad(self) -> bool:
         """Whether torch keeps its history."""
         return bool(getattr(self.numbers, "requires_grad", False))
@@ -120,12 +130,19 @@ class Transition(abc.ABC):
     def cumulative_successors(self) -> tuple[Array, Array, np.ndarray]:
         """A transition without batch axes by its few possible successors, for sampling; K is their largest number.
 
+        Where there are stages, S is the number of states of one, and `arrivals` says which stage a successor is in.
+
         Returns:
             Next states, integers (S*A*R, K + 1), the last column S (the end); cumulative probabilities (S*A*R, K) for
             `stackelberg_envs.processes.inverse_cdf.inverse_cdf`, which chooses the successor that it would choose from the dense row; and
             which of the R rows at (s, a) each follower action takes, integers (B,).
         """
         return DenseTransition(self.dense()).cumulative_successors()
+
+    def arrivals(self, states: Array, successors: Array) -> Array:
+        """The next states of steps from ``states``, given the ``successors`` that were drawn from `cumulative_successors`."""
+        del states
+        return successors
 
     def structure(self) -> list[np.ndarray]:
         """Integer arrays that, beside the numbers, say what the transition is; none in a dense one."""
