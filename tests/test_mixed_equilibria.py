@@ -156,6 +156,16 @@ def test_best_and_worst_are_that_in_one_shot(seed: int) -> None:
     np.testing.assert_allclose(ends, [max(paid), min(paid)], atol=1e-9)
 
 
+def test_a_deadline_gives_an_end_to_go_back_from() -> None:
+    """A Markov game in which states come back has equilibria by backward induction over three steps."""
+    process = random_process(4, states=3, zero_sum=False)
+    with pytest.raises(PlanningError, match="with_deadline gives it an end"):
+        se.evaluate(Fixed(process, se.Nash("best")), np.zeros(6))
+    for selection in ("best", "worst"):
+        scored = se.evaluate(Fixed(se.with_deadline(process, 3), se.Nash(selection, mixed=True)), np.zeros(6))
+        assert scored.duality_gap <= 1e-9
+
+
 def test_masks_in_stage_games() -> None:
     """An action that is not there is not played, and what is left has its own equilibrium."""
     first = np.array([[1.0, -1.0, 9.0], [-1.0, 1.0, 9.0], [9.0, 9.0, 9.0]])

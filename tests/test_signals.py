@@ -62,10 +62,13 @@ X = np.random.default_rng(2).normal(size=S * A)
 
 
 @pytest.mark.parametrize("follower", [se.Soft(0.3), se.Hard("strong"), se.Hard("weak"), se.Quantal(0.2), se.MirrorDescent(0.3, steps=3)])
+@pytest.mark.parametrize("deadline", [None, 4])
 @pytest.mark.parametrize(("signal", "sees"), [(np.tile(np.eye(A), (S, 1, 1)), "action"), (np.full((S, A, K), 1 / K), "policy")])
-def test_a_signal_that_says_all_or_nothing(signal: np.ndarray, sees: str, follower: Any) -> None:
-    """The games of today at both ends: the action is seen, or only the policy."""
-    with_signal, without = (se.evaluate(game, X, follower=follower) for game in (Signalled(signal), Signalled(sees=sees)))
+def test_a_signal_that_says_all_or_nothing(signal: np.ndarray, sees: str, follower: Any, deadline: int | None) -> None:
+    """The games of today at both ends: the action is seen, or only the policy; for ever, or until a deadline."""
+    games = [Signalled(signal), Signalled(sees=sees)]
+    games = games if deadline is None else [se.with_deadline(game, deadline) for game in games]
+    with_signal, without = (se.evaluate(game, X, follower=follower) for game in games)
     assert with_signal.leader_return == pytest.approx(without.leader_return, abs=1e-12)
     np.testing.assert_allclose(with_signal.follower_values, without.follower_values, atol=1e-12)
     np.testing.assert_allclose(with_signal.follower_gap, without.follower_gap, atol=1e-9)

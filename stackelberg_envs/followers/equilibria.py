@@ -15,6 +15,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from ..arguments import nearest, real
+from ..planning.backward_induction import reverse_topological_order
 from ..planning.linear_systems import PlanningError
 from ..planning.normal_form import action_worths, losses_of_deviating, mixed_equilibria, pure_equilibria, regrets
 from ..planning.policy_iteration import TIE_TOLERANCE
@@ -169,7 +170,7 @@ class Nash(Equilibrium):
         rows = np.asarray(facing.transition.dense())
         values, worth, bound = np.zeros((len(players), s_count)), np.zeros(s_count), np.zeros(s_count)
         policies = [np.zeros((*facing.weight.shape, b)) for b in game.actions]
-        for s in _reverse_topological_order(game.transition):
+        for s in reverse_topological_order(game.transition):
             for n, weight in enumerate(facing.weight[s]):
                 arrives = rows[s, n]
                 own = np.ix_(*(each[s, n] for each in kept))
@@ -214,20 +215,3 @@ _AXES = {"leader_policy": 2, "transition": 4, "follower_rewards": 4, "leader_rew
 
 def _broadcast(table: np.ndarray, batch: tuple[int, ...], axes: int) -> np.ndarray:
     return np.broadcast_to(table, (*batch, *table.shape[-axes:]))
-
-
-def _reverse_topological_order(transition: np.ndarray) -> list[int]:
-    """The states in an order in which each comes after all that may follow it.
-
-    Raises:
-        PlanningError: if a state can be reached again.
-    """
-    follows = np.any(transition > 0, axis=(1, 2))
-    remaining, order = np.ones(transition.shape[0], dtype=bool), []
-    while remaining.any():
-        last = remaining & ~(follows & remaining).any(axis=1)
-        if not last.any():
-            raise PlanningError("Nash goes backwards from the end of an episode, and in this game a state can be reached again")
-        order += np.flatnonzero(last).tolist()
-        remaining &= ~last
-    return order
