@@ -20,24 +20,16 @@ PRESETS: dict[str, dict[str, Any]] = {
         "attacker_uncovered": (1.0, 1.0),
         "guards": 1,
     },
-    # A thief, a vandal and a spy want different things of one museum.
+    # Each of two types has a target where the defender hardly minds it, as long as little is covered there: c = (2/11, 2/11), worth -0.9/11,
+    # with the guard mostly in.  A guard who must be out is worth -0.4231.
     "types": {
-        "defender_covered": (0.0, 0.0, 0.0, 0.0, 0.0),
-        "defender_uncovered": (
-            (-1.0, -0.8, -0.2, -0.1, -0.3),
-            (-0.2, -0.3, -0.5, -0.4, -0.1),
-            (-0.1, -0.4, -0.3, -0.9, -0.6),
-        ),
-        "attacker_covered": ((-0.5,) * 5, (-0.2,) * 5, (-1.0,) * 5),
-        "attacker_uncovered": (
-            (1.0, 0.9, 0.1, 0.2, 0.3),
-            (0.2, 0.4, 0.6, 0.5, 0.3),
-            (0.1, 0.3, 0.2, 1.0, 0.8),
-        ),
-        "guards": 2,
-        "type_probabilities": (0.5, 0.3, 0.2),
+        "defender_covered": (0.0, 0.0),
+        "defender_uncovered": ((-0.1, -1.0), (-1.0, -0.1)),
+        "attacker_covered": ((0.0, 0.45), (0.45, 0.0)),
+        "attacker_uncovered": ((0.6, 0.5), (0.5, 0.6)),
+        "guards": 1,
     },
-    # Six halls in a row; a guard for the first three, one for the middle, and one for the last three, who has the keys to hall 5 alone.
+    # Six halls in a row, and three guards with the keys to some of them.
     "districts": {
         "defender_covered": (0.3, 0.2, 0.5, 0.1, 0.4, 0.2),
         "defender_uncovered": (-0.4, -0.9, -0.6, -0.7, -0.3, -1.0),

@@ -33,8 +33,12 @@ from .matrix_programmes import type_weights
 
 NEWTON_STEPS = 200
 """Of `marginal_logits`; a dozen is usual."""
-ACCURACY = 1e-12
-"""Of the coverage at which `marginal_logits` stops."""
+LONGEST_STEP, SHORTEST_SEARCH = 5.0, 1e-4
+"""Of a Newton step, in any component, and of its line search, as a share of the step."""
+CERTAIN = 400.0
+"""The logit of a target that is covered for certain; e^-400 is nothing beside any other number here."""
+ACCURACY = 1e-11
+"""Of the coverage of `marginal_logits`: well below `TIE_TOLERANCE`, for at the optimum attackers are indifferent."""
 
 
 @dataclass(frozen=True)
@@ -146,32 +150,33 @@ def coverage_limits(rank: Callable[[np.ndarray], np.ndarray], targets: int) -> t
 def marginal_logits(marginals_of: Callable[[np.ndarray], np.ndarray], wanted: np.ndarray, bound: float) -> np.ndarray | None:
     """The commitment x (t,), within [-bound, bound], that covers targets with probabilities ``wanted``; None if there is none.
 
-    For coverage P(S) proportional to exp(sum_{i in S} x_i) over the sets S that can be protected: c_i = sigmoid(x_i + g_i(others)), so
-    Newton's method solves logit c(x) = logit c, with the derivative by central differences.
+    For coverage in which the set S of covered targets has probability proportional to exp(sum_{i in S} x_i), over the sets that can be
+    protected.  Newton's method solves logit c(x) = logit c; the derivative of c_i by x_j is c_j (1 - c_j) times what it changes about c_i
+    whether j is covered, which commitments tell that cover j for certain, or never.
 
     Args:
         marginals_of: commitments (..., t) to marginals (..., t).
         wanted: c, (t,), strictly inside what is feasible.
         bound: of the leader's box.
     """
-    n, step = len(wanted), 1e-6
+    one = np.eye(len(wanted))
     aim, x = _logit(wanted), np.clip(_logit(wanted), -bound, bound)
-    error = _logit(marginals_of(x)) - aim
     for _ in range(NEWTON_STEPS):
-        if np.abs(marginals_of(x) - wanted).max() < ACCURACY:
+        c = marginals_of(x)
+        if np.abs(c - wanted).max() < ACCURACY:
             return x
-        moved = _logit(marginals_of(np.concatenate([x + step * np.eye(n), x - step * np.eye(n)])))
-        slope = ((moved[:n] - moved[n:]) / (2 * step)).T
+        error, spread = _logit(c) - aim, np.maximum(c * (1 - c), np.finfo(np.float64).tiny)
+        covered, never = (marginals_of(x * (1 - one) + logit * one) for logit in (CERTAIN, -CERTAIN))  # row j: target j is, or is not
+        slope = (covered - never).T * spread / spread[:, None]
         direction, length = np.linalg.lstsq(slope, -error)[0], 1.0
-        direction *= min(1.0, 5.0 / np.abs(direction).max())
-        while length > 1e-4:
+        direction *= min(1.0, LONGEST_STEP / np.abs(direction).max())
+        while length > SHORTEST_SEARCH:
             tried = np.clip(x + length * direction, -bound, bound)
-            missed = _logit(marginals_of(tried)) - aim
-            if np.linalg.norm(missed) < np.linalg.norm(error):
+            if np.linalg.norm(_logit(marginals_of(tried)) - aim) < np.linalg.norm(error):
                 break
             length /= 2
-        x, error = tried, missed
-    return x if np.abs(marginals_of(x) - wanted).max() < 1e3 * ACCURACY else None
+        x = np.clip(x + length * direction, -bound, bound)
+    return None
 
 
 def _logit(c: np.ndarray) -> np.ndarray:
