@@ -51,9 +51,9 @@ class Security(StackelbergGame):
 
     Args:
         preset: ``"random"`` (if no payoffs are given), ``"zero_sum"``, ``"two_targets"``, ``"types"`` or ``"districts"``.
-        defender_covered: what an attack pays the defender where the target is covered, (t,), or (T, t) by type; the same for the next three.
+        defender_covered: what an attack pays the defender where the target is covered, (t,), or (T, t) by type.
         defender_uncovered: the same where it is not; no more.
-        attacker_covered: what it pays the attacker where the target is covered.
+        attacker_covered: what an attack pays the attacker where the target is covered, likewise.
         attacker_uncovered: the same where it is not; more.
         guards: m, 1 to t; 3 if not given, and fewer of fewer targets.
         protects: of each guard, the targets that it can protect; it replaces ``guards``.

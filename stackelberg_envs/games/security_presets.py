@@ -20,8 +20,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "attacker_uncovered": (1.0, 1.0),
         "guards": 1,
     },
-    # Each of two types has a target where the defender hardly minds it, as long as little is covered there: c = (2/11, 2/11), worth -0.9/11,
-    # with the guard mostly in.  A guard who must be out is worth -0.4231.
+    # Each of two types attacks where the defender hardly minds it, as long as little is covered there: c = (2/11, 2/11), worth -0.9/11, with
+    # the guard mostly in.  With a guard who must be out it is -5.5/13.
     "types": {
         "defender_covered": (0.0, 0.0),
         "defender_uncovered": ((-0.1, -1.0), (-1.0, -0.1)),
@@ -54,7 +54,8 @@ def random_targets(*, targets: int = 8, types: int = 1, seed: int = 0, zero_sum:
         raise ValueError(f"a zero-sum game has one type of attacker, got types={types}")
     rng = np.random.default_rng(seed)
     covered, uncovered = rng.uniform(0, 1, targets), rng.uniform(-1, 0, targets)
-    attacker = (-covered[None], -uncovered[None]) if zero_sum else (rng.uniform(-1, 0, (types, targets)), rng.uniform(0, 1, (types, targets)))
+    other = rng.uniform(-1, 0, (types, targets)), rng.uniform(0, 1, (types, targets))
+    attacker = (-covered[None], -uncovered[None]) if zero_sum else other
     return {
         "defender_covered": covered,
         "defender_uncovered": uncovered,

@@ -105,7 +105,7 @@ def birkhoff(marginals: Any) -> Mixture:
     p = _probabilities(marginals, 2)
     rows, columns = 1 - p.sum(axis=1), 1 - p.sum(axis=0)
     if min(rows.min(), columns.min()) < -ROUNDING:
-        raise ValueError(f"each guard protects one target, and each target has one guard: sums are at most 1; got {p.sum(1)} and {p.sum(0)}")
+        raise ValueError(f"a guard protects one target, and a target has one guard: sums are at most 1; got {p.sum(1)} and {p.sum(0)}")
     rest = np.block([[p, np.diag(np.maximum(rows, 0.0))], [np.diag(np.maximum(columns, 0.0)), p.T]])
     size, (m, t) = len(rest), p.shape
     weights, assignments = [], []

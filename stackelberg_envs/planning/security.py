@@ -66,7 +66,7 @@ class TargetPayoffs:
         for name, table in zip(self.__dataclass_fields__, np.broadcast_arrays(*tables), strict=True):
             object.__setattr__(self, name, table.copy())
         if (bad := np.argwhere(self.attacker_covered >= self.attacker_uncovered)).size:
-            raise ValueError(f"an attacker is paid less where a target is covered; target {bad[0, 1]} pays type {bad[0, 0]} as much or more")
+            raise ValueError(f"an attacker is paid less where a target is covered; at target {bad[0, 1]} it is not (type {bad[0, 0]})")
         if (bad := np.argwhere(self.defender_covered < self.defender_uncovered)).size:
             raise ValueError(f"a defender is paid no less where a target is covered; at target {bad[0, 1]} it is (type {bad[0, 0]})")
 
@@ -190,7 +190,7 @@ def _best_marginals(
     """The coverage of the programme above, with payoffs scaled to a range of 1; None if these are no best responses anywhere."""
     from scipy.optimize import linprog
 
-    types, targets = payoffs.sizes
+    _, targets = payoffs.sizes
     gain = np.zeros(targets)
     rows, bounds = [limits[0]], [limits[1]]
     for k, a in enumerate(attacked):
