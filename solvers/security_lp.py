@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,27 +85,26 @@ def _rewards(oracle: Oracle, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([mdp.follower_reward[0, 0] for mdp in worlds]), np.stack([mdp.leader_reward[0, 0] for mdp in worlds])
 
 
-def _certain(oracle: Oracle, table: Callable[..., np.ndarray], context: int) -> np.ndarray:
-    """A table of the game where each target alone is covered for certain, at that target, (t,)."""
-    return np.diagonal(table(_bound(oracle) * (2 * np.eye(oracle.dimension) - 1), context)[:, 0, 0, :])
+def _lost(oracle: Oracle, context: int) -> np.ndarray:
+    """What it changes for the attacker that a target is covered for certain, (t,): only it is high."""
+    only = _bound(oracle) * (2 * np.eye(oracle.dimension) - 1)
+    return np.diagonal(oracle.incentive(only, context)[:, 0, 0, :])
 
 
 def _payoffs(oracle: Oracle) -> TargetPayoffs:
-    """Nothing is covered where x is low; what coverage changes is the game's incentive and cost."""
-    attacker, defender = _rewards(oracle, np.full(oracle.dimension, -_bound(oracle)))
-    lost, cost = (
-        np.stack([_certain(oracle, table, context) for context in range(len(oracle.contexts))])
-        for table in (oracle.incentive, oracle.leader_cost)
-    )
+    """Nothing is covered where x is low."""
+    low, contexts = np.full(oracle.dimension, -_bound(oracle)), range(len(oracle.contexts))
+    attacker, defender = _rewards(oracle, low)
+    cost = np.stack([oracle.leader_cost(low, context)[0, 0] for context in contexts])
     try:
-        return TargetPayoffs(defender - cost, defender, attacker + lost, attacker)
+        return TargetPayoffs(defender + cost, defender, attacker + np.stack([_lost(oracle, context) for context in contexts]), attacker)
     except ValueError as error:
         raise Declined(f"security_lp: {error}") from error
 
 
 def _coverage(oracle: Oracle, x: np.ndarray) -> np.ndarray:
     """How likely each target is to be covered, (..., t): its share of what covering it for certain changes for the attacker."""
-    return oracle.incentive(x)[..., 0, 0, :] / _certain(oracle, oracle.incentive, 0)
+    return oracle.incentive(x)[..., 0, 0, :] / _lost(oracle, 0)
 
 
 def _limits(oracle: Oracle) -> tuple[np.ndarray, np.ndarray]:

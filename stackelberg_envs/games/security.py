@@ -113,7 +113,7 @@ class Security(StackelbergGame):
             transition=np.zeros((1, 1, t, 1)),
             initial=np.ones(1),
             sets=sets,
-            defender=self.payoffs.defender_uncovered[:, None, None],
+            defender=self.payoffs.defender_covered[:, None, None],
             saved=(self.payoffs.defender_covered - self.payoffs.defender_uncovered)[:, None, None],
             attacker=self.payoffs.attacker_uncovered[:, None, None],
             lost=(self.payoffs.attacker_covered - self.payoffs.attacker_uncovered)[:, None, None],
@@ -133,8 +133,8 @@ class Security(StackelbergGame):
         return self.coverage(x)[..., None, None, :] * self._constants.like(x).lost[self.context_index(context)]
 
     def leader_cost(self, x: Array, context: int | str = 0) -> Array:
-        """What coverage costs the defender, (..., 1, 1, t): not positive, for it saves something."""
-        return -self.coverage(x)[..., None, None, :] * self._constants.like(x).saved[self.context_index(context)]
+        """What the defender loses by targets that are not covered, (..., 1, 1, t)."""
+        return (1 - self.coverage(x))[..., None, None, :] * self._constants.like(x).saved[self.context_index(context)]
 
     def instruments(self, x: Array) -> dict[str, Array]:
         """Coverage, (..., t)."""
