@@ -20,6 +20,7 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import nearest, whole
+from ..commitments import subset_marginals
 from ..followers.exact import Soft
 from ..game import StackelbergGame
 from ..planning.matrix_programmes import type_weights
@@ -34,7 +35,6 @@ BOUND = 40.0
 """Of the leader's box: an e^-40 share, nothing in double precision, of guards who stay in though there is a target for them."""
 MOST_SETS = 20_000
 """Sets of targets that guards who differ can protect at once; their probabilities are computed one by one."""
-NEVER = -1e30
 
 
 class Security(StackelbergGame):
@@ -122,7 +122,7 @@ class Security(StackelbergGame):
     def coverage(self, x: Array) -> Array:
         """How likely each target is to be covered, (..., t)."""
         if self._guards:
-            return _subset_marginals(x, self._guards)
+            return subset_marginals(x, self._guards)
         xp, sets = array_namespace(x), self._constants.like(x).sets
         weights = xp.matmul(x, sets.T)
         weights = xp.exp(weights - xp.max(weights, axis=-1, keepdims=True))
@@ -151,29 +151,6 @@ class Security(StackelbergGame):
             follower_discount=1.0,
             leader_discount=1.0,
         )
-
-
-def _subset_marginals(x: Array, most: int) -> Array:
-    """P(i in S), (..., t), of a set S of at most ``most`` targets with P(S) proportional to exp(sum_{i in S} x_i).
-
-    With e_j the elementary symmetric polynomials of exp(x) and E_j = e_0 + ... + e_j, it is exp(x_i) E_{m-1}(others) / E_m(all); and
-    E_{m-1}(others) = sum_j e_j(before i) E_{m-1-j}(after i).  All in logarithms.
-    """
-    xp, n = array_namespace(x), x.shape[-1]
-    never = xp.full_like(x[..., :1], NEVER)
-
-    def and_one_more(polynomials: Array, i: int) -> Array:
-        return xp.logaddexp(polynomials, xp.concat([never, polynomials[..., :-1] + x[..., i : i + 1]], axis=-1))
-
-    nothing = xp.concat([xp.zeros_like(never), *[never] * most], axis=-1)
-    before, after = [nothing], [xp.zeros_like(nothing)]
-    for i in range(n):
-        before.append(and_one_more(before[-1], i))
-        after.append(and_one_more(after[-1], n - 1 - i))
-    pairs = xp.stack([before[i][..., :-1] + xp.flip(after[n - 1 - i][..., :-1], axis=-1) for i in range(n)], axis=-2)  # (..., t, m)
-    top = xp.max(pairs, axis=-1)
-    others = top + xp.log(xp.sum(xp.exp(pairs - top[..., None]), axis=-1))
-    return xp.exp(x + others - after[n][..., -1:])
 
 
 def _sets(protects: np.ndarray) -> np.ndarray:

@@ -20,8 +20,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "attacker_uncovered": (1.0, 1.0),
         "guards": 1,
     },
-    # Each of two types attacks where the defender hardly minds it, as long as little is covered there: c = (2/11, 2/11), worth -0.9/11, with
-    # the guard mostly in.  With a guard who must be out it is -5.5/13.
+    # Each of two types attacks where the defender hardly minds it, as long as little is covered there: c = (2/11, 2/11), worth
+    # -0.9/11, and the guard mostly in.  With a guard who must be out it is -5.5/13.
     "types": {
         "defender_covered": (0.0, 0.0),
         "defender_uncovered": ((-0.1, -1.0), (-1.0, -0.1)),
