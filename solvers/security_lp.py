@@ -21,6 +21,7 @@ from stackelberg_envs.planning.security import TargetPayoffs, coverage_limits, m
 from .base import Declined, Solver, State
 
 AGREEMENT = 1e-9
+"""Between what attacks were to pay and what they pay, as a share of 1 and the largest."""
 ALL_SETS = 10
 """With so many targets or fewer all sets of them are asked for; of more, guards are taken to be able to protect any."""
 
@@ -70,7 +71,7 @@ class SecurityLP(Solver):
         if x is None:
             raise Declined("security_lp: the guards cannot do what guards do who cover as many of each set of targets")
         expected = payoffs.attacker(inside.marginals), payoffs.defender(inside.marginals)
-        if not np.allclose(_rewards(oracle, x), expected, rtol=0, atol=AGREEMENT):  # 4
+        if not np.allclose(_rewards(oracle, x), expected, rtol=0, atol=AGREEMENT * (1 + np.abs(expected).max())):  # 4
             raise Declined("security_lp: the game pays otherwise than a security game")
         return State(x, 1, row={"value": best.value, "search_return": oracle.returns(x)})
 
@@ -85,7 +86,7 @@ def _rewards(oracle: Oracle, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([mdp.follower_reward[0, 0] for mdp in worlds]), np.stack([mdp.leader_reward[0, 0] for mdp in worlds])
 
 
-def _lost(oracle: Oracle, context: int) -> np.ndarray:
+def _loss_where_covered(oracle: Oracle, context: int) -> np.ndarray:
     """What it changes for the attacker that a target is covered for certain, (t,): only it is high."""
     only = _bound(oracle) * (2 * np.eye(oracle.dimension) - 1)
     return np.diagonal(oracle.incentive(only, context)[:, 0, 0, :])
@@ -96,15 +97,16 @@ def _payoffs(oracle: Oracle) -> TargetPayoffs:
     low, contexts = np.full(oracle.dimension, -_bound(oracle)), range(len(oracle.contexts))
     attacker, defender = _rewards(oracle, low)
     cost = np.stack([oracle.leader_cost(low, context)[0, 0] for context in contexts])
+    loss = np.stack([_loss_where_covered(oracle, context) for context in contexts])
     try:
-        return TargetPayoffs(defender + cost, defender, attacker + np.stack([_lost(oracle, context) for context in contexts]), attacker)
+        return TargetPayoffs(defender + cost, defender, attacker + loss, attacker)
     except ValueError as error:
         raise Declined(f"security_lp: {error}") from error
 
 
 def _coverage(oracle: Oracle, x: np.ndarray) -> np.ndarray:
     """How likely each target is to be covered, (..., t): its share of what covering it for certain changes for the attacker."""
-    return oracle.incentive(x)[..., 0, 0, :] / _lost(oracle, 0)
+    return oracle.incentive(x)[..., 0, 0, :] / _loss_where_covered(oracle, 0)
 
 
 def _limits(oracle: Oracle) -> tuple[np.ndarray, np.ndarray]:

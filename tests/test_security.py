@@ -14,8 +14,9 @@ from scipy.optimize import linprog
 
 import solvers
 import stackelberg_envs as se
+from baselines.bench import best, results_file
 from solvers.estimators.implicit import exact_gradient
-from stackelberg_envs.games.security_presets import random_targets
+from stackelberg_envs.games.security_presets import PRESETS, random_targets
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning import assignments as drawn
 from stackelberg_envs.planning import matrix_games
@@ -41,9 +42,9 @@ def build(**arguments: Any) -> Any:
 
 
 def optimum(game: Any) -> Coverage:
-    best = strong_coverage(game.payoffs, game.limits[0], game.limits[1], game.context_probabilities)
-    assert best is not None
-    return best
+    found = strong_coverage(game.payoffs, game.limits[0], game.limits[1], game.context_probabilities)
+    assert found is not None
+    return found
 
 
 def joint_assignments(protects: np.ndarray) -> np.ndarray:
@@ -77,9 +78,9 @@ def origami(payoffs: TargetPayoffs, guards: int) -> float:
 def test_programmes_agree_with_origami(targets: int, guards: int, seed: int) -> None:
     """ORIGAMI minimises what the attacker gets, which in a security game is a strong equilibrium."""
     payoffs = TargetPayoffs(**random_targets(targets=targets, seed=seed))
-    best = strong_coverage(payoffs, np.ones((1, targets)), [min(guards, targets)])
-    assert best is not None
-    assert best.value == pytest.approx(origami(payoffs, min(guards, targets)), abs=1e-7)
+    found = strong_coverage(payoffs, np.ones((1, targets)), [min(guards, targets)])
+    assert found is not None
+    assert found.value == pytest.approx(origami(payoffs, min(guards, targets)), abs=1e-7)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -191,6 +192,24 @@ def test_security_lp_attains_the_equilibrium(arguments: dict[str, Any]) -> None:
     assert solution.x in game.leader_space
 
 
+@pytest.mark.parametrize("scale", [1e-3, 1e4])
+def test_security_lp_in_other_units(scale: float) -> None:
+    payoffs = {name: scale * table for name, table in random_targets(targets=5, seed=7).items()}
+    solution = solvers.solve(build(**payoffs), "security_lp", follower=STRONG, budget=1)
+    small = optimum(build(targets=5, seed=7)).value
+    assert solution.leader_return == pytest.approx(scale * small, abs=1e-6 * scale)
+
+
+def test_best_known_values() -> None:
+    """Of every preset; the programme's value is an upper bound, and the certificate attains it to 1e-7."""
+    entries = [entry for entry in results_file.read(best.COMMITTED).values() if entry["world"]["id"] == "security-v0"]
+    hard = {entry["world"]["arguments"]["preset"]: entry for entry in entries if entry["id"].endswith(repr(STRONG))}
+    assert set(hard) == {"random", "zero_sum", *PRESETS}
+    for preset, entry in hard.items():
+        attained = se.evaluate(game := build(preset=preset), np.array(entry["x"]), follower=STRONG).leader_return
+        assert 0 <= optimum(game).value - attained + 1e-10 < 1e-7
+
+
 def test_security_lp_declines() -> None:
     class Bonus(type(build())):
         def leader_cost(self, x: Any, context: int | str = 0) -> Any:
@@ -236,25 +255,25 @@ def test_comb_samples(seed: int) -> None:
     """Exactly m distinct targets each, as often as the marginals say; of a sum that is no whole number, one more or less."""
     game = build(targets=9, guards=4, seed=seed)
     uniforms = np.random.default_rng(seed).uniform(size=20_000)
-    best = optimum(game).marginals
-    covered = drawn.comb_sample(best, uniforms)
+    marginals = optimum(game).marginals
+    covered = drawn.comb_sample(marginals, uniforms)
     assert (covered.sum(axis=1) == 4).all()
-    frequencies_hold(covered, best)
-    fewer = drawn.comb_sample(0.9 * best, uniforms)
+    frequencies_hold(covered, marginals)
+    fewer = drawn.comb_sample(0.9 * marginals, uniforms)
     assert set(fewer.sum(axis=1)) == {3, 4}
-    frequencies_hold(fewer, 0.9 * best)
+    frequencies_hold(fewer, 0.9 * marginals)
 
 
 def test_assignments_of_guards_who_differ() -> None:
     """Each guard protects one of its own targets or stays in, no two the same, as often as the optimum says."""
     game = build(preset="districts")
-    best = optimum(game).marginals
-    mixture = drawn.birkhoff(drawn.guard_marginals(best, game.protects))
+    marginals = optimum(game).marginals
+    mixture = drawn.birkhoff(drawn.guard_marginals(marginals, game.protects))
     sent = mixture.draw(np.random.default_rng(0).uniform(size=20_000))
     covered = (sent[:, :, None] == np.arange(6)).sum(axis=1)
     assert covered.max() == 1
     assert all(game.protects[g, i] for g in range(3) for i in set(sent[:, g]) - {-1})
-    frequencies_hold(covered, best)
+    frequencies_hold(covered, marginals)
     with pytest.raises(ValueError, match="these guards cannot cover"):
         drawn.guard_marginals([1.0, 1.0, 1.0, 0.2, 0.0, 0.0], game.protects)
 
