@@ -130,23 +130,29 @@ class Security(StackelbergGame):
 
     def incentive(self, x: Array, context: int | str = 0) -> Array:
         """What coverage changes for the attacker, (..., 1, 1, t)."""
-        return self.coverage(x)[..., None, None, :] * self._constants.like(x).lost[self.context_index(context)]
+        return self._incentive(self.coverage(x), self.context_index(context))
 
     def leader_cost(self, x: Array, context: int | str = 0) -> Array:
         """What the defender loses by targets that are not covered, (..., 1, 1, t)."""
-        return (1 - self.coverage(x))[..., None, None, :] * self._constants.like(x).saved[self.context_index(context)]
+        return self._cost(self.coverage(x), self.context_index(context))
+
+    def _incentive(self, coverage: Array, context: int) -> Array:
+        return coverage[..., None, None, :] * self._constants.like(coverage).lost[context]
+
+    def _cost(self, coverage: Array, context: int) -> Array:
+        return (1 - coverage[..., None, None, :]) * self._constants.like(coverage).saved[context]
 
     def instruments(self, x: Array) -> dict[str, Array]:
         """Coverage, (..., t)."""
         return {"coverage": self.coverage(x)}
 
     def induced(self, x: Array, context: int) -> InducedMDP:
-        c = self._constants.like(x)
+        c, coverage = self._constants.like(x), self.coverage(x)
         return InducedMDP(
             leader_policy=c.leader_policy,
             transition=c.transition,
-            follower_reward=c.attacker[context] + self.incentive(x, context),
-            leader_reward=c.defender[context] - self.leader_cost(x, context),
+            follower_reward=c.attacker[context] + self._incentive(coverage, context),
+            leader_reward=c.defender[context] - self._cost(coverage, context),
             initial=c.initial,
             follower_discount=1.0,
             leader_discount=1.0,
