@@ -29,7 +29,8 @@ from solvers.kernels.sweeps import CHUNK, chunk, stack_problems
 from solvers.linear import factors
 from stackelberg_envs.leader.access import Access
 from stackelberg_envs.leader.repeated_game import RepeatedGame
-from stackelberg_envs.planning.policy_iteration import Plan, hard_policy_iteration, soft_policy_iteration
+from stackelberg_envs.planning.hard_policy_iteration import hard_policy_iteration
+from stackelberg_envs.planning.policy_iteration import Plan, soft_policy_iteration
 from stackelberg_envs.planning.value_iteration import soft_value_iteration
 from stackelberg_envs.processes.mdp import DecisionProblem, decision_problem
 from stackelberg_envs.processes.successor_lists import SuccessorLists
@@ -225,7 +226,7 @@ def test_hard_limit_against_quantecon(states: int, actions: int, listed: bool, c
     peer = quantecon_problem(problem, DISCOUNT)
 
     def ours() -> np.ndarray:
-        return hard_policy_iteration(problem, DISCOUNT)[0]
+        return hard_policy_iteration(problem, DISCOUNT).values
 
     def theirs() -> np.ndarray:
         return peer.solve(method="modified_policy_iteration", epsilon=TOLERANCE).v
