@@ -27,7 +27,7 @@ from .backward_induction import backward_induction
 from .linear_systems import PlanningError, factorise, states_that_end, system
 from .value_iteration import attainable_bound, largest_deficit, rounding_error, value_interval
 
-FIRST_SWEEPS = 3
+FIRST_SWEEPS = 5
 """Sweeps of the first round; each round has twice as many as the one before."""
 MAX_EVALUATIONS = 200
 """After which tables are at fault: rounds of sweeps have become longer than any road."""
@@ -35,7 +35,7 @@ PATIENCE = 60
 """So many sweeps of one policy cost less than a solve of its linear system by products."""
 BLOCK = 4
 """Sweeps of one policy between two looks at how far they have come."""
-FORCING = 0.03
+FORCING = 0.01
 """A policy that the next sweep may change is evaluated as well as it deserves: its bound falls by this factor."""
 
 
@@ -94,40 +94,37 @@ def _discounted(problem: DecisionProblem, discount: float, tolerance: float) -> 
     xp = array_namespace(problem.reward)
     v, deficit = xp.zeros_like(problem.reward[..., 0, 0]), largest_deficit(problem)
     sweeps, evaluations, changes = 0, 0, math.inf
-    budget = left = FIRST_SWEEPS
-    evaluated = previous = None
-    greedy = xp.argmax(problem.reward, axis=-1)
+    budget = left = FIRST_SWEEPS  # of the round, and what is left of it
+    evaluated = previous = None  # greedy policies: the one that v is the value of, and that of the last look
     while evaluations < MAX_EVALUATIONS:
-        q = problem.action_values(v, discount)
-        backed_up = problem.mean_over_nodes(max_over_actions(q))
-        middle, width = _middle(backed_up, v, discount, deficit)
-        sweeps, left = sweeps + 1, left - 1
+        block = min(left, FIRST_SWEEPS) if evaluated is None else 1
+        before = q = v
+        for _ in range(block):
+            before, q = v, problem.action_values(v, discount)
+            v = problem.mean_over_nodes(max_over_actions(q))
+        sweeps, left = sweeps + block, left - block
+        middle, width = _middle(v, before, discount, deficit)
         if not width < math.inf:
             raise PlanningError("policy iteration met values that are not finite: are the tables finite?")
-        goal = max(tolerance, attainable_bound(backed_up, discount))
+        goal = max(tolerance, attainable_bound(v, discount))
         if width <= goal:
-            bound = width + rounding_error(backed_up, discount)
-            return HardPlan(problem, discount, middle, bound, sweeps, evaluations)
-        v = backed_up
-        if evaluated is not None:  # the first sweep after an evaluation
-            greedy = xp.argmax(q, axis=-1)
-            before, changes = changes, int(xp.count_nonzero(greedy != evaluated))
-            if changes > before / 2:
+            return HardPlan(problem, discount, middle, width + rounding_error(v, discount), sweeps, evaluations)
+        greedy = xp.argmax(q, axis=-1)
+        if evaluated is not None:
+            changes_before, changes = changes, int(xp.count_nonzero(greedy != evaluated))
+            if changes > changes_before / 2:  # layer by layer: sweeps are cheaper
                 budget *= 2
                 left = budget
-            previous, evaluated = evaluated, None
-        elif left % FIRST_SWEEPS == 0:
-            greedy = xp.argmax(q, axis=-1)
-            if previous is not None and bool(xp.all(greedy == previous)):
-                left = 0
-            previous = greedy
+        elif previous is not None and bool(xp.all(greedy == previous)):
+            left = 0
+        previous, evaluated = greedy, None
         if left > 0:
             continue
         rewards = xp.broadcast_to(problem.reward, q.shape)
         reward = problem.mean_over_nodes(xp.take_along_axis(rewards, greedy[..., None], axis=-1)[..., 0])
         chain = problem.transition.pure_chain(problem.weight, greedy)
         v = _evaluate(chain, reward, v, discount, deficit, goal if changes == 0 else max(goal, FORCING * width))
-        evaluations, evaluated = evaluations + 1, greedy
+        evaluations, evaluated, left = evaluations + 1, greedy, 0
     raise PlanningError(f"policy iteration did not converge in {sweeps} sweeps and {evaluations} evaluations: are the tables finite?")
 
 
@@ -165,6 +162,9 @@ def _undiscounted(problem: DecisionProblem, discount: float) -> HardPlan:
     for evaluation in range(1, MAX_EVALUATIONS + 1):
         joint = problem.weight[..., None] * policy
         chain = problem.transition.markov_chain(joint)
+        if v is not None and not chain.reaches_end():
+            state = int(chain.endless_states().nonzero()[-1][0])
+            raise PlanningError(f"no policy is best at discount 1: from state {state} on loops pay for ever")
         improved = factorise(system(chain, discount)).solve(xp.sum(joint * problem.reward, axis=(-2, -1)))
         slack = 10 * rounding_error(improved, discount)
         q = problem.action_values(improved, discount)

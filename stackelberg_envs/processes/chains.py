@@ -134,7 +134,7 @@ class DenseChain(MarkovChain):
         return self.matrix
 
     def expect(self, values: Array) -> Array:
-        return array_namespace(values).matmul(self.matrix, values[..., None])[..., 0]
+        return (self.matrix @ values[..., None])[..., 0]
 
     def push_forward(self, weights: Array) -> Array:
         return array_namespace(weights).matmul(weights[..., None, :], self.matrix)[..., 0, :]
