@@ -13,6 +13,7 @@ PACKAGES = ("stackelberg_envs", "solvers", "baselines")
 
 MAY_IMPORT: dict[str, str] = {
     "arguments": "",
+    "extras": "",
     "processes": "",
     "references": "arguments",
     "plugins": "arguments references",

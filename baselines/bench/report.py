@@ -159,7 +159,9 @@ def write(config: Config, parts: list[Part], path: Path, *, command: list[str], 
                 "done": sum(len(group) for group in part.groups.values()),
             }
         )
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+    )
     versions = next((result["versions"] for part in parts for group in part.groups.values() for result in group), {})
     page = environment.get_template("report.html.jinja").render(config=config, shown=shown, command=shlex.join(command), versions=versions)
     results_file.replace(path, page)
