@@ -1,0 +1,72 @@
+"""What in tables of NumPy numbers is no probability or no number, in words that name the first bad row by its indices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..processes.inverse_cdf import negligible_deficit
+from ..processes.transitions import Transition
+
+AXES = {
+    "leader_policy": ("s", "a"),
+    "transition": ("s", "a", "b", "s'"),
+    "follower_rewards": ("i", "s", "a", "b"),
+    "leader_reward": ("s", "a", "b"),
+    "initial": ("s",),
+}
+"""What the axes of the tables of a world are called."""
+
+
+def distribution_errors(name: str, table: Any) -> list[str]:
+    """What is wrong with rows that are distributions: each sums to 1."""
+    numbers = np.asarray(table)
+    return _errors(name, numbers, numbers.sum(-1), exact=True)
+
+
+def transition_errors(kernel: Transition) -> list[str]:
+    """What is wrong with rows of a transition: each sums to at most 1, as many rows as are stored."""
+    return _errors("transition", np.asarray(kernel.numbers), np.asarray(kernel.row_sums()), exact=False)
+
+
+def reward_errors(name: str, table: Any, *, masks: bool) -> list[str]:
+    """What is wrong with rewards: each is a finite number or, where that ``masks`` an action that there is not, -inf."""
+    numbers = np.asarray(table)
+    allowed = np.isfinite(numbers) if np.isfinite(numbers.sum()) or not masks else np.isfinite(numbers) | (numbers == -np.inf)
+    if allowed.all():
+        return []
+    place = _first(~allowed)
+    return [f"{name} is {numbers[place]} at {_label(name, place)}: rewards are finite numbers"]
+
+
+def discount_errors(**discounts: float) -> list[str]:
+    """What is wrong with discounts, by name: each is in [0, 1]."""
+    return [f"{name} is {value}: a discount is in [0, 1]" for name, value in discounts.items() if not 0 <= value <= 1]
+
+
+def _errors(name: str, numbers: np.ndarray, sums: np.ndarray, *, exact: bool) -> list[str]:
+    tolerance = negligible_deficit(numbers)
+    off = ~(np.abs(sums - 1) <= tolerance) if exact else ~(sums <= 1 + tolerance)  # NaN fails both
+    bad = numbers < 0
+    found = []
+    if bad.any():
+        place = _first(bad)
+        found.append(f"{_row(name, place[:-1])} has the entry {numbers[place]:.6g}: probabilities are not negative")
+    if off.any():
+        place = _first(off)
+        rule = "a distribution sums to 1" if exact else "a row of probabilities sums to 1, or to less where the episode may end"
+        found.append(f"{_row(name, place)} sums to {sums[place]:.10g}: {rule}")
+    return found
+
+
+def _row(name: str, place: tuple[int, ...]) -> str:
+    return f"row {_label(name, place)} of {name}" if place else name
+
+
+def _label(name: str, place: tuple[int, ...]) -> str:
+    return f"({', '.join(f'{axis}={i}' for axis, i in zip(AXES.get(name, ()), place, strict=False))})"
+
+
+def _first(bad: np.ndarray) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
