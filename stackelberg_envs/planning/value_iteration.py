@@ -44,7 +44,7 @@ def softmax_backup(q: Array, temperature: float) -> tuple[Array, Array]:
 
 def soft_backup(problem: DecisionProblem, discount: float, temperature: float, values: Array) -> tuple[Array, Array]:
     """One sweep: T V, (..., S), and the policy that attains it, (..., S, N, B)."""
-    node_values, g = softmax_backup(problem.reward + discount * problem.transition.expect(values), temperature)
+    node_values, g = softmax_backup(problem.action_values(values, discount), temperature)
     return array_namespace(values).sum(problem.weight * node_values, axis=-1), g
 
 

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal
 from array_api_compat import array_namespace
 
 from .arrays import Array
+from .availability import available_to, check_product, check_some_action, mask_rewards
 from .mdp import MDP, entropy
 from .tables import ProcessTables
 
@@ -38,6 +39,7 @@ class MarkovGame(ProcessTables):
     leader_discount: float
     follower_sees: Literal["action", "policy"] = "action"
     zero_sum: bool = False
+    available: Array | None = None
 
     tables: ClassVar[tuple[str, ...]] = ("leader_policy", "transition", "follower_rewards", "leader_reward", "initial")
     """The array fields."""
@@ -51,6 +53,11 @@ class MarkovGame(ProcessTables):
             raise ValueError(f"follower_sees is 'action' or 'policy', got {self.follower_sees!r}")
         if self.zero_sum and players != 2:
             raise ValueError(f"a zero-sum game has two followers, not {players}")
+        available, rewards, leader = mask_rewards(self.available, self.follower_rewards, self.leader_reward, followers=True)
+        if available is not None:
+            check_some_action(available, together=self.follower_sees == "policy")
+            check_product(available, self.actions)
+            self._set(available=available, follower_rewards=rewards, leader_reward=leader)
 
     @cached_property
     def joint(self) -> MDP:
@@ -64,6 +71,7 @@ class MarkovGame(ProcessTables):
             follower_discount=self.follower_discount,
             leader_discount=self.leader_discount,
             follower_sees=self.follower_sees,
+            available=self.available,
         )
 
     def of(self, player: int) -> MDP:
@@ -99,4 +107,10 @@ class MarkovGame(ProcessTables):
         reward = mean(self.follower_rewards[..., player, :, :, :])
         if self.zero_sum and temperature > 0:
             reward = reward - temperature * entropy(policies[1 - player])[..., None]
-        return replace(self.joint, transition=self.kernel.mixture(weight), follower_reward=reward, leader_reward=mean(self.leader_reward))
+        return replace(
+            self.joint,
+            transition=self.kernel.mixture(weight),
+            follower_reward=reward,
+            leader_reward=mean(self.leader_reward),
+            available=None if self.available is None else available_to(self.available, self.actions, player),
+        )

@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Literal
 from array_api_compat import array_namespace
 
 from .arrays import Array
+from .availability import check_some_action, mask_rewards
 from .tables import ProcessTables
 from .transitions import as_transition, stack_transitions
 
@@ -37,6 +38,7 @@ class MDP(ProcessTables):
     follower_discount: float
     leader_discount: float
     follower_sees: Literal["action", "policy"] = "action"
+    available: Array | None = None
 
     tables: ClassVar[tuple[str, ...]] = ("leader_policy", "transition", "follower_reward", "leader_reward", "initial")
     """The array fields."""
@@ -45,6 +47,10 @@ class MDP(ProcessTables):
         if self.follower_sees not in ("action", "policy"):
             raise ValueError(f"follower_sees is 'action' or 'policy', got {self.follower_sees!r}")
         self._unwrap_transition()
+        available, follower, leader = mask_rewards(self.available, self.follower_reward, self.leader_reward)
+        if available is not None:
+            check_some_action(available, together=self.follower_sees == "policy")
+            self._set(available=available, follower_reward=follower, leader_reward=leader)
 
     @property
     def follower_rewards(self) -> Array:
@@ -68,13 +74,15 @@ def stack(mdps: Sequence[MDP]) -> Any:
     if len(kinds) > 1:
         raise ValueError(f"processes differ in sizes, discounts or visibility and cannot be one batch: {kinds}")
     transition = stack_transitions([mdp.kernel for mdp in mdps])
+    masks = [mdp.available for mdp in mdps if mdp.available is not None]
+    names = [name for name in first.tables if name != "transition"]
+    if masks:
+        mdps = [mdp if mdp.available is not None else replace(mdp, available=mdp.follower_reward == mdp.follower_reward) for mdp in mdps]
+        names.append("available")
     if len(mdps) == 1:
-        return replace(
-            first, **{name: getattr(first, name)[None, ...] for name in first.tables if name != "transition"}, transition=transition
-        )
+        return replace(first, **{name: getattr(first, name)[None, ...] for name in names}, transition=transition)
     xp = array_namespace(first.leader_policy)
-    others = {name: xp.stack([getattr(mdp, name) for mdp in mdps]) for name in first.tables if name != "transition"}
-    return replace(first, **others, transition=transition)
+    return replace(first, **{name: xp.stack([getattr(mdp, name) for mdp in mdps]) for name in names}, transition=transition)
 
 
 @dataclass(frozen=True)
@@ -87,18 +95,31 @@ class DecisionProblem:
         weight: probability of each node given the state, shape (..., S, N).
         reward: shape (..., S, N, B).
         transition: shape (..., S, N, B, S), an array or a `stackelberg_envs.processes.transitions.Transition`, which it is made.
+        available: which actions there are, booleans (..., S, N, B); all if None.
     """
 
     weight: Array
     reward: Array
     transition: Any
+    available: Array | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "transition", as_transition(self.transition))
 
     def map(self, f: Callable[[Array], Array]) -> DecisionProblem:
         """The same problem with ``f`` applied to each table."""
-        return DecisionProblem(f(self.weight), f(self.reward), self.transition.map(f))
+        available = None if self.available is None else f(self.available) != 0
+        return DecisionProblem(f(self.weight), f(self.reward), self.transition.map(f), available)
+
+    def action_values(self, values: Array, discount: float) -> Array:
+        """``Q = r + gamma P V``, (..., S, N, B), and -inf where an action is not available."""
+        return self.mask(self.reward + discount * self.transition.expect(values))
+
+    def mask(self, action_values: Array) -> Array:
+        """``action_values`` (..., S, N, B), and -inf where an action is not available."""
+        if self.available is None:
+            return action_values
+        return array_namespace(action_values).where(self.available, action_values, -float("inf"))
 
 
 def at_nodes(mdp: MDP, table: Array) -> Array:
@@ -110,13 +131,23 @@ def at_nodes(mdp: MDP, table: Array) -> Array:
     return xp.sum(pi[..., None] * table, axis=-2)[..., None, :]
 
 
+def available_at_nodes(mdp: MDP) -> Array | None:
+    """Which actions there are where the follower decides, booleans (..., S, N, B), or None.
+
+    A follower that does not see the leader's action can take what is available whatever the leader does.
+    """
+    if mdp.available is None or mdp.follower_sees == "action":
+        return mdp.available
+    return array_namespace(mdp.available).all(mdp.available, axis=-2, keepdims=True)
+
+
 def decision_problem(mdp: MDP, reward: Array) -> DecisionProblem:
     """Nodes at which the follower decides, with ``reward`` (..., S, A, B) as its payoff (its own or, to break ties, the leader's)."""
-    pi = mdp.leader_policy
+    pi, available = mdp.leader_policy, available_at_nodes(mdp)
     if mdp.follower_sees == "action" or pi.shape[-1] == 1:
-        return DecisionProblem(pi, reward, mdp.kernel)
+        return DecisionProblem(pi, reward, mdp.kernel, available)
     xp = array_namespace(pi)
-    return DecisionProblem(xp.ones_like(pi[..., :1]), at_nodes(mdp, reward), mdp.kernel.mean_over_leader(pi))
+    return DecisionProblem(xp.ones_like(pi[..., :1]), at_nodes(mdp, reward), mdp.kernel.mean_over_leader(pi), available)
 
 
 def broadcast_over_leader_actions(policy: Array, mdp: MDP) -> Array:

@@ -15,12 +15,19 @@ class ProcessTables:
     """A base for frozen dataclasses of tables, one of which is ``transition``."""
 
     transition: Any
+    available: Any
+    """Which actions there are, booleans (..., S, A, B); all if None."""
     tables: ClassVar[tuple[str, ...]]
     """The array fields."""
 
+    def _set(self, **fields: Any) -> None:
+        """Set fields of a frozen dataclass; for ``__post_init__``."""
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+
     def _unwrap_transition(self) -> None:
         """Keep ``transition`` as an author writes it: an array where it is dense; for ``__post_init__``."""
-        object.__setattr__(self, "transition", as_transition(self.transition).as_given())
+        self._set(transition=as_transition(self.transition).as_given())
 
     @cached_property
     def kernel(self) -> Transition:
@@ -29,7 +36,10 @@ class ProcessTables:
 
     def map(self, f: Callable[[Array], Array]) -> Self:
         """The same process with ``f`` applied to each table; of a transition that is no array, to the numbers that it stores."""
-        return replace(self, **{name: map_numbers(f, getattr(self, name)) for name in self.tables})  # type: ignore[type-var]
+        changed = {name: map_numbers(f, getattr(self, name)) for name in self.tables}
+        if self.available is not None:
+            changed["available"] = f(self.available) != 0  # f may change the dtype
+        return replace(self, **changed)  # type: ignore[type-var]
 
     @property
     def numbers(self) -> dict[str, Array]:

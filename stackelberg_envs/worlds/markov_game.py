@@ -28,9 +28,11 @@ class InducedMarkovGame(MarkovGame, TabularWorld):
         follower_sees: what all followers see of the leader in a step, as in `stackelberg_envs.InducedMDP`.
         zero_sum: whether there are two followers with r_1 = -r_0.  The regularised game is then meant to be zero-sum too: what one earns
             by its entropy costs the other as much.
+        available: which joint actions there are, booleans (..., S, A, B), or None; each follower's actions may depend on the state and on
+            the leader's action, and not on what others do.  A reward of -inf says the same.
 
     Raises:
-        ValueError: if the sizes do not fit together.
+        ValueError: if the sizes do not fit together, or a follower has no action in some state.
     """
 
     def with_rewards(self, factor: float, constant: float) -> InducedMarkovGame:

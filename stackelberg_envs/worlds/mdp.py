@@ -31,9 +31,12 @@ class InducedMDP(MDP, TabularWorld):
         leader_discount: likewise.
         follower_sees: ``"action"``, the leader's realised action before the follower moves (V = sum_a pi tau LSE_b Q/tau), or
             ``"policy"``, only pi (V = tau LSE_b sum_a pi Q/tau).  These are different games, unless A = 1.
+        available: which actions the follower has, booleans (..., S, A, B); None where it has all.  A follower reward of -inf says the
+            same.  A follower that sees only the policy has the actions that are available whatever the leader does.  Rewards of
+            unavailable actions are kept as 0.
 
     Raises:
-        ValueError: if ``follower_sees`` is neither.
+        ValueError: if ``follower_sees`` is neither, or the follower has no action in some state.
     """
 
     @property

@@ -41,6 +41,8 @@ class TabularWorld(World):
     """The arrays that hold the tables, by name."""
     kernel: Any
     """``transition`` with the operations of every layout."""
+    available: Any
+    """Which joint actions there are, booleans (..., S, A, B); all if None."""
 
     @abc.abstractmethod
     def product(self, policies: Sequence[Array]) -> Array:
@@ -112,7 +114,8 @@ class TabularWorld(World):
 
     def fingerprint(self) -> list[np.ndarray]:
         """The tables, and what else tells layouts with equal numbers apart."""
-        return [*(np.asarray(table) for table in self.numbers.values()), *self.kernel.structure()]
+        mask = [] if self.available is None else [np.asarray(self.available)]
+        return [*(np.asarray(table) for table in self.numbers.values()), *mask, *self.kernel.structure()]
 
     def violations(self) -> list[str]:
         s, a, b = self.sizes
