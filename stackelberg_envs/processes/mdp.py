@@ -46,6 +46,7 @@ class MDP(ProcessTables):
     def __post_init__(self) -> None:
         if self.follower_sees not in ("action", "policy"):
             raise ValueError(f"follower_sees is 'action' or 'policy', got {self.follower_sees!r}")
+        self._check_discounts()
         self._unwrap_transition()
         available, follower, leader = mask_rewards(self.available, self.follower_reward, self.leader_reward)
         if available is not None:

@@ -1,4 +1,4 @@
-"""What in tables of NumPy numbers is no probability or no number, in words that name the first bad row by its indices."""
+"""What in tables is no probability or no number, in words that name the first bad row by its indices."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..processes.arrays import as_numpy
 from ..processes.inverse_cdf import negligible_deficit
 from ..processes.transitions import Transition
 
@@ -21,23 +22,28 @@ AXES = {
 
 def distribution_errors(name: str, table: Any) -> list[str]:
     """What is wrong with rows that are distributions: each sums to 1."""
-    numbers = np.asarray(table)
+    numbers = as_numpy(table)
     return _errors(name, numbers, numbers.sum(-1), exact=True)
 
 
 def transition_errors(kernel: Transition) -> list[str]:
     """What is wrong with rows of a transition: each sums to at most 1, as many rows as are stored."""
-    return _errors("transition", np.asarray(kernel.numbers), np.asarray(kernel.row_sums()), exact=False)
+    return _errors("transition", as_numpy(kernel.numbers), as_numpy(kernel.row_sums()), exact=False)
 
 
-def reward_errors(name: str, table: Any, *, masks: bool) -> list[str]:
-    """What is wrong with rewards: each is a finite number or, where that ``masks`` an action that there is not, -inf."""
-    numbers = np.asarray(table)
-    allowed = np.isfinite(numbers) if np.isfinite(numbers.sum()) or not masks else np.isfinite(numbers) | (numbers == -np.inf)
-    if allowed.all():
+def reward_errors(name: str, table: Any) -> list[str]:
+    """What is wrong with rewards: each is a finite number; -inf, which says that an action is not available, is none by now."""
+    numbers = as_numpy(table)
+    finite = np.isfinite(numbers)
+    if finite.all():
         return []
-    place = _first(~allowed)
+    place = _first(~finite)
     return [f"{name} is {numbers[place]} at {_label(name, place)}: rewards are finite numbers"]
+
+
+def shape_errors(name: str, table: Any, shape: tuple[int, ...]) -> list[str]:
+    """What is wrong with the shape of a table of a world without batch axes."""
+    return [] if tuple(table.shape) == shape else [f"{name} has shape {tuple(table.shape)}, not {shape}"]
 
 
 def discount_errors(**discounts: float) -> list[str]:
