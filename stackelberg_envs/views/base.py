@@ -33,6 +33,9 @@ class EpisodeEnv:
         }
         self.possible_agents = list(self.episode.agents)
         self.agents = []
+        # PettingZoo's convention beside the two functions; some consumers read the dictionaries
+        self.observation_spaces = self.episode.observation_spaces
+        self.action_spaces = self.episode.action_spaces
         self.max_cycles = self.episode.max_cycles
         self.np_random: np.random.Generator | None = None
 

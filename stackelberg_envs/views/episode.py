@@ -129,7 +129,7 @@ class Episode:
 
     def legal_commitment(self, action: Any) -> np.ndarray:
         """``action`` as a commitment in the leader's space; raises `CommitmentError` or `ActionError`."""
-        x = np.array(self.game.check_commitment(action), dtype=np.float64)
+        x = np.array(self.game.check_commitment(_one_component(action, self.game.leader_space)), dtype=np.float64)
         if x.ndim != 1:
             raise CommitmentError(f"{LEADER} commits to one vector of {self.game.dimension} numbers, got shape {x.shape}")
         return _check_vector(LEADER, self.game.leader_space, x, "the commitment")
@@ -307,10 +307,15 @@ class Episode:
         return np.concatenate(seen).astype(np.float32)
 
 
+def _one_component(action: Any, space: Box) -> Any:
+    """``action``, and a number as the vector of one that it stands for."""
+    return np.reshape(action, (1,)) if space.shape == (1,) and np.ndim(action) == 0 else action
+
+
 def _check_vector(agent: str, space: Box, action: Any, what: str) -> np.ndarray:
     """``action`` as a vector of ``space``, float64; raises `ActionError`."""
     try:
-        given = np.array(action, dtype=np.float64)
+        given = np.array(_one_component(action, space), dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ActionError(f"{agent}: an action is a vector of {space.shape[0]} numbers, got {action!r}") from error
     if given.shape != space.shape or not np.isfinite(given).all():
