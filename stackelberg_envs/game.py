@@ -271,7 +271,7 @@ class StackelbergGame(OptionalPieces, abc.ABC):
             if context not in self.contexts:
                 raise KeyError(f"{self.name} has no context {context!r}; {nearest(context, self.contexts)}")
             return self.contexts.index(context)
-        if not 0 <= context < len(self.contexts):
+        if not isinstance(context, (int, np.integer)) or not 0 <= context < len(self.contexts):
             raise KeyError(f"{self.name} has contexts 0 to {len(self.contexts) - 1}, got {context}")
         return int(context)
 

@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, str] = {
     "formats": "arguments commitments followers game optional processes worlds",
     "games": "arguments commitments followers game planning processes worlds",
     "leader": "arguments commitments game optional play processes response worlds",
-    "views": "commitments drawing game processes references registry worlds",
+    "views": "arguments commitments drawing game processes references registry worlds",
     "testing": "commitments evaluation followers game optional processes registry views worlds",
 }
 """Each room of `stackelberg_envs`, folder or file, from the ground up: what it may know of the others."""

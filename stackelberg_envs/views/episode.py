@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from gymnasium.spaces import Box, Discrete, Space
 
+from ..arguments import cycles
 from ..commitments import CommitmentError
 from ..drawing import Frame, ansi, rgb_array
 from ..game import StackelbergGame
@@ -59,10 +60,8 @@ class Episode:
             raise ValueError(f"view is 'commitment' or 'play', got {view!r}")
         if observations not in ("vector", "index"):
             raise ValueError(f"observations is 'vector' or 'index', got {observations!r}")
-        max_cycles = game.max_cycles if max_cycles is None else max_cycles
-        if not isinstance(max_cycles, int) or max_cycles < 1:
-            raise ValueError(f"max_cycles is at least 1, and whole, got {max_cycles!r}")
-        self.game, self.view, self.observations, self.max_cycles = game, view, observations, max_cycles
+        self.max_cycles = cycles(game.max_cycles if max_cycles is None else max_cycles)
+        self.game, self.view, self.observations = game, view, observations
         self._spaces = game.spaces
         self._no_action = [0 if isinstance(spaces.state, Discrete) else None for spaces in self._spaces]
         """What stands for the leader's action, where it has none to choose or has not acted yet."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace
 
-from ..processes.arrays import as_numpy
+from ..processes.arrays import Array, as_numpy
 from ..processes.inverse_cdf import negligible_deficit
 from ..processes.transitions import Transition
 
@@ -16,6 +17,7 @@ AXES = {
     "follower_rewards": ("i", "s", "a", "b"),
     "leader_reward": ("s", "a", "b"),
     "initial": ("s",),
+    "policy": ("s", "a", "b"),
 }
 """What the axes of the tables of a world are called."""
 
@@ -39,6 +41,21 @@ def reward_errors(name: str, table: Any) -> list[str]:
         return []
     place = _first(~finite)
     return [f"{name} is {numbers[place]} at {_label(name, place)}: rewards are finite numbers"]
+
+
+def check_policy(policy: Array) -> None:
+    """Refuse a follower's policy (..., S, A, B) that is none, in any library.
+
+    Raises:
+        ValueError: naming the first row that is no distribution.
+    """
+    xp = array_namespace(policy)
+    rounding = max(1e-6, 1e4 * float(xp.finfo(policy.dtype).eps))  # a solver's answer, and not a table
+    off = xp.abs(xp.sum(policy, axis=-1) - 1)
+    if not bool(xp.all(off <= rounding)) or bool(xp.any(policy < -rounding)):
+        numbers = as_numpy(policy).reshape(-1, *policy.shape[-3:])
+        wrong = next(errors for one in numbers if (errors := distribution_errors("policy", one)))
+        raise ValueError(f"the follower's policy is none: {'; '.join(wrong)}")
 
 
 def shape_errors(name: str, table: Any, shape: tuple[int, ...]) -> list[str]:

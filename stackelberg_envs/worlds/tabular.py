@@ -20,7 +20,7 @@ from ..processes.arrays import Array, as_float
 from ..processes.inverse_cdf import cumulative, inverse_cdf
 from ..processes.mdp import MDP, decision_problem
 from .base import FollowerScore, Spaces, World
-from .invalid_tables import distribution_errors, reward_errors, shape_errors, transition_errors
+from .invalid_tables import check_policy, distribution_errors, reward_errors, shape_errors, transition_errors
 
 
 class TabularWorld(World):
@@ -69,6 +69,7 @@ class TabularWorld(World):
         self, player: int, policies: Sequence[Any], temperature: float, *, horizon: int | None, max_cycles: int
     ) -> FollowerScore:
         del max_cycles
+        check_policy(policies[player])
         policy, mdp = policies[player], self.facing(player, policies, temperature)
         xp = array_namespace(policy)
         gamma = mdp.follower_discount
