@@ -60,7 +60,8 @@ def evaluate(
 
     Args:
         game: the world in which the commitment is scored.
-        x: shape (..., n); (..., contexts, n) where the leader sees the context first.
+        x: shape (..., n); (..., contexts, n) where the leader sees the context first.  Tensors in single precision are scored in single
+            precision, and a hard follower's ties may then fall otherwise.
         follower: who answers; the game's default follower if not given.
         horizon: score this many steps; None for infinitely many or, in a world without tables, the game's ``max_cycles``.  Followers
             plan for the infinite horizon either way.
@@ -69,7 +70,8 @@ def evaluate(
 
     Raises:
         CommitmentError: if ``x`` has the wrong shape or is not finite.
-        ValueError: for a horizon or discount that is none.
+        WorldError: if the game's tables hold no probabilities; see `stackelberg_envs.game.StackelbergGame.commit`.
+        ValueError: for a horizon or discount that is none, and ``responses`` that are no policies.
         PlanningError: if there is no solution, e.g. discount 1 over an infinite horizon where episodes do not end.
     """
     if horizon is not None and (not isinstance(horizon, Integral) or isinstance(horizon, bool) or horizon < 0):
