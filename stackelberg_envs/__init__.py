@@ -36,6 +36,7 @@ from .processes.transitions import expect
 from .registry import game, games
 from .response import Response
 from .views.registration import make, make_parallel, pettingzoo_module, register, register_all
+from .worlds.base import WorldError
 from .worlds.markov_game import InducedMarkovGame
 from .worlds.mdp import InducedMDP
 
@@ -72,6 +73,7 @@ __all__ = [
     "Subsidies",
     "SuccessorLists",
     "Truncated",
+    "WorldError",
     "cooperative_value",
     "draw",
     "evaluate",

@@ -21,7 +21,6 @@ import stackelberg_envs as se
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.processes.successors import Successors
 from stackelberg_envs.testing import ConformanceError, check_game
-from stackelberg_envs.worlds.base import WorldError
 from stackelberg_envs.worlds.linear_quadratic import LinearQuadratic
 
 P = np.array([[[0.1, 0.9], [0.5, 0.5]], [[0.3, 0.7], [1, 0]]])
@@ -108,7 +107,7 @@ DOORS: dict[str, Any] = {
 
 @pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
 def test_every_use_of_a_game_goes_through_the_door(door: Any) -> None:
-    with pytest.raises(WorldError, match=r"world: row \(s=1, a=0, b=1\) of transition sums to 2"):
+    with pytest.raises(se.WorldError, match=r"world: row \(s=1, a=0, b=1\) of transition sums to 2"):
         door(World(changed((1, 1), 1.0)))
 
 
@@ -125,7 +124,7 @@ def test_the_first_bad_row_is_named(data: Any) -> None:
     for place in places:
         rows[place] *= 1.001 / rows[place].sum()
     state, action = places[0]
-    with pytest.raises(WorldError, match=rf"row \(s={state}, a=0, b={action}\) of transition sums to 1.001"):
+    with pytest.raises(se.WorldError, match=rf"row \(s={state}, a=0, b={action}\) of transition sums to 1.001"):
         se.evaluate(World(rows, rng.normal(size=(s, b)), initial=np.eye(s)[0]), np.zeros(1))
 
 
@@ -133,7 +132,7 @@ def test_rounding_is_no_fault() -> None:
     """Rows of single precision sum to 1 up to its rounding, and are those of a world in single precision only."""
     rows = np.full((3, 1, 3), np.float32(1) / np.float32(3))
     rows[:, :, 0] += np.float32(1.5e-7)
-    with pytest.raises(WorldError, match=r"sums to 1\.0000001"):
+    with pytest.raises(se.WorldError, match=r"sums to 1\.0000001"):
         World(rows.astype(np.float64), np.zeros((3, 1)), initial=np.eye(3)[0]).commit(np.zeros(1))
     World(rows, np.zeros((3, 1)), initial=np.eye(3)[0]).commit(np.zeros(1))
     World(np.full((3, 1, 3), 1 / 3), np.zeros((3, 1)), initial=np.eye(3)[0]).commit(np.zeros(1))
@@ -173,7 +172,7 @@ def test_the_kit_looks_at_what_is_refused_and_tells_all() -> None:
         assert said in str(found.value)
     with pytest.raises(ConformanceError, match=r"worlds are what they should be: raised ValueError: follower_discount is -0\.5"):
         check_game(World(discount=-0.5))
-    with pytest.raises(WorldError):
+    with pytest.raises(se.WorldError):
         game.commit(np.zeros(1))  # the kit's look does not make it a game
 
 
@@ -193,7 +192,7 @@ def test_a_zero_sum_game_sums_to_zero() -> None:
     fair, unfair = Fight(), Fight()
     fair.sign, unfair.sign = -1.0, 1.0  # type: ignore[attr-defined]
     assert float(se.evaluate(fair, np.zeros(1)).leader_return) == pytest.approx(0.5)
-    with pytest.raises(WorldError, match="a zero-sum game's rewards do not sum to 0"):
+    with pytest.raises(se.WorldError, match="a zero-sum game's rewards do not sum to 0"):
         se.evaluate(unfair, np.zeros(1))
 
 
@@ -210,7 +209,7 @@ def test_contexts_have_probabilities(chances: np.ndarray, said: str) -> None:
     """An author who lists contexts and forgets them was paid in each with probability 1."""
     game = World()
     game.contexts, game.context_probabilities = ("rain", "sun"), chances
-    with pytest.raises(WorldError, match=said):
+    with pytest.raises(se.WorldError, match=said):
         se.evaluate(game, np.zeros(1))
 
 
@@ -223,7 +222,7 @@ def test_each_context_is_checked() -> None:
 
     game = Weather()
     game.commit(np.ones(1), "rain")
-    with pytest.raises(WorldError, match=r"world in context 'sun': row \(s=0, a=0, b=0\) of transition sums to 2"):
+    with pytest.raises(se.WorldError, match=r"world in context 'sun': row \(s=0, a=0, b=0\) of transition sums to 2"):
         game.commit(np.ones(1), "sun")
 
 
@@ -236,7 +235,7 @@ def test_worlds_without_tables_have_discounts_too(wrong: str) -> None:
         return replace(honest(x, context), **{wrong: 1.5})  # type: ignore[type-var]
 
     game.induced = induced  # type: ignore[method-assign]
-    with pytest.raises(WorldError, match=f"{wrong} is 1.5"):
+    with pytest.raises(se.WorldError, match=f"{wrong} is 1.5"):
         se.evaluate(game, np.zeros(2))
 
 
@@ -270,6 +269,7 @@ MISTAKES: dict[str, tuple[Any, str]] = {
     "a start on the other side": (lambda: solvers.solve(TOY, "implicit", budget=2, start_scale=-1), "start_scale is a finite number"),
     "episodes without end": (lambda: assigned(float("nan")), "max_cycles is a whole number from 1"),
     "episodes without a step": (lambda: assigned(0), "max_cycles is a whole number from 1"),
+    "half a round": (lambda: gymnasium.make("Stackelberg/Toy3-Leader-v0", episodes=2.5), "episodes, in a round, is a whole number from 1"),
     "yes episodes": (lambda: se.make("toy3-v0", max_cycles=True), "max_cycles is a whole number from 1"),
     "Truncated hot": (lambda: se.Truncated(float("inf"), 2), "temperature of Truncated is a finite number above 0"),
     "Truncated half": (lambda: se.Truncated(0.1, 2.5), "sweeps of Truncated is a whole number"),  # type: ignore[arg-type]
