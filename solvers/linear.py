@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from stackelberg_envs.planning.linear_systems import Krylov, System
+from stackelberg_envs.planning.linear_systems import System
 
 GRADIENT = 1e-10
 """Residual to which iterative solves for gradients go, in relation to the right side."""
@@ -41,4 +41,4 @@ class LU:
 
 def factors(matrix: torch.Tensor | System) -> Any:
     """A `stackelberg_envs.planning.linear_systems.system`, made ready to be solved with often, by its type."""
-    return Krylov(matrix, GRADIENT) if isinstance(matrix, System) else LU(matrix)
+    return matrix.factorise(GRADIENT) if isinstance(matrix, System) else LU(matrix)

@@ -40,14 +40,14 @@ def soft_response(
         mdp: what the follower faces, torch tables with one batch axis or none.
         temperature: tau > 0.
         values: a warm start (..., S).
-        inner: ``"newton"``, or ``"sweeps"`` to sweep in float32 first (not where the discount is 1).
+        inner: ``"newton"``, or ``"sweeps"`` to sweep in float32 first (not where the discount is 1, or where there is a deadline).
         compile: compile the sweeps; see `solvers.kernels.sweeps.sweep_problems`.
 
     Raises:
         PlanningError: if it does not converge.
     """
     with torch.no_grad():
-        if inner == "sweeps" and mdp.follower_discount < 1:
+        if inner == "sweeps" and mdp.follower_discount < 1 and mdp.kernel.stages is None:
             problem = decision_problem(replace(mdp, transition=SuccessorLists.of(mdp.kernel)), mdp.follower_reward)
             near = {"tolerance": NEAR * temperature, "dtype": torch.float32, "compile": compile}
             with suppress(PlanningError):  # Newton's method needs no warm start

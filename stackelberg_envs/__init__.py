@@ -13,6 +13,7 @@ from . import game as _game_module
 from . import games as _games_folder
 from .bounds import cooperative_value
 from .commitments import CommitmentError
+from .deadlines import WithDeadline, with_deadline
 from .evaluation import Evaluation, evaluate
 from .followers.believes import Believes
 from .followers.bounded import Quantal, Truncated
@@ -24,8 +25,13 @@ from .followers.learning import NaturalPolicyGradient, SoftQLearning
 from .followers.mirror_descent import MirrorDescent
 from .followers.replication import SoftInside
 from .formats.arrays import from_arrays
+from .formats.cassandra import read_cassandra
 from .formats.gym_tables import from_gymnasium
 from .formats.instruments import MixedActions, Penalties, Subsidies
+from .formats.nfg import read_nfg
+from .formats.prism import read_prism
+from .formats.tntp import RoadNetwork, read_tntp
+from .formats.world_tables import WorldTables
 from .game import Follower, StackelbergGame
 from .leader.access import Access, AccessError, Cost, Oracle, Permission
 from .play.outcomes import Outcome
@@ -64,6 +70,7 @@ __all__ = [
     "Permission",
     "Quantal",
     "Response",
+    "RoadNetwork",
     "Saddle",
     "SharedRows",
     "Soft",
@@ -73,7 +80,9 @@ __all__ = [
     "Subsidies",
     "SuccessorLists",
     "Truncated",
+    "WithDeadline",
     "WorldError",
+    "WorldTables",
     "cooperative_value",
     "draw",
     "evaluate",
@@ -85,7 +94,12 @@ __all__ = [
     "make",
     "make_parallel",
     "pettingzoo_module",
+    "read_cassandra",
+    "read_nfg",
+    "read_prism",
+    "read_tntp",
     "register",
+    "with_deadline",
 ]
 
 del _game_module, _games_folder

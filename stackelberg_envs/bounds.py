@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from .game import StackelbergGame, as_tuple
+from .planning.hard_policy_iteration import hard_policy_iteration
 from .planning.linear_systems import PlanningError
-from .planning.policy_iteration import hard_policy_iteration
 from .processes.mdp import DecisionProblem
 from .processes.transitions import equal_tables
 
@@ -34,9 +34,10 @@ def cooperative_value(game: StackelbergGame) -> float | None:
             return None
         for mdp, reward in zip(problems, free, strict=True):
             s, a, b = mdp.sizes  # of interacting followers, their joint actions
-            joint = DecisionProblem(np.ones((s, 1)), reward.reshape(s, 1, a * b), mdp.kernel.join_actions())
+            available = None if mdp.available is None else mdp.available.reshape(s, 1, a * b)
+            joint = DecisionProblem(np.ones((s, 1)), reward.reshape(s, 1, a * b), mdp.kernel.join_actions(), available, mdp.initial)
             try:
-                values, _ = hard_policy_iteration(joint, mdp.leader_discount)
+                values = hard_policy_iteration(joint, mdp.leader_discount).values
             except PlanningError:
                 return None
             total += float(probability) * float(np.asarray(mdp.initial) @ values)

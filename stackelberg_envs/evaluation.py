@@ -64,7 +64,7 @@ def evaluate(
             precision, and a hard follower's ties may then fall otherwise.
         follower: who answers; the game's default follower if not given.
         horizon: score this many steps; None for infinitely many or, in a world without tables, the game's ``max_cycles``.  Followers
-            plan for the infinite horizon either way.
+            plan for the infinite horizon, or to their own deadline, either way.
         leader_discount: discount of the leader's return; None for the game's own.
         responses: score these answers, one a context, instead of asking ``follower``.
 

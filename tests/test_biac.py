@@ -11,8 +11,8 @@ import stackelberg_envs as se
 from solvers.estimators.biac import BiAC, evaluate_by_sweeps
 from solvers.inference.model import Counts
 from stackelberg_envs.leader.repeated_game import RepeatedGame
+from stackelberg_envs.planning.hard_policy_iteration import hard_policy_iteration
 from stackelberg_envs.planning.linear_systems import Dense, system
-from stackelberg_envs.planning.policy_iteration import hard_policy_iteration
 from stackelberg_envs.processes.mdp import DecisionProblem, joint_policy
 
 
@@ -30,7 +30,7 @@ def stage_values(game: se.StackelbergGame, answer: np.ndarray) -> np.ndarray:
     reward = np.take_along_axis(mdp.leader_reward, mode, -1)[..., 0]
     transition = np.take_along_axis(mdp.transition, mode[..., None], -2)[..., 0, :]
     alone = DecisionProblem(np.ones((len(reward), 1)), reward[:, None], transition[:, None])
-    values, _ = hard_policy_iteration(alone, mdp.leader_discount)
+    values = hard_policy_iteration(alone, mdp.leader_discount).values
     return mdp.leader_reward + mdp.leader_discount * mdp.transition @ values
 
 

@@ -140,10 +140,28 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "a step that pays nothing known": (table_with([(1.0, 0, np.nan, True)]), r"P\[1\]\[0\]\[0\] .* a finite reward"),
     "an action that leads nowhere": (table_with([]), r"P\[1\]\[0\] sums to 0"),
     "no start": (table_with([(1.0, 0, 0.0, False)], initial=None), r"initial is missing"),
-    "states with other actions": (
-        lambda: se.from_gymnasium({0: {0: []}, 1: {0: [], 1: []}}, 0, initial=0),
-        r"P\[1\] has 2 actions, and P\[0\] has 1",
+    "a state without actions": (
+        lambda: se.from_gymnasium({0: {0: [(1.0, 1, 0.0, False)]}, 1: {}}, 0, initial=0, follower_discount=0.9, instrument=se.Subsidies()),
+        r"state 1 has no available action: give it one in available or",
     ),
+    "actions from 1": (
+        lambda: se.from_gymnasium({0: {1: [(1.0, 0, 0.0, False)]}}, 0, initial=0),
+        r"no state of P has an action 0: actions are numbered from 0",
+    ),
+    "actions by name": (lambda: se.from_gymnasium({0: {"left": []}}, 0, initial=0), r"P\[0\] has the actions \['left'\]"),
+    "a mask of other sizes": (built_with(available=np.ones((3, 4), bool)), r"available is booleans \(S, B\) = \(4, 3\)"),
+    "a mask of numbers": (built_with(available=np.ones((4, 3))), r"got dtype float64"),
+    "nothing to do": (built_with(available=np.arange(4)[:, None] * np.ones(3) != 2), r"state 2 has no available action: .* in terminal"),
+    "nothing to do in a context": (
+        built_with(contexts={"a": {}, "b": {"available": np.zeros((4, 3), bool)}}),
+        r"state 0 has no available action: give it one in contexts\['b'\]\['available'\]",
+    ),
+    "a row that is nearly 1": (
+        built_with(transition=np.full((4, 3, 4), 0.2500002)),
+        r"transition\[0, 0\] sums to 1.0000008: .*; normalise=True divides rows by such sums",
+    ),
+    "a start that is nearly 1": (built_with(initial=[0.3333, 0.3333, 0.3333, 0]), r"initial sums to 0.9999: .*; normalise=True"),
+    "a row that is far from 1": (built_with(transition=np.full((4, 3, 4), 0.251), normalise=True), r"\[0, 0\] sums to 1.004: [^;]*$"),
     "numbered from 1": (lambda: se.from_gymnasium({1: {0: []}}, 0, initial=0), r"P has no entry 0"),
     "no table": (lambda: se.from_gymnasium(gymnasium.make("CartPole-v1"), 0, follower_discount=0.9), r"this environment has none"),
 }

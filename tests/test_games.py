@@ -258,7 +258,7 @@ def test_senseless_commitments_are_refused(x: object, message: str) -> None:
         (
             lambda: se.evaluate(se.game("toy3-v0"), np.zeros(6), leader_discount=1.0),
             PlanningError,
-            "discount 1 has no value where some state never leads to the end",
+            "state 0 never leads to the end",
         ),
         (lambda: se.game("toy3-v0", variant="1-2a"), ValueError, "did you mean '1_2a'"),
         (lambda: se.game("toy3-v0", variant="1_2a", R=2), ValueError, "only variants 4 and 4_1a have an R"),

@@ -271,10 +271,10 @@ def test_backward_induction_gives_equilibria_of_the_whole_game() -> None:
 
 def best_values(mdp: InducedMDP) -> np.ndarray:
     """Optimal values in every state."""
-    from stackelberg_envs.planning.policy_iteration import hard_policy_iteration
+    from stackelberg_envs.planning.hard_policy_iteration import hard_policy_iteration
     from stackelberg_envs.processes.mdp import decision_problem
 
-    return hard_policy_iteration(decision_problem(mdp, mdp.follower_reward), mdp.follower_discount)[0]
+    return hard_policy_iteration(decision_problem(mdp, mdp.follower_reward), mdp.follower_discount).values
 
 
 @pytest.mark.parametrize(("agents", "needed", "optimum"), [(2, 1, 9.0), (3, 2, 8.0), (5, 3, 17.0)])

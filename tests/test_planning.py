@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stackelberg_envs as se
+from stackelberg_envs.planning.hard_policy_iteration import hard_policy_iteration
 from stackelberg_envs.planning.linear_systems import PlanningError
 from stackelberg_envs.planning.policy_evaluation import policy_value
-from stackelberg_envs.planning.policy_iteration import hard_policy_iteration, soft_policy_iteration
+from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 from stackelberg_envs.processes.inverse_cdf import cumulative, draw
 from stackelberg_envs.processes.mdp import decision_problem, joint_policy, stack
 from stackelberg_envs.processes.transitions import expect
@@ -55,7 +56,7 @@ def test_soft_policy_iteration_is_the_fixed_point_of_soft_value_iteration(drawn:
 def test_soft_tends_to_hard(drawn: tuple[se.StackelbergGame, np.ndarray]) -> None:
     """V_hard <= V_soft <= V_hard + tau log B / (1 - gamma)."""
     mdp = problem(*drawn)
-    hard, _ = hard_policy_iteration(decision_problem(mdp, mdp.follower_reward), mdp.follower_discount)
+    hard = hard_policy_iteration(decision_problem(mdp, mdp.follower_reward), mdp.follower_discount).values
     for tau in (0.1, 1e-3):
         soft = soft_policy_iteration(mdp, tau).values
         slack = tau * np.log(mdp.sizes[2]) / (1 - mdp.follower_discount)

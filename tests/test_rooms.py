@@ -25,15 +25,17 @@ MAY_IMPORT: dict[str, str] = {
     "worlds": "planning play processes response",
     "game": "arguments commitments optional processes response worlds",
     "bounds": "game planning processes",
+    "modified_game": "game optional processes",
     "drawing": "game",
     "evaluation": "game processes response",
     "followers": "arguments game planning play processes response worlds",
     "registry": "arguments game plugins references",
+    "deadlines": "arguments game modified_game processes registry",
     "formats": "arguments commitments followers game optional processes worlds",
     "games": "arguments commitments followers game planning processes worlds",
     "leader": "arguments commitments game optional play processes response worlds",
     "views": "arguments commitments drawing game processes references registry worlds",
-    "testing": "commitments evaluation followers game optional processes registry views worlds",
+    "testing": "commitments evaluation followers game modified_game processes registry views worlds",
 }
 """Each room of `stackelberg_envs`, folder or file, from the ground up: what it may know of the others."""
 

@@ -17,7 +17,8 @@ import stackelberg_envs as se
 from solvers.estimators.implicit import exact_gradient
 from stackelberg_envs.commitments import sigmoid
 from stackelberg_envs.leader.repeated_game import RepeatedGame
-from stackelberg_envs.planning.policy_iteration import hard_policy_iteration, soft_policy_iteration
+from stackelberg_envs.planning.hard_policy_iteration import hard_policy_iteration
+from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 from stackelberg_envs.play.rollouts import simulate
 from stackelberg_envs.play.steps import TabularStepper
 from stackelberg_envs.processes.mdp import decision_problem, joint_policy, stack
@@ -78,7 +79,7 @@ def test_plans_scores_and_gradients(drawn: tuple[se.StackelbergGame, int]) -> No
     np.testing.assert_allclose(soft.values, same.values, atol=1e-10)
     np.testing.assert_allclose(soft.policy, same.policy, atol=1e-9)
     hard = [hard_policy_iteration(decision_problem(mdp, mdp.follower_reward), mdp.follower_discount) for mdp in (one, other)]
-    np.testing.assert_allclose(hard[0][1], hard[1][1], atol=1e-10)
+    np.testing.assert_allclose(hard[0].action_values, hard[1].action_values, atol=1e-10)
     weights, (s, a, b) = joint_policy(other, same.policy), one.sizes
     blend = np.random.default_rng(0).dirichlet(np.ones(b), (s, a, 2))
     for f in (

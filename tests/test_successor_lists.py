@@ -18,9 +18,10 @@ import stackelberg_envs as se
 from solvers.estimators.implicit import exact_gradient
 from solvers.needs import needs_smooth_followers
 from stackelberg_envs.leader.repeated_game import RepeatedGame
+from stackelberg_envs.planning.hard_policy_iteration import hard_policy_iteration
 from stackelberg_envs.planning.linear_systems import PlanningError
 from stackelberg_envs.planning.policy_evaluation import policy_value
-from stackelberg_envs.planning.policy_iteration import hard_policy_iteration, soft_policy_iteration
+from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 from stackelberg_envs.play.rollouts import simulate
 from stackelberg_envs.play.steps import TabularStepper
 from stackelberg_envs.processes import chains
@@ -110,7 +111,7 @@ def test_operations(solved: str, game: se.StackelbergGame, seed: int, batched: b
     soft, same = soft_policy_iteration(one, 0.2), soft_policy_iteration(other, 0.2)
     np.testing.assert_allclose(same.values, soft.values, atol=1e-9)
     assert same.bound < 1e-8
-    hard = [hard_policy_iteration(decision_problem(mdp, mdp.follower_reward), mdp.follower_discount)[1] for mdp in (one, other)]
+    hard = [hard_policy_iteration(decision_problem(mdp, mdp.follower_reward), mdp.follower_discount).action_values for mdp in (one, other)]
     np.testing.assert_allclose(hard[1], hard[0], atol=1e-9)
     together = stack([other, other])
     assert together.transition.probabilities.shape[0] == 2

@@ -81,6 +81,8 @@ class HPGDKernel(Estimator):
     def declines(self, oracle: Oracle) -> str | None:
         if oracle.log_kernel is None:
             return "hpgd_kernel is for a leader that moves the dynamics beside setting rewards; hpgd is for one that only sets rewards"
+        if any(as_transition(kernel).stages for kernel in as_tuple(oracle.log_kernel(np.zeros(oracle.dimension)))):
+            return "hpgd_kernel estimates one transition for all times, and here is a deadline; implicit and zeroth_order are for that"
         return needs_incentives("hpgd_kernel", oracle, still=False)
 
     def estimate(self, oracle: Oracle, x: torch.Tensor, memory: Any, rng: np.random.Generator) -> Estimate:

@@ -35,10 +35,10 @@ import torch
 from stackelberg_envs.arguments import nearest
 from stackelberg_envs.followers.equilibria import Saddle
 from stackelberg_envs.leader.access import Access, Oracle
-from stackelberg_envs.planning.linear_systems import Krylov
 from stackelberg_envs.processes.mdp import MDP, stack
 
 from ..ascent import Estimate, Estimator, short_repr
+from ..linear import LU
 from ..needs import needs_smooth_followers
 from ..response import INNER, soft_response
 from .closed_forms import closed_form_hypergradient
@@ -113,7 +113,7 @@ def exact_gradient(
         count = len(weights)
         oracle.charge(
             newton_evaluations=plan.evaluations * count,
-            factorisations=0 if isinstance(plan.factorised, Krylov) else (plan.evaluations + factorisations) * count,
+            factorisations=(plan.evaluations + factorisations) * count if isinstance(plan.factorised, LU) else 0,
             linear_solves=solves * count,
         )
         surrogate = surrogate + (weights * terms).sum()

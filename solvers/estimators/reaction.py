@@ -112,7 +112,7 @@ def reaction_terms(
     if facing.weight.requires_grad:
         U = node_values
         if U is None:
-            U, _ = softmax_backup(nodes.reward + gamma * nodes.transition.expect(plan.values), temperature)
+            U, _ = softmax_backup(nodes.action_values(plan.values, gamma), temperature)
         surrogate = surrogate + inner_product(facing.weight, z[..., None] * U, 2)
     return surrogate
 

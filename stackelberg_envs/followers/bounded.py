@@ -8,9 +8,10 @@ from typing import Literal
 from array_api_compat import array_namespace
 
 from ..arguments import real, whole
-from ..planning.policy_iteration import hard_policy_iteration
+from ..planning.hard_policy_iteration import hard_policy_iteration
+from ..planning.loss import loss_bound
 from ..planning.value_iteration import soft_backup, softmax_backup
-from ..processes.arrays import Array, as_float
+from ..processes.arrays import Array
 from ..processes.mdp import MDP, broadcast_over_leader_actions, decision_problem
 from ..response import Answer
 from .base import TabularFollower
@@ -29,9 +30,11 @@ class Quantal(TabularFollower):
 
     def answer(self, mdp: MDP, values: Array | None) -> Answer:
         del values
-        v, q = hard_policy_iteration(decision_problem(mdp, mdp.follower_reward), mdp.follower_discount)
-        _, policy = softmax_backup(q, self.error)
-        return Answer(broadcast_over_leader_actions(policy, mdp), v, 0.0)
+        problem = decision_problem(mdp, mdp.follower_reward)
+        plan = hard_policy_iteration(problem, mdp.follower_discount)
+        _, policy = softmax_backup(plan.action_values, self.error)
+        certificate = loss_bound(problem, mdp.follower_discount, policy, plan.values)
+        return Answer(broadcast_over_leader_actions(policy, mdp), plan.values, certificate, max(1, plan.evaluations))
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,10 @@ class Truncated(TabularFollower):
         problem = decision_problem(mdp, mdp.follower_reward)
         xp = array_namespace(problem.reward)
         v = xp.zeros_like(problem.reward[..., 0, 0]) if values is None or self.start == "reset" else values
-        step = float("inf")
         for _ in range(self.sweeps):
-            backed_up, _ = soft_backup(problem, mdp.follower_discount, self.temperature, v)
-            step, v = as_float(xp.max(xp.abs(backed_up - v))), backed_up
+            v, _ = soft_backup(problem, mdp.follower_discount, self.temperature, v)
         _, policy = soft_backup(problem, mdp.follower_discount, self.temperature, v)
-        return Answer(broadcast_over_leader_actions(policy, mdp), v, step, self.sweeps)
+        certificate = float("inf")  # where the discount is 1, nothing is known of values that have not converged
+        if mdp.follower_discount < 1:
+            certificate = loss_bound(problem, mdp.follower_discount, policy, v, self.temperature)
+        return Answer(broadcast_over_leader_actions(policy, mdp), v, certificate, self.sweeps)

@@ -8,8 +8,9 @@ from typing import Literal
 import numpy as np
 from array_api_compat import array_namespace
 
+from ..planning.hard_policy_iteration import hard_policy_iteration
 from ..planning.linear_systems import PlanningError
-from ..planning.policy_iteration import hard_policy_iteration
+from ..planning.policy_evaluation import policy_value
 from ..processes.arrays import Array
 from ..processes.mdp import MDP, broadcast_over_leader_actions, decision_problem
 from ..response import Answer
@@ -49,7 +50,8 @@ class EpsilonOptimal(TabularFollower):
         s, n, b = np.asarray(own.reward).shape
         if (numbers := (s * n) ** 2 * b) > LARGEST_PROGRAMME:
             raise PlanningError(f"EpsilonOptimal solves a linear programme over all occupancies, of {numbers:.1e} numbers here: too big")
-        v, q = hard_policy_iteration(own, gamma)
+        plan = hard_policy_iteration(own, gamma)
+        v, q = plan.values, plan.action_values
         weight, transition = np.asarray(own.weight), np.asarray(own.transition.dense())
         flow = np.zeros((s, n, s, n, b))  # row (state, node): its occupancy less what flows in
         rows = np.arange(s)[:, None], np.arange(n)[None, :]
@@ -59,12 +61,14 @@ class EpsilonOptimal(TabularFollower):
         sign = 1.0 if self.side == "adversarial" else -1.0
         optimum = float(initial @ np.asarray(v))
         slack = self.epsilon + 1e-9 * (1 + abs(optimum))  # the LP solver's own feasibility tolerance
+        limits = np.full((s, n, b), np.inf) if own.available is None else np.where(own.available, np.inf, 0.0)
         programme = linprog(
             sign * np.asarray(decision_problem(mdp, mdp.leader_reward).reward).ravel(),
             A_ub=-np.asarray(own.reward).reshape(1, -1),
             b_ub=[slack - optimum],
             A_eq=flow.reshape(s * n, s * n * b),
             b_eq=(weight * initial[:, None]).ravel(),
+            bounds=[(0.0, upper) for upper in limits.ravel()],
             method="highs",
         )
         if programme.x is None:
@@ -73,5 +77,8 @@ class EpsilonOptimal(TabularFollower):
         visits = mu.sum(-1, keepdims=True)
         greedy = np.eye(b)[np.argmax(np.asarray(q), axis=-1)]  # where the programme never goes
         policy = np.where(visits > 1e-12, mu / np.where(visits > 1e-12, visits, 1.0), greedy)
+        wide = broadcast_over_leader_actions(policy, mdp)
+        lost = optimum - float(initial @ policy_value(mdp, wide, mdp.follower_reward, gamma))  # up to the LP solver's tolerance, slack
+        certificate = max(slack, lost) + plan.bound if gamma < 1 else max(slack, lost)
         policy, v = (xp.asarray(table, dtype=like.dtype, device=like.device) for table in (policy, v))
-        return Answer(broadcast_over_leader_actions(policy, mdp), v, slack)
+        return Answer(broadcast_over_leader_actions(policy, mdp), v, certificate)

@@ -7,9 +7,11 @@ from typing import Any, Literal
 
 from array_api_compat import array_namespace
 
-from ..planning.policy_iteration import TIE_TOLERANCE, hard_policy_iteration
-from ..processes.arrays import Array, as_float
-from ..processes.mdp import MDP, broadcast_over_leader_actions, decision_problem
+from ..planning.hard_policy_iteration import hard_policy_iteration
+from ..planning.loss import loss_bound
+from ..planning.policy_iteration import TIE_TOLERANCE
+from ..processes.arrays import Array, max_over_actions
+from ..processes.mdp import MDP, DecisionProblem, broadcast_over_leader_actions, decision_problem
 from ..response import Answer
 from ..worlds.base import World
 from .base import IndependentFollower, TabularFollower
@@ -43,19 +45,36 @@ class Hard(TabularFollower):
     def answer(self, mdp: MDP, values: Array | None) -> Answer:
         del values
         own = decision_problem(mdp, mdp.follower_reward)
-        v, q = hard_policy_iteration(own, mdp.follower_discount)
-        xp = array_namespace(q)
+        plan = hard_policy_iteration(own, mdp.follower_discount)
+        q, xp = plan.action_values, array_namespace(plan.values)
+        top = max_over_actions(q)
         tolerance = max(TIE_TOLERANCE, 1000 * float(xp.finfo(q.dtype).eps))
-        slack = tolerance * (1 + xp.max(xp.abs(q), axis=(-3, -2, -1), keepdims=True))  # of each commitment of a batch
-        best = q >= xp.max(q, axis=-1, keepdims=True) - slack
+        slack = tolerance * (1 + xp.max(xp.abs(top), axis=(-2, -1)))  # of each commitment of a batch; a bad action blurs no others
+        best = q >= (top - slack[..., None, None])[..., None]
         if self.ties == "uniform":
             chosen = xp.astype(best, q.dtype)
         else:
             sign = 1.0 if self.ties == "strong" else -1.0
             leader = decision_problem(mdp, sign * mdp.leader_reward)
-            _, preference = hard_policy_iteration(leader, mdp.leader_discount, allowed=best)
-            preference = xp.where(best, preference, -xp.inf)
+            preference = hard_policy_iteration(leader, mdp.leader_discount, allowed=best).action_values
             arms = xp.arange(q.shape[-1], device=q.device)
             chosen = xp.astype(arms == xp.argmax(preference, axis=-1, keepdims=True), q.dtype)
         policy = chosen / xp.sum(chosen, axis=-1, keepdims=True)
-        return Answer(broadcast_over_leader_actions(policy, mdp), v, as_float(xp.max(slack)))
+        if plan.ending is not None:
+            policy = _end_episodes(own, policy, plan.ending)
+        certificate = loss_bound(own, mdp.follower_discount, policy, plan.values)
+        return Answer(broadcast_over_leader_actions(policy, mdp), plan.values, certificate, max(1, plan.evaluations))
+
+
+def _end_episodes(problem: DecisionProblem, policy: Array, ending: Array) -> Array:
+    """``policy``, and where it never ends, the equally good ``ending``, which does; (..., S, N, B).
+
+    Where the discount is 1, an action may be as good as another and lead back to where one was.  States from which the policy reaches the
+    end do so without those from which it does not, and from the latter ``ending`` leads to the end or to the former.
+    """
+    chain = problem.transition.markov_chain(problem.weight[..., None] * policy)
+    if chain.reaches_end():
+        return policy
+    xp = array_namespace(policy)
+    endless = xp.asarray(chain.endless_states(), device=policy.device)
+    return xp.where(endless[..., None, None], ending, policy)

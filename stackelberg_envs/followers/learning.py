@@ -154,7 +154,7 @@ class SoftQLearning:
             visits,
             stream,
             np.ascontiguousarray(problem.weight),
-            (mdp.sizes[1], mdp.sizes[2], limit, steps),
+            (mdp.sizes[1], mdp.sizes[2], limit, steps, mdp.kernel.stage_size),
             cumulative(mdp.initial),
             cumulative(mdp.leader_policy),
             kernel,
@@ -176,10 +176,11 @@ class SoftQLearning:
 
 
 def _rows_by_action(mdp: MDP) -> tuple[np.ndarray, np.ndarray]:
-    """Next states and cumulative probabilities with a row for each (s, a, b), also where actions share rows."""
+    """Next states and cumulative probabilities with a row for each (s, a, b), s of one stage, also where actions share rows."""
     successors, cumulated, row_of = mdp.kernel.cumulative_successors()
     s, a, _ = mdp.sizes
-    rows = (np.arange(s * a)[:, None] * (len(successors) // (s * a)) + row_of).ravel()
+    nodes = (mdp.kernel.stage_size or s) * a
+    rows = (np.arange(nodes)[:, None] * (len(successors) // nodes) + row_of).ravel()
     return (successors, cumulated) if len(rows) == len(successors) else (successors[rows], cumulated[rows])
 
 

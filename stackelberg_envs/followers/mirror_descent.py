@@ -52,7 +52,8 @@ class MirrorDescent(TabularFollower):
         """``values`` is the log-policy at the follower's nodes, (..., S, N, B).
 
         The values answered are those of the last policy but one, from which the last was made.  The new one is no worse, and of the old
-        one ``V* - V <= max(T V - V) / (1 - gamma)``, T the soft Bellman operator: that is the certificate.
+        one ``V* - V <= max(T V - V) / (1 - gamma)``, T the soft Bellman operator: that is the certificate.  Where there is a deadline,
+        the sum of gamma^t over the steps until then stands for 1 / (1 - gamma).
         """
         log_policy, gamma = values, mdp.follower_discount
         xp = array_namespace(mdp.follower_reward)
@@ -71,5 +72,7 @@ class MirrorDescent(TabularFollower):
             logits = kept * log_policy + ((1 - kept) / self.temperature) * q
             total, policy = softmax_backup(logits, 1.0)
             log_policy = logits - total[..., None]
-        certificate = max(residual, 0.0) / (1 - gamma) if gamma < 1 else float("inf")
+        stages = mdp.kernel.stages
+        ahead = sum(gamma**t for t in range(stages)) if stages else 1 / (1 - gamma) if gamma < 1 else float("inf")
+        certificate = max(residual, 0.0) * ahead if residual > 0 else 0.0
         return Answer(broadcast_over_leader_actions(policy, mdp), v, certificate, self.steps, memory=log_policy)

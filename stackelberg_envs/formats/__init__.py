@@ -1,1 +1,1 @@
-"""Other people's tables into worlds: `arrays.from_arrays` and `gym_tables.from_gymnasium`."""
+"""Other people's tables and files into games: `from_arrays`, `from_gymnasium`, and one reader a file format."""

@@ -18,7 +18,7 @@ from ..processes.constants import Constants
 from ..worlds.mdp import InducedMDP
 from .controls import Controls
 from .instruments import Instrument, MixedActions
-from .kernels import endless
+from .kernels import endless, reachable
 from .tables import ContextTables, context_tables
 from .validation import distribution
 
@@ -64,7 +64,8 @@ class ArrayGame(StackelbergGame):
             **{
                 f"{name}_{i}": getattr(world, name)
                 for i, world in enumerate(each)
-                for name in ("follower_reward", "leader_reward", "initial")
+                for name in ("follower_reward", "leader_reward", "initial", "available")
+                if getattr(world, name) is not None
             },
         )
 
@@ -80,6 +81,7 @@ class ArrayGame(StackelbergGame):
             follower_discount=self.follower_discount,
             leader_discount=self.leader_discount,
             follower_sees=self.follower_sees,
+            available=getattr(c, f"available_{context}", None),
         )
 
 
@@ -93,6 +95,7 @@ def from_arrays(
     instrument: Instrument | None = None,
     initial: Any = None,
     terminal: Any = (),
+    available: Any = None,
     contexts: Mapping[str, Mapping[str, Any]] | None = None,
     context_probabilities: Sequence[float] | None = None,
     context_visibility: Literal["before", "after", "never"] = "after",
@@ -101,6 +104,7 @@ def from_arrays(
     max_cycles: int = ArrayGame.max_cycles,
     name: str = ArrayGame.name,
     layout: Layout | None = None,
+    normalise: bool = False,
 ) -> ArrayGame:
     """A game from tables: S states, B follower actions, and A leader actions, 1 where the leader only sets rewards.
 
@@ -112,16 +116,19 @@ def from_arrays(
             dense, B sparse matrices (S, S) of scipy's in a list, or one (S*B, S), row s*B + b: their longest row says how long all lists
             are.  Or `SuccessorLists` or `SharedRows`.
         follower_reward: a number, or a table (S,), (S, B), (S, A, B), or of next states (S, B, S) or, where the leader acts, (S, A, B, S),
-            of which the expectation is taken; sparse matrices like those of ``transition`` are read as (S, B, S).
-        leader_reward: likewise.
-        follower_discount: in [0, 1]; 1 only where every state can lead to the end.
+            of which the expectation is taken; sparse matrices like those of ``transition`` are read as (S, B, S).  In (S, B) or
+            (S, A, B), -inf says that the action is not available.
+        leader_reward: likewise, all finite.
+        follower_discount: in [0, 1]; 1 only where every state that episodes reach can lead to the end.
         leader_discount: likewise; None for that of the follower.
         instrument: what the leader sets: `Subsidies`, `Penalties` or `MixedActions`, which is what None is where A > 1.
         initial: distribution (S,) of the first state, or the state that is certain; None for uniform over all that are not terminal.
         terminal: states, as a list or a boolean mask (S,), whose entering ends the episode.  What next states pay is still paid on
             entering them, and nothing afterwards: their own rewards must be 0.
-        contexts: by the name of each context, which of ``transition``, ``follower_reward``, ``leader_reward``, ``initial`` and ``terminal``
-            are others in it, all of one S, A and B.
+        available: which actions the follower has, booleans (S, B) or (S, A, B); None for all, up to rewards of -inf.  Rows of actions
+            that are not available say nothing.  All actions of terminal states are available: nobody takes them.
+        contexts: by the name of each context, which of ``transition``, ``follower_reward``, ``leader_reward``, ``initial``, ``terminal``
+            and ``available`` are others in it, all of one S, A and B.
         context_probabilities: of each context; None for equal ones.
         context_visibility: whether the leader sees the context before it commits, after, or never.
         follower_sees: the leader's ``"action"`` before it moves, or only its ``"policy"``.
@@ -129,6 +136,8 @@ def from_arrays(
         max_cycles: steps after which a played episode is cut.
         name: of the game.
         layout: where states lie on a map, if there is one.
+        normalise: whether rows of ``transition`` and ``initial`` whose sums are from 1 by up to 0.001, as by rounding in print, are divided
+            by these sums, which a warning says.  Else a sum above 1 is an error, and one below is the probability that the episode ends.
 
     Raises:
         ValueError: for what is none of these; the message says what and where.
@@ -140,8 +149,11 @@ def from_arrays(
             "leader_reward": leader_reward,
             "initial": initial,
             "terminal": terminal,
+            "available": available,
         },
         {"only": {}} if contexts is None else contexts,
+        sees_policy=follower_sees == "policy",
+        normalise=normalise,
     )
     s, a, b = (int(size) for size in next(iter(tables.values())).transition.shape[:3])
     if instrument is None and a == 1:
@@ -157,7 +169,7 @@ def from_arrays(
         raise ValueError(f"layout has {cells} cells, and there are {s} states")
     game = ArrayGame(
         tables,
-        chosen.controls((s, a, b)),
+        chosen.controls((s, a, b), _actions_taken(tables)),
         follower_discount=_discount("follower_discount", follower_discount, tables),
         leader_discount=_discount("leader_discount", follower_discount if leader_discount is None else leader_discount, tables),
         follower_sees=follower_sees,
@@ -169,11 +181,21 @@ def from_arrays(
     return game
 
 
+def _actions_taken(tables: Mapping[str, ContextTables]) -> np.ndarray | None:
+    """The actions that a follower can take in some context, booleans (S, A, B); None where no mask says so."""
+    masks = [(world.available, ~world.terminal) for world in tables.values()]
+    if any(mask is None for mask, _ in masks):
+        return None
+    return np.any([mask & acts[:, None, None] for mask, acts in masks], axis=0)
+
+
 def _discount(name: str, given: Any, tables: Mapping[str, ContextTables]) -> float:
-    """A discount in [0, 1]; 1 only where every state can lead to the end."""
+    """A discount in [0, 1]; 1 only where every state that episodes reach can lead to the end."""
     discount = real(name, given, 0.0, 1.0)
     for context, world in tables.items():
-        if discount == 1 and (never := endless(world.transition)).any():
+        if discount < 1 or not (never := endless(world.transition, world.available)).any():
+            continue
+        if (never := never & reachable(world.transition, world.initial, world.available)).any():
             where = f" in context {context!r}" if len(tables) > 1 else ""
             raise ValueError(
                 f"{name} is 1, and from state {int(never.argmax())}{where} no actions ever lead to the end: an infinite sum of rewards may "

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from ..processes.arrays import Array
-from ..processes.chains import DIRECT
-from ..processes.inverse_cdf import DEFICIT_TOLERANCE
 from .arrays import ArrayGame, from_arrays
-from .kernels import KernelWithEnd, lists
-from .sparse import rows_of_stack
+from .kernels import KernelWithEnd
+from .validation import stochastic_rows
+from .world_tables import kernel_of_entries
 
 
 def from_gymnasium(env: Any, leader_reward: Any, *, initial: Any = None, **arguments: Any) -> ArrayGame:
@@ -22,7 +20,7 @@ def from_gymnasium(env: Any, leader_reward: Any, *, initial: Any = None, **argum
 
     Args:
         env: an environment with ``env.unwrapped.P``, or such a table: for each state and each action, steps of the form (probability,
-            next state, reward, terminated).  A state's actions are the same everywhere, and their probabilities sum to 1.
+            next state, reward, terminated).  The probabilities of an action sum to 1; actions that a state does not list are not available.
         leader_reward: a number, or a table (S,), (S, B), or (S, B, S) of next states, those of steps that end the episode included.
         initial: distribution (S,) of the first state, or the state that is certain; None for what the environment says.
         **arguments: of `stackelberg_envs.formats.arrays.from_arrays`.  The environment's own time limit is ``max_cycles`` if that is not
@@ -32,7 +30,7 @@ def from_gymnasium(env: Any, leader_reward: Any, *, initial: Any = None, **argum
         ValueError: if there is no such table, or something in it is none of these; the message says where.
     """
     world = getattr(env, "unwrapped", env)
-    steps, follower_reward = read_table(getattr(world, "P", world))
+    steps, follower_reward = read_table(getattr(world, "P", world), normalise=bool(arguments.get("normalise")))
     start = getattr(world, "initial_state_distrib", None) if initial is None else initial
     if start is None:
         raise ValueError("initial is missing: this table does not say in which state episodes begin")
@@ -42,40 +40,44 @@ def from_gymnasium(env: Any, leader_reward: Any, *, initial: Any = None, **argum
     return from_arrays(steps, follower_reward, leader_reward, initial=start, **arguments)
 
 
-def read_table(table: Any) -> tuple[KernelWithEnd, np.ndarray]:
-    """A table of Gymnasium's as a kernel, dense or, of `DIRECT` states or more, lists, and its expected rewards (S, B).
+def read_table(table: Any, *, normalise: bool = False) -> tuple[KernelWithEnd, np.ndarray]:
+    """A table of Gymnasium's as a kernel, dense or, of many states, lists, and its expected rewards (S, B).
+
+    Where a state does not list an action, its reward is -inf.
 
     Raises:
         ValueError: if it is none; the message says where.
     """
     s = _length("P", table)
-    b = _length("P[0]", _entry("P", table, 0))
-    at, probability, arrived, paid, ends = np.array(list(_steps(table, s, b))).reshape(-1, 5).T
+    numbers = [_numbers(f"P[{state}]", _entry("P", table, state)) for state in range(s)]
+    b = max((max(own, default=-1) for own in numbers), default=-1) + 1
+    available = np.zeros((s, b), dtype=bool)
+    for state, own in enumerate(numbers):
+        available[state, own] = True
+    if (never := ~available.any(axis=0)).any() or b == 0:
+        raise ValueError(f"no state of P has an action {int(never.argmax()) if b else 0}: actions are numbered from 0")
+    at, probability, arrived, paid, ends = np.array(list(_steps(table, numbers, b))).reshape(-1, 5).T
     rows, columns = at.astype(np.int64), arrived.astype(np.int64)
-    sums = np.bincount(rows, probability, s * b)
-    if (off := np.abs(sums - 1) > DEFICIT_TOLERANCE).any():
-        row = int(off.argmax())
-        raise ValueError(f"P[{row // b}][{row % b}] sums to {sums[row]:.10g}: the probabilities of the steps of an action sum to 1")
-    places = (rows, columns), (s * b, s)
-    steps = KernelWithEnd(_kernel(probability, *places), _kernel(np.where(ends > 0, 0.0, probability), *places))
-    return steps, np.bincount(rows, probability * paid, s * b).reshape(s, b)
+    probability = stochastic_rows(rows, probability, available.ravel(), lambda row: f"P[{row // b}][{row % b}]", normalise=normalise)
+    arrivals, going_on = (kernel_of_entries("P", rows, columns, p, (s, b)) for p in (probability, np.where(ends > 0, 0.0, probability)))
+    rewards = np.bincount(rows, probability * paid, s * b).reshape(s, b)
+    return KernelWithEnd(arrivals, going_on), np.where(available, rewards, -np.inf)
 
 
-def _kernel(probability: np.ndarray, places: tuple[np.ndarray, np.ndarray], shape: tuple[int, int]) -> Array:
-    from scipy.sparse import coo_array
+def _numbers(name: str, actions: Any) -> list[int]:
+    """The numbers of a state's actions: the keys of a dictionary, or those of a list."""
+    given = list(actions) if isinstance(actions, Mapping) else list(range(_length(name, actions)))
+    if not all(isinstance(number, (int, np.integer)) and number >= 0 for number in given):
+        raise ValueError(f"{name} has the actions {given}: they are whole numbers from 0")
+    return [int(number) for number in given]
 
-    listed = lists(rows_of_stack("P", coo_array((probability, places), shape=shape)))
-    return listed if shape[1] >= DIRECT else listed.dense()
 
-
-def _steps(table: Any, s: int, b: int) -> Iterator[tuple[int, float, int, float, bool]]:
+def _steps(table: Any, numbers: list[list[int]], b: int) -> Iterator[tuple[int, float, int, float, bool]]:
     """Each step as (row s*B + a, probability, next state, reward, terminated), checked."""
-    for state in range(s):
-        actions = _entry("P", table, state)
-        if (count := _length(f"P[{state}]", actions)) != b:
-            raise ValueError(f"P[{state}] has {count} actions, and P[0] has {b}: every state has the same ones")
-        for action in range(b):
-            for i, step in enumerate(_entry(f"P[{state}]", actions, action)):
+    s = len(numbers)
+    for state, own in enumerate(numbers):
+        for action in own:
+            for i, step in enumerate(table[state][action]):
                 where = f"P[{state}][{action}][{i}]"
                 try:
                     probability, arrived, paid, ends = step

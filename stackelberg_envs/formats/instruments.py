@@ -18,8 +18,12 @@ from .validation import indices
 class Instrument(Protocol):
     """What a leader may set, in any world."""
 
-    def controls(self, sizes: tuple[int, int, int]) -> Controls:
+    def controls(self, sizes: tuple[int, int, int], available: np.ndarray | None = None) -> Controls:
         """What it comes to in a world of sizes (S, A, B).
+
+        Args:
+            sizes: of the world.
+            available: which actions the follower can take, booleans (S, A, B); None for all.
 
         Raises:
             ValueError: if it does not fit them.
@@ -46,24 +50,24 @@ class Transfer:
             if self.scale != 1:
                 raise ValueError("with a budget, payments are shares of it: leave scale out")
 
-    def controls(self, sizes: tuple[int, int, int]) -> Controls:
+    def controls(self, sizes: tuple[int, int, int], available: np.ndarray | None = None) -> Controls:
         """See `Instrument.controls`."""
         s, a, b = sizes
         kind = type(self).__name__
         if a > 1:
             raise ValueError(f"{kind} are for a leader that does not act, and in this world it has {a} actions: take MixedActions()")
-        places = self._paid_indices(f"{kind}.where", s, b)
+        places = self._paid_indices(f"{kind}.where", np.ones((s, b), dtype=bool) if available is None else available[:, 0])
         return Payments(kind.lower(), places, (s, b), sign=self.sign, price=self.price, budget=self.budget, scale=self.scale)
 
-    def _paid_indices(self, name: str, s: int, b: int) -> np.ndarray:
-        """States (k, 1) or pairs (k, 2)."""
+    def _paid_indices(self, name: str, available: np.ndarray) -> np.ndarray:
+        """States (k, 1) or pairs (k, 2), in a world whose actions are ``available`` (S, B)."""
         if isinstance(self.where, str):
-            everywhere = {"states": (s,), "pairs": (s, b)}
+            everywhere = {"states": available.any(axis=1), "pairs": available}
             if self.where not in everywhere:
                 raise ValueError(f"{name} is a mask, a list, or a word, not {self.where!r}; {nearest(self.where, tuple(everywhere))}")
-            return np.argwhere(np.ones(everywhere[self.where], dtype=bool))
+            return np.argwhere(everywhere[self.where])
         axes = np.asarray(self.where, dtype=object).ndim  # as objects: a list of unequal lengths is left to the message below
-        places = indices(name, self.where, (s, b) if axes == 2 else (s,))
+        places = indices(name, self.where, available.shape[: 2 if axes == 2 else 1])
         if len(places) == 0:
             raise ValueError(f"{name} is empty: there is no place for a payment")
         return places
@@ -77,8 +81,8 @@ class Subsidies(Transfer):
     what stays unspent: a budget bounds the sum over places of what each pays once.
 
     Args:
-        where: the places: ``"pairs"``, all pairs of state and action, or ``"states"``, all states, whatever the action; a list of pairs
-            (s, b) or of states; or a boolean mask (S, B) or (S,).
+        where: the places: ``"pairs"``, all pairs of state and available action, or ``"states"``, all states, whatever the action; a list
+            of pairs (s, b) or of states; or a boolean mask (S, B) or (S,).
         price: what a unit costs the leader.
         budget: above 0, in units of reward; None for payments without a bound.
         scale: the unit of payments without a budget.
@@ -111,8 +115,9 @@ class Penalties(Transfer):
 class MixedActions:
     """The leader acts in the game: x are S x A logits, row-major, softmax over its A > 1 actions."""
 
-    def controls(self, sizes: tuple[int, int, int]) -> Controls:
+    def controls(self, sizes: tuple[int, int, int], available: np.ndarray | None = None) -> Controls:
         """See `Instrument.controls`."""
+        del available
         s, a, _ = sizes
         if a == 1:
             raise ValueError(

@@ -33,7 +33,7 @@ def reward(name: str, given: Any, arrivals: Array) -> np.ndarray:
     shape = table.shape
     if shape in ((s, a, b, s), *(((s, b, s),) if a == 1 else ())) and shape != (s, a, b):
         return _expected_reward(table.reshape(s, a, b, s), arrivals)
-    of_each = {(): (), (s,): (s, 1, 1), (s, b): (s, 1, b), (s, a, b): (s, a, b)}
+    of_each = _shapes((s, a, b))
     if shape not in of_each:
         step = f"(S, B, S) = {(s, b, s)}" if a == 1 else f"(S, A, B, S) = {(s, a, b, s)}"
         raise ValueError(
@@ -41,6 +41,20 @@ def reward(name: str, given: Any, arrivals: Array) -> np.ndarray:
             "of transition"
         )
     return np.broadcast_to(table.reshape(of_each[shape]), (s, a, b))
+
+
+def unavailable(given: Any, sizes: tuple[int, int, int]) -> tuple[Any, np.ndarray | None]:
+    """Rewards of states or pairs with 0 for -inf, and where that is, booleans (S, A, B); as they are, and None, where it is nowhere."""
+    of_each = _shapes(sizes)
+    if is_sparse(given) or are_sparse(given):
+        return given, None
+    try:
+        table = np.asarray(given)
+    except ValueError:  # no table at all, which `reward` says
+        return given, None
+    if table.ndim == 0 or table.shape not in of_each or table.dtype.kind != "f" or not (missing := table == -np.inf).any():
+        return given, None
+    return np.where(missing, 0.0, table), np.broadcast_to(missing.reshape(of_each[table.shape]), sizes)
 
 
 def check_no_reward_after_end(name: str, table: np.ndarray, ends: np.ndarray) -> None:
@@ -56,6 +70,12 @@ def check_no_reward_after_end(name: str, table: np.ndarray, ends: np.ndarray) ->
             f"{which} is {table[place]:.6g}, and state {s} is terminal: entering it ends the episode, so that nobody earns this.  "
             "Pay it where the state is entered (rewards of shape (S, B, S)) and set it to 0 here"
         )
+
+
+def _shapes(sizes: tuple[int, int, int]) -> dict[tuple[int, ...], tuple[int, ...]]:
+    """The shapes of rewards that do not depend on next states, and those in which they broadcast to (S, A, B)."""
+    s, a, b = sizes
+    return {(): (), (s,): (s, 1, 1), (s, b): (s, 1, b), (s, a, b): (s, a, b)}
 
 
 def _expected_reward(table: np.ndarray, arrivals: Array) -> np.ndarray:

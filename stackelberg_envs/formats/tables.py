@@ -10,8 +10,9 @@ import numpy as np
 
 from ..arguments import nearest
 from ..processes.arrays import Array
+from .availability import action_mask
 from .kernels import KernelWithEnd, stop_at
-from .rewards import check_no_reward_after_end, reward
+from .rewards import check_no_reward_after_end, reward, unavailable
 from .validation import distribution, indices
 
 
@@ -27,14 +28,22 @@ class ContextTables:
     """(S, A, B), without what the leader pays."""
     initial: np.ndarray
     """(S,)."""
+    terminal: np.ndarray
+    """Booleans (S,)."""
+    available: np.ndarray | None
+    """Which actions there are, booleans (S, A, B); None where all are."""
 
 
-def context_tables(common: Mapping[str, Any], contexts: Mapping[str, Mapping[str, Any]]) -> dict[str, ContextTables]:
+def context_tables(
+    common: Mapping[str, Any], contexts: Mapping[str, Mapping[str, Any]], *, sees_policy: bool = False, normalise: bool = False
+) -> dict[str, ContextTables]:
     """The world in each context.
 
     Args:
         common: the arguments of `stackelberg_envs.formats.arrays.from_arrays` that make up a world, by name.
         contexts: those that are others in a context, by its name.
+        sees_policy: whether the follower sees the leader's policy alone, and not its action.
+        normalise: whether rows whose sums are near 1 are divided by them.
 
     Raises:
         ValueError: for what is no world, and contexts whose sizes differ.
@@ -55,34 +64,45 @@ def context_tables(common: Mapping[str, Any], contexts: Mapping[str, Mapping[str
         given = {**common, **changes}
         key = id(given["transition"]), id(given["terminal"])
         if key not in read:
-            read[key] = _dynamics(names, given)
-        found[context] = _world(names, given, *read[key])
+            read[key] = _dynamics(names, given, normalise)
+        found[context] = _world(names, given, *read[key], sees_policy=sees_policy, normalise=normalise)
         first, here = next(iter(found.values())).transition.shape, found[context].transition.shape
         if here != first:
             raise ValueError(f"transition of context {context!r} has the sizes {tuple(here)}, and that of the first {tuple(first)}")
     return found
 
 
-def _dynamics(names: Mapping[str, str], given: Mapping[str, Any]) -> tuple[KernelWithEnd, np.ndarray]:
+def _dynamics(names: Mapping[str, str], given: Mapping[str, Any], normalise: bool) -> tuple[KernelWithEnd, np.ndarray]:
     """How states follow one another, and which are terminal, a mask (S,)."""
-    steps = KernelWithEnd.from_kernel(names["transition"], given["transition"])
+    steps = KernelWithEnd.from_kernel(names["transition"], given["transition"], normalise=normalise)
     ends = np.zeros(steps.transition.shape[0], dtype=bool)
     ends[indices(names["terminal"], given["terminal"], ends.shape)[:, 0]] = True
     return (KernelWithEnd(steps.arrivals, stop_at(steps.transition, ends)) if ends.any() else steps), ends
 
 
-def _world(names: Mapping[str, str], given: Mapping[str, Any], steps: KernelWithEnd, ends: np.ndarray) -> ContextTables:
+def _world(
+    names: Mapping[str, str], given: Mapping[str, Any], steps: KernelWithEnd, ends: np.ndarray, *, sees_policy: bool, normalise: bool
+) -> ContextTables:
     if ends.all():
         raise ValueError(f"{names['terminal']} are all {len(ends)} states: no episode would begin")
 
-    def reward_table(which: str) -> np.ndarray:
-        table = reward(names[which], given[which], steps.arrivals)
-        if np.ndim(given[which]) == 0:  # a number for every step that is taken
+    sizes: tuple[int, int, int] = steps.transition.shape[:3]
+    finite, missing = unavailable(given["follower_reward"], sizes)
+    available = action_mask(names["available"], given["available"], missing, ends, sizes, together=sees_policy)
+
+    def reward_table(which: str, numbers: Any) -> np.ndarray:
+        table = reward(names[which], numbers, steps.arrivals)
+        if np.ndim(numbers) == 0:  # a number for every step that is taken
             return np.where(ends[:, None, None], 0.0, table)
         check_no_reward_after_end(names[which], table, ends)
         return table
 
-    initial = ~ends / (~ends).sum() if given["initial"] is None else distribution(names["initial"], given["initial"], len(ends), "states")
+    initial = (
+        ~ends / (~ends).sum()
+        if given["initial"] is None
+        else distribution(names["initial"], given["initial"], len(ends), "states", normalise=normalise)
+    )
     if (initial * ends).any():
         raise ValueError(f"{names['initial']} begins in state {int((initial * ends).argmax())}, which is terminal")
-    return ContextTables(steps.transition, reward_table("follower_reward"), reward_table("leader_reward"), initial)
+    rewards = reward_table("follower_reward", finite), reward_table("leader_reward", given["leader_reward"])
+    return ContextTables(steps.transition, *rewards, initial, ends, available)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,8 @@ from ..processes.inverse_cdf import DEFICIT_TOLERANCE
 
 Label = Callable[..., str]
 """What an entry or a row is called, by its indices."""
+NORMALISABLE = 1e-3
+"""How far the sum of a row may be from 1 that is normalised on request."""
 
 
 def entry_label(name: str) -> Label:
@@ -72,20 +75,56 @@ def check_probabilities(table: np.ndarray, label: Label) -> None:
         raise ValueError(f"{label(*place)} is {table[place]}: probabilities are not negative")
 
 
-def divisors(sums: np.ndarray, rounding: float, label: Label) -> np.ndarray:
-    """What to divide rows with these sums by: the sum where it is 1 up to rounding, else 1.
+def divisors(sums: np.ndarray, rounding: float, label: Label, *, normalise: bool = False) -> np.ndarray:
+    """What to divide rows with these sums by: the sum where it is 1 up to rounding or, to ``normalise``, `NORMALISABLE`, else 1.
 
     Raises:
         ValueError: naming the first row whose sum is above 1.
     """
-    if (place := first_index(sums > 1 + rounding)) is not None:
+    limit = max(rounding, NORMALISABLE) if normalise else rounding
+    if (place := first_index(sums > 1 + limit)) is not None:
         raise ValueError(
             f"{label(*place)} sums to {sums[place]:.10g}: a row of transition probabilities sums to 1, or to less where the episode may end"
+            + normalise_hint(sums[place], normalise)
         )
-    return np.where(np.abs(sums - 1) <= rounding, sums, 1.0)
+    off = np.abs(sums - 1)
+    warn_of_normalised_rows(off[(off > rounding) & (off <= limit)])
+    return np.where(off <= limit, sums, 1.0)
 
 
-def distribution(name: str, given: Any, count: int, what: str) -> np.ndarray:
+def stochastic_rows(rows: np.ndarray, probability: np.ndarray, present: np.ndarray, label: Label, *, normalise: bool = False) -> np.ndarray:
+    """Entries of rows that all sum to 1, divided by their sums.
+
+    Args:
+        rows: the row of each entry.
+        probability: its number.
+        present: whether a row must be there, booleans (R,).
+        label: what a row is called.
+        normalise: whether sums may be from 1 by `NORMALISABLE`, and not by rounding alone.
+
+    Raises:
+        ValueError: naming the first row whose sum is not 1.
+    """
+    sums = np.bincount(rows, probability, len(present))
+    off = np.where(present, np.abs(sums - 1), 0.0)
+    if (place := first_index(off > (NORMALISABLE if normalise else DEFICIT_TOLERANCE))) is not None:
+        raise ValueError(f"{label(*place)} sums to {sums[place]:.10g}, and not to 1" + normalise_hint(sums[place], normalise))
+    warn_of_normalised_rows(off[off > DEFICIT_TOLERANCE])
+    return probability / np.where(sums > 0, sums, 1.0)[rows]
+
+
+def normalise_hint(total: float, normalise: bool) -> str:
+    """What an error about a row's sum says where `NORMALISABLE` would allow to divide by it."""
+    return "; normalise=True divides rows by such sums" if not normalise and abs(total - 1) <= NORMALISABLE else ""
+
+
+def warn_of_normalised_rows(off: np.ndarray) -> None:
+    """Say how many rows were divided by sums that differ from 1 by ``off``."""
+    if len(off):
+        warnings.warn(f"{len(off)} rows whose sums differ from 1, by up to {off.max():.2g}, were normalised", stacklevel=3)
+
+
+def distribution(name: str, given: Any, count: int, what: str, *, normalise: bool = False) -> np.ndarray:
     """A distribution over ``count`` things, given as such or as the one that is certain, (count,).
 
     Raises:
@@ -99,8 +138,10 @@ def distribution(name: str, given: Any, count: int, what: str) -> np.ndarray:
     if table.shape != (count,):
         raise ValueError(f"{name} is one of {count} {what}, or a distribution over them, shape ({count},); got shape {table.shape}")
     check_probabilities(table, entry_label(name))
-    if abs(table.sum() - 1) > rounding:
-        raise ValueError(f"{name} sums to {table.sum():.10g}: a distribution sums to 1")
+    off = abs(table.sum() - 1)
+    if off > (max(rounding, NORMALISABLE) if normalise else rounding):
+        raise ValueError(f"{name} sums to {table.sum():.10g}: a distribution sums to 1{normalise_hint(table.sum(), normalise)}")
+    warn_of_normalised_rows(np.array([off] if off > rounding else []))
     return table / table.sum()
 
 

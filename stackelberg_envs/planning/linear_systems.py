@@ -1,8 +1,9 @@
-"""Linear systems ``(I - gamma P) x = b`` of a Markov chain P: short ones solved directly, long ones by a Krylov method.
+"""Linear systems ``(I - gamma P) x = b`` of a Markov chain P: short ones solved directly, long ones by a Krylov method, stages in turn.
 
 A dense chain (..., S, S) costs S^3; from `stackelberg_envs.processes.chains.DIRECT` states on, a chain of lists is solved faster by
 BiCGSTAB (van der Vorst, SIAM J. Sci. Stat. Comput. 1992), which only multiplies with it, a few tens of times where the chain forgets
-quickly and some hundreds on a grid.  Both are a `Factorisation`, by which planners and solvers meet them.
+quickly and some hundreds on a grid.  Where there is a deadline the matrix is triangular, and solved by back-substitution.  Each is a
+`Factorisation`, by which planners and solvers meet them.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class Dense:
 
 @dataclass(frozen=True)
 class System:
-    """I - gamma P of a long chain, never formed."""
+    """I - gamma P of a long chain, or of one with stages, never formed."""
 
     chain: MarkovChain
     discount: float
@@ -76,6 +77,32 @@ class System:
     def rmatvec(self, x: Array) -> Array:
         """(I - gamma P)^T x, (..., S)."""
         return x - self.discount * self.chain.push_forward(x)
+
+    def factorise(self, tolerance: float = TOLERANCE) -> Any:
+        """Itself, made ready to be solved with by the method that suits its chain."""
+        return Krylov(self, tolerance) if self.chain.stages is None else BackSubstitution(self)
+
+
+class BackSubstitution:
+    """`Factorisation` of a chain of stages, by T products: its matrix is triangular.  Exact, and differentiable as often as wanted.
+
+    Args:
+        matrix: the system; its chain is a `stackelberg_envs.processes.staged.StagedChain`.
+    """
+
+    def __init__(self, matrix: System) -> None:
+        self._chain: Any = matrix.chain
+        self._discount = matrix.discount
+        self.solves = 0
+        """How often it has been solved with, for the ledger."""
+
+    def solve(self, rhs: Array, tolerance: float | None = None) -> Array:
+        self.solves += 1
+        return self._chain.solve(rhs, self._discount)
+
+    def solve_transposed(self, rhs: Array, tolerance: float | None = None) -> Array:
+        self.solves += 1
+        return self._chain.solve_transposed(rhs, self._discount)
 
 
 class Krylov:
@@ -223,15 +250,20 @@ def bicgstab(times: Callable[[Array], Array], b: Array, tolerance: float = TOLER
         r, products = b - times(x), products + 1  # the true residual
 
 
-def system(chain: MarkovChain, discount: float) -> Array | System:
-    """I - gamma P of a chain: a matrix (..., S, S), or a `System` where the chain is long.
+def system(chain: MarkovChain, discount: float, initial: Array | None = None) -> Array | System:
+    """I - gamma P of a chain: a matrix (..., S, S), or a `System` where the chain is long or has stages.
+
+    Args:
+        chain: P.
+        discount: gamma, in [0, 1].
+        initial: where episodes begin, (..., S).  If the discount is 1, states that never end and are never reached end at once.
 
     Raises:
-        PlanningError: if the discount is 1 and some state never leads to the end, so that the matrix is singular.
+        PlanningError: if the discount is 1 and a state that may be reached never leads to the end, so that the matrix is singular.
     """
     if discount >= 1 and not chain.reaches_end():
-        raise PlanningError("an infinite horizon with discount 1 has no value where some state never leads to the end")
-    if chain.iterative:
+        chain = chain.select(states_that_end(chain, initial))
+    if chain.iterative or chain.stages is not None:
         return System(chain, discount)
     matrix = chain.dense()
     xp = array_namespace(matrix)
@@ -239,6 +271,24 @@ def system(chain: MarkovChain, discount: float) -> Array | System:
     return identity - discount * matrix
 
 
+def states_that_end(chain: MarkovChain, initial: Array | None) -> Array:
+    """The states that lead to the end, booleans (..., S); none of the others is ever reached from ``initial`` (..., S).
+
+    Raises:
+        PlanningError: if one is, or may be because ``initial`` is None.
+    """
+    endless = chain.endless_states()
+    concerned = endless if initial is None else endless & chain.reachable_states(initial)
+    if concerned.any() or not endless.any():
+        which = f"state {int(concerned.nonzero()[-1][0])} never leads to the end" if concerned.any() else "some state hardly ever does"
+        raise PlanningError(
+            f"an infinite horizon with discount 1 has no value where an episode may not end: {which}.  A row of transitions that sums to "
+            "less than 1 ends the episode; a state that only leads to itself does not"
+        )
+    xp = array_namespace(chain.numbers)
+    return xp.asarray(~endless, device=chain.numbers.device)
+
+
 def factorise(matrix: Any) -> Any:
     """A `system` made ready to be solved with, by its type."""
-    return Krylov(matrix) if isinstance(matrix, System) else Dense(matrix)
+    return matrix.factorise() if isinstance(matrix, System) else Dense(matrix)

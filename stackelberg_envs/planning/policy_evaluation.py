@@ -23,7 +23,7 @@ def policy_value(mdp: MDP, policy: Array, reward: Array, discount: float, *, hor
     joint = joint_policy(mdp, policy)
     mean = xp.sum(joint * reward, axis=(-2, -1))
     if horizon is None:
-        return factorise(system(mdp.kernel.markov_chain(joint), discount)).solve(mean)
+        return factorise(system(mdp.kernel.markov_chain(joint), discount, mdp.initial)).solve(mean)
     chain = mdp.kernel.markov_chain(joint)
     v = xp.zeros_like(mean)
     for _ in range(horizon):

@@ -1,4 +1,4 @@
-"""Exact dynamic programming on an `MDP`: soft and hard policy iteration, values of a policy, occupancies.
+"""Exact dynamic programming on an `MDP`, with entropy; without, see `stackelberg_envs.planning.hard_policy_iteration`.
 
 Soft policy iteration is Newton's method on the soft Bellman equation ``V = T V`` (Puterman and Brumelle 1979; for the soft operator
 see Geist, Scherrer and Pietquin 2019)::
@@ -20,6 +20,8 @@ from array_api_compat import array_namespace
 
 from ..processes.arrays import Array, as_float
 from ..processes.mdp import MDP, DecisionProblem, broadcast_over_leader_actions, decision_problem
+from .backward_induction import backward_induction
+from .hard_policy_iteration import end_unreached_states
 from .linear_systems import Factorisation, PlanningError, factorise, system
 from .policy_evaluation import policy_value, regularised_reward
 from .value_iteration import attainable_bound, largest_deficit, rounding_error, soft_backup, value_interval
@@ -27,8 +29,11 @@ from .value_iteration import attainable_bound, largest_deficit, rounding_error, 
 POLICY_TOLERANCE = 1e-9
 """Newton stops when its step would change log-probabilities by less than this."""
 MAX_EVALUATIONS = 100
+STALLED = 1e-6
+"""Where the discount is 1: a step that is this small, in relation to the largest value, and half as large as the one before or larger, is
+rounding, since Newton's steps shrink quadratically in the end."""
 TIE_TOLERANCE = 1e-9
-"""Actions whose value is within this (relative to the largest value) of the best are ties."""
+"""Actions whose value is within this (relative to 1 + the largest of the best values) of the best are ties."""
 PATIENCE = 60
 """Where the last sweep shows that so many more would do, they are cheaper than a Newton step of lists."""
 
@@ -49,7 +54,7 @@ class Plan:
     """I - gamma P_g at the last evaluated policy."""
     bound: float = float("inf")
     """Certified: no value is further than this from the soft optimum, rounding in the last sweep included; infinite where the discount is
-    1."""
+    1.  The policy loses at most twice as much."""
     products: int = 0
     """Products with P_g in iterative solves, 0 where systems are factorised."""
 
@@ -71,12 +76,19 @@ def soft_policy_iteration(
         factorise: how ``I - gamma P_g`` is solved; defaults to the array library's dense solver, and for lists to BiCGSTAB.
         tolerance: of log-probabilities; what rounding leaves of it.
 
+    Where the discount is 1 and episodes are long, rounding may leave more than ``tolerance``: the iteration stops when steps no longer
+    shrink, and ``step`` says how large the last one was.
+
     Raises:
         PlanningError: if Newton has not converged after `MAX_EVALUATIONS` (NaN tables, discount 1 without an end).
     """
     problem = decision_problem(mdp, mdp.follower_reward)
     xp = array_namespace(problem.reward)
     gamma = mdp.follower_discount
+    if problem.transition.stages is not None:
+        return _backward_plan(mdp, problem, temperature, factorise)
+    if gamma >= 1:
+        problem = end_unreached_states(problem)
     if problem.transition.iterative:
         return _inexact_newton(mdp, problem, temperature, values, factorise, tolerance * temperature)
     v = xp.zeros_like(problem.reward[..., 0, 0]) if values is None else values
@@ -85,13 +97,22 @@ def soft_policy_iteration(
         backed_up, g = soft_backup(problem, gamma, temperature, v)
         kept = factorise(system(problem.transition.markov_chain(problem.weight[..., None] * g), gamma))
         newton = kept.solve(backed_up - v)
-        v = v + newton
+        v, before = v + newton, step
         step = as_float(xp.max(xp.abs(newton)))
-        if step <= max(tolerance * temperature, rounding_error(v, gamma)):
+        if step <= max(tolerance * temperature, rounding_error(v, gamma)) or (gamma >= 1 and _at_rounding(step, before, v)):
             backed_up, g = soft_backup(problem, gamma, temperature, v)
             bound = as_float(xp.max(xp.abs(backed_up - v))) / (1 - gamma) + rounding_error(v, gamma) if gamma < 1 else float("inf")
             return Plan(broadcast_over_leader_actions(g, mdp), v, evaluation, step, kept, bound)
     raise _convergence_error(MAX_EVALUATIONS, step)
+
+
+def _backward_plan(mdp: MDP, problem: DecisionProblem, temperature: float, factorise: Callable[[Any], Factorisation]) -> Plan:
+    """The soft answer in a world with a deadline, exact after one backup a stage; rounding adds up over stages."""
+    gamma = mdp.follower_discount
+    v, g = backward_induction(problem, lambda stage, ahead: soft_backup(stage, gamma, temperature, ahead))
+    kept = factorise(system(problem.transition.markov_chain(problem.weight[..., None] * g), gamma))
+    bound = rounding_error(v, 0.0) * problem.transition.stages
+    return Plan(broadcast_over_leader_actions(g, mdp), v, 1, 0.0, kept, bound)
 
 
 def _inexact_newton(
@@ -109,9 +130,10 @@ def _inexact_newton(
     xp, gamma = array_namespace(problem.reward), mdp.follower_discount
     v = values
     if v is None:
-        v = xp.zeros_like(problem.reward[..., 0, 0]) if gamma < 1 else _uniform_policy_values(problem, gamma)
+        v = xp.zeros_like(problem.reward[..., 0, 0]) if gamma < 1 else _uniform_policy_values(problem)
     deficit, products, evaluation = largest_deficit(problem), 0, 0
-    rate, after_sweep, size_before, width, step = float("nan"), False, float("inf"), float("inf"), float("inf")
+    rate, after_sweep, size_before, width = float("nan"), False, float("inf"), float("inf")
+    step = step_before = float("inf")
     for evaluation in range(1, 10 * MAX_EVALUATIONS + 1):
         backed_up, g = soft_backup(problem, gamma, temperature, v)
         r = backed_up - v
@@ -119,7 +141,7 @@ def _inexact_newton(
         middle, half = value_interval(backed_up, xp.min(r, axis=-1), xp.max(r, axis=-1), gamma, deficit)
         width = as_float(xp.max(half))
         goal = max(tolerance, attainable_bound(backed_up, gamma) if gamma < 1 else rounding_error(backed_up, gamma))
-        if width <= goal or (gamma >= 1 and (step <= goal or size == 0)):
+        if width <= goal or (gamma >= 1 and (step <= goal or size == 0 or _at_rounding(step, step_before, v))):
             v = middle
             _, g = soft_backup(problem, gamma, temperature, v)
             kept = factorise(system(problem.transition.markov_chain(problem.weight[..., None] * g), gamma))
@@ -140,9 +162,15 @@ def _inexact_newton(
         if gamma >= 1:  # values that no policy has may lead to one that never ends
             forcing = 0.0
         newton = kept.solve(r, max(forcing, 0.1 * goal * max(1 - gamma, 1e-4) / size))
+        step_before = step
         v, size_before, step = v + newton, size, as_float(xp.max(xp.abs(newton)))
         products += getattr(kept, "products", 0)
     raise _convergence_error(evaluation, width)
+
+
+def _at_rounding(step: float, before: float, values: Array) -> bool:
+    """Whether a Newton step is small and no longer shrinks: `STALLED`."""
+    return before / 2 <= step <= STALLED * as_float(array_namespace(values).max(abs(values)))
 
 
 def _convergence_error(evaluations: int, step: float) -> PlanningError:
@@ -152,41 +180,14 @@ def _convergence_error(evaluations: int, step: float) -> PlanningError:
     )
 
 
-def _uniform_policy_values(problem: DecisionProblem, discount: float, allowed: Array | float = 1.0) -> Array:
-    """Values of the policy that is uniform over ``allowed`` actions, (..., S): where to start if the discount is 1.
+def _uniform_policy_values(problem: DecisionProblem) -> Array:
+    """Undiscounted values of the policy that is uniform over available actions, (..., S).
 
     The greedy policy of values that no policy has may never end; from values that one has, each policy is better than the one before.
     """
-    xp = array_namespace(problem.reward)
-    even = problem.weight[..., None] * (xp.ones_like(problem.reward) * allowed)
-    even = even / xp.sum(even, axis=(-2, -1), keepdims=True)
-    return factorise(system(problem.transition.markov_chain(even), discount)).solve(xp.sum(even * problem.reward, axis=(-2, -1)))
-
-
-def hard_policy_iteration(problem: DecisionProblem, discount: float, *, allowed: Array | None = None) -> tuple[Array, Array]:
-    """Howard's policy iteration: (values (..., S), action values (..., S, N, B)) of the best policy among ``allowed`` actions.
-
-    Args:
-        problem: nodes, rewards and transitions; use the leader's reward to break the follower's ties.
-        discount: in [0, 1].
-        allowed: boolean (..., S, N, B), at least one True per node; all if not given.
-    """
-    xp = array_namespace(problem.reward)
-    barred = xp.zeros_like(problem.reward) if allowed is None else xp.where(allowed, 0.0, -xp.inf)
-    arms = xp.arange(problem.reward.shape[-1], device=problem.reward.device)
-    v = xp.zeros_like(problem.reward[..., 0, 0])
-    if discount >= 1:
-        v = _uniform_policy_values(problem, discount, xp.where(barred == 0, 1.0, 0.0))
-    for _ in range(MAX_EVALUATIONS):
-        q = problem.reward + discount * problem.transition.expect(v)
-        greedy = xp.astype(arms == xp.argmax(q + barred, axis=-1, keepdims=True), q.dtype)
-        joint = problem.weight[..., None] * greedy
-        reward = xp.sum(joint * problem.reward, axis=(-2, -1))
-        improved = factorise(system(problem.transition.markov_chain(joint), discount)).solve(reward)
-        if as_float(xp.max(xp.abs(improved - v))) <= 10 * rounding_error(improved, discount):
-            return improved, problem.reward + discount * problem.transition.expect(improved)
-        v = improved
-    raise PlanningError(f"policy iteration did not converge in {MAX_EVALUATIONS} evaluations")
+    even = problem.weight[..., None] * problem.uniform_policy()
+    reward = array_namespace(even).sum(even * problem.reward, axis=(-2, -1))
+    return factorise(system(problem.transition.markov_chain(even), 1.0)).solve(reward)
 
 
 def regret(mdp: MDP, policy: Array, temperature: float) -> Array:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from array_api_compat import array_namespace
 
-from ..processes.arrays import Array, as_float
+from ..processes.arrays import Array, as_float, max_over_actions
 from ..processes.mdp import DecisionProblem
 from .linear_systems import PlanningError
 
@@ -36,7 +36,7 @@ class CertifiedValues(NamedTuple):
 def softmax_backup(q: Array, temperature: float) -> tuple[Array, Array]:
     """tau log sum_b exp(Q/tau) and its maximiser softmax_b(Q/tau), normalised explicitly; q (..., B)."""
     xp = array_namespace(q)
-    top = xp.max(q, axis=-1, keepdims=True)
+    top = max_over_actions(q)[..., None]
     weights = xp.exp((q - top) / temperature)
     total = xp.sum(weights, axis=-1, keepdims=True)
     return (top + temperature * xp.log(total))[..., 0], weights / total
@@ -45,7 +45,7 @@ def softmax_backup(q: Array, temperature: float) -> tuple[Array, Array]:
 def soft_backup(problem: DecisionProblem, discount: float, temperature: float, values: Array) -> tuple[Array, Array]:
     """One sweep: T V, (..., S), and the policy that attains it, (..., S, N, B)."""
     node_values, g = softmax_backup(problem.action_values(values, discount), temperature)
-    return array_namespace(values).sum(problem.weight * node_values, axis=-1), g
+    return problem.mean_over_nodes(node_values), g
 
 
 def largest_deficit(problem: DecisionProblem) -> float:
@@ -70,6 +70,10 @@ def value_interval(backed_up: Array, low: Array, high: Array, discount: float, d
         return backed_up, xp.where(high - low >= 0, float("inf"), float("nan"))
     kept = discount * (1 - deficit)
     outward, inward = discount / (1 - discount), kept / (1 - kept)
+    if low.ndim == 0:  # an array operation on one number costs as much as on hundreds
+        bottom, top = as_float(low), as_float(high)
+        bottom, top = bottom * (outward if bottom < 0 else inward), top * (outward if top > 0 else inward)
+        return backed_up + (bottom + top) / 2, xp.asarray((top - bottom) / 2)
     low, high = xp.where(low < 0, outward * low, inward * low), xp.where(high > 0, outward * high, inward * high)
     return backed_up + ((low + high) / 2)[..., None], (high - low) / 2
 

@@ -28,6 +28,7 @@ def roll_out(
     kernel: np.ndarray,
     successors: np.ndarray,
     row_of: np.ndarray,
+    stage: int,
     first: np.ndarray,
     limits: np.ndarray,
     actions: np.ndarray,
@@ -41,6 +42,7 @@ def roll_out(
         kernel: cumulative probabilities of successors, (S * A * R, K).
         successors: next states, (S * A * R, K + 1).
         row_of: which of the R rows at (s, a) each action takes, (B,).
+        stage: the number of states of a stage, to which ``kernel`` and ``successors`` then belong; 0 where there are none.
         first: first states, (N,).
         limits: steps after which an episode is cut, (N,).
         actions: first actions of the follower, (N,); empty if they are drawn.
@@ -51,7 +53,8 @@ def roll_out(
     """
     s_count, a_count = leader.shape
     b_count = follower.shape[1]
-    shared = kernel.shape[0] // follower.shape[0]
+    kernel_nodes = stage * a_count if stage > 0 else s_count * a_count
+    shared = kernel.shape[0] // kernel_nodes
     rows = np.empty(first.shape[0], dtype=np.int64)
     stands = first.copy()
     walking = 0
@@ -74,8 +77,12 @@ def roll_out(
             u0, u1, u2 = rng.random(), rng.random(), rng.random()
             node = stands[i] if a_count == 1 else stands[i] * a_count + _inverse_cdf(leader[stands[i]], u0)
             b = actions[i] if t == 0 and actions.shape[0] > 0 else _inverse_cdf(follower[node], u1)
-            row, node = node * shared + row_of[b], node * b_count + b
+            at = node % kernel_nodes if stage > 0 else node
+            row, node = at * shared + row_of[b], node * b_count + b
             arrived = successors[row, _inverse_cdf(kernel[row], u2)]
+            if stage > 0:
+                later = stands[i] - stands[i] % stage + stage
+                arrived = later + arrived if arrived < stage and later < s_count else s_count
             who[count], nodes[count], arrivals[count] = i, node, arrived
             count += 1
             stands[i] = arrived

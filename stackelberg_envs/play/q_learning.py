@@ -15,7 +15,7 @@ def soft_q_learning(
     visits: np.ndarray,
     stream: np.ndarray,
     weight: np.ndarray,
-    counts: tuple[int, int, int, int],
+    counts: tuple[int, int, int, int, int],
     initial: np.ndarray,
     leader: np.ndarray,
     kernel: np.ndarray,
@@ -32,7 +32,8 @@ def soft_q_learning(
         visits: updates of each pair so far, integers (S * N * B,).
         stream: integers (2,): the state in which the stream stands, S before a start, and the steps since.
         weight: probability of each node given the state, (S, N).
-        counts: A, B, the steps after which the stream starts again, and how many samples to take.
+        counts: A, B, the steps after which the stream starts again, how many samples to take, and the number of states of a stage, to
+            which ``kernel`` and ``successors`` then belong; 0 where there are none.
         initial: cumulative start distribution, (S,).
         leader: cumulative pi(a|s), (S, A).
         kernel: cumulative probabilities of successors, (S * A * B, K).
@@ -42,7 +43,7 @@ def soft_q_learning(
         uniform: whether states and actions are drawn evenly, instead of played.
         rng: the noise; a sample takes four variates, and the state of an even one, or a start, one more.
     """
-    a_count, b_count, limit, steps = counts
+    a_count, b_count, limit, steps, stage = counts
     gamma, tau, rate, exploration = constants
     s_count, n_count = weight.shape
     for _ in range(steps):
@@ -76,10 +77,14 @@ def soft_q_learning(
                 b += 1
                 reached += math.exp((table[node + b] - top) / tau)
         played = (s * a_count + a) * b_count + b
+        row = played % (stage * a_count * b_count) if stage > 0 else played
         u, k = rng.random(), 0
-        while k < kernel.shape[1] and kernel[played, k] <= u:
+        while k < kernel.shape[1] and kernel[row, k] <= u:
             k += 1
-        arrived = successors[played, k]
+        arrived = successors[row, k]
+        if stage > 0:
+            later = s - s % stage + stage
+            arrived = later + arrived if arrived < stage and later < s_count else s_count
         ahead = 0.0
         if arrived < s_count:
             for n in range(n_count):

@@ -54,7 +54,8 @@ def simulate(
         if not bool(xp.all(table[..., -1] == 1)):
             raise ValueError(f"the {whose} policy has rows that do not sum to 1")
     successors, kernel, row_of = mdp.kernel.cumulative_successors()
-    shared = len(successors) // (s_count * a_count)
+    nodes = (mdp.kernel.stage_size or s_count) * a_count
+    shared = len(successors) // nodes
     limits = xp.zeros_like(states) + horizon
     if isinstance(noise, np.random.Generator):
         generator = noise
@@ -62,7 +63,8 @@ def simulate(
             from . import compiled
 
             first_actions = np.zeros(0, dtype=np.int64) if actions is None else np.asarray(actions, dtype=np.int64)
-            steps = compiled.roll_out(leader, follower, kernel, successors, row_of, states, limits, first_actions, generator)
+            stage = mdp.kernel.stage_size
+            steps = compiled.roll_out(leader, follower, kernel, successors, row_of, stage, states, limits, first_actions, generator)
             rewards = np.ravel(mdp.leader_reward), np.ravel(mdp.follower_reward)
             return Trajectories(*compiled.pad_trajectories(*steps, states, mdp.sizes, *rewards))
         noise = lambda t, rows: xp.asarray(generator.random((len(rows), 3)), dtype=leader.dtype, device=leader.device)  # noqa: E731
@@ -73,8 +75,8 @@ def simulate(
         u = noise(t, rows)
         node = s if a_count == 1 else s * a_count + inverse_cdf(leader[s], u[:, 0])
         b = inverse_cdf(follower[node], u[:, 1]) if actions is None or t > 0 else actions[rows]
-        row, node = node * shared + row_of[b], node * b_count + b
-        arrived = successors[row, inverse_cdf(kernel[row], u[:, 2])]
+        row, node = (node if nodes == len(follower) else node % nodes) * shared + row_of[b], node * b_count + b
+        arrived = mdp.kernel.arrivals(s, successors[row, inverse_cdf(kernel[row], u[:, 2])])
         played.append((rows, node, arrived))
         t += 1
         going = (arrived < s_count) & (limits[rows] > t)

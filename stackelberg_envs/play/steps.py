@@ -59,8 +59,10 @@ class TabularStepper:
             b = b * count + action
         successors, cumulated, row_of = self._transition
         s_count, a_count, _ = self.process.sizes
-        row = (s * a_count + a) * (len(successors) // (s_count * a_count)) + row_of[b]
-        successor = int(successors[row, cumulated[row].searchsorted(u, side="right")])
+        kernel = self.process.kernel
+        stage = kernel.stage_size or s_count
+        row = (s % stage * a_count + a) * (len(successors) // (stage * a_count)) + row_of[b]
+        successor = int(kernel.arrivals(np.asarray(s), successors[row, cumulated[row].searchsorted(u, side="right")]))
         paid = tuple(float(reward) for reward in self.process.follower_rewards[:, s, a, b])
         return successor, paid, float(self.process.leader_reward[s, a, b])
 

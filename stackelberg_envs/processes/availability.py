@@ -28,8 +28,8 @@ def mask_rewards(
     there = follower_reward != minus_infinity
     if followers:
         there = xp.all(there, axis=-4)
-    available = there if available is None else available & there
-    each = available[..., None, :, :, :] if followers else available
+    available = there if available is None else there & available
+    each = xp.expand_dims(available, axis=-4) if followers else available
     return available, xp.where(each, follower_reward, 0.0), xp.where(available, leader_reward, 0.0)
 
 
@@ -55,8 +55,8 @@ def check_product(available: Array, actions: tuple[int, ...]) -> None:
     if not bool(xp.all(product == available)):
         *_, s, a, b = (int(at[0]) for at in as_numpy(product != available).nonzero())
         raise ValueError(
-            f"in state {s}, where the leader does {a}, the joint action {b} is not available, but each follower's part of it is: a mask says "
-            "for each follower which actions it has"
+            f"in state {s}, where the leader does {a}, the joint action {b} is not available, but each follower's part of it is: a mask "
+            "says for each follower which actions it has"
         )
 
 

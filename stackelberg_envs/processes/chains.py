@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from array_api_compat import array_namespace
 
 from .arrays import Array, as_numpy
@@ -54,6 +56,39 @@ class MarkovChain(abc.ABC):
     def reaches_end(self) -> bool:
         """Whether every state leads to the end of the episode."""
 
+    @abc.abstractmethod
+    def select(self, states: Array) -> MarkovChain:
+        """The chain with the rows of ``states``, booleans (..., S), and rows of 0 elsewhere: there the episode ends."""
+
+    def endless_states(self) -> np.ndarray:
+        """The states from which no steps that are possible lead to the end, booleans (..., S)."""
+        from scipy.sparse import csr_matrix, hstack, vstack
+        from scipy.sparse.csgraph import breadth_first_order
+
+        count, states = max(1, math.prod(self.batch)), self.states
+        endless = np.ones((count, states), dtype=bool)
+        for index in range(count):
+            matrix = self.sparse(index).copy()  # comparisons sum up duplicates in place
+            deficits = np.asarray(matrix.sum(axis=1)).ravel() < 1 - negligible_deficit(self.numbers)
+            graph = hstack([vstack([(matrix > 0).T, csr_matrix(deficits[None])]), csr_matrix((states + 1, 1))])
+            back = breadth_first_order(graph.tocsr().astype(np.float64), states, return_predecessors=False)  # from the end, backwards
+            endless[index, back[back < states]] = False
+        return endless.reshape(*self.batch, states)
+
+    def reachable_states(self, initial: Array) -> np.ndarray:
+        """The states to which possible steps lead from where ``initial`` (..., S) is positive, booleans (..., S)."""
+        from scipy.sparse import bmat, csr_matrix
+        from scipy.sparse.csgraph import breadth_first_order
+
+        count, states = max(1, math.prod(self.batch)), self.states
+        begins = np.broadcast_to(as_numpy(initial) > 0, (*self.batch, states)).reshape(count, states)
+        reached = np.zeros((count, states), dtype=bool)
+        for index in range(count):
+            graph = bmat([[self.sparse(index).copy() > 0, csr_matrix((states, 1))], [csr_matrix(begins[index][None]), None]])
+            ahead = breadth_first_order(graph.tocsr().astype(np.float64), states, return_predecessors=False)
+            reached[index, ahead[ahead < states]] = True
+        return reached.reshape(*self.batch, states)
+
     def sparse(self, index: int) -> Any:
         """A scipy matrix (S, S) of one element of the batch, counted row-major, with NumPy's numbers."""
         from scipy.sparse import csr_matrix
@@ -64,6 +99,11 @@ class MarkovChain(abc.ABC):
     def iterative(self) -> bool:
         """Whether linear systems of this chain are solved by products with it, instead of factors."""
         return False
+
+    @property
+    def stages(self) -> int | None:
+        """T, where each step leads to the next of T stages, and linear systems are solved stage by stage; else None."""
+        return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,11 +127,14 @@ class DenseChain(MarkovChain):
     def map(self, f: Callable[[Array], Array]) -> DenseChain:
         return DenseChain(f(self.matrix))
 
+    def select(self, states: Array) -> DenseChain:
+        return DenseChain(array_namespace(self.matrix).where(states[..., None], self.matrix, 0.0))
+
     def dense(self) -> Array:
         return self.matrix
 
     def expect(self, values: Array) -> Array:
-        return array_namespace(values).matmul(self.matrix, values[..., None])[..., 0]
+        return (self.matrix @ values[..., None])[..., 0]
 
     def push_forward(self, weights: Array) -> Array:
         return array_namespace(weights).matmul(weights[..., None, :], self.matrix)[..., 0, :]

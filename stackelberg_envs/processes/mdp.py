@@ -97,12 +97,14 @@ class DecisionProblem:
         reward: shape (..., S, N, B).
         transition: shape (..., S, N, B, S), an array or a `stackelberg_envs.processes.transitions.Transition`, which it is made.
         available: which actions there are, booleans (..., S, N, B); all if None.
+        initial: where episodes begin, (..., S): where the discount is 1, states that are never reached may never end.  None if any may be.
     """
 
     weight: Array
     reward: Array
     transition: Any
     available: Array | None = None
+    initial: Array | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "transition", as_transition(self.transition))
@@ -110,7 +112,25 @@ class DecisionProblem:
     def map(self, f: Callable[[Array], Array]) -> DecisionProblem:
         """The same problem with ``f`` applied to each table."""
         available = None if self.available is None else f(self.available) != 0
-        return DecisionProblem(f(self.weight), f(self.reward), self.transition.map(f), available)
+        initial = None if self.initial is None else f(self.initial)
+        return DecisionProblem(f(self.weight), f(self.reward), self.transition.map(f), available, initial)
+
+    def mean_over_nodes(self, node_values: Array) -> Array:
+        """``sum_n weight(n|s) node_values(s,n)``, (..., S, N) to (..., S)."""
+        weighted = self.weight * node_values
+        return weighted[..., 0] if weighted.shape[-1] == 1 else array_namespace(weighted).sum(weighted, axis=-1)
+
+    def allow(self, allowed: Array) -> DecisionProblem:
+        """The problem of a follower that has only ``allowed`` actions, booleans (..., S, N, B), of those that are available."""
+        return replace(self, available=allowed if self.available is None else self.available & allowed)
+
+    def uniform_policy(self) -> Array:
+        """The policy that is uniform over available actions, (..., S, N, B)."""
+        xp = array_namespace(self.reward)
+        even = xp.ones_like(self.reward)
+        if self.available is not None:
+            even = xp.where(self.available, even, 0.0)
+        return even / xp.sum(even, axis=-1, keepdims=True)
 
     def action_values(self, values: Array, discount: float) -> Array:
         """``Q = r + gamma P V``, (..., S, N, B), and -inf where an action is not available."""
@@ -146,9 +166,10 @@ def decision_problem(mdp: MDP, reward: Array) -> DecisionProblem:
     """Nodes at which the follower decides, with ``reward`` (..., S, A, B) as its payoff (its own or, to break ties, the leader's)."""
     pi, available = mdp.leader_policy, available_at_nodes(mdp)
     if mdp.follower_sees == "action" or pi.shape[-1] == 1:
-        return DecisionProblem(pi, reward, mdp.kernel, available)
+        return DecisionProblem(pi, reward, mdp.kernel, available, mdp.initial)
     xp = array_namespace(pi)
-    return DecisionProblem(xp.ones_like(pi[..., :1]), at_nodes(mdp, reward), mdp.kernel.mean_over_leader(pi), available)
+    unseen = mdp.kernel.mean_over_leader(pi)
+    return DecisionProblem(xp.ones_like(pi[..., :1]), at_nodes(mdp, reward), unseen, available, mdp.initial)
 
 
 def broadcast_over_leader_actions(policy: Array, mdp: MDP) -> Array:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from array_api_compat import array_namespace
 from . import chains
 from .arrays import Array, as_numpy, numpy_view
 from .chains import MarkovChain
-from .inverse_cdf import cumulative, negligible_deficit
+from .inverse_cdf import cumulative
 from .successors import Successors, scatter
 from .transitions import Transition, as_transition, positive_entries
 
@@ -111,11 +112,16 @@ class SuccessorLists(Transition):
         table = self.successors.table.shape
         p, v = numpy_view(self.probabilities), numpy_view(values)
         if table[1:3] == (a, b) and p is not None and v is not None and p.ndim == 4 and v.ndim == 1:
-            return xp.asarray(self.successors.matrix(p) @ v).reshape((s, a, b))
+            return xp.asarray(self._matrix @ v).reshape((s, a, b))
         listed = xp.reshape(xp.take(values, self.successors.like(values), axis=-1), (*values.shape[:-1], *table))
         if table[2] == 1 and b > 1:  # one list for all actions: a matrix times a vector at each node
             return xp.matmul(self.probabilities, listed[..., 0, :][..., None])[..., 0]
         return xp.sum(self.probabilities * listed, axis=-1)
+
+    @cached_property
+    def _matrix(self) -> Any:
+        """The lists of a kernel without batch axes as a scipy matrix (S*A*B, S), where its numbers are NumPy's."""
+        return self.successors.matrix(numpy_view(self.probabilities))  # type: ignore[arg-type]
 
     def row_sums(self) -> Array:
         return array_namespace(self.probabilities).sum(self.probabilities, axis=-1)
@@ -146,6 +152,15 @@ class SuccessorLists(Transition):
         if table[1] == 1:
             w = xp.sum(w, axis=-3, keepdims=True)
         return SuccessorChain(SuccessorLists(self.successors.union_over_actions, xp.reshape(w, (*w.shape[:-3], 1, 1, -1))))
+
+    def pure_chain(self, weight: Array, actions: Array) -> MarkovChain:
+        s, a, _, _ = self.probabilities.shape[-4:]
+        if a > 1 or self.probabilities.ndim > 4 or actions.ndim > 2 or self.successors.table.shape[1] > 1:
+            return super().pure_chain(weight, actions)
+        xp = array_namespace(self.probabilities)
+        chosen = self.probabilities[xp.arange(s, device=actions.device), 0, actions[:, 0]]
+        lists = SuccessorLists(self.successors.choose(as_numpy(actions)[:, 0]), (weight * chosen)[:, None, None, :])
+        return SuccessorChain(lists)
 
     def mean_over_leader(self, leader_policy: Any) -> SuccessorLists:
         """Lists (..., S, 1, B, A*K), or K long if the leader's actions share them."""
@@ -233,20 +248,13 @@ class SuccessorChain(MarkovChain):
         numbers = as_numpy(self.numbers)
         return self.lists.successors.matrix(numbers.reshape(-1, *numbers.shape[-4:])[index])
 
+    def select(self, states: Array) -> SuccessorChain:
+        keep = states[..., None, None, None]
+        return self.map(lambda numbers: array_namespace(numbers).where(keep, numbers, 0.0))
+
     def reaches_end(self) -> bool:
         """Whether every state leads, by steps that are possible, to one with a deficit."""
-        from scipy.sparse import csr_matrix, hstack, vstack
-        from scipy.sparse.csgraph import breadth_first_order
-
-        given = as_numpy(self.numbers)
-        for row in given.reshape(-1, *given.shape[-4:]):
-            states = len(row)
-            back = self.lists.successors.matrix(row > 0).T.astype(np.float64)
-            last = csr_matrix((row.sum(-1)[:, 0, 0] < 1 - negligible_deficit(self.numbers))[None].astype(np.float64))
-            graph = hstack([vstack([back, last]), csr_matrix((states + 1, 1))]).tocsr()  # from the end, backwards
-            if len(breadth_first_order(graph, states, return_predecessors=False)) <= states:
-                return False
-        return True
+        return not self.endless_states().any()
 
 
 def _integers(table: Any) -> np.ndarray:

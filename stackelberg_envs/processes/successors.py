@@ -60,6 +60,12 @@ class Successors:
         columns, ends = self._pointers
         return csr_matrix((probabilities.reshape(-1), columns, ends), shape=(len(ends) - 1, len(self.table)))
 
+    def choose(self, actions: np.ndarray) -> Successors:
+        """Where each state can lead by its own follower action, integers (S,): tables (S, 1, 1, K) of (S, 1, B or 1, K)."""
+        if self.table.shape[2] == 1:
+            return self
+        return Successors(self.table[np.arange(len(self.table)), :, actions][:, :, None])
+
     @cached_property
     def union_over_actions(self) -> Successors:
         """Where a state can lead by any action, (S, 1, 1, M), M the length of all its lists together."""

@@ -59,6 +59,16 @@ class Transition(abc.ABC):
         return False
 
     @property
+    def stages(self) -> int | None:
+        """T, where states are numbered t S + s and each step leads to the next of T stages; None where time is not part of a state."""
+        return None
+
+    @property
+    def stage_size(self) -> int:
+        """S, the number of states of a stage; 0 where there are none."""
+        return 0
+
+    @property
     def requires_grad(self) -> bool:
         """Whether torch keeps its history."""
         return bool(getattr(self.numbers, "requires_grad", False))
@@ -91,6 +101,12 @@ class Transition(abc.ABC):
         """The chain of states ``sum_ab joint(a,b|s) P(s'|s,a,b)`` under joint (..., S, A, B), which sums to 1 over actions."""
         return DenseTransition(self.dense()).markov_chain(joint)
 
+    def pure_chain(self, weight: Array, actions: Array) -> MarkovChain:
+        """The chain of states where the follower does ``actions``, integers (..., S, A), and the leader's are weighted, (..., S, A)."""
+        xp = array_namespace(weight)
+        pure = actions[..., None] == xp.arange(self.shape[-2], device=weight.device)
+        return self.markov_chain(weight[..., None] * xp.astype(pure, weight.dtype))
+
     def mean_over_leader(self, leader_policy: Array) -> Transition:
         """The transition of a follower that sees only pi(a|s), (..., S, A): shape (..., S, 1, B, S)."""
         return DenseTransition(self.dense()).mean_over_leader(leader_policy)
@@ -114,12 +130,19 @@ class Transition(abc.ABC):
     def cumulative_successors(self) -> tuple[Array, Array, np.ndarray]:
         """A transition without batch axes by its few possible successors, for sampling; K is their largest number.
 
+        Where there are stages, S is the number of states of one, and `arrivals` says which stage a successor is in.
+
         Returns:
             Next states, integers (S*A*R, K + 1), the last column S (the end); cumulative probabilities (S*A*R, K) for
             `stackelberg_envs.processes.inverse_cdf.inverse_cdf`, which chooses the successor that it would choose from the dense row; and
             which of the R rows at (s, a) each follower action takes, integers (B,).
         """
         return DenseTransition(self.dense()).cumulative_successors()
+
+    def arrivals(self, states: Array, successors: Array) -> Array:
+        """The next states of steps from ``states``, given the ``successors`` that were drawn from `cumulative_successors`."""
+        del states
+        return successors
 
     def structure(self) -> list[np.ndarray]:
         """Integer arrays that, beside the numbers, say what the transition is; none in a dense one."""
@@ -190,6 +213,14 @@ class DenseTransition(Transition):
         weights = xp.reshape(joint, (*joint.shape[:-2], 1, n * b))
         rows = xp.reshape(table, (*table.shape[:-4], s, n * b, s))
         return DenseChain((weights @ rows)[..., 0, :])
+
+    def pure_chain(self, weight: Array, actions: Array) -> MarkovChain:
+        s, a, _, _ = self.table.shape[-4:]
+        if a > 1 or self.table.ndim > 4 or actions.ndim > 2:
+            return super().pure_chain(weight, actions)
+        xp = array_namespace(self.table)
+        rows = self.table[xp.arange(s, device=actions.device), 0, actions[:, 0]]  # copies S rows, where a product reads all S B of them
+        return DenseChain(weight * rows)
 
     def mean_over_leader(self, leader_policy: Array) -> DenseTransition:
         xp = array_namespace(leader_policy)

@@ -5,44 +5,11 @@ A leader at a level of access must not be able to tell `GameWithOtherFollowerRew
 
 from __future__ import annotations
 
-import abc
 from dataclasses import replace
 from typing import Any
 
-from ..game import StackelbergGame
-from ..optional import PIECES
-from ..processes.arrays import Array
+from ..modified_game import ModifiedGame
 from ..processes.successor_lists import SuccessorLists
-
-
-class ModifiedGame(StackelbergGame):
-    """A copy of ``game`` with other rules and the same spaces."""
-
-    def __init__(self, game: StackelbergGame) -> None:
-        self._game = game
-        for attribute in (
-            "name",
-            "leader_space",
-            "default_follower",
-            "max_cycles",
-            "followers",
-            "contexts",
-            "context_probabilities",
-            "context_visibility",
-            "follower_actions_public",
-            "additive",
-            "smooth",
-            *PIECES,
-        ):
-            setattr(self, attribute, getattr(game, attribute))
-
-    @abc.abstractmethod
-    def modify(self, process: Any) -> Any:
-        """The induced process with other rules."""
-
-    def induced(self, x: Array, context: int) -> Any:
-        induced = self._game.induced(x, context)
-        return tuple(self.modify(process) for process in induced) if isinstance(induced, tuple) else self.modify(induced)
 
 
 class GameWithOtherFollowerRewards(ModifiedGame):

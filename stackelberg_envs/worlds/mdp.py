@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..planning.policy_iteration import soft_policy_iteration
+from ..planning.value_iteration import rounding_error
 from ..processes.arrays import Array
 from ..processes.mdp import MDP
 from ..response import Answer
@@ -57,7 +58,7 @@ class InducedMDP(MDP, TabularWorld):
 
     def soft_answer(self, temperature: float, values: Any) -> Answer:
         plan = soft_policy_iteration(self, temperature, values=values)
-        certificate = plan.bound if plan.bound < float("inf") else plan.step
+        certificate = 2 * plan.bound if plan.bound < float("inf") else max(plan.step, rounding_error(plan.values, self.follower_discount))
         return Answer(plan.policy, plan.values, certificate, plan.evaluations, planned_in=self)
 
     def tables_for(self, follower: Any) -> InducedMDP:

@@ -10,8 +10,9 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Discrete
 
+from ..planning.hard_policy_iteration import hard_policy_iteration
 from ..planning.policy_evaluation import policy_value, regularised_reward
-from ..planning.policy_iteration import hard_policy_iteration, soft_policy_iteration
+from ..planning.policy_iteration import soft_policy_iteration
 from ..play.outcomes import Outcome, outcome_of_indices
 from ..play.rollouts import simulate
 from ..play.steps import TabularPolicyStepper, TabularStepper
@@ -83,7 +84,7 @@ class TabularWorld(World):
         if temperature > 0:
             best = soft_policy_iteration(mdp, temperature, values=attained).values
         else:
-            best, _ = hard_policy_iteration(decision_problem(mdp, mdp.follower_reward), gamma)
+            best = hard_policy_iteration(decision_problem(mdp, mdp.follower_reward), gamma).values
         gap = start(best) - start(attained)
         rounding = max(1e-6, 1e4 * xp.finfo(gap.dtype).eps)  # of fewer digits, solves at discount 0.99 leave a ten thousandth part
         if as_float(xp.min(gap)) < -rounding * (1 + as_float(xp.max(xp.abs(start(best))))):

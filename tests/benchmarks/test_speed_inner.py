@@ -29,7 +29,8 @@ from solvers.kernels.sweeps import CHUNK, chunk, stack_problems
 from solvers.linear import factors
 from stackelberg_envs.leader.access import Access
 from stackelberg_envs.leader.repeated_game import RepeatedGame
-from stackelberg_envs.planning.policy_iteration import Plan, hard_policy_iteration, soft_policy_iteration
+from stackelberg_envs.planning.hard_policy_iteration import hard_policy_iteration
+from stackelberg_envs.planning.policy_iteration import Plan, soft_policy_iteration
 from stackelberg_envs.planning.value_iteration import soft_value_iteration
 from stackelberg_envs.processes.mdp import DecisionProblem, decision_problem
 from stackelberg_envs.processes.successor_lists import SuccessorLists
@@ -209,32 +210,50 @@ def test_a_hundred_thousand_states(which: str, capsys: pytest.CaptureFixture[str
     assert used < 2000
 
 
-def hard(states: int, actions: int, *, listed: bool) -> DecisionProblem:
+def random_lists(states: int, actions: int, *, listed: bool) -> DecisionProblem:
     """Random lists of five successors in NumPy, or the same as a dense kernel."""
     world = garnet(states, actions, 5)
     lists = world.transition.map(lambda p: p.numpy())
     return DecisionProblem(np.ones((states, 1)), world.follower.numpy(), lists if listed else lists.dense())
 
 
-@pytest.mark.parametrize("listed", [False, True], ids=["dense", "lists"])
-@pytest.mark.parametrize(("states", "actions"), [(104, 4), (1000, 10)])
-def test_hard_limit_against_quantecon(states: int, actions: int, listed: bool, capsys: pytest.CaptureFixture[str]) -> None:
-    """No entropy: Howard's policy iteration in NumPy against QuantEcon's modified policy iteration in numba, both from their own start."""
+def slippery_grid(side: int) -> DecisionProblem:
+    """A square room in which one slips every fifth step, and whose floor pays at random."""
+    world = grid(side)
+    return DecisionProblem(np.ones((side * side, 1)), world.follower.numpy(), world.transition.map(lambda p: p.numpy()))
+
+
+HARD = {
+    "104 x 4, dense": (lambda: random_lists(104, 4, listed=False), 0.99),
+    "104 x 4, lists": (lambda: random_lists(104, 4, listed=True), 0.99),
+    "1,000 x 10, dense": (lambda: random_lists(1000, 10, listed=False), 0.99),
+    "1,000 x 10, lists": (lambda: random_lists(1000, 10, listed=True), 0.99),
+    "10,000 x 4, lists": (lambda: random_lists(10_000, 4, listed=True), 0.99),
+    "100 x 100 grid, discount 0.99": (lambda: slippery_grid(100), 0.99),
+    "100 x 100 grid, discount 0.999": (lambda: slippery_grid(100), 0.999),
+}
+
+
+@pytest.mark.parametrize("which", HARD)
+def test_hard_limit_against_quantecon(which: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """No entropy: our modified policy iteration in NumPy against QuantEcon's in numba, each from its own start, to the same accuracy."""
     pytest.importorskip("quantecon", reason="QuantEcon is not installed")
-    problem = hard(states, actions, listed=listed)
-    peer = quantecon_problem(problem, DISCOUNT)
+    build, discount = HARD[which]
+    problem = build()
+    peer = quantecon_problem(problem, discount)
 
     def ours() -> np.ndarray:
-        return hard_policy_iteration(problem, DISCOUNT)[0]
+        return hard_policy_iteration(problem, discount, tolerance=TOLERANCE).values
 
     def theirs() -> np.ndarray:
-        return peer.solve(method="modified_policy_iteration", epsilon=TOLERANCE).v
+        return peer.solve(method="modified_policy_iteration", epsilon=TOLERANCE, max_iter=10**6).v
 
-    np.testing.assert_allclose(ours(), theirs(), atol=TOLERANCE, rtol=0)
-    times, seconds_theirs, seconds_ours = ratio(theirs, ours, repeat=1)
+    np.testing.assert_allclose(ours(), theirs(), atol=2 * TOLERANCE, rtol=0)
+    repeat = 20 if problem.reward.shape[0] <= 1000 else 1
+    times, seconds_theirs, seconds_ours = ratio(lambda: [theirs() for _ in range(repeat)], ours, repeat=repeat)
+    times, seconds_theirs = times / repeat, seconds_theirs / repeat
     winner = "ours is faster" if times > 1 else "QuantEcon is faster"
     with capsys.disabled():
-        print(
-            f"\nhard limit, {states} x {actions} x 5, {'lists' if listed else 'dense'}: QuantEcon {seconds_theirs * 1e3:.2f} ms, ", end=""
-        )
+        print(f"\nhard limit, {which}: QuantEcon {seconds_theirs * 1e3:.2f} ms, ", end="")
         print(f"ours {seconds_ours * 1e3:.2f} ms ({times:.2f} x: {winner})")
+    assert times >= 0.6  # 1.0 is aimed at, and timings on shared cores scatter; the page has what was measured
