@@ -256,9 +256,20 @@ def test_a_commitment_of_single_precision_is_scored_in_double(row: int, value: f
     found = se.evaluate(game, x)
     assert float(found.leader_return) == float(se.evaluate(game, x.astype(np.float64)).leader_return)
     assert float(found.leader_return) == pytest.approx(value, abs=5e-7)
-    single = se.evaluate(game, torch.tensor(x))  # what a tensor is scored in is its owner's choice
+    tensor = torch.tensor(x)
+    assert float(se.evaluate(game, tensor).leader_return) == pytest.approx(value, abs=5e-7)
+    single = se.evaluate(game, tensor, responses=(game.default_follower.respond(game, tensor),))  # what is handed in stays as it is
     assert single.leader_return.dtype == torch.float32
     assert float(single.leader_return) == pytest.approx(value, rel=2e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize("id", ["four_rooms-v0", "contract_tree-v0", "warehouse-v0"])
+def test_ties_of_single_precision_are_those_of_double(id: str) -> None:
+    """A hard follower in single precision took other ways out of ties, and a tree's answers for impossible ones."""
+    game, follower = se.game(id), se.Hard()
+    x = np.random.default_rng(1).normal(size=(3, *game.commitment_shape)).astype(np.float32)[2]
+    double = float(se.evaluate(game, x.astype(np.float64), follower=follower).leader_return)
+    assert float(se.evaluate(game, torch.tensor(x), follower=follower).leader_return) == pytest.approx(double, abs=1e-9)
 
 
 def test_max_cycles_test_of_pettingzoo() -> None:
