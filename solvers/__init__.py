@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from stackelberg_envs.extras import missing_extra
 from stackelberg_envs.game import Follower, StackelbergGame
 from stackelberg_envs.leader.access import Access
 
-from .ascent import Ascent, Estimate, Estimator
-from .base import Checkpoint, Declined, Score, Solution, Solver, State, admit, run
-from .registry import SOLVERS, build, names, register, solver_class
+try:
+    from .ascent import Ascent, Estimate, Estimator
+    from .base import Checkpoint, Declined, Score, Solution, Solver, State, admit, run
+    from .registry import SOLVERS, build, names, register, solver_class
+except ImportError as error:
+    raise missing_extra("solvers", error) from None
 
 __distribution__ = "stackelberg-envs"
 __all__ = [

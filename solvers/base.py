@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stackelberg_envs.arguments import real, whole
 from stackelberg_envs.commitments import CommitmentError
 from stackelberg_envs.evaluation import Evaluation, evaluate
 from stackelberg_envs.game import Follower, StackelbergGame, judge_of
@@ -178,8 +179,9 @@ def run(
     """Run ``solver`` until ``budget`` commitments are used; see `solvers.solve` for the arguments."""
     if not isinstance(game, StackelbergGame):
         raise TypeError(f"solvers take a game, such as stackelberg_envs.game('toy3-v0'); got {game!r}")
-    if budget < 1 or reports < 1:
-        raise ValueError(f"budget counts commitments and is at least 1, like reports; got {budget} and {reports}")
+    for what, count, least in (("budget, in commitments,", budget, 1), ("reports", reports, 1), ("seed", seed, 0)):
+        whole(what, count, least)
+    real("start_scale", start_scale, 0)
     judge_game, judge = referee if referee is not None else (game, game.default_follower if follower is None else follower)
     judge = judge if judge is None else judge_of(judge)
     granted, score = solver.access if access is None else access, score or Score()

@@ -42,6 +42,7 @@ from .processes.transitions import expect
 from .registry import game, games
 from .response import Response
 from .views.registration import make, make_parallel, pettingzoo_module, register, register_all
+from .worlds.base import WorldError
 from .worlds.markov_game import InducedMarkovGame
 from .worlds.mdp import InducedMDP
 from .worlds.signal import InducedSignalMDP
@@ -82,6 +83,7 @@ __all__ = [
     "SuccessorLists",
     "Truncated",
     "WithDeadline",
+    "WorldError",
     "WorldTables",
     "cooperative_value",
     "draw",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, is_array_api_obj
+from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
 
 from .processes.arrays import Array
 
@@ -18,7 +18,7 @@ class CommitmentError(ValueError):
 
 
 def check_commitment(commitment: Any, dimension: int, name: str) -> Array:
-    """``commitment`` as a finite floating-point array (..., n).
+    """``commitment`` as a finite floating-point array (..., n): of NumPy in double precision, of other libraries in its own.
 
     Args:
         commitment: an array of any library, or what NumPy makes one of.
@@ -35,6 +35,8 @@ def check_commitment(commitment: Any, dimension: int, name: str) -> Array:
         except (TypeError, ValueError) as error:
             raise CommitmentError(f"{name}: a commitment is an array of {dimension} numbers, got {commitment!r}") from error
     xp = array_namespace(x)
+    if is_numpy_array(x) and x.dtype.kind == "f":
+        x = x.astype(np.float64, copy=False)  # what is computed from fewer digits would be another game's score
     if not xp.isdtype(x.dtype, "real floating"):
         if not xp.isdtype(x.dtype, "integral"):
             raise CommitmentError(f"{name}: a commitment is an array of real numbers, got dtype {x.dtype}")

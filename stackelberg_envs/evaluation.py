@@ -60,7 +60,8 @@ def evaluate(
 
     Args:
         game: the world in which the commitment is scored.
-        x: shape (..., n); (..., contexts, n) where the leader sees the context first.
+        x: shape (..., n); (..., contexts, n) where the leader sees the context first.  It is scored in double
+            precision, or, with ``responses``, in its own.
         follower: who answers; the game's default follower if not given.
         horizon: score this many steps; None for infinitely many or, in a world without tables, the game's ``max_cycles``.  Followers
             plan for the infinite horizon, or to their own deadline, either way.
@@ -69,7 +70,8 @@ def evaluate(
 
     Raises:
         CommitmentError: if ``x`` has the wrong shape or is not finite.
-        ValueError: for a horizon or discount that is none.
+        WorldError: if the game's tables hold no probabilities; see `stackelberg_envs.game.StackelbergGame.commit`.
+        ValueError: for a horizon or discount that is none, and ``responses`` that are no policies.
         PlanningError: if there is no solution, e.g. discount 1 over an infinite horizon where episodes do not end.
     """
     if horizon is not None and (not isinstance(horizon, Integral) or isinstance(horizon, bool) or horizon < 0):
@@ -82,6 +84,8 @@ def evaluate(
     follower = game.default_follower if follower is None else follower
     x = game.check_commitment(x)
     xp = array_namespace(x)
+    if responses is None:  # answers that are handed in have a precision of their own
+        x = xp.astype(x, xp.float64, copy=False)
     responded, leader, scores, errors = [], [], [], []
     for context in range(len(game.contexts)):
         committed = game.for_context(x, context)

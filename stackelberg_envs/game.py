@@ -7,12 +7,14 @@ Everything else is read off it: PettingZoo and Gymnasium views, exact scores, hy
 from __future__ import annotations
 
 import abc
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, Protocol
 
 import numpy as np
+from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from .arguments import nearest
@@ -20,7 +22,8 @@ from .commitments import CommitmentError, check_commitment
 from .optional import OptionalPieces
 from .processes.arrays import Array
 from .response import Response
-from .worlds.base import Spaces, World
+from .worlds.base import Spaces, World, WorldError
+from .worlds.invalid_tables import distribution_errors
 
 Induced = World | tuple[World, ...]
 
@@ -135,8 +138,18 @@ class StackelbergGame(OptionalPieces, abc.ABC):
         Raises:
             CommitmentError: if ``x`` has the wrong shape or is not finite.
             KeyError: if there is no such context.
+            WorldError: if what the null commitment induces there is no world: probabilities that are none, a discount outside [0, 1],
+                rewards that are not finite.  It is looked at once.
         """
-        return self.induced(self.check_commitment(x), self.context_index(context))
+        checked, index = self.check_commitment(x), self.context_index(context)
+        induced = self.induced(checked, index)
+        if index not in self._checked_contexts:
+            xp = array_namespace(checked)
+            null = xp.zeros(self.dimension, dtype=checked.dtype, device=checked.device)
+            same = checked.ndim == 1 and bool(xp.all(checked == null))
+            self._check_worlds(as_tuple(induced if same else self.induced(null, index)), self.contexts[index])
+            self._checked_contexts.add(index)
+        return induced
 
     def problems(self, x: Array, context: int | str = 0) -> tuple[Any, ...]:
         """`commit` as a tuple: one process for each independent follower, or the one that interacting followers share."""
@@ -167,6 +180,17 @@ class StackelbergGame(OptionalPieces, abc.ABC):
         for world, own in zip(problems, group_by_world(problems, policies), strict=True):
             total = total + world.expected_return(own, horizon=horizon, max_cycles=self.max_cycles, discount=discount, seed=seed)
         return total
+
+    @cached_property
+    def _checked_contexts(self) -> set[int]:
+        """Contexts in which the null commitment induces a world."""
+        return set()
+
+    def _check_worlds(self, worlds: tuple[World, ...], context: str) -> None:
+        wrong = [*_context_errors(self), *(said for world in worlds for said in world.invalid_numbers())]
+        if wrong:
+            where = f" in context {context!r}" if len(self.contexts) > 1 else ""
+            raise WorldError(f"{self.name}{where}: {'; '.join(wrong)}")
 
     @property
     def dimension(self) -> int:
@@ -255,13 +279,27 @@ class StackelbergGame(OptionalPieces, abc.ABC):
             if context not in self.contexts:
                 raise KeyError(f"{self.name} has no context {context!r}; {nearest(context, self.contexts)}")
             return self.contexts.index(context)
-        if not 0 <= context < len(self.contexts):
+        if not isinstance(context, (int, np.integer)) or not 0 <= context < len(self.contexts):
             raise KeyError(f"{self.name} has contexts 0 to {len(self.contexts) - 1}, got {context}")
         return int(context)
 
     def __repr__(self) -> str:
         shown = f"sizes={self.sizes}" if self.tabular else f"spaces={tuple(map(tuple, self.spaces))}"
         return f"<{type(self).__name__}: n={self.dimension}, contexts={self.contexts}, {shown}>"
+
+
+def skip_checks(game: StackelbergGame) -> StackelbergGame:
+    """A shallow copy whose worlds are not checked when they are committed to; for conformance kits, which say all that is wrong."""
+    copied = copy.copy(game)
+    vars(copied)["_checked_contexts"] = set(range(len(game.contexts)))
+    return copied
+
+
+def _context_errors(game: StackelbergGame) -> list[str]:
+    probabilities = np.asarray(game.context_probabilities)
+    if probabilities.shape != (len(game.contexts),):
+        return [f"context_probabilities has shape {probabilities.shape}, and there are {len(game.contexts)} contexts"]
+    return distribution_errors("context_probabilities", probabilities)
 
 
 def as_tuple(induced: Any) -> tuple[Any, ...]:

@@ -222,8 +222,8 @@ def test_several_followers_answer_separately_and_pay_together() -> None:
         (lambda: se.SoftInside(-0.1), "above 0"),
         (lambda: se.Hard("nice"), "'strong', 'weak' or 'uniform'"),  # type: ignore[arg-type]
         (lambda: se.Quantal(-1), "above 0"),
-        (lambda: se.Truncated(0.1, 0), "sweeps >= 1"),
-        (lambda: se.MirrorDescent(0.1, 0), "steps >= 1"),
+        (lambda: se.Truncated(0.1, 0), "sweeps of Truncated is a whole number from 1"),
+        (lambda: se.MirrorDescent(0.1, 0), "steps of MirrorDescent is a whole number from 1"),
         (lambda: se.MirrorDescent(0.1, rate=0.0), "rate > 0"),
         (lambda: se.EpsilonOptimal(-1), "epsilon >= 0"),
     ],

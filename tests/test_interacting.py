@@ -169,7 +169,9 @@ def test_saddle_points_in_single_precision() -> None:
     """As exact as the dtype allows, at the temperatures of the registered games."""
     game = se.game("zero_sum_incentive-v0", states=4)
     for tau in (0.1, 0.02):
-        single = se.evaluate(game, torch.zeros(36, dtype=torch.float32), follower=se.Saddle(tau))
+        x = torch.zeros(36, dtype=torch.float32)
+        single = se.evaluate(game, x, follower=se.Saddle(tau), responses=(se.Saddle(tau).respond(game, x),))
+        assert single.leader_return.dtype == torch.float32
         assert float(single.leader_return) == pytest.approx(
             float(se.evaluate(game, np.zeros(36), follower=se.Saddle(tau)).leader_return), abs=1e-3
         )

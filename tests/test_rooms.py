@@ -13,6 +13,7 @@ PACKAGES = ("stackelberg_envs", "solvers", "baselines")
 
 MAY_IMPORT: dict[str, str] = {
     "arguments": "",
+    "extras": "",
     "processes": "",
     "references": "arguments",
     "plugins": "arguments references",
@@ -33,7 +34,7 @@ MAY_IMPORT: dict[str, str] = {
     "formats": "arguments commitments deadlines followers game optional processes worlds",
     "games": "arguments commitments followers game planning processes worlds",
     "leader": "arguments commitments game optional play processes response worlds",
-    "views": "commitments drawing game processes references registry worlds",
+    "views": "arguments commitments drawing game processes references registry worlds",
     "testing": "commitments evaluation followers game modified_game processes registry views worlds",
 }
 """Each room of `stackelberg_envs`, folder or file, from the ground up: what it may know of the others."""

@@ -320,7 +320,7 @@ def test_declining_and_refusing() -> None:
         solvers.solve(game, "implict")
     with pytest.raises(TypeError, match="implicit has no hyperparameter 'learning_rate'"):
         solvers.solve(game, "implicit", learning_rate=0.1)
-    with pytest.raises(ValueError, match="budget counts commitments"):
+    with pytest.raises(ValueError, match="budget, in commitments,"):
         solvers.solve(game, "implicit", budget=0)
     with pytest.raises(ValueError, match="optimiser is one of sgd, adam"):
         solvers.build("implicit", optimiser="adamw")

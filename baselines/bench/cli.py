@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch: two threads on shared cores are slower than one
 
-import typer
-from rich.markup import escape
-
 import stackelberg_envs as se
+from stackelberg_envs.extras import missing_extra
+
+try:
+    import typer
+    from rich.markup import escape
+except ImportError as error:
+    raise SystemExit(str(missing_extra("The command line", error))) from None
 
 from . import new as templates
 from . import printing
@@ -273,9 +277,10 @@ def _run(wanted: list[Job], path: Path, processes: int) -> tuple[list[dict[str, 
     from . import results_file
     from .jobs import results_of
     from .runner import RunStopped, run_all
+    from .system import usable_cores
 
     try:
-        failed = run_all(wanted, path, processes=processes or len(os.sched_getaffinity(0)), console=console)
+        failed = run_all(wanted, path, processes=processes or usable_cores(), console=console)
     except (KeyboardInterrupt, RunStopped):
         there = sum(job.id in results_file.read(path) for job in wanted)
         problems.print(f"\nStopped with {there} of {len(wanted)} runs in {path}; the same command goes on from there.")
@@ -360,7 +365,8 @@ def main() -> None:
     except MISTAKES as error:
         if os.environ.get("STACKELBERG_TRACEBACK"):
             raise
-        said = error.args[0] if error.args and not isinstance(error, OSError) else error
+        told = missing_extra("This command", error) if isinstance(error, ImportError) else error
+        said = told.args[0] if told.args and not isinstance(told, OSError) else told
         problems.print(f"[red]Error:[/] {escape(str(said))}", highlight=False, soft_wrap=True)
         problems.print("(set STACKELBERG_TRACEBACK=1 to see where)", style="dim")
         raise SystemExit(2) from None

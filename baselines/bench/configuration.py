@@ -112,7 +112,7 @@ def load(path: str | Path, *, seeds: int | None = None, announce: Callable[[str]
                 f"no configuration {str(path)!r}: not a file, and {nearest(str(path), sorted(p.stem for p in CONFIGS.glob('*.toml')))}"
             )
     try:
-        data = tomllib.loads(file.read_text())
+        data = tomllib.loads(file.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file} is not TOML: {error}") from error
     _check_keys(data, {"name", "seeds", "first_seed", "games", "solvers", "reach"}, str(file))

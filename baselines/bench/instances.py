@@ -86,7 +86,7 @@ def candidates(name: str) -> tuple[Instance, ...]:
 
 def read_instances(path: Path) -> dict[str, tuple[Instance, ...]]:
     """The lists in a file."""
-    data = json.loads(path.read_text())
+    data = json.loads(path.read_text(encoding="utf-8"))
     return {name: tuple(Instance(**{**record, "commitment": tuple(record["commitment"])}) for record in data[name]) for name in LISTS}
 
 

@@ -51,7 +51,7 @@ def main(
         parser.error(f"a mean has an error from two {option} on")
     if arguments.record.exists():
         print(f"{arguments.record} is there already and is drawn as it is; delete it to measure again")
-        rows = json.loads(arguments.record.read_text())
+        rows = json.loads(arguments.record.read_text(encoding="utf-8"))
     else:
         rows = measure(arguments.count)
         results_file.replace(arguments.record, json.dumps(rows, indent=1) + "\n")

@@ -6,14 +6,15 @@ result stops the reader with the line's number, and nothing is changed.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+
+from . import system
 
 SCHEMA = 2
 """Of the lines that are written: docs/reference/results.md.  Lines that do not say are of version 1, without ``schema`` and ``access``."""
@@ -61,25 +62,25 @@ def append(path: Path, result: dict[str, Any]) -> None:
     """Add one result: a single write to the end of the file, under a lock, flushed to the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     line = (json.dumps(result, sort_keys=True, allow_nan=False) + "\n").encode()
-    with path.open("ab", buffering=0) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with system.exclusive(path, wait=True) as file:
         file.write(line)
         os.fsync(file.fileno())
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Hold a results file against other benchmarks; released by the system however this process ends.
+    """Hold a results file against other benchmarks; released however this process ends, where the system does so (`system.exclusive`).
 
     Raises:
         ResultsError: if another process holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("w") as file:
+    with ExitStack() as held:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ResultsError(f"another benchmark is writing to {path}; wait for it, or give --results another folder") from None
+            held.enter_context(system.exclusive(path.with_name(f".{path.name}.lock"), wait=False))
+        except BlockingIOError as error:
+            said = f"another benchmark is writing to {path}; wait for it, or give --results another folder"
+            raise ResultsError(said if error.errno else f"{said} ({error})") from None
         yield
 
 

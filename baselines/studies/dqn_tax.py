@@ -131,12 +131,12 @@ def main() -> None:
     if path is not None:
         if not out.exists():
             parser.error(f"{out} does not exist: train first, or give --out docs/reproductions/recorded/dqn-tax.jsonl")
-        figure([json.loads(line) for line in out.read_text().splitlines()], path)
+        figure([json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()], path)
         print(f"{out} drawn in {path}")
         return
     steps = asked.pop("steps")
     out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open("a") as lines, bar() as shown:
+    with out.open("a", encoding="utf-8") as lines, bar() as shown:
         task = shown.add_task("training", total=steps)
         for row in curve(steps, progress=lambda taken: shown.update(task, completed=taken), **asked):
             console.print_json(json.dumps(row), indent=None)

@@ -21,7 +21,6 @@ import dataclasses
 import hashlib
 import json
 import platform
-import resource
 import sys
 import time
 from datetime import UTC, datetime
@@ -39,6 +38,7 @@ from stackelberg_envs.arguments import nearest
 from ..bench import figures, printing, results_file
 from ..bench.runner import Report, RunStopped, run_all
 from ..bench.stats import mean_interval
+from ..bench.system import peak_memory
 
 NAME = "preference-control"
 LABELS = {
@@ -96,7 +96,7 @@ class PreferenceJob:
                 "history": seconds,
                 "seconds": round(time.perf_counter() - begun, 2),
                 "cpu_seconds": round(time.process_time() - used, 2),
-                "peak_megabytes": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+                "peak_megabytes": round(peak_memory(), 1),
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
                 "machine": platform.platform(),
             },

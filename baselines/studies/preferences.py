@@ -16,8 +16,6 @@ rate was chosen on seeds from 100.
 
 from __future__ import annotations
 
-import os
-import resource
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -35,6 +33,7 @@ import stackelberg_envs as se
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 
 from ..bench import figures, measured, stats
+from ..bench.system import peak_memory, usable_cores
 
 UNIFORM, OFFLINE, ITERATED = "uniform play, w = 0", "offline MLE", "iterated"
 LIKELIHOOD, RETURN = "bilevel, likelihood", "bilevel, return"
@@ -73,7 +72,7 @@ def instance(seed: int) -> dict[str, Any]:
         "arms": {label: {"x": arms[label].tolist(), "numbers": _page_values(game, arms[label])} for label in ARMS},
         "curves": curves,
         "seconds": time.perf_counter() - began,
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mib": peak_memory(),
     }
 
 
@@ -117,7 +116,7 @@ def _page_values(game: Any, x: np.ndarray) -> list[float]:
 
 def measure(seeds: int) -> list[dict[str, Any]]:
     """One row an instance."""
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(usable_cores(), mp_context=get_context("spawn")) as pool:
         return list(track(pool.map(instance, range(seeds)), total=seeds, description="instances"))
 
 

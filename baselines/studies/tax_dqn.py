@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument("--record", type=Path, default=Path("results/tax-dqn.jsonl"), help="where rows are kept (results/tax-dqn.jsonl)")
     parser.add_argument("--page", type=Path, default=Path("compared/tax-dqn.md"), help="table to write (compared/tax-dqn.md)")
     arguments = parser.parse_args()
-    kept = [json.loads(line) for line in arguments.record.read_text().splitlines()] if arguments.record.exists() else []
+    kept = [json.loads(line) for line in arguments.record.read_text(encoding="utf-8").splitlines()] if arguments.record.exists() else []
     for seed in arguments.seeds:
         settings = seed, arguments.steps, arguments.iterations
         if not any((row["seed"], row["steps"], row["iterations"]) == settings for row in kept):

@@ -77,6 +77,7 @@ class EstimatedGame(StackelbergGame):
 
     def __init__(self, oracle: Oracle, temperature: float, tables: dict[str, np.ndarray], follower_reward: np.ndarray) -> None:
         self.leader_space, self.max_cycles, self.contexts = oracle.leader_space, oracle.max_cycles, oracle.contexts
+        self.context_probabilities = oracle.context_probabilities
         self.default_follower = self.soft = Soft(temperature)
         self._oracle = oracle
         self._constants = Constants(**tables, follower_reward=follower_reward)

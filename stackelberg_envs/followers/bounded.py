@@ -7,6 +7,7 @@ from typing import Literal
 
 from array_api_compat import array_namespace
 
+from ..arguments import real, whole
 from ..planning.hard_policy_iteration import hard_policy_iteration
 from ..planning.loss import loss_bound
 from ..planning.value_iteration import soft_backup, softmax_backup
@@ -24,8 +25,8 @@ class Quantal(TabularFollower):
     temperature: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
-        if not self.error > 0:
-            raise ValueError(f"Quantal needs an error above 0, got {self.error}; for the limit use Hard(ties=...)")
+        if not 0 < self.error < float("inf"):
+            raise ValueError(f"Quantal needs an error above 0, and finite, got {self.error}; for the limit use Hard(ties=...)")
 
     def answer(self, mdp: MDP, values: Array | None) -> Answer:
         del values
@@ -45,8 +46,10 @@ class Truncated(TabularFollower):
     start: Literal["carry", "reset"] = "carry"
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0 or self.sweeps < 1 or self.start not in ("carry", "reset"):
-            raise ValueError(f"Truncated needs temperature > 0, sweeps >= 1 and start 'carry' or 'reset', got {self!r}")
+        real("temperature of Truncated", self.temperature, 0, open_low=True)
+        whole("sweeps of Truncated", self.sweeps, 1)
+        if self.start not in ("carry", "reset"):
+            raise ValueError(f"Truncated needs start 'carry' or 'reset', got {self.start!r}")
 
     def answer(self, mdp: MDP, values: Array | None) -> Answer:
         problem = decision_problem(mdp, mdp.follower_reward)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from array_api_compat import array_namespace
 
+from ..arguments import real, whole
 from ..planning.policy_evaluation import policy_value, regularised_reward
 from ..planning.value_iteration import softmax_backup
 from ..processes.arrays import Array, as_float
@@ -42,8 +43,10 @@ class MirrorDescent(TabularFollower):
     start: Literal["carry", "reset"] = "carry"
 
     def __post_init__(self) -> None:
-        if not 0 < self.temperature < float("inf") or not self.rate > 0 or self.steps < 1 or self.start not in ("carry", "reset"):
-            raise ValueError(f"MirrorDescent needs temperature > 0, rate > 0, steps >= 1 and start 'carry' or 'reset', got {self!r}")
+        real("temperature of MirrorDescent", self.temperature, 0, open_low=True)
+        whole("steps of MirrorDescent", self.steps, 1)
+        if not self.rate > 0 or self.start not in ("carry", "reset"):
+            raise ValueError(f"MirrorDescent needs rate > 0 and start 'carry' or 'reset', got {self!r}")
 
     def answer(self, mdp: MDP, values: Array | None) -> Answer:
         """``values`` is the log-policy at the follower's nodes, (..., S, N, B).

@@ -45,6 +45,7 @@ class MarkovGame(ProcessTables):
     """The array fields."""
 
     def __post_init__(self) -> None:
+        self._check_discounts()
         self._unwrap_transition()
         players, joint = self.follower_rewards.shape[-4], self.transition.shape[-2]
         if len(self.actions) != players or prod(self.actions) != joint:

@@ -49,6 +49,7 @@ class MDP(ProcessTables):
         if self.follower_sees not in self.visibilities:
             known = " or ".join(map(repr, self.visibilities))
             raise ValueError(f"follower_sees is {known}, got {self.follower_sees!r}; signals are those of InducedSignalMDP")
+        self._check_discounts()
         self._unwrap_transition()
         available, follower, leader = mask_rewards(self.available, self.follower_reward, self.leader_reward)
         if available is not None:

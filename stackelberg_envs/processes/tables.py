@@ -29,6 +29,12 @@ class ProcessTables:
         """Keep ``transition`` as an author writes it: an array where it is dense; for ``__post_init__``."""
         self._set(transition=as_transition(self.transition).as_given())
 
+    def _check_discounts(self) -> None:
+        """Refuse what is no discount; for ``__post_init__``."""
+        for name in ("follower_discount", "leader_discount"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: a discount is in [0, 1]")
+
     @cached_property
     def kernel(self) -> Transition:
         """``transition`` with the operations of every layout."""

@@ -8,6 +8,7 @@ import numpy as np
 from gymnasium.spaces import Box, Space
 from gymnasium.utils import seeding
 
+from ..arguments import cycles
 from ..game import StackelbergGame
 from .episode import RENDER_MODES, Episode, Observations, RoundTransition, View, check_render_mode
 
@@ -33,6 +34,9 @@ class EpisodeEnv:
         }
         self.possible_agents = list(self.episode.agents)
         self.agents = []
+        # PettingZoo's convention beside the two functions; some consumers read the dictionaries
+        self.observation_spaces = self.episode.observation_spaces
+        self.action_spaces = self.episode.action_spaces
         self.max_cycles = self.episode.max_cycles
         self.np_random: np.random.Generator | None = None
 
@@ -42,7 +46,8 @@ class EpisodeEnv:
         if self.episode.view == "commitment" and "commitment" in options:
             raise ValueError("in the commitment view the leader commits by its first action; options['commitment'] is for the play view")
         rng = self.np_random if seed is None and self.np_random is not None else seeding.np_random(seed)[0]
-        self.episode.max_cycles = self.max_cycles
+        limit = cycles(self.max_cycles)
+        self.episode.max_cycles = limit
         self.episode.begin(rng, context=options.get("context"), commitment=options.get("commitment"))
         self.np_random = rng
         self.agents = list(self.possible_agents)

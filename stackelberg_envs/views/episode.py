@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from gymnasium.spaces import Box, Discrete, Space
 
+from ..arguments import cycles
 from ..commitments import CommitmentError
 from ..drawing import Frame, ansi, rgb_array
 from ..game import StackelbergGame
@@ -59,10 +60,8 @@ class Episode:
             raise ValueError(f"view is 'commitment' or 'play', got {view!r}")
         if observations not in ("vector", "index"):
             raise ValueError(f"observations is 'vector' or 'index', got {observations!r}")
-        max_cycles = game.max_cycles if max_cycles is None else max_cycles
-        if not isinstance(max_cycles, int) or max_cycles < 1:
-            raise ValueError(f"max_cycles is at least 1, and whole, got {max_cycles!r}")
-        self.game, self.view, self.observations, self.max_cycles = game, view, observations, max_cycles
+        self.max_cycles = cycles(game.max_cycles if max_cycles is None else max_cycles)
+        self.game, self.view, self.observations = game, view, observations
         self._spaces = game.spaces
         self._no_action = [0 if isinstance(spaces.state, Discrete) else None for spaces in self._spaces]
         """What stands for the leader's action, where it has none to choose or has not acted yet."""
@@ -131,7 +130,7 @@ class Episode:
 
     def legal_commitment(self, action: Any) -> np.ndarray:
         """``action`` as a commitment in the leader's space; raises `CommitmentError` or `ActionError`."""
-        x = np.array(self.game.check_commitment(action), dtype=np.float64)
+        x = np.array(self.game.check_commitment(_one_component(action, self.game.leader_space)), dtype=np.float64)
         if x.ndim != 1:
             raise CommitmentError(f"{LEADER} commits to one vector of {self.game.dimension} numbers, got shape {x.shape}")
         return _check_vector(LEADER, self.game.leader_space, x, "the commitment")
@@ -314,10 +313,15 @@ class Episode:
         return np.concatenate(seen).astype(np.float32)
 
 
+def _one_component(action: Any, space: Box) -> Any:
+    """``action``, and a number as the vector of one that it stands for."""
+    return np.reshape(action, (1,)) if space.shape == (1,) and np.ndim(action) == 0 else action
+
+
 def _check_vector(agent: str, space: Box, action: Any, what: str) -> np.ndarray:
     """``action`` as a vector of ``space``, float64; raises `ActionError`."""
     try:
-        given = np.array(action, dtype=np.float64)
+        given = np.array(_one_component(action, space), dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ActionError(f"{agent}: an action is a vector of {space.shape[0]} numbers, got {action!r}") from error
     if given.shape != space.shape or not np.isfinite(given).all():

@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium.spaces import Space
 
 from .. import registry
+from ..arguments import whole
 from ..game import Follower, StackelbergGame, group_by_world
 from ..worlds.base import PolicyStepper
 from .episode import LEADER, RENDER_MODES, Episode, Observations, check_render_mode
@@ -94,8 +95,7 @@ class LeaderEnv(gymnasium.Env):
     ) -> None:
         if mode not in ("round", "move"):
             raise ValueError(f"mode is 'round' or 'move', got {mode!r}")
-        if episodes < 1:
-            raise ValueError(f"a round has at least 1 episode, got {episodes}")
+        whole("episodes, in a round,", episodes, 1)
         self.game = _build(game, kwargs)
         if mode == "move" and not self.game.additive:
             raise ValueError(f"{self.game.name}: its objective is no sum over steps, so no move is paid; use mode='round'")

@@ -20,6 +20,11 @@ from ..processes.arrays import Array
 from ..processes.markov_game import MarkovGame
 from ..processes.mdp import MDP
 from ..response import Answer
+from .invalid_tables import discount_errors
+
+
+class WorldError(ValueError):
+    """A world whose tables hold no probabilities, or numbers that are none; the message names the table and its first bad row."""
 
 
 class Spaces(NamedTuple):
@@ -240,9 +245,16 @@ class World(abc.ABC):
 
     # -- how it is told apart, and what may be wrong with it
 
+    def invalid_numbers(self) -> list[str]:
+        """What in a world without batch axes is no probability, no discount or no number, in words: nothing that it is scored by is true.
+
+        `stackelberg_envs.game.StackelbergGame.commit` asks once in each context, and refuses such a game.
+        """
+        return discount_errors(follower_discount=self.follower_discount, leader_discount=self.leader_discount)
+
     def violations(self) -> list[str]:
         """What is wrong with a world of NumPy numbers, in words; for conformance kits."""
-        return []
+        return self.invalid_numbers()
 
     @abc.abstractmethod
     def fingerprint(self) -> list[np.ndarray]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..planning.linear_systems import PlanningError
+from ..processes.arrays import as_numpy
 from ..processes.markov_game import MarkovGame
 from .tabular import TabularWorld
 
@@ -32,16 +33,15 @@ class InducedMarkovGame(MarkovGame, TabularWorld):
             the leader's action, and not on what others do.  A reward of -inf says the same.
 
     Raises:
-        ValueError: if the sizes do not fit together, or a follower has no action in some state.
+        ValueError: if the sizes do not fit together, a discount is outside [0, 1], or a follower has no action in some state.
     """
 
     def with_rewards(self, factor: float, constant: float) -> InducedMarkovGame:
         return replace(self, follower_rewards=factor * self.follower_rewards + (0.0 if self.zero_sum else constant))
 
-    def violations(self) -> list[str]:
-        rewards = np.asarray(self.follower_rewards)
-        unequal = self.zero_sum and not np.allclose(rewards.sum(0), 0)
-        return super().violations() + (["a zero-sum game's rewards do not sum to 0"] if unequal else [])
+    def invalid_numbers(self) -> list[str]:
+        unequal = self.zero_sum and not np.allclose(as_numpy(self.follower_rewards).sum(0), 0)
+        return super().invalid_numbers() + (["a zero-sum game's rewards do not sum to 0"] if unequal else [])
 
     def soft_answer(self, temperature: float, values: Any) -> Any:
         return self.tables_for(f"Soft(temperature={temperature})")

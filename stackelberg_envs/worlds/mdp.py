@@ -37,7 +37,7 @@ class InducedMDP(MDP, TabularWorld):
             unavailable actions are kept as 0.
 
     Raises:
-        ValueError: if ``follower_sees`` is neither, or the follower has no action in some state.
+        ValueError: if ``follower_sees`` is neither, a discount is outside [0, 1], or the follower has no action in some state.
     """
 
     @property

@@ -54,7 +54,7 @@ def open_record(path: Path, settings: dict[str, Any], *, complete: Callable[[dic
         return here
     otherwise = "move it away, or name another with --record"
     try:
-        record = json.loads(path.read_text())
+        record = json.loads(path.read_text(encoding="utf-8"))
         points_of(record, "", "")
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is no record of growth ({error}): {otherwise}") from None

@@ -8,7 +8,6 @@ import json
 import math
 import os
 import platform
-import resource
 import signal
 import statistics
 import struct
@@ -24,6 +23,7 @@ from typing import Any
 
 import torch
 
+from ...bench.system import peak_memory
 from .works import SERIES, Series, Work
 
 ROUNDS = {0.1: 15, 1.0: 7, math.inf: 5}
@@ -71,9 +71,9 @@ def peak(work: Work, small: Work) -> float:
         try:
             _allocator().mallopt(-3, 1 << 16)  # M_MMAP_THRESHOLD
             small.run()
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            before = peak_memory()
             work.run()
-            grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+            grown = peak_memory() - before
         finally:
             os.write(done, struct.pack("d", grown))
             os._exit(0)
@@ -159,7 +159,11 @@ def machine() -> dict[str, str]:
     """Where it is measured, and with what."""
     cpu = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
-        names = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+        names = [
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+            if line.startswith("model name")
+        ]
         cpu = names[0] if names else cpu
     versions = {name: version(name) for name in ("stackelberg-envs", "torch", "numpy", "scipy")}
     return {"cpu": f"{cpu}, {os.cpu_count()} cores", "system": platform.platform(), "python": platform.python_version(), **versions}
