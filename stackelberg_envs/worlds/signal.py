@@ -28,8 +28,8 @@ from array_api_compat import array_namespace
 from ..processes.arrays import Array
 from ..processes.inverse_cdf import draw
 from ..response import Answer
+from .invalid_tables import distribution_errors
 from .mdp import InducedMDP
-from .tabular import SUM_TOLERANCE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +111,5 @@ class InducedSignalMDP(InducedMDP):
     def draw_signal(self, s: Any, a: Any, rng: np.random.Generator) -> int:
         return int(draw(np.asarray(self.signal)[s, a], np.asarray(rng.random())))
 
-    def violations(self) -> list[str]:
-        table = np.asarray(self.signal)
-        proper = (table >= 0).all() and np.allclose(table.sum(-1), 1, atol=SUM_TOLERANCE, rtol=0)
-        return super().violations() + ([] if proper else ["signal is not a probability distribution for each state and action"])
+    def invalid_numbers(self) -> list[str]:
+        return super().invalid_numbers() + distribution_errors("signal", self.signal)
