@@ -322,3 +322,15 @@ def test_a_ring_of_10000_states() -> None:
     scored = se.evaluate(game, unpaid(game))
     assert scored.leader_return == pytest.approx(2.0, abs=1e-9)
     assert scored.follower_returns[0] == pytest.approx(0.5**3 / (1 - 0.5**2), abs=1e-9)  # there in three steps, then back and forth
+
+
+def test_a_deadline_from_tables() -> None:
+    """Undiscounted, and no step ends the episode: with a deadline of T steps a reward of 1 a step is worth T; without, it is refused."""
+    arguments = {"follower_discount": 1.0, "instrument": se.Subsidies(), "initial": 0, "follower": se.Hard()}
+    for steps in (1, 7):
+        game = se.from_arrays(np.ones((1, 2, 1)), np.array([[1.0, 0.5]]), 0.0, deadline=steps, **arguments)
+        found = se.evaluate(game, np.full(game.dimension, -30.0))  # which subsidises nothing
+        assert found.follower_values[0, 0] == pytest.approx(steps)
+        assert game.max_cycles == steps
+    with pytest.raises(ValueError, match="no actions ever lead to the end"):
+        se.from_arrays(np.ones((1, 2, 1)), np.array([[1.0, 0.5]]), 0.0, **arguments)

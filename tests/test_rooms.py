@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, str] = {
     "followers": "arguments game planning play processes response worlds",
     "registry": "arguments game plugins references",
     "deadlines": "arguments game modified_game processes registry",
-    "formats": "arguments commitments followers game optional processes worlds",
+    "formats": "arguments commitments deadlines followers game optional processes worlds",
     "games": "arguments commitments followers game planning processes worlds",
     "leader": "arguments commitments game optional play processes response worlds",
     "views": "arguments commitments drawing game processes references registry worlds",

@@ -10,6 +10,7 @@ from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, nearest, real
+from ..deadlines import with_deadline
 from ..followers.exact import Soft
 from ..game import Follower, Layout, StackelbergGame
 from ..optional import PIECES
@@ -105,7 +106,8 @@ def from_arrays(
     name: str = ArrayGame.name,
     layout: Layout | None = None,
     normalise: bool = False,
-) -> ArrayGame:
+    deadline: int | None = None,
+) -> StackelbergGame:
     """A game from tables: S states, B follower actions, and A leader actions, 1 where the leader only sets rewards.
 
     Rows of ``transition`` sum to at most 1, and the deficit is the probability that the episode ends.  An absorbing state is no end:
@@ -138,6 +140,8 @@ def from_arrays(
         layout: where states lie on a map, if there is one.
         normalise: whether rows of ``transition`` and ``initial`` whose sums are from 1 by up to 0.001, as by rounding in print, are divided
             by these sums, which a warning says.  Else a sum above 1 is an error, and one below is the probability that the episode ends.
+        deadline: steps after which every episode ends, and the follower knows it; None for none.  See `stackelberg_envs.with_deadline`;
+            the game is then what that returns, and a discount of 1 needs no other end.
 
     Raises:
         ValueError: for what is none of these; the message says what and where.
@@ -167,18 +171,19 @@ def from_arrays(
         raise ValueError(f"name is a word, got {name!r}")
     if layout is not None and (cells := len(getattr(layout, "cells", ()))) != s:
         raise ValueError(f"layout has {cells} cells, and there are {s} states")
+    must_end = tables if deadline is None else {}  # a deadline ends every episode
     game = ArrayGame(
         tables,
         chosen.controls((s, a, b), _actions_taken(tables)),
-        follower_discount=_discount("follower_discount", follower_discount, tables),
-        leader_discount=_discount("leader_discount", follower_discount if leader_discount is None else leader_discount, tables),
+        follower_discount=_discount("follower_discount", follower_discount, must_end),
+        leader_discount=_discount("leader_discount", follower_discount if leader_discount is None else leader_discount, must_end),
         follower_sees=follower_sees,
     )
     game.name, game.layout, game.max_cycles = name, layout, cycles(max_cycles)
     game.default_follower, game.context_visibility = follower, context_visibility
     chances = np.full(len(tables), 1 / len(tables)) if context_probabilities is None else context_probabilities
     game.context_probabilities = distribution("context_probabilities", chances, len(tables), "contexts")
-    return game
+    return game if deadline is None else with_deadline(game, deadline)
 
 
 def _actions_taken(tables: Mapping[str, ContextTables]) -> np.ndarray | None:

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import ArrayGame, from_arrays
+from ..game import StackelbergGame
+from .arrays import from_arrays
 from .kernels import KernelWithEnd
 from .validation import stochastic_rows
 from .world_tables import kernel_of_entries
 
 
-def from_gymnasium(env: Any, leader_reward: Any, *, initial: Any = None, **arguments: Any) -> ArrayGame:
+def from_gymnasium(env: Any, leader_reward: Any, *, initial: Any = None, **arguments: Any) -> StackelbergGame:
     """A game in which the follower acts in a Gymnasium environment that has a table, and a leader sets rewards beside it.
 
     A step with ``terminated`` ends the episode; next states that are listed twice are one; the follower's reward is the table's, expected.

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..arguments import nearest
+from ..game import StackelbergGame
 from ..processes.arrays import Array
 from ..processes.chains import DIRECT
-from .arrays import ArrayGame, from_arrays
+from .arrays import from_arrays
 from .kernels import lists
 from .sparse import rows_of_stack
 from .validation import indices
@@ -48,7 +49,7 @@ class WorldTables:
     labels: Mapping[str, np.ndarray] = field(default_factory=dict)
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
-    def game(self, leader_reward: Any = None, **arguments: Any) -> ArrayGame:
+    def game(self, leader_reward: Any = None, **arguments: Any) -> StackelbergGame:
         """A game of this world, in which a leader sets something beside it.
 
         Args:

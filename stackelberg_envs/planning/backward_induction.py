@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from array_api_compat import array_namespace
 
 from ..processes.arrays import Array
 from ..processes.mdp import DecisionProblem
+from .linear_systems import PlanningError
 
 Backup = Callable[[DecisionProblem, Array], tuple[Array, Array]]
 """From one stage as a problem, and the values of the next, (..., S), to its values and to a table at its nodes, (..., S, N, B)."""
@@ -35,3 +37,23 @@ def backward_induction(problem: DecisionProblem, backup: Backup) -> tuple[Array,
         values.append(v)
         tables.append(table)
     return xp.concat(values[::-1], axis=-1), xp.concat(tables[::-1], axis=-3)
+
+
+def reverse_topological_order(transition: np.ndarray) -> list[int]:
+    """The states of a dense transition (S, A, B, S) in an order in which each comes after all that may follow it.
+
+    Raises:
+        PlanningError: if a state can be reached again.
+    """
+    follows = np.any(transition > 0, axis=(1, 2))
+    remaining, order = np.ones(transition.shape[0], dtype=bool), []
+    while remaining.any():
+        last = remaining & ~(follows & remaining).any(axis=1)
+        if not last.any():
+            raise PlanningError(
+                "Nash goes backwards from the end of an episode, and in this game a state can be reached again; with_deadline gives it "
+                "an end"
+            )
+        order += np.flatnonzero(last).tolist()
+        remaining &= ~last
+    return order

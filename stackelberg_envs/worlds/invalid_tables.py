@@ -18,6 +18,7 @@ AXES = {
     "leader_reward": ("s", "a", "b"),
     "initial": ("s",),
     "policy": ("s", "a", "b"),
+    "signal": ("s", "a", "k"),
 }
 """What the axes of the tables of a world are called."""
 
