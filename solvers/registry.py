@@ -35,6 +35,7 @@ SOLVERS = {
     "enumeration": "planners:Enumeration",
     "line_search": "planners:LineSearch",
     "contract_lp": "contract_lp:ContractLP",
+    "security_lp": "security_lp:SecurityLP",
     "msobirl": "estimators.sobirl:MSoBiRL",
     "sobirl": "estimators.sobirl:SoBiRL",
     "biac": "estimators.biac:BiAC",

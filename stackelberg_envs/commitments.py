@@ -1,4 +1,4 @@
-"""Commitments: vectors of R^n, and the usual maps from them to prices and policies."""
+"""Commitments: vectors of R^n, and the usual maps from them to prices, policies and random sets."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import numpy as np
 from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
 
 from .processes.arrays import Array
+
+LOG_ZERO = -1e30
+"""Beside a logarithm, that of nothing; finite, for derivatives of -inf are no numbers."""
 
 
 class CommitmentError(ValueError):
@@ -59,3 +62,26 @@ def softmax_policy(x: Array, s: int, a: int) -> Array:
     logits = xp.reshape(x, (*x.shape[:-1], s, a))
     logits = logits - xp.max(logits, axis=-1, keepdims=True)
     return logits - xp.log(xp.sum(xp.exp(logits), axis=-1, keepdims=True))
+
+
+def subset_marginals(x: Array, most: int) -> Array:
+    """P(i in S), (..., n), of a random set S of at most ``most`` of n items with P(S) proportional to exp(sum_{i in S} x_i).
+
+    For one item that is a softmax over the items and none.  With m = ``most``, e_j the elementary symmetric polynomials of exp(x) and
+    E_j = e_0 + ... + e_j, it is exp(x_i) E_{m-1}(others) / E_m(all), and E_{m-1}(others) = sum_j e_j(before i) E_{m-1-j}(after i).
+    """
+    xp, n = array_namespace(x), x.shape[-1]
+    absent = xp.full_like(x[..., :1], LOG_ZERO)
+
+    def and_one_more(polynomials: Array, i: int) -> Array:
+        return xp.logaddexp(polynomials, xp.concat([absent, polynomials[..., :-1] + x[..., i : i + 1]], axis=-1))
+
+    nothing = xp.concat([xp.zeros_like(absent), *[absent] * most], axis=-1)
+    before, after = [nothing], [xp.zeros_like(nothing)]
+    for i in range(n):
+        before.append(and_one_more(before[-1], i))
+        after.append(and_one_more(after[-1], n - 1 - i))
+    pairs = xp.stack([before[i][..., :-1] + xp.flip(after[n - 1 - i][..., :-1], axis=-1) for i in range(n)], axis=-2)  # (..., n, m)
+    top = xp.max(pairs, axis=-1)
+    others = top + xp.log(xp.sum(xp.exp(pairs - top[..., None]), axis=-1))
+    return xp.exp(x + others - after[n][..., -1:])

@@ -63,6 +63,10 @@ id = "contract_tree-v0"
 follower = { kind = "Hard", ties = "strong" }
 solvers = [{ name = "contract_lp", budget = 1 }]
 [[games]]
+id = "security-v0"
+follower = { kind = "Hard", ties = "strong" }
+solvers = [{ name = "security_lp", budget = 1 }]
+[[games]]
 id = "building-v0"
 solvers = [{ name = "naive", budget = 1 }]
 [[games]]
@@ -125,7 +129,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "fresh.toml").write_text(JOBS)
     path, wanted = folder / "fresh.jsonl", configuration.load(folder / "fresh.toml").jobs
     assert run_all(wanted, path, processes=1, console=Console(quiet=True)) == {}
-    assert len(lines(path)) == len(wanted) == 12
+    assert len(lines(path)) == len(wanted) == 13
     return path
 
 

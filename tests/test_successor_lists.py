@@ -53,6 +53,7 @@ TABULAR = [
     ("sentinel_intruder-v0", {"size": 3}),
     ("escape_room-v0", {}),
     ("contract_tree-v0", {}),
+    ("security-v0", {"preset": "districts"}),
     ("tax_design-v0", {"preset": "legacy", "consumers": 2, "grid": 11, "hours": 2, "spendings": 3}),
     ("warehouse-v0", {"variant": "relaxed", "rows": 3, "columns": 4, "candidates": 4, "shelves": 2, "pickers": 2}),
     ("preference-v0", {}),
