@@ -377,3 +377,17 @@ def test_a_sound_solver_passes_everywhere() -> None:
 )
 def test_reference_solvers_keep_their_promises(solver: Solver, game: se.StackelbergGame) -> None:
     assert len(check_solver(solver, [game], budget=4).passed) >= 10
+
+
+def test_what_is_checked_takes_arguments() -> None:
+    """A class with arguments is built with those of ``--game``; a wrong or a missing one is named, and so is the way to give it."""
+    game, kind = kinds.load("stackelberg_envs.deadlines:WithDeadline", {"game": "toy3-v0", "steps": 4})
+    assert kind is kinds.KINDS[se.StackelbergGame]
+    assert game.max_cycles == 4
+    for arguments, wrong in (
+        ({}, "'game'"),
+        ({"game": "toy3-v0", "steps": 4, "speed": 1}, "speed"),
+        ({"game": "toy3-v0", "steps": 0}, "at least 1"),
+    ):
+        with pytest.raises(ReferenceNotFoundError, match=wrong):
+            kinds.load("stackelberg_envs.deadlines:WithDeadline", arguments)

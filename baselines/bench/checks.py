@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
@@ -17,13 +19,16 @@ from . import instances as listing
 from .printing import bar, console, problems
 
 
-def everything(names: list[str]) -> tuple[int, list[str]]:
-    """Check games, environments and solvers, printing each verdict; how many checks failed, and which of the names are games."""
+def everything(names: list[str], arguments: Mapping[str, Any] | None = None) -> tuple[int, list[str]]:
+    """Check games, environments and solvers, printing each verdict; how many checks failed, and which of the names are games.
+
+    What is built is built with ``arguments``, if there are any.
+    """
     failed, of_games = 0, []
     with bar() as shown:
         for name in shown.track(names, description="checking"):
             try:
-                thing, kind = kinds.load(name)
+                thing, kind = kinds.load(name, arguments)
             except ReferenceNotFoundError as error:
                 failed += 1
                 console.print(f"[red]{escape(str(error))}[/]", highlight=False)

@@ -247,6 +247,7 @@ def check(
     ] = None,
     best: Annotated[bool, typer.Option("--best", help="Only re-score the stored best commitments.")] = False,
     results: Annotated[Path, typer.Option(help="Folder with results, for its own best commitments.")] = Path("results"),
+    set_: Annotated[list[str] | None, typer.Option("--game", help="An argument of what is checked, e.g. --game preset=hpgd")] = None,
 ) -> None:
     """Check that games, environments and solvers are what they claim, and that stored best commitments score what they say.
 
@@ -254,11 +255,16 @@ def check(
 
     A place leads to a game, to an AECEnv, ParallelEnv or gymnasium.Env of anybody, to a solver, to a class of these, or to a function that
     returns one.  The exit status is 1 if a check failed.
+
+    Example: `stackelberg check stackelberg_envs.deadlines:WithDeadline --game game=toy3-v0 --game steps=5`
     """
     from . import checks
 
-    failed, of_games = (0, what or []) if best else checks.everything(what or list(se.games()))
-    if of_games or not what:
+    arguments = _assignments(set_)
+    if arguments and (best or not what):
+        raise typer.BadParameter("--game is for what is named, and not for stored best commitments")
+    failed, of_games = (0, what or []) if best else checks.everything(what or list(se.games()), arguments)
+    if (of_games and not arguments) or not what:
         failed += checks.best_known(results / "best_known.jsonl", of_games if what else None)
     if failed:
         problems.print(f"[red]{failed} checks failed[/]")

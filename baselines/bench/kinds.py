@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,16 +43,20 @@ KINDS: dict[type, Kind] = {
 """By base class; the first one that fits counts."""
 
 
-def load(what: str) -> tuple[Any, Kind]:
+def load(what: str, arguments: Mapping[str, Any] | None = None) -> tuple[Any, Kind]:
     """The thing behind an id of a game, a name of a solver or a reference, built if it is a class or a function, and its kind.
+
+    Args:
+        what: the id, name or reference.
+        arguments: what the class or the function is called with; None for nothing.
 
     Raises:
         KeyError: if there is no such name.
-        ReferenceNotFoundError: if a reference leads nowhere, to something that cannot be built without arguments, or to none of `KINDS`.
+        ReferenceNotFoundError: if a reference leads nowhere, to something that cannot be built with these arguments, or to none of `KINDS`.
     """
     registry = solvers.registry.REGISTRY if what in solvers.registry.REGISTRY else stackelberg_envs.registry.REGISTRY
     found = registry.load(what)
-    thing = found if _kind(found) is not None else _build(found, what)
+    thing = found if _kind(found) is not None else _build(found, what, arguments or {})
     kind = _kind(thing)
     if kind is None:
         came = "is" if thing is found else "returns"
@@ -68,8 +72,8 @@ def _accepted() -> str:
     return f"{', '.join(kind.words for kind in KINDS.values())}, a class of these, or a function that returns one"
 
 
-def _build(found: Any, what: str) -> Any:
-    """What a class or a function makes without arguments; other things as they are."""
+def _build(found: Any, what: str, arguments: Mapping[str, Any]) -> Any:
+    """What a class or a function makes of ``arguments``; other things as they are."""
     if inspect.isclass(found):
         if not issubclass(found, tuple(KINDS)):
             raise ReferenceNotFoundError(f"{what} is {describe(found)}; what can be checked is {_accepted()}")
@@ -77,10 +81,12 @@ def _build(found: Any, what: str) -> Any:
     elif not callable(found):
         return found
     try:
-        inspect.signature(found).bind()
+        inspect.signature(found).bind(**arguments)
     except TypeError as error:
-        raise ReferenceNotFoundError(f"{what}: {error}; refer to a function without arguments that returns one") from error
+        raise ReferenceNotFoundError(
+            f"{what}: {error}; give its arguments with --game KEY=VALUE, or refer to a function without arguments that returns one"
+        ) from error
     try:
-        return found()
+        return found(**arguments)
     except Exception as error:
         raise ReferenceNotFoundError(f"{what}: building it raised {type(error).__name__}: {error}") from error

@@ -35,6 +35,8 @@ PATIENCE = 60
 """So many sweeps of one policy cost less than a solve of its linear system by products."""
 BLOCK = 4
 """Sweeps of one policy between two looks at how far they have come."""
+ROUNDINGS = 16
+"""An action is better than another if it is so by this many units of rounding, times the length of an episode."""
 FORCING = 0.01
 """A policy that the next sweep may change is evaluated as well as it deserves: its bound falls by this factor."""
 
@@ -165,8 +167,11 @@ def _undiscounted(problem: DecisionProblem, discount: float) -> HardPlan:
         if v is not None and not chain.reaches_end():
             state = int(chain.endless_states().nonzero()[-1][0])
             raise PlanningError(f"no policy is best at discount 1: from state {state} on loops pay for ever")
-        improved = factorise(system(chain, discount)).solve(xp.sum(joint * problem.reward, axis=(-2, -1)))
-        slack = 10 * rounding_error(improved, discount)
+        kept = factorise(system(chain, discount))
+        improved = kept.solve(xp.sum(joint * problem.reward, axis=(-2, -1)))
+        lengths = kept.solve(xp.ones_like(improved))  # of episodes, by which rounding grows
+        scale = max(1.0, as_float(xp.max(xp.abs(improved)))) * max(1.0, as_float(xp.max(lengths)))
+        slack = ROUNDINGS * float(xp.finfo(improved.dtype).eps) * scale
         q = problem.action_values(improved, discount)
         current = xp.sum(xp.where(policy > 0, policy * xp.where(policy > 0, q, 0.0), 0.0), axis=-1, keepdims=True)
         best = xp.max(q, axis=-1, keepdims=True)
