@@ -387,7 +387,7 @@ def test_what_is_checked_takes_arguments() -> None:
     for arguments, wrong in (
         ({}, "'game'"),
         ({"game": "toy3-v0", "steps": 4, "speed": 1}, "speed"),
-        ({"game": "toy3-v0", "steps": 0}, "at least 1"),
+        ({"game": "toy3-v0", "steps": 0}, "whole number from 1"),
     ):
         with pytest.raises(ReferenceNotFoundError, match=wrong):
             kinds.load("stackelberg_envs.deadlines:WithDeadline", arguments)
