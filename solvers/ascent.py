@@ -40,6 +40,8 @@ class Estimator(abc.ABC):
     permissions: ClassVar[Permission] = Permission.NONE
     tabular: ClassVar[bool] = True
     """Whether it needs worlds with tables."""
+    signals: ClassVar[bool] = False
+    """Whether it handles followers who see a signal of the leader's action; who reads exact returns alone always does."""
 
     @abc.abstractmethod
     def declines(self, oracle: Oracle) -> str | None:
@@ -100,6 +102,10 @@ class Ascent(Solver):
     @property
     def tabular(self) -> bool:  # type: ignore[override]
         return self.estimator.tabular
+
+    @property
+    def signals(self) -> bool:  # type: ignore[override]
+        return self.estimator.signals
 
     def declines(self, oracle: Oracle) -> str | None:
         if self.clip_blocks and oracle.commitment_shape != (sum(self.clip_blocks),):

@@ -52,6 +52,8 @@ class Solver(abc.ABC):
     permissions: ClassVar[Permission] = Permission.NONE
     tabular: ClassVar[bool] = True
     """Whether it needs worlds with tables; one that does not sets this False."""
+    signals: ClassVar[bool] = False
+    """Whether it handles followers who see a signal of the leader's action; who reads exact returns alone always does."""
 
     @abc.abstractmethod
     def declines(self, oracle: Oracle) -> str | None:
@@ -135,6 +137,11 @@ def admit(solver: Solver, rounds: RepeatedGame, granted: Access) -> Oracle:
         raise Declined(
             f"{_display_name(solver)} works on tables, and {rounds.game.name} has none: its states are vectors; "
             "zeroth_order, neural_bchg or, with closed forms, implicit play it"
+        )
+    if "signal" in oracle.follower_sees and not solver.signals and solver.access > Access.RETURN:
+        raise Declined(
+            f"{_display_name(solver)} handles followers who see the leader's action, or its policy, and in {rounds.game.name} they see a "
+            "signal of the action; implicit, naive, multistart, zeroth_order and line_search play it"
         )
     reason = solver.declines(oracle)
     if reason is not None:

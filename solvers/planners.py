@@ -18,6 +18,7 @@ import numpy as np
 from stackelberg_envs.followers.exact import Hard
 from stackelberg_envs.leader.access import Access, Oracle
 from stackelberg_envs.planning.matrix_games import logits, strong_commitment, weak_commitment
+from stackelberg_envs.planning.matrix_programmes import scale_payoffs
 from stackelberg_envs.planning.policy_iteration import TIE_TOLERANCE
 
 from .base import Declined, Solver, State
@@ -63,8 +64,9 @@ class MultipleLP(Solver):
             x = logits(best.mixture)
         else:
             best = weak_commitment(leader, follower, oracle.context_probabilities)
-            spread = np.ptp(follower, axis=(1, 2)).min() or 1.0
-            tie = 2 * TIE_TOLERANCE * (1 + np.abs(follower).max()) / spread  # what the follower takes for a tie, as a share of the range
+            # What the follower takes for a tie, as a share of the range of its payoffs.
+            values = np.abs((best.mixture @ follower).max(axis=-1))
+            tie = float((2 * TIE_TOLERANCE * (1 + values) / scale_payoffs(leader, follower, None).spread).max())
             x = logits(best.towards_interior(max(self.margin, tie)))
         if not np.array_equal((leader, follower), self._payoffs(oracle, x)):
             raise Declined("multiple_lp needs payoffs that do not depend on the commitment")

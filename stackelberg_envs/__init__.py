@@ -44,6 +44,7 @@ from .response import Response
 from .views.registration import make, make_parallel, pettingzoo_module, register, register_all
 from .worlds.markov_game import InducedMarkovGame
 from .worlds.mdp import InducedMDP
+from .worlds.signal import InducedSignalMDP
 
 __version__ = "0.2.0"
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "Hard",
     "InducedMDP",
     "InducedMarkovGame",
+    "InducedSignalMDP",
     "MirrorDescent",
     "MixedActions",
     "Nash",

@@ -216,10 +216,18 @@ class StackelbergGame(OptionalPieces, abc.ABC):
 
     @cached_property
     def visibility(self) -> tuple[str, ...]:
-        """What each follower sees of the leader in a step: ``"action"`` or ``"policy"`` (the same where it has none to choose)."""
+        """What each follower sees of the leader in a step: its ``"action"``, a ``"signal"`` of it, or its ``"policy"``.
+
+        It is ``"policy"``, too, where the leader has no action to choose.
+        """
         leads = [spaces.lead is not None for spaces in self.spaces]
         sees = [process.follower_sees for process in self.null_worlds for _ in process.actions]
         return tuple(seen if acts else "policy" for acts, seen in zip(leads, sees, strict=True))
+
+    @cached_property
+    def signals(self) -> tuple[int, ...]:
+        """How many signals of the leader's action each follower may see; 0 for who sees the action itself, or only the policy."""
+        return tuple(process.signals for process in self.null_worlds for _ in process.actions)
 
     @property
     def commitment_shape(self) -> tuple[int, ...]:

@@ -71,6 +71,15 @@ MATRIX_GAMES: dict[str, dict[str, Any]] = {
         "mixture": (0.5, 0.5),
         "pure_nash": (1,),
     },
+    "bagwell": {  # by hand: S is answered by S where it is played with probability 1/2 or more
+        "strong": 5.5,
+        "weak_supremum": 5.5,
+        "weak_there": 3.5,
+        "margin_.001": 5.4995,
+        "pure": 5,
+        "mixture": (0.5, 0.5),
+        "pure_nash": (4,),
+    },
     "escape": {"strong": 30, "weak_supremum": 30, "pure": 30, "pure_nash": (10, 15, 30)},
     "maintain": {
         "strong": 27.5,

@@ -239,14 +239,6 @@ def test_selection_in_the_stag_hunt(selection: Any, profile: tuple[int, int]) ->
     assert scored.follower_gap == 0
 
 
-def test_without_a_pure_equilibrium_the_regret_is_the_certificate() -> None:
-    pennies = np.array([[1.0, -1.0], [-1.0, 1.0]])
-    game = Fixed(one_shot(pennies, -pennies), se.Nash("best"))
-    response = game.default_follower.respond(game, np.zeros(6))
-    assert response.certificate == 2
-    assert se.evaluate(game, np.zeros(6)).follower_gap == 2
-
-
 def test_backward_induction_gives_equilibria_of_the_whole_game() -> None:
     """In every subgame nobody gains by deviating, whichever is selected; in one shot "best" is no worse for the leader than any other."""
     rng, checked = np.random.default_rng(0), 0
@@ -258,14 +250,16 @@ def test_backward_induction_gives_equilibria_of_the_whole_game() -> None:
         game = se.game("escape_room-v0", agents=agents, needed=needed, steps=steps)
         for x in rng.normal(size=(4, 3)) * 3:
             for selection in ("best", "worst", "payoff", "risk"):
-                follower = se.Nash(selection)
-                response = follower.respond(game, x)
-                if response.certificate < 1e-9:
-                    checked += 1
-                    (process,) = game.problems(x)
-                    for i, answer in enumerate(response.answers):
-                        best = best_values(process.facing(i, response.policies))
-                        np.testing.assert_allclose(answer.values, best, atol=1e-9)
+                try:
+                    response = se.Nash(selection).respond(game, x)
+                except PlanningError:  # three followers, of whom one would have to mix
+                    assert agents == 3
+                    continue
+                checked += 1
+                (process,) = game.problems(x)
+                for i, answer in enumerate(response.answers):
+                    best = best_values(process.facing(i, response.policies))
+                    np.testing.assert_allclose(answer.values, best, atol=1e-9)
     assert checked >= 40
 
 

@@ -11,7 +11,6 @@ import pytest
 
 import stackelberg_envs as se
 from baselines.studies import selection as study
-from stackelberg_envs.followers.equilibria import SELECTIONS
 from stackelberg_envs.games.escape_room import EscapeRoom
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reproductions"
@@ -55,7 +54,7 @@ def test_no_pure_equilibrium_beats_the_ceiling(rows: list[dict[str, Any]]) -> No
         ceiling = row["cooperative"] - needed
         every = [*row["curves"], row["unpaid"], row["zero"], row["first_step"]]
         assert all(one["return"] <= ceiling + 1e-6 for point in every for one in point.values() if one["regret"] <= study.PURE)
-        for name in SELECTIONS:
+        for name in study.SELECTIONS:
             assert row["found"][name]["return"] <= ceiling + 1e-6
             assert row["first_step"][name]["regret"] <= study.PURE
             assert row["first_step"][name]["return"] == pytest.approx(ceiling - 0.01 * needed, abs=1e-6)
@@ -65,7 +64,7 @@ def test_played_once_the_closed_form() -> None:
     """Two followers, one needed: 9 - p where p > 1 is paid for the lever and 0 below, so 9 - M (1 + epsilon), whatever is selected."""
     game = EscapeRoom(agents=2, needed=1, steps=1)
     grid = np.arange(0.005, 2, 0.05)
-    for selection in SELECTIONS:
+    for selection in study.SELECTIONS:
         returns = np.array([study.score_selection(game, (paid, 0, 0), selection)["return"] for paid in grid])
         np.testing.assert_allclose(returns, np.where(grid > 1, 9 - grid, 0), atol=1e-6)
         assert grid[returns.argmax()] == pytest.approx(1.005)

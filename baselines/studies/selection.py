@@ -5,7 +5,7 @@ the start and to the door, and its return is exact for followers who play `Nash`
 
 * curves: the lever alone is paid, from 0 to 2
 * search: all payments out of `LEVELS`, then coordinate search from the best of them down to steps of 0.01, for each selection; only pure
-  equilibria count, where the certificate (the largest regret in any state) is below `PURE`
+  equilibria count, where the largest regret in any state is below `PURE`
 * first step: 1.01 for the lever, at the start alone (``payments="states"``)
 * promise: who is one of two at the lever after the first step is promised a payment for staying there (``payments="states"``)
 * beside: the lever is paid beside `BESIDE` for the start and the door
@@ -24,8 +24,8 @@ from matplotlib.figure import Figure
 from rich.progress import track
 
 import stackelberg_envs as se
-from stackelberg_envs.followers.equilibria import SELECTIONS
 from stackelberg_envs.games.escape_room import LARGEST, LEVER, START, EscapeRoom
+from stackelberg_envs.planning.normal_form import regrets
 from stackelberg_envs.planning.policy_iteration import TIE_TOLERANCE
 from stackelberg_envs.response import Response
 
@@ -41,7 +41,19 @@ STEPS = (0.2, 0.1, 0.05, 0.02, 0.01)
 PROMISED, WAITING = 1.4, 0.15
 BESIDE = (0.15, 0.45)
 PURE = 1e-6
-FOLLOWERS = {selection: se.Nash(selection) for selection in SELECTIONS}
+SELECTIONS = ("best", "worst", "payoff", "risk")
+
+
+class PureProfiles(se.Nash):
+    """`Nash` that never mixes: where a stage game has no pure equilibrium, the profile with the least regret, which is no equilibrium."""
+
+    def alternatives(self, q: np.ndarray) -> list[tuple[np.ndarray, ...]]:
+        least = regrets(q).max(axis=0)
+        profile = np.unravel_index(int(least.argmin()), least.shape)
+        return [tuple(np.eye(count)[b] for count, b in zip(least.shape, profile, strict=True))]
+
+
+FOLLOWERS = {selection: PureProfiles(selection) for selection in SELECTIONS}
 
 
 def logits(paid: Any) -> np.ndarray:
@@ -56,16 +68,27 @@ def score_selection(game: EscapeRoom, paid: Any, selection: str) -> dict[str, fl
     x = logits(paid)
     result = se.evaluate(game, x, follower=FOLLOWERS[selection])
     (response,) = result.responses
-    return {"return": float(result.leader_return), "regret": response.certificate, "rest": count_equilibria(game, x, response)}
+    return {"return": float(result.leader_return), "regret": largest_regret(game, x, response), "rest": count_equilibria(game, x, response)}
+
+
+def stage_payoffs(game: EscapeRoom, x: np.ndarray, response: Response, s: int) -> np.ndarray:
+    """The followers' action values in a state, given what is played afterwards, (n, B_0, ..., B_{n-1})."""
+    (process,) = game.problems(x)
+    later = np.stack([process.transition[s, 0] @ answer.values for answer in response.answers])
+    return (process.follower_rewards[:, s, 0] + process.follower_discount * later).reshape(-1, *process.actions)
+
+
+def largest_regret(game: EscapeRoom, x: np.ndarray, response: Response) -> float:
+    """What a follower would gain by another action in the state where that is most."""
+    played = [tuple(int(policy[s, 0].argmax()) for policy in response.policies) for s in range(game.sizes[0][0])]
+    return max(float(regrets(stage_payoffs(game, x, response, s))[(slice(None), *profile)].max()) for s, profile in enumerate(played))
 
 
 def count_equilibria(game: EscapeRoom, x: np.ndarray, response: Response) -> int:
     """Pure equilibria of the first step, given what is played afterwards; those that differ only in who is who are one."""
-    (process,) = game.problems(x)
-    later = np.stack([process.transition[0, 0] @ answer.values for answer in response.answers])
-    q = (process.follower_rewards[:, 0, 0] + process.follower_discount * later).reshape(-1, *process.actions)
-    regret = np.max([q[i].max(axis=i, keepdims=True) - q[i] for i in range(len(q))], axis=0)
-    return len({tuple(sorted(profile)) for profile in np.argwhere(regret <= TIE_TOLERANCE * (1 + np.abs(q).max())).tolist()})
+    q = stage_payoffs(game, x, response, 0)
+    at_rest = regrets(q).max(axis=0) <= TIE_TOLERANCE * (1 + np.abs(q).max())
+    return len({tuple(sorted(profile)) for profile in np.argwhere(at_rest).tolist()})
 
 
 def score_all_selections(game: EscapeRoom, paid: Any) -> dict[str, dict[str, float]]:

@@ -58,6 +58,7 @@ class Implicit(Estimator):
 
     access: ClassVar[Access] = Access.MODEL
     tabular: ClassVar[bool] = False
+    signals: ClassVar[bool] = True
     one_context: bool = False
     inner: Literal["newton", "sweeps"] = "newton"
 
@@ -102,7 +103,7 @@ def exact_gradient(
         return nonadditive_hypergradient(oracle, leaf, worlds, memory, reaction=reaction)
     if isinstance(oracle.follower, Saddle):
         return zero_sum_hypergradient(oracle, leaf, worlds, memory, reaction=reaction)
-    problems = [(p, mdp) for p, world in worlds for mdp in world]
+    problems = [(p, each.tables_for(oracle.follower)) for p, world in worlds for each in world]
     surrogate: Any = 0.0
     kept, value = [], 0.0
     for i, (weights, mdp) in enumerate(batches(problems)):

@@ -1,7 +1,7 @@
 """How followers answer who interact: an equilibrium among them, and which one is always an argument.
 
 `Saddle` is for two followers with opposite interests, where the entropy-regularised equilibrium is unique.  `Nash` is for any
-interests: there may be many equilibria, and selection among them is the many-player form of the tie rule of
+interests: there may be many equilibria, pure or mixed, and selection among them is the many-player form of the tie rule of
 `stackelberg_envs.followers.exact.Hard`.
 """
 
@@ -16,10 +16,13 @@ from array_api_compat import array_namespace
 
 from ..arguments import nearest, real
 from ..planning.linear_systems import PlanningError
+from ..planning.normal_form import action_worths, losses_of_deviating, mixed_equilibria, pure_equilibria, regrets
 from ..planning.policy_iteration import TIE_TOLERANCE
 from ..planning.saddle_point import saddle_point
 from ..processes.arrays import Array
+from ..processes.availability import available_to
 from ..processes.markov_game import MarkovGame
+from ..processes.mdp import at_nodes, decision_problem
 from ..response import Answer, Response
 
 if TYPE_CHECKING:
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 
 LARGEST_KERNEL = 10**8
 """Numbers in a dense kernel for `Nash`: 800 MB."""
-SELECTIONS = ("best", "worst", "payoff", "risk")
+SELECTIONS = ("best", "worst", "payoff", "risk", "first")
 
 
 class Equilibrium(abc.ABC):
@@ -83,40 +86,56 @@ class Saddle(Equilibrium):
 
 @dataclass(frozen=True)
 class Nash(Equilibrium):
-    """A subgame-perfect equilibrium in pure policies, by backward induction; for episodes that never come back to a state.
+    """A subgame-perfect equilibrium, by backward induction; for episodes that never come back to a state, or end after one move.
 
-    In each state, from the last to the first, the followers' action values make a game in normal form.  Of its pure equilibria, found by
-    enumeration, one is played:
+    In each state, from the last to the first, the followers' action values make a game in normal form, for each action of the leader that
+    they see, or in the mean over its policy.  Of the equilibria of that game (`stackelberg_envs.planning.normal_form`) one is played:
 
     * ``"best"``, ``"worst"``: best or worst for the leader, by its own action values there (state by state: a better equilibrium of the
       whole game may begin with a worse one);
-    * ``"payoff"``: with the largest sum of the followers' values;
+    * ``"payoff"``: with the largest sum of the followers' values, their welfare;
     * ``"risk"``: with the largest product of what each would lose by deviating alone to the best of its other actions; for 2 x 2 games
-      with two strict equilibria, risk dominance (Harsanyi and Selten, 1988).
+      with two strict equilibria, risk dominance (Harsanyi and Selten, 1988).  Where somebody mixes the product is 0;
+    * ``"first"``: the first, pure ones in row-major order, mixed ones by the size of their supports.
 
-    The first in row-major order is taken where that leaves several.  Where a state has no pure equilibrium, the profile with the
-    smallest regret is played, and the certificate is the largest regret.
+    The first is taken where that leaves several.  The choice is among pure equilibria where there are any, unless ``mixed``; two
+    followers mix where there is none.  The certificate bounds what anybody could gain by deviating; it is rounding.
+
+    Args:
+        selection: which equilibrium.
+        mixed: whether two followers choose among mixed equilibria, too, where there are pure ones.
+
+    Raises:
+        PlanningError: when asked, where a state can be reached again; where more than two followers have no pure equilibrium, naming the
+            least regret of any profile; or where supports are too many to enumerate.
     """
 
-    selection: Literal["best", "worst", "payoff", "risk"]
+    selection: Literal["best", "worst", "payoff", "risk", "first"]
+    mixed: bool = False
     temperature: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         if self.selection not in SELECTIONS:
             raise ValueError(f"Nash has no selection {self.selection!r}; {nearest(str(self.selection), SELECTIONS)}")
+        if not isinstance(self.mixed, bool):
+            raise ValueError(f"mixed of Nash is True or False, got {self.mixed!r}")
+
+    def __repr__(self) -> str:
+        return f"Nash(selection={self.selection!r}, {'mixed=True, ' if self.mixed else ''}temperature={self.temperature})"  # old runs too
 
     def answers(self, game: MarkovGame, memory: Any) -> tuple[Answer, ...]:
         del memory
         s, a, b = game.sizes
         if (numbers := s * a * b * s) > LARGEST_KERNEL:
             raise PlanningError(f"Nash solves stage games of dense rows, backwards, and there would be {numbers:.1e} numbers: too many")
+        if self.mixed and len(game.actions) > 2:
+            raise PlanningError(f"Nash(mixed=True) is for two followers, and here {len(game.actions)} interact: leave mixed out")
         game = replace(game, transition=game.kernel.dense())
         xp = array_namespace(game.transition)
-        if game.sizes[1] > 1 and game.follower_sees == "policy":
-            raise PlanningError("Nash handles leaders who set rewards, or whose action the followers see")
         plain = game.map(lambda table: np.asarray(table.detach().cpu() if hasattr(table, "detach") else table))
-        batch = np.broadcast_shapes(*(getattr(plain, name).shape[:-axes] for name, axes in _AXES.items()))
-        each = replace(plain, **{name: _broadcast(getattr(plain, name), batch, axes) for name, axes in _AXES.items()})
+        axes = {name: count for name, count in _AXES.items() if getattr(plain, name) is not None}
+        batch = np.broadcast_shapes(*(getattr(plain, name).shape[:-count] for name, count in axes.items()))
+        each = replace(plain, **{name: _broadcast(getattr(plain, name), batch, count) for name, count in axes.items()})
         solved = [self._backward_induction(each.map(lambda table, at=at: table[at])) for at in np.ndindex(*batch)]
         answers = []
         for i in range(len(game.actions)):
@@ -126,56 +145,75 @@ class Nash(Equilibrium):
             answers.append(Answer(*moved, certificate=max(one[2] for one in solved)))
         return tuple(answers)
 
-    def _backward_induction(self, game: MarkovGame) -> tuple[list[np.ndarray], np.ndarray, float]:
-        """Policies (S, A, B_i), values (n, S) and the largest regret, of one game in NumPy."""
-        s_count, a_count, _ = game.sizes
-        values, worth, regret = np.zeros((len(game.actions), s_count)), np.zeros(s_count), 0.0
-        policies = [np.zeros((s_count, a_count, b)) for b in game.actions]
-        for s in _reverse_topological_order(game.transition):
-            for a in range(a_count):
-                arrives, shape = game.transition[s, a], (-1, *game.actions)
-                q = (game.follower_rewards[:, s, a] + game.follower_discount * values @ arrives.T).reshape(shape)
-                leader_q = (game.leader_reward[s, a] + game.leader_discount * arrives @ worth).reshape(game.actions)
-                profile, lost = self._select(q, leader_q)
-                regret = max(regret, lost)
-                values[:, s] += game.leader_policy[s, a] * q[(slice(None), *profile)]
-                worth[s] += game.leader_policy[s, a] * leader_q[profile]
-                for policy, b in zip(policies, profile, strict=True):
-                    policy[s, a, b] = 1.0
-        return policies, values, regret
+    def alternatives(self, q: np.ndarray) -> list[tuple[np.ndarray, ...]]:
+        """The equilibria among which ``selection`` chooses where pure ones are not enough, of stage payoffs (n, B_0, ..., B_{n-1}).
 
-    def _select(self, q: np.ndarray, leader_q: np.ndarray) -> tuple[tuple[int, ...], float]:
-        """The profile that is played in a stage game with payoffs (n, B_0, ..., B_{n-1}), and its regret."""
-        players = range(len(q))
-        regrets = np.stack([q[i].max(axis=i, keepdims=True) - q[i] for i in players]).max(axis=0)
-        tolerance = TIE_TOLERANCE * (1 + np.abs(q).max())
-        if regrets.min() > tolerance:
-            profile = np.unravel_index(int(regrets.argmin()), regrets.shape)
-            return tuple(map(int, profile)), float(regrets.min())
+        Raises:
+            PlanningError: if there are more than two followers.
+        """
+        if len(q) == 2:
+            return list(mixed_equilibria(q))
+        least = regrets(q).max(axis=0).min()
+        raise PlanningError(
+            f"{len(q)} followers have no pure equilibrium here: in each profile one of them gains at least {least:.6g} by deviating; "
+            "mixed ones are found for two followers"
+        )
+
+    def _backward_induction(self, game: MarkovGame) -> tuple[list[np.ndarray], np.ndarray, float]:
+        """Policies (S, A, B_i), values (n, S), and a bound of what anybody could gain, of one game in NumPy."""
+        joint, (s_count, a_count, _), players = game.joint, game.sizes, range(len(game.actions))
+        facing = decision_problem(joint, joint.leader_reward)
+        rewards = np.stack([at_nodes(joint, reward) for reward in game.follower_rewards])
+        there = np.ones(facing.reward.shape, dtype=bool) if facing.available is None else facing.available
+        kept = [available_to(there, game.actions, i) for i in players]
+        rows = np.asarray(facing.transition.dense())
+        values, worth, bound = np.zeros((len(players), s_count)), np.zeros(s_count), np.zeros(s_count)
+        policies = [np.zeros((*facing.weight.shape, b)) for b in game.actions]
+        for s in _reverse_topological_order(game.transition):
+            for n, weight in enumerate(facing.weight[s]):
+                arrives = rows[s, n]
+                own = np.ix_(*(each[s, n] for each in kept))
+                q = (rewards[:, s, n] + game.follower_discount * values @ arrives.T).reshape(-1, *game.actions)[:, *own]
+                leader_q = (facing.reward[s, n] + game.leader_discount * arrives @ worth).reshape(game.actions)[own]
+                mixtures = self._select(q, leader_q)
+                each_worth = [action_worths(q[i], mixtures, i) for i in players]
+                gained = max(float(each.max() - own @ each) for own, each in zip(mixtures, each_worth, strict=True))
+                bound[s] += weight * (gained + game.follower_discount * (arrives @ bound).max())
+                values[:, s] += weight * np.array([own @ each for own, each in zip(mixtures, each_worth, strict=True)])
+                worth[s] += weight * float(mixtures[0] @ action_worths(leader_q, mixtures, 0))
+                for policy, own, each in zip(policies, mixtures, kept, strict=True):
+                    policy[s, n, each[s, n]] = own
+        return [np.broadcast_to(policy, (s_count, a_count, policy.shape[-1])) for policy in policies], values, float(bound.max())
+
+    def _select(self, q: np.ndarray, leader_q: np.ndarray) -> tuple[np.ndarray, ...]:
+        """The mixtures, one a follower, that are played in a stage game with payoffs (n, B_0, ..., B_{n-1})."""
         scores: dict[str, Any] = {
             "best": lambda: leader_q,
             "worst": lambda: -leader_q,
             "payoff": lambda: q.sum(axis=0),
-            "risk": lambda: np.prod([_loss_of_deviating(q[i], i) for i in players], axis=0),
+            "risk": lambda: np.prod([losses_of_deviating(table, i) for i, table in enumerate(q)], axis=0),
+            "first": lambda: np.zeros(leader_q.shape),
         }
-        score = np.where(regrets <= tolerance, scores[self.selection](), -np.inf)
-        first = np.flatnonzero(score.ravel() >= score.max() - TIE_TOLERANCE * (1 + abs(score.max())))[0]
-        return tuple(map(int, np.unravel_index(int(first), regrets.shape))), float(regrets.ravel()[first])
+        table, pure = scores[self.selection](), pure_equilibria(q)
+        if pure.any() and not self.mixed:
+            profile = np.argwhere(pure)[_first_of_the_largest(table[pure])]
+            return tuple(np.eye(count)[b] for count, b in zip(pure.shape, profile, strict=True))
+        found = self.alternatives(q)
+        risky = self.selection == "risk"
+        each = [0.0 if risky and min(u.max() for u in one) < 1 else float(one[0] @ action_worths(table, one, 0)) for one in found]
+        return found[_first_of_the_largest(np.array(each))]
 
 
-_AXES = {"leader_policy": 2, "transition": 4, "follower_rewards": 4, "leader_reward": 3, "initial": 1}
+def _first_of_the_largest(scores: np.ndarray) -> int:
+    best = scores.max()
+    return int(np.flatnonzero(scores >= best - TIE_TOLERANCE * (1 + abs(best)))[0])
+
+
+_AXES = {"leader_policy": 2, "transition": 4, "follower_rewards": 4, "leader_reward": 3, "initial": 1, "available": 3}
 
 
 def _broadcast(table: np.ndarray, batch: tuple[int, ...], axes: int) -> np.ndarray:
     return np.broadcast_to(table, (*batch, *table.shape[-axes:]))
-
-
-def _loss_of_deviating(q: np.ndarray, player: int) -> np.ndarray:
-    """What a player loses by the best of its other actions, in each profile; 0 where it gains, or has no other."""
-    if q.shape[player] == 1:
-        return np.zeros_like(q)
-    others = np.stack([np.delete(q, b, axis=player).max(axis=player) for b in range(q.shape[player])], axis=player)
-    return np.maximum(q - others, 0.0)
 
 
 def _reverse_topological_order(transition: np.ndarray) -> list[int]:

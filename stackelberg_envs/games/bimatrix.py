@@ -18,7 +18,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
-from ..arguments import nearest
+from ..arguments import nearest, real
 from ..commitments import softmax_policy
 from ..followers.exact import Soft
 from ..game import StackelbergGame
@@ -26,6 +26,7 @@ from ..planning.matrix_programmes import payoff_tables, type_weights
 from ..processes.arrays import Array
 from ..processes.constants import Constants
 from ..worlds.mdp import InducedMDP
+from ..worlds.signal import InducedSignalMDP
 from .bimatrix_presets import PRESETS, random_payoffs
 
 Matrix = Sequence[Sequence[float]] | np.ndarray
@@ -41,16 +42,18 @@ class Bimatrix(StackelbergGame):
     * Iterated: 1 + m n states, the start and then the last joint action (a, b) as 1 + a n + b.  Commitment: (1 + m n) m logits,
       row-major, softmax over the rows.  After each move the episode ends with probability 1 / rounds, so that returns are plain sums
       (discount 1) over ``rounds`` moves on average, and a stationary follower knows no last move from which to reason backwards.
-    * The follower knows the mixture, not the row that is drawn.
+    * The follower knows the mixture, not the row that is drawn; with ``noise`` it also sees a signal of the row.
 
     Args:
-        preset: ``"conitzer"`` (if no payoffs are given), ``"escape"``, ``"maintain"``, ``"random"``, or one of the twelve ordinal games,
-            such as ``"prisoners_dilemma"``, ``"stag_hunt"``, ``"chicken"``, ``"battle"``.
+        preset: ``"conitzer"`` (if no payoffs are given), ``"bagwell"``, ``"escape"``, ``"maintain"``, ``"random"``, or one of the twelve
+            ordinal games, such as ``"prisoners_dilemma"``, ``"stag_hunt"``, ``"chicken"``, ``"battle"``.
         leader_payoff: (m, n) matrix of the leader, or one against each type, (T, m, n).
         follower_payoff: (m, n) matrix of the follower, or one a type, (T, m, n); types are the game's contexts.
         type_probabilities: of the types, (T,); even if not given.
         visibility: whether the leader learns of the type ``"after"`` the round, or ``"never"``; it commits before in any case.
         rounds: 1 for one-shot, or the mean number of moves of an iterated game.
+        noise: probability that the follower, before it moves, sees another row than the one drawn, any of them alike; None where it sees
+            none.  At 0 it sees the row, at 1 - 1/m nothing.
         rows: m, of ``"random"``; 3 if not given.
         columns: n, of ``"random"``; 3 if not given.
         types: T, of ``"random"``; 1 if not given.
@@ -69,6 +72,7 @@ class Bimatrix(StackelbergGame):
         type_probabilities: Sequence[float] | None = None,
         visibility: Literal["after", "never"] = "never",
         rounds: int = 1,
+        noise: float | None = None,
         rows: int | None = None,
         columns: int | None = None,
         types: int | None = None,
@@ -84,6 +88,7 @@ class Bimatrix(StackelbergGame):
         if count > 1:
             self.contexts = tuple(f"type_{t}" for t in range(count))
             self.context_probabilities, self.context_visibility = probabilities, visibility
+        self.noise = noise if noise is None else real("noise", noise, 0, 1)
         self.states = 1 if rounds == 1 else 1 + m * n
         self.max_cycles = 1 if rounds == 1 else int(np.ceil(EPISODES_CUT * rounds))
         self.leader_space = Box(-20.0, 20.0, (self.states * m,), np.float64)
@@ -92,11 +97,13 @@ class Bimatrix(StackelbergGame):
         if rounds > 1:
             transition[:, :, :, 1:] = (1 - 1 / rounds) * np.eye(m * n).reshape(m, n, m * n)
         everywhere = (count, self.states, m, n)
+        noise = self.noise or 0.0
         self._constants = Constants(
             transition=transition,
             follower_reward=np.broadcast_to(follower[:, None], everywhere).copy(),
             leader_reward=np.broadcast_to(leader[:, None], everywhere).copy(),
             initial=np.eye(self.states)[0],
+            signal=np.tile(np.where(np.eye(m), 1 - noise, noise / max(1, m - 1)) if m > 1 else np.ones((1, 1)), (self.states, 1, 1)),
         )
 
     def log_leader_policy(self, x: Array) -> Array:
@@ -105,16 +112,16 @@ class Bimatrix(StackelbergGame):
 
     def induced(self, x: Array, context: int) -> InducedMDP:
         c = self._constants.like(x)
-        return InducedMDP(
-            leader_policy=array_namespace(x).exp(self.log_leader_policy(x)),
-            transition=c.transition,
-            follower_reward=c.follower_reward[context],
-            leader_reward=c.leader_reward[context],
-            initial=c.initial,
-            follower_discount=1.0,
-            leader_discount=1.0,
-            follower_sees="policy",
-        )
+        tables: dict[str, Any] = {
+            "leader_policy": array_namespace(x).exp(self.log_leader_policy(x)),
+            "transition": c.transition,
+            "follower_reward": c.follower_reward[context],
+            "leader_reward": c.leader_reward[context],
+            "initial": c.initial,
+            "follower_discount": 1.0,
+            "leader_discount": 1.0,
+        }
+        return InducedMDP(**tables, follower_sees="policy") if self.noise is None else InducedSignalMDP(**tables, signal=c.signal)
 
 
 def _payoffs(preset: str | None, leader: Any, follower: Any, random: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,7 @@ Sources: the twelve symmetric strict ordinal 2x2 games are those of Robinson and
 Gerstgrasser and Parkes, "Oracles & Followers", ICML 2023, as in its public code, which pays 2.5 less.  Escape and Maintain: Zhang et
 al., "Bi-level Actor-Critic for Multi-agent Coordination", AAAI 2020.  Conitzer: the example of Conitzer and Sandholm, "Computing the
 optimal strategy to commit to", EC 2006.  Random: the covariant games of Rinott and Scarsini, "On the number of pure strategy Nash
-equilibria in random games", GEB 2000.
+equilibria in random games", GEB 2000.  Bagwell: "Commitment and observability in games", GEB 1995, whose moves are S and C.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ def _symmetric(ranks: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray
 
 PRESETS: dict[str, tuple[np.ndarray, np.ndarray]] = {
     "conitzer": (np.array([[1.0, 3.0], [0.0, 2.0]]), np.array([[1.0, 0.0], [0.0, 1.0]])),
+    "bagwell": (np.array([[5.0, 3.0], [6.0, 4.0]]), np.array([[2.0, 1.0], [3.0, 4.0]])),
     "escape": (
         np.array([[15.0, 10.0, 0.0], [10.0, 10.0, 0.0], [0.0, 0.0, 30.0]]),
         np.array([[15.0, 10.0, 0.0], [10.0, 10.0, 0.0], [0.0, 0.0, 30.0]]),

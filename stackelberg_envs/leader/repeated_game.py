@@ -210,8 +210,10 @@ class RepeatedGame:
     def _check_policies(self, policies: Sequence[Array]) -> list[np.ndarray]:
         """Policies as arrays of the followers' sizes; one that only sees the leader's policy does not depend on its action."""
         given = [np.asarray(policy.detach().cpu() if hasattr(policy, "detach") else policy, dtype=np.float64) for policy in policies]
-        if [policy.shape for policy in given] != list(self.game.sizes):
-            raise ValueError(f"policies have shapes (S, A, B) = {list(self.game.sizes)}, got {[policy.shape for policy in given]}")
+        shapes = [(s, signals or a, b) for (s, a, b), signals in zip(self.game.sizes, self.game.signals, strict=True)]
+        if [policy.shape for policy in given] != shapes:
+            seen = "(S, K, B)" if any(self.game.signals) else "(S, A, B)"
+            raise ValueError(f"policies have shapes {seen} = {shapes}, got {[policy.shape for policy in given]}")
         if not all((policy >= 0).all() and (np.abs(policy.sum(-1) - 1) <= DEFICIT_TOLERANCE).all() for policy in given):
             raise ValueError("policies have rows of non-negative numbers that sum to 1")
         for policy, sees in zip(given, self.game.visibility, strict=True):

@@ -16,7 +16,8 @@ x.B_t[:, j].  Column j is a best response where x.(B[:, j] - B[:, k]) >= 0 for a
   strong value is 27.5, its weak one too, and the strong commitment played against a weak follower gets 7.5.
 * margin: the same with ``>= margin`` in place of ``>= 0``: what is left when the follower's answer must be better by so much.
 
-All payoffs are arrays (m, n), or (T, m, n) with one matrix a type.  scipy's HiGHS solves the programmes, on payoffs scaled to [0, 1].
+All payoffs are arrays (m, n), or (T, m, n) with one matrix a type.  scipy's HiGHS solves the programmes, on payoffs scaled to [0, 1];
+the range of the follower's payoffs is that of columns that can be an answer at all.
 """
 
 from __future__ import annotations
@@ -121,8 +122,8 @@ def value_of(
     if not ((x >= -1e-9).all() and abs(x.sum() - 1) < 1e-6):
         raise ValueError(f"a mixture has non-negative entries that sum to 1, got {mixture}")
     own, other = x @ game.original_leader, x @ game.original_follower  # (T, n)
-    slack = TIE_TOLERANCE * (1 + np.abs(other).max(axis=1, keepdims=True))
-    best = other >= other.max(axis=1, keepdims=True) - slack
+    top = other.max(axis=1, keepdims=True)
+    best = other >= top - TIE_TOLERANCE * (1 + np.abs(top))
     sign = 1.0 if ties == "strong" else -1.0
     chosen = np.where(best, sign * own, -np.inf).argmax(axis=1)
     value = float(game.probabilities @ own[np.arange(game.types), chosen])

@@ -15,7 +15,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class ScaledGame:
-    """Payoffs (T, m, n) with each type's range scaled to [0, 1], and as they were."""
+    """Payoffs (T, m, n) with each type's range scaled to [0, 1], and as they were.
+
+    Columns that another one beats whatever the leader does are never an answer; the range is that of the others, so that a payoff that
+    forbids a column does not blur them, and what these columns pay is cut off at -1 and 2.
+    """
 
     leader: np.ndarray
     follower: np.ndarray
@@ -72,10 +76,14 @@ def type_weights(probabilities: Any, types: int) -> np.ndarray:
 def scale_payoffs(leader: Any, follower: Any, probabilities: Any) -> ScaledGame:
     """Checked and scaled payoffs; see `payoff_tables` and `type_weights`."""
     own, other = payoff_tables(leader, follower)
-    low, spread = other.min(axis=(1, 2)), np.ptp(other, axis=(1, 2))
-    spread = np.where(spread > 0, spread, 1.0)
-    share = (other - low[:, None, None]) / spread[:, None, None]
-    return ScaledGame((own - own.min()) / (np.ptp(own) or 1.0), share, spread, type_weights(probabilities, len(other)), own, other)
+    beaten = np.any(np.all(other[:, :, :, None] < other[:, :, None, :], axis=1), axis=-1)  # (T, n)
+    answers = np.broadcast_to(~beaten[:, None, :], other.shape)
+    low, high = (reduce(other, axis=(1, 2), where=answers, initial=at) for reduce, at in ((np.min, np.inf), (np.max, -np.inf)))
+    spread = np.where(high > low, high - low, 1.0)
+    share = np.maximum((other - low[:, None, None]) / spread[:, None, None], -1.0)
+    paid = own[answers]
+    gained = np.clip((own - paid.min()) / (np.ptp(paid) or 1.0), -1.0, 2.0)
+    return ScaledGame(gained, share, spread, type_weights(probabilities, len(other)), own, other)
 
 
 def _advantages(game: ScaledGame, answers: Sequence[tuple[int, ...]]) -> tuple[np.ndarray, np.ndarray]:
@@ -120,9 +128,9 @@ def interior_point(game: ScaledGame, answers: Sequence[tuple[int, ...]]) -> tupl
 def mixed_integer_response(game: ScaledGame) -> list[tuple[int, ...]]:
     """The column of each type at the strong commitment, by the programme DOBSS (Paruchuri et al., AAMAS 2008).
 
-    With z_t = x q_t^T the joint distribution of rows and type t's column, q_t binary, and a_t the value of type t (payoffs in [0, 1])::
+    With z_t = x q_t^T the joint distribution of rows and type t's column, q_t binary, and a_t the value of type t, in [0, 1]::
 
-        max sum_t p_t L_t . z_t   s.t.  z_t 1 = x,  1^T z_t = q_t,  1^T q_t = 1,  0 <= a_t - x.B_t[:, j] <= 1 - q_tj
+        max sum_t p_t L_t . z_t   s.t.  z_t 1 = x,  1^T z_t = q_t,  1^T q_t = 1,  0 <= a_t - x.B_t[:, j] <= (1 - q_tj) (1 - min B_t)
     """
     from scipy.optimize import Bounds, LinearConstraint, milp
 
@@ -148,8 +156,8 @@ def mixed_integer_response(game: ScaledGame) -> list[tuple[int, ...]]:
             table, z, q, a = blank(1)
             z.reshape(t, m, n)[s], a[0, s] = -game.follower[s, :, j, None], 1
             constraints.append(LinearConstraint(table.copy(), 0, np.inf))
-            q[0, s * n + j] = 1
-            constraints.append(LinearConstraint(table, -np.inf, 1))
+            q[0, s * n + j] = most = 1 - min(0.0, game.follower[s].min())
+            constraints.append(LinearConstraint(table, -np.inf, most))
         table, _, q, _ = blank(1)
         q[0, s * n : (s + 1) * n] = 1
         constraints.append(LinearConstraint(table, 1, 1))

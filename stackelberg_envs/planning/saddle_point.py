@@ -66,8 +66,8 @@ def saddle_point(
         raise PlanningError(f"{len(game.actions)} followers whose interests are not opposed have no saddle point; take Nash(selection)")
     problem = decision_problem(game.joint, game.of(0).follower_reward)
     xp = array_namespace(problem.reward)
-    total = xp.sum(game.follower_rewards, axis=-4)
-    if as_float(xp.max(xp.abs(total))) > 1e-6 * (1 + as_float(xp.max(xp.abs(game.follower_rewards)))):
+    total, size = xp.sum(game.follower_rewards, axis=-4), xp.max(xp.abs(game.follower_rewards), axis=-4)
+    if bool(xp.any(xp.abs(total) > 1e-6 * (1 + size))):  # of each payoff by itself: a large one excuses no other
         raise PlanningError("the two rewards of this game do not sum to 0, though it says zero_sum=True")
     gamma, shape = game.follower_discount, (*problem.reward.shape[:-1], *game.actions)
     batch = xp.sum(problem.reward[..., 0], axis=-1) + 0 * problem.transition.row_sums()[..., 0, 0]  # reward or kernel may have batch axes

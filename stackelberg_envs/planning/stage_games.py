@@ -53,16 +53,17 @@ def stage_saddle(q: Array, temperature: float, logits: Array | None = None) -> S
     """
     xp = array_namespace(q)
     tau = temperature
-    scale = 1 + xp.max(xp.abs(q), axis=(-2, -1)) + tau
-    if logits is None and tau < as_float(xp.max(scale)) / 100:  # cold games are reached through warmer ones
+    size = xp.abs(q)
+    if logits is None and tau < as_float(1 + xp.max(size) + tau) / 100:  # cold games are reached through warmer ones
         logits = stage_saddle(q, 4 * tau).logits
     log_w = _log_normalise(xp.zeros_like(q[..., 0, :]) if logits is None else logits)
-    rounded = float(xp.finfo(q.dtype).eps) * scale
-    tolerance = rounded * (STAGE_TOLERANCE + 8 * scale / tau)
-    noise = 64 * rounded  # of f: near the end a step is whole, because f cannot tell
-    best, kept = xp.full_like(q[..., 0, 0], float("inf")), log_w
+    best, kept, tolerance = xp.full_like(q[..., 0, 0], float("inf")), log_w, xp.zeros_like(q[..., 0, 0])
     for _ in range(MAX_STAGE_STEPS):
         f, u = _loss(q, log_w, tau)
+        scale = 1 + xp.sum(u * _matvec(size, xp.exp(log_w)), axis=-1) + tau  # of payoffs that are met: one that forbids an action is not
+        rounded = float(xp.finfo(q.dtype).eps) * scale
+        tolerance = rounded * (STAGE_TOLERANCE + 8 * scale / tau)
+        noise = 64 * rounded  # of f: near the end a step is whole, because f cannot tell
         low, _ = softmax_backup(-_matvec(xp.matrix_transpose(q), u), tau)
         gap = f - (tau * entropy(u) - low)
         better = gap < best

@@ -37,15 +37,18 @@ class MDP(ProcessTables):
     initial: Array
     follower_discount: float
     leader_discount: float
-    follower_sees: Literal["action", "policy"] = "action"
+    follower_sees: Literal["action", "policy", "signal"] = "action"
     available: Array | None = None
 
     tables: ClassVar[tuple[str, ...]] = ("leader_policy", "transition", "follower_reward", "leader_reward", "initial")
     """The array fields."""
+    visibilities: ClassVar[tuple[str, ...]] = ("action", "policy")
+    """What ``follower_sees`` may be."""
 
     def __post_init__(self) -> None:
-        if self.follower_sees not in ("action", "policy"):
-            raise ValueError(f"follower_sees is 'action' or 'policy', got {self.follower_sees!r}")
+        if self.follower_sees not in self.visibilities:
+            known = " or ".join(map(repr, self.visibilities))
+            raise ValueError(f"follower_sees is {known}, got {self.follower_sees!r}; signals are those of InducedSignalMDP")
         self._unwrap_transition()
         available, follower, leader = mask_rewards(self.available, self.follower_reward, self.leader_reward)
         if available is not None:
@@ -142,10 +145,17 @@ class DecisionProblem:
         return array_namespace(action_values).where(self.available, action_values, -float("inf"))
 
 
+def _is_seen(mdp: MDP) -> bool:
+    """Whether the follower decides for each action of the leader apart."""
+    if mdp.follower_sees == "signal":
+        raise TypeError("a follower that sees signals decides in another process: that of world.tables_for(follower)")
+    return mdp.follower_sees == "action" or mdp.leader_policy.shape[-1] == 1
+
+
 def at_nodes(mdp: MDP, table: Array) -> Array:
     """A table (..., S, A, B) where the follower decides, (..., S, N, B): its mean over the leader's action if that is unseen."""
     pi = mdp.leader_policy
-    if mdp.follower_sees == "action" or pi.shape[-1] == 1:
+    if _is_seen(mdp):
         return table
     xp = array_namespace(pi)
     return xp.sum(pi[..., None] * table, axis=-2)[..., None, :]
@@ -164,7 +174,7 @@ def available_at_nodes(mdp: MDP) -> Array | None:
 def decision_problem(mdp: MDP, reward: Array) -> DecisionProblem:
     """Nodes at which the follower decides, with ``reward`` (..., S, A, B) as its payoff (its own or, to break ties, the leader's)."""
     pi, available = mdp.leader_policy, available_at_nodes(mdp)
-    if mdp.follower_sees == "action" or pi.shape[-1] == 1:
+    if _is_seen(mdp):
         return DecisionProblem(pi, reward, mdp.kernel, available, mdp.initial)
     xp = array_namespace(pi)
     unseen = mdp.kernel.mean_over_leader(pi)

@@ -79,7 +79,7 @@ class StackelbergAEC(EpisodeEnv, AECEnv):
         elif episode.view == "commitment":
             episode.commit(episode.legal_commitment(action), self.np_random)
         else:
-            episode.step_leader(episode.legal_action(agent, action))
+            episode.step_leader(episode.legal_action(agent, action), self.np_random)
         self._cumulative_rewards[agent] = 0.0
         self._publish(rewarded=moved)
         self._accumulate_rewards()

@@ -103,6 +103,8 @@ class Episode:
         self.steppers: list[Stepper] = []
         self.states: list[Any] = [int(spaces.state.n) if isinstance(spaces.state, Discrete) else None for spaces in self._spaces]
         self.leader_actions: list[Any] = [None] * game.followers
+        self.signals: list[Any] = [None] * game.followers
+        """What each follower sees of the leader's action, where it sees anything of it."""
         self.follower_actions: list[Any] = [None] * game.followers
         self.paths: list[list[Any]] = [[] for _ in range(game.followers)]
         self.time = 0
@@ -159,9 +161,10 @@ class Episode:
         for group, stepper in zip(self.game.groups, self.steppers, strict=True):
             self._arrive(group, stepper, stepper.initial(rng), rng)
 
-    def step_leader(self, action: Any) -> None:
-        """Take the leader's action of this step (play view)."""
+    def step_leader(self, action: Any, rng: np.random.Generator) -> None:
+        """Take the leader's action of this step (play view); what a follower sees of it is drawn."""
         self.leader_actions = [action]
+        self.signals = [self.steppers[0].process.draw_signal(self.states[0], action, rng)]
         self.rewards = dict.fromkeys(self.agents, 0.0)
 
     def step_followers(self, actions: list[Any], rng: np.random.Generator) -> None:
@@ -177,7 +180,7 @@ class Episode:
                 name = self.followers[i]
                 rewards[name] = reward
                 self.returns[name] += stepper.process.follower_discount**self.time * reward
-                self.follower_actions[i], self.leader_actions[i] = actions[i], None
+                self.follower_actions[i], self.leader_actions[i], self.signals[i] = actions[i], None, None
             rewards[LEADER] += leader_reward
             self.returns[LEADER] += stepper.process.leader_discount**self.time * leader_reward
             self._arrive(group, stepper, successor, rng)
@@ -191,16 +194,22 @@ class Episode:
         action = self.leader_actions[follower]
         return self._no_action[follower] if action is None else action
 
+    def signal(self, follower: int) -> Any:
+        """What a policy of the follower's takes for the leader's action of this step: that or, where it sees signals, the signal."""
+        signal = self.signals[follower]
+        return self._no_action[follower] if signal is None else signal
+
     def _arrive(self, group: tuple[int, ...], stepper: Stepper, state: Any, rng: np.random.Generator) -> None:
         """Everybody in a process is in ``state`` now; where the episode plays the leader's policy, its next action is drawn."""
         draws = self.view == "commitment" and not stepper.is_end(state) and stepper.leads
         action = stepper.leader_action(state, rng) if draws else None
+        signal = stepper.process.draw_signal(state, action, rng) if draws else None
         for i in group:
             self.states[i] = state
             if not stepper.is_end(state):
                 self.paths[i].append(state)
             if draws:
-                self.leader_actions[i] = action
+                self.leader_actions[i], self.signals[i] = action, signal
 
     @property
     def worlds(self) -> tuple[World, ...]:
@@ -260,8 +269,8 @@ class Episode:
         if len(self.game.contexts) > 1:
             seen.append(self.context if committed else None)
         seen.append(self.states[i])
-        if self._sees_action(i):
-            seen.append(self.leader_actions[i])
+        if self.game.visibility[i] != "policy":
+            seen.append(self.signals[i])
         return seen
 
     def _slots_of(self, agent: str) -> list[Slot]:
@@ -271,11 +280,9 @@ class Episode:
             actions = [action_slot(spaces.action) for spaces in self._spaces] if self.game.follower_actions_public else []
             return [*context, *(slot(self._spaces[group[0]].state) for group in self.game.groups), *actions]
         i = self.followers.index(agent)
-        lead = self._spaces[i].lead
-        return [*context, slot(self._spaces[i].state), *([action_slot(lead)] if self._sees_action(i) and lead is not None else [])]
-
-    def _sees_action(self, i: int) -> bool:
-        return self.game.visibility[i] == "action"
+        lead = Discrete(self.game.signals[i]) if self.game.signals[i] else self._spaces[i].lead
+        seen = [action_slot(lead)] if self.game.visibility[i] != "policy" and lead is not None else []
+        return [*context, slot(self._spaces[i].state), *seen]
 
     def _all_slots(self) -> list[Slot]:
         """The slots of `state`."""

@@ -51,7 +51,7 @@ class SimulatedFollowers:
         """What each follower does now."""
         episode = self.episode
         answers = self._answers[episode.context]
-        return [policy.act(episode.states[i], episode.leading(i), rng) for i, policy in enumerate(answers)]
+        return [policy.act(episode.states[i], episode.signal(i), rng) for i, policy in enumerate(answers)]
 
 
 class LeaderEnv(gymnasium.Env):
@@ -165,7 +165,7 @@ class LeaderEnv(gymnasium.Env):
 
     def _move(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         episode = self.episode
-        episode.step_leader(episode.legal_action(LEADER, action))
+        episode.step_leader(episode.legal_action(LEADER, action), self.np_random)
         episode.step_followers(self._followers.actions(self.np_random), self.np_random)
         self._ready = not episode.is_over
         return episode.observe(LEADER), episode.rewards[LEADER], episode.terminated, episode.truncated, episode.info(LEADER)

@@ -35,8 +35,10 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
         max_cycles: int | None = None,
         render_mode: str | None = None,
     ) -> None:
-        if view == "simultaneous" and game.visibility[0] == "action":
-            raise ValueError(f"in {game.name} the follower sees the leader's action before it moves; use view='play' or 'commitment'")
+        if view == "simultaneous" and game.visibility[0] != "policy":
+            raise ValueError(
+                f"in {game.name} the follower sees the leader's action, or a signal of it, before it moves; use view='play' or 'commitment'"
+            )
         self._set_up(game, "play" if view == "simultaneous" else view, observations, max_cycles, render_mode)
         self.view = view
         self._leader_moves = True
@@ -82,7 +84,7 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
         else:
             legal = {agent: episode.legal_action(agent, actions[agent]) for agent in acting}
             if LEADER in acting:
-                episode.step_leader(legal[LEADER])
+                episode.step_leader(legal[LEADER], self.np_random)
             if moved:
                 episode.step_followers([legal[agent] for agent in episode.followers], self.np_random)
         self._leader_moves = self.view == "simultaneous" or (moved and self.view == "play")

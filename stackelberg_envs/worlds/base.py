@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from gymnasium.spaces import Space
@@ -98,9 +98,12 @@ class World(abc.ABC):
     """The array fields."""
     follower_discount: float
     leader_discount: float
-    follower_sees: Literal["action", "policy"]
+    follower_sees: Any
+    """What it sees of the leader in a step: its ``"action"``, a ``"signal"`` of it, or only its ``"policy"``."""
     actions: Any
     """One entry for each follower in this world: its number of actions, or its action space."""
+    signals: int = 0
+    """K, how many signals of the leader's action its followers may see; 0 where they see the action itself, or only the policy."""
 
     @property
     @abc.abstractmethod
@@ -188,6 +191,11 @@ class World(abc.ABC):
     @abc.abstractmethod
     def outcome(contexts: np.ndarray, ends: Sequence[int], pieces: Sequence[tuple[np.ndarray, int, Trajectories]]) -> Outcome:
         """What the leader sees of trajectories (rows, follower): see `stackelberg_envs.play.outcomes`."""
+
+    def draw_signal(self, s: Any, a: Any, rng: np.random.Generator) -> Any:
+        """What its followers see of the leader's action ``a`` in state ``s``: the action itself, unless there are signals."""
+        del s, rng
+        return a
 
     # -- how it is answered
 
