@@ -165,6 +165,9 @@ def _undiscounted(problem: DecisionProblem, discount: float) -> HardPlan:
     for evaluation in range(1, MAX_EVALUATIONS + 1):
         joint = problem.weight[..., None] * policy
         chain = problem.transition.markov_chain(joint)
+        if v is not None and not chain.reaches_end():
+            state = int(chain.endless_states().nonzero()[-1][0])
+            raise PlanningError(f"no policy is best at discount 1: from state {state} on loops pay for ever")
         improved = factorise(system(chain, discount)).solve(xp.sum(joint * problem.reward, axis=(-2, -1)))
         slack = 10 * rounding_error(improved, discount)
         q = problem.action_values(improved, discount)
