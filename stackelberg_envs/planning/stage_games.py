@@ -103,7 +103,7 @@ def _loss(q: Array, log_w: Array, tau: float, rows: Array | None) -> tuple[Array
     xp = array_namespace(q)
     w = xp.exp(log_w)
     best, u = softmax_backup(_forbid(_matvec(q, w), rows), tau)
-    return best + tau * xp.sum(xp.where(w > 0, w * log_w, 0.0), axis=-1), u
+    return best + tau * xp.sum(w * xp.where(w > 0, log_w, 0.0), axis=-1), u
 
 
 def _newton(q: Array, log_w: Array, u: Array, tau: float) -> tuple[Array, Array]:

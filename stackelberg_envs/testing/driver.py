@@ -84,7 +84,7 @@ class Driver:
         return {agent: sample(self.env.action_space(agent), self.rng, self.calm, self.mask(agent)) for agent in self.acting()}
 
     def mask(self, agent: str) -> np.ndarray | None:
-        """Which discrete actions an agent has now, as it is told by its info or, in a dictionary, by its observation; None if nothing is said."""
+        """Which discrete actions an agent is told that it has, by its info or by an observation that is a dictionary; None if it is not."""
         seen, info = self._latest.observations.get(agent), self._latest.infos.get(agent, {})
         told = seen if isinstance(seen, dict) and "action_mask" in seen else info
         return told.get("action_mask")
@@ -173,7 +173,7 @@ def equal(one: Any, other: Any) -> bool:
     """Whether two observations, numbers or infos are the same, arrays in them included."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
-    return np.arrayequal(one, other)
+    return np.array_equal(one, other)
 
 
 def _text(value: Any) -> str:

@@ -18,8 +18,8 @@ from ..play.rollouts import simulate
 from ..play.steps import TabularPolicyStepper, TabularStepper
 from ..play.trajectories import Trajectories
 from ..processes.arrays import Array, as_float, as_numpy
-from ..processes.inverse_cdf import cumulative, inverse_cdf
 from ..processes.availability import check_product, check_some_action
+from ..processes.inverse_cdf import cumulative, inverse_cdf
 from ..processes.mdp import MDP, available_actions, decision_problem
 from ..processes.transitions import numbers_of
 from .base import FollowerScore, Spaces, World
@@ -129,7 +129,7 @@ class TabularWorld(World):
     ) -> tuple[Trajectories, ...]:
         self.check_policies(policies)
         first = inverse_cdf(cumulative(self.initial), rng.random(len(limits))) if states is None else states
-        chosen = None if actions is None else np.ravel_multi_index(tuple(actions.T), self.actions)
+        chosen: Any = None if actions is None else np.ravel_multi_index(tuple(actions.T), self.actions)
         if chosen is not None and self.available is not None:
             self._check_first_actions(first, chosen)
         return simulate(self.joint, self.product(policies), first, rng, limits, actions=chosen).by_follower(self)  # type: ignore[arg-type]
