@@ -53,7 +53,8 @@ def largest_deficit(problem: DecisionProblem) -> float:
     xp = array_namespace(problem.reward)
     rows, nodes = problem.transition.row_sums(), xp.sum(problem.weight, axis=-1)
     if problem.available is not None:
-        rows = xp.where(problem.available, rows, 1.0)
+        taken = problem.transition.sum_by_row(xp.astype(problem.available, rows.dtype)) > 0  # actions may share rows
+        rows = xp.where(taken, rows, 1.0)
     return min(1.0, max(0.0, 1 - as_float(xp.min(rows)) * as_float(xp.min(nodes))))
 
 

@@ -84,8 +84,7 @@ class TerminateIllegal(TerminateIllegalWrapper[Any, Any, Any]):
 
     def step(self, action: Any) -> None:
         """See `pettingzoo.AECEnv.step`."""
-        over = self.terminations[self.agent_selection] or self.truncations[self.agent_selection]
-        if over or isinstance(self.action_space(self.agent_selection), Discrete):
+        if isinstance(self.action_space(self.agent_selection), Discrete):
             super().step(action)
         else:
             self.env.step(action)

@@ -181,9 +181,15 @@ class TabularWorld(World):
         for who, gamma in (("follower", self.follower_discount), ("leader", self.leader_discount)):
             if not 0 <= gamma <= 1:
                 wrong.append(f"{who}_discount is {gamma}")
-            elif gamma == 1 and not (sums < 1 if self.available is None else (sums < 1) & self.available).any():
+            elif gamma == 1 and not (sums[self._rows_taken()] < 1).any():
                 wrong.append(f"{who}_discount is 1, and no episode ends")
         return wrong + self._mask_violations()
+
+    def _rows_taken(self) -> Any:
+        """Which rows of the transition some available action takes."""
+        if self.available is None:
+            return ...
+        return np.asarray(self.kernel.sum_by_row(np.asarray(self.available, dtype=np.float64))) > 0
 
     def _mask_violations(self) -> list[str]:
         """What is wrong with ``available``."""
