@@ -192,6 +192,7 @@ GRADIENTS = {
     "dynamics": lambda: Masked(Doors()),
     "opponents": lambda: Masked(Umpired(follower_sees="action", contexts=2), by_action=True),
     "opponents, policy": lambda: Masked(Umpired(follower_sees="policy"), seed=1, infinite=True),
+    "deadline": lambda: se.WithDeadline(Masked(Bonuses(discount=1.0)), 4),
     "signals": lambda: Masked(se.game("bimatrix-v0", noise=0.2, preset="random", rows=3, columns=3), by_action=True),
 }
 
