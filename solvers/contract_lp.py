@@ -37,6 +37,8 @@ class ContractLP(Solver):
             return "contract_lp handles one agent in one context, and an additive objective"
         if oracle.leader_cost is None or (a, b) != (1, 2) or s < 3 or s & (s + 1) or oracle.commitment_shape != (s - 1,):
             return "contract_lp needs a binary tree with two actions and a payment for each outcome, as in contract_tree"
+        if oracle.available[0][0] is not None:
+            return "contract_lp needs an agent that has both actions in each state"
         (discount,) = oracle.follower_discounts
         if oracle.leader_discount != 1 or discount not in (0, 1):
             return "contract_lp needs discount 1, or 0 for an agent that does not look ahead"

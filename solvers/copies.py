@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from stackelberg_envs.leader.access import Access, Oracle, Permission
-from stackelberg_envs.processes.mdp import MDP, broadcast_over_leader_actions
+from stackelberg_envs.processes.mdp import MDP, available_actions, broadcast_over_leader_actions
 
 from .ascent import OPTIMISERS
 from .base import Solver, State
@@ -117,9 +117,14 @@ def node_shape(mdp: MDP) -> tuple[int, ...]:
     return (*mdp.transition.shape[:-4], s, a if mdp.follower_sees == "action" else 1, b)
 
 
-def copy_policy(logits: torch.Tensor, mdp: MDP) -> torch.Tensor:
-    """The copy's policy g_y(b|s,a), (..., S, A, B)."""
-    return broadcast_over_leader_actions(torch.softmax(logits, -1), mdp)
+def copy_policy(logits: torch.Tensor, world: Any, player: int = 0) -> torch.Tensor:
+    """The copy's policy g_y(b|s,a), (..., S, A, B), of one follower in its world; 0 where an action is not available."""
+    return broadcast_over_leader_actions(torch.softmax(mask_logits(logits, available_actions(world, player)), -1), world)
+
+
+def mask_logits(logits: torch.Tensor, available: torch.Tensor | None) -> torch.Tensor:
+    """Logits, and -inf where an action is not available."""
+    return logits if available is None else torch.where(available, logits, -float("inf"))
 
 
 def derivatives(objective: torch.Tensor, of: list[torch.Tensor], *, again: bool = False) -> list[torch.Tensor]:

@@ -29,7 +29,7 @@ def general_gradients(
     logits, copies.memory = iter(copies.logits), []
     for c, probability in enumerate(map(float, oracle.context_probabilities)):
         problems = oracle.commit(x, c)
-        policies = [copy_policy(next(logits), process.joint) for process in problems for _ in process.actions]
+        policies = [copy_policy(next(logits), process, i) for process in problems for i in range(len(process.actions))]
         earned = oracle.objective(problems, policies)
         for process, own in zip(problems, group_by_world(problems, policies), strict=True):
             best = []

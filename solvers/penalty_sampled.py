@@ -29,7 +29,7 @@ from stackelberg_envs.leader.access import Oracle
 from stackelberg_envs.play.outcomes import Outcome
 from stackelberg_envs.processes.mdp import entropy
 
-from .copies import Copies, derivatives
+from .copies import Copies, derivatives, mask_logits
 from .estimators.visits import discounted_sums
 from .penalty_settings import PenaltySettings
 
@@ -68,15 +68,16 @@ def _context_surrogate(
 ) -> tuple[torch.Tensor, tuple[float, float]]:
     """The surrogate of one context, and (return claimed, penalty) of its episodes."""
     x = x[context] if oracle.context_visibility == "before" else x
-    logs = [torch.broadcast_to(torch.log_softmax(y, -1), size) for y, size in zip(logits, oracle.sizes, strict=True)]
-    acting = [log.detach().exp().numpy() for log in logs]
+    there = oracle.available[context]
+    copies = [_policy_and_log(y, mask, size) for y, mask, size in zip(logits, there, oracle.sizes, strict=True)]
+    acting = [policy.detach().numpy() for policy, _ in copies]
     best, values = oracle.policies(here, context), oracle.values(here, context)
     how: dict[str, Any] = {"episodes": settings.episodes, "horizon": settings.horizon or None}
     (seen, earned), (after, gained) = (oracle.play_as(here, policies, context, **how) for policies in (acting, best))  # 1
     leads = discounted_sums(seen.leader_rewards, oracle.leader_discount, ahead=True)
     tau, gamma_leader, bellman = oracle.temperature, oracle.leader_discount, settings.penalty == "bellman"
     surrogate, slack = torch.zeros((), dtype=torch.float64), 0.0
-    for i, (log, gamma) in enumerate(zip(logs, oracle.follower_discounts, strict=True)):
+    for i, ((policy, log), gamma) in enumerate(zip(copies, oracle.follower_discounts, strict=True)):
         lam = 0.0 if bellman else weight
         own = discounted_sums(earned[:, i] + tau * _entries_along(entropy(acting[i]), seen, i), gamma, ahead=True)
         hat = discounted_sums(gained[:, i] + tau * _entries_along(entropy(best[i]), after, i), gamma, ahead=True)
@@ -87,7 +88,7 @@ def _context_surrogate(
         credited, visited = (_weights_by_action(seen, i, oracle, weights) for weights in (credit, t_F))
         paid = _weights_by_action(seen, i, oracle, np.broadcast_to(t_L, leads.shape))
         scored, rewarded = credited, lam * visited
-        surrogate = surrogate + (credited * log).sum() - lam * tau * (visited * (log.exp() * log).sum(-1, keepdim=True)).sum()
+        surrogate = surrogate + (credited * log).sum() - lam * tau * (visited * (policy * log).sum(-1, keepdim=True)).sum()
         if not bellman:  # 3
             scored = scored - weight * _weights_by_action(after, i, oracle, t_hat * (hat - V[arrived]))
             rewarded = rewarded - weight * _weights_by_action(after, i, oracle, t_hat)
@@ -100,11 +101,21 @@ def _context_surrogate(
             pushed[:, 0] += tau * spread - odds * tau * entropy(best[i])[took[:2]]
             scored = scored - stiff * _weights_by_action(after, i, oracle, pushed)
             rewarded = rewarded - stiff * _weights_by_action(after, i, oracle, odds[:, None] * t_hat)
-            surrogate = surrogate + stiff * _initial_action_values(oracle, here, context, x, i, after, log)
+            surrogate = surrogate + stiff * _initial_action_values(oracle, here, context, x, i, after, (policy, log))
         surrogate = surrogate + _direct_surrogate(oracle, x, context, i, scored, rewarded, paid)
         slack += float(hat[:, 0].mean() - own[:, 0].mean())
         _learn(baselines[i], leads, seen, i, settings.baseline_rate)
     return surrogate, (float(leads[:, 0].mean()), slack)
+
+
+def _policy_and_log(logits: torch.Tensor, available: np.ndarray | None, size: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+    """A copy's policy and its logarithm, (S, A, B); both are 0 where an action is not available."""
+    log = torch.broadcast_to(torch.log_softmax(logits, -1), size)
+    if available is None:
+        return log.exp(), log
+    mask = torch.broadcast_to(torch.as_tensor(available), size)
+    log = torch.log_softmax(mask_logits(torch.broadcast_to(logits, size), mask), -1)
+    return log.exp(), torch.where(mask, log, 0.0)
 
 
 def _direct_surrogate(oracle: Oracle, x: torch.Tensor, context: int, follower: int, scored: Any, rewarded: Any, paid: Any) -> torch.Tensor:
@@ -121,7 +132,7 @@ def _direct_surrogate(oracle: Oracle, x: torch.Tensor, context: int, follower: i
 
 
 def _initial_action_values(
-    oracle: Oracle, here: np.ndarray, context: int, x: torch.Tensor, follower: int, after: Outcome, log: torch.Tensor
+    oracle: Oracle, here: np.ndarray, context: int, x: torch.Tensor, follower: int, after: Outcome, copy: tuple[torch.Tensor, torch.Tensor]
 ) -> torch.Tensor:
     """Mean over first states of ``<g_y, Q^> + tau H(g_y)``, differentiable in y alone; nature draws the leader's action from pi_x."""
     q = torch.as_tensor(oracle.action_values(here, context)[follower])
@@ -129,7 +140,8 @@ def _initial_action_values(
     leader = torch.ones(q.shape[:2], dtype=q.dtype)
     if oracle.log_leader_policy is not None and q.shape[1] > 1:
         leader = oracle.log_leader_policy(x.detach()).exp()
-    worth = (log.exp() * (q - oracle.temperature * log)).sum(-1)
+    policy, log = copy
+    worth = (policy * (torch.where(torch.isfinite(q), q, 0.0) - oracle.temperature * log)).sum(-1)
     return (torch.as_tensor(starts) * (leader * worth).sum(-1)).sum()
 
 

@@ -20,6 +20,7 @@ from stackelberg_envs.leader.access import Access, Oracle
 from stackelberg_envs.planning.matrix_games import logits, strong_commitment, weak_commitment
 from stackelberg_envs.planning.matrix_programmes import scale_payoffs
 from stackelberg_envs.planning.policy_iteration import TIE_TOLERANCE
+from stackelberg_envs.processes.mdp import MDP, available_at_nodes
 
 from .base import Declined, Solver, State
 from .needs import needs_a_policy
@@ -77,7 +78,17 @@ class MultipleLP(Solver):
         problems = [oracle.commit(x, context)[0] for context in range(len(oracle.contexts))]
         if any(np.asarray(mdp.kernel.numbers).any() for mdp in problems):
             raise Declined("multiple_lp needs a one-shot game: every episode ends after one move")
-        return np.stack([mdp.leader_reward[0] for mdp in problems]), np.stack([mdp.follower_reward[0] for mdp in problems])
+        return np.stack([mdp.leader_reward[0] for mdp in problems]), np.stack([_with_dominated_columns(mdp) for mdp in problems])
+
+
+def _with_dominated_columns(mdp: MDP) -> np.ndarray:
+    """The follower's payoffs (A, B); columns that are not available are worse than every other, whatever the leader does."""
+    payoffs = np.asarray(mdp.follower_reward[0])
+    if mdp.available is None:
+        return payoffs
+    there = np.asarray(available_at_nodes(mdp))[0].all(axis=0)
+    met = payoffs[:, there]
+    return np.where(there, payoffs, met.min() - (np.ptp(met) or 1.0))
 
 
 class EnumerationState(NamedTuple):

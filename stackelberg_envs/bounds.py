@@ -60,4 +60,6 @@ def _rewards_before_cost(game: StackelbergGame, x: np.ndarray, context: int) -> 
     costs = (0.0,) * len(problems) if game.leader_cost is None else as_tuple(game.leader_cost(x, context))
     if any((np.asarray(cost) < 0).any() for cost in costs):
         return problems, None
-    return problems, [np.asarray(mdp.leader_reward) + cost for mdp, cost in zip(problems, costs, strict=True)]
+    free = [np.asarray(mdp.leader_reward) + cost for mdp, cost in zip(problems, costs, strict=True)]
+    masks = [True if mdp.available is None else np.asarray(mdp.available) for mdp in problems]
+    return problems, [np.where(mask, reward, 0.0) for mask, reward in zip(masks, free, strict=True)]

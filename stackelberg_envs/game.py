@@ -249,6 +249,14 @@ class StackelbergGame(OptionalPieces, abc.ABC):
         return tuple(seen if acts else "policy" for acts, seen in zip(leads, sees, strict=True))
 
     @cached_property
+    def masked(self) -> bool:
+        """Whether followers lack some action somewhere, under the null commitment: views then show action masks."""
+        if not self.tabular:
+            return False
+        worlds = [self.null_worlds, *(self.problems(np.zeros(self.dimension), context) for context in range(1, len(self.contexts)))]
+        return any(world.available is not None for group in worlds for world in group)
+
+    @cached_property
     def signals(self) -> tuple[int, ...]:
         """How many signals of the leader's action each follower may see; 0 for who sees the action itself, or only the policy."""
         return tuple(process.signals for process in self.null_worlds for _ in process.actions)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .processes.arrays import Array
-from .processes.mdp import MDP
+from .processes.mdp import MDP, mask_action_values
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,14 @@ class Answer:
 
     @property
     def action_values(self) -> Array:
-        """r_F(s,a,b) + gamma E V(s') as the follower planned, (..., S, A, B); not averaged over the leader's action."""
+        """r_F(s,a,b) + gamma E V(s') as the follower planned, (..., S, A, B); not averaged over the leader's action.
+
+        -inf where an action is not available.
+        """
         mdp = self.planned_in
         if mdp is None:
             raise ValueError("this follower does not say what it planned with")
-        return mdp.follower_reward + mdp.follower_discount * mdp.kernel.expect(self.values)
+        return mask_action_values(mdp, mdp.follower_reward + mdp.follower_discount * mdp.kernel.expect(self.values))
 
 
 @dataclass(frozen=True)

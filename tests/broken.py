@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 from pettingzoo.utils import BaseWrapper
+from small_games import Masked
 
 import stackelberg_envs as se
 from stackelberg_envs.views.aec import StackelbergAEC
+from stackelberg_envs.views.masks import next_available
 
 GLOBAL = np.random.RandomState(0)
 
@@ -156,6 +158,39 @@ class LeakHiddenAction(BaseWrapper):
         return observation
 
 
+class LyingMask(StackelbergAEC):
+    """Followers are told that they have every action."""
+
+    def _publish(self, *, rewarded: bool) -> None:
+        super()._publish(rewarded=rewarded)
+        for info in self.infos.values():
+            if "action_mask" in info:
+                info["action_mask"][:] = 1
+
+
+class NoMask(StackelbergAEC):
+    """Followers lack actions, and nobody tells them."""
+
+    def _publish(self, *, rewarded: bool) -> None:
+        super()._publish(rewarded=rewarded)
+        for info in self.infos.values():
+            info.pop("action_mask", None)
+
+
+class LenientMask(StackelbergAEC):
+    """Unavailable actions are silently replaced by available ones."""
+
+    def step(self, action: Any) -> None:
+        mask = self.infos[self.agent_selection].get("action_mask") if self.agents else None
+        if mask is not None and action is not None and 0 <= action < len(mask):
+            action = next_available(action, mask)
+        super().step(action)
+
+
+def masked() -> Any:
+    return Masked(se.game("random_markov_game-v0", states=4, follower_actions=3, max_cycles=20))
+
+
 BROKEN = {
     "out-of-space observation": (lambda: OutOfSpace(se.make("toy3-v0", max_cycles=20)), "observations lie in their spaces"),
     "non-bool flag": (lambda: NumpyFlag(game()), "flags are bool and the same for all"),
@@ -180,3 +215,9 @@ BROKEN = {
     "lenient about actions": (lambda: LenientActions(game()), "illegal actions are refused and change nothing"),
 }
 """Name to (environment, the check that must fail)."""
+BROKEN_MASKS = {
+    "mask that lists everything": (lambda: LyingMask(masked()), "the mask is "),
+    "missing mask": (lambda: NoMask(masked()), "it lacks actions, and its info has no action_mask"),
+    "lenient about masks": (lambda: LenientMask(masked()), "which its mask excludes, was accepted"),
+}
+"""Name to (environment, what is said of its masks)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from gymnasium.spaces import Box
 
 import stackelberg_envs as se
 from stackelberg_envs.commitments import softmax_policy
+from stackelberg_envs.modified_game import ModifiedGame
 from stackelberg_envs.worlds.markov_game import InducedMarkovGame
 from stackelberg_envs.worlds.mdp import InducedMDP
 
@@ -120,3 +122,46 @@ class Umpired(se.StackelbergGame):
             follower_sees=self.follower_sees,
             zero_sum=True,
         )
+
+
+class Masked(ModifiedGame):
+    """A game whose followers lack some of their actions in some states, drawn at random; the first half of the states lacks none.
+
+    Args:
+        game: with tables.
+        seed: of the draw.
+        infinite: whether unavailable actions are written as rewards of -inf, and not as a mask.
+        by_action: whether what is available depends on the leader's action too; of a follower that does not see it an action stays.
+    """
+
+    def __init__(self, game: se.StackelbergGame, *, seed: int = 0, infinite: bool = False, by_action: bool = False) -> None:
+        super().__init__(game)
+        self.infinite = infinite
+        self.masks: list[np.ndarray] = []
+        rng = np.random.default_rng(seed)
+        for world in game.null_worlds:
+            s, a, _ = world.sizes
+            joint = np.ones((s, a, 1), dtype=bool)
+            for count in world.actions:
+                own = rng.random((s, a if by_action else 1, count)) < 0.5
+                own[: s // 2] = True
+                own[np.arange(s), :, rng.integers(count, size=s)] = True
+                joint = (joint[..., None] & own[..., None, :]).reshape(s, a, -1)
+            self.masks.append(joint)
+
+    def induced(self, x: Any, context: int) -> Any:
+        worlds = self._game.problems(x, context)
+        changed = tuple(self._mask(world, mask) for world, mask in zip(worlds, self.masks, strict=True))
+        return changed if len(changed) > 1 else changed[0]
+
+    def modify(self, process: Any) -> Any:
+        return self._mask(process, self.masks[0])
+
+    def _mask(self, world: Any, mask: np.ndarray) -> Any:
+        xp = array_namespace(world.leader_reward)
+        there = xp.asarray(mask, device=world.leader_reward.device)
+        if not self.infinite:
+            return replace(world, available=there)
+        if isinstance(world, InducedMarkovGame):
+            return replace(world, follower_rewards=xp.where(there, world.follower_rewards, -float("inf")))
+        return replace(world, follower_reward=xp.where(there, world.follower_reward, -float("inf")))

@@ -44,6 +44,7 @@ import torch
 from stackelberg_envs.leader.access import Access, Oracle, Permission
 from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 from stackelberg_envs.play.outcomes import Outcome
+from stackelberg_envs.processes.mdp import mask_action_values
 
 from ..ascent import Estimate, Estimator
 from ..inference.model import Counts, EstimatedGame, induced_mdp, instrument_cost, tables
@@ -185,7 +186,7 @@ class BCHG(Estimator):
             state = (learned or InferenceState.prior(oracle, settings)).update(oracle, x, seen, settings)
             mdp = induced_mdp(state.game(oracle, settings, optimism=self.optimism), x, context)
             plan = soft_policy_iteration(mdp, settings.temperature)
-            q = mdp.follower_reward + mdp.follower_discount * mdp.kernel.expect(plan.values)
+            q = mask_action_values(mdp, mdp.follower_reward + mdp.follower_discount * mdp.kernel.expect(plan.values))
             return LeaderKnowledge(plan.policy, mdp, q), state
         policy = np.asarray(oracle.policies(x, context)[0])
         follower_q = oracle.action_values(x, context)[0] if oracle.sizes[0][1] > 1 else None

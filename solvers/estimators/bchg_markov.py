@@ -56,6 +56,7 @@ def markov_game_hypergradient(
     if mdp.follower_sees == "action":
         multiplier += Z[:, None] * softmax_backup(q, tau)[0] / tau
     else:
+        q = np.where(g > 0, q, 0.0)  # -inf where an action is not available
         multiplier += (D[:, None] * (g * worth * q).sum(-1) + Z[:, None] * (g * q).sum(-1)) / tau
     leaf = x.detach().clone().requires_grad_()
     surrogate = (torch.as_tensor(multiplier, dtype=x.dtype, device=x.device) * oracle.log_leader_policy(leaf).exp()).sum()

@@ -80,7 +80,8 @@ class EstimatedGame(StackelbergGame):
         self.context_probabilities = oracle.context_probabilities
         self.default_follower = self.soft = Soft(temperature)
         self._oracle = oracle
-        self._constants = Constants(**tables, follower_reward=follower_reward)
+        masks = {f"available_{context}": mask for context, (mask,) in enumerate(oracle.available) if mask is not None}
+        self._constants = Constants(**tables, follower_reward=follower_reward, **masks)
 
     def induced(self, x: Array, context: int) -> InducedMDP:
         c, oracle = self._constants.like(x), self._oracle
@@ -94,6 +95,7 @@ class EstimatedGame(StackelbergGame):
             follower_discount=oracle.follower_discounts[0],
             leader_discount=oracle.leader_discount,
             follower_sees=oracle.follower_sees[0],
+            available=getattr(c, f"available_{context}", None),
         )
         if not designs:
             return mdp

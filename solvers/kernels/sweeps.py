@@ -94,7 +94,7 @@ def sweep_problems(
     assert dtype is not None
     s, n, b, k = problem.transition.probabilities.shape[-4:]
     kernel = _triton(problem.reward.device, n, b, k, s)
-    if kernel is None and not compile:
+    if (kernel is None and not compile) or problem.available is not None:  # the kernels have no place for a mask
         still = problem.map(lambda numbers: numbers.to(dtype))
         start = None if values is None else values.to(dtype)
         return soft_value_iteration(still, discount, temperature, values=start, tolerance=tolerance, max_sweeps=max_sweeps)

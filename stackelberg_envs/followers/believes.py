@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..game import Follower, StackelbergGame, judge_of, learns
+from ..game import Follower, StackelbergGame, group_by_world, judge_of, learns
+from ..planning.linear_systems import PlanningError
 from ..processes.arrays import Array
 from ..response import Response
 
@@ -43,7 +44,12 @@ class Believes:
         rng: np.random.Generator | None = None,
         state: Any = None,
     ) -> Response:
-        """See `Follower.respond`; ``game`` must have the spaces of the game it believes in."""
+        """See `Follower.respond`; ``game`` must have the spaces of the game it believes in.
+
+        Raises:
+            ValueError: if it has not.
+            PlanningError: if the answer plays an action that is not available in ``game``.
+        """
         if game.spaces != self.game.spaces or game.visibility != self.game.visibility:
             raise ValueError(
                 f"a follower that believes in {self.game!r} and sees the {self.game.visibility} cannot act in {game!r} and see the "
@@ -52,4 +58,14 @@ class Believes:
         name = game.contexts[game.context_index(context)]
         if name not in self.game.contexts:
             raise ValueError(f"a follower that believes in {self.game.name} with contexts {self.game.contexts} knows none called {name!r}")
-        return self.follower.respond(self.game, x, name, budget=budget, rng=rng, state=state)
+        response = self.follower.respond(self.game, x, name, budget=budget, rng=rng, state=state)
+        if game.masked:
+            worlds: tuple[Any, ...] = game.problems(x, context)
+            for world, policies in zip(worlds, group_by_world(worlds, response.policies), strict=True):
+                try:
+                    world.check_policies(policies)
+                except ValueError as error:
+                    raise PlanningError(
+                        f"a follower that believes in {self.game.name} takes actions for available that are not: {error}"
+                    ) from error
+        return response

@@ -24,7 +24,7 @@ from ..play import rollouts
 from ..play.q_learning import soft_q_learning
 from ..processes.arrays import Array
 from ..processes.inverse_cdf import cumulative
-from ..processes.mdp import MDP, broadcast_over_leader_actions, decision_problem
+from ..processes.mdp import MDP, available_at_nodes, broadcast_over_leader_actions, decision_problem
 from ..response import Answer, Response
 from .exact import Soft
 from .mirror_descent import MirrorDescent
@@ -40,7 +40,7 @@ class QLearningState:
     commitment: np.ndarray
     """What it was trained under last."""
     table: np.ndarray
-    """Q at the follower's nodes, (S * N * B,)."""
+    """Q at the follower's nodes, (S * N * B,); -inf where an action is not available."""
     visits: np.ndarray
     """How often each pair has been updated, (S * N * B,)."""
     stream: np.ndarray
@@ -136,9 +136,9 @@ class SoftQLearning:
         if old is not None and np.array_equal(old.commitment, x):
             return old
         if old is not None and self.start == "carry":
-            return QLearningState(x.copy(), old.table, np.minimum(old.visits, self.memory), _start(mdp), old.steps)
+            return QLearningState(x.copy(), _mask_table(mdp, old.table), np.minimum(old.visits, self.memory), _start(mdp), old.steps)
         size = decision_problem(mdp, mdp.follower_reward).reward.size
-        return QLearningState(x.copy(), np.zeros(size), np.zeros(size, dtype=np.int64), _start(mdp))
+        return QLearningState(x.copy(), _mask_table(mdp, np.zeros(size)), np.zeros(size, dtype=np.int64), _start(mdp))
 
     def _train(self, mdp: MDP, learner: QLearningState, steps: int, limit: int, rng: np.random.Generator) -> QLearningState:
         """The state after ``steps`` more samples; the same in one call or in several."""
@@ -182,6 +182,13 @@ def _rows_by_action(mdp: MDP) -> tuple[np.ndarray, np.ndarray]:
     nodes = (mdp.kernel.stage_size or s) * a
     rows = (np.arange(nodes)[:, None] * (len(successors) // nodes) + row_of).ravel()
     return (successors, cumulated) if len(rows) == len(successors) else (successors[rows], cumulated[rows])
+
+
+def _mask_table(mdp: MDP, table: np.ndarray) -> np.ndarray:
+    """Q (S * N * B,), and -inf where an action is not available; 0 where it has become so."""
+    there = available_at_nodes(mdp)
+    known = np.where(table > -np.inf, table, 0.0)
+    return known if there is None else np.where(np.ravel(there), known, -np.inf)
 
 
 def _start(mdp: MDP) -> np.ndarray:

@@ -12,7 +12,7 @@ from ..arguments import real, whole
 from ..planning.policy_evaluation import policy_value, regularised_reward
 from ..planning.value_iteration import softmax_backup
 from ..processes.arrays import Array, as_float
-from ..processes.mdp import MDP, at_nodes, broadcast_over_leader_actions
+from ..processes.mdp import MDP, at_nodes, available_at_nodes, broadcast_over_leader_actions
 from ..response import Answer
 from .base import TabularFollower
 
@@ -49,7 +49,7 @@ class MirrorDescent(TabularFollower):
             raise ValueError(f"MirrorDescent needs rate > 0 and start 'carry' or 'reset', got {self!r}")
 
     def answer(self, mdp: MDP, values: Array | None) -> Answer:
-        """``values`` is the log-policy at the follower's nodes, (..., S, N, B).
+        """``values`` is the log-policy at the follower's nodes, (..., S, N, B); 0 where an action is not available.
 
         The values answered are those of the last policy but one, from which the last was made.  The new one is no worse, and of the old
         one ``V* - V <= max(T V - V) / (1 - gamma)``, T the soft Bellman operator: that is the certificate.  Where there is a deadline,
@@ -58,20 +58,25 @@ class MirrorDescent(TabularFollower):
         log_policy, gamma = values, mdp.follower_discount
         xp = array_namespace(mdp.follower_reward)
         weight = mdp.leader_policy
+        there = available_at_nodes(mdp)
         if log_policy is None or self.start == "reset":
             log_policy = xp.zeros_like(at_nodes(mdp, mdp.follower_reward)) - math.log(mdp.sizes[2])
         kept = 1 / (1 + self.rate * self.temperature)
         policy, v, residual = xp.exp(log_policy), None, float("inf")
+        if there is not None:  # a log-policy is finite everywhere, and says nothing of what is not available
+            _, policy = softmax_backup(xp.where(there, log_policy, -float("inf")), 1.0)
         for _ in range(self.steps):
             wide = broadcast_over_leader_actions(policy, mdp)
             v = policy_value(mdp, wide, regularised_reward(mdp, wide, self.temperature), gamma)
             q = at_nodes(mdp, mdp.follower_reward + gamma * mdp.kernel.expect(v))
-            best, _ = softmax_backup(q, self.temperature)
+            best, _ = softmax_backup(q if there is None else xp.where(there, q, -float("inf")), self.temperature)
             backed_up = xp.sum(weight * best, axis=-1) if best.shape[-1] == weight.shape[-1] else best[..., 0]
             residual = as_float(xp.max(backed_up - v))
             logits = kept * log_policy + ((1 - kept) / self.temperature) * q
-            total, policy = softmax_backup(logits, 1.0)
+            total, policy = softmax_backup(logits if there is None else xp.where(there, logits, -float("inf")), 1.0)
             log_policy = logits - total[..., None]
+            if there is not None:
+                log_policy = xp.where(there, log_policy, 0.0)
         stages = mdp.kernel.stages
         ahead = sum(gamma**t for t in range(stages)) if stages else 1 / (1 - gamma) if gamma < 1 else float("inf")
         certificate = max(residual, 0.0) * ahead if residual > 0 else 0.0

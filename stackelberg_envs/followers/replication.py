@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from array_api_compat import array_namespace
+
+from ..planning.linear_systems import PlanningError
 from ..planning.policy_iteration import soft_policy_iteration
 from ..planning.value_iteration import softmax_backup
 from ..processes.arrays import Array
-from ..processes.mdp import MDP
+from ..processes.mdp import MDP, mask_action_values
 from ..response import Answer
 from .base import TabularFollower
 
@@ -33,8 +36,11 @@ class SoftInside(TabularFollower):
             raise ValueError(f"SoftInside needs a temperature above 0, and finite, got {self.temperature}")
 
     def answer(self, mdp: MDP, values: Array | None) -> Answer:
+        if mdp.available is not None and not bool(array_namespace(mdp.available).any(mdp.available.all(-2), axis=-1).all()):
+            raise PlanningError("SoftInside plans with the actions that it has whatever the leader does, and in some state there are none")
         plan = soft_policy_iteration(replace(mdp, follower_sees="policy"), self.temperature, values=values)
         policy = plan.policy
         if mdp.follower_sees == "action":
-            _, policy = softmax_backup(mdp.follower_reward + mdp.follower_discount * mdp.kernel.expect(plan.values), self.temperature)
+            q = mask_action_values(mdp, mdp.follower_reward + mdp.follower_discount * mdp.kernel.expect(plan.values))
+            _, policy = softmax_backup(q, self.temperature)
         return Answer(policy, plan.values, plan.step, plan.evaluations)

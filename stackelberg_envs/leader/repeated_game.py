@@ -76,6 +76,7 @@ class RepeatedGame:
             "leader_discount": problems[0].leader_discount,
             "follower_discounts": tuple(process.follower_discount for process in problems for _ in process.actions),
             "follower_sees": game.visibility,
+            "available": self._available(),
             "follower_actions_public": game.follower_actions_public,
             "additive": game.additive,
             "smooth": game.smooth,
@@ -90,6 +91,15 @@ class RepeatedGame:
             if not missing_access(name, access, permissions):
                 granted[name] = facts[name]() if name in facts else _closure(getattr(game if name in PIECES else self, name))
         return Oracle(granted, access, permissions)
+
+    def _available(self) -> tuple[tuple[np.ndarray | None, ...], ...]:
+        """Which actions each follower has, context by context, under the null commitment."""
+        game, zero = self.game, np.zeros(self.game.dimension)
+        if not game.masked:
+            return ((None,) * game.followers,) * len(game.contexts)
+        worlds = [game.problems(zero, context) for context in range(len(game.contexts))]
+        masks = [[world.available_actions(i) for world in each for i in range(len(world.actions))] for each in worlds]
+        return tuple(tuple(None if mask is None else _copy(mask) for mask in each) for each in masks)
 
     def returns(self, x: Array, *, episodes: int | None = None) -> float:
         """The leader's return: expected over everything (``episodes=None``), or the mean over sampled episodes of `play`.

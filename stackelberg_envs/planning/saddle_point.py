@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from array_api_compat import array_namespace
 
 from ..processes.arrays import Array, as_float
+from ..processes.availability import available_to
 from ..processes.markov_game import MarkovGame
 from ..processes.mdp import broadcast_over_leader_actions, decision_problem
 from .linear_systems import Factorisation, PlanningError, factorise, system
@@ -70,11 +71,14 @@ def saddle_point(
     if bool(xp.any(xp.abs(total) > 1e-6 * (1 + size))):  # of each payoff by itself: a large one excuses no other
         raise PlanningError("the two rewards of this game do not sum to 0, though it says zero_sum=True")
     gamma, shape = game.follower_discount, (*problem.reward.shape[:-1], *game.actions)
+    available = None
+    if problem.available is not None:
+        available = available_to(problem.available, game.actions, 0), available_to(problem.available, game.actions, 1)
     batch = xp.sum(problem.reward[..., 0], axis=-1) + 0 * problem.transition.row_sums()[..., 0, 0]  # reward or kernel may have batch axes
 
     def backup(v: Array, warm: Array | None) -> tuple[Stage, Array]:
         q = problem.reward + gamma * problem.transition.expect(v)
-        stage = stage_saddle(xp.reshape(q, (*q.shape[:-1], *shape[-2:])), temperature, warm)
+        stage = stage_saddle(xp.reshape(q, (*q.shape[:-1], *shape[-2:])), temperature, warm, available=available)
         return stage, xp.sum(problem.weight * stage.values, axis=-1) - v
 
     v, logits = (xp.zeros_like(batch), None) if warm is None else warm

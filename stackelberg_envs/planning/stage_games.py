@@ -40,13 +40,14 @@ class Stage(NamedTuple):
     """log w, (..., B_1), the warm start of the next call."""
 
 
-def stage_saddle(q: Array, temperature: float, logits: Array | None = None) -> Stage:
+def stage_saddle(q: Array, temperature: float, logits: Array | None = None, *, available: tuple[Array, Array] | None = None) -> Stage:
     """The regularised saddle points of many matrix games at once.
 
     Args:
         q: payoffs to the first player, (..., B_0, B_1).
         temperature: tau > 0, of both.
         logits: a warm start (..., B_1) for log w.
+        available: which actions each player has, booleans (..., B_0) and (..., B_1), each at least one; all if not given.
 
     Raises:
         PlanningError: if a duality gap stays above `STAGE_TOLERANCE` (payoffs not finite, or a temperature too small for the dtype).
@@ -55,16 +56,18 @@ def stage_saddle(q: Array, temperature: float, logits: Array | None = None) -> S
     tau = temperature
     size = xp.abs(q)
     if logits is None and tau < as_float(1 + xp.max(size) + tau) / 100:  # cold games are reached through warmer ones
-        logits = stage_saddle(q, 4 * tau).logits
-    log_w = _log_normalise(xp.zeros_like(q[..., 0, :]) if logits is None else logits)
+        logits = stage_saddle(q, 4 * tau, available=available).logits
+    rows, columns = (None, None) if available is None else available
+    start = xp.zeros_like(q[..., 0, :]) if logits is None else logits
+    log_w = _log_normalise(start if columns is None else _forbid(xp.where(xp.isfinite(start), start, 0.0), columns))
     best, kept, tolerance = xp.full_like(q[..., 0, 0], float("inf")), log_w, xp.zeros_like(q[..., 0, 0])
     for _ in range(MAX_STAGE_STEPS):
-        f, u = _loss(q, log_w, tau)
+        f, u = _loss(q, log_w, tau, rows)
         scale = 1 + xp.sum(u * _matvec(size, xp.exp(log_w)), axis=-1) + tau  # of payoffs that are met: one that forbids an action is not
         rounded = float(xp.finfo(q.dtype).eps) * scale
         tolerance = rounded * (STAGE_TOLERANCE + 8 * scale / tau)
         noise = 64 * rounded  # of f: near the end a step is whole, because f cannot tell
-        low, _ = softmax_backup(-_matvec(xp.matrix_transpose(q), u), tau)
+        low, _ = softmax_backup(_forbid(-_matvec(xp.matrix_transpose(q), u), columns), tau)
         gap = f - (tau * entropy(u) - low)
         better = gap < best
         best, kept = xp.where(better, gap, best), xp.where(better[..., None], log_w, kept)
@@ -73,7 +76,7 @@ def stage_saddle(q: Array, temperature: float, logits: Array | None = None) -> S
         d, slope = _newton(q, log_w, u, tau)
         t = xp.ones_like(f)
         for _ in range(40):
-            worse = _loss(q, _step_weights(log_w, t[..., None] * d), tau)[0] > f + 1e-4 * t * slope + noise
+            worse = _loss(q, _step_weights(log_w, t[..., None] * d), tau, rows)[0] > f + 1e-4 * t * slope + noise
             if not bool(xp.any(worse)):
                 break
             t = xp.where(worse, t / 2, t)
@@ -85,17 +88,22 @@ def stage_saddle(q: Array, temperature: float, logits: Array | None = None) -> S
                 "are the payoffs finite, and is the temperature within reach of the dtype?"
             )
     # The gap is of second order in the policies: one more step, whole, because f cannot tell any more.
-    kept = _step_weights(kept, _newton(q, kept, _loss(q, kept, tau)[1], tau)[0])
-    f, u = _loss(q, kept, tau)
+    kept = _step_weights(kept, _newton(q, kept, _loss(q, kept, tau, rows)[1], tau)[0])
+    f, u = _loss(q, kept, tau, rows)
     return Stage(f, u, xp.exp(kept), kept)
 
 
-def _loss(q: Array, log_w: Array, tau: float) -> tuple[Array, Array]:
-    """f(w), (...), and the first player's answer u, (..., B_0)."""
+def _forbid(worths: Array, available: Array | None) -> Array:
+    """Logits or what actions are worth, (..., B), and -inf where a player does not have them."""
+    return worths if available is None else array_namespace(worths).where(available, worths, -float("inf"))
+
+
+def _loss(q: Array, log_w: Array, tau: float, rows: Array | None) -> tuple[Array, Array]:
+    """f(w), (...), and the first player's answer u, (..., B_0), of the ``rows`` that it has."""
     xp = array_namespace(q)
     w = xp.exp(log_w)
-    best, u = softmax_backup(_matvec(q, w), tau)
-    return best + tau * xp.sum(xp.where(w > 0, w * log_w, 0.0), axis=-1), u
+    best, u = softmax_backup(_forbid(_matvec(q, w), rows), tau)
+    return best + tau * xp.sum(w * xp.where(w > 0, log_w, 0.0), axis=-1), u
 
 
 def _newton(q: Array, log_w: Array, u: Array, tau: float) -> tuple[Array, Array]:
@@ -105,7 +113,7 @@ def _newton(q: Array, log_w: Array, u: Array, tau: float) -> tuple[Array, Array]
     """
     xp = array_namespace(q)
     w = xp.exp(log_w)
-    gradient = _matvec(xp.matrix_transpose(q), u) + tau * log_w
+    gradient = _matvec(xp.matrix_transpose(q), u) + tau * xp.where(xp.isfinite(log_w), log_w, 0.0)  # -inf: the column is not there
     centred = u[..., None] * (q - xp.sum(u[..., None] * q, axis=-2, keepdims=True))
     identity = xp.eye(q.shape[-1], dtype=q.dtype, device=q.device)
     matrix = tau * identity + xp.matmul(xp.matrix_transpose(q), centred) * w[..., None, :] / tau

@@ -49,9 +49,12 @@ def soft_backup(problem: DecisionProblem, discount: float, temperature: float, v
 
 
 def largest_deficit(problem: DecisionProblem) -> float:
-    """delta: how far the least row, and the least weights of a state's nodes, fall short of 1; in [0, 1]."""
+    """delta: how far the least row of an available action, and the least weights of a state's nodes, fall short of 1; in [0, 1]."""
     xp = array_namespace(problem.reward)
     rows, nodes = problem.transition.row_sums(), xp.sum(problem.weight, axis=-1)
+    if problem.available is not None:
+        taken = problem.transition.sum_by_row(xp.astype(problem.available, rows.dtype)) > 0  # actions may share rows
+        rows = xp.where(taken, rows, 1.0)
     return min(1.0, max(0.0, 1 - as_float(xp.min(rows)) * as_float(xp.min(nodes))))
 
 

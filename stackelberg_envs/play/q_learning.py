@@ -28,7 +28,7 @@ def soft_q_learning(
     """Update ``table``, ``visits`` and ``stream`` in place, sample by sample.
 
     Args:
-        table: Q at the follower's nodes, (S * N * B,).
+        table: Q at the follower's nodes, (S * N * B,); -inf where an action is not available, which nobody then takes.
         visits: updates of each pair so far, integers (S * N * B,).
         stream: integers (2,): the state in which the stream stands, S before a start, and the steps since.
         weight: probability of each node given the state, (S, N).
@@ -65,7 +65,15 @@ def soft_q_learning(
         node = (s * n_count + (a if n_count == a_count else 0)) * b_count
         u, v, b = rng.random(), rng.random(), 0
         if uniform or u < exploration:
-            b = int(v * b_count)
+            there = 0
+            for i in range(b_count):
+                if table[node + i] > -math.inf:
+                    there += 1
+            left = int(v * there)
+            while table[node + b] == -math.inf or left > 0:
+                if table[node + b] > -math.inf:
+                    left -= 1
+                b += 1
         else:  # softmax(Q / tau)
             top, total, reached = table[node], 0.0, 0.0
             for i in range(1, b_count):

@@ -99,6 +99,10 @@ class SampledStepper:
         """Whether the leader acts in a step."""
         return self.process.leads > 0
 
+    def available(self, player: int, s: Any, a: Any) -> None:
+        """Actions are always there."""
+        del player, s, a
+
     def is_end(self, s: Any) -> bool:
         """Whether a state is the end."""
         return s is None

@@ -51,6 +51,27 @@ class TabularStepper:
         """The leader's action by its own policy."""
         return int(self._leader[s].searchsorted(rng.random(), side="right"))
 
+    def available(self, player: int, s: int, a: int | None) -> np.ndarray | None:
+        """Which actions a follower has, booleans (B_i,); None where all followers of this world have all of theirs always.
+
+        Args:
+            player: which of the followers in this process.
+            s: the state; at the end all actions are there.
+            a: the leader's action, or signal of it, that the follower sees; None where it has not come: what may be available then.
+        """
+        there = self._available[player]
+        if there is None:
+            return None
+        if self.is_end(s):
+            return np.ones(there.shape[-1], dtype=bool)
+        if there.shape[1] == 1:
+            return there[s, 0]
+        return there[s].any(axis=0) if a is None else there[s, a]
+
+    @cached_property
+    def _available(self) -> list[np.ndarray | None]:
+        return [self.process.available_actions(player) for player in range(len(self.process.actions))]  # type: ignore[union-attr]
+
     def step(self, s: int, a: int, actions: Sequence[int], rng: np.random.Generator) -> tuple[int, tuple[float, ...], float]:
         """(next state, rewards of the followers in this process, leader reward), given one action of each of them."""
         u = rng.random()

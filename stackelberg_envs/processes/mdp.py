@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Literal
 from array_api_compat import array_namespace
 
 from .arrays import Array
-from .availability import check_some_action, mask_rewards
+from .availability import available_to, check_some_action, mask_rewards
 from .tables import ProcessTables
 from .transitions import as_transition, stack_transitions
 
@@ -170,6 +170,18 @@ def available_at_nodes(mdp: MDP) -> Array | None:
     if mdp.available is None or mdp.follower_sees == "action":
         return mdp.available
     return array_namespace(mdp.available).all(mdp.available, axis=-2, keepdims=True)
+
+
+def available_actions(process: Any, player: int = 0) -> Array | None:
+    """Which of its own actions one follower has where it decides, booleans (..., S, N, B_i), or None; of an `MDP` or a Markov game."""
+    there = available_at_nodes(process)
+    return None if there is None else available_to(there, process.actions, player)
+
+
+def mask_action_values(mdp: MDP, action_values: Array) -> Array:
+    """A table (..., S, A, B), and -inf where the follower does not have the action."""
+    there = available_at_nodes(mdp)
+    return action_values if there is None else array_namespace(action_values).where(there, action_values, -float("inf"))
 
 
 def decision_problem(mdp: MDP, reward: Array) -> DecisionProblem:

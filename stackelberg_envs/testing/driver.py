@@ -32,7 +32,7 @@ class Snapshot:
             if set(mine) != set(theirs):
                 return f"{what} for {sorted(mine)} against {sorted(theirs)}"
             for agent in mine:
-                if not np.array_equal(mine[agent], theirs[agent]) if what == "observations" else mine[agent] != theirs[agent]:
+                if not equal(mine[agent], theirs[agent]):
                     return f"{what} of {agent}: {_text(mine[agent])} against {_text(theirs[agent])}"
         return None
 
@@ -80,8 +80,14 @@ class Driver:
         return list(self.env.agents) if acting is None else list(acting)
 
     def choose(self) -> dict[str, Any]:
-        """Random legal actions for the movers."""
-        return {agent: sample(self.env.action_space(agent), self.rng, self.calm) for agent in self.acting()}
+        """Random legal actions for the movers, available ones where there is a mask."""
+        return {agent: sample(self.env.action_space(agent), self.rng, self.calm, self.mask(agent)) for agent in self.acting()}
+
+    def mask(self, agent: str) -> np.ndarray | None:
+        """Which discrete actions an agent is told that it has, by its info or by an observation that is a dictionary; None if it is not."""
+        seen, info = self._latest.observations.get(agent), self._latest.infos.get(agent, {})
+        told = seen if isinstance(seen, dict) and "action_mask" in seen else info
+        return told.get("action_mask")
 
     def advance(self, actions: dict[str, Any] | None = None, *, before: Callable[[str, dict[str, Any]], None] | None = None) -> Snapshot:
         """Make one move, and look; ``before(agent, actions)`` is called ahead of each mover's turn."""
@@ -151,14 +157,23 @@ def drive(env: Any, seed: int, moves: int, *, env_seed: int | None = None) -> It
         yield driver.advance()
 
 
-def sample(space: Any, rng: np.random.Generator, calm: float = 1.0) -> Any:
-    """A legal action from ``rng``, so that the space's own generator is left alone."""
+def sample(space: Any, rng: np.random.Generator, calm: float = 1.0, mask: np.ndarray | None = None) -> Any:
+    """A legal action from ``rng``, so that the space's own generator is left alone; of a discrete space, one that ``mask`` allows."""
+    if isinstance(space, Discrete) and mask is not None and np.any(mask):
+        return int(space.start + rng.choice(np.flatnonzero(mask)))
     if isinstance(space, Discrete):
         return int(space.start + rng.integers(space.n))
     if isinstance(space, Box):
         centre = np.clip(0.0, space.low, space.high)
         return (centre + calm * (rng.uniform(space.low, space.high) - centre)).astype(space.dtype)
     raise TypeError(f"leaders and followers act in Discrete or Box spaces, got {space}")
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Whether two observations, numbers or infos are the same, arrays in them included."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+    return bool(np.array_equal(np.asarray(one), np.asarray(other)))
 
 
 def _text(value: Any) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,8 @@ from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils.conversions import aec_to_parallel
 
-from .driver import Driver, Snapshot, drive, sample
+from ..views.masks import NextAvailable, next_available
+from .driver import Driver, Snapshot, drive, equal, sample
 from .kernel import compare_with_model
 from .modified_games import GameWithIneffectiveFollowers, GameWithOtherFollowerRewards, ModifiedGame
 from .report import Report, require, unpicklable
@@ -44,7 +46,7 @@ def check_env(env: Any, *, parallel: ParallelEnv | None = None, seed: int = 0, k
     """
     if isinstance(env, gymnasium.Env):
         report = Report(f"Gymnasium environment {env}")
-        report.check("gymnasium's own check", lambda: gymnasium_check_env(env.unwrapped, skip_render_check=True))
+        report.check("gymnasium's own check", _gymnasium, env.unwrapped, seed)
         return report.conclude()
     if not isinstance(env, (AECEnv, ParallelEnv)):
         raise TypeError(f"check_env takes an AECEnv, a ParallelEnv or a gymnasium.Env, got {type(env).__name__}")
@@ -58,6 +60,7 @@ def check_env(env: Any, *, parallel: ParallelEnv | None = None, seed: int = 0, k
     report.check("pickles go on alike", _pickles, env, seed)
     report.check("observations are fresh arrays", _arrays_are_not_shared, env, seed)
     report.check("illegal actions are refused and change nothing", _refusals, env, seed)
+    report.check("action masks say which actions there are", _action_masks, env, seed)
     report.check("the leader sees nothing of the followers' insides", _non_interference, env, seed)
     report.check("the leader sees nothing of hidden actions", _hidden_actions, env, seed)
     report.check("followers see the commitment", _followers_observe_commitment, env, seed)
@@ -65,6 +68,15 @@ def check_env(env: Any, *, parallel: ParallelEnv | None = None, seed: int = 0, k
     if isinstance(env, AECEnv):
         report.check("the parallel form plays the same game", _parallel_form, env, parallel, seed)
     return report.conclude()
+
+
+def _gymnasium(env: Any, seed: int) -> None:
+    """Gymnasium's check knows no masks; where there is one, what it plays stands for available actions."""
+    masked = "action_mask" in env.reset(seed=seed)[1]
+    with warnings.catch_warnings():
+        if masked:
+            warnings.filterwarnings("ignore", message=".*different from the unwrapped version.*")
+        gymnasium_check_env(NextAvailable(env) if masked else env, skip_render_check=True)
 
 
 def _spaces(env: Any, seed: int) -> None:
@@ -197,6 +209,62 @@ def _refusals(env: Any, seed: int) -> None:
     _compare(plain, seen, "a refused action changed the state")
 
 
+def _action_masks(env: Any, seed: int) -> str | None:
+    """Masks are as libraries take them, and those of the model; what they exclude is refused, by an environment that has a model."""
+    driver, shown, worlds = Driver(env, seed), False, _AvailableInModel(env)
+
+    def provoke(agent: str, actions: dict[str, Any]) -> None:
+        mask = driver.mask(agent)
+        for action in [] if mask is None or not _has_model(env) else np.flatnonzero(np.asarray(mask) == 0).tolist():
+            try:
+                env.step(action) if isinstance(env, AECEnv) else env.step({**actions, agent: action})
+            except Exception as refusal:
+                require(bool(str(refusal)), f"{agent}: an unavailable action is refused without a word")
+                continue
+            require(False, f"{agent}: action {action}, which its mask excludes, was accepted")
+
+    while not driver.is_over and driver.moves < STEPS:
+        for agent in driver.acting():
+            mask, where, space = driver.mask(agent), f"{agent}, after {driver.moves} moves", env.action_space(agent)
+            there = worlds.of(agent)
+            if mask is None:
+                require(there is None, f"{where}: it lacks actions, and its info has no action_mask")
+                continue
+            shown = True
+            require(isinstance(space, Discrete), f"{where}: a mask for {_short(space)}, where sample(mask) takes none")
+            form = isinstance(mask, np.ndarray) and mask.dtype == np.int8 and mask.shape == (int(space.n),)
+            require(form and bool(np.isin(mask, (0, 1)).all()), f"{where}: a mask is int8 0 or 1, one an action, got {_short(mask)}")
+            require(bool(mask.any()), f"{where}: no action is available")
+            same = not _has_model(env) or np.array_equal(mask, np.ones(int(space.n)) if there is None else there)
+            require(same, f"{where}: the mask is {_short(mask)}, the model has {_short(there)}")
+        driver.advance(before=provoke)
+    return None if shown else "nobody lacks an action"
+
+
+class _AvailableInModel:
+    """Which actions followers have, by the model of an environment, if it has one."""
+
+    def __init__(self, env: Any) -> None:
+        self.env, self.key, self.worlds = env, None, ()
+
+    def of(self, agent: str) -> np.ndarray | None:
+        """Booleans, one an action; None where it has all of them always, and without a model."""
+        inner = self.env.unwrapped
+        if not agent.startswith("follower") or not _has_model(self.env) or inner.commitment is None:
+            return None
+        key: Any = inner.commitment.tobytes(), inner.context
+        if key != self.key:
+            self.key, self.worlds = key, inner.game.problems(inner.commitment, inner.context)
+        i = int(agent.rpartition("_")[2])
+        group, world = next(pair for pair in zip(inner.game.groups, self.worlds, strict=True) if i in pair[0])
+        there, s = world.available_actions(group.index(i)), inner.states[i]
+        if there is None or s == world.sizes[0]:
+            return None
+        signal = inner.game.visibility[i] == "signal"
+        seen = 0 if there.shape[1] == 1 else inner.episode.signal(i) if signal else inner.leader_actions[i]
+        return np.asarray(there)[s, seen]
+
+
 def _non_interference(env: Any, seed: int) -> str | None:
     if not _has_model(env):
         return "the environment has no model to modify"
@@ -223,7 +291,7 @@ def _hidden_actions(env: Any, seed: int) -> str | None:
             chosen = driver.choose()
             for agent in chosen:
                 if agent.startswith("follower"):
-                    chosen[agent] = (chosen[agent] + shift) % env.action_space(agent).n
+                    chosen[agent] = next_available((chosen[agent] + shift) % env.action_space(agent).n, driver.mask(agent))
             moments[-1].append(driver.advance(chosen))
             if driver.moved and hasattr(driver.env.unwrapped, "round_transition"):
                 told[-1].append(driver.env.unwrapped.round_transition())
@@ -249,7 +317,7 @@ def _leader_sees_the_same(plain: list[Snapshot], other: list[Snapshot], what: st
             where = f"{agent}, after {a.moves} moves"
             require(np.array_equal(a.observations[agent], b.observations[agent]), f"{where}: the observation depends on {what}")
             require(a.rewards[agent] == b.rewards[agent], f"{where}: the leader's reward depends on {what}")
-            require(a.infos[agent] == b.infos[agent], f"{where}: the info depends on {what}")
+            require(equal(a.infos[agent], b.infos[agent]), f"{where}: the info depends on {what}")
 
 
 def _followers_observe_commitment(env: Any, seed: int) -> str | None:

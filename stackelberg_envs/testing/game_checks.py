@@ -15,7 +15,7 @@ import numpy as np
 
 from ..commitments import CommitmentError
 from ..followers.exact import Hard, Soft
-from ..game import StackelbergGame, as_tuple, skip_checks
+from ..game import StackelbergGame, as_tuple, group_by_world, skip_checks
 from ..processes.transitions import equal_tables, numbers_of
 from .report import Report, require, unpicklable
 
@@ -58,6 +58,7 @@ def _check_tables(report: Report, game: StackelbergGame, points: np.ndarray) -> 
     report.check("incentive and cost are what the leader sets", _incentive, game, points)
     report.check("log_kernel is the kernel, if the leader sets rewards and moves it", _log_kernel, game, points)
     report.check("log_leader_policy is the leader's policy", _leader_policy, game, points)
+    report.check("followers keep to the actions that they have", _masks, game, points)
     report.check("the leader is paid for outcomes where actions are hidden", _hidden_actions, game, points)
     report.check("torch agrees and differentiates" if game.smooth else "torch agrees, and nothing has a slope", _torch, game, points)
 
@@ -118,8 +119,10 @@ def _batches(game: StackelbergGame, points: np.ndarray) -> None:
         for i, x in enumerate(points):
             single = game.problems(x, context)
             for one, many in zip(single, batched, strict=True):
-                for name in one.tables:
-                    own, table = np.asarray(one.numbers[name]), np.asarray(many.numbers[name])
+                require((one.available is None) == (many.available is None), "a batch and the same commitment alone differ in a mask")
+                masks = {} if one.available is None else {"available": (one.available, many.available)}
+                for name, tables in {**{name: (one.numbers[name], many.numbers[name]) for name in one.tables}, **masks}.items():
+                    own, table = map(np.asarray, tables)
                     row = table[i] if table.ndim > own.ndim else table
                     require(np.allclose(row, own, atol=1e-12, rtol=0), f"{name}: row {i} of a batch differs from the same commitment alone")
 
@@ -139,12 +142,13 @@ def _incentive(game: StackelbergGame, points: np.ndarray) -> str | None:
         return "the leader has no instrument of its own"
 
     def reward_without_incentive(x: np.ndarray, context: str) -> list[np.ndarray]:
-        rewards = [process.follower_rewards[i] for process in game.problems(x, context) for i in range(len(process.actions))]
-        return [reward - part for reward, part in zip(rewards, as_tuple(game.incentive(x, context)), strict=True)]
+        pairs = [(process, process.follower_rewards[i]) for process in game.problems(x, context) for i in range(len(process.actions))]
+        parts = as_tuple(game.incentive(x, context))
+        return [_where_available(process, reward - part) for (process, reward), part in zip(pairs, parts, strict=True)]
 
     def reward_before_cost(x: np.ndarray, context: str) -> list[np.ndarray]:
         pairs = zip(game.problems(x, context), as_tuple(game.leader_cost(x, context)), strict=True)
-        return [process.leader_reward + part for process, part in pairs]
+        return [_where_available(process, process.leader_reward + part) for process, part in pairs]
 
     for what, instrument, rest in (("incentive", game.incentive, reward_without_incentive), ("cost", game.leader_cost, reward_before_cost)):
         for context in game.contexts if instrument is not None else ():
@@ -152,6 +156,11 @@ def _incentive(game: StackelbergGame, points: np.ndarray) -> str | None:
             same = all(np.allclose(a, b, atol=1e-12, rtol=0) for other in others for a, b in zip(first, other, strict=True))
             require(same, f"rewards without the leader's {what} still depend on the commitment")
     return None
+
+
+def _where_available(process: Any, table: np.ndarray) -> np.ndarray:
+    """A table (S, A, B), and 0 where an action is not available."""
+    return table if process.available is None else np.where(process.available, table, 0.0)
 
 
 def _log_kernel(game: StackelbergGame, points: np.ndarray) -> str | None:
@@ -186,11 +195,34 @@ def _hidden_actions(game: StackelbergGame, points: np.ndarray) -> str | None:
         for context in game.contexts:
             for mdp in game.problems(x, context):
                 paid = np.broadcast_to(np.asarray(mdp.leader_reward), mdp.transition.shape[:-1])
+                there = True if mdp.available is None else mdp.available
                 require(
-                    not np.ptp(paid, axis=-1).any(),
+                    bool((np.where(there, paid, -np.inf).max(axis=-1) == np.where(there, paid, np.inf).min(axis=-1)).all()),
                     "leader_reward depends on the follower's action, which is hidden; settle in the next state",
                 )
     return None
+
+
+def _masks(game: StackelbergGame, points: np.ndarray) -> str | None:
+    """The default follower plays what is available."""
+    lacking = 0
+    for x in points:
+        for context in range(len(game.contexts)):
+            worlds = game.problems(x, context)
+            lacking += sum(world.available is not None for world in worlds)
+            if not any(world.available is not None for world in worlds):
+                continue
+            require(
+                game.masked,
+                "actions are missing under some commitments, and none under the null commitment: write available=all True there",
+            )
+            policies = game.default_follower.respond(game, x, context).policies
+            for world, own in zip(worlds, group_by_world(worlds, policies), strict=True):
+                try:
+                    world.check_policies(own)
+                except ValueError as error:
+                    require(False, str(error))
+    return None if lacking else "all actions are always available"
 
 
 def _answers(game: StackelbergGame, points: np.ndarray) -> None:

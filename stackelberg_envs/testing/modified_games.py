@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from ..modified_game import ModifiedGame
 from ..processes.successor_lists import SuccessorLists
 
@@ -20,10 +22,14 @@ class GameWithOtherFollowerRewards(ModifiedGame):
 
 
 class GameWithIneffectiveFollowers(ModifiedGame):
-    """A game whose transitions ignore the followers' actions: they are those of uniformly random actions, averaged."""
+    """A game whose transitions ignore the followers' actions: they are those of uniformly random actions that are available, averaged."""
 
     def modify(self, process: Any) -> Any:
-        return replace(process, transition=process.kernel.average_actions())
+        if process.available is None:
+            return replace(process, transition=process.kernel.average_actions())
+        even = np.asarray(process.available, dtype=np.float64)
+        even = np.broadcast_to((even / even.sum(axis=-1, keepdims=True))[..., None, :], (*even.shape, even.shape[-1]))
+        return replace(process, transition=process.kernel.mixture(even))
 
 
 class GameWithSuccessorLists(ModifiedGame):

@@ -27,7 +27,7 @@ RENDER_MODES = ("ansi", "rgb_array")
 
 
 class ActionError(ValueError):
-    """An action outside its space; the environment is as it was before the step."""
+    """An action outside its space, or one that is not available; the environment is as it was before the step."""
 
 
 class RoundTransition(NamedTuple):
@@ -149,7 +149,29 @@ class Episode:
         index = int(np.asarray(action).item())
         if not 0 <= index < count:
             raise ActionError(f"{agent}: action {index} is outside its space, 0 to {count - 1}")
+        there = self.available(agent)
+        if there is not None and not there[index]:
+            i = self.followers.index(agent)
+            blind = self.signals[i] is None or self.game.visibility[i] == "policy"
+            seen = "" if blind else f" where it sees the leader's {self.game.visibility[i]} {self.signals[i]}"
+            raise ActionError(
+                f"{agent}: action {index} is not available in state {self.states[i]}{seen}; available are "
+                f"{', '.join(map(str, np.flatnonzero(there)))} (infos[agent]['action_mask'] says so)"
+            )
         return index
+
+    def available(self, agent: str) -> np.ndarray | None:
+        """Which actions a follower has now, booleans; None for the leader, before the commitment, and in worlds without masks."""
+        if agent == LEADER or self.commitment is None:
+            return None
+        i = self.followers.index(agent)
+        group, stepper = next(pair for pair in zip(self.game.groups, self.steppers, strict=True) if i in pair[0])
+        return stepper.available(group.index(i), self.states[i], self.signals[i])
+
+    def available_action(self, follower: int) -> Any:
+        """Some action that a follower has now: the first."""
+        there = self.available(self.followers[follower])
+        return 0 if there is None else int(np.argmax(there))
 
     def commit(self, x: np.ndarray, rng: np.random.Generator) -> None:
         """Take a legal commitment; first states are drawn, and the leader's first action where the episode plays its policy."""
@@ -234,9 +256,17 @@ class Episode:
         leads = [action for action, lead in zip(self.leader_actions, self._leads(), strict=True) if lead is not None]
         return self._vector(self._all_slots(), [self.context, *self.states, *leads, *self.follower_actions], commitment=True)
 
-    def info(self, agent: str) -> dict[str, float]:
-        """Time and own discounted return so far; nothing about anybody else."""
-        return {"time": float(self.time), "discounted_return": self.returns[agent]}
+    def info(self, agent: str) -> dict[str, Any]:
+        """Time and own discounted return so far; nothing about anybody else.
+
+        In games where actions may be missing also ``action_mask``, int8 over the agent's discrete actions, 1 where it has them: all ones
+        for the leader, before the commitment, and at the end.
+        """
+        info: dict[str, Any] = {"time": float(self.time), "discounted_return": self.returns[agent]}
+        if self.game.masked and isinstance(space := self.action_spaces[agent], Discrete):
+            there = None if self.is_over else self.available(agent)
+            info["action_mask"] = np.ones(int(space.n), dtype=np.int8) if there is None else there.astype(np.int8)
+        return info
 
     def round_transition(self) -> RoundTransition:
         """The leader's round so far as one transition; raises RuntimeError before the commitment."""

@@ -239,7 +239,10 @@ class FollowerEnv(gymnasium.Env):
             raise RuntimeError("call reset() before step(), and again after the end of an episode")
         episode = self.episode
         own = episode.legal_action(self.agent, action)
-        actions: list[Any] = [0] * self.game.followers if self._followers is None else self._followers.actions(self.np_random)
+        if self._followers is None:  # others are independent, and what they do is nothing to this one
+            actions = [episode.available_action(i) for i in range(self.game.followers)]
+        else:
+            actions = self._followers.actions(self.np_random)
         actions[self.index] = own
         episode.step_followers(actions, self.np_random)
         stepper = next(stepper for group, stepper in zip(self.game.groups, episode.steppers, strict=True) if self.index in group)

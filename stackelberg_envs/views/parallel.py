@@ -99,5 +99,5 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
     def _observations(self) -> dict[str, Any]:
         return {agent: self.episode.observe(agent) for agent in self.agents}
 
-    def _infos(self) -> dict[str, dict[str, float]]:
+    def _infos(self) -> dict[str, dict[str, Any]]:
         return {agent: self.episode.info(agent) for agent in self.agents}

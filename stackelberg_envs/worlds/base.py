@@ -73,6 +73,10 @@ class Stepper(Protocol):
         """Whether a state is the end."""
         ...
 
+    def available(self, player: int, s: Any, a: Any) -> np.ndarray | None:
+        """Which actions a follower has in state ``s``, where it sees ``a`` of the leader's action; None where it always has all."""
+        ...
+
     def initial(self, rng: np.random.Generator) -> Any:
         """First state."""
         ...
@@ -124,6 +128,13 @@ class World(abc.ABC):
     def closed_forms(self) -> bool:
         """Whether a world without tables has closed forms for soft responses and the leader's return."""
         return False
+
+    def available_actions(self, player: int) -> Any:
+        """Which of its actions a follower has where it decides, booleans (..., S, N, B_i), or None where it has all of them always.
+
+        N: what it sees of the leader, its actions or signals; 1 where it sees none.
+        """
+        del player
 
     # -- how it is scored
 

@@ -98,6 +98,10 @@ class InducedSignalMDP(InducedMDP):
         (policy,) = policies
         return array_namespace(policy).matmul(self.signal, policy)
 
+    def available_actions(self, player: int) -> Any:
+        del player
+        return self.perceived.available
+
     def facing(self, player: int, policies: Sequence[Array], temperature: float = 0.0) -> InducedMDP:
         del player, policies, temperature
         return self.perceived

@@ -17,9 +17,10 @@ from ..play.outcomes import Outcome, outcome_of_indices
 from ..play.rollouts import simulate
 from ..play.steps import TabularPolicyStepper, TabularStepper
 from ..play.trajectories import Trajectories
-from ..processes.arrays import Array, as_float
+from ..processes.arrays import Array, as_float, as_numpy
+from ..processes.availability import check_product, check_some_action
 from ..processes.inverse_cdf import cumulative, inverse_cdf
-from ..processes.mdp import MDP, decision_problem
+from ..processes.mdp import MDP, available_actions, decision_problem
 from .base import FollowerScore, Spaces, World
 from .invalid_tables import check_policy, distribution_errors, reward_errors, shape_errors, transition_errors
 
@@ -57,10 +58,30 @@ class TabularWorld(World):
         s, a, _ = self.sizes
         return tuple(Spaces(Discrete(s), Discrete(a) if a > 1 else None, Discrete(b)) for b in self.actions)
 
+    def available_actions(self, player: int) -> Any:
+        return available_actions(self, player)
+
+    def check_policies(self, policies: Sequence[Any]) -> None:
+        """Refuse policies that play what is not available.
+
+        Raises:
+            ValueError: naming the first such action.
+        """
+        for player, policy in enumerate(policies):
+            there = self.available_actions(player)
+            if there is None or not bool((forbidden := (policy > 0) & ~there).any()):
+                continue
+            *_, s, n, b = (int(at[0]) for at in as_numpy(forbidden).nonzero())
+            probability = float(as_numpy(policy)[..., s, n, b].max())
+            raise ValueError(
+                f"follower {player} plays action {b} in state {s} with probability {probability:.3g}, and it is not available there"
+            )
+
     def expected_return(
         self, policies: Sequence[Any], *, horizon: int | None, max_cycles: int, discount: float | None, seed: int = 0
     ) -> Array:
         del max_cycles, seed
+        self.check_policies(policies)
         mdp = self.joint
         gamma = mdp.leader_discount if discount is None else discount
         values = policy_value(mdp, self.product(policies), mdp.leader_reward, gamma, horizon=horizon)
@@ -71,6 +92,7 @@ class TabularWorld(World):
     ) -> FollowerScore:
         del max_cycles
         check_policy(policies[player])
+        self.check_policies(policies)
         policy, mdp = policies[player], self.facing(player, policies, temperature)
         xp = array_namespace(policy)
         gamma = mdp.follower_discount
@@ -106,9 +128,20 @@ class TabularWorld(World):
         states: np.ndarray | None = None,
         actions: np.ndarray | None = None,
     ) -> tuple[Trajectories, ...]:
+        self.check_policies(policies)
         first = inverse_cdf(cumulative(self.initial), rng.random(len(limits))) if states is None else states
-        chosen = None if actions is None else np.ravel_multi_index(tuple(actions.T), self.actions)
+        chosen: Any = None if actions is None else np.ravel_multi_index(tuple(actions.T), self.actions)
+        if chosen is not None and self.available is not None:
+            self._check_first_actions(first, chosen)
         return simulate(self.joint, self.product(policies), first, rng, limits, actions=chosen).by_follower(self)  # type: ignore[arg-type]
+
+    def _check_first_actions(self, states: np.ndarray, actions: np.ndarray) -> None:
+        """Refuse first (joint) actions (N,) in states (N,), S for the end, that are not available whatever the leader does."""
+        (running,) = np.nonzero(states < self.sizes[0])
+        there = self.available[states[running], :, actions[running]].all(axis=-1)
+        if not there.all():
+            s, b = states[running][~there][0], actions[running][~there][0]
+            raise ValueError(f"a first action is available whatever the leader does, and action {b} in state {s} is not")
 
     @staticmethod
     def outcome(contexts: np.ndarray, ends: Sequence[int], pieces: Sequence[tuple[np.ndarray, int, Trajectories]]) -> Outcome:
@@ -136,8 +169,28 @@ class TabularWorld(World):
         wrong += shape_errors("leader_reward", self.leader_reward, (s, a, b))
         if (layout := self.kernel.check()) is not None:
             wrong.append(layout)
-        ends = bool((np.asarray(self.kernel.row_sums()) < 1).any())
+        ends = bool((np.asarray(self.kernel.row_sums())[self._rows_taken()] < 1).any())
         for who, gamma in (("follower", self.follower_discount), ("leader", self.leader_discount)):
             if gamma == 1 and not ends:
                 wrong.append(f"{who}_discount is 1, and no episode ends")
-        return wrong
+        return wrong + self._mask_violations()
+
+    def _rows_taken(self) -> Any:
+        """Which rows of the transition some available action takes."""
+        if self.available is None:
+            return ...
+        return np.asarray(self.kernel.sum_by_row(np.asarray(self.available, dtype=np.float64))) > 0
+
+    def _mask_violations(self) -> list[str]:
+        """What is wrong with ``available``."""
+        if self.available is None:
+            return []
+        mask, sizes = np.asarray(self.available), self.sizes
+        if mask.dtype != bool or mask.shape != sizes:
+            return [f"available is booleans of shape {sizes}, and here it is {mask.dtype} of shape {mask.shape}"]
+        try:
+            check_some_action(mask, together=self.follower_sees == "policy")
+            check_product(mask, self.actions)
+        except ValueError as error:
+            return [str(error)]
+        return []
