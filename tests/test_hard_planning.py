@@ -220,6 +220,8 @@ FOLLOWERS = [
     se.Quantal(0.3),
     se.Truncated(0.3, 2),
     se.MirrorDescent(0.3, 2, rate=1.0),
+    se.SoftInside(0.3),
+    se.NaturalPolicyGradient(0.3, 3),
     se.EpsilonOptimal(0.1),
 ]
 

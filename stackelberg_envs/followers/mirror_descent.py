@@ -10,7 +10,7 @@ from array_api_compat import array_namespace
 
 from ..arguments import real, whole
 from ..planning.policy_evaluation import policy_value, regularised_reward
-from ..planning.value_iteration import softmax_backup
+from ..planning.value_iteration import rounding_error, softmax_backup
 from ..processes.arrays import Array, as_float
 from ..processes.mdp import MDP, at_nodes, available_at_nodes, broadcast_over_leader_actions
 from ..response import Answer
@@ -79,5 +79,5 @@ class MirrorDescent(TabularFollower):
                 log_policy = xp.where(there, log_policy, 0.0)
         stages = mdp.kernel.stages
         ahead = sum(gamma**t for t in range(stages)) if stages else 1 / (1 - gamma) if gamma < 1 else float("inf")
-        certificate = max(residual, 0.0) * ahead if residual > 0 else 0.0
+        certificate = (residual * ahead if residual > 0 else 0.0) + rounding_error(v, gamma)
         return Answer(broadcast_over_leader_actions(policy, mdp), v, certificate, self.steps, memory=log_policy)

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from array_api_compat import array_namespace
 
 from ..planning.linear_systems import PlanningError
+from ..planning.loss import loss_bound
 from ..planning.policy_iteration import soft_policy_iteration
 from ..planning.value_iteration import softmax_backup
 from ..processes.arrays import Array
-from ..processes.mdp import MDP, mask_action_values
+from ..processes.mdp import MDP, decision_problem, mask_action_values
 from ..response import Answer
 from .base import TabularFollower
 
@@ -23,8 +24,8 @@ class SoftInside(TabularFollower):
 
         V(s') = tau log sum_b exp( sum_a pi(a|s') Q(s',a,b) / tau ) ;  Q = r_F + gamma P V ;  g(b|s,a) = softmax_b( Q(s,a,b) / tau )
 
-    So the values and the certificate of its answer are those of its mistaken plan, and it has a gap to `Soft`, the true best response
-    for its objective.  Where followers see only the policy this is the right order, and it answers as `Soft` does.
+    So the values of its answer are those of its mistaken plan, and it has a gap to `Soft`, the true best response for its objective,
+    which the certificate bounds.  Where followers see only the policy this is the right order, and it answers as `Soft` does.
 
     Source: ``SoftQIteration.train_once`` in the code of Kudo, Tanabe, Wachi, Akimoto, ICAPS 2026, arXiv 2603.14867.
     """
@@ -43,4 +44,8 @@ class SoftInside(TabularFollower):
         if mdp.follower_sees == "action":
             q = mask_action_values(mdp, mdp.follower_reward + mdp.follower_discount * mdp.kernel.expect(plan.values))
             _, policy = softmax_backup(q, self.temperature)
-        return Answer(policy, plan.values, plan.step, plan.evaluations)
+        lost = float("inf")
+        if mdp.follower_discount < 1:
+            problem = decision_problem(mdp, mdp.follower_reward)
+            lost = loss_bound(problem, mdp.follower_discount, policy[..., : problem.weight.shape[-1], :], plan.values, self.temperature)
+        return Answer(policy, plan.values, lost, plan.evaluations)
