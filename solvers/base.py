@@ -27,6 +27,8 @@ from stackelberg_envs.leader.access import Access, AccessError, Cost, Oracle, Pe
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.linear_systems import PlanningError
 
+from .needs import needs_whole_pieces
+
 
 class Declined(RuntimeError):
     """A solver cannot handle this game or follower, and says why."""
@@ -144,7 +146,7 @@ def admit(solver: Solver, rounds: RepeatedGame, granted: Access) -> Oracle:
             f"{_display_name(solver)} handles followers who see the leader's action, or its policy, and in {rounds.game.name} they see a "
             "signal of the action; implicit, naive, multistart, zeroth_order and line_search play it"
         )
-    reason = solver.declines(oracle)
+    reason = solver.declines(oracle) or needs_whole_pieces(_display_name(solver), solver.access, rounds.game)
     if reason is not None:
         raise Declined(reason)
     assert rounds.follower is not None

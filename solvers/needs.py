@@ -7,10 +7,19 @@ import numpy as np
 from stackelberg_envs.followers.equilibria import Saddle
 from stackelberg_envs.followers.exact import Soft
 from stackelberg_envs.followers.mirror_descent import MirrorDescent
+from stackelberg_envs.game import StackelbergGame
 from stackelberg_envs.leader.access import Access, Oracle
+from stackelberg_envs.piece_errors import piece_errors
 
 LARGEST_TABLE = 10**8
 """Numbers in a dense kernel that is worth trying to hold: 800 MB."""
+
+
+def needs_whole_pieces(name: str, access: Access, game: StackelbergGame) -> str | None:
+    """Optional pieces that say all that the leader moves, for methods that see trajectories and may not call ``commit``."""
+    if not Access.RETURN < access < Access.MODEL or not (errors := piece_errors(game)):
+        return None
+    return f"{name} knows the leader's instrument by what {game.name} says of it, and would climb the wrong way: {'; '.join(errors)}"
 
 
 def needs_derivatives(name: str, oracle: Oracle) -> str | None:

@@ -20,6 +20,7 @@ from stackelberg_envs.game import Follower, StackelbergGame
 from stackelberg_envs.leader.access import GRANTS, Access, Oracle
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.optional import PIECES
+from stackelberg_envs.piece_errors import piece_errors
 from stackelberg_envs.registry import GAMES
 from stackelberg_envs.testing.modified_games import ModifiedGame
 
@@ -80,20 +81,26 @@ def methods() -> dict[str, tuple[Solver, Access]]:
     return built
 
 
-def plays(solver: Solver, oracle: Oracle) -> bool:
-    """Whether a solver does not decline a game."""
-    return (oracle.tabular or not solver.tabular) and solver.declines(oracle) is None
+def plays(solver: Solver, oracle: Oracle, errors: list[str]) -> bool:
+    """Whether a solver does not decline a game; ``errors`` are those of its pieces, which whoever must trust them heeds."""
+    trusts = Access.RETURN < solver.access < Access.MODEL
+    return (oracle.tabular or not solver.tabular) and solver.declines(oracle) is None and not (trusts and errors)
 
 
 def effects() -> dict[str, dict[str, list[str]]]:
     """What each piece ``opens`` and ``closes``: names from `methods`, and settings only where a solver's defaults do not."""
     tried, found = methods(), {piece: {"opens": set(), "closes": set()} for piece in PIECES}
     for game in suite():
+        whole = piece_errors(game)
         for piece in (name for name in PIECES if getattr(game, name) is not None):
+            errors = piece_errors(Without(game, piece)), whole
             for follower in FOLLOWERS:
                 with_it, without = (RepeatedGame(one, follower) for one in (game, Without(game, piece)))
                 for method, (solver, access) in tried.items():
-                    had, has = (plays(solver, rounds.oracle(access, solver.permissions)) for rounds in (without, with_it))
+                    had, has = (
+                        plays(solver, rounds.oracle(access, solver.permissions), wrong)
+                        for rounds, wrong in zip((without, with_it), errors, strict=True)
+                    )
                     if had != has:
                         found[piece]["opens" if has else "closes"].add(method)
 

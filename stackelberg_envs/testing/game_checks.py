@@ -15,8 +15,8 @@ import numpy as np
 
 from ..commitments import CommitmentError
 from ..followers.exact import Hard, Soft
-from ..game import StackelbergGame, as_tuple, group_by_world, skip_checks
-from ..processes.transitions import equal_tables, numbers_of
+from ..game import StackelbergGame, group_by_world, skip_checks
+from ..piece_errors import STEERING, induced_worlds, kernel_errors, policy_errors, reward_errors
 from .report import Report, require, unpicklable
 
 SUM_TOLERANCE = 1e-9
@@ -138,54 +138,23 @@ def _refusals(game: StackelbergGame) -> None:
 
 
 def _incentive(game: StackelbergGame, points: np.ndarray) -> str | None:
-    if game.incentive is None and game.leader_cost is None:
-        return "the leader has no instrument of its own"
-
-    def reward_without_incentive(x: np.ndarray, context: str) -> list[np.ndarray]:
-        pairs = [(process, process.follower_rewards[i]) for process in game.problems(x, context) for i in range(len(process.actions))]
-        parts = as_tuple(game.incentive(x, context))
-        return [_where_available(process, reward - part) for (process, reward), part in zip(pairs, parts, strict=True)]
-
-    def reward_before_cost(x: np.ndarray, context: str) -> list[np.ndarray]:
-        pairs = zip(game.problems(x, context), as_tuple(game.leader_cost(x, context)), strict=True)
-        return [_where_available(process, process.leader_reward + part) for process, part in pairs]
-
-    for what, instrument, rest in (("incentive", game.incentive, reward_without_incentive), ("cost", game.leader_cost, reward_before_cost)):
-        for context in game.contexts if instrument is not None else ():
-            first, *others = (rest(x, context) for x in points)
-            same = all(np.allclose(a, b, atol=1e-12, rtol=0) for other in others for a, b in zip(first, other, strict=True))
-            require(same, f"rewards without the leader's {what} still depend on the commitment")
-    return None
-
-
-def _where_available(process: Any, table: np.ndarray) -> np.ndarray:
-    """A table (S, A, B), and 0 where an action is not available."""
-    return table if process.available is None else np.where(process.available, table, 0.0)
+    if all(getattr(game, piece) is None for piece in STEERING):
+        return "the game says nothing of what the leader sets"
+    errors = reward_errors(game, points, induced_worlds(game, points))
+    require(not errors, "; ".join(errors))
+    return None if game.incentive or game.leader_cost else "the leader has no instrument of its own"
 
 
 def _log_kernel(game: StackelbergGame, points: np.ndarray) -> str | None:
-    if game.incentive is None:
-        return "the leader sets no rewards"
-    for context in game.contexts:
-        kernels = [[process.kernel for process in game.problems(x, context)] for x in points]
-        if game.log_kernel is None:
-            same = all(equal_tables(one, first) for kernel in kernels for one, first in zip(kernel, kernels[0], strict=True))
-            require(same, "the leader sets rewards and moves the kernel; without log_kernel, sampled gradients would leave that out")
-            continue
-        for x, kernel in zip(points, kernels, strict=True):
-            for one, logarithm in zip(kernel, as_tuple(game.log_kernel(x, context)), strict=True):
-                worst = float(np.abs(np.exp(numbers_of(logarithm)) - one.numbers).max())
-                require(worst < 1e-12, f"exp(log_kernel) is not the transition: it differs by {worst:.3g}")
-    return None
+    errors = kernel_errors(game, points, induced_worlds(game, points))
+    require(not errors, "; ".join(errors))
+    return None if game.log_kernel or game.incentive else "the leader sets no rewards"
 
 
 def _leader_policy(game: StackelbergGame, points: np.ndarray) -> str | None:
-    if game.log_leader_policy is None:
-        return "the leader does not act in the game"
-    for x in points:
-        policy = game.problems(x)[0].leader_policy
-        require(np.allclose(np.exp(game.log_leader_policy(x)), policy, atol=1e-12, rtol=0), "exp(log_leader_policy) is not leader_policy")
-    return None
+    errors = policy_errors(game, points, induced_worlds(game, points))
+    require(not errors, "; ".join(errors))
+    return None if game.log_leader_policy else "the leader does not act in the game"
 
 
 def _hidden_actions(game: StackelbergGame, points: np.ndarray) -> str | None:
