@@ -1,8 +1,8 @@
 """What the optional pieces of a game leave out of what its leader moves, or say wrongly.
 
 Solvers that may not call ``commit`` learn from `stackelberg_envs.optional` what a commitment does to rewards, dynamics and the leader's
-policy.  What is left out there is left out of their gradients, and nothing else would show it.  It compares the worlds that
-a few commitments induce, in every context, with what the pieces say of them.  Worlds without tables are not looked at.
+policy.  What is left out there is left out of their gradients, and nothing else would show it.  So the worlds that a few commitments
+induce, in every context, are compared with what the pieces say of them.  Worlds without tables are not looked at.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ MEANING = {
     "incentive": "all of the follower's reward that moves with x, with the sign that it has there",
     "leader_cost": "what the leader pays for its instrument, negative where it earns",
 }
+LARGE = 10**6
 TOLERANCE = 1e-12
 """Absolute, for rewards of size 1; larger ones are rounded in proportion."""
 
@@ -30,13 +31,18 @@ Induced = list[list[tuple[Any, ...]]]
 
 
 def piece_errors(game: StackelbergGame) -> list[str]:
-    """Everything that is wrong, a sentence each, by two commitments; empty if nothing is, and for worlds without tables."""
+    """Everything that is wrong, a sentence each, by two commitments; empty if nothing is, and for worlds without tables.
+
+    A ``log_kernel`` of more than `LARGE` numbers is taken for granted; `check_game` compares it.
+    """
     if not game.tabular or all(getattr(game, piece) is None for piece in STEERING):
         return []
     moved = np.cos(np.arange(1.0, game.dimension + 1))  # any commitment does whose components differ
     points = np.stack([np.zeros(game.dimension), np.clip(moved, game.leader_space.low, game.leader_space.high)])
     induced = induced_worlds(game, points)
-    return [error for errors_of in (reward_errors, kernel_errors, policy_errors) for error in errors_of(game, points, induced)]
+    large = game.log_kernel is not None and sum(world.kernel.numbers.size for world in induced[0][0]) > LARGE  # it takes seconds
+    checks = (reward_errors, policy_errors) if large else (reward_errors, kernel_errors, policy_errors)
+    return [error for errors_of in checks for error in errors_of(game, points, induced)]
 
 
 def induced_worlds(game: StackelbergGame, points: np.ndarray) -> Induced:

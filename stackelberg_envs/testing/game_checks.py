@@ -44,6 +44,7 @@ def check_game(game: StackelbergGame, *, seed: int = 0) -> Report:
     report.check("a pickled game is the same game", _pickles, game, points)
     report.check("bad commitments are refused", _refusals, game)
     report.check("the default follower answers", _answers, game, points)
+    report.check("shading is one number a place", _shading, game, points)
     kinds: list[str] = []
     with suppress(Exception):  # that nothing is induced has been said
         kinds += dict.fromkeys(world.kind for world in game.null_worlds)
@@ -155,6 +156,18 @@ def _leader_policy(game: StackelbergGame, points: np.ndarray) -> str | None:
     errors = policy_errors(game, points, induced_worlds(game, points))
     require(not errors, "; ".join(errors))
     return None if game.log_leader_policy else "the leader does not act in the game"
+
+
+def _shading(game: StackelbergGame, points: np.ndarray) -> str | None:
+    if game.shading is None:
+        return "the game has no shading"
+    require(game.layout is not None, "the game has a shading and no layout to shade: set layout, or leave shading out")
+    assert game.layout is not None
+    for x, name in ((points[0], "one commitment"), (points, f"{len(points)} commitments")):
+        shape, expected = np.shape(np.asarray(game.shading(x))), (*x.shape[:-1], len(game.layout.cells))
+        require(shape == expected, f"shading of {name} has shape {shape}, and with one number for each cell of layout it is {expected}")
+    require(bool(np.isfinite(np.asarray(game.shading(points))).all()), "shading is not finite")
+    return None
 
 
 def _hidden_actions(game: StackelbergGame, points: np.ndarray) -> str | None:

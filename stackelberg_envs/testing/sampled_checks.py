@@ -26,6 +26,7 @@ def check_functions(report: Report, game: StackelbergGame, points: np.ndarray) -
     report.check("functions are pure", _purity, game, points)
     report.check("a batch equals a loop", _batches, game, points)
     report.check("log densities are those of what is drawn", _densities, game, points)
+    report.check("incentive_at and cost are what the leader sets", steered_rewards, game, points)
     report.check("torch agrees and differentiates", _torch, game, points)
 
 
@@ -152,6 +153,27 @@ def _densities(game: StackelbergGame, points: np.ndarray) -> str | None:
             error = max(float(ratio.std()) / DRAWS**0.5, 1e-9)
             off = abs(float(ratio.mean()) - 1)
             require(off < 5 * error, f"{name}: draws reweighted to another commitment weigh {ratio.mean():.4f}, not 1")
+    return None
+
+
+def steered_rewards(game: StackelbergGame, points: np.ndarray) -> str | None:
+    """The same steps under all commitments earn and pay the same, but for what the pieces say."""
+    if all(piece is None for piece in (game.incentive_at, game.leader_cost, game.log_leader_density, game.log_kernel_density)):
+        return "the game says nothing of what the leader sets"
+    for context in range(len(game.contexts)):
+        process, policy = game.problems(points[0], context)[0], game.default_follower.respond(game, points[0], context).policy
+        taken = _random_episodes(process, policy, np.random.default_rng(5), steps=3)[-1]
+        s, a, b, arrived = (taken[name] for name in ("s", "a", "b", "arrived"))
+        sides: dict[str, list[np.ndarray]] = {"incentive_at": [], "leader_cost": []}
+        for x in points:
+            earned, paid = game.problems(x, context)[0].rewards(s, a, b, arrived)
+            sides["incentive_at"].append(earned - (0.0 if game.incentive_at is None else game.incentive_at(x, context, s, b)))
+            sides["leader_cost"].append(paid + (0.0 if game.leader_cost is None else game.leader_cost(x, context)))
+        if game.leader_cost is None and game.incentive_at is not None:
+            del sides["leader_cost"]  # it is one number, which cannot say what depends on the step; and who would need it declines then
+        for (piece, rests), reward in zip(sides.items(), ("follower reward", "leader reward"), strict=False):
+            said = "is not all of what moves there, or has the wrong sign" if getattr(game, piece) is not None else "is missing: write it"
+            require(all(_close(rest, rests[0]) for rest in rests), f"the {reward} of a step moves with x, and {piece} {said}")
     return None
 
 
