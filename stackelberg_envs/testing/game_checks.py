@@ -159,10 +159,8 @@ def _leader_policy(game: StackelbergGame, points: np.ndarray) -> str | None:
 
 
 def _shading(game: StackelbergGame, points: np.ndarray) -> str | None:
-    if game.shading is None:
-        return "the game has no shading"
-    require(game.layout is not None, "the game has a shading and no layout to shade: set layout, or leave shading out")
-    assert game.layout is not None
+    if game.shading is None or game.layout is None:
+        return "the game has no shading, or no layout to shade"
     for x, name in ((points[0], "one commitment"), (points, f"{len(points)} commitments")):
         shape, expected = np.shape(np.asarray(game.shading(x))), (*x.shape[:-1], len(game.layout.cells))
         require(shape == expected, f"shading of {name} has shape {shape}, and with one number for each cell of layout it is {expected}")
