@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import stackelberg_envs as se
+from baselines.bench import results_file, stats, system
+from baselines.studies import reach
 from solvers import Solution, Solver, State, base
 
 
@@ -16,7 +23,7 @@ from solvers import Solution, Solver, State, base
 class Climbs(Solver):
     """Moves to better neighbours, and says of each state how many came before it."""
 
-    access: ClassVar[se.Access] = se.Access.RETURN
+    access = se.Access.RETURN
 
     def declines(self, oracle: se.Oracle) -> str | None:
         return None
@@ -60,3 +67,72 @@ def test_the_loop_counts_iterations_whatever_a_state_says(liar: type[Solver]) ->
     resumed = base.run(liar(), game, budget=60, reports=5, resume=half.checkpoint)
     assert resumed.history[-1]["iteration"] == honest.history[-1]["iteration"]
     assert np.array_equal(resumed.x, honest.x)
+
+
+def test_nothing_is_known_before_the_first_report() -> None:
+    """A curve of runs whose first reports came after 4 and after 10 commitments begins at 10, and never at their final values."""
+    xs, ys = [np.array([4, 20, 40]), np.array([10, 20, 40])], [np.array([1.0, 2.0, 90.0]), np.array([3.0, 4.0, 100.0])]
+    grid, *lines = stats.curve(xs, ys, np.arange(0, 41, 2))
+    middle = dict(zip(grid.tolist(), lines[0].tolist(), strict=True))
+    for line in lines:
+        assert np.array_equal(np.isnan(line), grid < 10)
+    assert (middle[10], middle[18], middle[20], middle[40]) == (2.0, 2.0, 3.0, 95.0)
+
+
+def test_a_run_that_reports_late_has_no_early_score() -> None:
+    """The table of who reaches what: a method that uses 12 commitments before its first report has no score at 10."""
+    late = reach.Run(np.array([12, 100]), np.array([0, 0]), np.array([0.2, 0.97]))
+    early = reach.Run(np.array([0, 100]), np.array([0, 0]), np.array([0.0, 0.97]))
+    page = reach.markdown({"late": [late, early], "early": [early]}, [10, 100], 0.95)
+    cells = {row.split(" | ")[0].strip("| "): row.split(" | ")[1:3] for row in page.splitlines()[2:]}
+    assert cells["late"][0] == "-"
+    assert cells["late"][1].startswith("0.970")
+    assert cells["early"] == ["0.000", "0.970"]
+
+
+@dataclass
+class FullDisk:
+    """An unbuffered file on a disk with so many bytes left; it takes a part of what does not fit, as the system does, without an error."""
+
+    file: io.FileIO
+    left: int
+
+    def write(self, line: bytes) -> int:
+        taken = self.file.write(line[: self.left])
+        self.left -= taken
+        return taken
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
+def test_a_full_disk_is_an_error_and_the_file_stays_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many bytes are left, every line in the file is whole, and with room again the run goes in."""
+    path, line = tmp_path / "small.jsonl", len(json.dumps({"id": "b", "x": [1.0, 2.0]})) + 1
+    results_file.append(path, {"id": "a"})
+    before, exclusive = path.read_bytes(), system.exclusive
+
+    @contextmanager
+    def full(path: Path, *, wait: bool) -> Iterator[FullDisk]:
+        with exclusive(path, wait=wait) as file:
+            yield FullDisk(file, left)
+
+    for left in range(line):
+        with monkeypatch.context() as patched, pytest.raises(results_file.ResultsError, match=rf"disk took {left} of {line} .* as it was"):
+            patched.setattr(system, "exclusive", full)
+            results_file.append(path, {"id": "b", "x": [1.0, 2.0]})
+        assert path.read_bytes() == before
+    results_file.append(path, {"id": "b", "x": [1.0, 2.0]})
+    assert list(results_file.read(path)) == ["a", "b"]
+
+
+def test_nothing_is_glued_to_a_line_without_end(tmp_path: Path) -> None:
+    path = tmp_path / "small.jsonl"
+    path.write_bytes(b'{"id": "a"}\n{"id": "b"')
+    with pytest.raises(results_file.ResultsError, match="small.jsonl: the last line has no end"):
+        results_file.append(path, {"id": "c"})
+    assert path.read_bytes() == b'{"id": "a"}\n{"id": "b"'
+    with pytest.warns(results_file.TornLineWarning):
+        results_file.read(path, repair=True)
+    results_file.append(path, {"id": "c"})
+    assert list(results_file.read(path)) == ["a", "c"]

@@ -18,7 +18,7 @@ import stackelberg_envs as se
 
 from ..bench import figures, measured
 from ..bench.report import Part
-from ..bench.stats import mean_interval
+from ..bench.stats import mean_interval, step_function
 
 HEADER = (
     "method",
@@ -160,13 +160,13 @@ def draw(parts: list[Part]) -> Figure:
 
 
 def _mean(runs: list[Run], grid: np.ndarray, *, claimed: bool) -> np.ndarray:
-    """Mean share over runs on a grid of commitments; a run keeps its last value."""
+    """Mean share over runs on a grid of commitments; a run keeps its last value, and there is none before all have reported."""
     curves = []
     for run in runs:
         history = run.result["history"]
         steps = np.array([row["commitments"] for row in history])
         scores = np.array([row["leader_return"] + (row["optimism_gap"] if claimed else 0.0) for row in history]) / run.best
-        curves.append(scores[np.maximum(np.searchsorted(steps, grid, side="right") - 1, 0)])
+        curves.append(step_function(steps, scores, grid))
     return np.mean(curves, axis=0)
 
 
