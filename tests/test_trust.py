@@ -118,10 +118,11 @@ def test_a_full_disk_is_an_error_and_the_file_stays_whole(tmp_path: Path, monkey
             yield FullDisk(file, left)
 
     for left in range(line):
-        with monkeypatch.context() as patched, pytest.raises(results_file.ResultsError, match=rf"disk took {left} of {line} .* as it was"):
-            patched.setattr(system, "exclusive", full)
+        monkeypatch.setattr(system, "exclusive", full)
+        with pytest.raises(results_file.ResultsError, match=rf"disk took {left} of {line} .* as it was"):
             results_file.append(path, {"id": "b", "x": [1.0, 2.0]})
         assert path.read_bytes() == before
+    monkeypatch.undo()
     results_file.append(path, {"id": "b", "x": [1.0, 2.0]})
     assert list(results_file.read(path)) == ["a", "b"]
 
@@ -129,7 +130,7 @@ def test_a_full_disk_is_an_error_and_the_file_stays_whole(tmp_path: Path, monkey
 def test_nothing_is_glued_to_a_line_without_end(tmp_path: Path) -> None:
     path = tmp_path / "small.jsonl"
     path.write_bytes(b'{"id": "a"}\n{"id": "b"')
-    with pytest.raises(results_file.ResultsError, match="small.jsonl: the last line has no end"):
+    with pytest.raises(results_file.ResultsError, match="the last line has no end"):
         results_file.append(path, {"id": "c"})
     assert path.read_bytes() == b'{"id": "a"}\n{"id": "b"'
     with pytest.warns(results_file.TornLineWarning):

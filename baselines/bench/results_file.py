@@ -75,9 +75,7 @@ def _append_whole(path: Path, file: Any, line: bytes) -> None:
     """Write a line to the end of an unbuffered file, or nothing: a full disk may take a part of it without an error."""
     before = file.seek(0, os.SEEK_END)
     if before and not _ends_a_line(path):
-        raise ResultsError(
-            f"{path}: the last line has no end, and nothing was added to it; the same command again cuts it off, and goes on"
-        )
+        raise ResultsError(f"{path}: the last line has no end, and nothing was added; the same command again cuts it off")
     try:
         taken = file.write(line)
         if taken != len(line):
