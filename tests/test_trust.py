@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import stackelberg_envs as se
-from baselines.bench import results_file, stats, system
+from baselines.bench import compare, configuration, figures, report, results_file, stats, system
+from baselines.bench.runner import run_all
 from baselines.studies import reach
 from solvers import Solution, Solver, State, base
 
@@ -137,3 +139,32 @@ def test_nothing_is_glued_to_a_line_without_end(tmp_path: Path) -> None:
         results_file.read(path, repair=True)
     results_file.append(path, {"id": "c"})
     assert list(results_file.read(path)) == ["a", "c"]
+
+
+LABELS = ("exact [adam]", "exact [sgd]", "exact [/sgd]", r"$\frac$", "_exact", "exact :warning:", "exact | 2", "exact\\")
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> list[report.Part]:
+    """Short runs in a game that nobody has a record of, under labels that are markup elsewhere."""
+    folder = tmp_path_factory.mktemp("labelled")
+    methods = "".join(f"[[games.solvers]]\nlabel = '{label}'\nname = 'naive'\nbudget = 4\nseeds = 2\n" for label in LABELS)
+    published = "published = [{ label = 'exact [sgd]', value = 1.0 }]\n"
+    (folder / "labels.toml").write_text(
+        f"name = 'labels'\n[[games]]\nid = 'toy3-v0'\narguments = {{ R = 1.375 }}\ntitle = 'Toy [/b] $x$'\n{published}{methods}"
+    )
+    config = configuration.load(str(folder / "labels.toml"))
+    assert run_all(config.jobs, folder / "labels.jsonl", processes=1, console=Console(quiet=True)) == {}
+    return report.collect_parts(config, folder / "labels.jsonl")
+
+
+def test_labels_are_text_in_every_table_and_figure(labelled: list[report.Part]) -> None:
+    printed = io.StringIO()
+    Console(file=printed, width=400, emoji=False).print(report.table(labelled[0]), compare.table(labelled, "labels [/b]"))
+    for text in (*LABELS, "Toy [/b] $x$", "published: exact [sgd]", "labels [/b]"):
+        assert printed.getvalue().count(text) >= 1 + (text in LABELS), text
+    drawn = [*report.draw(labelled[0]).values(), figures.svg(compare.curves(labelled)), figures.svg(compare.maps(labelled[0]))]
+    for picture in drawn:
+        for label in LABELS:
+            assert f"<!-- {label}" in picture or f"<!--  {label}" in picture, label
+    assert all(row.count(" | ") == 8 for row in compare.markdown(labelled).splitlines()[2:])

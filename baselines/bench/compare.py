@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from . import results_file
-from .figures import learned_figure, style, svg
+from .figures import learned_figure, plain_text, style, svg
 from .report import Part
 from .stats import Interval, mean_interval
 
@@ -92,13 +92,13 @@ def rows(parts: list[Part]) -> list[tuple[str, ...]]:
 def markdown(parts: list[Part]) -> str:
     """`rows` for a page of the documentation, disagreement in bold."""
     lines = [HEADER, *((*row[:6], "**no**" if row[6] == "no" else row[6], *row[7:]) for row in rows(parts))]
-    head, *body = (f"| {' | '.join(line)} |" for line in lines)
+    head, *body = ("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
     return "\n".join([head, "|" + "---|" * len(HEADER), *body]) + "\n"
 
 
 def table(parts: list[Part], title: str) -> Table:
     """`rows` for the terminal."""
-    shown = Table(*HEADER, title=title, title_justify="left")
+    shown = Table(*HEADER, title=escape(title), title_justify="left")
     for row in rows(parts):
         shown.add_row(*map(escape, row))
     return shown
@@ -131,7 +131,7 @@ def curves(parts: list[Part]) -> Figure:
                 axis.plot(x / x[-1], y, color=line["color"], lw=0.5, alpha=0.35)
             grid = np.linspace(0, 1, 101)
             mean = np.mean([np.interp(grid, x / x[-1], y) for x, y in zip(steps, scores, strict=True)], axis=0)
-            axis.plot(grid, mean, **line, lw=1.8, label=cell.label)
+            axis.plot(grid, mean, **line, lw=1.8, label=plain_text(cell.label))
             if cell.published is not None:
                 axis.errorbar(
                     1.03,
@@ -144,7 +144,7 @@ def curves(parts: list[Part]) -> Figure:
                 )
         if (top := highest(part)) is not None:
             axis.axhline(top, color="black", lw=0.9, ls="--", label="best known")
-        axis.set_title(part.section.title.partition(", ")[2] or part.section.title, fontsize=9)
+        axis.set_title(plain_text(part.section.title.partition(", ")[2] or part.section.title), fontsize=9)
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
         legend |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))

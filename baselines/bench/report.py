@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from rich.markup import escape
 from rich.table import Table
 
 from stackelberg_envs.leader.access import Access
@@ -121,7 +122,7 @@ def _row(label: str, group: list[dict[str, Any]], top: best_known.Best | None) -
 def table(part: Part) -> Table:
     """The table for the terminal, by access level."""
     title = part.section.title + (f"   (best known {part.best.leader_return:.4f})" if part.best else "")
-    shown = Table(title=title, title_justify="left", caption=part.settings, caption_justify="left")
+    shown = Table(title=escape(title), title_justify="left", caption=escape(part.settings), caption_justify="left")
     columns = ("access", "solver", "seeds", "F: IQM [95 %]", "best seed", "gap to best known", "commitments", "seconds")
     for name in (*columns, *(("optimism",) if part.has_claims else ())):
         shown.add_column(name, justify="left" if name in ("access", "solver") else "right")
@@ -129,11 +130,11 @@ def table(part: Part) -> Table:
         gap = "-" if row.gap is None else f"{row.gap:.3f}"
         cells = (str(row.score.seeds), str(row.score), f"{row.highest:.3f}", gap, f"{row.commitments:,}", f"{row.seconds:.1f}")
         extra = ("-" if row.optimism is None else f"{row.optimism:+.3f}",) if part.has_claims else ()
-        shown.add_row(row.knows, row.label, *cells, *extra)
+        shown.add_row(row.knows, escape(row.label), *cells, *extra)
     for entry in part.section.published:
         error = f" ± {entry['error']:.3f}" if "error" in entry else ""
         gap = f"[dim]{part.best.leader_return - entry['value']:.2f}[/]" if part.best else ""
-        shown.add_row("", f"[dim]published: {entry['label']}[/]", "", f"[dim]{entry['value']:.2f}{error}[/]", "", gap, "", "")
+        shown.add_row("", f"[dim]{escape('published: ' + entry['label'])}[/]", "", f"[dim]{entry['value']:.2f}{error}[/]", "", gap, "", "")
     return shown
 
 

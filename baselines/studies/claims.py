@@ -145,11 +145,11 @@ def draw(parts: list[Part]) -> Figure:
         for i, (label, games) in enumerate(methods.items()):
             line, runs = figures.style(i), [run for game in games for run in game]
             grid = np.unique(np.concatenate([[row["commitments"] for row in run.result["history"]] for run in runs]))
-            axis.plot(grid, _mean(runs, grid, claimed=False), **line, lw=1.8, label=label)
+            axis.plot(grid, _mean(runs, grid, claimed=False), **line, lw=1.8, label=figures.plain_text(label))
             if not np.isnan(runs[0].last("optimism_gap")):
                 axis.plot(grid, _mean(runs, grid, claimed=True), color=line["color"], lw=1.3, ls=":")
         axis.axhline(1.0, color="black", lw=0.8, ls="--")
-        axis.set_title(setting, fontsize=10)
+        axis.set_title(figures.plain_text(setting), fontsize=10)
         axis.set_xlabel("commitments")
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)

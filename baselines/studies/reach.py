@@ -101,7 +101,7 @@ def draw(runs: dict[str, list[Run]], target: float) -> Figure:
             if quantity == "steps" and not all(used[-1] for used in spent):
                 continue
             grid, middle, low, high = curve(spent, [run.scores for run in group], np.unique(np.concatenate(spent)))
-            axis.step(grid, middle, where="post", lw=1.8, **style, label=label)
+            axis.step(grid, middle, where="post", lw=1.8, **style, label=figures.plain_text(label))
             axis.fill_between(grid, low, high, step="post", color=style["color"], alpha=0.18, lw=0)
         axis.axhline(target, color="black", lw=0.8, ls="--")
         axis.set_xscale("symlog", linthresh=10 if quantity == "commitments" else 4500)
