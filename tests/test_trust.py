@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytest
 from rich.console import Console
 
 import stackelberg_envs as se
-from baselines.bench import compare, configuration, figures, report, results_file, stats, system
+from baselines.bench import best, compare, configuration, figures, report, results_file, stats, system
 from baselines.bench.runner import run_all
 from baselines.studies import reach
 from solvers import Solution, Solver, State, base
@@ -141,7 +142,7 @@ def test_nothing_is_glued_to_a_line_without_end(tmp_path: Path) -> None:
     assert list(results_file.read(path)) == ["a", "c"]
 
 
-LABELS = ("exact [adam]", "exact [sgd]", "exact [/sgd]", r"$\frac$", "_exact", "exact :warning:", "exact | 2", "exact\\")
+LABELS = ("exact [adam]", "exact [sgd]", "exact [/sgd]", r"$\frac$", "_exact :warning:", "exact | 2\\")
 
 
 @pytest.fixture(scope="module")
@@ -149,13 +150,15 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> list[report.Part]:
     """Short runs in a game that nobody has a record of, under labels that are markup elsewhere."""
     folder = tmp_path_factory.mktemp("labelled")
     methods = "".join(f"[[games.solvers]]\nlabel = '{label}'\nname = 'naive'\nbudget = 4\nseeds = 2\n" for label in LABELS)
-    published = "published = [{ label = 'exact [sgd]', value = 1.0 }]\n"
+    published = "published = [{ label = 'exact [sgd]', value = 99.0, budget = 10_000 }, { label = 'exact [adam]', value = 99.0 }]\n"
     (folder / "labels.toml").write_text(
         f"name = 'labels'\n[[games]]\nid = 'toy3-v0'\narguments = {{ R = 1.375 }}\ntitle = 'Toy [/b] $x$'\n{published}{methods}"
     )
     config = configuration.load(str(folder / "labels.toml"))
     assert run_all(config.jobs, folder / "labels.jsonl", processes=1, console=Console(quiet=True)) == {}
-    return report.collect_parts(config, folder / "labels.jsonl")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(best, "COMMITTED", folder / "nothing.jsonl")  # which takes seconds to read, and has nothing of this world
+        return report.collect_parts(config, folder / "labels.jsonl")
 
 
 def test_labels_are_text_in_every_table_and_figure(labelled: list[report.Part]) -> None:
@@ -168,3 +171,47 @@ def test_labels_are_text_in_every_table_and_figure(labelled: list[report.Part]) 
         for label in LABELS:
             assert f"<!-- {label}" in picture or f"<!--  {label}" in picture, label
     assert all(row.count(" | ") == 8 for row in compare.markdown(labelled).splitlines()[2:])
+
+
+def test_the_best_of_these_runs_is_called_so(labelled: list[report.Part], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the record has nothing of a world, a gap to the own best run is said to be that, in every table, the page and the figure."""
+    (part,) = labelled
+    results, own = [run for group in part.groups.values() for run in group], tmp_path / "best_known.jsonl"
+    assert best.improve(own, results, known={})
+    results_file.record(tmp_path / "labels.jsonl", [])
+    for result in results:
+        results_file.append(tmp_path / "labels.jsonl", result)
+    config = configuration.Config("labels", (part.section,))
+    monkeypatch.setattr(best, "COMMITTED", tmp_path / "nothing.jsonl")
+    (ours,) = parts = report.collect_parts(config, tmp_path / "labels.jsonl", own)
+    assert ours.best is not None
+    printed = io.StringIO()
+    Console(file=printed, width=400).print(report.table(ours), compare.table(parts, "labels"))
+    report.write(config, parts, tmp_path / "page.html", command=["stackelberg"])
+    page = (tmp_path / "page.html").read_text()
+    for text in (" ".join(printed.getvalue().split()), page):
+        assert "gap to best of these runs" in text
+        assert "This world has no recorded value" in text
+        assert "interquartile mean over seeds of the score at the last report" in text
+    assert f"{ours.best.leader_return:.3f} (of these runs)" in printed.getvalue()
+    drawn = figures.svg(figures.curves(ours.groups, ours.best.leader_return, [], ours.best_name))
+    assert "<!-- best of these runs, " in drawn
+    known = dataclasses.replace(ours.best, leader_return=99.0, x=(0.0,) * len(ours.best.x))
+    others = tmp_path / "committed.jsonl"
+    others.write_text(json.dumps({"id": known.world.key, **dataclasses.asdict(known)}) + "\n")
+    monkeypatch.setattr(best, "COMMITTED", others)
+    (other,) = report.collect_parts(config, tmp_path / "labels.jsonl", own)
+    assert other.best_name == "best known"
+    assert "no recorded value" not in other.statistics
+
+
+def test_budgets_and_statistics_are_named_where_results_are_compared(labelled: list[report.Part]) -> None:
+    """4 commitments beside a published 10,000 say so in the verdict; what the configuration does not state is called so."""
+    verdicts = {row[2]: row[6] for row in compare.rows(labelled)}
+    assert verdicts["exact [sgd]"] == "no, after 4 commitments of 10,000"
+    assert verdicts["exact [adam]"] == "no"
+    assert "| **no**, after 4 commitments of 10,000 |" in compare.markdown(labelled)
+    said = compare.caption(labelled)
+    assert "exact [sgd]: ours 4 commitments, published 10,000" in said
+    assert "exact [adam]: ours 4 commitments, published not stated in the configuration" in said
+    assert "last tenth of its iterations" in said

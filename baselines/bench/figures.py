@@ -50,7 +50,9 @@ def data_uri(text: str) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(text.encode()).decode()
 
 
-def curves(groups: dict[str, list[dict[str, Any]]], best: float | None, published: list[dict[str, Any]]) -> Figure:
+def curves(
+    groups: dict[str, list[dict[str, Any]]], best: float | None, published: list[dict[str, Any]], best_name: str = "best known"
+) -> Figure:
     """F against commitments, outcome steps (where anybody used some) and wall time: interquartile mean and bootstrap band over seeds."""
     sampled = any(result["cost"]["outcome_steps"] for results in groups.values() for result in results)
     quantities = [quantity for quantity in AXES if quantity != "outcome_steps" or sampled]
@@ -65,7 +67,7 @@ def curves(groups: dict[str, list[dict[str, Any]]], best: float | None, publishe
             axis.plot(grid, middle, **line, label=plain_text(label), lw=1.8)
             axis.fill_between(grid, low, high, color=line["color"], alpha=0.18, lw=0)
         if best is not None:
-            axis.axhline(best, color="black", lw=1, ls="--", label=f"best known, {best:.3f}")
+            axis.axhline(best, color="black", lw=1, ls="--", label=f"{best_name}, {best:.3f}")
         for i, entry in enumerate(published):
             label = plain_text(f"published {entry['label']}, {entry['value']:.2f}")
             axis.axhline(entry["value"], color="#888888", lw=0.9, ls=(0, (1, 1 + i)), label=label)
