@@ -171,9 +171,9 @@ def sample(space: Any, rng: np.random.Generator, calm: float = 1.0, mask: np.nda
 
 def equal(one: Any, other: Any) -> bool:
     """Whether two observations, numbers or infos are the same, arrays in them included."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
-    return bool(np.array_equal(np.asarray(one), np.asarray(other)))
+    if not isinstance(one, dict):
+        return np.array_equal(one, other)
+    return isinstance(other, dict) and one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
 
 
 def _text(value: Any) -> str:
