@@ -102,10 +102,15 @@ def collect_parts(config: Config, results: Path, *best_files: Path) -> list[Part
             groups.setdefault(result["job"]["label"], []).append(result)
         key = (section.referee or section.world).key
         top = best.get(key) if section.score is None else None  # the record has one kind of score
-        ours = top is not None and key not in record and any(tuple(r["x"]) == top.x for group in groups.values() for r in group)
+        ours = top is not None and key not in record and _is_end(top, groups)
         rows = [_row(label, group, top) for label, group in groups.items()]
         parts.append(Part(section, sorted(rows, key=lambda row: (-row.access, -row.score.centre)), top, groups, ours))
     return parts
+
+
+def _is_end(top: best_known.Best, groups: dict[str, list[dict[str, Any]]]) -> bool:
+    """Whether a run ended at this commitment, as far as the 9 digits that slim records keep tell."""
+    return any(np.allclose(run["x"], top.x, rtol=1e-7, atol=1e-12) for group in groups.values() for run in group)
 
 
 def _row(label: str, group: list[dict[str, Any]], top: best_known.Best | None) -> Row:
