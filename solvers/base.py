@@ -41,6 +41,7 @@ class State:
     x: np.ndarray
     """The commitment, float64, (n,)."""
     iteration: int = 0
+    """Steps taken before this state; `solve` counts them, whatever ``init`` and ``step`` say."""
     carried: Any = None
     """The solver's own: optimiser, warm starts."""
     row: dict[str, float] | None = None
@@ -198,7 +199,7 @@ def run(
         )
         if x.shape != game.commitment_shape:
             raise CommitmentError(f"{game.name}: a start has shape {game.commitment_shape}, got {x.shape}")
-        state, history = solver.init(oracle, x), []
+        state, history = replace(solver.init(oracle, x), iteration=0), []
     else:
         if resume.settings != settings or not _same_world(resume.rounds, game, follower):
             raise ValueError("the checkpoint belongs to another run: its solver, access, seed, game, follower, referee or score differ")
@@ -230,7 +231,7 @@ def run(
                 reason, finished = f"interrupted after {rounds.cost.commitments} of {budget} commitments", False
                 break
             began, before = time.perf_counter(), rounds.cost.commitments
-            state = solver.step(oracle, state, rng)
+            state = replace(solver.step(oracle, state, rng), iteration=state.iteration + 1)  # a solver that miscounts loses no report
             again = int(rounds.cost.commitments == before)  # a leader that stays where it is commits to the same once more
             seconds = rounds.cost.seconds + time.perf_counter() - began
             rounds.cost = replace(rounds.cost, seconds=seconds, commitments=rounds.cost.commitments + again)

@@ -59,12 +59,13 @@ def best_known(own: Path, ids: list[str] | None) -> int:
             value, upper = record.rescore(), se.cooperative_value(record.world.game())
         except (KeyError, ReferenceNotFoundError) as error:  # code of others that is not there any more
             failed += 1
-            table.add_row(escape(world), f"{record.leader_return:.6f}", f"[red]{escape(str(error.args[0]))}", "-", record.found_by)
+            table.add_row(escape(world), f"{record.leader_return:.6f}", f"[red]{escape(str(error.args[0]))}", "-", escape(record.found_by))
             continue
         agrees = abs(value - record.leader_return) < 1e-6
         failed += not agrees
         bound = "-" if upper is None else f"{upper:.4f}"
-        table.add_row(world, f"{record.leader_return:.6f}", f"{'' if agrees else '[red]'}{value:.6f}", bound, record.found_by)
+        now = f"{'' if agrees else '[red]'}{value:.6f}"
+        table.add_row(escape(world), f"{record.leader_return:.6f}", now, bound, escape(record.found_by))
     if table.row_count or not ids:
         console.print(table)
     return failed

@@ -85,7 +85,7 @@ def solve(
     follower = world.answerer() or played.default_follower
     hyperparameters = _assignments(set_)
     with printing.bar() as bar:
-        task = bar.add_task(solver, total=budget)
+        task = bar.add_task(escape(solver), total=budget)
         solution = solvers.solve(
             played,
             solver,
@@ -94,7 +94,7 @@ def solve(
             budget=budget,
             seed=seed,
             start_scale=start_scale,
-            progress=lambda used, row: bar.update(task, completed=used, description=f"{solver}: F = {row['leader_return']:.4f}"),
+            progress=lambda used, row: bar.update(task, completed=used, description=f"{escape(solver)}: F = {row['leader_return']:.4f}"),
             **hyperparameters,
         )
     console.print(printing.history(solution.history))
@@ -201,7 +201,7 @@ def compare(
         found = results_file.read(path)
         results_file.record(record / path.name, [found[job.id] for job in loaded.jobs if job.id in found])
     console.print(comparison.table(gathered, f"{loaded.name}: {there} of {len(loaded.jobs)} runs"))
-    console.print(f"Table and figures: {output.resolve()}", soft_wrap=True)
+    console.print(f"Table and figures: {escape(str(output.resolve()))}", soft_wrap=True)
 
 
 @app.command("results")
@@ -236,7 +236,7 @@ def results_(
     if not len(table["id"]):
         raise typer.BadParameter(f"there are no finished runs in {', '.join(names or [str(results)])}; run  stackelberg bench  first")
     export.write(table, target, kind)
-    console.print(f"Table: {target.resolve()} ({len(table['id'])} rows)", soft_wrap=True)
+    console.print(f"Table: {escape(str(target.resolve()))} ({len(table['id'])} rows)", soft_wrap=True)
 
 
 @app.command()
@@ -289,7 +289,7 @@ def _run(wanted: list[Job], path: Path, processes: int) -> tuple[list[dict[str, 
         failed = run_all(wanted, path, processes=processes or usable_cores(), console=console)
     except (KeyboardInterrupt, RunStopped):
         there = sum(job.id in results_file.read(path) for job in wanted)
-        problems.print(f"\nStopped with {there} of {len(wanted)} runs in {path}; the same command goes on from there.")
+        problems.print(f"\nStopped with {there} of {len(wanted)} runs in {escape(str(path))}; the same command goes on from there.")
         raise typer.Exit(130) from None
     return results_of(wanted, results_file.read(path)), failed
 
@@ -300,7 +300,8 @@ def _record(results: list[dict[str, Any]], best_file: Path) -> None:
 
     for new in best.improve(best_file, results, known=best.read_best(best.COMMITTED, best_file)):
         world = f"{new.world.label} {new.world.arguments or ''}".rstrip()
-        console.print(f"New best known for {world}: {new.leader_return:.6f} ({new.found_by}); stored in {best_file}")
+        said = f"New best known for {world}: {new.leader_return:.6f} ({new.found_by}); stored in {best_file}"
+        console.print(escape(said))
 
 
 def _end(failed: dict[str, str]) -> None:
@@ -319,7 +320,7 @@ def _show(config: Any, path: Path, best_file: Path, output: Path | None, figures
         console.print(report.table(part))
     if output is not None:
         report.write(config, parts, output, command=["stackelberg", *sys.argv[1:]], figure_folder=figures)
-        console.print(f"Report: {output.resolve()}", soft_wrap=True)
+        console.print(f"Report: {escape(str(output.resolve()))}", soft_wrap=True)
 
 
 def _assignments(pairs: list[str] | None) -> dict[str, Any]:
@@ -362,8 +363,8 @@ def main() -> None:
     here = Path(__file__).resolve().parents[1]
     if found is not None and found.origin and Path(found.origin).resolve() != here / "__init__.py":
         problems.print(
-            f"[red]Another package named 'baselines' ({found.origin}) shadows the one of stackelberg-envs ({here}).[/] "
-            "Run from another folder, or uninstall it."
+            f"[red]Another package named 'baselines' ({escape(found.origin)}) shadows the one of stackelberg-envs "
+            f"({escape(str(here))}).[/] Run from another folder, or uninstall it."
         )
         raise SystemExit(2)
     try:

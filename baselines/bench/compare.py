@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from . import results_file
-from .figures import learned_figure, style, svg
+from .figures import learned_figure, plain_text, style, svg
 from .report import Part
 from .stats import Interval, mean_interval
 
@@ -60,10 +60,20 @@ def highest(part: Part) -> float | None:
     return max(result["leader_return"] for group in part.groups.values() for result in group)
 
 
+def best_name(part: Part) -> str:
+    """What `highest` is the best of."""
+    return part.best_name if part.section.score is None else "best of these runs"
+
+
 def tail_mean(result: dict[str, Any]) -> float:
     """Mean score over the reports of the last tenth of the iterations."""
     last = result["history"][-1]["iteration"]
     return float(np.mean([row["leader_return"] for row in result["history"] if row["iteration"] > 0.9 * last]))
+
+
+def most_commitments(part: Part, label: str) -> int:
+    """The largest budget of the runs of a method."""
+    return max(result["job"]["budget"] for result in part.groups[label])
 
 
 HEADER = ("setting", "best known", "method", "published", "ours: mean [95 %]", "seeds", "agrees", "gap to best known, published", "ours")
@@ -78,8 +88,11 @@ def rows(parts: list[Part]) -> list[tuple[str, ...]]:
     for part in [part for part in parts if part.groups]:
         top = highest(part)
         setting, best = part.section.title, "-" if top is None else f"{top:.3f}"
+        best += " (of these runs)" if part.only_ours else ""
         for cell in cells(part):
             quoted, ours, verdict = cell.published, cell.ours, {None: "-", True: "yes", False: "no"}[cell.agrees]
+            if cell.agrees is not None and quoted is not None and (spent := most_commitments(part, cell.label)) < quoted.get("budget", 0):
+                verdict += f", after {spent:,} commitments of {quoted['budget']:,}"
             said = "-" if quoted is None else f"{quoted['value']:.2f} ± {quoted.get('error', 0):.3f}"
             found, seeds = ("-", "-") if ours is None else (str(ours), str(ours.seeds))
             theirs = "-" if quoted is None or cell.best is None else f"{cell.best - quoted['value']:.2f}"
@@ -91,17 +104,40 @@ def rows(parts: list[Part]) -> list[tuple[str, ...]]:
 
 def markdown(parts: list[Part]) -> str:
     """`rows` for a page of the documentation, disagreement in bold."""
-    lines = [HEADER, *((*row[:6], "**no**" if row[6] == "no" else row[6], *row[7:]) for row in rows(parts))]
-    head, *body = (f"| {' | '.join(line)} |" for line in lines)
+    lines = [HEADER, *((*row[:6], f"**no**{row[6][2:]}" if row[6].startswith("no") else row[6], *row[7:]) for row in rows(parts))]
+    head, *body = ("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
     return "\n".join([head, "|" + "---|" * len(HEADER), *body]) + "\n"
 
 
 def table(parts: list[Part], title: str) -> Table:
-    """`rows` for the terminal."""
-    shown = Table(*HEADER, title=title, title_justify="left")
+    """`rows` for the terminal, with what its numbers are, and after how many commitments."""
+    shown = Table(*HEADER, title=escape(title), title_justify="left", caption=escape(caption(parts)), caption_justify="left")
     for row in rows(parts):
         shown.add_row(*map(escape, row))
     return shown
+
+
+def caption(parts: list[Part]) -> str:
+    """What the numbers of the table are: the statistic, what agreement means, and budgets."""
+    return f"{STATISTIC}\n{budgets(parts)}"
+
+
+STATISTIC = (
+    "ours: mean over seeds of a run's mean score in the last tenth of its iterations, with its 95 % bootstrap interval "
+    "(stackelberg report has the interquartile mean at the last report). "
+    "agrees: this interval meets the published mean ± 2 standard errors; budgets may differ."
+)
+
+
+def budgets(parts: list[Part]) -> str:
+    """Commitments of our runs beside published budgets, for each published method, or that the configuration does not state them."""
+    lines = {}
+    for part in [part for part in parts if part.groups]:
+        for entry in [entry for entry in part.section.published if entry["label"] in part.groups]:
+            ours = sorted({result["job"]["budget"] for result in part.groups[entry["label"]]})
+            theirs = f"{entry['budget']:,}" if "budget" in entry else "not stated in the configuration"
+            lines[f"{entry['label']}: ours {' or '.join(f'{n:,}' for n in ours)} commitments, published {theirs}"] = None
+    return "Budgets. " + "; ".join(lines) + "." if lines else "No method here has a published value."
 
 
 def write(name: str, parts: list[Part], folder: Path, *, mapped: list[int]) -> None:
@@ -131,7 +167,7 @@ def curves(parts: list[Part]) -> Figure:
                 axis.plot(x / x[-1], y, color=line["color"], lw=0.5, alpha=0.35)
             grid = np.linspace(0, 1, 101)
             mean = np.mean([np.interp(grid, x / x[-1], y) for x, y in zip(steps, scores, strict=True)], axis=0)
-            axis.plot(grid, mean, **line, lw=1.8, label=cell.label)
+            axis.plot(grid, mean, **line, lw=1.8, label=plain_text(cell.label))
             if cell.published is not None:
                 axis.errorbar(
                     1.03,
@@ -143,8 +179,8 @@ def curves(parts: list[Part]) -> Figure:
                     clip_on=False,
                 )
         if (top := highest(part)) is not None:
-            axis.axhline(top, color="black", lw=0.9, ls="--", label="best known")
-        axis.set_title(part.section.title.partition(", ")[2] or part.section.title, fontsize=9)
+            axis.axhline(top, color="black", lw=0.9, ls="--", label=best_name(part))
+        axis.set_title(plain_text(part.section.title.partition(", ")[2] or part.section.title), fontsize=9)
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
         legend |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
@@ -166,6 +202,6 @@ def maps(part: Part) -> Figure:
         runs = sorted(part.groups[cell.label], key=tail_mean)
         shown[f"{cell.label}, median of {len(runs)} seeds"] = np.array(runs[(len(runs) - 1) // 2]["x"])
     if part.best is not None:
-        shown["best known"] = np.array(part.best.x)
+        shown[best_name(part)] = np.array(part.best.x)
     judged = part.section.referee or part.section.world
     return learned_figure(judged.game(), shown, judged.answerer(), part.section.score)

@@ -20,7 +20,7 @@ the working directory::
     referee = { arguments = { preset = "hpgd" } }          # optional: where the score lives, if elsewhere
     # score = { horizon = 150, discount = 1.0 }             # optional: what the referee counts, if not infinitely many steps at the game's
                                                             # discount; such runs do not enter the record of best commitments
-    published = [{ label = "HPGD", value = 0.73, error = 0.001 }]
+    published = [{ label = "HPGD", value = 0.73, error = 0.001, budget = 10_000 }]  # optional: error, seeds, budget, source
     seeds = 10                                              # optional: instead of those above
 
     [[games.solvers]]
@@ -163,11 +163,13 @@ def _section(entry: dict[str, Any], shared: list[tuple[dict[str, Any], str]], se
     score = _score(entry.get("score", {}), referee or world, f"{where}.score")
     published = tuple(entry.get("published", ()))
     for quoted in published:
-        _check_keys(quoted, {"label", "value", "error", "seeds", "source"}, f"{where}.published")
+        _check_keys(quoted, {"label", "value", "error", "seeds", "budget", "source"}, f"{where}.published")
         if not isinstance(quoted.get("label"), str) or not isinstance(quoted.get("value"), (int, float)):
             raise ConfigError(f"{where}.published: each entry has a label and a value (a number), got {quoted}")
         if not isinstance(quoted.get("error", 0.0), (int, float)):
             raise ConfigError(f"{where}.published: an error is a number, the standard error, got {quoted['error']!r}")
+        if type(quoted.get("budget", 1)) is not int or quoted.get("budget", 1) < 1:
+            raise ConfigError(f"{where}.published: a budget is a whole number of commitments, at least 1, got {quoted['budget']!r}")
     jobs: list[Job] = []
     for run, place in shared + [(run, f"{where}.solvers[{j}]") for j, run in enumerate(entry.get("solvers", []))]:
         jobs += _runs(run, world, referee, score, seeds, place)

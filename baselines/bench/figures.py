@@ -31,6 +31,11 @@ def style(i: int) -> dict[str, str]:
     return {"color": COLOURS[i % len(COLOURS)], "ls": ("-", "--", ":")[i // len(COLOURS) % 3]}
 
 
+def plain_text(label: str) -> str:
+    """A label that matplotlib draws as it is: a dollar begins no formula, and one that begins with "_" is in the legend too."""
+    return f"{' ' if label.startswith('_') else ''}{label}".replace("$", r"\$")
+
+
 def svg(figure: Figure) -> str:
     """The figure as SVG text, the same for the same figure."""
     FigureCanvasSVG(figure)
@@ -45,7 +50,9 @@ def data_uri(text: str) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(text.encode()).decode()
 
 
-def curves(groups: dict[str, list[dict[str, Any]]], best: float | None, published: list[dict[str, Any]]) -> Figure:
+def curves(
+    groups: dict[str, list[dict[str, Any]]], best: float | None, published: list[dict[str, Any]], best_name: str = "best known"
+) -> Figure:
     """F against commitments, outcome steps (where anybody used some) and wall time: interquartile mean and bootstrap band over seeds."""
     sampled = any(result["cost"]["outcome_steps"] for results in groups.values() for result in results)
     quantities = [quantity for quantity in AXES if quantity != "outcome_steps" or sampled]
@@ -57,12 +64,12 @@ def curves(groups: dict[str, list[dict[str, Any]]], best: float | None, publishe
             if quantity == "outcome_steps" and not all(result["cost"][quantity] for result in results):
                 continue
             grid, middle, low, high = curve([_axis_values(result, quantity) for result in results], [_scores(result) for result in results])
-            axis.plot(grid, middle, **line, label=label, lw=1.8)
+            axis.plot(grid, middle, **line, label=plain_text(label), lw=1.8)
             axis.fill_between(grid, low, high, color=line["color"], alpha=0.18, lw=0)
         if best is not None:
-            axis.axhline(best, color="black", lw=1, ls="--", label=f"best known, {best:.3f}")
+            axis.axhline(best, color="black", lw=1, ls="--", label=f"{best_name}, {best:.3f}")
         for i, entry in enumerate(published):
-            label = f"published {entry['label']}, {entry['value']:.2f}"
+            label = plain_text(f"published {entry['label']}, {entry['value']:.2f}")
             axis.axhline(entry["value"], color="#888888", lw=0.9, ls=(0, (1, 1 + i)), label=label)
         axis.set_xlabel(AXES[quantity])
         axis.grid(alpha=0.25)
@@ -101,7 +108,7 @@ def learned_figure(
             image = _policy(axis, game, x)
         else:
             _instruments(axis, game, x)
-        axis.set_title(label, fontsize=9)
+        axis.set_title(plain_text(label), fontsize=9)
     figure.tight_layout()
     if image is not None:
         figure.colorbar(
@@ -135,14 +142,18 @@ def _map(axis: Axes, game: se.StackelbergGame, x: np.ndarray, follower: se.Follo
         for i, path in enumerate(likeliest_paths(game.problems(x, context), evaluation.responses[context].policies)):
             cells = np.array([layout.place(i, s) for s in path], dtype=float) + (0.12 * (context - (len(game.contexts) - 1) / 2))
             axis.plot(
-                cells[:, 1], cells[:, 0], color=COLOURS[(0, 2)[context % 2]], lw=1.8, label=f"likeliest path to {name}" if i == 0 else None
+                cells[:, 1],
+                cells[:, 0],
+                color=COLOURS[(0, 2)[context % 2]],
+                lw=1.8,
+                label=plain_text(f"likeliest path to {name}") if i == 0 else None,
             )
         for (row, col), mark in (game.marks(context) if game.marks else {}).items():
-            axis.text(col, row, mark if mark != "G" else name, ha="center", va="center", fontsize=7, weight="bold")
+            axis.text(col, row, plain_text(mark if mark != "G" else name), ha="center", va="center", fontsize=7, weight="bold")
     axis.set_xticks([])
     axis.set_yticks([])
     per_context = "  ".join(f"{name} {value:.2f}" for name, value in zip(game.contexts, evaluation.per_context, strict=True))
-    axis.set_xlabel(f"F = {float(evaluation.leader_return):.3f}   ({per_context})", fontsize=8)
+    axis.set_xlabel(plain_text(f"F = {float(evaluation.leader_return):.3f}   ({per_context})"), fontsize=8)
     return image
 
 
@@ -183,7 +194,7 @@ def _instruments(axis: Axes, game: se.StackelbergGame, x: np.ndarray) -> None:
     start = 0
     for i, (name, values) in enumerate(chosen.items()):
         heights = np.atleast_1d(values)
-        axis.bar(np.arange(start, start + len(heights)), heights, color=COLOURS[i % len(COLOURS)], label=name)
+        axis.bar(np.arange(start, start + len(heights)), heights, color=COLOURS[i % len(COLOURS)], label=plain_text(name))
         start += len(heights) + 1
     axis.tick_params(labelsize=7)
     axis.legend(fontsize=7, frameon=False)

@@ -138,7 +138,7 @@ def _write(texts: dict[Path, str]) -> None:
     for path, text in texts.items():
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
-    console.print(f"Written: {', '.join(map(str, texts))}", highlight=False, soft_wrap=True)
+    console.print(f"Written: {escape(', '.join(map(str, texts)))}", highlight=False, soft_wrap=True)
 
 
 def _next(*commands: str) -> None:

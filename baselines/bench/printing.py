@@ -18,8 +18,10 @@ from stackelberg_envs.plugins import Registry
 from stackelberg_envs.references import ReferenceNotFoundError
 from stackelberg_envs.registry import REGISTRY
 
-console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 130)  # a file or a log has no width of its own
-problems = Console(stderr=True)
+# Labels, names and paths are text: where markup is read they go through `rich.markup.escape`, and ``:name:`` is no picture.
+WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 130  # a file or a log has no width of its own
+console = Console(width=WIDTH, emoji=False)
+problems = Console(stderr=True, emoji=False)
 
 
 def bar() -> Progress:
@@ -37,13 +39,13 @@ def games() -> Table:
         try:
             game = se.game(id)
         except (ReferenceNotFoundError, TypeError) as error:  # a TypeError from one whose arguments have no defaults
-            known.add_row(id, *[""] * 5, f"[red]{escape(str(error))}[/]")
+            known.add_row(escape(id), *[""] * 5, f"[red]{escape(str(error))}[/]")
             continue
         story = (sys.modules[type(game).__module__].__doc__ or f"{type(game).__name__}: {type(game).__doc__ or ''}").partition("\n")[0]
         sizes = str(game.sizes[0]) if game.tabular else f"R^{gymnasium.spaces.flatdim(game.spaces[0].state)}"
         cells = (sizes, ", ".join(game.contexts), str(game.followers), repr(game.default_follower))
         about = (story.partition(": ")[2] or story) + _bringer(REGISTRY, id)
-        known.add_row(id, f"R^{game.dimension}", *map(escape, (*cells, about)))
+        known.add_row(escape(id), f"R^{game.dimension}", *map(escape, (*cells, about)))
     return known
 
 
@@ -61,7 +63,7 @@ def methods() -> Table:
         rows.append((access, name, about + _bringer(REGISTRY, name)))
     known = Table("name", "access", "about", title="Solvers", title_justify="left")
     for access, name, about in sorted(rows, key=lambda row: -(row[0] or 0)):
-        known.add_row(name, "" if access is None else access.name, escape(about))
+        known.add_row(escape(name), "" if access is None else access.name, escape(about))
     return known
 
 

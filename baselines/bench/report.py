@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from rich.markup import escape
 from rich.table import Table
 
 from stackelberg_envs.leader.access import Access
@@ -51,6 +52,26 @@ class Part:
     rows: list[Row]
     best: best_known.Best | None
     groups: dict[str, list[dict[str, Any]]]
+    only_ours: bool = False
+    """Whether the committed record has no value of this world, and ``best`` is the end of one of these runs."""
+
+    @property
+    def best_name(self) -> str:
+        """What ``best`` is the best of."""
+        return "best of these runs" if self.only_ours else "best known"
+
+    @property
+    def statistics(self) -> str:
+        """What the table's numbers are, in words."""
+        said = "F: interquartile mean over seeds of the score at the last report, with its 95 % bootstrap interval."
+        return (
+            said
+            if not self.only_ours
+            else (
+                f"{said} This world has no recorded value: the gap is to the best of these runs, which bench stores in best_known.jsonl "
+                "beside its results; stackelberg polish searches on from every end point."
+            )
+        )
 
     @property
     def has_claims(self) -> bool:
@@ -70,16 +91,26 @@ class Part:
 def collect_parts(config: Config, results: Path, *best_files: Path) -> list[Part]:
     """What the results say of a configuration; runs that are not there yet are left out."""
     found = results_file.read(results)
-    best = best_known.read_best(best_known.COMMITTED, *best_files)
+    record = best_known.read_best(best_known.COMMITTED)
+    best = dict(record)
+    for key, entry in best_known.read_best(*best_files).items():
+        best[key] = max(entry, best.get(key, entry), key=lambda each: each.leader_return)
     parts = []
     for section in config.sections:
         groups: dict[str, list[dict[str, Any]]] = {}
         for result in results_of(section.jobs, found):
             groups.setdefault(result["job"]["label"], []).append(result)
-        top = best.get((section.referee or section.world).key) if section.score is None else None  # the record has one kind of score
+        key = (section.referee or section.world).key
+        top = best.get(key) if section.score is None else None  # the record has one kind of score
+        ours = top is not None and key not in record and _is_end(top, groups)
         rows = [_row(label, group, top) for label, group in groups.items()]
-        parts.append(Part(section, sorted(rows, key=lambda row: (-row.access, -row.score.centre)), top, groups))
+        parts.append(Part(section, sorted(rows, key=lambda row: (-row.access, -row.score.centre)), top, groups, ours))
     return parts
+
+
+def _is_end(top: best_known.Best, groups: dict[str, list[dict[str, Any]]]) -> bool:
+    """Whether a run ended at this commitment, as far as the 9 digits that slim records keep tell."""
+    return any(np.allclose(run["x"], top.x, rtol=1e-7, atol=1e-12) for group in groups.values() for run in group)
 
 
 def _row(label: str, group: list[dict[str, Any]], top: best_known.Best | None) -> Row:
@@ -120,20 +151,20 @@ def _row(label: str, group: list[dict[str, Any]], top: best_known.Best | None) -
 
 def table(part: Part) -> Table:
     """The table for the terminal, by access level."""
-    title = part.section.title + (f"   (best known {part.best.leader_return:.4f})" if part.best else "")
-    shown = Table(title=title, title_justify="left", caption=part.settings, caption_justify="left")
-    columns = ("access", "solver", "seeds", "F: IQM [95 %]", "best seed", "gap to best known", "commitments", "seconds")
+    title = part.section.title + (f"   ({part.best_name} {part.best.leader_return:.4f})" if part.best else "")
+    shown = Table(title=escape(title), title_justify="left", caption=escape(f"{part.settings}\n{part.statistics}"), caption_justify="left")
+    columns = ("access", "solver", "seeds", "F: IQM [95 %]", "best seed", f"gap to {part.best_name}", "commitments", "seconds")
     for name in (*columns, *(("optimism",) if part.has_claims else ())):
         shown.add_column(name, justify="left" if name in ("access", "solver") else "right")
     for row in part.rows:
         gap = "-" if row.gap is None else f"{row.gap:.3f}"
         cells = (str(row.score.seeds), str(row.score), f"{row.highest:.3f}", gap, f"{row.commitments:,}", f"{row.seconds:.1f}")
         extra = ("-" if row.optimism is None else f"{row.optimism:+.3f}",) if part.has_claims else ()
-        shown.add_row(row.knows, row.label, *cells, *extra)
+        shown.add_row(row.knows, escape(row.label), *cells, *extra)
     for entry in part.section.published:
         error = f" ± {entry['error']:.3f}" if "error" in entry else ""
         gap = f"[dim]{part.best.leader_return - entry['value']:.2f}[/]" if part.best else ""
-        shown.add_row("", f"[dim]published: {entry['label']}[/]", "", f"[dim]{entry['value']:.2f}{error}[/]", "", gap, "", "")
+        shown.add_row("", f"[dim]{escape('published: ' + entry['label'])}[/]", "", f"[dim]{entry['value']:.2f}{error}[/]", "", gap, "", "")
     return shown
 
 
@@ -171,11 +202,11 @@ def draw(part: Part) -> dict[str, str]:
     """The figures of one game by name, as SVG."""
     learned = {label: np.array(_median(group)["x"]) for label, group in part.groups.items()}
     if part.best is not None and not any(np.array_equal(x, part.best.x) for x in learned.values()):
-        learned["best known"] = np.array(part.best.x)
+        learned[part.best_name] = np.array(part.best.x)
     judged = part.section.referee or part.section.world
     top = part.best.leader_return if part.best else None
     return {
-        "curves": figures.svg(figures.curves(part.groups, top, list(part.section.published))),
+        "curves": figures.svg(figures.curves(part.groups, top, list(part.section.published), part.best_name)),
         "learned": figures.svg(figures.learned_figure(judged.game(), learned, judged.answerer(), part.section.score)),
     }
 

@@ -6,6 +6,7 @@ result stops the reader with the line's number, and nothing is changed.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import warnings
@@ -59,12 +60,38 @@ def read(path: Path, *, repair: bool = False) -> dict[str, dict[str, Any]]:
 
 
 def append(path: Path, result: dict[str, Any]) -> None:
-    """Add one result: a single write to the end of the file, under a lock, flushed to the disk."""
+    """Add one result: a single write to the end of the file, under a lock, flushed to the disk.
+
+    Raises:
+        ResultsError: if the disk does not take the whole line, or the file's last line has no end; the file is then as it was.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     line = (json.dumps(result, sort_keys=True, allow_nan=False) + "\n").encode()
     with system.exclusive(path, wait=True) as file:
-        file.write(line)
+        _append_whole(path, file, line)
+
+
+def _append_whole(path: Path, file: Any, line: bytes) -> None:
+    """Write a line to the end of an unbuffered file, or nothing: a full disk may take a part of it without an error."""
+    before = file.seek(0, os.SEEK_END)
+    if before and not _ends_a_line(path):
+        raise ResultsError(f"{path}: the last line has no end, and nothing was added; the same command again cuts it off")
+    try:
+        taken = file.write(line)
+        if taken != len(line):
+            raise OSError(errno.ENOSPC, f"the disk took {taken or 0} of {len(line)} bytes")
         os.fsync(file.fileno())
+    except OSError as error:
+        file.truncate(before)
+        reason = error.strerror or str(error)
+        raise ResultsError(f"{path}: a result could not be stored ({reason}); the file is as it was. Make room, and run again") from error
+
+
+def _ends_a_line(path: Path) -> bool:
+    """Whether the last byte of a file that is not empty ends a line."""
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 import solvers.registry
@@ -121,7 +122,7 @@ def run_all(jobs: Sequence[Job | Runnable], path: Path, *, processes: int, conso
         done = results_file.read(path, repair=True)
         todo = [job for job in jobs if job.id not in done]
         if len(todo) < len(jobs):
-            console.print(f"{len(jobs) - len(todo)} of {len(jobs)} runs are already in {path}")
+            console.print(f"{len(jobs) - len(todo)} of {len(jobs)} runs are already in {escape(str(path))}")
         failed: dict[str, str] = {}
         if not todo:
             return failed

@@ -63,15 +63,31 @@ def share(successes: int, seeds: int) -> Share:
     return Share(successes, seeds, float(interval.low), float(interval.high))
 
 
+def step_function(x: np.ndarray, y: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """A history on a grid: the value of the last report until then, and NaN before the first, where nothing is known.
+
+    Args:
+        x: when the reports were, ascending, (k,).
+        y: what they said, (k,).
+        grid: where to read, any shape.
+
+    Returns:
+        Values, the shape of ``grid``.
+    """
+    last = np.searchsorted(x, grid, side="right") - 1
+    return np.where(last < 0, np.nan, np.asarray(y, dtype=np.float64)[last])
+
+
 def curve(
     xs: list[np.ndarray], ys: list[np.ndarray], grid: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Seeds' histories on one grid (120 equal steps if not given): (grid, iqm, low, high), the band by bootstrap over seeds.
 
-    A history is a step function: between two reports, and after the last, its value is the last one's.
+    A history is a `step_function`.  All three are NaN where a seed has not reported yet: the others alone are another sample.
     """
     grid = np.linspace(0, max(float(x[-1]) for x in xs), 120) if grid is None else grid
-    table = np.stack([y[np.searchsorted(x, grid, side="right") - 1] for x, y in zip(xs, ys, strict=True)])
+    table = np.stack([step_function(x, y, grid) for x, y in zip(xs, ys, strict=True)])
+    table[:, np.isnan(table).any(axis=0)] = np.nan  # trimming alone would take a NaN for the highest value
     rng = np.random.default_rng(0)
     drawn = iqm(table[rng.integers(len(table), size=(500, len(table)))], axis=1)
     return grid, iqm(table), np.quantile(drawn, 0.025, axis=0), np.quantile(drawn, 0.975, axis=0)

@@ -18,7 +18,7 @@ import stackelberg_envs as se
 
 from ..bench import figures, measured
 from ..bench.report import Part
-from ..bench.stats import mean_interval
+from ..bench.stats import mean_interval, step_function
 
 HEADER = (
     "method",
@@ -145,11 +145,11 @@ def draw(parts: list[Part]) -> Figure:
         for i, (label, games) in enumerate(methods.items()):
             line, runs = figures.style(i), [run for game in games for run in game]
             grid = np.unique(np.concatenate([[row["commitments"] for row in run.result["history"]] for run in runs]))
-            axis.plot(grid, _mean(runs, grid, claimed=False), **line, lw=1.8, label=label)
+            axis.plot(grid, _mean(runs, grid, claimed=False), **line, lw=1.8, label=figures.plain_text(label))
             if not np.isnan(runs[0].last("optimism_gap")):
                 axis.plot(grid, _mean(runs, grid, claimed=True), color=line["color"], lw=1.3, ls=":")
         axis.axhline(1.0, color="black", lw=0.8, ls="--")
-        axis.set_title(setting, fontsize=10)
+        axis.set_title(figures.plain_text(setting), fontsize=10)
         axis.set_xlabel("commitments")
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
@@ -160,13 +160,13 @@ def draw(parts: list[Part]) -> Figure:
 
 
 def _mean(runs: list[Run], grid: np.ndarray, *, claimed: bool) -> np.ndarray:
-    """Mean share over runs on a grid of commitments; a run keeps its last value."""
+    """Mean share over runs on a grid of commitments; a run keeps its last value, and there is none before all have reported."""
     curves = []
     for run in runs:
         history = run.result["history"]
         steps = np.array([row["commitments"] for row in history])
         scores = np.array([row["leader_return"] + (row["optimism_gap"] if claimed else 0.0) for row in history]) / run.best
-        curves.append(scores[np.maximum(np.searchsorted(steps, grid, side="right") - 1, 0)])
+        curves.append(step_function(steps, scores, grid))
     return np.mean(curves, axis=0)
 
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from ..bench import figures, measured
 from ..bench.configuration import Config
 from ..bench.report import Part
-from ..bench.stats import curve, mean_interval, share
+from ..bench.stats import curve, mean_interval, share, step_function
 
 TARGET = 0.95
 
@@ -31,8 +31,8 @@ class Run:
     scores: np.ndarray
 
     def score_after(self, commitments: int) -> float:
-        """The score after so many commitments: that of the last report until then."""
-        return float(self.scores[np.searchsorted(self.commitments, commitments, side="right") - 1])
+        """The score after so many commitments: that of the last report until then; NaN before the first."""
+        return float(step_function(self.commitments, self.scores, np.array(commitments)))
 
     def commitments_to_reach(self, target: float) -> float:
         """Commitments at the first report with a score of at least ``target``; infinite if there is none."""
@@ -73,12 +73,16 @@ def page(config: Config, parts: list[Part]) -> str:
 
 
 def markdown(runs: dict[str, list[Run]], at: list[int], target: float) -> str:
-    """One row a method: mean score at some commitments, runs that have reached the target by then, and the median of when."""
+    """One row a method: mean score at some commitments, runs that have reached the target by then, and the median of when.
+
+    A mean is "-" where a run has not reported yet.
+    """
     heads = [f"score at {k}" for k in at] + [f"reached {target:.2f} by {k}" for k in at] + ["median commitments to it", "runs"]
     lines = ["| method | " + " | ".join(heads) + " |", "|" + "---|" * (len(heads) + 1)]
     for label, group in runs.items():
         when = np.array([run.commitments_to_reach(target) for run in group])
-        cells = [str(mean_interval([run.score_after(k) for run in group])) for k in at]
+        scores = [[run.score_after(k) for run in group] for k in at]
+        cells = ["-" if np.isnan(found).any() else str(mean_interval(found)) for found in scores]
         cells += [str(share(int((when <= k).sum()), len(group))) for k in at]
         median = float(np.quantile(when, 0.5, method="higher"))
         cells += [f"{median:.0f}" if np.isfinite(median) else "never", str(len(group))]
@@ -97,7 +101,7 @@ def draw(runs: dict[str, list[Run]], target: float) -> Figure:
             if quantity == "steps" and not all(used[-1] for used in spent):
                 continue
             grid, middle, low, high = curve(spent, [run.scores for run in group], np.unique(np.concatenate(spent)))
-            axis.step(grid, middle, where="post", lw=1.8, **style, label=label)
+            axis.step(grid, middle, where="post", lw=1.8, **style, label=figures.plain_text(label))
             axis.fill_between(grid, low, high, step="post", color=style["color"], alpha=0.18, lw=0)
         axis.axhline(target, color="black", lw=0.8, ls="--")
         axis.set_xscale("symlog", linthresh=10 if quantity == "commitments" else 4500)
