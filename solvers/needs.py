@@ -16,8 +16,8 @@ LARGEST_TABLE = 10**8
 
 
 def needs_whole_pieces(name: str, access: Access, game: StackelbergGame) -> str | None:
-    """Optional pieces that say all that the leader moves, for methods that see trajectories and may not call ``commit``."""
-    if not Access.RETURN < access < Access.MODEL or not (errors := piece_errors(game)):
+    """Optional pieces that say all that moves the leader's side, for methods that see trajectories and may not call ``commit``."""
+    if not Access.RETURN < access < Access.MODEL or not (errors := piece_errors(game, private=False)):
         return None
     return f"{name} knows the leader's instrument by what {game.name} says of it, and would climb the wrong way: {'; '.join(errors)}"
 

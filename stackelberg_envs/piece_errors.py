@@ -30,10 +30,15 @@ Induced = list[list[tuple[Any, ...]]]
 """The worlds of each commitment, by context and commitment."""
 
 
-def piece_errors(game: StackelbergGame) -> list[str]:
+def piece_errors(game: StackelbergGame, *, private: bool = True) -> list[str]:
     """Everything that is wrong, a sentence each, by two commitments; empty if nothing is, and for worlds without tables.
 
     A ``log_kernel`` of more than `LARGE` numbers is taken for granted; `check_game` compares it.
+
+    Args:
+        game: the game.
+        private: whether ``incentive`` is compared with the followers' rewards, which no leader may know: whether it is admitted must not
+            depend on them.
     """
     if not game.tabular or all(getattr(game, piece) is None for piece in STEERING):
         return []
@@ -41,8 +46,9 @@ def piece_errors(game: StackelbergGame) -> list[str]:
     points = np.stack([np.zeros(game.dimension), np.clip(moved, game.leader_space.low, game.leader_space.high)])
     induced = induced_worlds(game, points)
     large = game.log_kernel is not None and sum(world.kernel.numbers.size for world in induced[0][0]) > LARGE  # it takes seconds
-    checks = (reward_errors, policy_errors) if large else (reward_errors, kernel_errors, policy_errors)
-    return [error for errors_of in checks for error in errors_of(game, points, induced)]
+    checks = (policy_errors,) if large else (kernel_errors, policy_errors)
+    errors = reward_errors(game, points, induced, private=private)
+    return errors + [error for errors_of in checks for error in errors_of(game, points, induced)]
 
 
 def induced_worlds(game: StackelbergGame, points: np.ndarray) -> Induced:
@@ -50,14 +56,17 @@ def induced_worlds(game: StackelbergGame, points: np.ndarray) -> Induced:
     return [[game.problems(x, context) for x in points] for context in range(len(game.contexts))]
 
 
-def reward_errors(game: StackelbergGame, points: np.ndarray, induced: Induced) -> list[str]:
-    """Whether ``incentive`` and ``leader_cost`` are all by which rewards move, by commitments (K, n) and what they induce."""
+def reward_errors(game: StackelbergGame, points: np.ndarray, induced: Induced, *, private: bool = True) -> list[str]:
+    """Whether ``incentive`` and ``leader_cost`` are all by which rewards move, by commitments (K, n) and what they induce.
+
+    Without ``private`` only the leader's side is looked at.
+    """
     acts_or_moves = game.log_leader_policy is not None or game.log_kernel is not None
     steers = acts_or_moves or game.incentive is not None
     sides = (("incentive", "follower_reward", -1.0, acts_or_moves), ("leader_cost", "leader_reward", 1.0, steers))
     return [
         error
-        for piece, reward, sign, needed in sides
+        for piece, reward, sign, needed in (sides if private else sides[1:])
         if needed or getattr(game, piece) is not None
         for context, worlds in enumerate(induced)
         for error in _moving_reward(game, points, context, worlds, piece, reward, sign)

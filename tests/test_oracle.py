@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 import pickle
 import zlib
 
@@ -214,11 +215,12 @@ class Nosy(Solver):
 
 
 def _number(fact: object) -> float:
-    """A fact as a number: text and spaces by their spelling."""
+    """A fact as a number: text, spaces and None by their spelling."""
     try:
-        return float(np.sum(np.asarray(fact, dtype=float)))
+        number = float(np.sum(np.asarray(fact, dtype=float)))
     except (TypeError, ValueError):
-        return zlib.crc32(repr(fact).encode()) / 2**32
+        number = math.nan
+    return zlib.crc32(repr(fact).encode()) / 2**32 if math.isnan(number) else number
 
 
 @pytest.mark.parametrize("name", ["nosy", *(name for name in SOLVERS if build(name).access < se.Access.MODEL)])

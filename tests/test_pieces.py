@@ -54,12 +54,12 @@ def test_no_game_of_the_suite_is_at_fault(id: str) -> None:
     assert not piece_errors(se.game(id, **LARGE.get(id, {})))
 
 
-@pytest.mark.parametrize("name", REWARD_PIECES)
+@pytest.mark.parametrize("name", [name for name in REWARD_PIECES if name.startswith("leader_cost")])
 def test_who_trusts_the_pieces_declines(name: str) -> None:
+    """The leader's side alone: whether a leader is admitted must not depend on the followers' rewards, which are theirs."""
     build, _, said = REWARD_PIECES[name]
-    if name != "incentive, omitted":  # then it says that there is none
-        with pytest.raises(Declined, match=f"HPGDKernel knows the leader's instrument .*{re.escape(said)}"):
-            solve(build(), "hpgd_kernel", budget=2)
+    with pytest.raises(Declined, match=f"HPGDKernel knows the leader's instrument .*{re.escape(said)}"):
+        solve(build(), "hpgd_kernel", budget=2)
 
 
 @pytest.mark.parametrize(("solver", "settings"), [("hpgd", {}), ("sobirl", {}), ("bchg", {"level": "policy"})])

@@ -91,9 +91,9 @@ def effects() -> dict[str, dict[str, list[str]]]:
     """What each piece ``opens`` and ``closes``: names from `methods`, and settings only where a solver's defaults do not."""
     tried, found = methods(), {piece: {"opens": set(), "closes": set()} for piece in PIECES}
     for game in suite():
-        whole = piece_errors(game)
+        whole = piece_errors(game, private=False)
         for piece in (name for name in PIECES if getattr(game, name) is not None):
-            errors = piece_errors(Without(game, piece)), whole
+            errors = piece_errors(Without(game, piece), private=False), whole
             for follower in FOLLOWERS:
                 with_it, without = (RepeatedGame(one, follower) for one in (game, Without(game, piece)))
                 for method, (solver, access) in tried.items():
