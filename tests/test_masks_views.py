@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -76,9 +77,10 @@ def test_masks_are_there_from_reset_to_the_end_and_only_where_actions_are_missin
         actions = {agent: env.action_space(agent).sample(infos[agent]["action_mask"]) for agent in env.agents}
         if not there.all():
             illegal = {**actions, "follower_0": int(rng.choice(np.flatnonzero(~there)))}
-            allowed = ", ".join(map(str, np.flatnonzero(there)))
+            allowed, before = ", ".join(map(str, np.flatnonzero(there))), pickle.dumps(env)
             with pytest.raises(ActionError, match=f"is not available in state {env.states[0]}; available are {allowed} "):
                 env.step(illegal)
+            assert pickle.dumps(env) == before
         _, _, _, _, infos = env.step(actions)
     assert missing
     assert all(info["action_mask"].all() for info in infos.values())

@@ -59,9 +59,9 @@ class TabularStepper:
             s: the state; at the end all actions are there.
             a: the leader's action, or signal of it, that the follower sees; None where it has not come: what may be available then.
         """
-        there = self._available[player]
-        if there is None:
+        if self.process.available is None:  # before anything is kept: a refused step leaves an environment as it was, to the byte
             return None
+        there = self._available[player]
         if self.is_end(s):
             return np.ones(there.shape[-1], dtype=bool)
         if there.shape[1] == 1:
@@ -69,7 +69,7 @@ class TabularStepper:
         return there[s].any(axis=0) if a is None else there[s, a]
 
     @cached_property
-    def _available(self) -> list[np.ndarray | None]:
+    def _available(self) -> list[np.ndarray]:
         return [self.process.available_actions(player) for player in range(len(self.process.actions))]  # type: ignore[union-attr]
 
     def step(self, s: int, a: int, actions: Sequence[int], rng: np.random.Generator) -> tuple[int, tuple[float, ...], float]:
