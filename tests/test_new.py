@@ -193,7 +193,7 @@ def test_anything_that_can_be_checked_is_checked_by_what_it_is(folder: Path) -> 
         "theirs.py:Unrelated": f"is the class Unrelated; {accepted}",
         "theirs.py:number": f"returns an object of type int; {accepted}",
         "theirs.py:constant": f"is an object of type int; {accepted}",
-        "theirs.py:needy": "missing a required argument: 'size'; refer to a function without arguments",
+        "theirs.py:needy": "missing a required argument: 'size'; give its arguments with --game KEY=VALUE",
         "theirs.py:Sama": "did you mean 'Same'",
     }.items():
         with pytest.raises(ReferenceNotFoundError, match=problem):

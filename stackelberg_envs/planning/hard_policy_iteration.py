@@ -109,9 +109,10 @@ def _discounted(problem: DecisionProblem, discount: float, tolerance: float) -> 
         if not width < math.inf:
             raise PlanningError("policy iteration met values that are not finite: are the tables finite?")
         goal = max(tolerance, attainable_bound(v, discount))
-        if width <= goal:
-            return HardPlan(problem, discount, middle, width + rounding_error(v, discount), sweeps, evaluations)
         greedy = xp.argmax(q, axis=-1)
+        settled = changes == 0 and evaluated is not None and bool(xp.all(greedy == evaluated))  # twice: the rest is rounding
+        if width <= goal or settled:
+            return HardPlan(problem, discount, middle, width + rounding_error(v, discount), sweeps, evaluations)
         if evaluated is not None:
             changes_before, changes = changes, int(xp.count_nonzero(greedy != evaluated))
             if changes > changes_before / 2:  # layer by layer: sweeps are cheaper
@@ -140,6 +141,8 @@ def _middle(backed_up: Array, v: Array, discount: float, deficit: float) -> tupl
 
 def _evaluate(chain: MarkovChain, reward: Array, v: Array, discount: float, deficit: float, goal: float) -> Array:
     """The values of one policy up to ``goal``: by sweeps, where the first few show that not many more are needed, or else by a solve."""
+    if deficit > 0:  # then the middle of an interval is no shift of all values alike, and leaves a residual as large as the shift
+        goal = goal * (1 - discount)
     patience = PATIENCE if chain.iterative else max(2 * BLOCK, chain.states // 4)
     width = float("inf")
     for done in range(0, patience, BLOCK):
