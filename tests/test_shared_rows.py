@@ -22,6 +22,7 @@ from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 from stackelberg_envs.play.rollouts import simulate
 from stackelberg_envs.play.steps import TabularStepper
 from stackelberg_envs.processes.mdp import decision_problem, joint_policy, stack
+from stackelberg_envs.processes.transitions import map_numbers
 from stackelberg_envs.testing import check_env, check_game, random_games
 from stackelberg_envs.testing.modified_games import GameWithIneffectiveFollowers, GameWithOtherFollowerRewards
 from stackelberg_envs.views.parallel import StackelbergParallel
@@ -56,6 +57,16 @@ class Retailed(se.StackelbergGame):
             follower_reward=xp.take(mdp.follower_reward, at, axis=-1) + own,
             leader_reward=xp.take(mdp.leader_reward, at, axis=-1) + leader,
         )
+
+    def log_kernel(self, x: Any, context: int | str = 0) -> Any:
+        """The logarithm of the transition, which the commitment moves, in its layout."""
+        del context
+
+        def log(p: Any) -> Any:
+            xp = array_namespace(p)
+            return xp.where(p > 0, xp.log(xp.where(p > 0, p, 1.0)), -xp.inf)
+
+        return map_numbers(log, self.induced(x, 0).transition)
 
 
 def pair(game: se.StackelbergGame, seed: int) -> tuple[Retailed, Retailed]:

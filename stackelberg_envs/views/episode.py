@@ -166,7 +166,8 @@ class Episode:
             return None
         i = self.followers.index(agent)
         group, stepper = next(pair for pair in zip(self.game.groups, self.steppers, strict=True) if i in pair[0])
-        return stepper.available(group.index(i), self.states[i], self.signals[i])
+        ask = getattr(stepper, "available", None)  # worlds of others need not say: then all actions are always there
+        return None if ask is None else ask(group.index(i), self.states[i], self.signals[i])
 
     def available_action(self, follower: int) -> Any:
         """Some action that a follower has now: the first."""

@@ -74,7 +74,10 @@ class Stepper(Protocol):
         ...
 
     def available(self, player: int, s: Any, a: Any) -> np.ndarray | None:
-        """Which actions a follower has in state ``s``, where it sees ``a`` of the leader's action; None where it always has all."""
+        """Which actions a follower has in state ``s``, where it sees ``a`` of the leader's action; None where it always has all.
+
+        The views do without it: then all actions are always there.
+        """
         ...
 
     def initial(self, rng: np.random.Generator) -> Any:
