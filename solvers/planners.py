@@ -17,9 +17,9 @@ import numpy as np
 
 from stackelberg_envs.followers.exact import Hard
 from stackelberg_envs.leader.access import Access, Oracle
+from stackelberg_envs.planning.hard_policy_iteration import TIE_TOLERANCE
 from stackelberg_envs.planning.matrix_games import logits, strong_commitment, weak_commitment
 from stackelberg_envs.planning.matrix_programmes import scale_payoffs
-from stackelberg_envs.planning.policy_iteration import TIE_TOLERANCE
 from stackelberg_envs.processes.mdp import MDP, available_at_nodes
 
 from .base import Declined, Solver, State

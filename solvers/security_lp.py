@@ -51,6 +51,8 @@ class SecurityLP(Solver):
             return "security_lp needs one attack of one attacker: one state, one move an episode, and a leader that does not move"
         if oracle.incentive is None or oracle.leader_cost is None or oracle.commitment_shape != (oracle.sizes[0][2],):
             return "security_lp needs a commitment to how likely each target is to be covered, as in security"
+        if any(mask is not None for masks in oracle.available for mask in masks):
+            return "security_lp needs attackers who can attack every target"
         if len(oracle.contexts) > 1 and (joint := oracle.dimension ** len(oracle.contexts)) > JOINT_RESPONSES:
             return f"security_lp tries joint responses of all types, and here are {joint}, over {JOINT_RESPONSES}"
         return None

@@ -22,6 +22,7 @@ MEANING = {
     "leader_cost": "what the leader pays for its instrument, negative where it earns",
 }
 LARGE = 10**6
+"""Numbers of a ``log_kernel`` that takes seconds to compare."""
 TOLERANCE = 1e-12
 """Absolute, for rewards of size 1; larger ones are rounded in proportion."""
 

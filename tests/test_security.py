@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations, product
 from typing import Any
 
@@ -18,6 +19,7 @@ from baselines.bench import best, results_file
 from solvers.estimators.implicit import exact_gradient
 from stackelberg_envs.games.security_presets import PRESETS, random_targets
 from stackelberg_envs.leader.repeated_game import RepeatedGame
+from stackelberg_envs.modified_game import ModifiedGame
 from stackelberg_envs.planning import assignments as drawn
 from stackelberg_envs.planning import matrix_games
 from stackelberg_envs.planning.security import Coverage, TargetPayoffs, coverage_limits, marginal_logits, strong_coverage
@@ -333,3 +335,14 @@ def test_marginals_that_are_none() -> None:
             drawn.comb_sample(wrong, 0.5)
     with pytest.raises(ValueError, match="sums are at most 1"):
         drawn.birkhoff([[0.7, 0.6]])
+
+
+def test_an_attacker_who_lacks_a_target_is_declined() -> None:
+    """The programme lets every attacker attack every target."""
+
+    class Fenced(ModifiedGame):
+        def modify(self, process: Any) -> Any:
+            return replace(process, available=np.arange(process.sizes[2]) > 0)
+
+    with pytest.raises(solvers.Declined, match="who can attack every target"):
+        solvers.solve(Fenced(se.game("security-v0")), "security_lp", budget=1, follower=se.Hard("strong"))

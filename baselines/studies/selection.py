@@ -25,8 +25,8 @@ from rich.progress import track
 
 import stackelberg_envs as se
 from stackelberg_envs.games.escape_room import LARGEST, LEVER, START, EscapeRoom
+from stackelberg_envs.planning.hard_policy_iteration import TIE_TOLERANCE
 from stackelberg_envs.planning.normal_form import regrets
-from stackelberg_envs.planning.policy_iteration import TIE_TOLERANCE
 from stackelberg_envs.response import Response
 
 from ..bench import figures, measured

@@ -16,9 +16,9 @@ from array_api_compat import array_namespace
 
 from ..arguments import nearest, real
 from ..planning.backward_induction import reverse_topological_order
+from ..planning.hard_policy_iteration import TIE_TOLERANCE
 from ..planning.linear_systems import PlanningError
 from ..planning.normal_form import action_worths, losses_of_deviating, mixed_equilibria, pure_equilibria, regrets
-from ..planning.policy_iteration import TIE_TOLERANCE
 from ..planning.saddle_point import saddle_point
 from ..processes.arrays import Array
 from ..processes.availability import available_to

@@ -7,9 +7,8 @@ from typing import Any, Literal
 
 from array_api_compat import array_namespace
 
-from ..planning.hard_policy_iteration import hard_policy_iteration
+from ..planning.hard_policy_iteration import TIE_TOLERANCE, hard_policy_iteration
 from ..planning.loss import loss_bound
-from ..planning.policy_iteration import TIE_TOLERANCE
 from ..processes.arrays import Array, max_over_actions
 from ..processes.mdp import MDP, DecisionProblem, broadcast_over_leader_actions, decision_problem
 from ..response import Answer

@@ -2,9 +2,10 @@
 
 Howard's policy iteration evaluates each policy exactly, and on a long road it settles one more layer of states at each evaluation.
 Value iteration settles a layer at each sweep, which costs far less, but takes 1/(1 - gamma) sweeps and more to find values.  So rounds of
-sweeps, twice as many each time, take turns with evaluations (Puterman and Shin, Management Science 1978), and a round ends early when a
-sweep no longer changes the greedy policy.  The bounds of `stackelberg_envs.planning.value_iteration`, with the plain maximum as operator,
-say how far values are from the optimum, and stop the iteration.
+sweeps take turns with evaluations (Puterman and Shin, Management Science 1978).  A round ends early when a sweep no longer changes the
+greedy policy.  It is twice as long as the last where an evaluation still changed the policy in more than half as many states as before.
+The bounds of `stackelberg_envs.planning.value_iteration`, with the plain maximum as operator, say how far values are from the optimum,
+and stop the iteration.
 
 Where the discount is 1 there are no such bounds, and a greedy policy may never end.  There Howard's iteration starts from the policy that
 is uniform over all actions, which ends if any does, and leaves an action only for one that is strictly better: then no policy is endless
@@ -27,10 +28,12 @@ from .backward_induction import backward_induction
 from .linear_systems import PlanningError, factorise, states_that_end, system
 from .value_iteration import attainable_bound, largest_deficit, rounding_error, value_interval
 
+TIE_TOLERANCE = 1e-9
+"""Actions whose value is within this (relative to 1 + the largest of the best values) of the best are ties."""
 FIRST_SWEEPS = 5
-"""Sweeps of the first round; each round has twice as many as the one before."""
+"""Sweeps of the first round.  The next has twice as many, if an evaluation left the policy changing layer by layer."""
 MAX_EVALUATIONS = 200
-"""After which tables are at fault: rounds of sweeps have become longer than any road."""
+"""After so many the tables are at fault: long roads take some twenty, because rounds of sweeps become longer."""
 PATIENCE = 60
 """So many sweeps of one policy cost less than a solve of its linear system by products."""
 BLOCK = 4
@@ -38,7 +41,7 @@ BLOCK = 4
 ROUNDINGS = 16
 """An action is better than another if it is so by this many units of rounding, times the length of an episode."""
 FORCING = 0.01
-"""A policy that the next sweep may change is evaluated as well as it deserves: its bound falls by this factor."""
+"""A policy that the next sweep may change is evaluated until the bound has fallen by this factor."""
 
 
 @dataclass(frozen=True)
@@ -186,9 +189,7 @@ def _undiscounted(problem: DecisionProblem, discount: float) -> HardPlan:
             return HardPlan(problem, discount, improved, math.inf, evaluation, evaluation, policy)
         pure = xp.astype(xp.argmax(q, axis=-1)[..., None] == xp.arange(q.shape[-1], device=q.device), q.dtype)
         policy, v = xp.where(better, pure, policy), improved
-    raise PlanningError(
-        "policy iteration found no best policy at discount 1: are the tables finite, and are there no loops that pay for ever?"
-    )
+    raise PlanningError("policy iteration found no best policy at discount 1: are the tables finite?")
 
 
 def end_unreached_states(problem: DecisionProblem) -> DecisionProblem:

@@ -29,8 +29,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .hard_policy_iteration import TIE_TOLERANCE
 from .matrix_programmes import ScaledGame, best_mixture, interior_point, mixed_integer_response, scale_payoffs
-from .policy_iteration import TIE_TOLERANCE
 
 JOINT_RESPONSES = 1000
 """Joint responses of all types for which LPs are enumerated (a few milliseconds each); beyond, `strong_commitment` uses `dobss`."""

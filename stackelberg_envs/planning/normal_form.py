@@ -19,8 +19,8 @@ from math import comb
 
 import numpy as np
 
+from .hard_policy_iteration import TIE_TOLERANCE
 from .linear_systems import PlanningError
-from .policy_iteration import TIE_TOLERANCE
 
 LARGEST_ENUMERATION = 20_000
 """Pairs of supports: 7 x 7 actions make 3,431, and 8 x 8 make 12,869, in about a second."""

@@ -32,8 +32,6 @@ MAX_EVALUATIONS = 100
 STALLED = 1e-6
 """Where the discount is 1: a step that is this small, in relation to the largest value, and half as large as the one before or larger, is
 rounding, since Newton's steps shrink quadratically in the end."""
-TIE_TOLERANCE = 1e-9
-"""Actions whose value is within this (relative to 1 + the largest of the best values) of the best are ties."""
 PATIENCE = 60
 """Where the last sweep shows that so many more would do, they are cheaper than a Newton step of lists."""
 

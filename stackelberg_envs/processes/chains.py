@@ -52,9 +52,9 @@ class MarkovChain(abc.ABC):
     def push_forward(self, weights: Array) -> Array:
         """``sum_s w(s) P(s'|s)``, (..., S) to (..., S)."""
 
-    @abc.abstractmethod
     def reaches_end(self) -> bool:
-        """Whether every state leads to the end of the episode."""
+        """Whether every state leads, by steps that are possible, to one with a deficit."""
+        return not self.endless_states().any()
 
     @abc.abstractmethod
     def select(self, states: Array) -> MarkovChain:

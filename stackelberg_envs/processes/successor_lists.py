@@ -252,10 +252,6 @@ class SuccessorChain(MarkovChain):
         keep = states[..., None, None, None]
         return self.map(lambda numbers: array_namespace(numbers).where(keep, numbers, 0.0))
 
-    def reaches_end(self) -> bool:
-        """Whether every state leads, by steps that are possible, to one with a deficit."""
-        return not self.endless_states().any()
-
 
 def _integers(table: Any) -> np.ndarray:
     given = np.asarray(table)

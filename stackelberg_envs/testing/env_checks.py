@@ -189,17 +189,22 @@ def _arrays_are_not_shared(env: Any, seed: int) -> None:
             require(np.array_equal(observation, kept[agent]), f"{agent}: an earlier observation changed when the world moved")
 
 
+def _require_refusal(env: Any, agent: str, actions: dict[str, Any], action: Any, kind: str, which: str) -> None:
+    """Fail unless the environment refuses ``action`` of an agent, beside the others' ``actions``, in words."""
+    try:
+        env.step(action) if isinstance(env, AECEnv) else env.step({**actions, agent: action})
+    except Exception as refusal:
+        require(bool(str(refusal)), f"{agent}: an {kind} action is refused without a word")
+        return
+    require(False, f"{agent}: {which} was accepted")
+
+
 def _refusals(env: Any, seed: int) -> None:
     def provoke(agent: str, actions: dict[str, Any]) -> None:
         space = env.action_space(agent)
         illegal = [space.high + 1, np.full(space.shape, np.nan, space.dtype)] if isinstance(space, Box) else [int(space.n), -1]
         for action in illegal:
-            try:
-                env.step(action) if isinstance(env, AECEnv) else env.step({**actions, agent: action})
-            except Exception as refusal:
-                require(bool(str(refusal)), f"{agent}: an illegal action is refused without a word")
-                continue
-            require(False, f"{agent}: the action {_short(action)} outside {_short(space)} was accepted")
+            _require_refusal(env, agent, actions, action, "illegal", f"the action {_short(action)} outside {_short(space)}")
 
     plain = list(drive(env, seed, 12))
     driver = Driver(env, seed)
@@ -216,12 +221,7 @@ def _action_masks(env: Any, seed: int) -> str | None:
     def provoke(agent: str, actions: dict[str, Any]) -> None:
         mask = driver.mask(agent)
         for action in [] if mask is None or not _has_model(env) else np.flatnonzero(np.asarray(mask) == 0).tolist():
-            try:
-                env.step(action) if isinstance(env, AECEnv) else env.step({**actions, agent: action})
-            except Exception as refusal:
-                require(bool(str(refusal)), f"{agent}: an unavailable action is refused without a word")
-                continue
-            require(False, f"{agent}: action {action}, which its mask excludes, was accepted")
+            _require_refusal(env, agent, actions, action, "unavailable", f"action {action}, which its mask excludes,")
 
     while not driver.is_over and driver.moves < STEPS:
         for agent in driver.acting():
