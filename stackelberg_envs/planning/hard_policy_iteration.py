@@ -40,7 +40,7 @@ BLOCK = 4
 """Sweeps of one policy between two looks at how far they have come."""
 ROUNDINGS = 16
 """An action is better than another if it is so by this many units of rounding, times the length of an episode."""
-FORCING = 0.01
+FORCING = 0.001
 """A policy that the next sweep may change is evaluated until the bound has fallen by this factor."""
 
 

@@ -154,11 +154,12 @@ class SuccessorLists(Transition):
         return SuccessorChain(SuccessorLists(self.successors.union_over_actions, xp.reshape(w, (*w.shape[:-3], 1, 1, -1))))
 
     def pure_chain(self, weight: Array, actions: Array) -> MarkovChain:
-        s, a, _, _ = self.probabilities.shape[-4:]
+        s, a, b, k = self.probabilities.shape[-4:]
         if a > 1 or self.probabilities.ndim > 4 or actions.ndim > 2 or self.successors.table.shape[1] > 1:
             return super().pure_chain(weight, actions)
         xp = array_namespace(self.probabilities)
-        chosen = self.probabilities[xp.arange(s, device=actions.device), 0, actions[:, 0]]
+        rows = xp.arange(s, device=actions.device) * b + actions[:, 0]
+        chosen = xp.take(xp.reshape(self.probabilities, (-1, k)), rows, axis=0)  # whole rows: a third of the time of three indices
         lists = SuccessorLists(self.successors.choose(as_numpy(actions)[:, 0]), (weight * chosen)[:, None, None, :])
         return SuccessorChain(lists)
 

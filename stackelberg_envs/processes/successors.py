@@ -64,7 +64,8 @@ class Successors:
         """Where each state can lead by its own follower action, integers (S,): tables (S, 1, 1, K) of (S, 1, B or 1, K)."""
         if self.table.shape[2] == 1:
             return self
-        return Successors(self.table[np.arange(len(self.table)), :, actions][:, :, None])
+        states, _, own, k = self.table.shape
+        return Successors(np.take(self.table.reshape(-1, k), np.arange(states) * own + actions, axis=0).reshape(states, 1, 1, k))
 
     @cached_property
     def union_over_actions(self) -> Successors:

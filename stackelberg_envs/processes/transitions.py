@@ -215,12 +215,12 @@ class DenseTransition(Transition):
         return DenseChain((weights @ rows)[..., 0, :])
 
     def pure_chain(self, weight: Array, actions: Array) -> MarkovChain:
-        s, a, _, _ = self.table.shape[-4:]
+        s, a, b, _ = self.table.shape[-4:]
         if a > 1 or self.table.ndim > 4 or actions.ndim > 2:
             return super().pure_chain(weight, actions)
         xp = array_namespace(self.table)
-        rows = self.table[xp.arange(s, device=actions.device), 0, actions[:, 0]]  # copies S rows, where a product reads all S B of them
-        return DenseChain(weight * rows)
+        rows = xp.arange(s, device=actions.device) * b + actions[:, 0]  # copies S rows, where a product reads all S B of them
+        return DenseChain(weight * xp.take(xp.reshape(self.table, (s * b, s)), rows, axis=0))
 
     def mean_over_leader(self, leader_policy: Array) -> DenseTransition:
         xp = array_namespace(leader_policy)

@@ -211,7 +211,7 @@ def test_a_hundred_thousand_states(which: str, capsys: pytest.CaptureFixture[str
 
 
 HARD_SEED = 1
-"""Of the worlds below: the constants of `hard_policy_iteration` were chosen on those of seed 0."""
+"""Of the worlds below: the constants of `hard_policy_iteration` were chosen on those of seeds 0 and 10 to 15."""
 
 
 def random_lists(states: int, actions: int, *, listed: bool) -> DecisionProblem:
