@@ -1,5 +1,11 @@
 """Sphinx configuration; `make docs` builds with warnings as errors."""
 
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))  # for generated_pages
+
 project = "stackelberg-envs"
 author = "The stackelberg-envs authors"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "sphinx-mathjax-offline"]
@@ -20,3 +26,11 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 autodoc_class_signature = "separated"
 napoleon_use_ivar = True
+exclude_patterns += ["generated_pages", "reference/notes/*", "reference/*/_table.md"]  # included by pages
+
+
+def setup(app: Any) -> None:
+    """Write the pages of games and solvers before the documentation is read."""
+    from generated_pages import write_pages
+
+    app.connect("builder-inited", lambda app: write_pages(Path(app.srcdir) / "reference"))

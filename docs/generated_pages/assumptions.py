@@ -16,6 +16,7 @@ import numpy as np
 import stackelberg_envs as se
 from baselines.bench import pieces
 from solvers import Solver
+from stackelberg_envs.game import learns
 from stackelberg_envs.leader.access import Access, Oracle
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 
@@ -82,16 +83,12 @@ def _acting(facts: Facts) -> Facts | None:
 
 
 def _large(facts: Facts) -> Facts | None:
-    return {"sizes": tuple((10**4 * s, a, b) for s, a, b in facts["sizes"])} if facts["sizes"] else None
-
-
-def _follower(follower: se.Follower) -> Callable[[Facts], Facts | None]:
-    def violate(facts: Facts) -> Facts | None:
-        if "follower" not in facts or type(facts["follower"]) is type(follower):
-            return None
-        return {"follower": follower, "temperature": follower.temperature}
-
-    return violate
+    """More states; leaders who commit to a policy, S x A logits, also commit to more numbers."""
+    if not facts["sizes"]:
+        return None
+    (s, a, _), shape = facts["sizes"][0], facts["commitment_shape"]
+    larger = (10**4 * s * a,) if shape == (s * a,) else shape
+    return {"sizes": tuple((10**4 * s, a, b) for s, a, b in facts["sizes"]), "commitment_shape": larger}
 
 
 ASSUMPTIONS = (
@@ -104,72 +101,117 @@ ASSUMPTIONS = (
     Assumption("followers", "there is one follower", lambda facts: _twice(facts, ((0,), (1,)))),
     Assumption("groups", "followers do not interact", lambda facts: _twice(facts, ((0, 1),))),
     Assumption("available", "every action is available in every state", _masked),
-    Assumption("sizes", "the leader does not act in the game", _acting),
-    Assumption("sizes", "dense tables fit in memory", _large),
-    Assumption("leader_discount", "the leader's discount is the one that the method knows", _instead("leader_discount", 0.5)),
+    Assumption("sizes", "a leader that sets rewards does not act as well", _acting),
+    Assumption("sizes", "there are not more states than it handles", _large),
+    Assumption("leader_discount", "the leader's discount is one that it handles", _instead("leader_discount", 0.5)),
     Assumption("temperature", "the follower has a temperature above 0", _instead("temperature", 0.0)),
     Assumption("learns", "the followers learn", _instead("learns", False)),
-    Assumption("follower", "the follower is not a hard one", _follower(se.Hard("strong"))),
-    Assumption("follower", "the follower is not a soft one", _follower(se.Soft(0.1))),
-    Assumption("follower", "the follower does not learn", _follower(se.SoftQLearning(0.1, 100))),
-    Assumption("incentive", "the game says what the leader sets of the follower's reward", _absent("incentive")),
-    Assumption("incentive", "the leader sets no part of the follower's reward", _present("incentive")),
-    Assumption("incentive_at", "the leader sets no part of the follower's reward", _present("incentive_at")),
-    Assumption("leader_cost", "the game says what the instrument costs the leader", _absent("leader_cost")),
-    Assumption("log_kernel", "the game says how the leader moves the dynamics", _absent("log_kernel")),
+    Assumption("incentive", "a game whose leader sets rewards says which part is set", _absent("incentive")),
+    Assumption("incentive", "a leader that acts does not set rewards as well", _present("incentive")),
+    Assumption("incentive_at", "a leader that acts does not set rewards as well", _present("incentive_at")),
+    Assumption("leader_cost", "the game says what the leader pays for its instrument", _absent("leader_cost")),
+    Assumption("log_kernel", "a game whose leader moves the dynamics says how", _absent("log_kernel")),
     Assumption("log_kernel", "the leader does not move the dynamics", _present("log_kernel")),
-    Assumption("log_kernel_density", "the game says how the leader moves the dynamics", _absent("log_kernel_density")),
-    Assumption("log_leader_policy", "the game says the leader's policy", _absent("log_leader_policy")),
-    Assumption("log_leader_density", "the game says the density of the leader's actions", _absent("log_leader_density")),
+    Assumption("log_kernel_density", "a game whose leader moves the dynamics says how", _absent("log_kernel_density")),
+    Assumption("log_leader_policy", "a game whose leader acts says its policy", _absent("log_leader_policy")),
+    Assumption("log_leader_density", "a game whose leader acts says the density of its actions", _absent("log_leader_density")),
 )
 
 
+FOLLOWERS = (
+    *(se.Soft(0.1), se.SoftInside(0.1), se.Hard("strong"), se.Hard("weak"), se.EpsilonOptimal(0.1), se.Quantal(0.1), se.Truncated(0.1, 5)),
+    *(se.MirrorDescent(0.1), se.SoftQLearning(0.1, 100), se.NaturalPolicyGradient(0.1), se.Saddle(0.1), se.Nash("best")),
+)
+"""Followers that are tried where a solver knows who answers."""
+
+
 @cache
-def _oracles(access: Access, permissions: Any) -> tuple[tuple[str, Oracle], ...]:
+def _oracles(access: Access, permissions: Any) -> tuple[Oracle, ...]:
     """The handle on every game of the suite, small variants among them, against its own follower and others."""
-    return tuple((game.name, rounds.oracle(access, permissions)) for game, rounds in _games())
+    return tuple(rounds.oracle(access, permissions) for rounds in _runs())
 
 
 @cache
-def _games() -> tuple[tuple[se.StackelbergGame, RepeatedGame], ...]:
-    return tuple((game, RepeatedGame(game, follower)) for game in pieces.suite() for follower in pieces.FOLLOWERS)
+def _runs() -> tuple[RepeatedGame, ...]:
+    return tuple(RepeatedGame(game, follower) for game in pieces.suite() for follower in pieces.FOLLOWERS)
 
 
 def _plays(solver: Solver, oracle: Oracle) -> bool:
     return (oracle.tabular or not solver.tabular) and solver.declines(oracle) is None
 
 
-def violations(solver: Solver, access: Access) -> Iterator[tuple[Assumption, str, bool]]:
-    """Each assumption without which a solver declines: what it then says, and whether it does so in every game where that can be changed."""
-    played = [(name, oracle) for name, oracle in _oracles(access, solver.permissions) if _plays(solver, oracle)]
+def _answers(solver: Solver, oracle: Oracle, changed: Facts) -> str | None:
+    """What a solver says of an oracle with other facts; None if it plays, or if these facts contradict the game's functions."""
+    facts = {key: value for key, value in vars(oracle).items() if key not in ("access", "permissions")}
+    try:
+        return solver.declines(Oracle({**facts, **changed}, oracle.access, oracle.permissions))
+    except Exception:  # noqa: BLE001 - such as a policy of more states than the game has
+        return None
+
+
+def _violations(solver: Solver, access: Access) -> Iterator[tuple[Assumption, str, bool]]:
+    """Each assumption without which a solver declines: what it then says, and whether it does so wherever that can be changed."""
+    played = [oracle for oracle in _oracles(access, solver.permissions) if _plays(solver, oracle)]
     for assumption in ASSUMPTIONS:
-        said, stays = [], False
-        for _, oracle in played:
-            facts = {key: value for key, value in vars(oracle).items() if key not in ("access", "permissions")}
-            if (changed := assumption.violate(facts)) is None:
-                continue
-            try:
-                reason = solver.declines(Oracle({**facts, **changed}, oracle.access, oracle.permissions))
-            except Exception:  # noqa: BLE001 - a declaration that contradicts the game's functions shows nothing about the solver
-                continue
-            said += [reason] if reason else []
-            stays = stays or reason is None
-        if said:
-            yield assumption, said[0], not stays
+        changes = [(oracle, changed) for oracle in played if (changed := assumption.violate(vars(oracle))) is not None]
+        said = [_answers(solver, oracle, changed) for oracle, changed in changes]
+        if reasons := [reason for reason in said if reason]:
+            yield assumption, reasons[0], None not in said
+
+
+def _followers(solver: Solver, access: Access) -> tuple[str, str] | None:
+    """The followers against whom a solver plays, and what it says to another; None if it plays against all, or does not know them."""
+    oracles = [oracle for oracle in _oracles(access, solver.permissions) if "follower" in vars(oracle)]
+    plays, said = [], []
+    for follower in FOLLOWERS:
+        interacts = isinstance(follower, (se.Saddle, se.Nash))
+        fitting = [oracle for oracle in oracles if any(len(group) > 1 for group in oracle.groups) == interacts]
+        changed = {"follower": follower, "temperature": follower.temperature, "learns": learns(follower)}
+        answers = [_answers(solver, oracle, {key: value for key, value in changed.items() if key in vars(oracle)}) for oracle in fitting]
+        if None in answers:
+            plays.append(code(_name(follower)))
+        elif reasons := [reason for reason in answers if reason and type(follower).__name__ in reason]:
+            said.append(reasons[0])
+    return (f"the follower is {', '.join(plays)}", said[0]) if said else None
+
+
+def _name(follower: se.Follower) -> str:
+    """A follower's class, with its rule for ties."""
+    return f'Hard("{follower.ties}")' if isinstance(follower, se.Hard) else type(follower).__name__
 
 
 def assumption_table(name: str) -> str:
-    """What a solver assumes, in each of its settings: declarations of its class first, then what it declines."""
+    """What a solver assumes, in each of its settings: declarations of its class first, then all else that makes it decline."""
     own = {method: found for method, found in methods().items() if method.partition("(")[0] == name}
     solver, access = own[name]
-    rows = [("class", "`tabular`", "worlds have tables", "it declines worlds whose states are vectors")] if solver.tabular else []
+    rows: list[tuple[str, str, str]] = []
+    if solver.tabular:
+        rows.append(("`tabular`", "worlds have tables", "It declines worlds whose states are vectors."))
     if not solver.signals and access > Access.RETURN:
-        rows.append(("class", "`signals`", "followers see the leader's action or its policy", "it declines followers who see a noisy signal of the action"))
+        rows.append(("`signals`", "followers see the leader's action or its policy", "It declines followers who see a noisy signal of the action."))
     if Access.RETURN < access < Access.MODEL:
-        says = "it declines a game whose pieces leave out, or say wrongly, what the leader moves"
-        rows.append(("class", "`access`", "the optional pieces of the game are whole", says))
+        says = "It declines a game whose pieces leave out, or say wrongly, what the leader moves."
+        rows.append(("`access`", "the optional pieces of the game are whole", says))
+    for (declarations, words, reason), settings in _by_settings(own).items():
+        where = "" if len(settings) == len(own) else f"with {', '.join(settings)}: "
+        rows.append((declarations, where + words, plain(reason)))
+    if not rows:
+        return "It assumes nothing of the game and the follower beyond what its access lets it see."
+    return table(("declaration", "it assumes that", "otherwise it declines, and says"), rows)
+
+
+def _by_settings(own: dict[str, tuple[Solver, Access]]) -> dict[tuple[str, str, str], list[str]]:
+    """Declarations, assumptions and what is said without them, with the settings in which that holds."""
+    rows: dict[tuple[str, str, str], list[str]] = {}
     for method, (solver, access) in own.items():
-        setting = "any" if len(own) == 1 else ("default" if method == name else code(method))
-        for assumption, reason, always in violations(solver, access):
-            rows.append((setting, code(assumption.declaration), assumption.words + ("" if always else " (in some games)"), plain(reason)))
-    return table(("settings", "declaration", "it assumes that", "otherwise it says"), rows)
+        by_reason: dict[str, tuple[list[str], list[str]]] = {}
+        for assumption, reason, always in _violations(solver, access):
+            declarations, words = by_reason.setdefault(reason, ([], []))
+            declarations.append(code(assumption.declaration))
+            words.append(assumption.words + ("" if always else " (in some games)"))
+        if answered := _followers(solver, access):
+            by_reason[answered[1]] = (["`follower`"], [answered[0]])
+        for reason, (declarations, words) in by_reason.items():
+            key = ", ".join(dict.fromkeys(declarations)), "; ".join(dict.fromkeys(words)), reason
+            rows.setdefault(key, []).append("the defaults" if "(" not in method else code(method))
+    return rows

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+SPECIAL = r"([\\*_\[\]<>$])"
+
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A table; bars in its cells are escaped."""
@@ -20,8 +22,11 @@ def cell(entry: Any) -> str:
 
 
 def plain(text: str) -> str:
-    """Text that is printed as it is: Markdown reads no emphasis, formula or link into it."""
-    return re.sub(r"([\\`*_\[\]<>$])", r"\\\1", text)
+    """Text that is printed as it is: Markdown reads no emphasis, formula or link into it; what stands in backticks stays code."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return re.sub(SPECIAL, r"\\\1", text.replace("`", "\\`"))
+    return "`".join(part if i % 2 else re.sub(SPECIAL, r"\\\1", part) for i, part in enumerate(parts))
 
 
 def code(text: Any) -> str:
