@@ -101,7 +101,7 @@ def _declarations(game: se.StackelbergGame) -> list[tuple[str, str]]:
         ("smooth in the commitment", _yes(game.smooth)),
         ("objective is a sum over steps", _yes(game.additive)),
         ("the leader sees what followers do", _yes(game.follower_actions_public)),
-        ("some actions are not available", _yes(game.masked)),
+        ("every action is always available", _yes(not game.masked)),
         ("drawn on a map", _yes(game.layout is not None)),
         ("optional pieces", ", ".join(code(piece) for piece in PIECES if getattr(game, piece) is not None) or "none"),
     ]

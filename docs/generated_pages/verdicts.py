@@ -20,8 +20,12 @@ OTHERS = (se.Hard("strong"), se.SoftQLearning(0.1, 100))
 
 @cache
 def methods() -> dict[str, tuple[Solver, Access]]:
-    """Every solver in its settings, and the access that it is granted."""
-    return pieces.methods()
+    """Every solver in its settings, and the access that it is granted; settings that are the defaults are left out."""
+    found: dict[str, tuple[Solver, Access]] = {}
+    for method, (solver, access) in pieces.methods().items():
+        if (repr(solver), access) not in [(repr(other), granted) for other, granted in found.values()]:
+            found[method] = solver, access
+    return found
 
 
 @cache
