@@ -1,6 +1,6 @@
 """What each solver assumes, as a table.
 
-Nobody writes it down.  A solver declares its access, its permissions, and whether it needs tables; and it decides by what an oracle declares
+Nobody writes it down.  A solver declares its access, its permissions, and whether it needs tables.  By what an oracle declares it decides
 whether it plays.  So every declaration of the games that it plays is changed, one at a time, and the solver is asked again.
 """
 
@@ -145,7 +145,7 @@ def _answers(solver: Solver, oracle: Oracle, changed: Facts) -> str | None:
     facts = {key: value for key, value in vars(oracle).items() if key not in ("access", "permissions")}
     try:
         return solver.declines(Oracle({**facts, **changed}, oracle.access, oracle.permissions))
-    except Exception:  # noqa: BLE001 - such as a policy of more states than the game has
+    except Exception:  # such as a policy of more states than the game has
         return None
 
 
@@ -188,7 +188,9 @@ def assumption_table(name: str) -> str:
     if solver.tabular:
         rows.append(("`tabular`", "worlds have tables", "It declines worlds whose states are vectors."))
     if not solver.signals and access > Access.RETURN:
-        rows.append(("`signals`", "followers see the leader's action or its policy", "It declines followers who see a noisy signal of the action."))
+        rows.append(
+            ("`signals`", "followers see the leader's action or its policy", "It declines followers who see a noisy signal of the action.")
+        )
     if Access.RETURN < access < Access.MODEL:
         says = "It declines a game whose pieces leave out, or say wrongly, what the leader moves."
         rows.append(("`access`", "the optional pieces of the game are whole", says))

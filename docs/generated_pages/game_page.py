@@ -55,7 +55,15 @@ def summary(id: str) -> tuple[str, ...]:
     world = "tables" if game.tabular else "vectors"
     plays = sum(verdict(method, id) is None for method in methods() if "(" not in method)
     said = first_sentence(inspect.getdoc(module) or "")
-    return f"[{id}](games/{name}.md)", plain(said).replace("\\`", "`"), str(game.dimension), str(game.followers), str(len(game.contexts)), world, str(plays)
+    return (
+        f"[{id}](games/{name}.md)",
+        plain(said).replace("\\`", "`"),
+        str(game.dimension),
+        str(game.followers),
+        str(len(game.contexts)),
+        world,
+        str(plays),
+    )
 
 
 @cache
@@ -91,11 +99,17 @@ def _declarations(game: se.StackelbergGame) -> list[tuple[str, str]]:
     rows = [
         ("commitment", f"{game.dimension} numbers in [{box.low.min():g}, {box.high.max():g}]; shape {game.commitment_shape}"),
         ("contexts, with their probabilities", probabilities if len(game.contexts) > 1 else "one"),
-        ("the leader sees the context", {"before": "before it commits", "after": "after it has committed", "never": "never"}[game.context_visibility]),
+        (
+            "the leader sees the context",
+            {"before": "before it commits", "after": "after it has committed", "never": "never"}[game.context_visibility],
+        ),
         ("followers", f"{game.followers}, who interact" if any(len(group) > 1 for group in game.groups) else str(game.followers)),
         ("default follower", code(game.default_follower)),
         ("each follower sees", "of the leader, its " + ", its ".join(dict.fromkeys(game.visibility))),
-        ("states, leader actions, follower actions", ", ".join(map(str, dict.fromkeys(game.sizes))) if game.tabular else "states are vectors"),
+        (
+            "states, leader actions, follower actions",
+            ", ".join(map(str, dict.fromkeys(game.sizes))) if game.tabular else "states are vectors",
+        ),
         ("discounts of follower and leader", discounts),
         ("steps of an episode", str(game.max_cycles)),
         ("smooth in the commitment", _yes(game.smooth)),
@@ -117,11 +131,13 @@ def _stored_values(id: str) -> str:
     run = null_run(id)
     null = se.evaluate(run.game, np.zeros(run.game.commitment_shape), follower=run.follower)
     error = f" (standard error {number(float(null.standard_error))})" if float(null.standard_error) > 0 else ""
-    lines = [f"With its defaults, the null commitment is worth {number(float(null.leader_return))}{error} to the leader; computed for this page."]
+    lines = [
+        f"With its defaults, the null commitment is worth {number(float(null.leader_return))}{error} to the leader; computed for this page."
+    ]
     if records := stored(id):
         rows = [(plain(_world(one.world)), number(one.leader_return), plain(one.found_by)) for one in records[:MOST_RECORDS]]
         more = f" {len(records) - MOST_RECORDS} more are in that file." if len(records) > MOST_RECORDS else ""
-        said = "Best commitments known, with the commitment itself as certificate (`baselines/best_known.jsonl`; `stackelberg check --best` scores them again)."
+        said = "The best commitments that are known, from `baselines/best_known.jsonl`. `stackelberg check --best` scores them again."
         lines.append(f"{said}{more}\n\n{table(('arguments and follower', 'value', 'found by'), rows)}")
     return "\n\n".join(lines)
 
@@ -134,12 +150,20 @@ def _published_values(id: str) -> str:
             if world["id"] == id:
                 setting = plain(world.get("title") or json.dumps(world.get("arguments", {})))
                 rows += [
-                    (setting, plain(entry["label"]), f"{entry['value']:g} ± {entry['error']:g}" if "error" in entry else f"{entry['value']:g}", path.stem)
+                    (
+                        setting,
+                        plain(entry["label"]),
+                        f"{entry['value']:g} ± {entry['error']:g}" if "error" in entry else f"{entry['value']:g}",
+                        path.stem,
+                    )
                     for entry in world.get("published", [])
                 ]
     if not rows:
         return ""
-    said = "Published means, with their errors as printed. The papers are named above; the configuration says the setting, and `stackelberg compare` sets our runs beside them."
+    said = (
+        "Published means, with their errors as printed. The papers are named above. The configuration says the setting, and "
+        "`stackelberg compare` shows our runs beside them."
+    )
     return f"{said}\n\n{table(('setting', 'method', 'published', 'configuration'), rows)}"
 
 
@@ -154,5 +178,8 @@ def _solvers(id: str) -> str:
         link = f"[{name}](../solvers/{name}.md)" if method == default else code(method)
         rows.append((link, access_words(method), "plays" if reason is None else "declines", plain(reason or "")))
     rows.sort(key=lambda row: row[2] == "declines")
-    said = "With the default arguments of the game, its default follower, and the solver's default settings. Other settings are listed where their answer differs."
+    said = (
+        "With the default arguments of the game, its default follower, and the solver's default settings. Other settings are listed if "
+        "their answer differs."
+    )
     return f"{said}\n\n{table(('solver', 'access', '', 'the reason'), rows)}"

@@ -32,7 +32,9 @@ def code_section(module: ModuleType, without: frozenset[str] = frozenset()) -> s
     lines = []
     for name in sorted(analyzer.tagorder, key=lambda name: analyzer.tagorder[name]):
         value = vars(module).get(name)
-        imported = getattr(value, "__module__", module.__name__) != module.__name__ and (inspect.isclass(value) or inspect.isfunction(value))
+        imported = getattr(value, "__module__", module.__name__) != module.__name__ and (
+            inspect.isclass(value) or inspect.isfunction(value)
+        )
         if name.startswith("_") or name in without or "." in name or imported:
             continue
         if inspect.isclass(value) and value.__doc__:

@@ -59,7 +59,7 @@ def _access(name: str) -> str:
         if method.partition("(")[0] == name:
             holds = [what for what, needs in GRANTS.items() if all(_granted(need, access, solver.permissions) for need in needs)]
             rows.append((code(method), access_words(method), ", ".join(map(code, holds))))
-    said = "The oracle that the solver gets contains this and nothing else of the game and its followers ([access](../../explanation/access.md)):"
+    said = "The solver's oracle contains this, and nothing else of the game and its followers ([access](../../explanation/access.md)):"
     return f"{said}\n\n{table(('settings', 'access', 'the oracle contains'), rows)}"
 
 
@@ -71,10 +71,15 @@ def _games(name: str) -> str:
     rows = []
     for game in GAMES:
         reason = verdict(name, game)
-        answer = "plays" if reason is None else f"plays against {', '.join(others)}" if (others := other_followers(name, game)) else "declines"
+        answer = (
+            "plays" if reason is None else f"plays against {', '.join(others)}" if (others := other_followers(name, game)) else "declines"
+        )
         rows.append((f"[{game}](../games/{game.rpartition('-v')[0]}.md)", answer, plain(reason or "")))
     rows.sort(key=lambda row: ("plays", "declines").index(row[1]) if row[1] in ("plays", "declines") else 0.5)
-    said = "With the defaults of the game and of the solver. Where it declines the game's own follower but plays against another, the second column says so."
+    said = (
+        "With the defaults of the game and of the solver. If it declines the game's own follower but plays against another, the second "
+        "column says so."
+    )
     return f"{said}\n\n{table(('game', '', 'what it says of the defaults'), rows)}"
 
 

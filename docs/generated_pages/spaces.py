@@ -19,7 +19,11 @@ UNBOUNDED = 1e30
 def spaces_table(id: str) -> str:
     """A table of the views that the game has, and in words those that it does not have."""
     rows, missing = [], []
-    views = [("`make`", se.make, {}), ("`make`", se.make, {"view": "play"}), ("`make_parallel`", se.make_parallel, {"view": "simultaneous"})]
+    views = [
+        ("`make`", se.make, {}),
+        ("`make`", se.make, {"view": "play"}),
+        ("`make_parallel`", se.make_parallel, {"view": "simultaneous"}),
+    ]
     for name, make, arguments in views:
         said = f"{name}, view {arguments.get('view', 'commitment')}"
         try:
