@@ -11,6 +11,7 @@ author = "The stackelberg-envs authors"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "sphinx-mathjax-offline"]
 html_theme = "furo"
 html_title = "stackelberg-envs"
+highlight_language = "none"  # blocks that name no language are formulas
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
 myst_enable_extensions = ["dollarmath", "amsmath"]

@@ -95,8 +95,8 @@ def score_tables(game: str) -> str:
     if not texts:
         return f"No results are recorded for this game. `stackelberg solve {game} SOLVER` makes some."
     return (
-        "Scores are means over seeds of the referee's score of the last commitment. If a configuration has many settings, each method has a "
-        "rank in each of them, by that mean. "
+        "Scores are means over seeds of the referee's score of the last commitment. If a configuration has many settings, each method has "
+        "a rank in each of them, by that mean. "
         f"Budgets differ between methods: {code('stackelberg results')} shows every run.\n\n" + "\n\n".join(texts)
     )
 
@@ -152,7 +152,7 @@ def won_and_lost(solver: str) -> str:
         return "No recorded configuration compares it with another solver."
     return (
         "A setting is a game with its arguments, its follower and its score. In each one, solvers are compared by the mean over seeds of "
-        "their best variant. Differences of less than 0.1 % of the distance between the first and the last are ties. `implicit` 2 : 1 means "
+        "their best variant. Differences of less than 0.1 % of the distance between the first and the last are ties. `implicit` 2 : 1 says "
         "that this solver was ahead of `implicit` in two settings and behind it in one. Budgets and "
         "access differ between solvers, so that a win is no proof that a method is better.\n\n"
         + table(("configuration", "game", "settings", "first in", "last in", "won : lost against"), rows)
