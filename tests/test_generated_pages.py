@@ -65,9 +65,9 @@ def test_notes_belong_to_pages() -> None:
         assert "<!-- examples -->" in (REFERENCE / "notes" / f"{id.rpartition('-v')[0]}.md").read_text(), f"{id} has no known values"
 
 
-def test_every_public_name_is_in_the_reference(pages: Path) -> None:
+def test_every_public_name_is_in_the_reference() -> None:
     """What the packages export is named by a directive of some page, or is a member of a module that is documented whole."""
-    text = "\n".join(page.read_text() for folder in (REFERENCE, pages) for page in folder.rglob("*.md"))
+    text = "\n".join(page.read_text() for page in [*REFERENCE.glob("*.md"), *(REFERENCE / "notes").glob("*.md")])
     whole, members = set(), set()
     for module, options in re.findall(r"\.\. automodule:: (\S+)\n((?:   :.*\n)*)", text):
         listed = re.search(r":members:(.*)", options)
