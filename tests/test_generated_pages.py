@@ -50,7 +50,11 @@ def test_what_pages_say_is_what_solvers_do(pages: Path) -> None:
     assert "| [hpgd](../solvers/hpgd.md) | INCENTIVE | declines |" in toy["Solvers"]  # its leader acts and sets no reward
     assert "| [implicit](../solvers/implicit.md) | MODEL | plays |" in toy["Solvers"]
     assert "| R=1.0 | 34.993 |" in toy["Known values"]  # Kudo et al.'s game, by an independent solver: tests/known_values.py
-    assert "0.91 ± 0.088" in sections(pages / "games" / "four_rooms.md")["Known values"]  # Thoma et al., Table 1
+    rooms = sections(pages / "games" / "four_rooms.md")
+    assert "0.91 ± 0.088" in rooms["Known values"]  # Thoma et al., Table 1
+    assert (
+        "| BC-HG (steps=200, streams=1) | `bchg` | preset=bchg, Soft(temperature=0.001) | 10 |" in rooms["Scores"]
+    )  # one budget, ten seeds
     assumed = dict(re.findall(r"(?m)^\| `(\w+)` \| (.+?) \|", hpgd["Assumptions"]))
     assert {"smooth", "additive", "incentive", "log_kernel", "temperature", "groups"} <= assumed.keys()
     assert "plays against `Hard" in sections(pages / "solvers" / "multiple_lp.md")["Games"]

@@ -39,16 +39,33 @@ class Entry:
 @cache
 def entries() -> tuple[Entry, ...]:
     """Every method in every setting of the recorded configurations; those that only tune hyperparameters are left out."""
-    found: dict[tuple[str, str, str, str, str], list[dict[str, Any]]] = defaultdict(list)
+    found: dict[tuple[str, str, str, str, str], dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for path in sorted(RECORDED.glob("*.jsonl")):
         for line in path.read_text(encoding="utf-8").splitlines():
             result = json.loads(line)
             job = result.get("job")
             if isinstance(job, dict) and "world" in job and not path.stem.endswith("-tuning"):
-                found[path.stem, job["world"]["id"], _setting(job), job["solver"], job["label"] or job["solver"]].append(result)
+                key = path.stem, job["world"]["id"], _setting(job), job["solver"], job["label"] or job["solver"]
+                found[key][json.dumps(_variant(job), sort_keys=True)].append(result)
     return tuple(
-        Entry(*key, tuple(run["leader_return"] for run in runs), tuple(run["job"]["budget"] for run in runs)) for key, runs in found.items()
+        Entry(*key[:-1], key[-1] + said, tuple(run["leader_return"] for run in runs), tuple(run["job"]["budget"] for run in runs))
+        for key, variants in found.items()
+        for said, runs in zip(_differences(list(map(json.loads, variants))), variants.values(), strict=True)
     )
+
+
+def _variant(job: dict[str, Any]) -> dict[str, Any]:
+    """What may differ between runs of one label in one setting."""
+    elsewhere = {f"outcomes with {key}": value for key, value in job["world"]["arguments"].items()} if job["referee"] else {}
+    return {**job["hyperparameters"], "budget": job["budget"], **elsewhere}
+
+
+def _differences(variants: list[dict[str, Any]]) -> list[str]:
+    """What tells each variant from the others, to be added to its label; empty where there is one."""
+    names = sorted({name for variant in variants for name in variant})
+    differ = [name for name in names if len({json.dumps(variant.get(name)) for variant in variants}) > 1]
+    said = [", ".join(f"{name}={variant[name]}" for name in differ if name in variant) for variant in variants]
+    return [f" ({words})" if words else "" for words in said]
 
 
 def _setting(job: dict[str, Any]) -> str:
@@ -58,6 +75,8 @@ def _setting(job: dict[str, Any]) -> str:
     if follower := world["follower"]:
         shown = ", ".join(f"{key}={value}" for key, value in follower.items() if key not in ("kind", "believes"))
         said.append(f"{follower['kind']}({shown})")
+    if job["start"]:
+        said.append("from " + ", ".join(f"x{index}={value:g}" for index, value in job["start"].items()))
     score = job.get("score") or {}
     if score.get("horizon") is not None:
         said.append(f"{score['horizon']} steps" + (", undiscounted" if score.get("discount") == 1 else ""))
