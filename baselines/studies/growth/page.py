@@ -230,6 +230,6 @@ def _about_sweeps(newton: list[Point], eager: list[Point], compiled: list[Point]
             )
     return (
         f"**Newton's method or sweeps.** In Four Rooms, at its temperature, {needed} sweeps reach the accuracy of Newton's method. Now "
-        f"measure a whole iteration by Newton's method in sweeps. {' '.join(told_of)} If this number is well above {needed}, start with sweeps "
-        '(`inner="sweeps"`). With a discount closer to 1 more sweeps are needed, but not more Newton steps.'
+        f"measure a whole iteration by Newton's method in sweeps. {' '.join(told_of)} If this number is well above {needed}, start "
+        'with sweeps (`inner="sweeps"`). With a discount closer to 1 more sweeps are needed, but not more Newton steps.'
     )
