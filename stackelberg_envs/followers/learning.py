@@ -1,7 +1,8 @@
 """Followers that learn: tabular soft Q-learning from samples, and the natural policy gradient.
 
-They respond through the interface of every follower (`stackelberg_envs.game.Follower`), and their state is the learner itself: picklable, one
-per context.  If the commitment is the same as before, they continue from their last state; for a new one they start as ``start`` says.
+They respond through the interface of every follower (`stackelberg_envs.game.Follower`), and their state is the learner itself: picklable,
+one per context.  If the commitment is the same as before, they continue from their last state; for a new one they start as ``start``
+says.
 
 Both say ``learns``, so that an oracle lets solvers with the TRAINING permission train them, and name a ``judge``: the exact follower by
 whom commitments are scored in a run (`solvers.solve`), because a score is a property of the commitment, and not of how far a learner got.
