@@ -11,7 +11,7 @@ import copy
 import math
 import pickle
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium
@@ -31,11 +31,21 @@ MODEL = ("game", "context", "states", "leader_actions", "replace_game")
 STEPS = 250
 
 
-def check_env(env: Any, *, parallel: ParallelEnv | None = None, seed: int = 0, kernel_steps: int = 10_000) -> Report:
+def check_env(
+    env: Any,
+    leader: str | None = None,
+    followers: Sequence[str] | None = None,
+    *,
+    parallel: ParallelEnv | None = None,
+    seed: int = 0,
+    kernel_steps: int = 10_000,
+) -> Report:
     """Check an environment, by playing it: reset it before you go on using it.
 
     Args:
-        env: an AEC, parallel or Gymnasium environment.
+        env: an AEC, parallel or Gymnasium environment, or a function without arguments that returns one.
+        leader: the agent that leads; guessed, and the guess is in the report, if it is not given.
+        followers: the agents that follow; all others if not given.
         parallel: the parallel form that an AEC claims; taken from ``env.unwrapped.game`` if not given.
         seed: of the episodes that are played.
         kernel_steps: moves on which the steps are compared with the model's kernel.
@@ -44,6 +54,8 @@ def check_env(env: Any, *, parallel: ParallelEnv | None = None, seed: int = 0, k
         ConformanceError: with everything that was found.
         TypeError: if ``env`` is none of the three kinds.
     """
+    if callable(env) and not isinstance(env, (AECEnv, ParallelEnv, gymnasium.Env)):
+        env = env()
     if isinstance(env, gymnasium.Env):
         report = Report(f"Gymnasium environment {env}")
         report.check("gymnasium's own check", _gymnasium, env.unwrapped, seed)
