@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .driver import Driver, Snapshot
-from .interface_checks import Episodes
+from .interface_checks import Episodes, flagged
 from .report import Advice, NotChecked, Report, Violation, require
 from .subject import Subject
 
@@ -19,12 +19,8 @@ def check_endings(report: Report, subject: Subject, episodes: Episodes) -> None:
     report.check("last() pays what was earned", _last_pays, subject)
 
 
-def _flagged(moment: Snapshot) -> set[str]:
-    return {agent for flags in (moment.terminations, moment.truncations) for agent, flag in flags.items() if flag}
-
-
 def _has_ended(episode: list[Snapshot]) -> bool:
-    return set(episode[-1].observations) <= _flagged(episode[-1])
+    return set(episode[-1].observations) <= flagged(episode[-1])
 
 
 def _episodes_end(subject: Subject, episodes: Episodes) -> None:
@@ -39,12 +35,12 @@ def _episodes_end(subject: Subject, episodes: Episodes) -> None:
 
 
 def _same_end(subject: Subject, episodes: Episodes) -> str | None:
-    ended = [episode for episode in episodes if _flagged(episode[-1])]
+    ended = [episode for episode in episodes if flagged(episode[-1])]
     if not ended:
         return "no episode ended"
     for episode in ended:
         for moment in episode:
-            if not _flagged(moment):
+            if not flagged(moment):
                 continue
             for kind, flags in (("termination", moment.terminations), ("truncation", moment.truncations)):
                 if len(set(flags.values())) > 1:
@@ -52,7 +48,7 @@ def _same_end(subject: Subject, episodes: Episodes) -> str | None:
                     raise (Violation if subject.roles.stated else Advice)(text)
     everybody = getattr(subject.env, "possible_agents", None) or list(episodes[0][0].observations)
     for episode in ended:
-        here = set(episode[-1].observations) | _flagged(episode[-1])
+        here = set(episode[-1].observations) | flagged(episode[-1])
         require(here == set(everybody), f"agents left before the end: {sorted(map(str, here))} remain")
     return None
 

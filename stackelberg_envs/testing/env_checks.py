@@ -100,8 +100,8 @@ def _is_function(given: Any) -> bool:
 
 def _play(subject: Subject, episodes: list[Any]) -> None:
     """Episodes to look at: in a view of this suite one, in others several, until one has ended."""
-    for i in range(1 if subject.ours else 4):
-        episodes.append(subject.play(moves=STEPS if i else subject.max_moves, seed=subject.seed + i))
+    played = range(1 if subject.ours else 4)
+    episodes.extend(subject.play(moves=STEPS if i else subject.max_moves, seed=subject.seed + i) for i in played)
 
 
 def _gymnasium(env: Any, seed: int) -> None:

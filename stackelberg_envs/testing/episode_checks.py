@@ -107,7 +107,7 @@ def _looking(subject: Subject) -> None:
             driver = Driver(env, subject.seed, subject.roles)
             seen = [driver.snapshot()]
             while not driver.is_over and len(seen) < len(plain):
-                for look in (lambda: None if mode is None else env.render(), *_looks(subject, env)):
+                for look in [env.render] * (mode is not None) + _looks(subject, env):
                     try:
                         look()
                     except Exception as error:  # state() and drawing are optional

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,14 @@ def _agents(subject: Subject, episodes: Episodes) -> None:
             for what in ("rewards", "terminations", "truncations", "infos"):
                 missing = set(moment.observations) - set(getattr(moment, what))
                 require(not missing, f"after {moment.moves} moves {sorted(missing)} have an observation and no entry in {what}")
+        for before, after in pairwise(episode):
+            gone = set(before.observations) - set(after.observations) - flagged(before) - flagged(after)
+            require(not gone, f"after {after.moves} moves {sorted(gone)} are gone, and were neither terminated nor truncated")
+
+
+def flagged(moment: Snapshot) -> set[str]:
+    """The agents that are terminated or truncated."""
+    return {agent for flags in (moment.terminations, moment.truncations) for agent, flag in flags.items() if flag}
 
 
 def _order(subject: Subject) -> str | None:
@@ -72,7 +81,8 @@ def _spaces(subject: Subject, episodes: Episodes) -> None:
             space, where = subject.env.observation_space(agent), f"{agent}, after {moment.moves} moves"
             if isinstance(space, Dict) and "observation" in space.spaces and "action_mask" not in space.spaces:
                 observation = {key: value for key, value in observation.items() if key != "action_mask"}  # PettingZoo allows it
-            require(space.contains(observation), f"{where}: {short(observation)} is not in {short(space)}")
+            if not space.contains(observation):
+                require(False, f"{where}: {short(observation)} is not in {short(space)}")
 
 
 def _dtypes(subject: Subject, episodes: Episodes) -> None:

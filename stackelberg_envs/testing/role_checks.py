@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,10 @@ from gymnasium.spaces import Discrete
 
 from ..views.masks import next_available
 from .actions import different_actions, equal
-from .driver import Driver, Snapshot
+from .driver import Snapshot
 from .modified_games import GameWithIneffectiveFollowers, GameWithOtherFollowerRewards, ModifiedGame
 from .report import NotChecked, Report, advise, require
-from .subject import STEPS, Changes, Subject, change_attributes
+from .subject import STEPS, Changes, Subject, change_attributes, other_number
 
 
 def check_roles(report: Report, subject: Subject, private: Changes | None, hidden: Changes | None, twin: Callable[[], Any] | None) -> None:
@@ -48,42 +48,42 @@ def _followers_see_commitment(subject: Subject) -> str | None:
     if subject.ours and not subject.commits_to_a_vector:
         return "the leader does not commit to a vector here"
     for turns in range(1 if subject.ours else 3):
-        seen, driver = [], None
-        for which in (0, 1):
-            driver = subject.driver(subject.env)
-            found = _after_leader(subject, driver, turns, which)
-            if found is None:
-                break
-            seen.append(found)
-        if len(seen) < 2:
+        runs = [_after_leader(subject, turns, which) for which in (0, 1)]
+        if not runs[0] or not runs[1]:
             return None if turns else "the leader never acts"
-        once = turns == 0 and not subject.aec and _acts_in_first_step(subject)
-        if once:
-            raise NotChecked("leader and followers act in the same step, so nobody can see a commitment before it acts")
-        text = f"{roles.followers[0]} is shown the same after two different actions of {roles.leader}"
-        (advise if turns else require)(not equal(seen[0], seen[1]), text + (f", at its turn {turns + 1}" if turns else ""))
+        if turns and not _differ(*runs):
+            return None  # it has committed, and its later actions are ignored
+        if turns == 0 and not subject.aec and _acts_in_first_step(subject):
+            once = not _differ(_after_leader(subject, 1, 0), _after_leader(subject, 1, 1))
+            require(not once, f"followers act in the step in which {roles.leader} commits, before anybody can see the commitment")
+            raise NotChecked("leader and followers act in the same steps, so nobody can see an action before it acts")
+        said = f"{roles.followers[0]} is shown the same after two different actions of {roles.leader}"
+        shown = [_shown_to_follower(subject, run) for run in runs]
+        (advise if turns else require)(not equal(*shown), said + (f", at its turn {turns + 1}" if turns else ""))
     return None
 
 
-def _after_leader(subject: Subject, driver: Driver, turns: int, which: int) -> Any:
-    """What followers are shown after the leader's action number ``turns`` is one of two; None if the episode ends before."""
-    leader, done = subject.roles.leader, 0
-    while not driver.is_over and driver.moves < STEPS:
+def _shown_to_follower(subject: Subject, run: list[Snapshot]) -> Any:
+    return [[run[0].observations.get(agent), run[0].infos.get(agent)] for agent in subject.roles.followers]
+
+
+def _after_leader(subject: Subject, turns: int, which: int) -> list[Snapshot]:
+    """What there is to see from the leader's action number ``turns`` on, which is one of two; empty if the episode ends before."""
+    leader, done, driver, seen = subject.roles.leader, 0, subject.driver(), []
+    while not driver.is_over and driver.moves < STEPS and len(seen) < 20:
         chosen = driver.choose()
-        if leader not in driver.acting() or chosen[leader] is None:
-            driver.advance(chosen)
-            continue
-        last = done == turns
-        if last:
+        leads = leader in driver.acting() and chosen[leader] is not None
+        if leads and done == turns:
             chosen[leader] = different_actions(subject.env.action_space(leader), driver.mask(leader))[which]
         moment = driver.advance(chosen)
-        done += 1
-        if last:
-            first = subject.roles.followers[0]
-            agents = driver.acting() if subject.aec else [first]
-            agent = next((one for one in agents if one in subject.roles.followers), first)
-            return [moment.observations.get(agent), moment.infos.get(agent)]
-    return None
+        done += leads
+        if done > turns:
+            seen.append(moment)
+    return seen
+
+
+def _differ(first: Sequence[Snapshot], second: Sequence[Snapshot]) -> bool:
+    return len(first) != len(second) or any(a.difference(b) is not None for a, b in zip(first, second, strict=True))
 
 
 def _acts_in_first_step(subject: Subject) -> bool:
@@ -98,7 +98,7 @@ def _acts_in_first_step(subject: Subject) -> bool:
         runs.append([driver.advance(chosen)])
         while not driver.is_over and len(runs[-1]) < 20:
             runs[-1].append(driver.advance())
-    return len(runs[0]) != len(runs[1]) or any(a.difference(b) is not None for a, b in zip(*runs, strict=True))
+    return _differ(*runs)
 
 
 def _non_interference(subject: Subject, private: Changes | None, twin: Callable[[], Any] | None) -> str | None:
@@ -117,6 +117,8 @@ def _non_interference(subject: Subject, private: Changes | None, twin: Callable[
     else:
         raise NotChecked("pass private=, the attributes that only followers know, or twin=, an environment where they are paid otherwise")
     differ = any(a.rewards.get(f) != b.rewards.get(f) for a, b in zip(plain, other, strict=False) for f in subject.roles.followers)
+    if not differ and not subject.ours:
+        raise NotChecked(said)
     require(differ, said)
     _leader_sees_the_same(subject, plain, other, "a follower's reward")
     return None
@@ -125,14 +127,14 @@ def _non_interference(subject: Subject, private: Changes | None, twin: Callable[
 def _play_changed(subject: Subject, changes: Changes) -> list[Snapshot]:
     """An episode in which attributes are changed before the reset, and again where the reset sets them."""
     env = subject.fresh()
-    wanted = changes if isinstance(changes, dict) else None
-    change_attributes(env, changes)
-    names = [changes] if isinstance(changes, str) else list(changes)
-    kept = {name: copy.deepcopy(getattr(env.unwrapped, name)) for name in names}
+    wanted = changes if isinstance(changes, Mapping) else dict.fromkeys([changes] if isinstance(changes, str) else changes, other_number)
+    there = {name: change for name, change in wanted.items() if hasattr(env.unwrapped, name)}
+    change_attributes(env, there)
+    kept = {name: copy.deepcopy(getattr(env.unwrapped, name)) for name in there}
 
     def again(env: Any) -> None:
-        reset = [name for name in names if not equal(getattr(env.unwrapped, name), kept[name])]
-        change_attributes(env, {name: wanted[name] for name in reset} if wanted is not None else reset)
+        reset = (name for name in wanted if name not in kept or not equal(getattr(env.unwrapped, name), kept[name]))
+        change_attributes(env, {name: wanted[name] for name in reset})
 
     return subject.play(env, prepare=again)
 
@@ -147,10 +149,9 @@ def _hidden_before(subject: Subject, hidden: Changes | None) -> str | None:
     if hidden is None:
         raise NotChecked("pass hidden=, the attributes that the leader must not know before it acts, such as a context")
     plain, other = subject.play(subject.fresh()), _play_changed(subject, hidden)
-    length = 1 if not subject.aec else next(i for i in range(1, len(plain) + 1))
-    differ = any(a.difference(b) is not None for a, b in zip(plain, other, strict=False))
-    require(differ or len(plain) != len(other), f"other {_names(hidden)} change nothing, so what the leader sees of them cannot be checked")
-    _leader_sees_the_same(subject, plain[:length], other[:length], f"{_names(hidden)}, before it acts")
+    if not _differ(plain, other):
+        raise NotChecked(f"other {_names(hidden)} change nothing, so what the leader sees of them cannot be checked")
+    _leader_sees_the_same(subject, plain[:1], other[:1], f"{_names(hidden)}, before it acts")
     return None
 
 

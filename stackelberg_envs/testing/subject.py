@@ -93,21 +93,21 @@ def subject_of(given: Any, env: Any, seed: int, roles: Roles, max_moves: int) ->
     return Subject(env, seed, roles, lambda: copy.deepcopy(kept, dict(shared)), max_moves)
 
 
-def change_attributes(env: Any, changes: Changes) -> None:
-    """Change attributes of ``env.unwrapped``; numbers that are only named become 1 - 3 times what they are."""
+def change_attributes(env: Any, changes: Mapping[str, Any]) -> None:
+    """Set attributes of ``env.unwrapped``, to values or to functions of what they are."""
     inner = env.unwrapped
-    wanted = changes if isinstance(changes, Mapping) else dict.fromkeys([changes] if isinstance(changes, str) else changes, _other_number)
-    for name, change in wanted.items():
+    for name, change in changes.items():
         require(hasattr(inner, name), f"{type(inner).__name__} has no attribute {name!r}")
         present = getattr(inner, name)
         setattr(inner, name, change(present) if callable(change) else copy.deepcopy(change))
 
 
-def _other_number(value: Any) -> Any:
+def other_number(value: Any) -> Any:
+    """1 - 3 times a number, or each number of an array, list or dictionary."""
     if isinstance(value, Mapping):
-        return {key: _other_number(one) for key, one in value.items()}
+        return {key: other_number(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(_other_number(one) for one in value)
+        return type(value)(other_number(one) for one in value)
     number = np.asarray(value)
     require(number.dtype.kind in "iuf", f"{value!r} is no number; say what to change it to, as in private={{'name': value}}")
     return 1 - 3 * value

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from gymnasium.spaces import Box
 
+from .actions import sample
 from .driver import Driver
 from .kernel import GoodnessOfFit
 from .report import require
@@ -41,7 +43,9 @@ def compare_with_tables(subject: Subject, tables: Tables, steps: int) -> None:
     """Play ``steps`` moves of the world at random: they follow the rows, pay what the tables say, and followers see no next state."""
     rng, moves, episode = np.random.default_rng(subject.seed), 0, 0
     fit, forecasts = GoodnessOfFit(rng), _Forecasts()
-    agents = tables.agents or subject.roles.followers
+    agents, leader = tables.agents or subject.roles.followers, subject.roles.leader
+    space = subject.env.action_space(leader)
+    announced = [sample(space, rng, 0.5) for _ in range(3)] if isinstance(space, Box) else []  # few, so that moves can be compared
     while moves < steps:
         driver = Driver(subject.env, subject.seed + episode, subject.roles, env_seed=subject.seed + episode, calm=0.5)
         inner, episode, started = subject.env.unwrapped, episode + 1, moves
@@ -52,8 +56,11 @@ def compare_with_tables(subject: Subject, tables: Tables, steps: int) -> None:
                 mover = driver.acting()
                 if set(mover) & set(agents) and not acted:
                     transition, rewards = _value(tables.transition, inner), _value(tables.rewards, inner)
-                    seen = repr([driver.snapshot().observations.get(agent) for agent in agents])
-                moment = driver.advance()
+                    seen = _key([driver.snapshot().observations.get(agent) for agent in agents])
+                chosen = driver.choose()
+                if announced and chosen.get(leader) is not None:
+                    chosen[leader] = announced[episode % 3].copy()
+                moment = driver.advance(chosen)
                 acted |= set(mover) & set(agents) if driver.moved else set()
                 if (
                     not subject.aec
@@ -86,6 +93,11 @@ def compare_with_tables(subject: Subject, tables: Tables, steps: int) -> None:
 
 def _value(table: Any, inner: Any) -> Any:
     return table(inner) if callable(table) else table
+
+
+def _key(shown: list[Any]) -> str:
+    """Text that tells observations apart; the bytes of arrays, whose own text takes long."""
+    return repr([one.tobytes() if isinstance(one, np.ndarray) else one for one in shown])
 
 
 def _start(subject: Subject, agent: str) -> int:
