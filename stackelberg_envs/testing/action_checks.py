@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from contextlib import suppress
 from typing import Any
@@ -24,14 +25,17 @@ def check_actions(report: Report, subject: Subject) -> None:
 
 def _accepts(subject: Subject, agent: str, actions: dict[str, Any], action: Any, kind: str) -> bool:
     """Whether the environment takes ``action`` of an agent, beside the others' ``actions``; a refusal without a word fails."""
-    env = subject.env
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
+    env, disabled = subject.env, logging.root.manager.disable
+    logging.disable(logging.CRITICAL)  # PettingZoo's wrappers log what they think of it
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             env.step(action) if subject.aec else env.step({**actions, agent: action})
-        except Exception as refusal:
-            advise(bool(str(refusal)), f"{agent}: an {kind} action is refused without a word")
-            return False
+    except Exception as refusal:
+        advise(bool(str(refusal)), f"{agent}: an {kind} action is refused without a word")
+        return False
+    finally:
+        logging.disable(disabled)
     return True
 
 

@@ -13,7 +13,7 @@ from .subject import Subject
 def check_endings(report: Report, subject: Subject, episodes: Episodes) -> None:
     """Look at how ``episodes`` ended, and play some to their end."""
     report.check("episodes end", _episodes_end, subject, episodes)
-    report.check("the end is the same for all", _same_end, subject, episodes, lenient=not subject.roles.stated)
+    report.check("the end is the same for all", _same_end, subject, episodes, lenient=True)
     report.check("after the end nobody is left", _nobody_left, subject, episodes)
     report.check("a limit of time truncates", _truncation, subject, episodes)
     report.check("last() pays what was earned", _last_pays, subject)
@@ -28,7 +28,7 @@ def _episodes_end(subject: Subject, episodes: Episodes) -> None:
         return
     played, limit = max(len(episode) - 1 for episode in episodes), subject.limit()
     require(played > 0, "no move was made")
-    turns = 2 * len(getattr(subject.env, "possible_agents", ())) + 2
+    turns = 2 * max(len(moment.observations) for episode in episodes for moment in episode) + 2
     if limit is not None and played > (limit[1] + 2) * turns:
         raise Violation(f"{limit[0]} is {limit[1]}, and after {played} moves no episode had ended")
     raise NotChecked(f"NO EPISODE ENDED in {played} moves, so nothing is known of ends; pass max_moves=, or a shorter limit")
@@ -44,8 +44,7 @@ def _same_end(subject: Subject, episodes: Episodes) -> str | None:
                 continue
             for kind, flags in (("termination", moment.terminations), ("truncation", moment.truncations)):
                 if len(set(flags.values())) > 1:
-                    text = f"a {kind} for some but not for all: {flags}; libraries then never end the episode"
-                    raise (Violation if subject.roles.stated else Advice)(text)
+                    raise Advice(f"a {kind} for some but not for all: {flags}; libraries then never end the episode")
     everybody = getattr(subject.env, "possible_agents", None) or list(episodes[0][0].observations)
     for episode in ended:
         here = set(episode[-1].observations) | flagged(episode[-1])
@@ -107,7 +106,7 @@ def _last_pays(subject: Subject) -> str | None:
         mover = env.agent_selection
         gone = env.terminations[mover] or env.truncations[mover]
         paid, due = float(env.last()[1]), owed[mover]
-        require(abs(paid - due) < 1e-9 * (1 + abs(due)), f"last() pays {mover} {paid}, but it has earned {due} since it last acted")
+        require(abs(paid - due) < 1e-6 * (1 + abs(due)), f"last() pays {mover} {paid}, but it has earned {due} since it last acted")
         driver.advance()
         owed[mover] = 0.0
         for agent, reward in [] if gone else env.rewards.items():

@@ -16,7 +16,7 @@ from pettingzoo import AECEnv, ParallelEnv
 
 from ..views.masks import NextAvailable
 from .action_checks import check_actions
-from .driver import has_model
+from .driver import drive, has_model
 from .ending_checks import check_endings
 from .episode_checks import check_episodes
 from .interface_checks import check_interface
@@ -100,8 +100,13 @@ def _is_function(given: Any) -> bool:
 
 def _play(subject: Subject, episodes: list[Any]) -> None:
     """Episodes to look at: in a view of this suite one, in others several, until one has ended."""
-    played = range(1 if subject.ours else 4)
-    episodes.extend(subject.play(moves=STEPS if i else subject.max_moves, seed=subject.seed + i) for i in played)
+    for i in range(1 if subject.ours else 4):
+        episodes.append([])
+        subject.spaces.append({})
+        for moment in drive(subject.env, subject.seed + i, STEPS if i else subject.max_moves, subject.roles):
+            episodes[-1].append(moment)
+            new = set(moment.observations) - set(subject.spaces[-1])
+            subject.spaces[-1].update({agent: subject.env.observation_space(agent) for agent in new})
 
 
 def _gymnasium(env: Any, seed: int) -> None:

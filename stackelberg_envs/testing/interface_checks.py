@@ -33,6 +33,10 @@ def _moments(episodes: Episodes) -> list[Snapshot]:
     return [moment for episode in episodes for moment in episode]
 
 
+def _with_spaces(subject: Subject, episodes: Episodes) -> list[tuple[Snapshot, dict[str, Any]]]:
+    return [(moment, spaces) for episode, spaces in zip(episodes, subject.spaces, strict=True) for moment in episode]
+
+
 def _agents(subject: Subject, episodes: Episodes) -> None:
     possible = getattr(subject.env, "possible_agents", None)
     for episode in episodes:
@@ -76,9 +80,9 @@ def _spaces_stay(subject: Subject) -> None:
 
 
 def _spaces(subject: Subject, episodes: Episodes) -> None:
-    for moment in _moments(episodes):
+    for moment, spaces in _with_spaces(subject, episodes):
         for agent, observation in moment.observations.items():
-            space, where = subject.env.observation_space(agent), f"{agent}, after {moment.moves} moves"
+            space, where = spaces[agent], f"{agent}, after {moment.moves} moves"
             if isinstance(space, Dict) and "observation" in space.spaces and "action_mask" not in space.spaces:
                 observation = {key: value for key, value in observation.items() if key != "action_mask"}  # PettingZoo allows it
             if not space.contains(observation):
@@ -86,9 +90,9 @@ def _spaces(subject: Subject, episodes: Episodes) -> None:
 
 
 def _dtypes(subject: Subject, episodes: Episodes) -> None:
-    for moment in _moments(episodes):
+    for moment, spaces in _with_spaces(subject, episodes):
         for agent, observation in moment.observations.items():
-            got, want = getattr(observation, "dtype", None), subject.env.observation_space(agent).dtype
+            got, want = getattr(observation, "dtype", None), spaces[agent].dtype
             wrong = want is not None and not isinstance(observation, (dict, tuple, list, str)) and got != want
             advise(not wrong, f"{agent}, after {moment.moves} moves: dtype {got}, the space says {want}")
 

@@ -134,9 +134,9 @@ BROKEN = [
     Defect(DoublePrecision, "float64 observations in a float32 space", "observations lie in their spaces"),
     Defect(NewSpaces, "a new space at each call", "spaces are the same objects", single=False),
     Defect(NumpyFlags, "flags are NumPy booleans", "flags are bool"),
-    Defect(MixedFlags, "one agent is cut, the other terminated", "the end is the same for all", single=False),
-    Defect(MixedParallelFlags, "the same, in a parallel environment", "the end is the same for all", single=False),
-    Defect(LeaderLeaves, "the leader leaves when it has committed", "the end is the same for all", single=False),
+    Defect(MixedFlags, "one agent is cut, the other terminated", "the end is the same for all", kind="advice", single=False),
+    Defect(MixedParallelFlags, "the same, in a parallel environment", "the end is the same for all", kind="advice", single=False),
+    Defect(LeaderLeaves, "the leader leaves when it has committed", "the end is the same for all", kind="advice", single=False),
     Defect(DeathWithoutFlag, "agents leave without a flag", "agents are those that are possible", f"{ZOO}/issues/1085", single=False),
     Defect(NobodyLeaves, "agents stay in the list after the end", "after the end nobody is left", single=False),
     Defect(

@@ -185,7 +185,7 @@ BROKEN = [
         single=False,
     ),
     Defect(NextStateSeen, "the follower sees whether it will advance", KERNEL),
-    Defect(OtherSlip, "planner and simulator slip differently", KERNEL, kernel_steps=4000),
+    Defect(OtherSlip, "planner and simulator slip differently", KERNEL, kernel_steps=2000),
     Defect(WrongAgentPaid, "rewards are swapped", KERNEL, f"{ZOO}/pull/855", single=False),
     Defect(PaidLate, "rewards come a day late", KERNEL),
     Defect(OneTollForAll, "everybody pays the first district's toll", KERNEL, "https://github.com/Farama-Foundation/HighwayEnv/pull/318"),
