@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .driver import Driver, Snapshot
-from .interface_checks import Episodes, flagged
+from .interface_checks import Episodes, agents_that_end
 from .report import Advice, NotChecked, Report, Violation, require
 from .subject import Subject
 
@@ -20,7 +20,7 @@ def check_endings(report: Report, subject: Subject, episodes: Episodes) -> None:
 
 
 def _has_ended(episode: list[Snapshot]) -> bool:
-    return set(episode[-1].observations) <= flagged(episode[-1])
+    return set(episode[-1].observations) <= agents_that_end(episode[-1])
 
 
 def _episodes_end(subject: Subject, episodes: Episodes) -> None:
@@ -35,19 +35,19 @@ def _episodes_end(subject: Subject, episodes: Episodes) -> None:
 
 
 def _same_end(subject: Subject, episodes: Episodes) -> str | None:
-    ended = [episode for episode in episodes if flagged(episode[-1])]
+    ended = [episode for episode in episodes if agents_that_end(episode[-1])]
     if not ended:
         return "no episode ended"
     for episode in ended:
         for moment in episode:
-            if not flagged(moment):
+            if not agents_that_end(moment):
                 continue
             for kind, flags in (("termination", moment.terminations), ("truncation", moment.truncations)):
                 if len(set(flags.values())) > 1:
                     raise Advice(f"a {kind} for some but not for all: {flags}; libraries then never end the episode")
     everybody = getattr(subject.env, "possible_agents", None) or list(episodes[0][0].observations)
     for episode in ended:
-        here = set(episode[-1].observations) | flagged(episode[-1])
+        here = set(episode[-1].observations) | agents_that_end(episode[-1])
         require(here == set(everybody), f"agents left before the end: {sorted(map(str, here))} remain")
     return None
 

@@ -15,7 +15,7 @@ from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 from pettingzoo import AECEnv, ParallelEnv
 
 from ..views.masks import NextAvailable
-from .action_checks import check_actions
+from .action_checks import check_actions, check_masks
 from .driver import drive, has_model
 from .ending_checks import check_endings
 from .episode_checks import check_episodes
@@ -65,7 +65,7 @@ def check_env(
     Raises:
         ConformanceError: with everything that was found.
         TypeError: if ``env`` is none of the three kinds.
-        ValueError: if there is no such leader or follower.
+        RolesError: if there is no such leader or follower.
     """
     kinds = (AECEnv, ParallelEnv, gymnasium.Env)
     given, env = env, env() if callable(env) and not isinstance(env, kinds) else env
@@ -82,7 +82,10 @@ def check_env(
         report.notes.append(f"roles: {subject.roles}")
     episodes: list[Any] = []
     report.check("legal actions can be played", _play, subject, episodes)
-    if not report.failed:
+    report.check("action masks say which actions there are", check_masks, subject)
+    if report.failed.get("legal actions can be played"):
+        report.notes.append("NOTHING ELSE WAS CHECKED, as no episode can be played")
+    else:
         check_interface(report, subject, episodes)
         check_endings(report, subject, episodes)
         check_episodes(report, subject)

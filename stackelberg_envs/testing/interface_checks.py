@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 from typing import Any
 
@@ -48,11 +47,11 @@ def _agents(subject: Subject, episodes: Episodes) -> None:
                 missing = set(moment.observations) - set(getattr(moment, what))
                 require(not missing, f"after {moment.moves} moves {sorted(missing)} have an observation and no entry in {what}")
         for before, after in pairwise(episode):
-            gone = set(before.observations) - set(after.observations) - flagged(before) - flagged(after)
+            gone = set(before.observations) - set(after.observations) - agents_that_end(before) - agents_that_end(after)
             require(not gone, f"after {after.moves} moves {sorted(gone)} are gone, and were neither terminated nor truncated")
 
 
-def flagged(moment: Snapshot) -> set[str]:
+def agents_that_end(moment: Snapshot) -> set[str]:
     """The agents that are terminated or truncated."""
     return {agent for flags in (moment.terminations, moment.truncations) for agent, flag in flags.items() if flag}
 
@@ -107,10 +106,9 @@ def _flags(episodes: Episodes) -> None:
 def _rewards(episodes: Episodes) -> None:
     for moment in _moments(episodes):
         for agent, reward in moment.rewards.items():
-            number = isinstance(reward, (int, float, np.number)) or (isinstance(reward, np.ndarray) and reward.shape in ((), (1,)))
-            where = f"{agent}, after {moment.moves} moves"
-            require(number and not isinstance(reward, (complex, np.complexfloating)), f"{where}: a reward is {reward!r}, no number")
-            require(math.isfinite(reward), f"{where}: a reward is {reward!r}, not finite")
+            where, number = f"{agent}, after {moment.moves} moves", np.asarray(reward)
+            require(number.dtype.kind in "biuf" and number.shape in ((), (1,)), f"{where}: a reward is {reward!r}, no number")
+            require(bool(np.isfinite(number).all()), f"{where}: a reward is {reward!r}, not finite")
 
 
 def _infos(episodes: Episodes) -> None:

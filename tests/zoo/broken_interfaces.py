@@ -28,7 +28,7 @@ class NewSpaces(Toll):
 class NumpyFlags(Toll):
     def publish(self, paid: dict[str, float]) -> None:
         super().publish(paid)
-        self.terminations = {agent: np.bool_(flag) for agent, flag in self.terminations.items()}
+        self.terminations = {agent: np.bool_(flag) for agent, flag in self.terminations.items()}  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class MixedFlags(Toll):

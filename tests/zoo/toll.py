@@ -22,7 +22,7 @@ class Town:
 
     slip = 0.1
     costs: tuple[float, ...] = (0.2, 0.4, 0.0)
-    np_random: np.random.Generator | None = None
+    np_random: Any = None
 
     def open(self, names: tuple[str, str], max_cycles: int) -> None:
         """Set up spaces; everything else is set by `begin`."""
@@ -39,7 +39,7 @@ class Town:
             self.np_random = np.random.default_rng(seed)
         self.agents = list(self.possible_agents)
         self.district, self.day = 0, 0
-        self.tolls: np.ndarray | None = None
+        self.tolls: Any = None
         self.weather = int(self.np_random.integers(2))
 
     def check(self, agent: str, action: Any) -> None:
