@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from pettingzoo import AECEnv
 
-from .actions import equal, copy_arrays, sample
+from .actions import copy_arrays, equal, sample
 from .report import short
 from .roles import Roles, roles_of
 

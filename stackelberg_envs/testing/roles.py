@@ -15,7 +15,7 @@ class RolesError(ValueError):
     """There is no such agent, or it would both lead and follow."""
 
 
-@dataclass(copy_arrays=True)
+@dataclass(frozen=True)
 class Roles:
     """Who leads and who follows.
 

@@ -10,7 +10,7 @@ from gymnasium.spaces import Box
 
 from ..game import StackelbergGame
 from ..worlds.sampled import SampledProcess
-from .driver import sample
+from .actions import sample
 from .array_libraries import import_torch
 from .report import Report, require
 

@@ -20,7 +20,7 @@ Table = Any
 """An array, or a function of ``env.unwrapped`` that returns one; the function is called before each move of the world."""
 
 
-@dataclass(copy_arrays=True)
+@dataclass(frozen=True)
 class Tables:
     """What an environment's author says of its world, for comparison with what it does.
 
