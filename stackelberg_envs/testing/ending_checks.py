@@ -7,7 +7,7 @@ from typing import Any
 from .driver import Driver, Snapshot
 from .interface_checks import Episodes, agents_that_end
 from .report import Advice, NotChecked, Report, Violation, require
-from .subject import Subject
+from .subject import STEPS, Subject
 
 
 def check_endings(report: Report, subject: Subject, episodes: Episodes) -> None:
@@ -59,7 +59,7 @@ def _nobody_left(subject: Subject, episodes: Episodes) -> str | None:
     seed = next(i for i, episode in enumerate(episodes) if _has_ended(episode) and len(episode) - 1 == longest)
     env = subject.env
     driver = Driver(env, subject.seed + seed, subject.roles)
-    while not driver.is_over and driver.moves < subject.max_moves:
+    while not driver.is_over and driver.moves < max(STEPS, subject.max_moves):
         driver.advance()
     for _ in range(len(driver.snapshot().observations) if subject.aec else 0):
         if env.agents:

@@ -106,7 +106,7 @@ def _play(subject: Subject, episodes: list[Any]) -> None:
     for i in range(1 if subject.ours else 4):
         episodes.append([])
         subject.spaces.append({})
-        for moment in drive(subject.env, subject.seed + i, STEPS if i else subject.max_moves, subject.roles):
+        for moment in drive(subject.env, subject.seed + i, min(STEPS, subject.max_moves) if i else subject.max_moves, subject.roles):
             episodes[-1].append(moment)
             new = set(moment.observations) - set(subject.spaces[-1])
             subject.spaces[-1].update({agent: subject.env.observation_space(agent) for agent in new})

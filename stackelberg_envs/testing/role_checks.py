@@ -52,7 +52,7 @@ def _followers_see_commitment(subject: Subject) -> str | None:
         return "the leader never acts"
     said = f"{roles.followers[0]} is shown the same after two different actions of {roles.leader}"
     blind = equal(_shown_to_followers(subject, first[0]), _shown_to_followers(subject, second[0]))
-    if (blind or not subject.aec) and not subject.ours and _first_actions_matter(subject):
+    if (blind or not subject.aec) and not subject.ours and first_actions_matter(subject):
         again = _differ(_after_leader(subject, 1, 0), _after_leader(subject, 1, 1))
         if again and not subject.aec:
             raise NotChecked("leader and followers act in the same steps, so nobody can see an action before it acts")
@@ -95,7 +95,7 @@ def _differ(first: Sequence[Snapshot], second: Sequence[Snapshot]) -> bool:
     return len(first) != len(second) or any(a.difference(b) is not None for a, b in zip(first, second, strict=True))
 
 
-def _first_actions_matter(subject: Subject) -> bool:
+def first_actions_matter(subject: Subject) -> bool:
     """Whether what followers do at their first turns makes a difference."""
     env, roles, runs = subject.env, subject.roles, []
     for which in (0, 1):

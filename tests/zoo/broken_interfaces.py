@@ -34,14 +34,14 @@ class NumpyFlags(Toll):
 class MixedFlags(Toll):
     def publish(self, paid: dict[str, float]) -> None:
         super().publish(paid)
-        if self.late:
-            self.terminations[self.follow], self.truncations[self.follow] = True, False
+        if self.arrived:
+            self.terminations[self.lead], self.truncations[self.lead] = False, True
 
 
 class MixedParallelFlags(ParallelToll):
     def flags(self, agents: list[str]) -> Any:
-        over = self.arrived or self.late
-        return {agent: over and agent == self.follow for agent in agents}, {agent: over and agent == self.lead for agent in agents}
+        ended = {agent: self.arrived and agent == self.follow for agent in agents}
+        return ended, {agent: self.late or (self.arrived and agent == self.lead) for agent in agents}
 
 
 class LeaderLeaves(Toll):
@@ -147,7 +147,7 @@ BROKEN = [
     ),
     Defect(NeverEnds, "an episode never ends", "episodes end", f"{ZOO}/issues/752"),
     Defect(NaNAfterAWhile, "a reward is NaN on some days", "rewards are finite numbers"),
-    Defect(NeverCleared, "earned rewards are paid again at each turn", "last() pays what was earned", f"{ZOO}/issues/1260", single=False),
+    Defect(NeverCleared, "earned rewards are paid again at each turn", "last() pays what was earned", single=False),
     Defect(
         PaidOutsideRewards,
         "rewards are paid by last() and missing in rewards",
