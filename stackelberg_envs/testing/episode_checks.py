@@ -47,11 +47,13 @@ def _determinism(subject: Subject) -> None:
     np.random.set_state(np.random.RandomState(12345).get_state())  # noqa: NPY002
     mark = str(np.random.get_state())  # noqa: NPY002
     try:
-        first, second = subject.play(), subject.play()
+        first = subject.play()
+        again = [subject.play() for _ in range(1 if subject.ours else 4)]  # short episodes may be alike by chance
         require(mark == str(np.random.get_state()), "the environment uses or seeds NumPy's global generator")  # noqa: NPY002
     finally:
         np.random.set_state(kept)  # noqa: NPY002
-    compare(first, second, "two runs with the same seed and actions differ")
+    for second in again:
+        compare(first, second, "two runs with the same seed and actions differ")
 
 
 def _nothing_carried_over(subject: Subject) -> None:

@@ -13,8 +13,10 @@ import logging
 import warnings
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import gymnasium
 import numpy as np
@@ -30,8 +32,8 @@ from stackelberg_envs.testing import ConformanceError, Report, check_env
 
 DEFECTS: list[Defect] = [*broken_interfaces.BROKEN, *broken_episodes.BROKEN, *broken_roles.BROKEN]
 PAGE = Path(__file__).parents[2] / "docs/reference/broken-environments.md"
-CYCLES = 200
-"""Of PettingZoo's tests, which draw actions anew each time: so many that what they can find they do find."""
+CYCLES, RUNS = 200, 6
+"""Of PettingZoo's tests: steps of each run, and runs."""
 
 
 class FollowerAlone(gymnasium.Env[Any, Any]):
@@ -54,37 +56,58 @@ class FollowerAlone(gymnasium.Env[Any, Any]):
         return observation, env.rewards[follow], env.terminations[follow], env.truncations[follow], info
 
 
-def failure(test: Callable[[], Any]) -> bool:
-    """Whether a test of others raises; what it prints, logs and warns of is left out."""
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logging.disable(logging.CRITICAL)
-        try:
-            test()
-        except Exception:  # whatever stops it is what it finds
-            return True
-        finally:
-            logging.disable(logging.NOTSET)
+def failure(test: Callable[[Callable[[], Any]], Any], build: Callable[[], Any]) -> bool:
+    """Whether a test of others fails on an environment, in one of a few runs.
+
+    These tests draw actions and resets from the operating system's entropy.  Here each run has seeds in its place, so that a verdict can
+    be computed again.  What they print, log and warn of is left out.
+    """
+    kept, default_rng = np.random.get_state(), np.random.default_rng  # noqa: NPY002 - put back below
+    for run in range(RUNS):
+        entropy = count(1000 * run)
+
+        def seeded(run: int = run) -> Any:
+            env = build()
+            for i, space in enumerate(env.actions.values()):
+                space.seed(100 * run + i)
+            return env
+
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+            stack.enter_context(warnings.catch_warnings(action="ignore"))
+            stack.enter_context(
+                patch("numpy.random.default_rng", lambda seed=None, entropy=entropy: default_rng(next(entropy) if seed is None else seed))
+            )
+            logging.disable(logging.CRITICAL)
+            try:
+                test(seeded)
+            except Exception:  # whatever stops it is what it finds
+                return True
+            finally:
+                logging.disable(logging.NOTSET)
+                np.random.set_state(kept)  # noqa: NPY002
     return False
 
 
 def pettingzoo_verdict(build: Callable[[], Any]) -> str:
     """The first of PettingZoo's tests that fails."""
+    tests: dict[str, Callable[[Callable[[], Any]], Any]]
     if isinstance(build(), AECEnv):
-        tests = {"api_test": lambda: pzt.api_test(build(), CYCLES), "seed_test": lambda: pzt.seed_test(build, CYCLES)}
+        tests = {"api_test": lambda make: pzt.api_test(make(), CYCLES), "seed_test": lambda make: pzt.seed_test(make, CYCLES)}
     else:
         tests = {
-            "parallel_api_test": lambda: pzt.parallel_api_test(build(), CYCLES),
-            "parallel_seed_test": lambda: pzt.parallel_seed_test(build, CYCLES),
+            "parallel_api_test": lambda make: pzt.parallel_api_test(make(), CYCLES),
+            "parallel_seed_test": lambda make: pzt.parallel_seed_test(make, CYCLES),
         }
-    return next((f"`{name}`" for name, test in tests.items() if failure(test)), "passes")
+    return next((f"`{name}`" for name, test in tests.items() if failure(test, build)), "passes")
 
 
 def gymnasium_verdict(defect: Defect) -> str:
     """Whether Gymnasium's check fails on the follower alone."""
     if not defect.single or not isinstance(defect.build(), AECEnv):
         return "does not apply"
-    return "`check_env`" if failure(lambda: gymnasium_check_env(FollowerAlone(defect.build()), skip_render_check=True)) else "passes"
+    found = failure(lambda make: gymnasium_check_env(FollowerAlone(make()), skip_render_check=True), defect.build)
+    return "`check_env`" if found else "passes"
 
 
 def report_of(defect: Defect, names: tuple[str, str] = NAMES) -> Report:
