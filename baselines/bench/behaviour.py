@@ -21,6 +21,8 @@ from .palette import DASHES, INK, plain_text, style
 
 SERIES = 4
 """How many lines or groups of bars one panel shows."""
+RESTLESS = 40
+"""A state that goes up and down so often that an episode would be a block of colour is shown for so many steps."""
 ROWS, COLUMNS = 12, 12
 """The largest table, and the most bars, that one panel shows."""
 
@@ -31,7 +33,8 @@ def draw_behaviour(axis: Axes, game: se.StackelbergGame, x: np.ndarray, evaluati
         _episode(axis, game, x, evaluation)
     elif len(game.contexts) == game.followers == 1 and 1 < game.sizes[0][0] <= ROWS and game.sizes[0][2] <= ROWS:
         (world,), (policy,) = game.problems(game.for_context(x, 0)), evaluation.responses[0].policies
-        draw_table(axis, joint_policy(world, np.asarray(policy)).sum(axis=-2), "follower's action")
+        table = joint_policy(world, np.asarray(policy)).sum(axis=-2)
+        draw_table(axis, np.where(decides(world)[:, None], table, np.nan), "follower's action")
     elif max(b for _, _, b in game.sizes) <= COLUMNS:
         _bars(axis, game, x, evaluation)
     else:
@@ -39,17 +42,31 @@ def draw_behaviour(axis: Axes, game: se.StackelbergGame, x: np.ndarray, evaluati
 
 
 def draw_table(axis: Axes, policy: np.ndarray, columns: str) -> None:
-    """P(action | state), (S, B), as a table: with numbers if they are few, else with a scale of colours."""
+    """P(action | state), (S, B), as a table: with numbers if they are few, else with a scale of colours; NaN is left empty."""
     image = axis.imshow(policy, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     if policy.size <= 40:
         for (s, b), p in np.ndenumerate(policy):
-            axis.text(b, s, f"{p:.2f}", ha="center", va="center", fontsize=9, color="#fefefe" if p > 0.6 else INK)
+            said = "-" if np.isnan(p) else f"{p:.2f}"
+            axis.text(b, s, said, ha="center", va="center", fontsize=9, color="#fefefe" if p > 0.6 else INK)
     elif axis.figure is not None:
         axis.figure.colorbar(image, ax=axis, label="probability")
-    axis.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    axis.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    label_table(axis, policy.shape, columns)
+
+
+def label_table(axis: Axes, shape: tuple[int, ...], columns: str) -> None:
+    """Names and integer ticks of a table of states and ``columns``, at most ten each way."""
+    rows, count = shape
+    axis.set_yticks(range(0, rows, -(-rows // 10)))
+    axis.set_xticks(range(0, count, -(-count // 10)))
     axis.set_xlabel(columns)
     axis.set_ylabel("state")
+
+
+def decides(world: Any) -> np.ndarray:
+    """In which states of a world with one follower and tables its action makes a difference, to what it earns or to what comes, (S,)."""
+    ahead = np.asarray(world.kernel.expect(np.random.default_rng(0).random(world.sizes[0])))  # equal by chance for no two rows that differ
+    differs = [np.ptp(table, axis=-1).max(axis=-1) > 0 for table in (ahead, np.asarray(world.follower_reward))]
+    return differs[0] | differs[1]
 
 
 def visits(world: Any, policies: Sequence[Any], steps: int) -> np.ndarray:
@@ -92,7 +109,9 @@ def _bars(axis: Axes, game: se.StackelbergGame, x: np.ndarray, evaluation: Evalu
     width = 0.8 / len(shares)
     for i, (name, share) in enumerate(shares.items()):
         place = np.arange(len(share)) + (i - (len(shares) - 1) / 2) * width
-        axis.bar(place, share, width, color=style(i)["color"], label=plain_text(name), hatch=("", "///", "...", "xxx")[i], ec="#fefefe", lw=0)
+        axis.bar(
+            place, share, width, color=style(i)["color"], label=plain_text(name), hatch=("", "///", "...", "xxx")[i], ec="#fefefe", lw=0
+        )
     axis.set_ylim(0, 1)
     axis.xaxis.set_major_locator(MaxNLocator(COLUMNS, integer=True))
     axis.set_xlabel("follower's action")
@@ -122,8 +141,11 @@ def _episode(axis: Axes, game: se.StackelbergGame, x: np.ndarray, evaluation: Ev
         path = np.array(likeliest_paths(worlds, policies, game.max_cycles)[0])
         for i, course in enumerate(path.T):
             courses[f"{name}, state[{i}]" if len(game.contexts) > 1 else f"state[{i}]"] = course
-    for i, (name, course) in enumerate(list(courses.items())[: 2 * SERIES]):
-        axis.plot(course, color=style(i)["color"], ls=DASHES[i % len(DASHES)], lw=1.5, label=plain_text(name))
+    drawn = dict(list(courses.items())[: 2 * SERIES])
+    restless = any(np.abs(np.diff(course)).sum() > RESTLESS * np.ptp(course) for course in drawn.values())
+    for i, (name, course) in enumerate(drawn.items()):
+        line = {"color": style(i)["color"], "ls": DASHES[i % len(DASHES)], "lw": max(1.2, 2.4 - 0.4 * i)}  # one on another shows both
+        axis.plot(course[: RESTLESS + 1] if restless else course, **line, label=plain_text(name))
     axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axis.set_xlabel("step of one episode")
     axis.set_ylabel("state")
@@ -132,10 +154,9 @@ def _episode(axis: Axes, game: se.StackelbergGame, x: np.ndarray, evaluation: Ev
 
 def legend_above(axis: Axes) -> None:
     """A legend that lies on nothing: above the panel, in one or two rows."""
-    count = len(axis.get_legend_handles_labels()[1])
-    axis.legend(
-        loc="lower left", bbox_to_anchor=(0, 1.0), ncol=min(count, 4), fontsize=8, frameon=False, borderpad=0, handlelength=1.6, columnspacing=1
-    )
+    columns = min(4, len(axis.get_legend_handles_labels()[1]))
+    narrow = {"frameon": False, "borderpad": 0, "handlelength": 1.6, "columnspacing": 1}
+    axis.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncol=columns, fontsize=8, **narrow)
 
 
 def likeliest_paths(problems: Sequence[Any], policies: Sequence[Any], steps: int = 100) -> list[list[Any]]:

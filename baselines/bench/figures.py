@@ -10,11 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from .learned import learned_figure, likeliest_paths, shows_policy
+from .behaviour import likeliest_paths
+from .learned import caption, learned_figure
 from .palette import COLOURS, data_uri, plain_text, style, svg
 from .stats import curve
 
-__all__ = ["COLOURS", "curves", "data_uri", "learned_figure", "likeliest_paths", "plain_text", "shows_policy", "style", "svg"]
+__all__ = ["COLOURS", "caption", "curves", "data_uri", "learned_figure", "likeliest_paths", "plain_text", "style", "svg"]
 
 AXES = {"commitments": "commitments", "outcome_steps": "outcome steps", "seconds": "solver seconds, without warm-up"}
 

@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.patheffects import withStroke
 
 import stackelberg_envs as se
 from solvers import Score
 from stackelberg_envs.evaluation import Evaluation
 
-from .behaviour import ROWS, draw_behaviour, draw_table, legend_above, likeliest_paths
+from .behaviour import ROWS, draw_behaviour, draw_table, label_table, legend_above, likeliest_paths
 from .palette import COLOURS, DASHES, INK, plain_text
 
 FOUR_ROOMS_TOP = 0.15
 """The end of the colour scale where no shading exceeds the budget of Four Rooms, 0.2: all figures of it then have one scale."""
+MARKS = {"S": "a start", "G": "a goal", "T": "the target"}
 PATHS = (COLOURS[0], COLOURS[1], COLOURS[5], COLOURS[4])
 """Colours of paths, which are seen on white and on red."""
 
@@ -45,6 +46,17 @@ def shows_policy(game: se.StackelbergGame) -> bool:
     """Whether what the leader learned is drawn as its policy: it acts, and neither a map nor instruments say more."""
     acts = any(spaces.lead is not None for spaces in game.spaces)
     return game.layout is None and game.tabular and game.instruments is None and acts and game.sizes[0][0] <= 5 * ROWS
+
+
+def caption(game: se.StackelbergGame) -> str:
+    """What `learned_figure` shows of a game, in a sentence or two."""
+    if game.layout is not None and game.shading is not None:
+        marks = {mark for context in range(len(game.contexts)) for mark in (game.marks(context) if game.marks else {}).values()}
+        meanings = [f"{mark} is {said}" for mark, said in MARKS.items() if mark in marks]
+        legend = f" {', '.join(meanings)}." if meanings else ""
+        return f"Shades of red: {shading_name(game)}. Lines are the likeliest paths of the followers' response.{legend}"
+    left = "the leader's policy" if shows_policy(game) else "what the leader set"
+    return f"On the left {left}, on the right what the followers do about it; a dash is a state in which they have nothing to decide."
 
 
 def result_line(game: se.StackelbergGame, evaluation: Evaluation) -> str:
@@ -82,7 +94,7 @@ def _commitment(axis: Axes, game: se.StackelbergGame, x: np.ndarray) -> None:
         return
     table = None if game.instruments is not None or game.incentive is None or x.ndim > 1 else game.incentive(x)
     table = np.asarray(table[0] if isinstance(table, tuple) else table)
-    if table.ndim == 3 and table.shape[1] == 1 and table.shape[0] <= ROWS and table.shape[2] <= ROWS and 1 < len(table):
+    if table.ndim == 3 and table.shape[1] == 1 and table.shape[0] <= ROWS and table.shape[2] <= ROWS and len(table) > 1:
         _incentives(axis, table[:, 0])
     else:
         _bars(axis, {"commitment x": x} if game.instruments is None else game.instruments(x))
@@ -93,10 +105,7 @@ def _incentives(axis: Axes, table: np.ndarray) -> None:
     image = axis.imshow(table, cmap="Reds", vmin=min(0.0, float(table.min())), aspect="auto")
     assert axis.figure is not None
     axis.figure.colorbar(image, ax=axis, label="paid to follower 0")
-    axis.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    axis.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axis.set_xlabel("followers' joint action")
-    axis.set_ylabel("state")
+    label_table(axis, table.shape, "followers' joint action")
 
 
 def _bars(axis: Axes, chosen: Any) -> None:
@@ -107,7 +116,7 @@ def _bars(axis: Axes, chosen: Any) -> None:
         places = np.arange(start, start + len(heights))
         drawn = axis.bar(places, heights, color=COLOURS[i % len(COLOURS)], label=plain_text(name))
         if sum(map(len, values.values())) <= 8:
-            axis.bar_label(drawn, fmt="%.3g", fontsize=8, padding=1)
+            axis.bar_label(drawn, _short(heights), fontsize=8, padding=1)
         every = max(1, -(-len(heights) // 10))
         ticks += list(places[::every])
         labels += [plain_text(name, 12)] if len(heights) == 1 and len(values) > 1 else [str(k) for k in range(0, len(heights), every)]
@@ -120,6 +129,13 @@ def _bars(axis: Axes, chosen: Any) -> None:
         axis.set_ylabel(plain_text(next(iter(values)), 24))
     elif any(len(heights) > 1 for heights in values.values()):
         legend_above(axis)
+
+
+def _short(values: np.ndarray) -> list[str]:
+    """Numbers with three digits of the largest of them."""
+    largest = float(np.abs(values).max())
+    digits = 3 if largest == 0 else 2 - int(np.floor(np.log10(largest)))
+    return [f"{np.round(value, digits) + 0.0:.6g}" for value in values]
 
 
 def shading_name(game: se.StackelbergGame) -> str:
@@ -171,14 +187,13 @@ def _map(axis: Axes, game: se.StackelbergGame, x: np.ndarray, evaluation: Evalua
                 color=PATHS[number if few else 0],
                 ls=DASHES[number if few else 0],
                 lw=1.8 if few else 1.0,
-                marker="o",
-                ms=4,
-                markevery=[len(path) - 1],
+                path_effects=[withStroke(linewidth=3.6 if few else 2.0, foreground="#fefefe")],
                 label=plain_text(one if few else many) if few or number == 0 else None,
             )
         for (row, column), mark in (game.marks(context) if game.marks else {}).items():
             said = name if mark == "G" and len(name) <= 4 else mark
-            axis.text(column, row, plain_text(said), ha="center", va="center", fontsize=9, weight="bold", color=INK)
+            halo = [withStroke(linewidth=2.5, foreground="#fefefe")]
+            axis.text(column, row, plain_text(said), ha="center", va="center", fontsize=9, weight="bold", color=INK, path_effects=halo)
     axis.set_xticks([])
     axis.set_yticks([])
     return image

@@ -21,6 +21,7 @@ from . import figures, results_file
 from .configuration import Config, Section
 from .jobs import Job, results_of
 from .stats import Interval, summary
+from .story import as_html
 
 
 @dataclass(frozen=True)
@@ -183,10 +184,11 @@ def write(config: Config, parts: list[Part], path: Path, *, command: list[str], 
         shown.append(
             {
                 "part": part,
-                "story": story.split("\n\nSource:")[0],
+                "story": as_html(story.split("\n\nSource:")[0]),
                 "figures": {name: figures.data_uri(text) for name, text in drawn.items()},
                 "jobs": len(part.section.jobs),
-                "policy": figures.shows_policy(part.section.world.game()),
+                "map": part.section.world.game().layout is not None,
+                "caption": figures.caption(part.section.world.game()),
                 "done": sum(len(group) for group in part.groups.values()),
             }
         )

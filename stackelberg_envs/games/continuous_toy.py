@@ -202,6 +202,10 @@ class ContinuousToy(StackelbergGame):
         del context
         return ToyProcess(x, self.leader_sd, **vars(self._constants.like(x)))
 
+    def instruments(self, x: Array) -> dict[str, Array]:
+        """The probability that the leader plays 1 in S, A and B, without its noise, (..., 3)."""
+        return {"P(leader plays 1) in S, A, B": sigmoid(x)}
+
     def _log_density(self, x: Array, states: Array, leads: Array) -> Array:
         """log pi(a|s) of the leader's probability, logit-normal, (...), for one-hot states (..., 3) and probabilities (..., 1)."""
         xp = array_namespace(x)

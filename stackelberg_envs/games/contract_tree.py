@@ -100,6 +100,11 @@ class ContractTree(StackelbergGame):
         """What arriving in each node but the root is paid, (..., S - 1), in [0, b_max]; pairs (L, R) of the decision nodes in order."""
         return self.b_max * sigmoid(x)
 
+    def instruments(self, x: Array) -> dict[str, Array]:
+        """The payment at each decision node for either outcome, (..., nodes), in units of the principal's reward."""
+        paid = self.payments(x)
+        return {"payment for L": paid[..., 0::2], "payment for R": paid[..., 1::2]}
+
     def leader_cost(self, x: Array, context: int = 0) -> Array:
         """What is paid on arrival in each state, (..., S, 1, 1)."""
         xp = array_namespace(x)

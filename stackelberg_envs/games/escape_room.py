@@ -101,6 +101,11 @@ class EscapeRoom(StackelbergGame):
         xp = array_namespace(x)
         return LARGEST * sigmoid(xp.reshape(x, (*x.shape[:-1], -1, 3)))
 
+    def instruments(self, x: Array) -> dict[str, Array]:
+        """The payment for each place, (..., S), in units of the followers' reward; S = 1 where it is the same in all states."""
+        paid = self.payment_table(x)
+        return {name: paid[..., place] for place, name in ((LEVER, "pay, lever"), (START, "pay, start"), (DOOR, "pay, door"))}
+
     def incentive(self, x: Array, context: int | str = 0) -> tuple[Array, ...]:
         """What each follower is paid, (..., S, 1, B)."""
         paid, c = self.payment_table(x), self._constants.like(x)

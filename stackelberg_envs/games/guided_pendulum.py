@@ -132,6 +132,10 @@ class GuidedPendulum(StackelbergGame):
         del context
         return GuidedPendulumProcess(x, self.hidden, self.leader_sd, self.wind)
 
+    def instruments(self, x: Array) -> dict[str, Array]:
+        """The weights of the wind's feedback, (..., n): of each of the `features` if it is linear, in units of the strongest wind."""
+        return {"weight, of strongest wind": x}
+
     def log_leader_density(self, x: Array, states: Array, leads: Array) -> Array:
         """log pi(a|s) of the leader's squashed Gaussian, (...), for states (..., 3) and actions (..., 1)."""
         return squashed_gaussian_log_density(x, features(states), leads, self.hidden, self.leader_sd)

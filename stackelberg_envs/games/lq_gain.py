@@ -73,6 +73,10 @@ class LQGain(StackelbergGame):
             leader_discount=LEADER_DISCOUNT,
         )
 
+    def instruments(self, x: Array) -> dict[str, Array]:
+        """The gain K, (..., 2): push for a unit of each state."""
+        return {"gain K, push per unit of state": x}
+
     def _log_density(self, x: Array, states: Array, leads: Array) -> Array:
         """log pi(a|s) of the leader's Gaussian feedback, (...), for states (..., 2) and actions (..., 1)."""
         xp = array_namespace(x)

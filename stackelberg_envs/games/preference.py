@@ -107,6 +107,10 @@ class Preference(StackelbergGame):
             entropy=-np.sum([p * np.log(np.where(p > 0, p, 1.0)) for p in (preferred, 1 - preferred)], axis=0),
         )
 
+    def instruments(self, x: Array) -> dict[str, Array]:
+        """The weights w of the reward model, (..., features): reward for a unit of each feature."""
+        return {"w, reward per unit of feature": x}
+
     def incentive(self, x: Array, context: int = 0) -> Array:
         """r_w(s,b), (..., S, 1, 2), the whole of the follower's reward."""
         xp = array_namespace(x)

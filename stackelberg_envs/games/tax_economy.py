@@ -109,6 +109,10 @@ class TaxEconomy(StackelbergGame):
         """The commitment (4,) with these rates; see `TaxDesign.at_rates`."""
         return self.on_grid.at_rates(income, vat)
 
+    def instruments(self, x: Any) -> dict[str, np.ndarray]:
+        """The rates as shares: income tax (...) and VAT (..., 3)."""
+        return self.on_grid.instruments(x)
+
     def induced(self, x: Array, context: int) -> TaxProcess:
         income, vat = self.rates(x)
         return TaxProcess(x, income, vat, context, self.on_grid, self._constants, self._parts)
