@@ -1,4 +1,6 @@
-"""`stackelberg_envs.games.toy3` with a probability for an action: the leader announces P(it plays 1) in each step, and a coin decides.
+"""Continuous toy: Toy3 with an announced probability.
+
+The leader announces P(it plays 1) in each step of `stackelberg_envs.games.toy3`, and a coin decides.
 
 ContinuousToy of Kudo, Tanabe, Wachi, Akimoto, ICAPS 2026, arXiv 2603.14867, by its public code.  The follower sees the probability a before
 it acts, and not the coin, which falls after its action::

@@ -1,4 +1,4 @@
-"""Contract tree: a principal pays for outcomes, for it never sees what the agent did.
+"""Contract tree: pay for outcomes, for the work is not seen.
 
 At each node of a binary tree the agent works (action 1) or idles (action 0), in hiding, and the outcome is R or L: p(L|0) = q and
 p(L|1) = 1 - q.  Working costs the agent c; R is worth r to the principal.  The principal promises a payment for each outcome of each

@@ -1,4 +1,4 @@
-"""Escape room: somebody must hold the lever for others to get out, and the leader may pay for it.
+"""Escape room: pay for holding the lever that lets others out.
 
 * **Followers**: each stands at the lever, at the start or at the door, and goes to one of them in each step.  If at least M are at the
   lever, those who go to the door get out and earn 10; moving anywhere else costs 1, and staying nothing.  The episode ends for

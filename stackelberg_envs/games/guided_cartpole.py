@@ -1,4 +1,6 @@
-"""A leader blows wind at a balancing cart-pole, to have it balance where the leader wants it.
+"""Guided cart-pole: blow wind at it, so that it balances elsewhere.
+
+The leader wants the cart in a band of its own.
 
 The follower pushes the cart and is paid for every step that the pole stands; the leader pushes the pole, with a force that the follower
 sees before it acts, and is paid for every step that ends with the cart in its band.  GuidedCartPole of Kudo, Tanabe, Wachi, Akimoto, ICAPS

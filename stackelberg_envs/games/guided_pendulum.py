@@ -1,4 +1,6 @@
-"""A leader blows wind at a pendulum that somebody swings up, and wants it to be up on the left side only.
+"""Guided pendulum: blow wind at it, so that it stays on the left.
+
+The follower swings it up; the leader wants it to be up on the left side only.
 
 The follower turns the pendulum to have it stand; the leader's wind, which the follower sees before it acts, is to keep it from the right
 half-circle.  GuidedPendulum of Kudo, Tanabe, Wachi, Akimoto, ICAPS 2026, arXiv 2603.14867, by its public code, where it has no published

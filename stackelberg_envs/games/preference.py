@@ -1,4 +1,6 @@
-"""Preference: learning a reward from preferences (RLHF) as a Stackelberg game, small enough that every trajectory is enumerated.
+"""Preference: learn a reward from preferences (RLHF).
+
+The game is small enough that every trajectory is enumerated.
 
 The leader fits a reward model r_w to labels that say which of two trajectories is better; the follower is the policy that is optimised
 for the model, and it is the follower's trajectories that are labelled.  So the leader's choice decides what it is asked about::

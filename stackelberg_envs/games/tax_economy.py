@@ -1,4 +1,6 @@
-"""The tax economy with continuous assets: what the published simulator plays, beside the grid on which it is solved.
+"""Tax economy: tax design with assets of any size.
+
+This is what the published simulator plays; `tax_design` is the grid on which it is solved.
 
 Story, rewards, constants and presets are those of `stackelberg_envs.games.tax_design`, with one consumer; only assets differ, which are
 any number in [-100, 100].  The next one is drawn by inverting its distribution function, with mu = clip(m + (1 - x) w n - sum_i c_i)::
