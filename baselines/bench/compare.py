@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from rich.markup import escape
 from rich.table import Table
 
@@ -185,12 +186,15 @@ def curves(parts: list[Part]) -> Figure:
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
         legend |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
+    if any(cell.published for part in parts for cell in cells(part)):
+        label = "published, ± 2 standard errors"
+        legend[label] = Line2D([], [], color="black", ls="", marker="<", ms=5, label=label)
     for axis in panels[-1]:
         axis.set_xlabel("share of the iterations")
     for axis in panels[:, 0]:
         axis.set_ylabel("F(x)")
     figure.legend(
-        legend.values(), legend.keys(), loc="upper center", ncol=min(2 * columns + 1, len(legend)), frameon=False, bbox_to_anchor=(0.5, 0.0)
+        legend.values(), legend.keys(), loc="upper center", ncol=min(columns + 1, len(legend)), frameon=False, bbox_to_anchor=(0.5, 0.0)
     )
     figure.tight_layout()
     return figure
