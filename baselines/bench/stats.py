@@ -92,4 +92,4 @@ def curve(
     drawn = iqm(table[rng.integers(len(table), size=(500, len(table)))][..., known], axis=1)
     lines = np.full((3, len(grid)), np.nan)
     lines[:, known] = iqm(table[:, known]), np.quantile(drawn, 0.025, axis=0), np.quantile(drawn, 0.975, axis=0)
-    return grid, *lines
+    return grid, lines[0], lines[1], lines[2]

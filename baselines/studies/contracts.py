@@ -84,7 +84,7 @@ def draw(rows: measured.Rows) -> Figure:
         axis.set_xlabel("decisions (depth)")
         axis.grid(axis="y", alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
-    left.legend(frameon=False, fontsize=8)
+    left.legend(frameon=False, fontsize=10)
     figure.tight_layout()
     return figure
 

@@ -99,8 +99,8 @@ def draw(parts: list[Part]) -> Figure:
             row[i + 1].set_ylim(0, 1)
         row[0].set_title(part.section.title, fontsize=9)
         row[0].set_ylabel("F(x)")
-        row[0].legend(fontsize=6, frameon=False)
-        row[1].legend(fontsize=6, frameon=False)
+        row[0].legend(fontsize=10, frameon=False)
+        row[1].legend(fontsize=10, frameon=False)
         for axis in row[len(part.groups) + 1 :]:
             axis.axis("off")
     for axis in panels.flat:
@@ -112,7 +112,7 @@ def draw(parts: list[Part]) -> Figure:
     return figure
 
 
-def _lines(axis: Any, group: list[dict[str, Any]], value: Any, line: dict[str, str], label: str) -> None:
+def _lines(axis: Any, group: list[dict[str, Any]], value: Any, line: dict[str, Any], label: str) -> None:
     steps = [np.array([report["iteration"] for report in run["history"]]) for run in group]
     curves = [np.array([value(report) for report in run["history"]]) for run in group]
     for x, y in zip(steps, curves, strict=True):
