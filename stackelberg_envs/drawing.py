@@ -102,7 +102,7 @@ def _ansi_map(frame: Frame) -> list[str]:
 def _ansi_table(frame: Frame) -> list[str]:
     acts = frame.game.sizes[0][1] > 1
     policy = _leader_policy(frame) if acts else None
-    chosen = {} if acts else _chosen(frame)
+    chosen = {} if acts else _instruments(frame)
     lines = [f"{name}: {np.array2string(values, precision=3, threshold=16)}" for name, values in chosen.items()]
     lines.append("state  visits  leader policy" if acts else "state  visits")
     for state in range(frame.game.sizes[0][0]):
@@ -145,7 +145,7 @@ def _rgb_table(frame: Frame, pixels: int) -> np.ndarray:
     return image
 
 
-def _chosen(frame: Frame) -> dict[str, np.ndarray]:
+def _instruments(frame: Frame) -> dict[str, np.ndarray]:
     """What the leader committed to, by name: its instruments, or else its commitment; nothing before it has."""
     if frame.commitment is None:
         return {}
@@ -160,7 +160,7 @@ def _rgb_bars(frame: Frame, height: int, pixels: int) -> np.ndarray:
     image = np.tile(FLOOR, (height, count * pixels, 1))
     middle, margin = height // 2, max(1, pixels // 8)
     image[middle - 1 : middle + 1] = 0.6 * FLOOR
-    values = np.concatenate([np.zeros(0), *(value.ravel() for value in _chosen(frame).values())])[:count]
+    values = np.concatenate([np.zeros(0), *(value.ravel() for value in _instruments(frame).values())])[:count]
     top = max(1.0, float(np.abs(values).max(initial=0.0)))
     for i, value in enumerate(values):
         end = middle - round(float(value) / top * (middle - 2))

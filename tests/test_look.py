@@ -131,7 +131,7 @@ def test_rendered_frames_tell_commitments_apart() -> None:
         assert texts[0] != texts[1], id
 
 
-def drawn(figure: Figure) -> FigureCanvasAgg:
+def draw(figure: Figure) -> FigureCanvasAgg:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return canvas
@@ -152,7 +152,7 @@ def test_pictures_tell_commitments_apart(id: str) -> None:
     game = se.game(id, **SMALL.get(id, {}))
     x = np.linspace(-1.0, 1.0, game.dimension)
     figure = figures.learned_figure(game, {"nothing": 0 * x, "a commitment whose name is longer than its panel is wide": x}, None)
-    renderer = drawn(figure).get_renderer()
+    renderer = draw(figure).get_renderer()
     panels = [axis for axis in figure.axes if axis.get_label() != "<colorbar>"]
     half = len(panels) // 2
     assert [numbers(axis) for axis in panels[:half]] != [numbers(axis) for axis in panels[half:]]
@@ -217,7 +217,7 @@ def test_plots_are_read_by_people() -> None:
     run = {"cost": {"outcome_steps": 10**5}, "history": history, "timing": {"history": [0.0313 * n for n in range(6)]}}
     published = [{"label": "exact", "value": -123456.789, "error": 0.123}, {"label": "theirs", "value": 1.0}]
     figure = figures.curves({"exact": [run], LONG: [run]}, 1.0, published)
-    renderer = drawn(figure).get_renderer()
+    renderer = draw(figure).get_renderer()
     (legend,) = figure.legends
     assert {"exact", LONG, "published exact, -123456.79 ± 0.123"} <= {text.get_text() for text in legend.get_texts()}
     assert min(float(text.get_fontsize()) for text in legend.get_texts()) >= 10

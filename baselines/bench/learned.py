@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patheffects import withStroke
 
 import stackelberg_envs as se
@@ -147,7 +148,7 @@ def shading_name(game: se.StackelbergGame) -> str:
 def _maps(game: se.StackelbergGame, shown: dict[str, np.ndarray], scored: dict[str, Evaluation]) -> Figure:
     columns = min(3, len(shown))
     rows = -(-len(shown) // columns)
-    figure = Figure(figsize=(3.3 * columns + 0.9, 3.7 * rows), layout="constrained")
+    figure = Figure(figsize=(3.3 * columns + 0.9, 4.0 * rows), layout=ConstrainedLayoutEngine(h_pad=0.12))
     panels = figure.subplots(rows, columns, squeeze=False)
     for axis in panels.flat[len(shown) :]:
         axis.axis("off")
