@@ -95,7 +95,7 @@ def solve(
     follower = world.answerer() or played.default_follower
     hyperparameters = _assignments(set_)
 
-    def said(used: int, row: dict[str, Any]) -> str:
+    def describe(used: int, row: dict[str, Any]) -> str:
         return f"{escape(solver)}: F = {row['leader_return']:.4f}" + ("" if used else ", first step: imports, compilation")
 
     with printing.bar() as bar:
@@ -108,7 +108,7 @@ def solve(
             budget=budget,
             seed=seed,
             start_scale=start_scale,
-            progress=lambda used, row: bar.update(task, completed=used, description=said(used, row)),
+            progress=lambda used, row: bar.update(task, completed=used, description=describe(used, row)),
             **hyperparameters,
         )
     console.print(printing.history(solution.history))
