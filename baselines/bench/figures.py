@@ -17,7 +17,7 @@ from .stats import curve
 
 __all__ = ["COLOURS", "caption", "curves", "data_uri", "learned_figure", "likeliest_paths", "plain_text", "style", "svg"]
 
-AXES = {"commitments": "commitments", "outcome_steps": "outcome steps", "seconds": "solver seconds, without warm-up"}
+AXES = {"commitments": "commitments", "outcome_steps": "outcome steps", "seconds": "solver seconds"}
 
 
 def curves(
