@@ -1,7 +1,8 @@
 """All drawing: a game as text or as pixels, from plain NumPy.
 
 A game with a map is drawn as the map, with the leader's shading (penalties) as a heat map and the followers' paths on it; a game
-without one as a table, states by leader actions, shaded by the leader's policy; one whose states are vectors as curves over time.
+without one as a table, states by leader actions, shaded by the leader's policy, or, where the leader has no actions, as bars of what it
+committed to beside the states; one whose states are vectors as curves over time.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ MARK_COLOURS = {
     "S": np.array([31, 110, 190], dtype=np.float64),
 }
 SHADES = " .:-=+*%@"
+BARS = 24
+"""How many components of a commitment are drawn."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +100,15 @@ def _ansi_map(frame: Frame) -> list[str]:
 
 
 def _ansi_table(frame: Frame) -> list[str]:
-    policy = _leader_policy(frame)
-    lines = ["state  visits  leader policy"]
+    acts = frame.game.sizes[0][1] > 1
+    policy = _leader_policy(frame) if acts else None
+    chosen = {} if acts else _instruments(frame)
+    lines = [f"{name}: {np.array2string(values, precision=3, threshold=16)}" for name, values in chosen.items()]
+    lines.append("state  visits  leader policy" if acts else "state  visits")
     for state in range(frame.game.sizes[0][0]):
         here = ">" if frame.paths[0] and frame.paths[0][-1] == state else " "
         shown = "  ".join(f"{p:.2f}" for p in policy[state]) if policy is not None else "-"
-        lines.append(f"{here}{state:>4}  {frame.paths[0].count(state):>6}  {shown}")
+        lines.append(f"{here}{state:>4}  {frame.paths[0].count(state):>6}" + (f"  {shown}" if acts else ""))
     return lines
 
 
@@ -124,14 +130,42 @@ def _rgb_map(frame: Frame, pixels: int) -> np.ndarray:
 
 def _rgb_table(frame: Frame, pixels: int) -> np.ndarray:
     s, a, _ = frame.game.sizes[0]
-    policy = _leader_policy(frame)
-    image = np.tile(FLOOR, (s, a, 1))
-    if policy is not None:
-        image = (1 - policy[..., None]) * FLOOR + policy[..., None] * HEAT
-    image = np.concatenate([image, np.tile(FLOOR, (s, 1, 1))], axis=1)
-    image = image.repeat(pixels, axis=0).repeat(pixels, axis=1)
+    if a == 1:
+        image = _rgb_bars(frame, s * pixels, pixels)
+    else:
+        policy = _leader_policy(frame)
+        image = np.tile(FLOOR, (s, a, 1))
+        if policy is not None:
+            image = (1 - policy[..., None]) * FLOOR + policy[..., None] * HEAT
+        image = image.repeat(pixels, axis=0).repeat(pixels, axis=1)
+    column = image.shape[1] // pixels
+    image = np.concatenate([image, np.tile(FLOOR, (s * pixels, pixels, 1))], axis=1)
     if frame.paths[0]:
-        _trace(image, [(state, a) for state in frame.paths[0]], PATHS[0], pixels)
+        _trace(image, [(state, column) for state in frame.paths[0]], PATHS[0], pixels)
+    return image
+
+
+def _instruments(frame: Frame) -> dict[str, np.ndarray]:
+    """What the leader committed to, by name: its instruments, or else its commitment; nothing before it has."""
+    if frame.commitment is None:
+        return {}
+    x = frame.commitment if frame.commitment.ndim < 2 else frame.commitment[frame.context]
+    chosen = {"x": x} if frame.game.instruments is None else frame.game.instruments(x)
+    return {name: np.atleast_1d(np.asarray(values, dtype=np.float64)) for name, values in chosen.items()}
+
+
+def _rgb_bars(frame: Frame, height: int, pixels: int) -> np.ndarray:
+    """What the leader committed to, as at most `BARS` bars from a line in the middle; full height is 1, or the largest if that is more."""
+    count = min(BARS, frame.game.dimension)
+    image = np.tile(FLOOR, (height, count * pixels, 1))
+    middle, margin = height // 2, max(1, pixels // 8)
+    image[middle - 1 : middle + 1] = 0.6 * FLOOR
+    values = np.concatenate([np.zeros(0), *(value.ravel() for value in _instruments(frame).values())])[:count]
+    top = max(1.0, float(np.abs(values).max(initial=0.0)))
+    for i, value in enumerate(values):
+        end = middle - round(float(value) / top * (middle - 2))
+        low, high = sorted((middle, end))
+        image[low:high, i * pixels + margin : (i + 1) * pixels - margin] = HEAT
     return image
 
 

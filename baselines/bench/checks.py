@@ -61,7 +61,7 @@ def best_known(own: Path, ids: list[str] | None) -> int:
         REGISTRY.load(id)  # which raises if there is none
     table = Table(title="Best known commitments, scored again", title_justify="left")
     for column in ("world", "stored", "scored now", "no commitment beats", "found by"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column in ("stored", "scored now"))
     for key, record in best.read_best(best.COMMITTED, own).items():
         if ids and record.world.label not in wanted:
             continue

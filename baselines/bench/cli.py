@@ -47,10 +47,19 @@ app.add_typer(templates.app, name="new")
 
 
 @app.command("list")
-def list_() -> None:
-    """Show the games and the solvers, the latter by what they may know."""
-    console.print(printing.games())
-    console.print(printing.methods())
+def list_(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Games or solvers to be told more of.")] = None,
+) -> None:
+    """Show the games and the solvers, a line each, or more of those that are named."""
+    if not names:
+        console.print(printing.games())
+        console.print()
+        console.print(printing.methods())
+        console.print("\nMore of one: stackelberg list NAME", highlight=False)
+    for name in names or ():
+        import solvers
+
+        console.print(printing.solver_details(name) if name in solvers.names() else printing.game_details(name))
 
 
 @app.command()
@@ -73,9 +82,10 @@ def solve(
 
     Example: `stackelberg solve four_rooms-v0 implicit --game preset=hpgd --budget 1000 --set lr=0.5`
     """
-    import solvers
+    with problems.status("Importing the solvers"):
+        import solvers
 
-    from .configuration import access_level, world_of
+        from .configuration import access_level, world_of
 
     if who and temperature is not None:
         raise typer.BadParameter("--temperature is short for --follower kind=Soft --follower temperature=...; give one of them")
@@ -84,8 +94,12 @@ def solve(
     played = world.game()
     follower = world.answerer() or played.default_follower
     hyperparameters = _assignments(set_)
+
+    def describe(used: int, row: dict[str, Any]) -> str:
+        return f"{escape(solver)}: F = {row['leader_return']:.4f}" + ("" if used else ", first step: imports, compilation")
+
     with printing.bar() as bar:
-        task = bar.add_task(escape(solver), total=budget)
+        task = bar.add_task(f"{escape(solver)}: imports, compilation, first step", total=budget)
         solution = solvers.solve(
             played,
             solver,
@@ -94,7 +108,7 @@ def solve(
             budget=budget,
             seed=seed,
             start_scale=start_scale,
-            progress=lambda used, row: bar.update(task, completed=used, description=f"{escape(solver)}: F = {row['leader_return']:.4f}"),
+            progress=lambda used, row: bar.update(task, completed=used, description=describe(used, row)),
             **hyperparameters,
         )
     console.print(printing.history(solution.history))
@@ -200,7 +214,7 @@ def compare(
     if record is not None:
         found = results_file.read(path)
         results_file.record(record / path.name, [found[job.id] for job in loaded.jobs if job.id in found])
-    console.print(comparison.table(gathered, f"{loaded.name}: {there} of {len(loaded.jobs)} runs"))
+    console.print(comparison.table(gathered, f"{loaded.name}: {there} of {len(loaded.jobs)} runs", console.width))
     console.print(f"Table and figures: {escape(str(output.resolve()))}", soft_wrap=True)
 
 
@@ -324,7 +338,7 @@ def _show(config: Any, path: Path, best_file: Path, output: Path | None, figures
 
     parts = report.collect_parts(config, path, best_file)
     for part in parts:
-        console.print(report.table(part))
+        console.print(report.table(part, console.width))
     if output is not None:
         report.write(config, parts, output, command=["stackelberg", *sys.argv[1:]], figure_folder=figures)
         console.print(f"Report: {escape(str(output.resolve()))}", soft_wrap=True)

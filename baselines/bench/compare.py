@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from rich.markup import escape
 from rich.table import Table
 
 from . import results_file
 from .figures import learned_figure, plain_text, style, svg
+from .printing import fitting_table
 from .report import Part
 from .stats import Interval, mean_interval
 
@@ -109,12 +111,12 @@ def markdown(parts: list[Part]) -> str:
     return "\n".join([head, "|" + "---|" * len(HEADER), *body]) + "\n"
 
 
-def table(parts: list[Part], title: str) -> Table:
-    """`rows` for the terminal, with what its numbers are, and after how many commitments."""
-    shown = Table(*HEADER, title=escape(title), title_justify="left", caption=escape(caption(parts)), caption_justify="left")
-    for row in rows(parts):
-        shown.add_row(*map(escape, row))
-    return shown
+def table(parts: list[Part], title: str, width: int = 400) -> Table:
+    """`rows` for a terminal of so many characters, with what its numbers are, and after how many commitments."""
+    cells = [tuple(map(escape, row)) for row in rows(parts)]
+    stacks = ((0, 1), (2, 5), (3, 4), (6,), (7, 8))
+    narrow = [name.replace("gap to best known, ", "gap to best\nknown,\n") if width < 160 else name for name in HEADER]
+    return fitting_table(narrow, cells, stacks, width=width, left=(0, 1, 2, 6), title=escape(title), caption=escape(caption(parts)))
 
 
 def caption(parts: list[Part]) -> str:
@@ -184,12 +186,15 @@ def curves(parts: list[Part]) -> Figure:
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
         legend |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
+    if any(cell.published for part in parts for cell in cells(part)):
+        label = "published, ± 2 standard errors"
+        legend[label] = Line2D([], [], color="black", ls="", marker="<", ms=5, label=label)
     for axis in panels[-1]:
         axis.set_xlabel("share of the iterations")
     for axis in panels[:, 0]:
         axis.set_ylabel("F(x)")
     figure.legend(
-        legend.values(), legend.keys(), loc="upper center", ncol=min(2 * columns + 1, len(legend)), frameon=False, bbox_to_anchor=(0.5, 0.0)
+        legend.values(), legend.keys(), loc="upper center", ncol=min(columns + 1, len(legend)), frameon=False, bbox_to_anchor=(0.5, 0.0)
     )
     figure.tight_layout()
     return figure

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
 import numpy as np
+from rich.box import SIMPLE, SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -30,27 +34,100 @@ def bar() -> Progress:
     return Progress(*columns, console=problems, transient=True)
 
 
+def fitting_table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    stacks: Sequence[Sequence[int]],
+    *,
+    width: int,
+    left: Sequence[int] = (0, 1),
+    title: str = "",
+    caption: str = "",
+) -> Table:
+    """A table that cuts nothing: a column each where that fits, else columns in stacks, the cells of a stack one below the other.
+
+    Args:
+        header: names of the columns, as markup.
+        rows: cells, as markup.
+        stacks: which columns share one where the terminal is narrow, in their order.
+        width: of the terminal, in characters.
+        left: the columns that hold words, which may be folded; the others are numbers on the right, which are not.
+        title: above the table, as markup.
+        caption: below it, as markup.
+    """
+    table = _table(header, rows, [(i,) for i in range(len(header))], left, title, caption)
+    if Measurement.get(console, console.options.update(max_width=1000), table).maximum <= width:
+        return table
+    return _table(header, rows, stacks, left, title, caption)
+
+
+def _table(header: Any, rows: Any, stacks: Any, left: Any, title: str, caption: str) -> Table:
+    table = Table(
+        title=title or None,
+        title_justify="left",
+        caption=caption or None,
+        caption_justify="left",
+        show_lines=len(stacks) < len(header),
+        box=SIMPLE_HEAD if len(stacks) == len(header) else SIMPLE,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    for stack in stacks:
+        words = stack[0] in left
+        name = "\n".join(header[i] for i in stack)
+        table.add_column(name, justify="left" if words else "right", no_wrap=not words, overflow="fold")
+    for row in rows:
+        table.add_row(*("\n".join(row[i] for i in stack) for stack in stacks))
+    return table
+
+
+def _listing(title: str, rows: Sequence[Sequence[str]]) -> Table:
+    """Names and what they are, without lines: every row is one line where its sentence is short."""
+    table = Table(title=title, title_justify="left", box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    for i in range(len(rows[0])):
+        last = i == len(rows[0]) - 1
+        table.add_column(no_wrap=not last, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
 def games() -> Table:
-    """All games, by id."""
-    known = Table(title="Games", title_justify="left")
-    for column in ("id", "commitment", "(S, A, B) or state", "contexts", "followers", "default follower", "about"):
-        known.add_column(column, no_wrap=column in ("id", "default follower"))
+    """All games: id and one sentence."""
+    rows = []
     for id in se.games():
         try:
-            game = se.game(id)
+            rows.append((escape(id), escape(_story(se.game(id))[0] + _bringer(REGISTRY, id))))
         except (ReferenceNotFoundError, TypeError) as error:  # a TypeError from one whose arguments have no defaults
-            known.add_row(escape(id), *[""] * 5, f"[red]{escape(str(error))}[/]")
-            continue
-        story = (sys.modules[type(game).__module__].__doc__ or f"{type(game).__name__}: {type(game).__doc__ or ''}").partition("\n")[0]
-        sizes = str(game.sizes[0]) if game.tabular else f"R^{gymnasium.spaces.flatdim(game.spaces[0].state)}"
-        cells = (sizes, ", ".join(game.contexts), str(game.followers), repr(game.default_follower))
-        about = (story.partition(": ")[2] or story) + _bringer(REGISTRY, id)
-        known.add_row(escape(id), f"R^{game.dimension}", *map(escape, (*cells, about)))
-    return known
+            rows.append((escape(id), f"[red]{escape(str(error))}[/]"))
+    return _listing("Games", rows)
+
+
+def game_details(id: str) -> Table:
+    """One game: what is committed to, its sizes, contexts, followers, and its story."""
+    game = se.game(id)
+    sizes = f"(S, A, B) = {game.sizes[0]}" if game.tabular else f"R^{gymnasium.spaces.flatdim(game.spaces[0].state)}"
+    rows = {
+        "commitment": f"R^{game.dimension}",
+        "states": sizes,
+        "contexts": ", ".join(game.contexts),
+        "followers": str(game.followers),
+        "default follower": repr(game.default_follower),
+        "about": "\n\n".join(" ".join(part.split()) for part in _story(game)) + _bringer(REGISTRY, id),
+    }
+    return _listing(escape(id), [(name, escape(said)) for name, said in rows.items()])
+
+
+def _story(game: se.StackelbergGame) -> list[str]:
+    """The first sentence of a game's story without its name, and the paragraph that follows it."""
+    said = sys.modules[type(game).__module__].__doc__ or f"{type(game).__name__}: {type(game).__doc__ or ''}"
+    first, _, rest = said.partition("\n")
+    about = first.partition(": ")[2] or first
+    return [about[:1].upper() + about[1:], *[part for part in rest.strip().split("\n\n")[:1] if part]]
 
 
 def methods() -> Table:
-    """All solvers, those that may know most first."""
+    """All solvers, those that may know most first: name, access and what it does."""
     import solvers
     from solvers.registry import REGISTRY
 
@@ -60,11 +137,22 @@ def methods() -> Table:
             access, about = solvers.build(name).access, (solvers.solver_class(name).__doc__ or "").partition("\n")[0]
         except (ReferenceNotFoundError, TypeError) as error:
             access, about = None, f"cannot be listed: {error}"
-        rows.append((access, name, about + _bringer(REGISTRY, name)))
-    known = Table("name", "access", "about", title="Solvers", title_justify="left")
-    for access, name, about in sorted(rows, key=lambda row: -(row[0] or 0)):
-        known.add_row(escape(name), "" if access is None else access.name, escape(about))
-    return known
+        brief = re.sub(r" \([^)]*\b[A-Z]{4,}\b.*", ".", about.partition(";")[0]).rstrip(".") + "."  # the access stands beside it
+        rows.append((access, name, brief + _bringer(REGISTRY, name)))
+    rows = sorted(rows, key=lambda row: -(row[0] or 0))
+    return _listing("Solvers", [(escape(name), "" if access is None else access.name, escape(about)) for access, name, about in rows])
+
+
+def solver_details(name: str) -> Table:
+    """One solver: its access and what it does."""
+    import inspect
+
+    import solvers
+    from solvers.registry import REGISTRY
+
+    about = (inspect.getdoc(solvers.solver_class(name)) or "").split("\n\n")
+    rows = {"access": solvers.build(name).access.name, "about": " ".join(about[0].split()) + _bringer(REGISTRY, name)}
+    return _listing(escape(name), [(key, escape(said)) for key, said in rows.items()])
 
 
 def _bringer(registry: Registry, name: str) -> str:
@@ -75,35 +163,48 @@ def _bringer(registry: Registry, name: str) -> str:
 
 def history(rows: tuple[dict[str, Any], ...]) -> Table:
     """At most ten of a solution's history rows, evenly spread."""
-    shown = Table()
     claimed = any("optimism_gap" in row for row in rows)  # by solvers with followers of their own
-    for column in ("iteration", "commitments", "F(x)", "per context", "follower gap", "|gradient|", *(("optimism",) if claimed else ())):
-        shown.add_column(column, justify="right")
-    for row in [rows[round(i * (len(rows) - 1) / 9)] for i in range(min(10, len(rows)))] if len(rows) > 1 else rows:
+    header = ("iteration", "commitments", "F(x)", "per context", "follower gap", "|gradient|", *(("optimism",) if claimed else ()))
+    cells = []
+    for row in [rows[i] for i in sorted({round(i * (len(rows) - 1) / 9) for i in range(10)})]:
         contexts = "  ".join(f"{value:.4f}" for value in row["per_context"])
         gradient = f"{row['gradient_norm']:.2e}" if "gradient_norm" in row else "-"
         gap = "-" if row["follower_gap"] is None else f"{row['follower_gap']:.1e}"  # not known where commitments are scored by playing
-        cells = (f"{row['leader_return']:.5f}", contexts, gap, gradient)
         optimism = (f"{row['optimism_gap']:+.4f}" if "optimism_gap" in row else "-",) if claimed else ()
-        shown.add_row(str(row["iteration"]), str(row["commitments"]), *cells, *optimism)
-    return shown
+        cells.append((str(row["iteration"]), str(row["commitments"]), f"{row['leader_return']:.5f}", contexts, gap, gradient, *optimism))
+    last = (4, 5, 6) if claimed else (4, 5)
+    return fitting_table(header, cells, ((0, 1), (2,), (3,), last), width=console.width, left=(3,))
 
 
 def draw(game: se.StackelbergGame, x: np.ndarray, follower: se.Follower) -> None:
-    """What the leader learned: its instruments, and a frame a context, with the likeliest paths of the followers.
+    """What the leader learned: its instruments, or where it has none its commitment, and frames with the followers' likeliest paths.
 
-    Frames need something to draw: a map, or a leader that acts, or, where there are no instruments to say it, whatever there is.
+    There is a frame a context, if there is something to draw: a map, or a leader that acts.
     """
     from stackelberg_envs.drawing import Frame, ansi
 
     from .figures import likeliest_paths
 
     evaluation = se.evaluate(game, x, follower=follower)
-    for name, values in {} if game.instruments is None else game.instruments(x).items():
-        console.print(f"{name}: {np.array2string(np.asarray(values), precision=3)}", markup=False, highlight=False)
-    if game.instruments is not None and game.tabular and game.layout is None and all(lead is None for _, lead, _ in game.spaces):
+    drawn = game.layout is not None or any(lead is not None for _, lead, _ in game.spaces)
+    chosen = game.instruments(x) if game.instruments is not None else {} if drawn else {"x": x}
+    for name, values in chosen.items():
+        said = np.array2string(np.asarray(values), precision=3, max_line_width=max(20, console.width - len(name) - 2))
+        console.print(f"{name}: {said}", markup=False, highlight=False, soft_wrap=True)
+    if not drawn and game.tabular:
+        _print_actions(game, x, evaluation)
         return
     for context in range(len(game.contexts)):
         problems, policies = game.problems(x, context), evaluation.responses[context].policies
         paths = tuple(tuple(path) for path in likeliest_paths(problems, policies, game.max_cycles))
         console.print(ansi(Frame(game, x, context, paths, len(paths[0]) - 1)), markup=False, highlight=False)
+
+
+def _print_actions(game: se.StackelbergGame, x: np.ndarray, evaluation: se.Evaluation) -> None:
+    """How often followers take each of their actions, or, if these are many, the ones that they take most often."""
+    from .behaviour import action_shares
+
+    for name, share in action_shares(game, x, evaluation).items():
+        often = sorted(range(len(share)), key=lambda b: -share[b])[:6]
+        said = ", ".join(f"{b}: {share[b]:.1%}" for b in (often if len(share) > 6 else range(len(share))))
+        console.print(f"{name}, share of steps by action: {said}", markup=False, highlight=False)

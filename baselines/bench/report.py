@@ -20,7 +20,9 @@ from . import best as best_known
 from . import figures, results_file
 from .configuration import Config, Section
 from .jobs import Job, results_of
+from .printing import fitting_table
 from .stats import Interval, summary
+from .story import as_html
 
 
 @dataclass(frozen=True)
@@ -149,23 +151,26 @@ def _row(label: str, group: list[dict[str, Any]], top: best_known.Best | None) -
     )
 
 
-def table(part: Part) -> Table:
-    """The table for the terminal, by access level."""
+def table(part: Part, width: int = 400) -> Table:
+    """The table for a terminal of so many characters, by access level."""
     title = part.section.title + (f"   ({part.best_name} {part.best.leader_return:.4f})" if part.best else "")
-    shown = Table(title=escape(title), title_justify="left", caption=escape(f"{part.settings}\n{part.statistics}"), caption_justify="left")
-    columns = ("access", "solver", "seeds", "F: IQM [95 %]", "best seed", f"gap to {part.best_name}", "commitments", "seconds")
-    for name in (*columns, *(("optimism",) if part.has_claims else ())):
-        shown.add_column(name, justify="left" if name in ("access", "solver") else "right")
+    claims = ("optimism",) if part.has_claims else ()
+    gap_name = f"gap to\n{part.best_name}" if width < 110 else f"gap to {part.best_name}"
+    header = ("access", "solver", "seeds", "F: IQM [95 %]", "best seed", gap_name, "commitments", "seconds", *claims)
+    cells: list[tuple[str, ...]] = []
     for row in part.rows:
         gap = "-" if row.gap is None else f"{row.gap:.3f}"
-        cells = (str(row.score.seeds), str(row.score), f"{row.highest:.3f}", gap, f"{row.commitments:,}", f"{row.seconds:.1f}")
+        numbers = (str(row.score.seeds), escape(str(row.score)), f"{row.highest:.3f}", gap, f"{row.commitments:,}", f"{row.seconds:.1f}")
         extra = ("-" if row.optimism is None else f"{row.optimism:+.3f}",) if part.has_claims else ()
-        shown.add_row(row.knows, escape(row.label), *cells, *extra)
+        cells.append((row.knows, escape(row.label), *numbers, *extra))
     for entry in part.section.published:
         error = f" ± {entry['error']:.3f}" if "error" in entry else ""
         gap = f"[dim]{part.best.leader_return - entry['value']:.2f}[/]" if part.best else ""
-        shown.add_row("", f"[dim]{escape('published: ' + entry['label'])}[/]", "", f"[dim]{entry['value']:.2f}{error}[/]", "", gap, "", "")
-    return shown
+        label = f"[dim]{escape('published: ' + entry['label'])}[/]"
+        cells.append(("", label, "", f"[dim]{entry['value']:.2f}{error}[/]", "", gap, "", "", *([""] if part.has_claims else [])))
+    stacks = ((1, 0), (3, 4), *(((5, 8), (6, 7, 2)) if part.has_claims else ((5, 2), (6, 7))))
+    caption = escape(f"{part.settings}\n{part.statistics}")
+    return fitting_table(header, cells, stacks, width=width, title=escape(title), caption=caption)
 
 
 def write(config: Config, parts: list[Part], path: Path, *, command: list[str], figure_folder: Path | None = None) -> None:
@@ -183,10 +188,11 @@ def write(config: Config, parts: list[Part], path: Path, *, command: list[str], 
         shown.append(
             {
                 "part": part,
-                "story": story.split("\n\nSource:")[0],
+                "story": as_html(story.split("\n\nSource:")[0]),
                 "figures": {name: figures.data_uri(text) for name, text in drawn.items()},
                 "jobs": len(part.section.jobs),
-                "policy": figures.shows_policy(part.section.world.game()),
+                "map": part.section.world.game().layout is not None,
+                "caption": figures.caption(part.section.world.game()),
                 "done": sum(len(group) for group in part.groups.values()),
             }
         )

@@ -46,6 +46,9 @@ def execute(job: Job, report: Report | None = None) -> dict[str, Any]:
 
     from solvers import solve
 
+    from .warm_up import warm_up
+
+    warm_up(job)
     solution = solve(
         job.world.game(),
         job.solver,
@@ -227,12 +230,12 @@ def _bars(
         TimeRemainingColumn(elapsed_when_finished=True),
     )
     with Progress(*columns, console=console, refresh_per_second=4) as progress:
-        work = progress.add_task(unit, total=total)
+        work = progress.add_task("starting: imports, compilation, first reports", total=total)
         runs = progress.add_task("runs", total=len(jobs), completed=len(jobs) - len(todo))
 
         def report(id: str, commitments: int) -> None:
             used[id] = commitments
-            progress.update(work, completed=sum(used.values()))
+            progress.update(work, completed=sum(used.values()), description=unit)
 
         yield report, lambda: progress.advance(runs)
-        progress.update(work, completed=total)
+        progress.update(work, completed=total, description=unit)

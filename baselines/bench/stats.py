@@ -87,7 +87,9 @@ def curve(
     """
     grid = np.linspace(0, max(float(x[-1]) for x in xs), 120) if grid is None else grid
     table = np.stack([step_function(x, y, grid) for x, y in zip(xs, ys, strict=True)])
-    table[:, np.isnan(table).any(axis=0)] = np.nan  # trimming alone would take a NaN for the highest value
+    known = ~np.isnan(table).any(axis=0)  # trimming would take a NaN for the highest value, and slowly
     rng = np.random.default_rng(0)
-    drawn = iqm(table[rng.integers(len(table), size=(500, len(table)))], axis=1)
-    return grid, iqm(table), np.quantile(drawn, 0.025, axis=0), np.quantile(drawn, 0.975, axis=0)
+    drawn = iqm(table[rng.integers(len(table), size=(500, len(table)))][..., known], axis=1)
+    lines = np.full((3, len(grid)), np.nan)
+    lines[:, known] = iqm(table[:, known]), np.quantile(drawn, 0.025, axis=0), np.quantile(drawn, 0.975, axis=0)
+    return grid, lines[0], lines[1], lines[2]

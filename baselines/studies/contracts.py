@@ -84,8 +84,8 @@ def draw(rows: measured.Rows) -> Figure:
         axis.set_xlabel("decisions (depth)")
         axis.grid(axis="y", alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
-    left.legend(frameon=False, fontsize=8)
     figure.tight_layout()
+    figure.legend(*left.get_legend_handles_labels(), loc="upper center", bbox_to_anchor=(0.5, 0.0), ncol=5, frameon=False, fontsize=10)
     return figure
 
 

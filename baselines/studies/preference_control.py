@@ -167,7 +167,7 @@ def draw(results: list[dict[str, Any]]) -> Figure:
     for panel in (axis, ends):
         panel.grid(alpha=0.25)
         panel.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False, fontsize=8, loc="lower right")
+    axis.legend(frameon=False, fontsize=10, loc="lower right")
     figure.tight_layout()
     return figure
 

@@ -196,7 +196,7 @@ def draw(rows: list[dict[str, Any]]) -> Figure:
     handles = [pair for legend in legends for pair in zip(*legend, strict=True)]
     shown = {label: handle for handle, label in reversed(handles)}
     figure.tight_layout()
-    figure.legend(shown.values(), shown.keys(), loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
+    figure.legend(shown.values(), shown.keys(), loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=10)
     return figure
 
 

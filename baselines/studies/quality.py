@@ -192,10 +192,10 @@ def draw(rows: list[dict[str, Any]]) -> Figure:
                 for checkpoint in dict.fromkeys(row["checkpoint"] for row in mine):
                     chosen = [row for row in mine if row["estimator"] == label and row["checkpoint"] == checkpoint]
                     steps, values = np.array([row["steps"] for row in chosen]), np.array([row[what] for row in chosen])
-                    axis.plot(steps, values, **line_style, lw=0.6, alpha=0.6)
+                    axis.plot(steps, values, color=line_style["color"], ls=line_style["ls"], lw=0.6, alpha=0.6)
                     curves.append(values)
                 mean = np.mean(curves, axis=0) if what == "cosine" else np.exp(np.mean(np.log(np.maximum(curves, 1e-8)), axis=0))
-                axis.plot(steps, mean, **line_style, lw=2, marker="o", ms=4, label=label)
+                axis.plot(steps, mean, **{**line_style, "markevery": None}, lw=2, label=label)
         for axis, what in zip(line, ("cosine", "relative bias", "relative variance"), strict=True):
             axis.set_xscale("log")
             axis.set_title(what, fontsize=9, loc="left")
@@ -207,7 +207,7 @@ def draw(rows: list[dict[str, Any]]) -> Figure:
                 axis.set_yscale("log")
                 axis.set_ylim(bottom=max(axis.get_ylim()[0], 1e-6))
         line[0].set_ylabel(game.replace(", ", "\n"), fontsize=9)
-        line[2].legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        line[2].legend(fontsize=10, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     for axis in panels[-1]:
         axis.set_xlabel("outcome steps of one estimate")
     figure.tight_layout()

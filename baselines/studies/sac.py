@@ -81,7 +81,7 @@ def draw(rows: measured.Rows) -> Figure:
     axis.set_ylabel("steps balanced, of 200")
     axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False, fontsize=8)
+    axis.legend(frameon=False, fontsize=10)
     figure.tight_layout()
     return figure
 

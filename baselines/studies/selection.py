@@ -203,7 +203,7 @@ def draw(rows: measured.Rows) -> Figure:
         axis.axhline(row["cooperative"] - row["game"][1], color="black", lw=1, ls=":", label="ceiling: cooperative value - M")
     figure.tight_layout()
     legend = dict(zip(*reversed(figure.axes[0].get_legend_handles_labels()), strict=True))
-    figure.legend(legend.values(), legend.keys(), loc="upper center", bbox_to_anchor=(0.5, 0.0), ncol=4, frameon=False, fontsize=9)
+    figure.legend(legend.values(), legend.keys(), loc="upper center", bbox_to_anchor=(0.5, 0.0), ncol=4, frameon=False, fontsize=10)
     return figure
 
 

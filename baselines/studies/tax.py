@@ -99,8 +99,6 @@ def draw(parts: list[Part]) -> Figure:
             row[i + 1].set_ylim(0, 1)
         row[0].set_title(part.section.title, fontsize=9)
         row[0].set_ylabel("F(x)")
-        row[0].legend(fontsize=6, frameon=False)
-        row[1].legend(fontsize=6, frameon=False)
         for axis in row[len(part.groups) + 1 :]:
             axis.axis("off")
     for axis in panels.flat:
@@ -109,10 +107,14 @@ def draw(parts: list[Part]) -> Figure:
         axis.spines[["top", "right"]].set_visible(False)
         axis.set_xlabel("iterations", fontsize=8)
     figure.tight_layout()
+    named = [dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True)) for axis in panels[:, :2].flat]
+    for where, legends in ((0.02, named[0::2]), (0.5, named[1::2])):  # of the methods, and of their rates
+        shown = {label: handle for legend in legends for label, handle in legend.items()}
+        figure.legend(shown.values(), shown.keys(), loc="upper left", bbox_to_anchor=(where, 0.0), ncol=2, frameon=False, fontsize=10)
     return figure
 
 
-def _lines(axis: Any, group: list[dict[str, Any]], value: Any, line: dict[str, str], label: str) -> None:
+def _lines(axis: Any, group: list[dict[str, Any]], value: Any, line: dict[str, Any], label: str) -> None:
     steps = [np.array([report["iteration"] for report in run["history"]]) for run in group]
     curves = [np.array([value(report) for report in run["history"]]) for run in group]
     for x, y in zip(steps, curves, strict=True):

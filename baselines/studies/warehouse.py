@@ -25,7 +25,7 @@ import stackelberg_envs as se
 from stackelberg_envs.drawing import Frame, rgb_array
 from stackelberg_envs.games.warehouse import Warehouse
 
-from ..bench import figures, measured
+from ..bench import figures, measured, palette
 
 INSTANCES = (0, 1, 2)
 BUDGET = 100
@@ -162,12 +162,12 @@ def draw(rows: measured.Rows) -> Figure:
     bars.set_xlabel("layouts, by rank")
     bars.set_ylabel("leader's return an order")
     bars.spines[["top", "right"]].set_visible(False)
-    bars.legend(frameon=False)
+    bars.legend(frameon=False, loc="upper right", bbox_to_anchor=(1.0, 0.92))
     for axis, which, best in zip(maps, ("best", "worst"), (np.argmax, np.argmin), strict=True):
         sites = layouts(game)[int(best(row["returns"]))]
         axis.imshow(rgb_array(Frame(game, game.commitment(sites), sites[0], ((),), 0)))
         for (down, right), share in zip(game.sites, game.context_probabilities, strict=True):
-            axis.text(24 * right + 12, 24 * down + 12, f"{100 * share:.0f}", ha="center", va="center", fontsize=8)
+            axis.text(24 * right + 12, 24 * down + 12, f"{100 * share:.0f}", ha="center", va="center", fontsize=9, color=palette.INK)
         axis.set_title(f"{which}: {float(np.asarray(row['returns'])[best(row['returns'])]):.2f}", fontsize=9.5, loc="left")
         axis.set_axis_off()
     figure.tight_layout()

@@ -1,7 +1,7 @@
-"""Bimatrix: the leader commits to a mixed row, the follower picks a column, both are paid once.
+"""Bimatrix: commit to a mixed row; the follower picks a column.
 
-Iterated, they meet again and again, and the leader's mixture depends on what both did last; with several follower types, the leader
-commits before it is drawn whom it meets.
+Both are paid once.  Iterated, they meet again and again, and the leader's mixture depends on what both did last; with several follower
+types, the leader commits before it is drawn whom it meets.
 
 Source: the default payoffs are the example of Conitzer and Sandholm, "Computing the optimal strategy to commit to", EC 2006, where
 commitment to a mixture is worth 2.5, to a pure row 2, and the only Nash equilibrium 1.  Those of the other presets: see

@@ -1,4 +1,6 @@
-"""An architect insulates a building and opens its walls to air; the heating, which runs by what is built, keeps it warm.
+"""Building: insulate a building, and open its walls to air.
+
+The heating runs by what is built, and keeps it warm.
 
 The leader chooses insulation and airflow of every zone, which move the thermal dynamics; the follower controls heating and cooling units
 and pays for deviations of temperature and for energy; the leader is paid for even temperatures and little energy, less what it builds.

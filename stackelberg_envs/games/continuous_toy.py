@@ -1,4 +1,6 @@
-"""`stackelberg_envs.games.toy3` with a probability for an action: the leader announces P(it plays 1) in each step, and a coin decides.
+"""Continuous toy: Toy3 with an announced probability.
+
+The leader announces P(it plays 1) in each step of `stackelberg_envs.games.toy3`, and a coin decides.
 
 ContinuousToy of Kudo, Tanabe, Wachi, Akimoto, ICAPS 2026, arXiv 2603.14867, by its public code.  The follower sees the probability a before
 it acts, and not the coin, which falls after its action::
@@ -201,6 +203,10 @@ class ContinuousToy(StackelbergGame):
     def induced(self, x: Array, context: int) -> ToyProcess:
         del context
         return ToyProcess(x, self.leader_sd, **vars(self._constants.like(x)))
+
+    def instruments(self, x: Array) -> dict[str, Array]:
+        """The probability that the leader plays 1 in S, A and B, without its noise, (..., 3)."""
+        return {"P(leader plays 1) in S, A, B": sigmoid(x)}
 
     def _log_density(self, x: Array, states: Array, leads: Array) -> Array:
         """log pi(a|s) of the leader's probability, logit-normal, (...), for one-hot states (..., 3) and probabilities (..., 1)."""

@@ -1,4 +1,4 @@
-"""Contract tree: a principal pays for outcomes, for it never sees what the agent did.
+"""Contract tree: pay for outcomes, for the work is not seen.
 
 At each node of a binary tree the agent works (action 1) or idles (action 0), in hiding, and the outcome is R or L: p(L|0) = q and
 p(L|1) = 1 - q.  Working costs the agent c; R is worth r to the principal.  The principal promises a payment for each outcome of each
@@ -99,6 +99,11 @@ class ContractTree(StackelbergGame):
     def payments(self, x: Array) -> Array:
         """What arriving in each node but the root is paid, (..., S - 1), in [0, b_max]; pairs (L, R) of the decision nodes in order."""
         return self.b_max * sigmoid(x)
+
+    def instruments(self, x: Array) -> dict[str, Array]:
+        """The payment at each decision node for either outcome, (..., nodes), in units of the principal's reward."""
+        paid = self.payments(x)
+        return {"payment for L": paid[..., 0::2], "payment for R": paid[..., 1::2]}
 
     def leader_cost(self, x: Array, context: int = 0) -> Array:
         """What is paid on arrival in each state, (..., S, 1, 1)."""

@@ -1,4 +1,4 @@
-"""Escape room: somebody must hold the lever for others to get out, and the leader may pay for it.
+"""Escape room: pay for holding the lever that lets others out.
 
 * **Followers**: each stands at the lever, at the start or at the door, and goes to one of them in each step.  If at least M are at the
   lever, those who go to the door get out and earn 10; moving anywhere else costs 1, and staying nothing.  The episode ends for
@@ -100,6 +100,11 @@ class EscapeRoom(StackelbergGame):
         """What a follower is paid in each state for each place, (..., S, 3); S = 1 where it is the same in all."""
         xp = array_namespace(x)
         return LARGEST * sigmoid(xp.reshape(x, (*x.shape[:-1], -1, 3)))
+
+    def instruments(self, x: Array) -> dict[str, Array]:
+        """The payment for each place, (..., S), in units of the followers' reward; S = 1 where it is the same in all states."""
+        paid = self.payment_table(x)
+        return {name: paid[..., place] for place, name in ((LEVER, "pay, lever"), (START, "pay, start"), (DOOR, "pay, door"))}
 
     def incentive(self, x: Array, context: int | str = 0) -> tuple[Array, ...]:
         """What each follower is paid, (..., S, 1, B)."""

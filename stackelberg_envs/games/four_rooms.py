@@ -1,4 +1,4 @@
-"""Four Rooms: steer walkers past a cell they do not care about by taxing the floor.
+"""Four Rooms: tax the floor, so that walkers pass a cell.
 
 The follower walks from its start to its goal in a slippery 13 x 13 map of four rooms.  Which goal it wants is the context.  The leader
 spreads a fixed budget of penalties over the cells before the goal is known, hoping that the walker passes the leader's target cell on

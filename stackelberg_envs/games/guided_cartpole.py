@@ -1,4 +1,6 @@
-"""A leader blows wind at a balancing cart-pole, to have it balance where the leader wants it.
+"""Guided cart-pole: blow wind at it, so that it balances elsewhere.
+
+The leader wants the cart in a band of its own.
 
 The follower pushes the cart and is paid for every step that the pole stands; the leader pushes the pole, with a force that the follower
 sees before it acts, and is paid for every step that ends with the cart in its band.  GuidedCartPole of Kudo, Tanabe, Wachi, Akimoto, ICAPS
@@ -150,6 +152,10 @@ class GuidedCartPole(StackelbergGame):
     def induced(self, x: Array, context: int) -> GuidedCartPoleProcess:
         del context
         return GuidedCartPoleProcess(x, self.hidden, self.leader_sd, self.wind, self.target)
+
+    def instruments(self, x: Array) -> dict[str, Array]:
+        """The weights of the wind's feedback, (..., n): of each of the `features` if it is linear, in units of the strongest wind."""
+        return {"weight, of strongest wind": x}
 
     def log_leader_density(self, x: Array, states: Array, leads: Array) -> Array:
         """log pi(a|s) of the leader's squashed Gaussian, (...), for states (..., 4) and actions (..., 1)."""

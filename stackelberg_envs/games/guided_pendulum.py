@@ -1,4 +1,6 @@
-"""A leader blows wind at a pendulum that somebody swings up, and wants it to be up on the left side only.
+"""Guided pendulum: blow wind at it, so that it stays on the left.
+
+The follower swings it up; the leader wants it to be up on the left side only.
 
 The follower turns the pendulum to have it stand; the leader's wind, which the follower sees before it acts, is to keep it from the right
 half-circle.  GuidedPendulum of Kudo, Tanabe, Wachi, Akimoto, ICAPS 2026, arXiv 2603.14867, by its public code, where it has no published
@@ -131,6 +133,10 @@ class GuidedPendulum(StackelbergGame):
     def induced(self, x: Array, context: int) -> GuidedPendulumProcess:
         del context
         return GuidedPendulumProcess(x, self.hidden, self.leader_sd, self.wind)
+
+    def instruments(self, x: Array) -> dict[str, Array]:
+        """The weights of the wind's feedback, (..., n): of each of the `features` if it is linear, in units of the strongest wind."""
+        return {"weight, of strongest wind": x}
 
     def log_leader_density(self, x: Array, states: Array, leads: Array) -> Array:
         """log pi(a|s) of the leader's squashed Gaussian, (...), for states (..., 3) and actions (..., 1)."""

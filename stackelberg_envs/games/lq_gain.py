@@ -1,4 +1,6 @@
-"""A leader who steers a linear system by feedback, while the follower, who sees each push, keeps the state near zero.
+"""LQ gain: steer a linear system that a follower calms.
+
+The leader steers by feedback; the follower sees each push, and keeps the state near zero.
 
 The leader wants x_1 to swing out to -0.8 with x_2 at rest, and chooses the gain of its feedback; the follower pays for distance and for
 effort.  BilevelLQR (LQREnv-v4) of Kudo, Tanabe, Wachi, Akimoto, ICAPS 2026, arXiv 2603.14867, by its public code: s' = A s + C a + B b with
@@ -72,6 +74,10 @@ class LQGain(StackelbergGame):
             follower_discount=FOLLOWER_DISCOUNT,
             leader_discount=LEADER_DISCOUNT,
         )
+
+    def instruments(self, x: Array) -> dict[str, Array]:
+        """The gain K, (..., 2): push for a unit of each state."""
+        return {"gain K, push per unit of state": x}
 
     def _log_density(self, x: Array, states: Array, leads: Array) -> Array:
         """log pi(a|s) of the leader's Gaussian feedback, (...), for states (..., 2) and actions (..., 1)."""

@@ -1,4 +1,6 @@
-"""Preference: learning a reward from preferences (RLHF) as a Stackelberg game, small enough that every trajectory is enumerated.
+"""Preference: learn a reward from preferences (RLHF).
+
+The game is small enough that every trajectory is enumerated.
 
 The leader fits a reward model r_w to labels that say which of two trajectories is better; the follower is the policy that is optimised
 for the model, and it is the follower's trajectories that are labelled.  So the leader's choice decides what it is asked about::
@@ -106,6 +108,10 @@ class Preference(StackelbergGame):
             preferred=preferred,
             entropy=-np.sum([p * np.log(np.where(p > 0, p, 1.0)) for p in (preferred, 1 - preferred)], axis=0),
         )
+
+    def instruments(self, x: Array) -> dict[str, Array]:
+        """The weights w of the reward model, (..., features): reward for a unit of each feature."""
+        return {"w, reward per unit of feature": x}
 
     def incentive(self, x: Array, context: int = 0) -> Array:
         """r_w(s,b), (..., S, 1, 2), the whole of the follower's reward."""

@@ -1,4 +1,6 @@
-"""Random Markov game: a Garnet in which leader and follower both act, with a dial for how much their interests conflict.
+"""Random Markov game: a Garnet for two, with a dial for their conflict.
+
+Leader and follower both act in it.
 
 Sources: Garnets after Archibald, McKinnon, Thomas, "On the generation of Markov decision processes", JORS 1995, with a second player;
 ``preset="penalty"`` is the random Stackelberg Markov game of Shen, Yang, Chen, "Principled penalty-based methods for bilevel

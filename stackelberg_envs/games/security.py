@@ -1,4 +1,6 @@
-"""Security: guards protect some of the targets, by chance, and an attacker who knows how likely each is to be covered attacks one.
+"""Security: guard targets by chance; an attacker picks one.
+
+The attacker knows how likely each target is to be covered.
 
 The leader (the defender) commits to a mixture of assignments of m guards to t targets.  A target is worth more to it covered than not,
 and to the attacker less; so much as the attacker may see of the mixture, how likely each target is to be covered, is all that matters.

@@ -1,4 +1,6 @@
-"""Tax design: a government taxes income and goods, and consumers decide how much to work and what to buy.
+"""Tax design: tax the income and the goods of consumers.
+
+The consumers decide how much to work and what to buy.
 
 The consumer owns assets m in [-100, 100].  In each step it chooses hours of work and how much money to spend on each of three goods; its
 assets move by what it earns after income tax less what it spends, plus noise.  Which goods it likes is the context.  The government sets

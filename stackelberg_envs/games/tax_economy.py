@@ -1,4 +1,6 @@
-"""The tax economy with continuous assets: what the published simulator plays, beside the grid on which it is solved.
+"""Tax economy: tax design with assets of any size.
+
+This is what the published simulator plays; `tax_design` is the grid on which it is solved.
 
 Story, rewards, constants and presets are those of `stackelberg_envs.games.tax_design`, with one consumer; only assets differ, which are
 any number in [-100, 100].  The next one is drawn by inverting its distribution function, with mu = clip(m + (1 - x) w n - sum_i c_i)::
@@ -108,6 +110,10 @@ class TaxEconomy(StackelbergGame):
     def at_rates(self, income: float, vat: Any) -> np.ndarray:
         """The commitment (4,) with these rates; see `TaxDesign.at_rates`."""
         return self.on_grid.at_rates(income, vat)
+
+    def instruments(self, x: Any) -> dict[str, np.ndarray]:
+        """The rates as shares: income tax (...) and VAT (..., 3)."""
+        return self.on_grid.instruments(x)
 
     def induced(self, x: Array, context: int) -> TaxProcess:
         income, vat = self.rates(x)

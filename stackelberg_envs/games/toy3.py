@@ -1,4 +1,6 @@
-"""Toy3: three states in which a naive leader collapses and the best commitment is a mixed one.
+"""Toy3: three states in which a naive leader collapses.
+
+The best commitment is a mixed one.
 
 Variant "4", the default.  From S the follower goes to A or to B, either for a reward of 1, and the leader is paid 1 whenever it picks A.
 In A the leader may send it straight back to S (its action 1), at a cost of 1 to the follower, or let it walk to B for a reward of R (its

@@ -1,4 +1,6 @@
-"""Warehouse: place shelves where pickers will find them quickly, and not in one another's way.
+"""Warehouse: place shelves where they are found quickly.
+
+Shelves also stand in the way of those who fetch from others.
 
 A floor of cells has M candidate sites, each reserved for one item, and the leader may furnish K of them with shelves.  An order (the
 context) is for one item; a picker walks from the dock to the item's site and back, on the quickest way it can find.  Other shelves are

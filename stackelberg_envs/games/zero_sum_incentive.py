@@ -1,4 +1,6 @@
-"""Incentives in a fight: a designer pays one of two opponents for what both do, and is paid by where their equilibrium goes.
+"""Incentives in a fight: pay one of two opponents for what both do.
+
+The designer is paid by where their equilibrium goes.
 
 * **Leader**: announces an incentive x(s, b_0, b_1) in [0, largest] for every state and pair of actions, and pays ``cost`` times it when
   it falls due.  It earns u_L(s, b_0, b_1).
