@@ -14,6 +14,7 @@ import stackelberg_envs as se
 from stackelberg_envs.leader.access import Cost, Permission
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
+from stackelberg_envs.play import rollouts
 from stackelberg_envs.testing import commitments, random_games
 
 ALL = Permission.RESET | Permission.TRAINING
@@ -23,7 +24,7 @@ TEMPERATURE = 0.3
 @given(random_games(states=4, follower_actions=3).flatmap(lambda game: st.tuples(st.just(game), commitments(game))))
 @settings(deadline=None, max_examples=25)
 def test_a_plan_that_stopped_early_is_as_near_as_it_says(drawn: tuple[se.StackelbergGame, np.ndarray]) -> None:
-    """|V - V*| <= max|T V - V| / (1 - gamma).  A policy's values are below V*, hence T V <= V*, and less than the residual is too little."""
+    """|V - V*| <= max|T V - V| / (1 - gamma); and V <= T V <= V* for the values V of a policy, so that the residual alone is too little."""
     game, x = drawn
     (mdp,) = game.problems(x)
     early, exact = (soft_policy_iteration(mdp, TEMPERATURE, tolerance=tolerance) for tolerance in (1e9, 1e-12))
@@ -72,8 +73,10 @@ def test_whatever_is_asked_of_a_new_commitment_commits_to_it_once() -> None:
     assert rounds.cost.commitments == len(REQUESTS) + 2
 
 
-def test_who_starts_in_the_end_takes_no_step() -> None:
+@pytest.mark.parametrize("compiled", [rollouts.COMPILED, False])
+def test_who_starts_in_the_end_takes_no_step(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The end has value 0 and pays nothing: beside a follower that walks, and alone."""
+    monkeypatch.setattr(rollouts, "COMPILED", compiled)
     rounds = RepeatedGame(se.game("random_markov_game-v0"), seed=3)
     oracle = rounds.oracle(se.Access.OUTCOME, Permission.RESET)
     seen = oracle.play_from(np.zeros(15), 0, np.array([[5], [0], [5]]), horizon=4)
@@ -93,7 +96,11 @@ def test_at_discount_0_only_the_first_step_pays(drawn: tuple[se.StackelbergGame,
     (mdp,) = game.problems(x)
     (policy,) = (response.policy for response in se.evaluate(game, x).responses)
     first = np.einsum("s,sa,sab,sab->", mdp.initial, mdp.leader_policy, policy, mdp.leader_reward)
-    scored = [se.evaluate(game, x, leader_discount=0), se.evaluate(game, x, leader_discount=0.0, horizon=7), se.evaluate(game, x, horizon=1)]
+    scored = [
+        se.evaluate(game, x, leader_discount=0),
+        se.evaluate(game, x, leader_discount=0.0, horizon=7),
+        se.evaluate(game, x, horizon=1),
+    ]
     np.testing.assert_allclose([float(each.leader_return) for each in scored], first, atol=1e-12)
 
 

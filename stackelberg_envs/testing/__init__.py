@@ -3,7 +3,7 @@
 `check_game` checks a functional game, `check_env` an environment (AEC, parallel or Gymnasium), beyond what PettingZoo's own tests can
 see: observations in their spaces, correct flags, determinism in every step, copies that go on, leaders that cannot look into followers,
 views that agree, and steps that follow the model's kernel.  Both raise `ConformanceError` with everything they found, and return a
-`Report` otherwise.  Nothing here needs torch; where torch is already imported, `check_game` also compares its tables.
+`Report` otherwise.  Nothing here needs torch; where it is installed, `check_game` also compares its tables and differentiates them.
 """
 
 from .env_checks import check_env

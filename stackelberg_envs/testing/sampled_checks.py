@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,7 @@ from gymnasium.spaces import Box
 from ..game import StackelbergGame
 from ..worlds.sampled import SampledProcess
 from .driver import sample
-from .report import Report, require
+from .report import Report, import_torch, require
 
 EPISODES, STEPS, DRAWS = 32, 8, 4000
 TOLERANCE = 1e-12
@@ -178,9 +177,9 @@ def steered_rewards(game: StackelbergGame, points: np.ndarray) -> str | None:
 
 
 def _torch(game: StackelbergGame, points: np.ndarray) -> str | None:
-    torch = sys.modules.get("torch")
+    torch = import_torch()
     if torch is None:
-        return "torch is not imported"
+        return "torch is not installed"
     step, rng = 1e-6, np.random.default_rng(4)
     for x, context, process, policy in _cases(game, points):
         direction = rng.normal(size=x.shape)

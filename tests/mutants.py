@@ -1,0 +1,92 @@
+"""Mutants of the source, and the tests that are to notice them.
+
+``python tests/mutants.py [names]`` applies each to a copy of the source, and says which of them live.  A mutant is (file, text that occurs
+there once, what stands there instead, tests).  Nothing collects this file: it takes a quarter of an hour.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent
+COPIED = ("stackelberg_envs", "solvers", "baselines", "tests", "pyproject.toml")
+SECONDS = 150
+THEOREMS, PLANNING = "tests/test_theorems.py", "tests/test_planning.py tests/test_sweeps.py tests/test_hard_planning.py"
+
+
+class Mutant(NamedTuple):
+    """One change that contradicts a theorem."""
+
+    file: str
+    old: str
+    new: str
+    tests: str = THEOREMS
+
+
+ENVS, SOLVERS = "stackelberg_envs/", "solvers/"
+ROUNDS = f"{ENVS}leader/repeated_game.py"
+MUTANTS = {
+    "bound over 2 - gamma": Mutant(
+        f"{ENVS}planning/policy_iteration.py",
+        "bound = as_float(xp.max(xp.abs(backed_up - v))) / (1 - gamma)",
+        "bound = as_float(xp.max(xp.abs(backed_up - v))) / (2 - gamma)",
+    ),
+    "runs share their noise": Mutant(ROUNDS, "default_rng([self.seed, 0x0AC1E])", "default_rng([0, 0x0AC1E])"),
+    "learners share their noise": Mutant(ROUNDS, "default_rng([self.seed, 0x7EAC4])", "default_rng([0, 0x7EAC4])"),
+    "a model call does not commit": Mutant(
+        ROUNDS, "        self._commit(x)\n        self.cost.model_calls += 1", "        self.cost.model_calls += 1"
+    ),
+    "training does not commit": Mutant(
+        ROUNDS, "        self._commit(x)\n        self._query_follower(index, steps)", "        self._query_follower(index, steps)"
+    ),
+    "no start in the end": Mutant(ROUNDS, '_indices("states", states, sizes[:, 0] + 1)', '_indices("states", states, sizes[:, 0])'),
+    "the end moves": Mutant(f"{ENVS}play/rollouts.py", "(states < s_count) & (limits > 0)", "(states <= s_count) & (limits > 0)"),
+    "no leader discount of 0": Mutant(f"{ENVS}evaluation.py", "0 <= leader_discount <= 1", "0 < leader_discount <= 1"),
+    "0 is no discount given": Mutant(
+        f"{ENVS}worlds/tabular.py", "mdp.leader_discount if discount is None else discount", "discount or mdp.leader_discount"
+    ),
+    "a horizon of True": Mutant(f"{ENVS}evaluation.py", " or isinstance(horizon, bool)", ""),
+    "a ledger from 1": Mutant(f"{ENVS}leader/access.py", "    queries: int = 0", "    queries: int = 1"),
+}
+
+
+def apply(name: str, folder: Path) -> str:
+    """Run a mutant's tests on a copy of the source with it, and say what came of it."""
+    file, old, new, tests = MUTANTS[name]
+    path = folder / file
+    source = path.read_text()
+    if source.count(old) != 1:
+        return f"STALE: {old!r} occurs {source.count(old)} times in {file}"
+    path.write_text(source.replace(old, new))
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *shlex.split(tests)]
+    try:
+        run = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False, env={**os.environ, "PYTHONPATH": str(folder)}
+        )
+    except subprocess.TimeoutExpired:
+        return "killed, by time"
+    finally:
+        path.write_text(source)
+    last = [line for line in run.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return "LIVES" if run.returncode == 0 else f"killed: {last[0][:150] if last else run.stdout[-300:]}"
+
+
+def main() -> None:
+    """Apply the mutants named on the command line, or all."""
+    with tempfile.TemporaryDirectory() as folder:
+        for entry in COPIED:
+            copy = shutil.copytree if (ROOT / entry).is_dir() else shutil.copy
+            copy(ROOT / entry, Path(folder) / entry)
+        for name in sys.argv[1:] or MUTANTS:
+            print(f"{name}: {apply(name, Path(folder))}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
