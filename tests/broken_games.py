@@ -18,7 +18,6 @@ from gymnasium.spaces import Box
 from small_games import Bonuses, Doors, Masked, Umpired
 
 import stackelberg_envs as se
-from stackelberg_envs.commitments import sigmoid
 from stackelberg_envs.modified_game import ModifiedGame
 from stackelberg_envs.processes.transitions import DenseTransition
 from stackelberg_envs.worlds.markov_game import InducedMarkovGame
@@ -320,7 +319,10 @@ BROKEN_GAMES: dict[str, Defect] = {
         "Sampled methods learn another game than the one that is scored.",
     ),
     "simulator pays other rewards": Defect(
-        lambda: Changed(bonuses(), of(PaysOtherwise)), EPISODES, "the leader is not paid by the tables", "Returns of episodes do not come to the score."
+        lambda: Changed(bonuses(), of(PaysOtherwise)),
+        EPISODES,
+        "the leader is not paid by the tables",
+        "Returns of episodes do not come to the score.",
     ),
     "single steps pay a step late": Defect(
         lambda: Changed(bonuses(), of(StepsPayLate)),
@@ -531,9 +533,8 @@ def table() -> str:
     pieces: dict[str, Broken] = {**BROKEN_PIECES, **BROKEN_STEPS}
     for (group, check), entries in itertools.groupby(pieces.items(), lambda item: (_group(item[0]), item[1][1])):
         faults = ", ".join(name.removeprefix(group).lstrip(", ") for name, _ in entries)
-        lines.append(
-            f"| {f'`{group}`' if '_' in group or group in PIECES_HARM and ' ' not in group else group}: {faults} | {PIECES_HARM[group]} | {check} |"
-        )
+        shown = group if " " in group else f"`{group}`"
+        lines.append(f"| {shown}: {faults} | {PIECES_HARM[group]} | {check} |")
     return "\n".join(lines)
 
 

@@ -10,5 +10,6 @@ from .env_checks import check_env
 from .game_checks import check_game
 from .report import ConformanceError, Report
 from .strategies import commitments, random_games
+from .tables import Tables
 
-__all__ = ["ConformanceError", "Report", "check_env", "check_game", "commitments", "random_games"]
+__all__ = ["ConformanceError", "Report", "Tables", "check_env", "check_game", "commitments", "random_games"]

@@ -147,9 +147,8 @@ def _require_fit(what: str, rng: np.random.Generator, table: Any, nodes: np.ndar
     """
     from scipy.stats import kstest
 
-    rows = np.stack(
-        [np.asarray(table if np.ndim(table) == 1 else table[node if len(node) > 1 else node[0]]) for node in zip(*nodes, strict=True)]
-    )
+    index = (lambda node: table) if np.ndim(table) == 1 else (lambda node: table[node if len(node) > 1 else node[0]])
+    rows = np.stack([np.asarray(index(node)) for node in zip(*nodes, strict=True)])
     rows = np.concatenate([rows, np.maximum(1 - rows.sum(-1, keepdims=True), 0.0)], axis=-1)
     at = np.arange(len(drawn)), drawn
     p, below = rows[at], np.cumsum(rows, axis=-1)[at]
