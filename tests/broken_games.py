@@ -382,7 +382,7 @@ BROKEN_GAMES: dict[str, Defect] = {
         "A run dies after hours, when a component first exceeds 700.",
     ),
     "softmax that overflows": Defect(
-        Doors, "far commitments induce worlds, too", "of transition", "The same; and NaN probabilities are compared as false everywhere."
+        Doors, "far commitments induce worlds, too", "of transition", "Probabilities become NaN, of which every comparison is false."
     ),
     "single precision inside": Defect(
         lambda: Single(bonuses()), TORCH, "central difference", "Gradients are right to three digits; line searches stop early."
@@ -410,7 +410,7 @@ BROKEN_GAMES: dict[str, Defect] = {
         lambda: Changed(bonuses(), induced=lambda x, context: bonuses().induced(0 * x, context), incentive=None, leader_cost=None),
         DIFFER,
         "the leader moves nothing",
-        "Every method reaches the optimum.",
+        "Every method seems to reach the optimum.",
     ),
     "worlds cached by context": Defect(
         lambda: Stale(bonuses()), DIFFER, "the leader moves nothing", "The first commitment that anybody makes is scored ever after."
@@ -449,7 +449,10 @@ BROKEN_GAMES: dict[str, Defect] = {
         "The mean over contexts adds unlike things.",
     ),
     "discount that moves with the commitment": Defect(
-        lambda: Changed(bonuses(), _patient), ONLY_NUMBERS, "follower_discount is 0.5", "Solvers read it once, and differentiate nothing."
+        lambda: Changed(bonuses(), _patient),
+        ONLY_NUMBERS,
+        "follower_discount is 0.5",
+        "Solvers read the discount once, and their gradients leave it out.",
     ),
     "actions that come and go": Defect(
         lambda: Changed(bonuses(), _growing, incentive=None, leader_cost=None),
@@ -511,13 +514,13 @@ BROKEN_GAMES: dict[str, Defect] = {
 """Name to defect."""
 PIECES_HARM = {
     "incentive": "Solvers that know the instrument ascend a wrong gradient.",
-    "leader_cost": "They climb the wrong way, or pay too much.",
-    "log_kernel": "The part of the gradient through the dynamics is wrong or missing.",
+    "leader_cost": "Solvers climb the wrong way, or pay too much.",
+    "log_kernel": "Sampled gradients through the dynamics are wrong.",
     "log_leader_policy": "Policy gradients are of another policy.",
     "an acting leader": "Estimators leave out what it sets.",
     "shading": "Pictures fail or show other states.",
-    "leader_cost of steps": "As for tables.",
-    "incentive_at": "As `incentive` for tables.",
+    "leader_cost of steps": "The same as for tables.",
+    "incentive_at": "The same as of `incentive`.",
 }
 """Of groups of `broken_pieces`, by the first words of their names."""
 

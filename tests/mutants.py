@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
-COPIED = ("stackelberg_envs", "solvers", "baselines", "pytest_stackelberg", "tests", "pyproject.toml")
+COPIED = ("stackelberg_envs", "solvers", "baselines", "pytest_stackelberg", "tests", "docs", "README.md", "pyproject.toml")
 SECONDS = 150
 THEOREMS, PLANNING = "tests/test_theorems.py", "tests/test_planning.py tests/test_sweeps.py tests/test_hard_planning.py"
 
@@ -54,6 +54,20 @@ MUTANTS = {
     ),
     "a horizon of True": Mutant(f"{ENVS}evaluation.py", " or isinstance(horizon, bool)", ""),
     "a ledger from 1": Mutant(f"{ENVS}leader/access.py", "    queries: int = 0", "    queries: int = 1"),
+    "no loss where values are too low": Mutant(
+        f"{ENVS}planning/loss.py", "(max(up, 0.0) + max(down, 0.0)) / (1 - discount)", "max(down, 0.0) / (1 - discount)"
+    ),
+    "no loss where values are the policy's": Mutant(
+        f"{ENVS}planning/loss.py", "(max(up, 0.0) + max(down, 0.0)) / (1 - discount)", "max(up, 0.0) / (1 - discount)"
+    ),
+    "a loss without entropy": Mutant(
+        f"{ENVS}planning/loss.py", "attained = attained + temperature * entropy(policy)", "attained = attained + 0 * entropy(policy)"
+    ),
+    "ties by the follower's discount": Mutant(
+        f"{ENVS}followers/exact.py", "(leader, mdp.leader_discount, allowed=best)", "(leader, mdp.follower_discount, allowed=best)"
+    ),
+    "a sweep too many": Mutant(f"{ENVS}followers/bounded.py", "for _ in range(self.sweeps):", "for _ in range(self.sweeps + 1):"),
+    "step sizes of 1/k": Mutant(f"{ENVS}play/q_learning.py", "(1.0 + rate * visits[pair])", "(1.0 + visits[pair])"),
 }
 
 
@@ -71,7 +85,7 @@ def apply(name: str, folder: Path) -> str:
             command, cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False, env={**os.environ, "PYTHONPATH": str(folder)}
         )
     except subprocess.TimeoutExpired:
-        return "killed, by time"
+        return f"not done after {SECONDS} s"
     finally:
         path.write_text(source)
     last = [line for line in run.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import stackelberg_envs.testing.pytest_items  # noqa: F401 - pytester unloads what a session imports, and NumPy cannot be loaded twice
+from stackelberg_envs.testing.pytest_items import report_of  # pytester unloads what a session imports, and NumPy cannot be loaded twice
 
 pytest_plugins = ("pytester",)
 TOLLS = """
@@ -71,21 +71,24 @@ def test_a_failure_says_what_was_found_and_nothing_else(road: pytest.Pytester) -
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("reference", "leader", "said"),
     [
-        (["--stackelberg-env=tolls.py:helthy"], "*defines no 'helthy'; did you mean 'healthy'?*"),
-        (["--stackelberg-env=nothere:env"], "*nothere*"),
-        (["--stackelberg-env=tolls"], "*is not of the form package.module:Name or path/to/file.py:Name*"),
-        (["--stackelberg-env=tolls.py:text"], "*returns str, and what can be checked is an AECEnv*"),
-        (["--stackelberg-env=tolls.py:broken"], "*raised RuntimeError: the road is closed*"),
-        (["--stackelberg-env=tolls.py:healthy", "--stackelberg-leader=planner"], "*planner*"),
+        ("nothere:env", None, "nothere"),
+        ("tolls", None, "is not of the form package.module:Name or path/to/file.py:Name"),
+        ("tolls.py:text", None, "returns str, and what can be checked is an AECEnv"),
+        ("tolls.py:broken", None, "raised RuntimeError: the road is closed"),
+        ("tolls.py:healthy", "planner", "planner"),
     ],
-    ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_what_cannot_be_checked_is_said_in_a_line(road: pytest.Pytester, arguments: list[str], said: str) -> None:
-    result = run(road, *arguments)
+def test_what_cannot_be_checked_is_a_usage_error(road: pytest.Pytester, reference: str, leader: str | None, said: str) -> None:
+    with pytest.raises(pytest.UsageError, match=f"^--stackelberg-env.*{said}"):
+        report_of(reference, leader, None)
+
+
+def test_which_is_said_in_a_line(road: pytest.Pytester) -> None:
+    result = run(road, "--stackelberg-env=tolls.py:helthy")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: --stackelberg-env{said}"])
+    result.stderr.fnmatch_lines(["ERROR: --stackelberg-env: tolls.py defines no 'helthy'; did you mean 'healthy'?*"])
     assert "Traceback" not in result.stderr.str()
 
 

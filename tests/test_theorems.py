@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import itertools
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import logsumexp
 
 import stackelberg_envs as se
 from stackelberg_envs.leader.access import Cost, Permission
 from stackelberg_envs.leader.repeated_game import RepeatedGame
+from stackelberg_envs.planning.hard_policy_iteration import hard_policy_iteration
+from stackelberg_envs.planning.loss import loss_bound
+from stackelberg_envs.planning.policy_evaluation import policy_value, regularised_reward
 from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 from stackelberg_envs.play import rollouts
-from stackelberg_envs.testing import commitments, random_games
+from stackelberg_envs.processes.mdp import decision_problem
+from stackelberg_envs.testing import SmallGame, games, policies, random_games, with_commitments
 
 ALL = Permission.RESET | Permission.TRAINING
 TEMPERATURE = 0.3
 
 
-@given(random_games(states=4, follower_actions=3).flatmap(lambda game: st.tuples(st.just(game), commitments(game))))
+@given(with_commitments(random_games(states=4, follower_actions=3)))
 @settings(deadline=None, max_examples=25)
 def test_a_plan_that_stopped_early_is_as_near_as_it_says(drawn: tuple[se.StackelbergGame, np.ndarray]) -> None:
     """|V - V*| <= max|T V - V| / (1 - gamma); and V <= T V <= V* for the values V of a policy, so that the residual alone is too little."""
@@ -88,7 +94,7 @@ def test_who_starts_in_the_end_takes_no_step(compiled: bool, monkeypatch: pytest
     assert (nobody.steps, rounds.cost.outcome_steps) == (0, 4)
 
 
-@given(random_games(states=3).flatmap(lambda game: st.tuples(st.just(game), commitments(game))))
+@given(with_commitments(random_games(states=3)))
 @settings(deadline=None, max_examples=15)
 def test_at_discount_0_only_the_first_step_pays(drawn: tuple[se.StackelbergGame, np.ndarray]) -> None:
     """F = sum rho pi g r_L, over the infinite horizon and over one step."""
@@ -113,3 +119,76 @@ def test_a_truth_is_no_number_of_steps(horizon: Any) -> None:
     with pytest.raises(ValueError, match="horizon is a number of steps"):
         rounds.oracle(se.Access.OUTCOME).play(np.zeros(15), horizon=horizon)
     assert not any(asdict(rounds.cost).values())
+
+
+one_follower = with_commitments(games(zero_sum=False, actions=(3,), circumstances=1))
+
+
+@given(one_follower.flatmap(lambda drawn: st.tuples(st.just(drawn), policies(*drawn))), st.sampled_from([0.0, 0.5]))
+@settings(deadline=None, max_examples=25)
+def test_what_a_policy_loses_is_bounded_from_any_values(drawn: Any, temperature: float) -> None:
+    """Puterman 1994, theorem 6.3.1, from V*, from the policy's own values, and from some that lie above or below; at V* it is 0 for g*."""
+    (game, x), (policy,) = drawn
+    (mdp,) = game.problems(x)
+    problem, gamma = decision_problem(mdp, mdp.follower_reward), mdp.follower_discount
+    nodes = problem.weight.shape[-1]
+    if temperature > 0:
+        plan = soft_policy_iteration(mdp, temperature)
+        best, greedy = plan.values, plan.policy[:, :nodes]
+    else:
+        hard = hard_policy_iteration(problem, gamma)
+        best, greedy = hard.values, np.eye(3)[hard.action_values.argmax(-1)]
+    own = policy_value(mdp, policy, regularised_reward(mdp, policy, temperature), gamma)
+    for values in (best, own, own - 1, best + 1, np.zeros_like(best)):
+        assert (best - own).max() <= loss_bound(problem, gamma, policy[:, :nodes], values, temperature) + 1e-9
+    assert loss_bound(problem, gamma, greedy, best, temperature) < 1e-9
+
+
+class Indifferent(SmallGame):
+    """The follower is paid nothing."""
+
+    def induced(self, x: Any, context: int) -> Any:
+        world = super().induced(x, context)
+        return replace(world, follower_reward=0 * world.follower_reward)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_ties_are_broken_by_what_they_are_worth_to_the_leader(seed: int) -> None:
+    """By enumeration: of all policies of an indifferent follower the strong answer has the best return, at the leader's own discount."""
+    game = Indifferent(states=3, leader_actions=1, discount=0.05, leader_discount=0.95, seed=seed)
+    x = np.zeros(game.dimension)
+    pure = [np.eye(2)[list(choice)][:, None] for choice in itertools.product(range(2), repeat=3)]
+    returns = [float(game.objective(game.problems(x), [policy])) for policy in pure]
+    for ties, due in (("strong", max(returns)), ("weak", min(returns))):
+        assert float(se.evaluate(game, x, follower=se.Hard(ties)).leader_return) == pytest.approx(due, abs=1e-9)  # type: ignore[arg-type]
+
+
+@given(one_follower, st.integers(1, 4))
+@settings(deadline=None, max_examples=15)
+def test_so_many_sweeps_are_so_many_backups(drawn: tuple[SmallGame, np.ndarray], sweeps: int) -> None:
+    """V_k = T^k 0 by a loop over scipy's logsumexp, and acts by V_k; who carries values goes on from them."""
+    game, x = drawn
+    (mdp,) = game.problems(x)
+    problem, values = decision_problem(mdp, mdp.follower_reward), np.zeros(mdp.sizes[0])
+    rows = np.asarray(problem.transition.dense())
+    for _ in range(2 * sweeps):
+        q = problem.reward + mdp.follower_discount * rows @ values
+        if problem.available is not None:
+            q = np.where(problem.available, q, -np.inf)
+        values = (problem.weight * TEMPERATURE * logsumexp(q / TEMPERATURE, axis=-1)).sum(-1)
+    once, twice = se.Truncated(TEMPERATURE, sweeps), se.Truncated(TEMPERATURE, 2 * sweeps)
+    first = once.respond(game, x)
+    for answer in (twice.respond(game, x).answers[0], once.respond(game, x, state=first.state).answers[0]):
+        np.testing.assert_allclose(answer.values, values, atol=1e-9)
+
+
+@pytest.mark.parametrize("rate", [None, 0.5])
+def test_q_learning_steps_by_its_rate(rate: float | None) -> None:
+    """One state, one action: Q_{k+1} = Q_k + (r + gamma Q_k - Q_k) / (1 + rate k), without any noise; the rate is 1 - gamma by default."""
+    game, x = SmallGame(states=1, leader_actions=1, actions=(1,), discount=0.9), np.zeros(1)
+    (mdp,) = game.problems(x)
+    reward, q = float(mdp.follower_reward.sum()), 0.0
+    for k in range(40):
+        q += (reward + 0.9 * q - q) / (1 + (0.1 if rate is None else rate) * k)
+    (answer,) = se.SoftQLearning(0.5, 40, samples="uniform", rate=rate).respond(game, x).answers
+    assert float(answer.values[0]) == pytest.approx(q, rel=1e-12)

@@ -9,7 +9,23 @@ views that agree, and steps that follow the model's kernel.  Both raise `Conform
 from .env_checks import check_env
 from .game_checks import check_game
 from .report import ConformanceError, Report
-from .strategies import commitments, random_games
+from .small_game import SmallGame
+from .strategies import action_sequences, commitments, followers, games, masks, policies, random_games, with_commitments
 from .tables import Tables
 
-__all__ = ["ConformanceError", "Report", "Tables", "check_env", "check_game", "commitments", "random_games"]
+__all__ = [
+    "ConformanceError",
+    "Report",
+    "SmallGame",
+    "Tables",
+    "action_sequences",
+    "check_env",
+    "check_game",
+    "commitments",
+    "followers",
+    "games",
+    "masks",
+    "policies",
+    "random_games",
+    "with_commitments",
+]

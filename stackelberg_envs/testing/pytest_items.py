@@ -31,7 +31,7 @@ class KitItems:
         leader, followers = config.getoption("stackelberg_leader"), config.getoption("stackelberg_followers")
         names = None if followers is None else [name.strip() for name in followers.split(",")]
         for reference in config.getoption("stackelberg_env") or []:
-            checks: Checks = Checks.from_parent(session, name=reference, nodeid=reference, report=_report(reference, leader, names))
+            checks: Checks = Checks.from_parent(session, name=reference, nodeid=reference, report=report_of(reference, leader, names))
             items += checks.collect()
 
 
@@ -80,8 +80,12 @@ class Check(pytest.Item):
         return self.path, None, f"{self.parent.name if self.parent else ''}: {self.name}"
 
 
-def _report(reference: str, leader: str | None, followers: list[str] | None) -> Report:
-    """What the kit finds in the environment or game behind a reference."""
+def report_of(reference: str, leader: str | None, followers: list[str] | None) -> Report:
+    """What the kit finds in the environment or game behind a reference.
+
+    Raises:
+        pytest.UsageError: if the reference leads nowhere, to nothing that can be built or checked, or there is no such agent.
+    """
     try:
         found = load(reference)
         thing = found if isinstance(found, KINDS) else found()

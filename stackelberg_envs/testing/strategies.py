@@ -39,8 +39,10 @@ def random_games(**fixed: Any) -> SearchStrategy[StackelbergGame]:
     from hypothesis import strategies as st
 
     def build(arguments: dict[str, Any]) -> StackelbergGame:
-        arguments["branching"] = min(arguments["branching"], arguments["states"])
-        return registry.game("random_markov_game-v0", **{**arguments, **fixed})
+        chosen = {**arguments, **fixed}
+        if "branching" not in fixed:
+            chosen["branching"] = min(chosen["branching"], chosen["states"])
+        return registry.game("random_markov_game-v0", **chosen)
 
     return st.fixed_dictionaries(
         {
