@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from stackelberg_envs.testing.pytest_items import report_of  # pytester unloads what a session imports, and NumPy cannot be loaded twice
+from stackelberg_envs.testing.pytest_items import report_of
 
-pytest_plugins = ("pytester",)
+ROOT = Path(__file__).parent.parent
 TOLLS = """
 import stackelberg_envs as se
 from stackelberg_envs.views.aec import StackelbergAEC
 
-def healthy():
-    return se.make("toy3-v0", max_cycles=5)
-
-class Silent(StackelbergAEC):
+class PaysTwice(StackelbergAEC):
     def _publish(self, *, rewarded):
         super()._publish(rewarded=rewarded)
         self.rewards["leader_0"] *= 2
 
 def unpaid():
-    return Silent(se.game("toy3-v0", max_cycles=5))
+    return PaysTwice(se.game("toy3-v0", max_cycles=5))
 
 def game():
     return se.game("toy3-v0")
@@ -35,39 +34,74 @@ def text():
 def broken():
     raise RuntimeError("the road is closed")
 """
-PASSING = "def test_one():\n    pass\n"
+SESSIONS = """
+import contextlib, io, json, pytest, sys
+ran = {}
+for name, arguments in json.loads(sys.argv[1]).items():
+    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.redirect_stderr(said):
+        code = pytest.main(["-p", "no:cacheprovider", *arguments])
+    ran[name] = int(code), said.getvalue()
+print(json.dumps(ran))
+"""
+KIT, GAME = ("-p", "pytest_stackelberg"), "--stackelberg-env=tolls.py:game"
+ARGUMENTS = {
+    "game": [*KIT, GAME, "-v", "-rs"],
+    "selected": [*KIT, GAME, "-k", "episodes and follow"],
+    "failing": [*KIT, GAME, "--stackelberg-env=tolls.py:unpaid", "--stackelberg-leader=leader_0", "--stackelberg-followers=follower_0"],
+    "misspelt": [*KIT, "--stackelberg-env=tolls.py:gaem"],
+    "with plugin": [*KIT, "-v"],
+    "without": ["-p", "no:stackelberg", "-v"],
+}
 
 
-@pytest.fixture
-def road(pytester: pytest.Pytester) -> pytest.Pytester:
-    pytester.makepyfile(tolls=TOLLS, test_own=PASSING)
-    return pytester
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with one test of its own."""
+    folder = tmp_path_factory.mktemp("road")
+    (folder / "tolls.py").write_text(TOLLS)
+    (folder / "test_own.py").write_text("def test_one():\n    pass\n")
+    return folder
 
 
-def run(road: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    return road.runpytest_inprocess("-p", "pytest_stackelberg", "-p", "no:cacheprovider", *arguments)
-
-
-def test_each_check_is_an_item(road: pytest.Pytester) -> None:
-    """Of a game here; beside the tests of the project, and selected as they are."""
-    result = run(road, "--stackelberg-env=tolls.py:game", "-v", "-rs")
-    outcomes = result.parseoutcomes()
-    assert outcomes["passed"] > 10
-    assert "failed" not in outcomes
-    result.stdout.fnmatch_lines(["test_own.py::test_one PASSED*", "tolls.py:game::episodes follow the tables PASSED*", "SKIPPED*"])
-    run(road, "--stackelberg-env=tolls.py:game", "-k", "episodes and follow").assert_outcomes(
-        passed=1, deselected=outcomes["passed"] + outcomes["skipped"] - 1
+@pytest.fixture(scope="module")
+def sessions(folder: Path) -> dict[str, tuple[int, str]]:
+    """Exit codes and words of sessions by name, one after the other in a process of their own: NumPy and torch are imported once."""
+    ran = subprocess.run(
+        [sys.executable, "-c", SESSIONS, json.dumps(ARGUMENTS)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "160"},
     )
+    return json.loads(ran.stdout.splitlines()[-1])
 
 
-def test_a_failure_says_what_was_found_and_nothing_else(road: pytest.Pytester) -> None:
-    roles = "--stackelberg-leader=leader_0", "--stackelberg-followers=follower_0"
-    result = run(road, "--stackelberg-env=tolls.py:unpaid", *roles, "--stackelberg-env=tolls.py:game", "-m", "not slow")
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
-    said = result.stdout.str()
+def test_each_check_is_an_item(sessions: dict[str, tuple[int, str]]) -> None:
+    """Beside the tests of the project, and selected as they are."""
+    code, said = sessions["game"]
+    assert code == pytest.ExitCode.OK
+    for line in ("test_own.py::test_one PASSED", "tolls.py:game::episodes follow the tables PASSED", "SKIPPED [1]"):
+        assert line in said
+    code, said = sessions["selected"]
+    assert code == pytest.ExitCode.OK
+    assert "1 passed" in said
+    assert "deselected" in said
+
+
+def test_a_failure_says_what_was_found_and_nothing_else(sessions: dict[str, tuple[int, str]]) -> None:
+    code, said = sessions["failing"]
+    assert code == pytest.ExitCode.TESTS_FAILED
     assert "environment toy3_v0: steps follow the model's kernel\n  leader_0 was paid" in said
     assert "Traceback" not in said
-    assert all(line.startswith("FAILED tolls.py:unpaid::") for line in result.outlines if line.startswith("FAILED"))
+    assert all("tolls.py:unpaid::" in line for line in said.splitlines() if line.startswith("FAILED"))
+
+
+def test_what_cannot_be_found_is_said_in_a_line(sessions: dict[str, tuple[int, str]]) -> None:
+    code, said = sessions["misspelt"]
+    assert code == pytest.ExitCode.USAGE_ERROR
+    assert "ERROR: --stackelberg-env: tolls.py defines no 'gaem'; did you mean 'game'?" in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize(
@@ -77,29 +111,26 @@ def test_a_failure_says_what_was_found_and_nothing_else(road: pytest.Pytester) -
         ("tolls", None, "is not of the form package.module:Name or path/to/file.py:Name"),
         ("tolls.py:text", None, "returns str, and what can be checked is an AECEnv"),
         ("tolls.py:broken", None, "raised RuntimeError: the road is closed"),
-        ("tolls.py:healthy", "planner", "planner"),
+        ("tolls.py:unpaid", "planner", "planner"),
     ],
 )
-def test_what_cannot_be_checked_is_a_usage_error(road: pytest.Pytester, reference: str, leader: str | None, said: str) -> None:
+def test_what_cannot_be_checked_is_a_usage_error(
+    folder: Path, reference: str, leader: str | None, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
     with pytest.raises(pytest.UsageError, match=f"^--stackelberg-env.*{said}"):
         report_of(reference, leader, None)
 
 
-def test_which_is_said_in_a_line(road: pytest.Pytester) -> None:
-    result = run(road, "--stackelberg-env=tolls.py:helthy")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: --stackelberg-env: tolls.py defines no 'helthy'; did you mean 'healthy'?*"])
-    assert "Traceback" not in result.stderr.str()
-
-
-def test_without_the_option_nothing_changes(road: pytest.Pytester) -> None:
+def test_without_the_option_nothing_changes(sessions: dict[str, tuple[int, str]]) -> None:
     """The same items, the same words; and the module that every session imports imports no other package."""
-    with_plugin, without = (road.runpytest_inprocess("-q", "-p", name) for name in ("pytest_stackelberg", "no:stackelberg"))
-    with_plugin.assert_outcomes(passed=1)
-    assert [line.split(" in ")[0] for line in with_plugin.outlines] == [line.split(" in ")[0] for line in without.outlines]
-    code = "import sys; before = set(sys.modules); import pytest_stackelberg; print(*{m.split('.')[0] for m in set(sys.modules) - before})"
-    root = Path(__file__).parent.parent
-    loaded = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True).stdout
+    (code, with_plugin), (_, without) = sessions["with plugin"], sessions["without"]
+    assert code == pytest.ExitCode.OK
+    assert with_plugin.split(" in ")[0] == without.split(" in ")[0]
+    imported = (
+        "import sys; before = set(sys.modules); import pytest_stackelberg; print(*{m.split('.')[0] for m in set(sys.modules) - before})"
+    )
+    loaded = subprocess.run([sys.executable, "-c", imported], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert set(loaded.split()) - sys.stdlib_module_names == {"pytest_stackelberg"}
 
 
