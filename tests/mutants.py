@@ -21,6 +21,15 @@ SECONDS = 150
 THEOREMS, PLANNING = "tests/test_theorems.py", "tests/test_planning.py tests/test_sweeps.py tests/test_hard_planning.py"
 
 
+UNSHRUNK = """
+from hypothesis import Phase, settings
+
+settings.register_profile("mutants", phases=[Phase.explicit, Phase.generate])
+settings.load_profile("mutants")
+"""
+"""A failure is enough: hypothesis need not look for the smallest."""
+
+
 class Mutant(NamedTuple):
     """One change that contradicts a theorem."""
 
@@ -67,6 +76,23 @@ MUTANTS = {
         f"{ENVS}followers/exact.py", "(leader, mdp.leader_discount, allowed=best)", "(leader, mdp.follower_discount, allowed=best)"
     ),
     "a sweep too many": Mutant(f"{ENVS}followers/bounded.py", "for _ in range(self.sweeps):", "for _ in range(self.sweeps + 1):"),
+    "returns of contexts alike": Mutant(
+        ROUNDS,
+        "sum(p * self._expected_return(context) for context, p in enumerate(self.game.context_probabilities))",
+        "np.mean([self._expected_return(context) for context, _ in enumerate(self.game.context_probabilities)])",
+    ),
+    "follower returns of contexts alike": Mutant(
+        f"{ENVS}evaluation.py", "xp.sum(stack_scores(0) * weights[:, None], axis=-2)", "xp.mean(stack_scores(0), axis=-2)"
+    ),
+    "the gap of who is best off": Mutant(
+        f"{ENVS}evaluation.py", "follower_gap=xp.max(stack_scores(2), axis=(-2, -1))", "follower_gap=xp.min(stack_scores(2), axis=(-2, -1))"
+    ),
+    "a duality gap of one follower": Mutant(
+        f"{ENVS}evaluation.py", "xp.max(xp.sum(stack_scores(2), axis=-1), axis=-1)", "xp.max(xp.max(stack_scores(2), axis=-1), axis=-1)"
+    ),
+    "deviations gain now alone": Mutant(
+        f"{ENVS}followers/equilibria.py", "(gained + game.follower_discount * (arrives @ bound).max())", "gained"
+    ),
     "step sizes of 1/k": Mutant(f"{ENVS}play/q_learning.py", "(1.0 + rate * visits[pair])", "(1.0 + visits[pair])"),
 }
 
@@ -98,6 +124,8 @@ def main() -> None:
         for entry in COPIED:
             copy = shutil.copytree if (ROOT / entry).is_dir() else shutil.copy
             copy(ROOT / entry, Path(folder) / entry)
+        with (Path(folder) / "tests" / "conftest.py").open("a") as conftest:
+            conftest.write(UNSHRUNK)
         for name in sys.argv[1:] or MUTANTS:
             print(f"{name}: {apply(name, Path(folder))}", flush=True)
 

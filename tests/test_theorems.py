@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.special import logsumexp
 
 import stackelberg_envs as se
+from stackelberg_envs.game import group_by_world
 from stackelberg_envs.leader.access import Cost, Permission
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.hard_policy_iteration import hard_policy_iteration
@@ -192,3 +193,51 @@ def test_q_learning_steps_by_its_rate(rate: float | None) -> None:
         q += (reward + 0.9 * q - q) / (1 + (0.1 if rate is None else rate) * k)
     (answer,) = se.SoftQLearning(0.5, 40, samples="uniform", rate=rate).respond(game, x).answers
     assert float(answer.values[0]) == pytest.approx(q, rel=1e-12)
+
+
+WORST = SmallGame(states=3, leader_actions=2, actions=(3, 3), circumstances=2, discount=0.95, seed=1)
+"""Two followers whose gaps differ, and differ by context."""
+
+
+@given(with_commitments(games(circumstances=2)), st.sampled_from([1, 2]))
+@example((WORST, np.zeros(12)), 1)
+@settings(deadline=None, max_examples=12)
+def test_a_score_is_the_mean_of_its_contexts(drawn: tuple[SmallGame, np.ndarray], sweeps: int) -> None:
+    """Of which one is twice as likely: returns are means, gaps the worst of anybody anywhere, and the oracle's return is the referee's."""
+    game, x = drawn
+    follower = game.default_follower if game.zero_sum else se.Truncated(TEMPERATURE, sweeps)
+    scored = se.evaluate(game, x, follower=follower)
+    leader, plain, gaps = [], [], []
+    for context in range(2):
+        problems, policies = game.problems(x, context), scored.responses[context].policies
+        groups = group_by_world(problems, policies)
+        leader.append(float(game.objective(problems, policies)))
+        scores = [
+            world.score_follower(i, own, follower.temperature, horizon=None, max_cycles=20)
+            for world, own in zip(problems, groups, strict=True)
+            for i in range(len(own))
+        ]
+        plain.append([float(score.plain_return) for score in scores])
+        gaps.append([float(score.gap) for score in scores])
+    weights = np.array([1 / 3, 2 / 3])
+    assert float(scored.leader_return) == pytest.approx(weights @ leader, abs=1e-9)
+    np.testing.assert_allclose(scored.follower_returns, weights @ np.array(plain), atol=1e-9)
+    assert float(scored.follower_gap) == pytest.approx(np.max(gaps), abs=1e-9)
+    assert float(scored.duality_gap) == pytest.approx(np.sum(gaps, axis=1).max(), abs=1e-9)
+    assert RepeatedGame(game, follower).oracle(se.Access.RETURN).returns(x) == pytest.approx(float(scored.leader_return), abs=1e-9)
+
+
+class FirstProfile(se.Nash):
+    """Plays the first profile of every stage game, an equilibrium or not."""
+
+    def _select(self, q: np.ndarray, leader_q: np.ndarray) -> tuple[np.ndarray, ...]:
+        return tuple(np.eye(count)[0] for count in q.shape[1:])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_gains_of_deviating_add_up_over_stages(seed: int) -> None:
+    """Backward induction bounds a deviation by what it gains now and all that it gains later, discounted."""
+    game = se.with_deadline(SmallGame(actions=(2, 2), interact=True, seed=seed), 4)
+    x, follower = np.zeros(game.dimension), FirstProfile("first")
+    scored = se.evaluate(game, x, follower=follower)
+    assert 0 < float(scored.follower_gap) <= scored.responses[0].certificate + 1e-9

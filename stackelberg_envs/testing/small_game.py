@@ -49,7 +49,7 @@ class SmallGame(StackelbergGame):
         states: S.
         leader_actions: A; 1 where the leader only pays.
         actions: of each follower.
-        interact: whether several followers share a world.
+        interact: whether several followers share a world; unless they are opponents, no default follower answers for them.
         zero_sum: whether they are two opponents, whose rewards sum to 0; then they interact.
         rows: how transitions are laid out: ``"dense"``, ``"lists"`` or ``"shared"``.
         lacking: whether followers lack some actions in some states.
