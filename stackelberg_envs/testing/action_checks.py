@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from contextlib import suppress
 from typing import Any
@@ -18,20 +19,22 @@ from .subject import STEPS, Subject
 def check_actions(report: Report, subject: Subject) -> None:
     """Play illegal actions between legal ones."""
     report.check("illegal actions are refused and change nothing", _refusals, subject, lenient=True)
-    report.check("action masks say which actions there are", _masks, subject)
     report.check("what a mask excludes is not played", _excluded, subject, lenient=True)
 
 
 def _accepts(subject: Subject, agent: str, actions: dict[str, Any], action: Any, kind: str) -> bool:
     """Whether the environment takes ``action`` of an agent, beside the others' ``actions``; a refusal without a word fails."""
-    env = subject.env
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
+    env, disabled = subject.env, logging.root.manager.disable
+    logging.disable(logging.CRITICAL)  # PettingZoo's wrappers log what they think of it
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             env.step(action) if subject.aec else env.step({**actions, agent: action})
-        except Exception as refusal:
-            advise(bool(str(refusal)), f"{agent}: an {kind} action is refused without a word")
-            return False
+    except Exception as refusal:
+        advise(bool(str(refusal)), f"{agent}: an {kind} action is refused without a word")
+        return False
+    finally:
+        logging.disable(disabled)
     return True
 
 
@@ -55,7 +58,7 @@ def _refusals(subject: Subject) -> str | None:
     return None if tried else "no action space has an outside"
 
 
-def _masks(subject: Subject) -> str | None:
+def check_masks(subject: Subject) -> str | None:
     """Masks are as libraries take them, and those of the model, if there is one."""
     driver, shown, worlds = subject.driver(), False, _AvailableInModel(subject)
     while not driver.is_over and driver.moves < STEPS:

@@ -70,10 +70,10 @@ def equal(one: Any, other: Any) -> bool:
         return np.array_equal(one, other)
 
 
-def frozen(value: Any) -> Any:
+def copy_arrays(value: Any) -> Any:
     """A copy whose arrays nobody else holds."""
     if isinstance(value, dict):
-        return {key: frozen(one) for key, one in value.items()}
+        return {key: copy_arrays(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return [frozen(one) for one in value]
+        return [copy_arrays(one) for one in value]
     return value.copy() if isinstance(value, np.ndarray) else value

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from pettingzoo import AECEnv
 
-from .actions import equal, frozen, sample
+from .actions import copy_arrays, equal, sample
 from .report import short
 from .roles import Roles, roles_of
 
@@ -162,17 +162,19 @@ class Driver:
         env = self.env
         agents = list(env.agents)
         seen = {agent: env.observe(agent) for agent in agents}
-        tables = [{agent: table[agent] for agent in agents if agent in table} for table in (env.rewards, env.terminations, env.truncations)]
-        infos = {agent: env.infos[agent] for agent in agents if agent in env.infos}
+        rewards, ended, cut, infos = (
+            {agent: table[agent] for agent in agents if agent in table}
+            for table in (env.rewards, env.terminations, env.truncations, env.infos)
+        )
         selected = env.agent_selection
         if selected in agents:  # what `last` says of the mover must be what its dictionaries say
-            seen[selected], _, tables[1][selected], tables[2][selected], infos[selected] = env.last()
-        self._record(seen, *tables, infos)
+            seen[selected], _, ended[selected], cut[selected], infos[selected] = env.last()
+        self._record(seen, rewards, ended, cut, infos)
 
     def _record(self, observations: Any, rewards: Any, terminations: Any, truncations: Any, infos: Any) -> None:
         self.shown = dict(observations)
         self._latest = Snapshot(
-            self.moves, frozen(self.shown), frozen(dict(rewards)), dict(terminations), dict(truncations), frozen(dict(infos))
+            self.moves, copy_arrays(self.shown), copy_arrays(dict(rewards)), dict(terminations), dict(truncations), copy_arrays(dict(infos))
         )
 
 

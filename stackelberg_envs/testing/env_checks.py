@@ -15,8 +15,8 @@ from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 from pettingzoo import AECEnv, ParallelEnv
 
 from ..views.masks import NextAvailable
-from .action_checks import check_actions
-from .driver import has_model
+from .action_checks import check_actions, check_masks
+from .driver import drive, has_model
 from .ending_checks import check_endings
 from .episode_checks import check_episodes
 from .interface_checks import check_interface
@@ -65,7 +65,7 @@ def check_env(
     Raises:
         ConformanceError: with everything that was found.
         TypeError: if ``env`` is none of the three kinds.
-        ValueError: if there is no such leader or follower.
+        RolesError: if there is no such leader or follower.
     """
     kinds = (AECEnv, ParallelEnv, gymnasium.Env)
     given, env = env, env() if callable(env) and not isinstance(env, kinds) else env
@@ -82,7 +82,10 @@ def check_env(
         report.notes.append(f"roles: {subject.roles}")
     episodes: list[Any] = []
     report.check("legal actions can be played", _play, subject, episodes)
-    if not report.failed:
+    report.check("action masks say which actions there are", check_masks, subject)
+    if report.failed.get("legal actions can be played"):
+        report.notes.append("NOTHING ELSE WAS CHECKED, as no episode can be played")
+    else:
         check_interface(report, subject, episodes)
         check_endings(report, subject, episodes)
         check_episodes(report, subject)
@@ -100,8 +103,13 @@ def _is_function(given: Any) -> bool:
 
 def _play(subject: Subject, episodes: list[Any]) -> None:
     """Episodes to look at: in a view of this suite one, in others several, until one has ended."""
-    played = range(1 if subject.ours else 4)
-    episodes.extend(subject.play(moves=STEPS if i else subject.max_moves, seed=subject.seed + i) for i in played)
+    for i in range(1 if subject.ours else 4):
+        episodes.append([])
+        subject.spaces.append({})
+        for moment in drive(subject.env, subject.seed + i, min(STEPS, subject.max_moves) if i else subject.max_moves, subject.roles):
+            episodes[-1].append(moment)
+            new = set(moment.observations) - set(subject.spaces[-1])
+            subject.spaces[-1].update({agent: subject.env.observation_space(agent) for agent in new})
 
 
 def _gymnasium(env: Any, seed: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 from typing import Any
 
@@ -33,6 +32,10 @@ def _moments(episodes: Episodes) -> list[Snapshot]:
     return [moment for episode in episodes for moment in episode]
 
 
+def _with_spaces(subject: Subject, episodes: Episodes) -> list[tuple[Snapshot, dict[str, Any]]]:
+    return [(moment, spaces) for episode, spaces in zip(episodes, subject.spaces, strict=True) for moment in episode]
+
+
 def _agents(subject: Subject, episodes: Episodes) -> None:
     possible = getattr(subject.env, "possible_agents", None)
     for episode in episodes:
@@ -44,11 +47,11 @@ def _agents(subject: Subject, episodes: Episodes) -> None:
                 missing = set(moment.observations) - set(getattr(moment, what))
                 require(not missing, f"after {moment.moves} moves {sorted(missing)} have an observation and no entry in {what}")
         for before, after in pairwise(episode):
-            gone = set(before.observations) - set(after.observations) - flagged(before) - flagged(after)
+            gone = set(before.observations) - set(after.observations) - agents_that_end(before) - agents_that_end(after)
             require(not gone, f"after {after.moves} moves {sorted(gone)} are gone, and were neither terminated nor truncated")
 
 
-def flagged(moment: Snapshot) -> set[str]:
+def agents_that_end(moment: Snapshot) -> set[str]:
     """The agents that are terminated or truncated."""
     return {agent for flags in (moment.terminations, moment.truncations) for agent, flag in flags.items() if flag}
 
@@ -76,9 +79,9 @@ def _spaces_stay(subject: Subject) -> None:
 
 
 def _spaces(subject: Subject, episodes: Episodes) -> None:
-    for moment in _moments(episodes):
+    for moment, spaces in _with_spaces(subject, episodes):
         for agent, observation in moment.observations.items():
-            space, where = subject.env.observation_space(agent), f"{agent}, after {moment.moves} moves"
+            space, where = spaces[agent], f"{agent}, after {moment.moves} moves"
             if isinstance(space, Dict) and "observation" in space.spaces and "action_mask" not in space.spaces:
                 observation = {key: value for key, value in observation.items() if key != "action_mask"}  # PettingZoo allows it
             if not space.contains(observation):
@@ -86,9 +89,9 @@ def _spaces(subject: Subject, episodes: Episodes) -> None:
 
 
 def _dtypes(subject: Subject, episodes: Episodes) -> None:
-    for moment in _moments(episodes):
+    for moment, spaces in _with_spaces(subject, episodes):
         for agent, observation in moment.observations.items():
-            got, want = getattr(observation, "dtype", None), subject.env.observation_space(agent).dtype
+            got, want = getattr(observation, "dtype", None), spaces[agent].dtype
             wrong = want is not None and not isinstance(observation, (dict, tuple, list, str)) and got != want
             advise(not wrong, f"{agent}, after {moment.moves} moves: dtype {got}, the space says {want}")
 
@@ -103,10 +106,9 @@ def _flags(episodes: Episodes) -> None:
 def _rewards(episodes: Episodes) -> None:
     for moment in _moments(episodes):
         for agent, reward in moment.rewards.items():
-            number = isinstance(reward, (int, float, np.number)) or (isinstance(reward, np.ndarray) and reward.shape in ((), (1,)))
-            where = f"{agent}, after {moment.moves} moves"
-            require(number and not isinstance(reward, (complex, np.complexfloating)), f"{where}: a reward is {reward!r}, no number")
-            require(math.isfinite(reward), f"{where}: a reward is {reward!r}, not finite")
+            where, number = f"{agent}, after {moment.moves} moves", np.asarray(reward)
+            require(number.dtype.kind in "biuf" and number.shape in ((), (1,)), f"{where}: a reward is {reward!r}, no number")
+            require(bool(np.isfinite(number).all()), f"{where}: a reward is {reward!r}, not finite")
 
 
 def _infos(episodes: Episodes) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,13 +107,6 @@ def require(condition: bool, message: str) -> None:
     """Raise `Violation` with ``message`` unless ``condition``."""
     if not condition:
         raise Violation(message)
-
-
-def import_torch() -> Any:
-    """torch where it is installed, or None: a game that nobody can differentiate does not show it in NumPy."""
-    with suppress(ImportError):
-        return importlib.import_module("torch")
-    return None
 
 
 def advise(condition: bool, message: str) -> None:

@@ -47,24 +47,33 @@ def _followers_see_commitment(subject: Subject) -> str | None:
         return "observations are indices, which have no room for a commitment"
     if subject.ours and not subject.commits_to_a_vector:
         return "the leader does not commit to a vector here"
-    for turns in range(1 if subject.ours else 3):
-        runs = [_after_leader(subject, turns, which) for which in (0, 1)]
-        if not runs[0] or not runs[1]:
-            return None if turns else "the leader never acts"
-        if turns and not _differ(*runs):
-            return None  # it has committed, and its later actions are ignored
-        if turns == 0 and not subject.aec and _acts_in_first_step(subject):
-            once = not _differ(_after_leader(subject, 1, 0), _after_leader(subject, 1, 1))
-            require(not once, f"followers act in the step in which {roles.leader} commits, before anybody can see the commitment")
+    first, second = (_after_leader(subject, 0, which) for which in (0, 1))
+    if not first or not second:
+        return "the leader never acts"
+    said = f"{roles.followers[0]} is shown the same after two different actions of {roles.leader}"
+    blind = equal(_shown_to_followers(subject, first[0]), _shown_to_followers(subject, second[0]))
+    if (blind or not subject.aec) and not subject.ours and first_actions_matter(subject):
+        again = _differ(_after_leader(subject, 1, 0), _after_leader(subject, 1, 1))
+        if again and not subject.aec:
             raise NotChecked("leader and followers act in the same steps, so nobody can see an action before it acts")
-        said = f"{roles.followers[0]} is shown the same after two different actions of {roles.leader}"
-        shown = [_shown_to_follower(subject, run) for run in runs]
-        (advise if turns else require)(not equal(*shown), said + (f", at its turn {turns + 1}" if turns else ""))
+        advise(not again, f"{said}; in a game of simultaneous moves that is as it should be")
+        require(False, f"{said}, and acts on it" if subject.aec else f"followers act in the step in which {roles.leader} commits, unseeing")
+    if blind and subject.aec and not subject.ours:  # what they do is ignored the first time; the next time they must see
+        turn = len(roles.followers)
+        later = [_shown_to_followers(subject, run[min(turn, len(run) - 1)]) for run in (first, second)]
+        blind = equal(*later)
+    require(not blind, said)
+    for turn in () if subject.ours else (1, 2):
+        first, second = (_after_leader(subject, turn, which) for which in (0, 1))
+        if not first or not second or not _differ(first, second):
+            return None  # it has committed, and its later actions are ignored
+        shown = [_shown_to_followers(subject, run[0]) for run in (first, second)]
+        advise(not subject.aec or not equal(*shown), f"{said}, at its turn {turn + 1}")
     return None
 
 
-def _shown_to_follower(subject: Subject, run: list[Snapshot]) -> Any:
-    return [[run[0].observations.get(agent), run[0].infos.get(agent)] for agent in subject.roles.followers]
+def _shown_to_followers(subject: Subject, moment: Snapshot) -> Any:
+    return [[moment.observations.get(agent), moment.infos.get(agent)] for agent in subject.roles.followers]
 
 
 def _after_leader(subject: Subject, turns: int, which: int) -> list[Snapshot]:
@@ -86,18 +95,18 @@ def _differ(first: Sequence[Snapshot], second: Sequence[Snapshot]) -> bool:
     return len(first) != len(second) or any(a.difference(b) is not None for a, b in zip(first, second, strict=True))
 
 
-def _acts_in_first_step(subject: Subject) -> bool:
-    """Whether what a follower does in the first step of a parallel environment makes a difference."""
+def first_actions_matter(subject: Subject) -> bool:
+    """Whether what followers do at their first turns makes a difference."""
     env, roles, runs = subject.env, subject.roles, []
     for which in (0, 1):
-        driver = subject.driver()
-        chosen = driver.choose()
-        for agent in roles.followers:
-            if agent in chosen:
+        driver, seen, acted = subject.driver(), [], set[str]()
+        while not driver.is_over and len(seen) < 20:
+            chosen = driver.choose()
+            for agent in (agent for agent in chosen if agent in roles.followers and agent not in acted and chosen[agent] is not None):
                 chosen[agent] = different_actions(env.action_space(agent), driver.mask(agent))[which]
-        runs.append([driver.advance(chosen)])
-        while not driver.is_over and len(runs[-1]) < 20:
-            runs[-1].append(driver.advance())
+                acted.add(agent)
+            seen.append(driver.advance(chosen))
+        runs.append(seen)
     return _differ(*runs)
 
 

@@ -11,6 +11,10 @@ LEADERS = ("leader", "government", "planner", "principal", "regulator", "designe
 """Names, up to a number behind, of agents that are taken to lead."""
 
 
+class RolesError(ValueError):
+    """There is no such agent, or it would both lead and follow."""
+
+
 @dataclass(frozen=True)
 class Roles:
     """Who leads and who follows.
@@ -40,24 +44,24 @@ def roles_of(env: Any, leader: str | None = None, followers: Sequence[str] | Non
         followers: those that follow; None for all others.
 
     Raises:
-        ValueError: if the environment has no such agent, or one of them would lead and follow.
+        RolesError: if the environment has no such agent, or one of them would lead and follow.
     """
     agents = list(getattr(env, "possible_agents", None) or [])
     if not agents:
         env.reset(seed=0)
         agents = list(env.agents)
     named = [agent for agent in agents if re.sub(r"[_\W\d]+$", "", str(agent).lower()) in LEADERS]
+    rest = [agent for agent in agents if agent not in (followers or ())]
     if leader is not None:
-        stated, why = True, "as given"
+        leads, stated, why = leader, True, "as given"
     elif len(named) == 1:
-        leader, stated, why = named[0], True, "by name; leader= says otherwise"
+        leads, stated, why = named[0], True, "by name; leader= says otherwise"
     else:
-        rest = [agent for agent in agents if agent not in (followers or ())]
-        leader, stated, why = (rest or agents or [""])[0], False, "a guess: the first agent; leader= and followers= say it"
-    followers = tuple(agent for agent in agents if agent != leader) if followers is None else tuple(followers)
-    unknown = [agent for agent in (leader, *followers) if agent not in agents]
+        leads, stated, why = (rest or agents or [""])[0], False, "a guess: the first agent; leader= and followers= say it"
+    follow = tuple(agent for agent in agents if agent != leads) if followers is None else tuple(followers)
+    unknown = [agent for agent in (leads, *follow) if agent not in agents]
     if unknown:
-        raise ValueError(f"there is no agent {unknown[0]!r}; leader and followers are among {', '.join(map(str, agents)) or 'none'}")
-    if leader in followers:
-        raise ValueError(f"{leader!r} cannot both lead and follow")
-    return Roles(leader, followers, stated, why)
+        raise RolesError(f"there is no agent {unknown[0]!r}; leader and followers are among {', '.join(map(str, agents)) or 'none'}")
+    if leads in follow:
+        raise RolesError(f"{leads!r} cannot both lead and follow")
+    return Roles(leads, follow, stated, why)

@@ -10,8 +10,9 @@ from gymnasium.spaces import Box
 
 from ..game import StackelbergGame
 from ..worlds.sampled import SampledProcess
-from .driver import sample
-from .report import Report, import_torch, require
+from .actions import sample
+from .array_libraries import import_torch
+from .report import Report, require
 
 EPISODES, STEPS, DRAWS = 32, 8, 4000
 TOLERANCE = 1e-12
@@ -176,10 +177,8 @@ def steered_rewards(game: StackelbergGame, points: np.ndarray) -> str | None:
     return None
 
 
-def _torch(game: StackelbergGame, points: np.ndarray) -> str | None:
+def _torch(game: StackelbergGame, points: np.ndarray) -> None:
     torch = import_torch()
-    if torch is None:
-        return "torch is not installed"
     step, rng = 1e-6, np.random.default_rng(4)
     for x, context, process, policy in _cases(game, points):
         direction = rng.normal(size=x.shape)
@@ -201,7 +200,6 @@ def _torch(game: StackelbergGame, points: np.ndarray) -> str | None:
                     slope = float(gradient @ torch.tensor(direction))
                 scale = 1 + abs(difference) + 1e-3 * float(np.abs(above).sum())  # differences of large numbers are rounded
                 require(abs(slope - difference) < 1e-6 * scale, f"d {name} is {slope:.9g}, central difference {difference:.9g}")
-    return None
 
 
 def _close(one: Any, other: Any, tolerance: float = TOLERANCE) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ class Subject:
         roles: who leads and who follows.
         build: returns a fresh environment; None where there is no way to one.
         max_moves: after how many moves an episode is given up.
-        reset_state: called with an environment after each reset, to change what only some may know.
+        spaces: in each episode that was looked at, the observation space of each agent; agents may come and go.
     """
 
     env: Any
@@ -41,6 +41,7 @@ class Subject:
     roles: Roles
     build: Callable[[], Any] | None
     max_moves: int = 2000
+    spaces: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def aec(self) -> bool:

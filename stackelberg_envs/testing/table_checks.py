@@ -8,7 +8,8 @@ import numpy as np
 
 from ..game import StackelbergGame, group_by_world
 from ..piece_errors import STEERING, induced_worlds, kernel_errors, policy_errors, reward_errors
-from .report import Report, import_torch, require
+from .array_libraries import import_torch
+from .report import Report, require
 from .simulation import check_episodes, check_layouts
 
 
@@ -103,10 +104,8 @@ def _hidden_actions(game: StackelbergGame, points: np.ndarray) -> str | None:
     return None
 
 
-def _torch(game: StackelbergGame, points: np.ndarray) -> str | None:
+def _torch(game: StackelbergGame, points: np.ndarray) -> None:
     torch = import_torch()
-    if torch is None:
-        return "torch is not installed"
     step = 1e-6
     rng = np.random.default_rng(0)
     slopes: dict[str, float] = {}
@@ -136,7 +135,6 @@ def _torch(game: StackelbergGame, points: np.ndarray) -> str | None:
                     slopes[name] = max(slopes.get(name, 0.0), abs(slope))
     if game.smooth:
         _require_slopes(game, points, slopes)
-    return None
 
 
 def _require_slopes(game: StackelbergGame, points: np.ndarray, slopes: dict[str, float]) -> None:

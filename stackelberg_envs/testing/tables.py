@@ -14,6 +14,7 @@ from .actions import sample
 from .driver import Driver
 from .kernel import GoodnessOfFit
 from .report import require
+from .role_checks import first_actions_matter
 from .subject import Subject
 
 Table = Any
@@ -44,7 +45,7 @@ def compare_with_tables(subject: Subject, tables: Tables, steps: int) -> None:
     rng, moves, episode = np.random.default_rng(subject.seed), 0, 0
     fit, forecasts = GoodnessOfFit(rng), _Forecasts()
     agents, leader = tables.agents or subject.roles.followers, subject.roles.leader
-    space = subject.env.action_space(leader)
+    space, two_phases = subject.env.action_space(leader), not subject.aec and not first_actions_matter(subject)
     announced = [sample(space, rng, 0.5) for _ in range(3)] if isinstance(space, Box) else []  # few, so that moves can be compared
     while moves < steps:
         driver = Driver(subject.env, subject.seed + episode, subject.roles, env_seed=subject.seed + episode, calm=0.5)
@@ -62,20 +63,15 @@ def compare_with_tables(subject: Subject, tables: Tables, steps: int) -> None:
                     chosen[leader] = announced[episode % 3].copy()
                 moment = driver.advance(chosen)
                 acted |= set(mover) & set(agents) if driver.moved else set()
-                if (
-                    not subject.aec
-                    and len(mover) > 1
-                    and subject.roles.leader in mover
-                    and driver.moves == 1
-                    and before == tables.state(inner)
-                ):
-                    acted.clear()  # the first of two phases: nobody's action has moved anything
+                if two_phases and driver.moves == 1:
+                    acted.clear()  # only the leader's action counted
                 for agent, reward in moment.rewards.items():
                     paid[agent] += float(reward)
             if not acted.issuperset(agents):
                 break
             moves += 1
-            taken = tuple(int(driver.followed[agent]) - _start(subject, agent) for agent in agents)
+            latest = {**driver.followed, leader: driver.led}
+            taken = tuple(int(latest[agent]) - _start(subject, agent) for agent in agents)
             row = np.asarray(transition, dtype=np.float64)[(before, *taken)]
             after = tables.state(inner)
             full = np.append(row, max(0.0, 1 - row.sum()))

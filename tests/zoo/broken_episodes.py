@@ -189,11 +189,22 @@ BROKEN = [
         "a seed determines every step",
         "https://github.com/automl/DACBench/issues/30",
     ),
-    Defect(NoiseFromDayTwo, "rewards are random from the second day on", "a seed determines every step"),
-    Defect(ResetRepeats, "each reset without a seed starts the same episode", "resets without a seed go on", REPEATS),
-    Defect(CommitmentCarriedOver, "the commitment of the last episode holds", "an episode leaves nothing behind", single=False),
     Defect(
-        HistoryKept, "a counter goes on over resets", "an episode leaves nothing behind", "https://github.com/minerllabs/minerl/issues/59"
+        NoiseFromDayTwo,
+        "rewards are random from the second day on",
+        "a seed determines every step",
+        "https://github.com/koulanurag/ma-gym/issues/22",
+    ),
+    Defect(ResetRepeats, "each reset without a seed starts the same episode", "resets without a seed go on", REPEATS),
+    Defect(
+        CommitmentCarriedOver,
+        "the commitment of the last episode holds",
+        "an episode leaves nothing behind",
+        "https://github.com/minerllabs/minerl/issues/59",
+        single=False,
+    ),
+    Defect(
+        HistoryKept, "a counter goes on over resets", "an episode leaves nothing behind", "https://github.com/fan-ziqi/rl_sar/issues/177"
     ),
     Defect(RenderMoves, "drawing uses up random numbers", "looking and drawing change nothing", single=False),
     Defect(

@@ -28,20 +28,20 @@ class NewSpaces(Toll):
 class NumpyFlags(Toll):
     def publish(self, paid: dict[str, float]) -> None:
         super().publish(paid)
-        self.terminations = {agent: np.bool_(flag) for agent, flag in self.terminations.items()}
+        self.terminations = {agent: np.bool_(flag) for agent, flag in self.terminations.items()}  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class MixedFlags(Toll):
     def publish(self, paid: dict[str, float]) -> None:
         super().publish(paid)
-        if self.late:
-            self.terminations[self.follow], self.truncations[self.follow] = True, False
+        if self.arrived:
+            self.terminations[self.lead], self.truncations[self.lead] = False, True
 
 
 class MixedParallelFlags(ParallelToll):
     def flags(self, agents: list[str]) -> Any:
-        over = self.arrived or self.late
-        return {agent: over and agent == self.follow for agent in agents}, {agent: over and agent == self.lead for agent in agents}
+        ended = {agent: self.arrived and agent == self.follow for agent in agents}
+        return ended, {agent: self.late or (self.arrived and agent == self.lead) for agent in agents}
 
 
 class LeaderLeaves(Toll):
@@ -134,9 +134,9 @@ BROKEN = [
     Defect(DoublePrecision, "float64 observations in a float32 space", "observations lie in their spaces"),
     Defect(NewSpaces, "a new space at each call", "spaces are the same objects", single=False),
     Defect(NumpyFlags, "flags are NumPy booleans", "flags are bool"),
-    Defect(MixedFlags, "one agent is cut, the other terminated", "the end is the same for all", single=False),
-    Defect(MixedParallelFlags, "the same, in a parallel environment", "the end is the same for all", single=False),
-    Defect(LeaderLeaves, "the leader leaves when it has committed", "the end is the same for all", single=False),
+    Defect(MixedFlags, "one agent is cut, the other terminated", "the end is the same for all", kind="advice", single=False),
+    Defect(MixedParallelFlags, "the same, in a parallel environment", "the end is the same for all", kind="advice", single=False),
+    Defect(LeaderLeaves, "the leader leaves when it has committed", "the end is the same for all", kind="advice", single=False),
     Defect(DeathWithoutFlag, "agents leave without a flag", "agents are those that are possible", f"{ZOO}/issues/1085", single=False),
     Defect(NobodyLeaves, "agents stay in the list after the end", "after the end nobody is left", single=False),
     Defect(
@@ -147,7 +147,7 @@ BROKEN = [
     ),
     Defect(NeverEnds, "an episode never ends", "episodes end", f"{ZOO}/issues/752"),
     Defect(NaNAfterAWhile, "a reward is NaN on some days", "rewards are finite numbers"),
-    Defect(NeverCleared, "earned rewards are paid again at each turn", "last() pays what was earned", f"{ZOO}/issues/1260", single=False),
+    Defect(NeverCleared, "earned rewards are paid again at each turn", "last() pays what was earned", single=False),
     Defect(
         PaidOutsideRewards,
         "rewards are paid by last() and missing in rewards",

@@ -157,16 +157,22 @@ class FalselyParallelizable(Toll):
 IGNORANT, KERNEL = "the leader sees nothing of the followers' insides", "steps follow the model's kernel"
 SEEN = "followers see the commitment"
 BROKEN = [
-    Defect(LeakInInfo, "the leader's info tells the follower's costs", IGNORANT, f"{ZOO}/pull/233", single=False),
+    Defect(LeakInInfo, "the leader's info tells the follower's costs", IGNORANT, single=False),
     Defect(
         LeakInObservation,
         "the leader's observation tells them",
         IGNORANT,
-        "https://github.com/google-deepmind/open_spiel/pull/1604",
+        f"{ZOO}/pull/233",
         single=False,
     ),
     Defect(LeakByRounding, "the leader's observation tells them in its sixth digit", IGNORANT, single=False),
-    Defect(LeakLate, "the leader's info tells them late in the episode", IGNORANT, single=False),
+    Defect(
+        LeakLate,
+        "the leader's info tells them late in the episode",
+        IGNORANT,
+        "https://github.com/google-deepmind/open_spiel/pull/1604",
+        single=False,
+    ),
     Defect(LeakByTheEnd, "the length of the episode tells them", IGNORANT, single=False),
     Defect(
         ContextBeforeCommitment,
@@ -185,7 +191,7 @@ BROKEN = [
         single=False,
     ),
     Defect(NextStateSeen, "the follower sees whether it will advance", KERNEL),
-    Defect(OtherSlip, "planner and simulator slip differently", KERNEL, kernel_steps=4000),
+    Defect(OtherSlip, "planner and simulator slip differently", KERNEL, kernel_steps=2000),
     Defect(WrongAgentPaid, "rewards are swapped", KERNEL, f"{ZOO}/pull/855", single=False),
     Defect(PaidLate, "rewards come a day late", KERNEL),
     Defect(OneTollForAll, "everybody pays the first district's toll", KERNEL, "https://github.com/Farama-Foundation/HighwayEnv/pull/318"),
@@ -193,7 +199,7 @@ BROKEN = [
         FalselyParallelizable,
         "is_parallelizable, and the follower then acts blindly",
         "it is parallelizable if it says so",
-        f"{ZOO}/issues/1273",
+        f"{ZOO}/pull/559",
         single=False,
     ),
 ]

@@ -22,7 +22,7 @@ class Town:
 
     slip = 0.1
     costs: tuple[float, ...] = (0.2, 0.4, 0.0)
-    np_random: np.random.Generator | None = None
+    np_random: Any = None
 
     def open(self, names: tuple[str, str], max_cycles: int) -> None:
         """Set up spaces; everything else is set by `begin`."""
@@ -39,7 +39,7 @@ class Town:
             self.np_random = np.random.default_rng(seed)
         self.agents = list(self.possible_agents)
         self.district, self.day = 0, 0
-        self.tolls: np.ndarray | None = None
+        self.tolls: Any = None
         self.weather = int(self.np_random.integers(2))
 
     def check(self, agent: str, action: Any) -> None:
@@ -55,8 +55,9 @@ class Town:
         """How probably a day's drive advances."""
         return (0.9 - 0.3 * self.weather if action == ROAD else 0.5 * (action == LANE)) * (1 - self.slip)
 
-    def drive(self, action: int) -> dict[str, float]:
+    def drive(self, action: Any) -> dict[str, float]:
         """A day: what everybody is paid, and the worker may have advanced."""
+        action = int(action)
         paid = self.pay(action)
         self.district += int(self.np_random.random() < self.chances(action))
         self.day += 1
@@ -124,7 +125,7 @@ class Toll(Town, AECEnv):
         if agent == self.lead:
             self.commit(action)
         else:
-            paid = self.drive(int(action))
+            paid = self.drive(action)
         self.publish(paid)
         self._accumulate_rewards()
         self.agent_selection = self.agents[0] if self.arrived or self.late else self.follow
@@ -175,7 +176,7 @@ class ParallelToll(Town, ParallelEnv):
     def play(self, actions: dict[str, Any]) -> dict[str, float]:
         """Do what the actions of this phase say."""
         if self.tolls is not None:
-            return self.drive(int(actions[self.follow]))
+            return self.drive(actions[self.follow])
         self.commit(actions[self.lead])
         return dict.fromkeys(self.agents, 0.0)
 
