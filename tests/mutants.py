@@ -90,6 +90,9 @@ MUTANTS = {
     "a duality gap of one follower": Mutant(
         f"{ENVS}evaluation.py", "xp.max(xp.sum(stack_scores(2), axis=-1), axis=-1)", "xp.max(xp.max(stack_scores(2), axis=-1), axis=-1)"
     ),
+    "equilibria by the follower's discount": Mutant(
+        f"{ENVS}followers/equilibria.py", "game.leader_discount * arrives @ worth", "game.follower_discount * arrives @ worth"
+    ),
     "deviations gain now alone": Mutant(
         f"{ENVS}followers/equilibria.py", "(gained + game.follower_discount * (arrives @ bound).max())", "gained"
     ),

@@ -146,11 +146,12 @@ def test_what_a_policy_loses_is_bounded_from_any_values(drawn: Any, temperature:
 
 
 class Indifferent(SmallGame):
-    """The follower is paid nothing."""
+    """Followers are paid nothing."""
 
     def induced(self, x: Any, context: int) -> Any:
         world = super().induced(x, context)
-        return replace(world, follower_reward=0 * world.follower_reward)
+        paid = "follower_reward" if len(world.actions) == 1 else "follower_rewards"
+        return replace(world, **{paid: 0 * getattr(world, paid)})
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -162,6 +163,19 @@ def test_ties_are_broken_by_what_they_are_worth_to_the_leader(seed: int) -> None
     returns = [float(game.objective(game.problems(x), [policy])) for policy in pure]
     for ties, due in (("strong", max(returns)), ("weak", min(returns))):
         assert float(se.evaluate(game, x, follower=se.Hard(ties)).leader_return) == pytest.approx(due, abs=1e-9)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("selection", ["best", "worst"])
+def test_equilibria_are_selected_by_what_they_are_worth_to_the_leader(selection: Any) -> None:
+    """Where all profiles are equilibria the best is the leader's own optimum over joint actions, at its discount (Bellman's equation)."""
+    game = Indifferent(states=3, leader_actions=1, actions=(2, 2), interact=True, discount=0.05, leader_discount=0.95)
+    x, choose = np.zeros(game.dimension), np.max if selection == "best" else np.min
+    (world,) = game.problems(x)
+    values = np.zeros(3)
+    for _ in range(4):
+        values = choose((world.leader_reward + 0.95 * world.transition @ values)[:, 0], axis=-1)
+    scored = se.evaluate(se.with_deadline(game, 4), x, follower=se.Nash(selection))
+    assert float(scored.leader_return) == pytest.approx(float(world.initial @ values), abs=1e-9)
 
 
 @given(one_follower, st.integers(1, 4))
