@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.special import logsumexp
 
 import stackelberg_envs as se
+from solvers.estimators.rtq import RTQ
 from stackelberg_envs.game import group_by_world
 from stackelberg_envs.leader.access import Cost, Permission
 from stackelberg_envs.leader.repeated_game import RepeatedGame
@@ -255,3 +257,26 @@ def test_gains_of_deviating_add_up_over_stages(seed: int) -> None:
     x, follower = np.zeros(game.dimension), FirstProfile("first")
     scored = se.evaluate(game, x, follower=follower)
     assert 0 < float(scored.follower_gap) <= scored.responses[0].certificate + 1e-9
+
+
+class DrawsLevel:
+    """A generator that draws one level."""
+
+    def __init__(self, level: int) -> None:
+        self.level = level
+
+    def choice(self, count: int, p: np.ndarray) -> int:
+        return self.level
+
+
+def test_what_rtq_trains_on_average_is_what_it_says() -> None:
+    """sum_k p_k (steps of level k), by the ledger."""
+    game, estimator = SmallGame(states=2, leader_actions=1), RTQ(steps=3, levels=4)
+    rounds = RepeatedGame(game, se.SoftQLearning(0.5, 1))
+    oracle, x, used = rounds.oracle(se.Access.MODEL, ALL), torch.zeros(game.dimension, dtype=torch.float64), []
+    for level in range(4):
+        before = rounds.cost.training_steps
+        rng: Any = DrawsLevel(level)
+        estimator.estimate(oracle, x, None, rng)
+        used.append(rounds.cost.training_steps - before)
+    assert estimator.expected_steps == pytest.approx(float(estimator.level_probabilities @ used))
