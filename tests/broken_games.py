@@ -7,289 +7,58 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from array_api_compat import array_namespace
+from broken_commits import (
+    Detached,
+    DrawsAnew,
+    Lenient,
+    NumPyInside,
+    Overwrites,
+    PaysMore,
+    Single,
+    Stale,
+    Stateful,
+    Thresholds,
+    Transposed,
+    Uniform,
+    absorbing,
+    bursting,
+    drifting_start,
+    fewer_actions,
+    growing,
+    negative,
+    overflowing,
+    patient,
+    single_table,
+    softplus,
+    swapped_discounts,
+)
 from broken_pieces import BROKEN_PIECES, BROKEN_STEPS, Broken, Steered, With
+from broken_worlds import (
+    Changed,
+    NeverEnds,
+    OtherSlip,
+    OverlooksMasks,
+    PaysOtherwise,
+    PaysTheOther,
+    SlipsInPlay,
+    StartsElsewhere,
+    StepsPayLate,
+    bonuses,
+    masked,
+    of,
+)
 from gymnasium.spaces import Box
-from small_games import Bonuses, Doors, Masked, Umpired
+from small_games import Doors, Umpired
 
 import stackelberg_envs as se
-from stackelberg_envs.modified_game import ModifiedGame
-from stackelberg_envs.processes.transitions import DenseTransition
-from stackelberg_envs.worlds.markov_game import InducedMarkovGame
-from stackelberg_envs.worlds.mdp import InducedMDP
 
 PAGE = Path(__file__).parent.parent / "docs" / "how-to" / "check-a-game.md"
-
-
-def bonuses() -> Any:
-    return Bonuses(discount=0.5, price=1.0)
-
-
-def masked() -> Any:
-    return Masked(se.game("random_markov_game-v0", states=4, follower_actions=3, max_cycles=20))
-
-
-class Changed(ModifiedGame):
-    """``game``, whose worlds are ``change(world, x, context)``; and attributes by name."""
-
-    def __init__(self, game: Any, change: Callable[[Any, Any, int], Any] | None = None, **declared: Any) -> None:
-        super().__init__(game)
-        self.layout, self.change = game.layout, change
-        vars(self).update(declared)
-
-    def modify(self, process: Any) -> Any:
-        return process
-
-    def induced(self, x: Any, context: int) -> Any:
-        induced = super().induced(x, context)
-        if self.change is None:
-            return induced
-        changed = tuple(self.change(one, x, context) for one in (induced if isinstance(induced, tuple) else (induced,)))
-        return changed if isinstance(induced, tuple) else changed[0]
-
-
-# -- worlds and transitions of one's own
-
-
-class OtherSlip(DenseTransition):
-    """Planners see more slip than there is in its rows, by which episodes are played."""
-
-    def map(self, f: Callable[[Any], Any]) -> OtherSlip:
-        return OtherSlip(f(self.table))
-
-    def as_given(self) -> Any:
-        return self
-
-    def expect(self, values: Any) -> Any:
-        mean = array_namespace(values).mean(values, axis=-1)[..., None, None, None]
-        return 0.8 * super().expect(values) + 0.2 * mean
-
-
-class Simulated(InducedMDP):
-    """Episodes of another process than the one that is planned in."""
-
-    def instead(self) -> InducedMDP:
-        return InducedMDP(**{field.name: getattr(self, field.name) for field in fields(InducedMDP)})
-
-    def play(self, policies: Any, *args: Any, **kwargs: Any) -> Any:
-        return self.instead().play(policies, *args, **kwargs)
-
-
-class SlipsInPlay(Simulated):
-    def instead(self) -> InducedMDP:
-        return replace(super().instead(), transition=0.6 * self.transition + 0.4 * np.full_like(self.transition, 0.25))
-
-
-class PaysOtherwise(Simulated):
-    def instead(self) -> InducedMDP:
-        return replace(super().instead(), leader_reward=self.leader_reward + 0.01)
-
-
-class StartsElsewhere(Simulated):
-    def instead(self) -> InducedMDP:
-        return replace(super().instead(), initial=np.eye(4)[0])
-
-
-class NeverEnds(Simulated):
-    def instead(self) -> InducedMDP:
-        return replace(super().instead(), transition=self.transition / self.transition.sum(-1, keepdims=True))
-
-
-class OverlooksMasks(Simulated):
-    def instead(self) -> InducedMDP:
-        return replace(super().instead(), available=None)
-
-    def play(self, policies: Any, *args: Any, **kwargs: Any) -> Any:
-        return super().play([np.full_like(policy, 1 / policy.shape[-1]) for policy in policies], *args, **kwargs)
-
-
-class StepsPayLate(InducedMDP):
-    """Its single steps pay what the step before earned."""
-
-    def stepper(self) -> Any:
-        inner, earned = super().stepper(), [0.0]
-
-        class Late:
-            initial, leader_action = inner.initial, inner.leader_action
-
-            def step(self, *args: Any) -> Any:
-                arrived, paid, led = inner.step(*args)
-                earned.append(led)
-                return arrived, paid, earned[-2]
-
-        return Late()
-
-
-class PaysTheOther(InducedMarkovGame):
-    """In episodes each follower gets the other's reward."""
-
-    def play(self, *args: Any, **kwargs: Any) -> Any:
-        one, other = super().play(*args, **kwargs)
-        return replace(one, follower_rewards=other.follower_rewards), replace(other, follower_rewards=one.follower_rewards)
-
-
-def of(cls: type) -> Callable[..., Any]:
-    """The same world as an object of ``cls``, where it is in NumPy."""
-
-    def change(world: Any, x: Any, context: int) -> Any:
-        return (cls if isinstance(x, np.ndarray) else type(world))(**{field.name: getattr(world, field.name) for field in fields(world)})
-
-    return change
-
-
-# -- commit
-
-
-class Stale(Changed):
-    """Keeps what it induced first in each context."""
-
-    def induced(self, x: Any, context: int) -> Any:
-        kept = vars(self).setdefault("kept", {})
-        key = (context, x.ndim, type(x))
-        return kept.setdefault(key, super().induced(x, context))
-
-
-class Stateful(Changed):
-    """What a commitment induces depends on how often it was asked."""
-
-    def induced(self, x: Any, context: int) -> Any:
-        self.calls = getattr(self, "calls", 0) + 1
-        return super().induced(x + 1e-3 * self.calls, context)
-
-
-class Overwrites(Changed):
-    def induced(self, x: Any, context: int) -> Any:
-        if isinstance(x, np.ndarray) and x.flags.writeable:
-            np.clip(x, -0.1, 0.1, out=x)
-        return super().induced(x, context)
-
-
-class Lenient(Changed):
-    """Takes what is not finite for zero."""
-
-    def check_commitment(self, commitment: Any) -> Any:
-        return super().check_commitment(np.nan_to_num(np.asarray(commitment, dtype=np.float64)))
-
-
-class DrawsAnew(Bonuses):
-    """Its tables are drawn again where it is unpickled: in each worker process another game."""
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        transition, base, leader = self.tables
-        self.tables = transition, base + np.random.default_rng().normal(size=base.shape), leader
-
-
-class Thresholds(Changed):
-    """A subsidy is granted from half on, which has no slope; and the game does not say so."""
-
-    def induced(self, x: Any, context: int) -> Any:
-        xp = array_namespace(x)
-        return super().induced(xp.round(x), context)
-
-
-class Single(Changed):
-    """Computes in single precision, and converts back."""
-
-    def induced(self, x: Any, context: int) -> Any:
-        xp = array_namespace(x)
-        return super().induced(xp.astype(xp.astype(x, xp.float32), x.dtype), context)
-
-
-class Detached(Changed):
-    def induced(self, x: Any, context: int) -> Any:
-        return super().induced(x.detach() if hasattr(x, "detach") else x, context)
-
-
-class NumPyInside(Changed):
-    def induced(self, x: Any, context: int) -> Any:
-        bonus = np.exp(-np.square(x))[..., :1]
-        return replace(super().induced(x, context), leader_reward=super().induced(x, context).leader_reward + bonus[..., None, None])
-
-
-class Transposed(Bonuses):
-    """Reads a batch of commitments the wrong way round."""
-
-    def incentive(self, x: Any, context: int = 0) -> Any:
-        return super().incentive(array_namespace(x).reshape(x.T, x.shape) if x.ndim == 2 else x)
-
-
-class PaysMore(Changed):
-    """Its objective has a bonus that no step pays, and it does not say that it is no sum."""
-
-    def objective(self, problems: Any, policies: Any, **kwargs: Any) -> Any:
-        return super().objective(problems, policies, **kwargs) + 1.0
-
-
-class Uniform(se.Soft):
-    """Plays every action alike, whether it is there or not, and calls that a soft response."""
-
-    def respond(self, game: Any, x: Any, context: Any = 0, **kwargs: Any) -> Any:
-        response = super().respond(game, x, context)
-        answers = tuple(replace(answer, policy=np.full_like(answer.policy, 1 / answer.policy.shape[-1])) for answer in response.answers)
-        return replace(response, answers=answers)
-
-
-def _negative(world: Any, x: Any, context: int) -> Any:
-    xp = array_namespace(x)
-    tilt = xp.tanh(x[..., :1])[..., None, None, None] * xp.asarray([1.0, -1.0, 0.0, 0.0], dtype=x.dtype)
-    return replace(world, transition=world.transition + tilt)
-
-
-def _bursting(world: Any, x: Any, context: int) -> Any:
-    return replace(world, transition=world.transition * (1 + x[..., :1] ** 2 / (1 + x[..., :1] ** 2))[..., None, None, None])
-
-
-def _drifting_start(world: Any, x: Any, context: int) -> Any:
-    xp = array_namespace(x)
-    return replace(world, initial=world.initial * xp.exp(0.1 * x[..., :1]))
-
-
-def _softplus(x: Any) -> Any:
-    xp = array_namespace(x)
-    return xp.log(1 + xp.exp(x[..., :1]))[..., None, None]
-
-
-def _overflowing(world: Any, x: Any, context: int) -> Any:
-    return replace(world, leader_reward=world.leader_reward - _softplus(x))
-
-
-def _swapped_discounts(world: Any, x: Any, context: int) -> Any:
-    swapped = {"leader_discount": world.follower_discount, "follower_discount": world.leader_discount}
-    return replace(world, **swapped) if context else world
-
-
-def _patient(world: Any, x: Any, context: int) -> Any:
-    return replace(world, follower_discount=0.4 if bool((x > 0).any()) else 0.5)
-
-
-def _growing(world: Any, x: Any, context: int) -> Any:
-    """The last follower action is only there where the first component is not positive."""
-    if not bool((x[..., 0] > 0).any()):
-        return world
-    return replace(
-        world, transition=world.transition[..., :2, :], **{n: getattr(world, n)[..., :2] for n in ("follower_reward", "leader_reward")}
-    )
-
-
-def _single_table(world: Any, x: Any, context: int) -> Any:
-    xp = array_namespace(x)
-    return replace(world, initial=xp.astype(world.initial, xp.float32))
-
-
-def _fewer_actions(world: Any, x: Any, context: int) -> Any:
-    xp = array_namespace(x)
-    there = (xp.reshape(x, (*x.shape[:-1], 4, 1, 3)) <= 2) | (xp.arange(3) == 0)
-    return replace(world, available=there) if bool(xp.any(x != 0)) else world
-
-
-def _absorbing(world: Any, x: Any, context: int) -> Any:
-    return replace(world, transition=0.8 * world.transition)
 
 
 class Defect(NamedTuple):
@@ -343,7 +112,7 @@ BROKEN_GAMES: dict[str, Defect] = {
         "Sampled returns are those of another start.",
     ),
     "end states that do not end": Defect(
-        lambda: Changed(Changed(bonuses(), _absorbing), of(NeverEnds)),
+        lambda: Changed(Changed(bonuses(), absorbing), of(NeverEnds)),
         EPISODES,
         "next states of episodes do not follow the tables",
         "Episodes collect reward after their end.",
@@ -361,22 +130,22 @@ BROKEN_GAMES: dict[str, Defect] = {
         "The answer by which commitments are scored is impossible.",
     ),
     "mask under some commitments alone": Defect(
-        lambda: Changed(bonuses(), _fewer_actions),
+        lambda: Changed(bonuses(), fewer_actions),
         "followers keep to the actions that they have",
         "none under the null commitment",
         "Views decide by the null commitment whether they show masks, and show none.",
     ),
     "negative probabilities away from 0": Defect(
-        lambda: Changed(bonuses(), _negative), WORLDS, "probabilities are not negative", "Values are finite, plausible, and of no process."
+        lambda: Changed(bonuses(), negative), WORLDS, "probabilities are not negative", "Values are finite, plausible, and of no process."
     ),
     "rows that sum to more than 1 away from 0": Defect(
-        lambda: Changed(bonuses(), _bursting), WORLDS, "sums to", "Returns grow without bound along the direction that the ascent likes."
+        lambda: Changed(bonuses(), bursting), WORLDS, "sums to", "Returns grow without bound along the direction that the ascent likes."
     ),
     "start distribution that sums to 1 at 0 alone": Defect(
-        lambda: Changed(bonuses(), _drifting_start), WORLDS, "initial sums to", "The leader is paid for creating probability."
+        lambda: Changed(bonuses(), drifting_start), WORLDS, "initial sums to", "The leader is paid for creating probability."
     ),
     "NaN far out": Defect(
-        lambda: Changed(bonuses(), _overflowing, leader_cost=lambda x, context=0: bonuses().leader_cost(x) + _softplus(x)),
+        lambda: Changed(bonuses(), overflowing, leader_cost=lambda x, context=0: bonuses().leader_cost(x) + softplus(x)),
         "far commitments induce worlds, too",
         "leader_reward is -inf",
         "A run dies after hours, when a component first exceeds 700.",
@@ -388,7 +157,7 @@ BROKEN_GAMES: dict[str, Defect] = {
         lambda: Single(bonuses()), TORCH, "central difference", "Gradients are right to three digits; line searches stop early."
     ),
     "tables in single precision": Defect(
-        lambda: Changed(bonuses(), _single_table), "tables keep double precision", "is float32", "Exact scores are exact to seven digits."
+        lambda: Changed(bonuses(), single_table), "tables keep double precision", "is float32", "Exact scores are exact to seven digits."
     ),
     "detached from the commitment": Defect(
         lambda: Detached(bonuses()), TORCH, "central difference", "Exact gradients are zero: the leader stands still, and nothing says why."
@@ -443,19 +212,19 @@ BROKEN_GAMES: dict[str, Defect] = {
         "Solvers that know the instrument pay in the wrong places.",
     ),
     "discounts swapped in one context": Defect(
-        lambda: Changed(Steered(), _swapped_discounts),
+        lambda: Changed(Steered(), swapped_discounts),
         DECLARED,
         "the leader has one discount",
         "The mean over contexts adds unlike things.",
     ),
     "discount that moves with the commitment": Defect(
-        lambda: Changed(bonuses(), _patient),
+        lambda: Changed(bonuses(), patient),
         ONLY_NUMBERS,
         "follower_discount is 0.5",
         "Solvers read the discount once, and their gradients leave it out.",
     ),
     "actions that come and go": Defect(
-        lambda: Changed(bonuses(), _growing, incentive=None, leader_cost=None),
+        lambda: Changed(bonuses(), growing, incentive=None, leader_cost=None),
         ONLY_NUMBERS,
         "sizes is (4, 1, 3)",
         "Spaces of environments are those of the null commitment.",

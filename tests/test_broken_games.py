@@ -6,8 +6,9 @@ import re
 
 import numpy as np
 import pytest
-from broken_games import BROKEN_GAMES, PAGE, bonuses, masked, table
+from broken_games import BROKEN_GAMES, PAGE, table
 from broken_pieces import Steered
+from broken_worlds import bonuses, masked
 from small_games import Umpired
 
 import stackelberg_envs as se
