@@ -20,6 +20,7 @@ from .driver import drive, has_model
 from .ending_checks import check_endings
 from .episode_checks import check_episodes
 from .interface_checks import check_interface
+from .interference_checks import check_interference
 from .kernel import compare_with_model
 from .parallel_form import check_parallel_form
 from .report import NotChecked, Report
@@ -89,6 +90,7 @@ def check_env(
         check_interface(report, subject, episodes)
         check_endings(report, subject, episodes)
         check_episodes(report, subject)
+        check_interference(report, subject)
         check_actions(report, subject)
         check_roles(report, subject, private, hidden, twin if twin is None or _is_function(twin) else lambda: twin)
         report.check("steps follow the model's kernel", _kernel, subject, model, kernel_steps)

@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium.utils import EzPickle
 from zoo.broken_interfaces import ZOO
 from zoo.defect import Defect
-from zoo.toll import DISTRICTS, NAMES, ParallelToll, Toll
+from zoo.toll import NAMES, ParallelToll, Toll
 
 SURPRISE = np.random.default_rng()
 """Seeded by the operating system, as a generator is that nobody seeds."""
@@ -119,17 +119,6 @@ class SharedBuffer(Toll):
         return self.buffers[agent]
 
 
-class ActionWritten(Toll):
-    def commit(self, tolls: np.ndarray) -> None:
-        tolls *= 0.5
-        super().commit(tolls * 2)
-
-
-class ActionKept(Toll):
-    def commit(self, tolls: np.ndarray) -> None:
-        self.tolls = tolls
-
-
 class CopyForgets(Toll, EzPickle):
     def __init__(self, names: tuple[str, str] = NAMES, max_cycles: int = 12, render_mode: str | None = None) -> None:
         EzPickle.__init__(self, names, max_cycles, render_mode)
@@ -145,31 +134,6 @@ class OtherOrder(Toll):
         super().step(action)
         over = bool(self.agents) and (self.arrived or self.late)
         self.agent_selection = self.agents[0] if over else self.agent_selection
-
-
-class Clips(Toll):
-    def check(self, agent: str, action: Any) -> None:
-        """Everything will do."""
-
-    def commit(self, tolls: np.ndarray) -> None:
-        super().commit(np.clip(np.nan_to_num(tolls), 0, 1)[:DISTRICTS])
-
-
-class MaskIgnored(Toll):
-    def info(self, agent: str) -> dict[str, Any]:
-        there = np.array([1, 1, self.district > 0], np.int8)
-        return {"day": self.day, **({"action_mask": there} if agent == self.follow else {})}
-
-
-class MaskAllowsTooMuch(MaskIgnored):
-    def info(self, agent: str) -> dict[str, Any]:
-        told = super().info(agent)
-        return {key: np.array([0, 1, 1], np.int8) if key == "action_mask" and self.day == 0 else value for key, value in told.items()}
-
-    def check(self, agent: str, action: Any) -> None:
-        super().check(agent, action)
-        if agent == self.follow and action == 2 and self.district == 0:
-            raise ValueError("nobody waits in the first district")
 
 
 REPEATS = "https://github.com/SofaDefrost/SofaGym/pull/36"
@@ -227,18 +191,6 @@ BROKEN = [
         "observations are fresh arrays",
         "https://github.com/google-deepmind/dm_control/issues/34",
     ),
-    Defect(
-        ActionWritten,
-        "a step writes into the action",
-        "actions remain the caller's",
-        "https://github.com/mees/calvin/issues/29",
-        "advice",
-        False,
-    ),
-    Defect(ActionKept, "a commitment is kept by reference", "actions remain the caller's", None, "advice", False),
     Defect(CopyForgets, "a copy in mid-episode starts anew", "deep copies go on alike", f"{ZOO}/issues/1307", "advice", False),
     Defect(OtherOrder, "agents in another order than possible_agents", "agents keep their order", None, "advice", False),
-    Defect(Clips, "illegal commitments are clipped", "illegal actions are refused and change nothing", None, "advice", False),
-    Defect(MaskIgnored, "what a mask excludes is played", "what a mask excludes is not played", None, "advice"),
-    Defect(MaskAllowsTooMuch, "a mask allows what is refused", "legal actions can be played", f"{ZOO}/issues/1302"),
 ]
