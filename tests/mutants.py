@@ -118,8 +118,10 @@ def apply(name: str, folder: Path) -> str:
         return f"not done after {SECONDS} s"
     finally:
         path.write_text(source)
-    last = [line for line in run.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    return "LIVES" if run.returncode == 0 else f"killed: {last[0][:150] if last else run.stdout[-300:]}"
+    failed = [line for line in run.stdout.splitlines() if line.startswith("FAILED")]
+    if run.returncode == 0:
+        return "LIVES"
+    return f"killed: {failed[0][:150]}" if failed else f"not tried: {run.stdout[-300:]}"
 
 
 def main() -> None:
