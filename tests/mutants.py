@@ -94,6 +94,11 @@ MUTANTS = {
         f"{ENVS}followers/equilibria.py", "game.leader_discount * arrives @ worth", "game.follower_discount * arrives @ worth"
     ),
     "rtq trains more than it says": Mutant(f"{SOLVERS}estimators/rtq.py", "np.arange(1, self.levels + 1)))", "np.arange(0, self.levels)))"),
+    "a restore keeps the answers": Mutant(
+        ROUNDS,
+        "copy.deepcopy(self._snapshots[snapshot.number])\n        self._responses = {}",
+        "copy.deepcopy(self._snapshots[snapshot.number])",
+    ),
     "deviations gain now alone": Mutant(
         f"{ENVS}followers/equilibria.py", "(gained + game.follower_discount * (arrives @ bound).max())", "gained"
     ),

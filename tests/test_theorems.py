@@ -280,3 +280,15 @@ def test_what_rtq_trains_on_average_is_what_it_says() -> None:
         estimator.estimate(oracle, x, None, rng)
         used.append(rounds.cost.training_steps - before)
     assert estimator.expected_steps == pytest.approx(float(estimator.level_probabilities @ used))
+
+
+def test_restored_followers_act_as_they_did() -> None:
+    """Without further training the answer after a restore is that of the snapshot, under the same commitment, too."""
+    game = SmallGame(states=2, leader_actions=1)
+    oracle, x = RepeatedGame(game, se.SoftQLearning(0.5, 0)).oracle(se.Access.POLICY, ALL), np.zeros(game.dimension)
+    oracle.train(x, 0, 20)
+    kept, before = oracle.snapshot(), oracle.policies(x)[0]
+    oracle.train(x, 0, 200)
+    assert (oracle.policies(x)[0] != before).any()
+    oracle.restore(kept)
+    np.testing.assert_array_equal(oracle.policies(x)[0], before)
