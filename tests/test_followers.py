@@ -14,9 +14,9 @@ from scipy.special import logsumexp, softmax
 import stackelberg_envs as se
 from stackelberg_envs.planning.policy_evaluation import policy_value, regularised_reward
 from stackelberg_envs.processes.mdp import joint_policy, stack
-from stackelberg_envs.testing import commitments, random_games
+from stackelberg_envs.testing import random_games, with_commitments
 
-games_and_points = random_games().flatmap(lambda game: st.tuples(st.just(game), commitments(game)))
+games_and_points = with_commitments(random_games())
 ANYBODY = [
     se.Soft(0.1),
     se.Hard("strong"),

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import solvers
 import stackelberg_envs as se
@@ -19,10 +18,10 @@ from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.linear_systems import PlanningError
 from stackelberg_envs.planning.policy_evaluation import policy_value, regularised_reward
 from stackelberg_envs.processes.mdp import at_nodes
-from stackelberg_envs.testing import commitments, random_games
+from stackelberg_envs.testing import random_games, with_commitments
 from stackelberg_envs.testing.modified_games import GameWithSuccessorLists
 
-games_and_points = random_games().flatmap(lambda game: st.tuples(st.just(game), commitments(game)))
+games_and_points = with_commitments(random_games())
 SEES = ("policy", "action")
 SAMPLES = ("stream", "uniform")
 

@@ -9,15 +9,14 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box
 from hypothesis import given
-from hypothesis import strategies as st
 from small_games import SMALLER
 
 import solvers
 import stackelberg_envs as se
 from stackelberg_envs.games.bimatrix import CONITZER_LEADER
-from stackelberg_envs.testing import commitments, random_games
+from stackelberg_envs.testing import random_games, with_commitments
 
-games_and_points = random_games().flatmap(lambda game: st.tuples(st.just(game), commitments(game)))
+games_and_points = with_commitments(random_games())
 
 
 def test_one_search_crosses_into_the_good_basin() -> None:

@@ -26,10 +26,10 @@ from stackelberg_envs.planning.policy_evaluation import policy_value
 from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 from stackelberg_envs.processes.mdp import at_nodes
 from stackelberg_envs.response import Answer, Response
-from stackelberg_envs.testing import commitments, random_games
+from stackelberg_envs.testing import random_games, with_commitments
 from stackelberg_envs.worlds.mdp import InducedMDP
 
-games_and_points = random_games(discount=0.9).flatmap(lambda game: st.tuples(st.just(game), commitments(game)))
+games_and_points = with_commitments(random_games(discount=0.9))
 SMALL: dict[str, Callable[[], se.StackelbergGame]] = {
     "rewards": lambda: Bonuses(discount=0.8),
     "transitions": lambda: Doors(),

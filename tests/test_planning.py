@@ -18,10 +18,10 @@ from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 from stackelberg_envs.processes.inverse_cdf import cumulative, draw
 from stackelberg_envs.processes.mdp import decision_problem, joint_policy, stack
 from stackelberg_envs.processes.transitions import expect
-from stackelberg_envs.testing import commitments, random_games
+from stackelberg_envs.testing import random_games, with_commitments
 from stackelberg_envs.worlds.mdp import InducedMDP
 
-games_and_points = random_games().flatmap(lambda game: st.tuples(st.just(game), commitments(game)))
+games_and_points = with_commitments(random_games())
 
 
 def problem(game: se.StackelbergGame, x: np.ndarray) -> InducedMDP:

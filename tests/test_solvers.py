@@ -12,14 +12,13 @@ import pytest
 import torch
 from benchmarks.amd import AMD
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import solvers
 import stackelberg_envs as se
 from solvers.estimators.implicit import Implicit, exact_gradient
 from solvers.estimators.zeroth_order import ZerothOrder
 from stackelberg_envs.leader.repeated_game import RepeatedGame
-from stackelberg_envs.testing import commitments, random_games
+from stackelberg_envs.testing import random_games, with_commitments
 
 GAMES: list[tuple[str, dict[str, Any]]] = [
     ("four_rooms-v0", {}),
@@ -43,7 +42,7 @@ LEARNED = {"rtq": se.SoftQLearning(0.05, 1)}
 """Who answers the estimators that train their followers."""
 VECTORS = ("neural_bchg",)
 """Estimators for worlds without tables; see tests/test_continuous_solvers.py."""
-games_and_points = random_games().flatmap(lambda game: st.tuples(st.just(game), commitments(game)))
+games_and_points = with_commitments(random_games())
 
 
 def gradient(game: se.StackelbergGame, x: np.ndarray, *, follower: se.Follower | None = None, reaction: bool = True) -> np.ndarray:

@@ -3,13 +3,29 @@
 `check_game` checks a functional game, `check_env` an environment (AEC, parallel or Gymnasium), beyond what PettingZoo's own tests can
 see: observations in their spaces, correct flags, determinism in every step, copies that go on, leaders that cannot look into followers,
 views that agree, and steps that follow the model's kernel.  Both raise `ConformanceError` with everything they found, and return a
-`Report` otherwise.  Nothing here needs torch; where it is installed, `check_game` imports it, and compares tables and slopes.
+`Report` otherwise.  Nothing here needs torch; where it is installed, `check_game` also compares its tables and differentiates them.
 """
 
 from .env_checks import check_env
 from .game_checks import check_game
 from .report import ConformanceError, Report
-from .strategies import commitments, random_games
+from .small_game import SmallGame
+from .strategies import action_sequences, commitments, followers, games, masks, policies, random_games, with_commitments
 from .tables import Tables
 
-__all__ = ["ConformanceError", "Report", "Tables", "check_env", "check_game", "commitments", "random_games"]
+__all__ = [
+    "ConformanceError",
+    "Report",
+    "SmallGame",
+    "Tables",
+    "action_sequences",
+    "check_env",
+    "check_game",
+    "commitments",
+    "followers",
+    "games",
+    "masks",
+    "policies",
+    "random_games",
+    "with_commitments",
+]

@@ -1,6 +1,7 @@
-"""Checks of a functional game: its tables, its purity, its agreement across array libraries.
+"""Checks of a functional game: what it declares, its purity, its worlds near and far, its answers.
 
-What a game without tables owes besides is in `stackelberg_envs.testing.sampled_checks`.
+What a game with tables owes besides is in `stackelberg_envs.testing.table_checks`, and what one without in
+`stackelberg_envs.testing.sampled_checks`.
 """
 
 from __future__ import annotations
@@ -8,18 +9,21 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from ..commitments import CommitmentError
 from ..followers.exact import Hard, Soft
-from ..game import StackelbergGame, group_by_world, skip_checks
-from ..piece_errors import STEERING, induced_worlds, kernel_errors, policy_errors, reward_errors
-from .array_libraries import import_torch
+from ..game import Layout, StackelbergGame, skip_checks
 from .report import Report, require, unpicklable
+from .sampled_checks import check_functions
+from .table_checks import check_tables
 
 SUM_TOLERANCE = 1e-9
+FAR = 1e4
+"""How far from 0 the components of a commitment are at which worlds still have to be some: `commit` takes any finite vector."""
 
 
 def check_game(game: StackelbergGame, *, seed: int = 0) -> Report:
@@ -39,11 +43,16 @@ def check_game(game: StackelbergGame, *, seed: int = 0) -> Report:
     points = np.clip(np.concatenate([np.atleast_2d(x) for x in tried]), game.leader_space.low, game.leader_space.high)
     report, game = Report(f"game {game.name}"), skip_checks(game)
     report.check("declarations", _declarations, game)
+    report.check("commit is a pure function", _purity, game, points)  # first: the others lend it their points
     report.check("worlds are what they should be", _worlds, game, points)
-    report.check("commit is a pure function", _purity, game, points)
+    report.check("far commitments induce worlds, too", _far_worlds, game)
+    report.check("a commitment changes tables or functions, and nothing else", _only_numbers_change, game, points)
+    report.check("contexts differ, and so do commitments", _differences, game, points)
     report.check("a pickled game is the same game", _pickles, game, points)
     report.check("bad commitments are refused", _refusals, game)
     report.check("the default follower answers", _answers, game, points)
+    report.check("the objective is what leader_reward adds up to", _objective, game, points)
+    report.check("the layout has a place for each state", _layout, game)
     report.check("shading is one number a place", _shading, game, points)
     kinds: list[str] = []
     with suppress(Exception):  # that nothing is induced has been said
@@ -53,25 +62,7 @@ def check_game(game: StackelbergGame, *, seed: int = 0) -> Report:
     return report.conclude()
 
 
-def _check_tables(report: Report, game: StackelbergGame, points: np.ndarray) -> None:
-    """What a game with tables owes besides."""
-    report.check("a batch equals a loop", _batches, game, points)
-    report.check("incentive and cost are what the leader sets", _incentive, game, points)
-    report.check("log_kernel is the kernel, if the leader sets rewards and moves it", _log_kernel, game, points)
-    report.check("log_leader_policy is the leader's policy", _leader_policy, game, points)
-    report.check("followers keep to the actions that they have", _masks, game, points)
-    report.check("the leader is paid for outcomes where actions are hidden", _hidden_actions, game, points)
-    report.check("torch agrees and differentiates" if game.smooth else "torch agrees, and nothing has a slope", _torch, game, points)
-
-
-def _check_vectors(report: Report, game: StackelbergGame, points: np.ndarray) -> None:
-    """What a game without tables owes besides."""
-    from .sampled_checks import check_functions  # not above: it uses what is here
-
-    check_functions(report, game, points)
-
-
-_CHECKS_BY_KIND: dict[str, Callable[[Report, StackelbergGame, np.ndarray], None]] = {"tables": _check_tables, "vectors": _check_vectors}
+_CHECKS_BY_KIND: dict[str, Callable[[Report, StackelbergGame, np.ndarray], None]] = {"tables": check_tables, "vectors": check_functions}
 
 
 def _declarations(game: StackelbergGame) -> None:
@@ -84,7 +75,7 @@ def _declarations(game: StackelbergGame) -> None:
     require(bool((probabilities >= 0).all()) and abs(probabilities.sum() - 1) < SUM_TOLERANCE, "context probabilities sum to 1")
     require(game.max_cycles >= 1, "max_cycles is at least 1")
     discounts = {mdp.leader_discount for context in game.contexts for mdp in game.problems(np.zeros(game.dimension), context)}
-    require(len(discounts) == 1, f"the leader has one discount, not {sorted(discounts)}")
+    require(len(discounts) == 1, f"the leader has one discount in all contexts, not {sorted(discounts)}")
     require(len(game.spaces) == game.followers, f"commit returns processes of {len(game.spaces)} followers, and declares {game.followers}")
 
 
@@ -95,13 +86,58 @@ def _worlds(game: StackelbergGame, points: np.ndarray) -> None:
             require(not wrong, f"in context {context}: {'; '.join(wrong)}")
 
 
+def _far_worlds(game: StackelbergGame) -> None:
+    """At the corners of the leader's space, and far beyond them: softmax and exp overflow first."""
+    wave = np.cos(np.arange(1.0, game.dimension + 1))
+    far = {
+        "the lower corner of leader_space": game.leader_space.low,
+        "its upper corner": game.leader_space.high,
+        f"{FAR:g} cos(1, 2, ...)": FAR * wave,
+        f"{-FAR:g} cos(1, 2, ...)": -FAR * wave,
+    }
+    for where, x in far.items():
+        for context in game.contexts:
+            with np.errstate(all="ignore"):  # 1 / (1 + exp(1000)) overflows on its way, and is right
+                wrong = [said for world in game.problems(x, context) for said in world.violations()]
+            require(not wrong, f"at {where}, in context {context}: {'; '.join(wrong)}")
+
+
 def _purity(game: StackelbergGame, points: np.ndarray) -> None:
+    kept = []
     for x in points:
-        before = x.copy()
-        first = game.problems(x)
-        require(np.array_equal(x, before), "commit changed its argument")
-        again = all(one.same_as(other) for one, other in zip(first, game.problems(x), strict=True))
-        require(again, "commit is not a function of x")
+        lent = x.copy()
+        kept.append(game.problems(lent))
+        require(np.array_equal(x, lent), "commit changed its argument")
+    for x, first in zip(points, kept, strict=True):
+        require(_same(first, game.problems(x)), "commit is not a function of x")
+
+
+def _only_numbers_change(game: StackelbergGame, points: np.ndarray) -> None:
+    """Sizes, discounts and what followers see are declarations: views and solvers read them once, from the null commitment."""
+    for context in game.contexts:
+        null, *others = (game.problems(x, context) for x in points)
+        for worlds in others:
+            require(len(worlds) == len(null), f"some commitment induces {len(worlds)} worlds in place of {len(null)}")
+            for one, other in zip(null, worlds, strict=True):
+                for name in ("sizes", "actions", "follower_discount", "leader_discount", "follower_sees"):
+                    was, now = getattr(one, name, None), getattr(other, name, None)
+                    require(was == now, f"{name} is {was} under the null commitment and {now} under another")
+
+
+def _differences(game: StackelbergGame, points: np.ndarray) -> None:
+    """Of contexts, because a method that ignores its argument ``context`` raises no error; and of commitments likewise."""
+    tried = [[game.problems(x, context) for x in points] for context in game.contexts]
+    require(
+        any(not _same(worlds[0], other) for worlds in tried for other in worlds[1:]),
+        f"{len(points)} commitments induce the same worlds: the leader moves nothing",
+    )
+    for i, j in combinations(range(len(tried)), 2):
+        same = all(_same(one, other) for one, other in zip(tried[i], tried[j], strict=True))
+        require(not same, f"contexts {game.contexts[i]!r} and {game.contexts[j]!r} induce the same worlds: is the context ignored?")
+
+
+def _same(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    return len(one) == len(other) and all(mine.same_as(theirs) for mine, theirs in zip(one, other, strict=True))
 
 
 def _pickles(game: StackelbergGame, points: np.ndarray) -> str | None:
@@ -109,23 +145,8 @@ def _pickles(game: StackelbergGame, points: np.ndarray) -> str | None:
     if reason is None:
         twin = pickle.loads(pickle.dumps(game))
         for x in points:
-            same = all(one.same_as(other) for one, other in zip(game.problems(x), twin.problems(x), strict=True))
-            require(same, "a pickled game differs")
+            require(_same(game.problems(x), twin.problems(x)), "a pickled game differs")
     return reason
-
-
-def _batches(game: StackelbergGame, points: np.ndarray) -> None:
-    for context in game.contexts:
-        batched = game.problems(points, context)
-        for i, x in enumerate(points):
-            single = game.problems(x, context)
-            for one, many in zip(single, batched, strict=True):
-                require((one.available is None) == (many.available is None), "a batch and the same commitment alone differ in a mask")
-                masks = {} if one.available is None else {"available": (one.available, many.available)}
-                for name, tables in {**{name: (one.numbers[name], many.numbers[name]) for name in one.tables}, **masks}.items():
-                    own, table = map(np.asarray, tables)
-                    row = table[i] if table.ndim > own.ndim else table
-                    require(np.allclose(row, own, atol=1e-12, rtol=0), f"{name}: row {i} of a batch differs from the same commitment alone")
 
 
 def _refusals(game: StackelbergGame) -> None:
@@ -138,24 +159,39 @@ def _refusals(game: StackelbergGame) -> None:
         require(False, f"commit accepted {what}")
 
 
-def _incentive(game: StackelbergGame, points: np.ndarray) -> str | None:
-    if all(getattr(game, piece) is None for piece in STEERING):
-        return "the game says nothing of what the leader sets"
-    errors = reward_errors(game, points, induced_worlds(game, points))
-    require(not errors, "; ".join(errors))
-    return None if game.incentive or game.leader_cost else "the leader has no instrument of its own"
+def _objective(game: StackelbergGame, points: np.ndarray) -> str | None:
+    if not game.additive:
+        return "the objective is no sum over steps"
+    if type(game).objective is StackelbergGame.objective:
+        return "the objective is not overridden"
+    for context in range(len(game.contexts)):
+        x = points[-1]
+        problems, policies = game.problems(x, context), game.default_follower.respond(game, x, context).policies
+        own, due = (float(objective(game, problems, policies)) for objective in (type(game).objective, StackelbergGame.objective))
+        require(
+            abs(own - due) <= SUM_TOLERANCE * (1 + abs(due)), f"objective is {own:.6g}, rewards add up to {due:.6g}; say additive = False"
+        )
+    return None
 
 
-def _log_kernel(game: StackelbergGame, points: np.ndarray) -> str | None:
-    errors = kernel_errors(game, points, induced_worlds(game, points))
-    require(not errors, "; ".join(errors))
-    return None if game.log_kernel or game.incentive else "the leader sets no rewards"
-
-
-def _leader_policy(game: StackelbergGame, points: np.ndarray) -> str | None:
-    errors = policy_errors(game, points, induced_worlds(game, points))
-    require(not errors, "; ".join(errors))
-    return None if game.log_leader_policy else "the leader does not act in the game"
+def _layout(game: StackelbergGame) -> str | None:
+    layout: Layout | None = game.layout
+    if layout is None or not game.tabular:
+        return "the game has no layout of states"
+    if layout.places is None:
+        cells = [layout.cells]
+        for s, *_ in game.sizes:
+            require(len(layout.cells) == s, f"layout.cells has {len(layout.cells)} places, and there are {s} states")
+    else:
+        cells = list(layout.places)
+        require(len(cells) == game.followers, f"layout.places is of {len(cells)} followers, and there are {game.followers}")
+        for i, (own, (s, *_)) in enumerate(zip(cells, game.sizes, strict=True)):
+            require(len(own) == s, f"layout.places of follower {i} has {len(own)} places, and there are {s} states")
+    for row, column in {place for own in cells for place in own}:
+        inside = 0 <= row < len(layout.map) and 0 <= column < len(layout.map[row])
+        require(inside, f"layout puts a state at {(row, column)}, which is not on the map of {len(layout.map)} rows")
+        require(layout.map[row][column] != "#", f"layout puts a state at {(row, column)}, and there is a wall")
+    return None
 
 
 def _shading(game: StackelbergGame, points: np.ndarray) -> str | None:
@@ -168,43 +204,6 @@ def _shading(game: StackelbergGame, points: np.ndarray) -> str | None:
     return None
 
 
-def _hidden_actions(game: StackelbergGame, points: np.ndarray) -> str | None:
-    if game.follower_actions_public:
-        return "the leader sees what followers do"
-    for x in points:
-        for context in game.contexts:
-            for mdp in game.problems(x, context):
-                paid = np.broadcast_to(np.asarray(mdp.leader_reward), mdp.transition.shape[:-1])
-                there = True if mdp.available is None else mdp.available
-                require(
-                    bool((np.where(there, paid, -np.inf).max(axis=-1) == np.where(there, paid, np.inf).min(axis=-1)).all()),
-                    "leader_reward depends on the follower's action, which is hidden; settle in the next state",
-                )
-    return None
-
-
-def _masks(game: StackelbergGame, points: np.ndarray) -> str | None:
-    """The default follower plays what is available."""
-    lacking = 0
-    for x in points:
-        for context in range(len(game.contexts)):
-            worlds = game.problems(x, context)
-            lacking += sum(world.available is not None for world in worlds)
-            if not any(world.available is not None for world in worlds):
-                continue
-            require(
-                game.masked,
-                "actions are missing under some commitments, and none under the null commitment: write available=all True there",
-            )
-            policies = game.default_follower.respond(game, x, context).policies
-            for world, own in zip(worlds, group_by_world(worlds, policies), strict=True):
-                try:
-                    world.check_policies(own)
-                except ValueError as error:
-                    require(False, str(error))
-    return None if lacking else "all actions are always available"
-
-
 def _answers(game: StackelbergGame, points: np.ndarray) -> None:
     from ..evaluation import evaluate
 
@@ -215,41 +214,3 @@ def _answers(game: StackelbergGame, points: np.ndarray) -> None:
             require(
                 not float(result.follower_gap) >= 1e-7, f"the default follower leaves a follower gap of {float(result.follower_gap):.3g}"
             )
-
-
-def _torch(game: StackelbergGame, points: np.ndarray) -> None:
-    torch = import_torch()
-    step = 1e-6
-    rng = np.random.default_rng(0)
-    for x in points:
-        direction = rng.normal(size=x.shape)
-        for context in game.contexts:
-            leaf = torch.tensor(x, dtype=torch.float64, requires_grad=True)
-            there = game.problems(leaf, context)
-            _require_equal_tables(game.problems(x, context), there, 1e-12, "torch and NumPy disagree")
-            if not game.smooth:  # jumps have no slope, and elsewhere it is 0
-                flat = all(not getattr(mdp, name).requires_grad for mdp in there for name in mdp.tables)
-                require(flat, "smooth is False, and a table still has a gradient")
-                continue
-            up, down = game.problems(x + step * direction, context), game.problems(x - step * direction, context)
-            for mdp, above, below in zip(there, up, down, strict=True):
-                for name in mdp.tables:
-                    table = mdp.numbers[name]
-                    weights = rng.normal(size=tuple(table.shape))
-                    change = np.asarray(above.numbers[name]) - np.asarray(below.numbers[name])
-                    difference = float((weights * change).sum() / (2 * step))
-                    slope = 0.0
-                    if table.requires_grad:
-                        (gradient,) = torch.autograd.grad((table * torch.tensor(weights)).sum(), leaf, retain_graph=True)
-                        slope = float(gradient @ torch.tensor(direction))
-                    scale = 1 + abs(difference)
-                    require(abs(slope - difference) < 1e-6 * scale, f"d {name} is {slope:.9g}, central difference {difference:.9g}")
-
-
-def _require_equal_tables(first: tuple[Any, ...], second: tuple[Any, ...], tolerance: float, message: str) -> None:
-    for one, other in zip(first, second, strict=True):
-        for name in one.tables:
-            table = other.numbers[name]
-            table = table.detach().cpu().numpy() if hasattr(table, "detach") else np.asarray(table)
-            worst = float(np.abs(np.asarray(one.numbers[name]) - table).max(initial=0.0))
-            require(worst <= tolerance, f"{message}: {name} differs by {worst:.3g}")

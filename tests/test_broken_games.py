@@ -1,0 +1,43 @@
+"""The zoo of broken games: each is noticed by the check that the page says, and no healthy game by any."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from broken_games import BROKEN_GAMES, PAGE, table
+from broken_pieces import Steered
+from broken_worlds import bonuses, masked
+from small_games import Umpired
+
+import stackelberg_envs as se
+from stackelberg_envs.testing import ConformanceError, check_game
+from stackelberg_envs.testing.modified_games import GameWithSuccessorLists
+
+
+@pytest.mark.parametrize("name", BROKEN_GAMES)
+def test_the_named_check_finds_it(name: str) -> None:
+    build, check, said, _ = BROKEN_GAMES[name]
+    with pytest.raises(ConformanceError, match=rf"\n  {re.escape(check)}: .*{re.escape(said)}"):
+        check_game(build())
+
+
+def test_what_they_are_made_from_is_healthy() -> None:
+    """In other layouts, and under another seed of the kit, too; the games of the registry are in `test_games`."""
+    healthy = [bonuses(), masked(), Steered(), Umpired(follower_sees="action", contexts=2), Umpired(follower_sees="policy")]
+    for seed, game in enumerate([*healthy, GameWithSuccessorLists(bonuses()), GameWithSuccessorLists(masked())]):
+        report = check_game(game, seed=seed)
+        assert "episodes follow the tables" in report.passed
+        assert ("operations of a transition agree with its rows" in report.passed) == isinstance(game, GameWithSuccessorLists)
+
+
+def test_far_commitments_may_saturate() -> None:
+    """A price that overflows on its way to 0 is no NaN: the registry's games pass with warnings as errors, and so does this one."""
+    game = se.game("four_rooms-v0")
+    assert np.isfinite(se.evaluate(game, np.full(105, 1e6)).leader_return)
+
+
+def test_the_page_has_the_table() -> None:
+    """``python tests/broken_games.py`` writes it."""
+    assert table() in PAGE.read_text()
