@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
-COPIED = ("stackelberg_envs", "solvers", "baselines", "pytest_stackelberg", "tests", "docs", "README.md", "pyproject.toml")
+COPIED = ("stackelberg_envs", "solvers", "baselines", "tests", "docs", "README.md", "pyproject.toml")
 SECONDS = 150
 THEOREMS, PLANNING = "tests/test_theorems.py", "tests/test_planning.py tests/test_sweeps.py tests/test_hard_planning.py"
 

@@ -43,7 +43,7 @@ for name, arguments in json.loads(sys.argv[1]).items():
     ran[name] = int(code), said.getvalue()
 print(json.dumps(ran))
 """
-KIT, GAME = ("-p", "pytest_stackelberg"), "--stackelberg-env=tolls.py:game"
+KIT, GAME = ("-p", "stackelberg"), "--stackelberg-env=tolls.py:game"
 ARGUMENTS = {
     "game": [*KIT, GAME, "-v", "-rs"],
     "selected": [*KIT, GAME, "-k", "episodes and follow"],
@@ -128,10 +128,10 @@ def test_without_the_option_nothing_changes(sessions: dict[str, tuple[int, str]]
     assert code == pytest.ExitCode.OK
     assert with_plugin.split(" in ")[0] == without.split(" in ")[0]
     imported = (
-        "import sys; before = set(sys.modules); import pytest_stackelberg; print(*{m.split('.')[0] for m in set(sys.modules) - before})"
+        "import sys; before = set(sys.modules); import baselines.pytest_plugin; print(*{m.split('.')[0] for m in set(sys.modules) - before})"
     )
     loaded = subprocess.run([sys.executable, "-c", imported], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert set(loaded.split()) - sys.stdlib_module_names == {"pytest_stackelberg"}
+    assert set(loaded.split()) - sys.stdlib_module_names == {"baselines"}
 
 
 def test_background_jobs_get_ctrl_c() -> None:

@@ -1,4 +1,4 @@
-"""The checks of the conformance kit as items of a pytest session; `pytest_stackelberg` loads this where its option is given."""
+"""The checks of the conformance kit as items of a pytest session; `baselines.pytest_plugin` loads this where its option is given."""
 
 from __future__ import annotations
 
