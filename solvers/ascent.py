@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from stackelberg_envs.arguments import CheckedArguments
 from stackelberg_envs.leader.access import Access, Oracle, Permission
 
 from .base import Solver, State
@@ -33,7 +34,7 @@ class Estimate:
     """F(x), from estimators that know it."""
 
 
-class Estimator(abc.ABC):
+class Estimator(CheckedArguments, abc.ABC):
     """How dF/dx is obtained.  Subclasses are frozen dataclasses of hyperparameters."""
 
     access: ClassVar[Access]

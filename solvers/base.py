@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from stackelberg_envs.arguments import real, whole
+from stackelberg_envs.arguments import CheckedArguments, real, whole
 from stackelberg_envs.commitments import CommitmentError
 from stackelberg_envs.evaluation import Evaluation, evaluate
 from stackelberg_envs.game import Follower, StackelbergGame, judge_of
@@ -49,7 +49,7 @@ class State:
     ``optimism_gap``: by how much that exceeds the referee's."""
 
 
-class Solver(abc.ABC):
+class Solver(CheckedArguments, abc.ABC):
     """A method, as hyperparameters: see `solvers.ascent.Ascent` for the gradient methods."""
 
     access: Access
