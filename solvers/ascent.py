@@ -60,6 +60,14 @@ class _AscentState:
     memory: Any
 
 
+def check_device(name: str) -> None:
+    """Raise ValueError if torch knows no device of that name, or cannot use it here."""
+    try:
+        torch.empty(0, device=name)
+    except (AssertionError, NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"device {name!r} cannot be used; 'cpu' can, and 'cuda' where torch finds one") from error
+
+
 @dataclass(frozen=True)
 class Ascent(Solver):
     """Ascend along an estimator's gradients.
@@ -86,6 +94,7 @@ class Ascent(Solver):
             raise ValueError(f"clip_blocks are sizes of blocks, from 1, got {self.clip_blocks}")
         if self.optimiser not in OPTIMISERS:
             raise ValueError(f"optimiser is one of {', '.join(OPTIMISERS)}, got {self.optimiser!r}")
+        check_device(self.device)
         if not self.lr > 0 or (self.clip is not None and not self.clip > 0):
             raise ValueError(f"lr and clip are positive, got {self.lr} and {self.clip}")
 

@@ -106,6 +106,8 @@ _PLAIN: dict[Any, tuple[str, Callable[[Any], bool]]] = {
     int: ("a whole number", _is_whole),
     float: ("a number", _is_number),
     str: ("text", lambda value: isinstance(value, str)),
+    dict: ("a mapping of names to values", lambda value: isinstance(value, Mapping)),
+    list: ("a list", lambda value: isinstance(value, list)),
     np.ndarray: ("an array", lambda value: isinstance(value, np.ndarray)),
 }
 """Kind to words and test."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -56,12 +56,20 @@ def check_kind(owner: str, name: str, value: Any, hint: Any) -> None:
     raise ArgumentError(f"{owner}: {name} is {in_words(hint)}, got {value!r}")
 
 
+def check_arguments(owner: str, function: Callable[..., Any], given: Mapping[str, Any]) -> None:
+    """Compare what a function was given, by name, with its annotations; raises what `check_kind` raises."""
+    for name, hint in annotations(function).items():
+        if name in given:
+            check_kind(owner, name, given[name], hint)
+
+
 @cache
-def annotations(cls: type) -> dict[str, Any]:
-    """Name to annotation of what a class takes; where there is ``"**"``, anything else too."""
-    scopes = [getattr(cls.__init__, "__globals__", {})]
-    scopes += [vars(inspect.getmodule(base)) for base in cls.__mro__ if inspect.getmodule(base) is not None]
-    _, *parameters = inspect.signature(cls.__init__).parameters.values()
+def annotations(taker: Callable[..., Any]) -> dict[str, Any]:
+    """Name to annotation of what a class or function takes; where there is ``"**"``, anything else too."""
+    call = taker.__init__ if isinstance(taker, type) else taker
+    modules = map(inspect.getmodule, taker.__mro__ if isinstance(taker, type) else (taker,))
+    scopes = [getattr(call, "__globals__", {}), *(vars(module) for module in modules if module is not None)]
+    parameters = [one for one in inspect.signature(call).parameters.values() if one.name != "self"]
     found = {one.name: Any if one.annotation is one.empty else resolve(one.annotation, scopes) for one in parameters}
     for one in parameters:
         if one.kind in (one.VAR_KEYWORD, one.VAR_POSITIONAL):

@@ -168,4 +168,3 @@ def garnet(rng: np.random.Generator, shape: tuple[int, int, int], branching: int
     order = np.argsort(table, axis=-1)
     table, probabilities = (np.take_along_axis(drawn, order, axis=-1) for drawn in (table, probabilities))
     return SuccessorLists(Successors(table), probabilities)
-

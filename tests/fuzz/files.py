@@ -10,8 +10,11 @@ import json
 import math
 import random
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+import typer
 
 from baselines.bench import cli, configuration
 
@@ -44,6 +47,13 @@ CONFIGURATION: dict[str, Any] = {
             ],
         },
     ],
+}
+
+
+SETTINGS = {
+    "--follower": ("kind", "temperature", "ties"),
+    "--set": ("lr", "optimiser", "clip"),
+    "--game": ("R", "variant", "max_cycles"),
 }
 
 
@@ -85,6 +95,7 @@ def mutate(rng: random.Random, node: Any, path: list[str]) -> None:
 def configurations(rng: random.Random, tried: Try) -> None:
     """A configuration with something changed somewhere."""
     data = copy.deepcopy(CONFIGURATION)
+    del data["games"][rng.randrange(2)]
     path: list[str] = []
     for _ in range(rng.choice((1, 1, 2))):
         mutate(rng, data, path)
@@ -101,6 +112,12 @@ def configurations(rng: random.Random, tried: Try) -> None:
         job.build()
 
 
+@cache
+def command() -> Any:
+    """The command line, built once."""
+    return typer.main.get_command(cli.app)
+
+
 def command_lines(rng: random.Random, tried: Try) -> None:
     """``stackelberg solve`` with odd values, in this process."""
     drawn = {}
@@ -109,8 +126,7 @@ def command_lines(rng: random.Random, tried: Try) -> None:
         value = odd(rng, plain=True)
         text = value if isinstance(value, str) else toml(value)
         if option in ("--follower", "--set", "--game"):
-            known = {"--follower": ("kind", "temperature", "ties"), "--set": ("lr", "optimiser", "clip"), "--game": ("R", "variant", "max_cycles")}
-            name = rng.choice(known[option])
+            name = rng.choice(SETTINGS[option])
             text = f"{misspell(rng, name) if rng.random() < 0.2 else name}={text}" if rng.random() < 0.9 else text
         drawn[misspell(rng, option) if rng.random() < 0.05 else option] = text
     if "--budget" in drawn and drawn["--budget"].isdigit():
@@ -121,5 +137,5 @@ def command_lines(rng: random.Random, tried: Try) -> None:
         words += ["--budget", "1"]
     tried.what = f"stackelberg {' '.join(words)!r:.300}"
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        cli.app(words, standalone_mode=False)
+        command().main(words, standalone_mode=False)
     tried.accepted = True

@@ -9,6 +9,7 @@ import inspect
 import random
 import typing
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -38,12 +39,12 @@ def odd(rng: random.Random, *, plain: bool = False) -> Any:
 def misspell(rng: random.Random, name: str) -> str:
     """A name with a letter less, one twice, two exchanged, or another name altogether."""
     if not name or rng.random() < 0.15:
-        return rng.choice(("learning_rate", "options", "x", "Seed", "self", "name", "temprature"))
+        return rng.choice(("learning_rate", "options", "x", "Seed", "self", "temprature"))
     i = rng.randrange(len(name))
     return rng.choice((name[:i] + name[i + 1 :], name[:i] + name[i] + name[i:], name[:i] + name[i:][1:2] + name[i : i + 1] + name[i + 2 :]))
 
 
-def keywords(rng: random.Random, names: Sequence[str], hints: Mapping[str, Any] = {}, *, plain: bool = False) -> dict[str, Any]:  # noqa: B006
+def keywords(rng: random.Random, names: Sequence[str], hints: Mapping[str, Any] = {}, *, plain: bool = False) -> dict[str, Any]:
     """Arguments by name for one to three of ``names``: odd values, choices that are declared, now and then a misspelt name."""
     chosen = rng.sample(list(names), min(len(names), rng.choice((1, 1, 1, 2, 2, 3))))
     drawn = {}
@@ -54,10 +55,12 @@ def keywords(rng: random.Random, names: Sequence[str], hints: Mapping[str, Any] 
     return drawn
 
 
+@cache
 def parameters(function: Any) -> dict[str, Any]:
     """Names of what a class or function takes by keyword, with their annotations where these can be read."""
     target = function.__init__ if inspect.isclass(function) else function
-    names = [name for name, one in inspect.signature(target).parameters.items() if one.kind in (one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    named = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
+    names = [name for name, one in inspect.signature(target).parameters.items() if one.kind in named]
     try:
         hints = typing.get_type_hints(function if hasattr(function, "__dataclass_fields__") else target)
     except NameError:

@@ -10,9 +10,12 @@ from pathlib import Path
 from tomllib import TOMLDecodeError
 from types import TracebackType
 
+from solvers import Declined
+from stackelberg_envs import AccessError
+
 ROOT = Path(__file__).parent.parent.parent
 OURS = tuple(str(ROOT / folder) for folder in ("stackelberg_envs", "solvers", "baselines"))
-BARE_TYPES = (IndexError, AttributeError, OverflowError, MemoryError, RecursionError, ZeroDivisionError, AssertionError, NameError, StopIteration)
+BARE_TYPES = (LookupError, AttributeError, ArithmeticError, MemoryError, RecursionError, AssertionError, NameError)
 FOREIGN = (TOMLDecodeError, OSError, ImportError)
 """Of others, and in words: wrapped in an error of ours they are no worse."""
 
@@ -32,7 +35,9 @@ def bare(error: BaseException, names: Iterable[str] = ()) -> str | None:
         return "too slow"
     if type(error).__module__.startswith(("click", "typer")):
         return None  # the command line's own, about a value and its option
-    if isinstance(error, BARE_TYPES):
+    if isinstance(error, (AccessError, Declined)):
+        return None  # another reason than what was odd
+    if isinstance(error, BARE_TYPES) and not isinstance(error, (KeyError, FloatingPointError)):
         return type(error).__name__
     said = str(error.args[0]) if error.args else ""
     if _missing_argument(error, said):
