@@ -47,7 +47,8 @@ def in_words(hint: Any) -> str:
     if kind is Literal:
         return " or ".join(map(repr, inner))
     if kind is tuple and inner and inner[-1] is not Ellipsis:
-        return f"a list of {len(inner)}: {', '.join(map(in_words, inner))}"
+        each = dict.fromkeys(map(in_words, inner))
+        return f"a list of {len(inner)}, {'each ' if len(each) == 1 else ''}{', '.join(each)}"
     if kind in (tuple, Sequence):
         return f"a list, each entry {in_words(inner[0])}" if inner else "a list"
     if kind is Mapping or kind is dict:

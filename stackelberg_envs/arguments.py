@@ -89,17 +89,20 @@ def whole(name: str, value: Any, low: int, high: int | None = None) -> int:
     return int(value)
 
 
-def real(name: str, value: Any, low: float, high: float = float("inf"), *, open_low: bool = False) -> float:
+def real(
+    name: str, value: Any, low: float, high: float = float("inf"), *, open_low: bool = False, open_high: bool = False
+) -> float:
     """A checked finite number.
 
     Raises:
-        ValueError: if it is none, or outside [low, high] (with ``open_low``, (low, high]).
+        ValueError: if it is none, or outside [low, high]; with ``open_low`` or ``open_high`` that end is outside too.
     """
-    if not allows(float, value) or not np.isfinite(float(value)) or value > high or value < low or (open_low and value == low):
-        span = f"above {low}" if open_low else f"at least {low}"
-        limits = "" if low == -np.inf else f" {span}"
-        raise ValueError(f"{name} is a finite number{limits}{f' and at most {high}' if np.isfinite(high) else ''}, got {value!r}")
-    return float(value)
+    number = float(value) if allows(float, value) else np.nan
+    if not low <= number <= high or np.isinf(number) or (open_low and number == low) or (open_high and number == high):
+        ends = [f"{'above' if open_low else 'at least'} {low}"] if np.isfinite(low) else []
+        ends += [f"{'below' if open_high else 'at most'} {high}"] if np.isfinite(high) else []
+        raise ValueError(f"{name} is a finite number{' ' if ends else ''}{' and '.join(ends)}, got {value!r}")
+    return number
 
 
 def real_array(name: str, value: Any) -> np.ndarray:

@@ -170,7 +170,7 @@ def test_who_solves_it() -> None:
         ({"consumers": [Consumer(((1.0, 0.0, 0.0), (0.3, 0.3, 0.4)))]}, "3 positive tastes for both contexts"),
         ({"grid": 10}, "grid is a whole number from 11"),
         ({"hours": 1}, "hours is a whole number from 2"),
-        ({"spendings": 1.5}, "spendings is a whole number from 2"),
+        ({"spendings": 1.5}, "spendings is a whole number, got 1.5"),
         ({"temperature": 0.0}, "temperature is a finite number above 0"),
     ],
     ids=str,

@@ -183,7 +183,7 @@ def test_who_differentiates_declines_the_binary_game(name: str) -> None:
         ({"candidates": [(1.7, 4), (0, 0)]}, r"whole numbers from \(0, 0\) to \(6, 8\), got \(1.7, 4\)"),
         ({"candidates": [(1, 4, 1), (0, 0)]}, r"got \(1, 4, 1\)"),
         ({"pickers": [Picker((6.0, 4))]}, r"docks and candidates are cells .* got \(6.0, 4\)"),
-        ({"seed": "a"}, "seed is a whole number from 0, got 'a'"),
+        ({"seed": "a"}, "warehouse: seed is a whole number, got 'a'"),
         ({"candidates": [(6, 4), (0, 0)]}, "none is a dock"),
         ({"candidates": [(7, 0), (0, 0)]}, r"\(0, 0\) to \(6, 8\), got \(7, 0\)"),
         ({"candidates": [(0, 0), (0, 0)]}, "two different cells"),

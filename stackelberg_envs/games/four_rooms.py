@@ -106,9 +106,7 @@ class FourRooms(StackelbergGame):
     ) -> None:
         chosen = PRESETS[preset]
         self.beta = real("beta", chosen["beta"] if beta is None else beta, -np.inf)
-        self.slip = float(chosen["slip"] if slip is None else slip)
-        if not 0 <= self.slip < 1:
-            raise ValueError(f"slip is a probability below 1, got {self.slip}")
+        self.slip = real("slip", chosen["slip"] if slip is None else slip, 0, 1, open_high=True)
         if isinstance(walkers, Sequence):
             self.walkers = tuple(walkers)
         else:

@@ -36,7 +36,6 @@ PRESETS: dict[str, dict[str, Any]] = {
 """What arguments that are not given are; ``branching`` None is every state.  Every number of ``"penalty"`` is recalled, not read: 100
 states, 5 x 5 actions, U(0, 1) weights of all states, normalised, rewards U(0, 1) with those below 0.7 set to 0, uniform start,
 temperature 0.001, and a follower that knows the leader's policy and not its action.  Its discount is not even recalled; 0.9 is ours."""
-BELOW_ONE = float(np.nextafter(1, 0))
 
 
 class RandomMarkovGame(StackelbergGame):
@@ -106,7 +105,7 @@ class RandomMarkovGame(StackelbergGame):
         c, threshold = preset_default("conflict", conflict), preset_default("reward_threshold", reward_threshold)
         s, a, b = whole("states", s, 1), whole("leader_actions", a, 1), whole("follower_actions", b, 1)
         successors = whole("branching", successors, 1, s)
-        c, threshold = real("conflict", c, 0, 1), real("reward_threshold", threshold, 0, BELOW_ONE)
+        c, threshold = real("conflict", c, 0, 1), real("reward_threshold", threshold, 0, 1, open_high=True)
         w = 1 - c if noise is None else real("noise", noise, 0)
         layout = ("lists" if s >= DIRECT and 8 * successors <= s else "dense") if layout is None else layout
         check_memory("states x leader_actions x follower_actions", s * a * b * ((s if layout == "dense" else 0) + 3 * successors + 6))
@@ -116,7 +115,7 @@ class RandomMarkovGame(StackelbergGame):
             raise ValueError(f"action_cost is a number, or one for each of the {a} leader actions; got {action_cost!r}")
         self.shape = (s, a, b)
         self.follower_sees: Literal["policy", "action"] = follower_sees
-        self.discount = real("discount", discount, 0, BELOW_ONE)
+        self.discount = real("discount", discount, 0, 1, open_high=True)
         self.max_cycles = cycles(max_cycles)
         self.leader_space = Box(-20.0, 20.0, (s * a,), np.float64)
         self.default_follower = Soft(PRESETS[preset]["temperature"])

@@ -112,8 +112,7 @@ class Warehouse(StackelbergGame):
         self.shape = whole("rows", rows, 2), whole("columns", columns, 2)
         check_memory("rows x columns", 16 * (rows * columns) ** 2 * (candidates if isinstance(candidates, int) else len(candidates)))
         self.worth, self.squeeze = real("worth", worth, 0.0, open_low=True), real("squeeze", squeeze, 0.0)
-        if not real("slip", slip, 0.0) < 1:
-            raise ValueError(f"slip is a probability below 1, got {slip}")
+        slip = real("slip", slip, 0.0, 1.0, open_high=True)
         docks = ((rows - 1, columns // 2), (0, columns // 2), (rows // 2, 0), (rows // 2, columns - 1))
         if isinstance(pickers, Sequence):
             self.pickers = tuple(pickers)
@@ -137,7 +136,7 @@ class Warehouse(StackelbergGame):
         self.layout = Layout((" " * columns,) * rows, cells + cells)
         on = np.array([[cell == site for cell in cells + cells] for site in self.sites], dtype=np.float64)  # (M, S)
         errands = {f"{i}_{m}": (dock, site) for i, dock in enumerate(taken) for m, site in enumerate(self.sites)}
-        kernels = {which: round_trip_kernel(self.shape, float(slip), dock, site) for which, (dock, site) in errands.items()}
+        kernels = {which: round_trip_kernel(self.shape, slip, dock, site) for which, (dock, site) in errands.items()}
         self._constants = Constants(
             idle=np.ones((on.shape[1], 1)),
             on=on,

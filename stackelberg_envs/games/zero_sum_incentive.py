@@ -62,7 +62,7 @@ class ZeroSumIncentive(StackelbergGame):
         branching = whole("branching", branching, 1, states)
         actions = whole("each of actions", actions[0], 1), whole("each of actions", actions[1], 1)
         self.largest, self.cost = real("largest", largest, 0, open_low=True), real("cost", cost, 0)
-        self.discount = real("discount", discount, 0, np.nextafter(1, 0))
+        self.discount = real("discount", discount, 0, 1, open_high=True)
         self.shape = (states, 1, actions[0] * actions[1])
         self.actions = actions
         check_memory("states x actions", int(np.prod(self.shape, dtype=object)) * (states + 3 * branching + 6))
