@@ -89,9 +89,7 @@ def whole(name: str, value: Any, low: int, high: int | None = None) -> int:
     return int(value)
 
 
-def real(
-    name: str, value: Any, low: float, high: float = float("inf"), *, open_low: bool = False, open_high: bool = False
-) -> float:
+def real(name: str, value: Any, low: float, high: float = float("inf"), *, open_low: bool = False, open_high: bool = False) -> float:
     """A checked finite number.
 
     Raises:

@@ -120,9 +120,10 @@ class TaxDesign(StackelbergGame):
         self.max_cycles = cycles(max_cycles)
         self.leader_space = Box(-10.0, 10.0, (1 + GOODS,), np.float64)
         self.default_follower = Soft(real("temperature", temperature, 0.0, open_low=True))
-        self.assets = np.linspace(-LIMIT, LIMIT, whole("grid", grid, 11))
+        sizes = whole("grid", grid, 11), whole("hours", hours, 2), whole("spendings", spendings, 2)
+        check_memory("grid x hours x spendings", (GOODS + 1 + sizes[0]) * sizes[1] * sizes[2] ** GOODS + sizes[0] ** 2)
+        self.assets = np.linspace(-LIMIT, LIMIT, grid)
         """The asset levels, (S,)."""
-        check_memory("grid x hours x spendings", (GOODS + 1 + grid) * whole("hours", hours, 2) * whole("spendings", spendings, 2) ** GOODS)
         steps = np.indices((hours, *[spendings] * GOODS)).reshape(1 + GOODS, -1).T
         self.worked, self.spent = HOUR * steps[:, 0], SPENDING * steps[:, 1:]
         """What each action is: hours (B,), and money spent on each good (B, 3)."""

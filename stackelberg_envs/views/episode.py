@@ -349,7 +349,7 @@ def _check_vector(agent: str, space: Box, action: Any, what: str) -> np.ndarray:
     """``action`` as a vector of ``space``, float64; raises `ActionError`."""
     try:
         given = np.array(_one_component(action, space), dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise ActionError(f"{agent}: an action is a vector of {space.shape[0]} numbers, got {action!r}") from error
     if given.shape != space.shape or not np.isfinite(given).all():
         raise ActionError(f"{agent}: an action is a vector of {space.shape[0]} finite numbers, got {action!r}")

@@ -2,7 +2,7 @@
 
     python -m tests.fuzz --kind games --count 20000 --seed 0
 
-Prints, for each kind, how many inputs were accepted (and worked), refused in words, and answered by a bare error, these by the line they
+Prints, for each kind, how many inputs were answered by a bare error, accepted (and worked), refused in words, or unfinished, these by the line they
 come from.  The exit status is 1 if there are any.
 """
 
@@ -23,7 +23,9 @@ from .files import command_lines, configurations
 from .verdict import TooSlow, bare, origin
 
 ALL = {**KINDS, "configurations": configurations, "commands": command_lines}
-SECONDS, MEMORY = 10, 12 * 2**30
+SECONDS, MEMORY = 3, 12 * 2**30
+FINE = ("accepted", "refused", "unfinished")
+"""Accepted, and it worked; refused in words; accepted, and large, and stopped after `SECONDS`."""
 
 
 @contextlib.contextmanager
@@ -43,12 +45,14 @@ def limits() -> Iterator[None]:
 
 
 def attempt(kind: str, seed: int) -> tuple[str, str, str]:
-    """(verdict, place, what was tried) of one input; the verdict is "accepted", "refused", or what is wrong."""
+    """(verdict, place, what was tried) of one input; the verdict is one of `FINE`, or what is wrong."""
     tried, rng = Try(), random.Random(f"{kind} {seed}")
     try:
         with limits(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             ALL[kind](rng, tried)
+    except TooSlow:
+        return "unfinished", "", tried.what
     except StateChanged as error:
         return "state changed by a refusal", "", str(error)
     except Exception as error:
@@ -76,11 +80,11 @@ def main() -> None:
         places: dict[tuple[str, str], list[str]] = {}
         for seed in range(asked.seed, asked.seed + asked.count):
             wrong, place, what = attempt(kind, seed)
-            counts[wrong if wrong in ("accepted", "refused") else "bare"] += 1
-            if wrong not in ("accepted", "refused"):
+            counts[wrong if wrong in FINE else "bare"] += 1
+            if wrong not in FINE:
                 places.setdefault((wrong, place), []).append(f"seed {seed}: {what}")
         failed += counts["bare"]
-        print(f"{kind}: {counts['accepted']} accepted, {counts['refused']} refused in words, {counts['bare']} bare")
+        print(", ".join([f"{kind}: {counts['bare']} bare", *(f"{counts[verdict]} {verdict}" for verdict in FINE)]), flush=True)
         for (wrong, place), examples in sorted(places.items(), key=lambda item: -len(item[1])):
             print(f"  {len(examples):5d} {wrong} at {place}")
             for example in examples[: asked.show]:

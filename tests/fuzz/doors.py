@@ -169,7 +169,7 @@ def episodes(rng: random.Random, tried: Try) -> None:
         drawn = rng.choice(({"seed": odd(rng)}, {"options": odd(rng)}, {"options": options}, {"seed": odd(rng), "options": options}))
     tried.say(f"{which} {id} {call}", drawn)
     tried.names += [key for value in drawn.values() if isinstance(value, dict) for key in value]
-    tried.names += ["commitment", "reset"] if call == "step" else []
+    tried.names += ["commitment", "commits", "reset"] if call == "step" else []
     try:
         getattr(env, call)(*drawn.values()) if call == "step" else env.reset(**drawn)
         tried.accepted = True

@@ -31,8 +31,6 @@ def bare(error: BaseException, names: Iterable[str] = ()) -> str | None:
         error: what came of an input.
         names: of the arguments that were odd; the message must have one of them, if there are any.
     """
-    if isinstance(error, TooSlow):
-        return "too slow"
     if type(error).__module__.startswith(("click", "typer")):
         return None  # the command line's own, about a value and its option
     if isinstance(error, (AccessError, Declined)):
