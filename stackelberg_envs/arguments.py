@@ -38,7 +38,7 @@ class CheckedArguments:
             for key, value in (*zip(known, args, strict=False), *kwargs.items()):
                 if key in known:
                     check_kind(owner, key, value, known[key])
-                elif "**" not in known:
+                elif "**" not in known or key == "self":
                     raise ArgumentError(f"{owner} takes no argument {key!r}; {nearest(key, tuple(known))}")
         return super().__new__(cls)
 

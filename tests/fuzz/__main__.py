@@ -2,8 +2,8 @@
 
     python -m tests.fuzz --kind games --count 20000 --seed 0
 
-Prints, for each kind, how many inputs were answered by a bare error, accepted (and worked), refused in words, or unfinished, these by the line they
-come from.  The exit status is 1 if there are any.
+Prints, for each kind, how many inputs were answered by a bare error, accepted (and worked), refused in words or unfinished, and which
+lines bare errors come from.  The exit status is 1 if there are any.
 """
 
 from __future__ import annotations

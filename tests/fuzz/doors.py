@@ -149,6 +149,11 @@ def started(id: str, which: str) -> Any:
     return env
 
 
+def _shared(name: str) -> dict[int, Any]:
+    """What a copy of an environment has in common with it: the game, which no episode changes."""
+    return {id(played(name)): played(name)}
+
+
 def episodes(rng: random.Random, tried: Try) -> None:
     """`reset`, `step` and `commit` with odd arguments; after a refusal the environment goes on as a twin that was not asked."""
     id, which = rng.choice(PLAYED), rng.choice(("aec", "parallel", "leader", "follower"))
@@ -159,7 +164,7 @@ def episodes(rng: random.Random, tried: Try) -> None:
         played(id).commit(np.zeros(played(id).dimension), context)
         tried.accepted = True
         return
-    env, twin = copy.deepcopy(started(id, which)), copy.deepcopy(started(id, which))
+    env, twin = (copy.deepcopy(started(id, which), _shared(id)) for _ in range(2))
     if call == "step":
         drawn = {"action": odd(rng)}
     else:
@@ -169,7 +174,7 @@ def episodes(rng: random.Random, tried: Try) -> None:
         drawn = rng.choice(({"seed": odd(rng)}, {"options": odd(rng)}, {"options": options}, {"seed": odd(rng), "options": options}))
     tried.say(f"{which} {id} {call}", drawn)
     tried.names += [key for value in drawn.values() if isinstance(value, dict) for key in value]
-    tried.names += ["commitment", "commits", "reset"] if call == "step" else []
+    tried.names += ["commitment", "reset"] if call == "step" else []
     try:
         getattr(env, call)(*drawn.values()) if call == "step" else env.reset(**drawn)
         tried.accepted = True
