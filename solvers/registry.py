@@ -10,7 +10,7 @@ import dataclasses
 import re
 from typing import Any
 
-from stackelberg_envs.arguments import annotations, check_kind, nearest
+from stackelberg_envs.arguments import check_kind, nearest, parameter_kinds
 from stackelberg_envs.plugins import RegistrationError, Registry
 from stackelberg_envs.references import ReferenceNotFoundError, checked_class
 
@@ -120,7 +120,7 @@ def build(name: str, **hyperparameters: Any) -> Solver:
     for key in hyperparameters:
         if key not in own | outer:
             raise TypeError(f"{name} has no hyperparameter {key!r}; {nearest(key, sorted(own | outer))}")
-    kinds = {**annotations(Ascent), **annotations(cls)}
+    kinds = {**parameter_kinds(Ascent), **parameter_kinds(cls)}
     for key, value in hyperparameters.items():
         check_kind(name, key, value, kinds[key])
     inner = cls(**{key: value for key, value in hyperparameters.items() if key in own})

@@ -26,7 +26,8 @@ def allows(hint: Any, value: Any) -> bool:
     if kind is Literal:
         return any(type(value) is type(choice) and value == choice for choice in inner)
     if kind in (tuple, Sequence):
-        return _is_list(value, array=kind is Sequence) and _entries_allowed(kind, inner, value)
+        numeric = kind is Sequence and (inner[0] in (int, float) or not isinstance(inner[0], type))
+        return _is_list(value, array=numeric) and _entries_allowed(kind, inner, value)
     if kind is Mapping or kind is dict:
         return isinstance(value, Mapping)
     if kind is Callable:

