@@ -104,7 +104,7 @@ class RandomMarkovGame(StackelbergGame):
         successors = s if successors is None else successors
         c, threshold = preset_default("conflict", conflict), preset_default("reward_threshold", reward_threshold)
         s, a, b = whole("states", s, 1), whole("leader_actions", a, 1), whole("follower_actions", b, 1)
-        successors = whole("branching", successors, 1, s)
+        successors = whole("branching, at most states,", successors, 1, s)
         c, threshold = real("conflict", c, 0, 1), real("reward_threshold", threshold, 0, 1, open_high=True)
         w = 1 - c if noise is None else real("noise", noise, 0)
         layout = ("lists" if s >= DIRECT and 8 * successors <= s else "dense") if layout is None else layout
