@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -33,7 +33,7 @@ class CheckedArguments:
         ArgumentError: if an argument is unknown, of another kind, or none of the choices of a ``Literal``.
     """
 
-    def __new__(cls, /, *args: Any, **kwargs: Any) -> Any:
+    def __new__(cls, /, *args: Any, **kwargs: Any) -> Self:
         if args or kwargs:  # copies and pickles come without
             known = parameter_kinds(cls)
             name = getattr(cls, "name", None)
