@@ -251,7 +251,7 @@ def test_senseless_commitments_are_refused(x: object, message: str) -> None:
         (lambda: se.make("toy4-v0"), KeyError, "did you mean 'toy3-v0'"),
         (lambda: se.game("four_rooms-v0", slipp=0.1), TypeError, "takes no argument 'slipp'; did you mean 'slip'"),
         (lambda: se.game("four_rooms-v0", preset="hpdg"), ValueError, "did you mean 'hpgd'"),
-        (lambda: se.game("four_rooms-v0", slip=1.0), ValueError, "probability below 1"),
+        (lambda: se.game("four_rooms-v0", slip=1.0), ValueError, "slip is a finite number at least 0 and below 1"),
         (lambda: se.game("four_rooms-v0", walkers=9), ValueError, "walkers is a whole number 1 to 4"),
         (lambda: se.game("four_rooms-v0", walkers=()), ValueError, "at least one Walker"),
         (lambda: se.game("four_rooms-v0", walkers=(Walker((4, 1), ((1, 9),)),)), ValueError, r"a goal for every context \(G1, G2\)"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import decimal
 import fractions
@@ -33,7 +34,8 @@ OTHER: tuple[Any, ...] = (
 
 def odd(rng: random.Random, *, plain: bool = False) -> Any:
     """One of them."""
-    return rng.choice(PLAIN if plain or rng.random() < 0.5 else OTHER)
+    value = rng.choice(PLAIN if plain or rng.random() < 0.5 else OTHER)
+    return copy.deepcopy(value) if isinstance(value, (list, dict)) else value
 
 
 def misspell(rng: random.Random, name: str) -> str:
