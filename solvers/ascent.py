@@ -124,7 +124,7 @@ class Ascent(Solver):
 
     def init(self, oracle: Oracle, x: np.ndarray) -> State:
         parameter = torch.tensor(x, dtype=torch.float64, device=self.device)
-        return State(x, carried=_AscentState(parameter, OPTIMISERS[self.optimiser]([parameter], lr=self.lr, maximize=True), None))
+        return State(x, carried=_AscentState(parameter, OPTIMISERS[self.optimiser]([parameter], lr=float(self.lr), maximize=True), None))
 
     def step(self, oracle: Oracle, state: State, rng: np.random.Generator) -> State:
         carried: _AscentState = state.carried
@@ -133,7 +133,7 @@ class Ascent(Solver):
         norm = float(torch.linalg.vector_norm(gradient))
         if self.clip is not None:  # 2
             blocks = gradient.split(self.clip_blocks) if self.clip_blocks else (gradient,)
-            gradient = torch.cat([clip_norm(block, self.clip) for block in blocks])
+            gradient = torch.cat([clip_norm(block, float(self.clip)) for block in blocks])
         carried.parameter.grad = gradient  # 3
         carried.optimiser.step()
         oracle.charge(gradient_steps=1)

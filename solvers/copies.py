@@ -89,7 +89,7 @@ class CopyAscent(Solver):
         leader = torch.tensor(x, dtype=torch.float64, requires_grad=True)
         logits = [torch.zeros(shape, dtype=torch.float64, requires_grad=True) for shape in self.shapes(oracle, leader)]
         groups = [{"params": [leader], "lr": self.lr}, {"params": logits, "lr": self.copy_lr}]
-        copies = Copies(leader, logits, OPTIMISERS[self.optimiser](groups, lr=self.lr, maximize=True))
+        copies = Copies(leader, logits, OPTIMISERS[self.optimiser](groups, lr=float(self.lr), maximize=True))
         return self._state(oracle, copies)
 
     def step(self, oracle: Oracle, state: State, rng: np.random.Generator) -> State:

@@ -22,6 +22,10 @@ PROBE = "options"
 """A key that PettingZoo's own tests pass to every ``reset``, in ``options={"options": 1}``; it says nothing, and is ignored."""
 
 
+LONGEST = 2**63 - 1
+"""Steps of an episode that can be counted."""
+
+
 class ArgumentError(TypeError, ValueError):
     """An argument of the wrong kind, or that does not exist; the message names it and says what is allowed."""
 
@@ -127,7 +131,8 @@ def cycles(count: Any) -> int:
     Raises:
         ValueError: if it is not a whole number from 1.
     """
-    return whole("max_cycles", count, 1)
+    checked = whole("max_cycles", count, 1)
+    return checked if checked < LONGEST else whole("max_cycles", count, 1, LONGEST)
 
 
 def check_seed(seed: Any) -> int | None:
