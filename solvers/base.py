@@ -193,11 +193,7 @@ def run(
     if resume is None:
         rounds, rng, interval = RepeatedGame(game, follower, seed), np.random.default_rng([seed, 0x501]), max(1, budget // reports)
         oracle = admit(solver, rounds, granted)
-        x = (
-            start_scale * rng.normal(size=game.commitment_shape)
-            if start is None
-            else np.array(game.check_commitment(start), dtype=np.float64)
-        )
+        x = start_scale * rng.normal(size=game.commitment_shape) if start is None else _first_commitment(game, start)
         if x.shape != game.commitment_shape:
             raise CommitmentError(f"{game.name}: a start has shape {game.commitment_shape}, got {x.shape}")
         state, history = replace(solver.init(oracle, x), iteration=0), []
@@ -242,6 +238,14 @@ def run(
                 )
     checkpoint = Checkpoint(state, rounds, rng, tuple(history), settings, interval)
     return Solution(state.x.copy(), reason, tuple(history), replace(rounds.cost), checkpoint, finished)
+
+
+def _first_commitment(game: StackelbergGame, start: Any) -> np.ndarray:
+    """``start`` as a commitment; raises CommitmentError that says so."""
+    try:
+        return np.array(game.check_commitment(start), dtype=np.float64)
+    except CommitmentError as error:
+        raise CommitmentError(f"start: {error}") from error
 
 
 def _referee_row(scored: Evaluation) -> dict[str, Any]:

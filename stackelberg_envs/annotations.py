@@ -84,10 +84,10 @@ def _is_whole(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    """Whether it is a number that a float can hold, perhaps infinite."""
+    """Whether it is a number, perhaps infinite, that arrays can hold."""
     if isinstance(value, (float, np.floating)):
         return not math.isnan(value)
-    return _is_whole(value) and abs(int(value)) < 2**1023
+    return _is_whole(value) and abs(int(value)) < 2**63  # NumPy and torch take no larger one; as a float it may be larger
 
 
 def _is_list(value: Any, *, array: bool) -> bool:
