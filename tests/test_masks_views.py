@@ -182,7 +182,7 @@ class LateMask(Bonuses):
 @pytest.mark.parametrize("name", BROKEN_MASKS)
 def test_the_kit_finds_broken_masks_of_environments(name: str) -> None:
     build, said = BROKEN_MASKS[name]
-    with pytest.raises(ConformanceError, match=f"action masks say which actions there are: .*{said}"):
+    with pytest.raises(ConformanceError, match=said):
         check_env(build(), kernel_steps=100)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,28 @@ from rich.table import Table
 import stackelberg_envs as se
 from stackelberg_envs.references import ReferenceNotFoundError
 from stackelberg_envs.registry import REGISTRY
-from stackelberg_envs.testing import ConformanceError
+from stackelberg_envs.testing import ConformanceError, check_env
+from stackelberg_envs.testing.roles import RolesError
 
 from . import best, kinds
 from . import instances as listing
 from .printing import bar, console, problems
 
 
-def everything(names: list[str], arguments: Mapping[str, Any] | None = None) -> tuple[int, list[str]]:
+@dataclass(frozen=True)
+class Roles:
+    """Who leads and who follows in an environment of others; None to guess."""
+
+    leader: str | None = None
+    followers: tuple[str, ...] | None = None
+
+
+def everything(names: list[str], arguments: Mapping[str, Any] | None = None, roles: Roles | None = None) -> tuple[int, list[str]]:
     """Check games, environments and solvers, printing each verdict; how many checks failed, and which of the names are games.
 
-    What is built is built with ``arguments``, if there are any.
+    What is built is built with ``arguments``, if there are any; ``roles`` are for environments.
     """
+    given = {key: value for key, value in vars(roles or Roles()).items() if value is not None}
     failed, of_games = 0, []
     with bar() as shown:
         for name in shown.track(names, description="checking"):
@@ -36,8 +47,8 @@ def everything(names: list[str], arguments: Mapping[str, Any] | None = None) -> 
             of_games += [name] if kind is kinds.KINDS[se.StackelbergGame] else []
             for check in kind.checks:
                 try:
-                    console.print(escape(str(check(thing))), highlight=False)
-                except (ConformanceError, ReferenceNotFoundError) as error:
+                    console.print(escape(str(check(thing, **(given if check is check_env else {})))), highlight=False)
+                except (ConformanceError, ReferenceNotFoundError, RolesError) as error:
                     failed += 1
                     console.print(f"[red]{escape(str(error))}[/]", highlight=False)
     return failed, of_games

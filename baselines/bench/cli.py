@@ -248,6 +248,8 @@ def check(
     best: Annotated[bool, typer.Option("--best", help="Only re-score the stored best commitments.")] = False,
     results: Annotated[Path, typer.Option(help="Folder with results, for its own best commitments.")] = Path("results"),
     set_: Annotated[list[str] | None, typer.Option("--game", help="An argument of what is checked, e.g. --game preset=hpgd")] = None,
+    leader: Annotated[str | None, typer.Option(help="The agent that leads in an environment of others; guessed by name.")] = None,
+    followers: Annotated[str | None, typer.Option(help="The agents that follow, separated by commas; all others.")] = None,
 ) -> None:
     """Check that games, environments and solvers are what they claim, and that stored best commitments score what they say.
 
@@ -257,13 +259,18 @@ def check(
     returns one.  The exit status is 1 if a check failed.
 
     Example: `stackelberg check stackelberg_envs.deadlines:WithDeadline --game game=toy3-v0 --game steps=5`
+
+    Example: `stackelberg check my_package:my_env --leader government --followers worker_0,worker_1`
     """
     from . import checks
 
     arguments = _assignments(set_)
     if arguments and (best or not what):
         raise typer.BadParameter("--game is for what is named, and not for stored best commitments")
-    failed, of_games = (0, what or []) if best else checks.everything(what or list(se.games()), arguments)
+    roles = checks.Roles(leader, None if followers is None else tuple(followers.split(",")))
+    if roles != checks.Roles() and (best or not what):
+        raise typer.BadParameter("--leader and --followers are for environments that are named")
+    failed, of_games = (0, what or []) if best else checks.everything(what or list(se.games()), arguments, roles)
     if (of_games and not arguments) or not what:
         failed += checks.best_known(results / "best_known.jsonl", of_games if what else None)
     if failed:

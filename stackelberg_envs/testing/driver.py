@@ -1,6 +1,7 @@
 """Playing any PettingZoo environment with seeded actions, AEC and parallel alike.
 
-A *move* is one decision of the leader, or one of all followers: one parallel step, or as many AEC steps as there are movers.
+A *move* is one step of a parallel environment, or one agent's turn of an AEC.  In the AECs of this suite, and where the driver is told to
+group, it is one decision of the leader, or one of all followers.
 """
 
 from __future__ import annotations
@@ -10,13 +11,26 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from gymnasium.spaces import Box, Discrete
 from pettingzoo import AECEnv
+
+from .actions import copy_arrays, equal, sample
+from .report import short
+from .roles import Roles, roles_of
+
+MODEL = ("game", "context", "states", "leader_actions", "replace_game")
+"""What the views of this suite have, and nobody else is asked for."""
+SAME = object()
+"""As the seed of an environment: that of the actions."""
+
+
+def has_model(env: Any) -> bool:
+    """Whether an environment is a view of a game of this suite."""
+    return all(hasattr(env.unwrapped, name) for name in MODEL)
 
 
 @dataclass
 class Snapshot:
-    """What there is to see between two moves."""
+    """What there is to see between two moves, copied."""
 
     moves: int
     observations: dict[str, Any]
@@ -33,7 +47,7 @@ class Snapshot:
                 return f"{what} for {sorted(mine)} against {sorted(theirs)}"
             for agent in mine:
                 if not equal(mine[agent], theirs[agent]):
-                    return f"{what} of {agent}: {_text(mine[agent])} against {_text(theirs[agent])}"
+                    return f"{what} of {agent}: {short(mine[agent], 60)} against {short(theirs[agent], 60)}"
         return None
 
 
@@ -43,15 +57,31 @@ class Driver:
     Args:
         env: AEC or parallel.
         seed: of the actions and, unless ``env_seed`` is given, of the environment.
-        env_seed: of the environment.
-        calm: scale of leader commitments, as a fraction of its space.
+        roles: who leads and who follows; None to guess.
+        env_seed: of the environment; None to reset it without.
+        calm: scale of actions in a Box, as a fraction of its space.
         adopt: take over in mid-episode from this driver, whose environment was copied.
+        grouped: whether a move of an AEC is one of all followers; None for those of this suite.
+        prepare: called with the environment after it is reset.
     """
 
-    def __init__(self, env: Any, seed: int, *, env_seed: int | None = None, calm: float = 1.0, adopt: Driver | None = None) -> None:
+    def __init__(
+        self,
+        env: Any,
+        seed: int,
+        roles: Roles | None = None,
+        *,
+        env_seed: Any = SAME,
+        calm: float = 1.0,
+        adopt: Driver | None = None,
+        grouped: bool | None = None,
+        prepare: Callable[[Any], None] | None = None,
+    ) -> None:
         self.env, self.calm = env, calm
         self.aec = isinstance(env, AECEnv)
-        self.led, self.followed, self.moved = np.int64(0), {}, False
+        self.roles = roles or (adopt.roles if adopt is not None else roles_of(env))
+        self.grouped = has_model(env) if grouped is None else grouped
+        self.led, self.followed, self.moved, self.shown = np.int64(0), {}, False, {}
         if adopt is not None:
             self.rng = np.random.default_rng()
             self.rng.bit_generator.state = adopt.rng.bit_generator.state
@@ -59,35 +89,45 @@ class Driver:
             return
         self.rng = np.random.default_rng([seed, 7])
         self.moves = 0
-        reset = env.reset(seed=seed if env_seed is None else env_seed)
-        observations, infos = ({}, {}) if self.aec else reset
-        agents = list(env.agents)
-        none = dict.fromkeys(agents, False)
-        self._latest = Snapshot(0, dict(observations), dict.fromkeys(agents, 0.0), none, dict(none), dict(infos))
-        self._take_snapshot()
+        reset = env.reset() if env_seed is None else env.reset(seed=seed if env_seed is SAME else env_seed)
+        if prepare is not None:
+            prepare(env)
+        if self.aec:
+            self._look()
+        else:
+            agents = list(env.agents)
+            none = dict.fromkeys(agents, False)
+            self._record(reset[0], dict.fromkeys(agents, 0.0), none, dict(none), reset[1])
 
     @property
     def is_over(self) -> bool:
-        """Whether the episode has ended for somebody."""
-        return any(self._latest.terminations.values()) or any(self._latest.truncations.values()) or not self.env.agents
+        """Whether the episode has ended for everybody."""
+        ended = self._latest.terminations, self._latest.truncations
+        return not self.env.agents or all(any(flags.get(agent, False) for flags in ended) for agent in self.env.agents)
 
     def acting(self) -> list[str]:
         """Who makes the next move."""
         if self.aec:
-            mover = self.env.agent_selection
-            return [mover] if mover.startswith("leader") else [agent for agent in self.env.agents if agent.startswith("follower")]
+            mover, followers = self.env.agent_selection, self.roles.followers
+            together = self.grouped and mover in followers
+            return [agent for agent in self.env.agents if agent in followers] if together else [mover]
         acting = getattr(self.env.unwrapped, "acting", None)
         return list(self.env.agents) if acting is None else list(acting)
 
     def choose(self) -> dict[str, Any]:
-        """Random legal actions for the movers, available ones where there is a mask."""
-        return {agent: sample(self.env.action_space(agent), self.rng, self.calm, self.mask(agent)) for agent in self.acting()}
+        """Random legal actions for the movers, available ones where there is a mask; None for who has left."""
+        latest = self._latest
+        gone = [agent for agent in self.acting() if latest.terminations.get(agent) or latest.truncations.get(agent)]
+        return {
+            agent: None if agent in gone else sample(self.env.action_space(agent), self.rng, self.calm, self.mask(agent))
+            for agent in self.acting()
+        }
 
-    def mask(self, agent: str) -> np.ndarray | None:
-        """Which discrete actions an agent is told that it has, by its info or by an observation that is a dictionary; None if it is not."""
+    def mask(self, agent: str) -> Any:
+        """Which actions an agent is told that it has, by its info or by an observation that is a dictionary; None if it is not."""
         seen, info = self._latest.observations.get(agent), self._latest.infos.get(agent, {})
         told = seen if isinstance(seen, dict) and "action_mask" in seen else info
-        return told.get("action_mask")
+        return told.get("action_mask") if isinstance(told, dict) else None
 
     def advance(self, actions: dict[str, Any] | None = None, *, before: Callable[[str, dict[str, Any]], None] | None = None) -> Snapshot:
         """Make one move, and look; ``before(agent, actions)`` is called ahead of each mover's turn."""
@@ -100,82 +140,49 @@ class Driver:
                 if self.env.agent_selection != agent:
                     raise RuntimeError(f"it is {self.env.agent_selection}'s turn, not {agent}'s")
                 self.env.step(actions[agent])
-        if not self.aec:
-            self._keep_snapshot(self.env.step(actions))
-        self.moved = any(agent.startswith("follower") for agent in acting)
+        stepped = None if self.aec else self.env.step(actions)
+        self.moved = any(agent in self.roles.followers for agent in acting)
         for agent in acting:
-            if agent.startswith("leader"):
+            if agent == self.roles.leader:
                 self.led = actions[agent]
             else:
                 self.followed[agent] = actions[agent]
         self.moves += 1
-        self._take_snapshot()
+        if stepped is None:
+            self._look()
+        else:
+            self._record(*stepped)
         return self.snapshot()
 
     def snapshot(self) -> Snapshot:
         """The latest observations, rewards, flags and infos."""
         return self._latest
 
-    def _take_snapshot(self) -> None:
-        if self.aec:
-            env = self.env
-            agents = list(env.agents)
-            self._latest = Snapshot(
-                self.moves,
-                {agent: env.observe(agent) for agent in agents},
-                dict(env.rewards),
-                dict(env.terminations),
-                dict(env.truncations),
-                {agent: dict(env.infos[agent]) for agent in agents},
-            )
-            selected = env.agent_selection
-            if selected in agents:  # what `last` says of the mover must be what its dictionaries say
-                observation, _, termination, truncation, info = env.last()
-                self._latest.observations[selected] = observation
-                self._latest.terminations[selected], self._latest.truncations[selected] = termination, truncation
-                self._latest.infos[selected] = dict(info)
+    def _look(self) -> None:
+        env = self.env
+        agents = list(env.agents)
+        seen = {agent: env.observe(agent) for agent in agents}
+        rewards, ended, cut, infos = (
+            {agent: table[agent] for agent in agents if agent in table}
+            for table in (env.rewards, env.terminations, env.truncations, env.infos)
+        )
+        selected = env.agent_selection
+        if selected in agents:  # what `last` says of the mover must be what its dictionaries say
+            seen[selected], _, ended[selected], cut[selected], infos[selected] = env.last()
+        self._record(seen, rewards, ended, cut, infos)
 
-    def _keep_snapshot(self, stepped: tuple[Any, ...]) -> None:
-        observations, rewards, terminations, truncations, infos = stepped
+    def _record(self, observations: Any, rewards: Any, terminations: Any, truncations: Any, infos: Any) -> None:
+        self.shown = dict(observations)
         self._latest = Snapshot(
-            self.moves + 1,
-            dict(observations),
-            dict(rewards),
-            dict(terminations),
-            dict(truncations),
-            {agent: dict(info) for agent, info in infos.items()},
+            self.moves, copy_arrays(self.shown), copy_arrays(dict(rewards)), dict(terminations), dict(truncations), copy_arrays(dict(infos))
         )
 
 
-def drive(env: Any, seed: int, moves: int, *, env_seed: int | None = None) -> Iterator[Snapshot]:
-    """An episode's moments, from the reset to its end or for ``moves`` moves."""
-    driver = Driver(env, seed, env_seed=env_seed)
+def drive(env: Any, seed: int, moves: int, roles: Roles | None = None, **options: Any) -> Iterator[Snapshot]:
+    """An episode's moments, from the reset to its end or for ``moves`` moves; options are those of `Driver`."""
+    driver = Driver(env, seed, roles, **options)
     yield driver.snapshot()
     for _ in range(moves):
         if driver.is_over:
             return
         yield driver.advance()
-
-
-def sample(space: Any, rng: np.random.Generator, calm: float = 1.0, mask: np.ndarray | None = None) -> Any:
-    """A legal action from ``rng``, so that the space's own generator is left alone; of a discrete space, one that ``mask`` allows."""
-    if isinstance(space, Discrete) and mask is not None and np.any(mask):
-        return int(space.start + rng.choice(np.flatnonzero(mask)))
-    if isinstance(space, Discrete):
-        return int(space.start + rng.integers(space.n))
-    if isinstance(space, Box):
-        centre = np.clip(0.0, space.low, space.high)
-        return (centre + calm * (rng.uniform(space.low, space.high) - centre)).astype(space.dtype)
-    raise TypeError(f"leaders and followers act in Discrete or Box spaces, got {space}")
-
-
-def equal(one: Any, other: Any) -> bool:
-    """Whether two observations, numbers or infos are the same, arrays in them included."""
-    if not isinstance(one, dict):
-        return np.array_equal(one, other)
-    return isinstance(other, dict) and one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
-
-
-def _text(value: Any) -> str:
-    text = repr(value).replace("\n", " ")
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -6,7 +6,6 @@ What a game without tables owes besides is in `stackelberg_envs.testing.sampled_
 from __future__ import annotations
 
 import pickle
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -17,6 +16,7 @@ from ..commitments import CommitmentError
 from ..followers.exact import Hard, Soft
 from ..game import StackelbergGame, group_by_world, skip_checks
 from ..piece_errors import STEERING, induced_worlds, kernel_errors, policy_errors, reward_errors
+from .array_libraries import import_torch
 from .report import Report, require, unpicklable
 
 SUM_TOLERANCE = 1e-9
@@ -217,10 +217,8 @@ def _answers(game: StackelbergGame, points: np.ndarray) -> None:
             )
 
 
-def _torch(game: StackelbergGame, points: np.ndarray) -> str | None:
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return "torch is not imported"
+def _torch(game: StackelbergGame, points: np.ndarray) -> None:
+    torch = import_torch()
     step = 1e-6
     rng = np.random.default_rng(0)
     for x in points:
@@ -246,7 +244,6 @@ def _torch(game: StackelbergGame, points: np.ndarray) -> str | None:
                         slope = float(gradient @ torch.tensor(direction))
                     scale = 1 + abs(difference)
                     require(abs(slope - difference) < 1e-6 * scale, f"d {name} is {slope:.9g}, central difference {difference:.9g}")
-    return None
 
 
 def _require_equal_tables(first: tuple[Any, ...], second: tuple[Any, ...], tolerance: float, message: str) -> None:

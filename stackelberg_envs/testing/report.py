@@ -9,30 +9,59 @@ from typing import Any
 
 
 class ConformanceError(AssertionError):
-    """At least one check failed; the message lists them all."""
+    """At least one check failed; the message lists them all, and `report` holds what was found besides."""
+
+    report: Report | None = None
 
 
 class Violation(AssertionError):
-    """One check found something; raised inside it, collected by `Report`."""
+    """One check found an error; raised inside it, collected by `Report`."""
+
+
+class Advice(AssertionError):
+    """One check found what the interface allows and libraries trip over; raised inside it, collected by `Report`."""
+
+
+class NotChecked(Exception):
+    """One check could not look at what it is for; the message says which argument would let it."""
 
 
 @dataclass
 class Report:
-    """Checks by name: which passed, which failed and why, which did not apply and why."""
+    """Checks by name: which passed, which failed and why, what to mend, which could not look, and which did not apply.
+
+    Attributes:
+        subject: what was checked.
+        passed: names of checks that found nothing.
+        failed: errors, by check.
+        skipped: checks that do not apply, and why.
+        advice: findings that are no errors, by check.
+        unchecked: checks that could not look, and the argument that would let them.
+        notes: what was assumed, such as who leads.
+        strict: whether advice counts as an error.
+    """
 
     subject: str
     passed: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    advice: dict[str, str] = field(default_factory=dict)
+    unchecked: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    strict: bool = True
 
-    def check(self, name: str, body: Callable[..., str | None], *args: Any) -> None:
-        """Run ``body``: it raises to fail, returns a reason to skip, and None to pass."""
+    def check(self, name: str, body: Callable[..., str | None], *args: Any, lenient: bool = False) -> None:
+        """Run ``body``: it raises to fail, returns a reason to skip, and None to pass; what a lenient check finds is advice."""
         try:
             reason = body(*args)
+        except NotChecked as why:
+            self.unchecked[name] = str(why)
+        except Advice as advice:
+            self._findings(lenient=True)[name] = str(advice)
         except Violation as violation:
-            self.failed[name] = str(violation)
+            self._findings(lenient)[name] = str(violation)
         except Exception as error:
-            self.failed[name] = f"raised {type(error).__name__}: {error}"
+            self._findings(lenient)[name] = f"raised {type(error).__name__}: {error}"
         else:
             if reason is None:
                 self.passed.append(name)
@@ -43,14 +72,26 @@ class Report:
         """This report, if nothing failed; else raises `ConformanceError`."""
         if self.failed:
             found = "\n".join(f"  {name}: {why}" for name, why in self.failed.items())
-            raise ConformanceError(f"{self.subject} fails {len(self.failed)} of {len(self.failed) + len(self.passed)} checks:\n{found}")
+            besides = self._lines("advice", self.advice) + self._lines("not checked", self.unchecked) + [f"  {note}" for note in self.notes]
+            tried = len(self.failed) + len(self.passed) + len(self.advice)
+            error = ConformanceError("\n".join([f"{self.subject} fails {len(self.failed)} of {tried} checks:", found, *besides]))
+            error.report = self
+            raise error
         return self
 
     def __str__(self) -> str:
-        lines = [f"{self.subject}: {len(self.passed)} passed, {len(self.failed)} failed, {len(self.skipped)} skipped"]
-        lines += [f"  FAILED {name}: {why}" for name, why in self.failed.items()]
-        lines += [f"  skipped {name}: {why}" for name, why in self.skipped.items()]
-        return "\n".join(lines)
+        counts = [f"{len(self.passed)} passed", f"{len(self.failed)} failed", f"{len(self.skipped)} skipped"]
+        counts += [f"{len(self.advice)} with advice"] * bool(self.advice) + [f"{len(self.unchecked)} not checked"] * bool(self.unchecked)
+        lines = [f"{self.subject}: {', '.join(counts)}", *(f"  {note}" for note in self.notes)]
+        lines += self._lines("FAILED", self.failed) + self._lines("advice", self.advice)
+        return "\n".join(lines + self._lines("not checked", self.unchecked) + self._lines("skipped", self.skipped))
+
+    def _findings(self, lenient: bool) -> dict[str, str]:
+        return self.advice if lenient and not self.strict else self.failed
+
+    @staticmethod
+    def _lines(word: str, found: dict[str, str]) -> list[str]:
+        return [f"  {word} {name}: {why}" for name, why in found.items()]
 
 
 def unpicklable(subject: Any) -> str | None:
@@ -66,3 +107,15 @@ def require(condition: bool, message: str) -> None:
     """Raise `Violation` with ``message`` unless ``condition``."""
     if not condition:
         raise Violation(message)
+
+
+def advise(condition: bool, message: str) -> None:
+    """Raise `Advice` with ``message`` unless ``condition``."""
+    if not condition:
+        raise Advice(message)
+
+
+def short(value: Any, length: int = 100) -> str:
+    """``repr`` of a value on one line, cut to ``length`` characters."""
+    text = repr(value).replace("\n", " ")
+    return text if len(text) <= length else text[: length - 3] + "..."

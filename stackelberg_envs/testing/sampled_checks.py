@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,8 @@ from gymnasium.spaces import Box
 
 from ..game import StackelbergGame
 from ..worlds.sampled import SampledProcess
-from .driver import sample
+from .actions import sample
+from .array_libraries import import_torch
 from .report import Report, require
 
 EPISODES, STEPS, DRAWS = 32, 8, 4000
@@ -177,10 +177,8 @@ def steered_rewards(game: StackelbergGame, points: np.ndarray) -> str | None:
     return None
 
 
-def _torch(game: StackelbergGame, points: np.ndarray) -> str | None:
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return "torch is not imported"
+def _torch(game: StackelbergGame, points: np.ndarray) -> None:
+    torch = import_torch()
     step, rng = 1e-6, np.random.default_rng(4)
     for x, context, process, policy in _cases(game, points):
         direction = rng.normal(size=x.shape)
@@ -202,7 +200,6 @@ def _torch(game: StackelbergGame, points: np.ndarray) -> str | None:
                     slope = float(gradient @ torch.tensor(direction))
                 scale = 1 + abs(difference) + 1e-3 * float(np.abs(above).sum())  # differences of large numbers are rounded
                 require(abs(slope - difference) < 1e-6 * scale, f"d {name} is {slope:.9g}, central difference {difference:.9g}")
-    return None
 
 
 def _close(one: Any, other: Any, tolerance: float = TOLERANCE) -> bool:
