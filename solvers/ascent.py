@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from stackelberg_envs.arguments import CheckedArguments
 from stackelberg_envs.leader.access import Access, Oracle, Permission
 
 from .base import Solver, State
@@ -33,7 +34,7 @@ class Estimate:
     """F(x), from estimators that know it."""
 
 
-class Estimator(abc.ABC):
+class Estimator(CheckedArguments, abc.ABC):
     """How dF/dx is obtained.  Subclasses are frozen dataclasses of hyperparameters."""
 
     access: ClassVar[Access]
@@ -57,6 +58,14 @@ class _AscentState:
     parameter: torch.Tensor
     optimiser: Any
     memory: Any
+
+
+def check_device(name: str) -> None:
+    """Raise ValueError if torch knows no device of that name, or cannot use it here."""
+    try:
+        torch.empty(0, device=name)
+    except (AssertionError, RuntimeError) as error:
+        raise ValueError(f"device {name!r} cannot be used; 'cpu' can, and 'cuda' where torch finds one") from error
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,7 @@ class Ascent(Solver):
             raise ValueError(f"clip_blocks are sizes of blocks, from 1, got {self.clip_blocks}")
         if self.optimiser not in OPTIMISERS:
             raise ValueError(f"optimiser is one of {', '.join(OPTIMISERS)}, got {self.optimiser!r}")
+        check_device(self.device)
         if not self.lr > 0 or (self.clip is not None and not self.clip > 0):
             raise ValueError(f"lr and clip are positive, got {self.lr} and {self.clip}")
 
@@ -114,7 +124,7 @@ class Ascent(Solver):
 
     def init(self, oracle: Oracle, x: np.ndarray) -> State:
         parameter = torch.tensor(x, dtype=torch.float64, device=self.device)
-        return State(x, carried=_AscentState(parameter, OPTIMISERS[self.optimiser]([parameter], lr=self.lr, maximize=True), None))
+        return State(x, carried=_AscentState(parameter, OPTIMISERS[self.optimiser]([parameter], lr=float(self.lr), maximize=True), None))
 
     def step(self, oracle: Oracle, state: State, rng: np.random.Generator) -> State:
         carried: _AscentState = state.carried
@@ -123,7 +133,7 @@ class Ascent(Solver):
         norm = float(torch.linalg.vector_norm(gradient))
         if self.clip is not None:  # 2
             blocks = gradient.split(self.clip_blocks) if self.clip_blocks else (gradient,)
-            gradient = torch.cat([clip_norm(block, self.clip) for block in blocks])
+            gradient = torch.cat([clip_norm(block, float(self.clip)) for block in blocks])
         carried.parameter.grad = gradient  # 3
         carried.optimiser.step()
         oracle.charge(gradient_steps=1)

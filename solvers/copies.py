@@ -88,8 +88,8 @@ class CopyAscent(Solver):
     def init(self, oracle: Oracle, x: np.ndarray) -> State:
         leader = torch.tensor(x, dtype=torch.float64, requires_grad=True)
         logits = [torch.zeros(shape, dtype=torch.float64, requires_grad=True) for shape in self.shapes(oracle, leader)]
-        groups = [{"params": [leader], "lr": self.lr}, {"params": logits, "lr": self.copy_lr}]
-        copies = Copies(leader, logits, OPTIMISERS[self.optimiser](groups, lr=self.lr, maximize=True))
+        groups = [{"params": [leader], "lr": float(self.lr)}, {"params": logits, "lr": float(self.copy_lr)}]
+        copies = Copies(leader, logits, OPTIMISERS[self.optimiser](groups, lr=float(self.lr), maximize=True))
         return self._state(oracle, copies)
 
     def step(self, oracle: Oracle, state: State, rng: np.random.Generator) -> State:

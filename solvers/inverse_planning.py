@@ -146,7 +146,7 @@ class InversePlanning(Solver):
 def ascend(game: EstimatedGame, xs: np.ndarray, settings: InversePlanning) -> np.ndarray:
     """Adam on the exact hypergradient of ``game`` from each of ``xs`` (K, n)."""
     points = torch.tensor(xs, requires_grad=True)
-    optimiser = torch.optim.Adam([points], lr=settings.lr, maximize=True)
+    optimiser = torch.optim.Adam([points], lr=float(settings.lr), maximize=True)
     values = None
     for _ in range(settings.planning_steps):
         mdp = game.problems(points)[0].joint

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pettingzoo import ParallelEnv
@@ -75,6 +76,8 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
                 raise RuntimeError("the episode is over; call reset() to start another")
             return {}, {}, {}, {}, {}
         acting, episode = self.acting, self.episode
+        if not isinstance(actions, Mapping):
+            raise ActionError(f"actions are a mapping of agents to what they do, of {', '.join(acting)} in this step; got {actions!r}")
         missing = [agent for agent in acting if agent not in actions]
         if missing:
             raise ActionError(f"no action for {', '.join(missing)}; this step takes the actions of {', '.join(acting)}")

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+from ..arguments import CheckedArguments, check_memory, nearest, whole
 from .gym import FollowerEnv, LeaderEnv
 
 
-class _SameGame(SyncVectorEnv):
+class _SameGame(CheckedArguments, SyncVectorEnv):
     """``num_envs`` copies of one view of one game.
 
     Args:
@@ -27,6 +28,10 @@ class _SameGame(SyncVectorEnv):
     def __init__(
         self, view: type[LeaderEnv] | type[FollowerEnv], num_envs: int, autoreset_mode: AutoresetMode | str, **kwargs: Any
     ) -> None:
+        check_memory("num_envs environments", 1000 * whole("num_envs", num_envs, 1))
+        modes = [mode.value for mode in AutoresetMode]
+        if not isinstance(autoreset_mode, AutoresetMode) and autoreset_mode not in modes:
+            raise ValueError(f"there is no autoreset_mode {autoreset_mode!r}; {nearest(autoreset_mode, modes)}")
         super().__init__([lambda: view(**kwargs)] * num_envs, autoreset_mode=AutoresetMode(autoreset_mode))
 
 
