@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import inspect
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,11 +16,11 @@ import numpy as np
 
 import solvers
 import stackelberg_envs as se
-from stackelberg_envs import registry
+from stackelberg_envs import references, registry
 from stackelberg_envs.leader.access import Access
 
 from . import followers
-from .foreign import signatures
+from .source import digests, suite_digest
 
 
 @dataclass(frozen=True)
@@ -83,15 +84,19 @@ class World:
         return f"{named} {followers.identity(self.answerer() or game.default_follower)}"
 
     @cached_property
-    def code(self) -> tuple[type, ...]:
-        """The classes of game and follower, where they are not the suite's own."""
+    def code(self) -> tuple[Any, ...]:
+        """The classes of game and follower, where they are not the suite's own, and the functions that return these."""
         if self.ours:
             return ()
         game = self.game()
         follower = (
             game.default_follower if self.follower is None else self._follower_world.answerer()
         )  # itself, whatever world it believes in
-        return type(game), type(follower)
+        named = [registry.REGISTRY.load(self.id)]
+        if self.follower is not None and references.is_reference(self.follower["kind"]):
+            named.append(references.load(self.follower["kind"]))
+        functions = [entry for entry in named if inspect.isfunction(entry)]
+        return type(game), type(follower), *functions
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,7 @@ class Job:
     def id(self) -> str:
         """Hash of what the result depends on: worlds by content, the solver with its defaults, and this package's version.
 
-        Of code of others also the files that define it, so that a run is repeated when they change.
+        Of code of others also its source (`baselines.bench.source`), so that a run is repeated when it changes.
         """
         content = {
             "version": version("stackelberg-envs"),
@@ -136,9 +141,14 @@ class Job:
             content["access"] = self.granted_access.name
         if self.score is not None:
             content["score"] = dataclasses.asdict(self.score)
-        if code := signatures(solvers.solver_class(self.solver), *self.world.code, *self.score_world.code):
-            content["code"] = code
+        if self.others:
+            content["code"] = [f"{name} {digest}" for name, digest in sorted(self.others.items())]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    @cached_property
+    def others(self) -> dict[str, str]:
+        """What is run that is not the suite's own: ``module:Name`` and a hash of its source."""
+        return digests(solvers.solver_class(self.solver), *self.world.code, *self.score_world.code)
 
     @property
     def title(self) -> str:
