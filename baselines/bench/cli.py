@@ -115,6 +115,10 @@ def bench(
     seeds: Annotated[int | None, typer.Option(help="Seeds a solver, instead of what the configuration says.", min=1)] = None,
     jobs: Processes = 0,
     report: Annotated[Path | None, typer.Option(help="Also write the HTML report here.")] = None,
+    again: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LABEL", help="Run the solvers of this label, or pattern, anew; old results stay in the file."),
+    ] = None,
 ) -> None:
     """Run a configuration: games x solvers x seeds, each result written to disk the moment it is finished.
 
@@ -122,7 +126,7 @@ def bench(
     """
     loaded = _load(config, seeds)
     path, best_file = results / f"{loaded.name}.jsonl", results / "best_known.jsonl"
-    finished, failed = _run(loaded.jobs, path, jobs)
+    finished, failed = _run(loaded.jobs, path, jobs, again)
     _record(finished, best_file)
     _show(loaded, path, best_file, report)
     _end(failed)
@@ -135,14 +139,12 @@ def polish(
     jobs: Processes = 0,
 ) -> None:
     """Ascend exactly from every end point, and store what beats the best commitment known of its world."""
-    from . import results_file
-    from .jobs import results_of
     from .polish import polishing
 
     ends = []
     for config in configs:
         loaded = _load(config)
-        ends += results_of(loaded.jobs, results_file.read(results / f"{loaded.name}.jsonl"))
+        ends += _results(loaded.jobs, results / f"{loaded.name}.jsonl")
     searches = polishing(ends)
     if not searches:
         raise typer.BadParameter(f"{results} has no finished runs of {', '.join(configs)} in worlds with gradients; run them first")
@@ -278,20 +280,26 @@ def _load(config: str, seeds: int | None = None) -> Config:
     return configuration.load(config, seeds=seeds, announce=lambda line: console.print(escape(line), highlight=False, soft_wrap=True))
 
 
-def _run(wanted: list[Job], path: Path, processes: int) -> tuple[list[dict[str, Any]], dict[str, str]]:
+def _run(wanted: list[Job], path: Path, processes: int, again: list[str] | None = None) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Run what is not in ``path`` yet; (all results there are, what failed by job id).  Ctrl-C ends the command, saying how to go on."""
-    from . import results_file
-    from .jobs import results_of
     from .runner import RunStopped, run_all
     from .system import usable_cores
 
     try:
-        failed = run_all(wanted, path, processes=processes or usable_cores(), console=console)
+        failed = run_all(wanted, path, processes=processes or usable_cores(), console=console, again=again or ())
     except (KeyboardInterrupt, RunStopped):
-        there = sum(job.id in results_file.read(path) for job in wanted)
+        there = len(_results(wanted, path))
         problems.print(f"\nStopped with {there} of {len(wanted)} runs in {escape(str(path))}; the same command goes on from there.")
         raise typer.Exit(130) from None
-    return results_of(wanted, results_file.read(path)), failed
+    return _results(wanted, path), failed
+
+
+def _results(wanted: list[Job], path: Path) -> list[dict[str, Any]]:
+    """The results of these jobs that count."""
+    from . import results_file
+    from .audit import audit
+
+    return audit(wanted, results_file.read_lines(path)).results
 
 
 def _record(results: list[dict[str, Any]], best_file: Path) -> None:

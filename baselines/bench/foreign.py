@@ -14,6 +14,7 @@ from stackelberg_envs.plugins import Registry
 
 from .source import SUITE
 
+
 def make_absolute(data: dict[str, Any], folder: Path) -> None:
     """Give every reference to a file, of a configuration that lies in ``folder``, its whole path; see `references.absolute`."""
     for table, key, _ in _mentions(data):

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import inspect
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -20,7 +19,7 @@ from stackelberg_envs import references, registry
 from stackelberg_envs.leader.access import Access
 
 from . import followers
-from .source import digests, suite_digest
+from .source import digests
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,11 @@ class World:
     def label(self) -> str:
         """What the game is called on every machine: its id with the version, or the reference without folders."""
         return registry.REGISTRY.label(self.id)
+
+    @cached_property
+    def commitment_shape(self) -> tuple[int, ...]:
+        """Of a commitment in this game."""
+        return self.game().commitment_shape
 
     @property
     def ours(self) -> bool:
@@ -99,6 +103,10 @@ class World:
         return type(game), type(follower), *functions
 
 
+_VERIFIED: set[tuple[tuple[str, str], ...]] = set()
+"""Sources that this process runs, as `Job.others` names them."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One run."""
@@ -150,6 +158,20 @@ class Job:
         """What is run that is not the suite's own: ``module:Name`` and a hash of its source."""
         return digests(solvers.solver_class(self.solver), *self.world.code, *self.score_world.code)
 
+    def verify_code(self) -> None:
+        """Raise RuntimeError if the source of others that this process runs is not what the job's id stands for.
+
+        What a process has once found to be the same it does not look at again, for it is imported.
+        """
+        expected = tuple(sorted(self.others.items()))
+        if expected in _VERIFIED:
+            return
+        now = dataclasses.replace(self).others
+        changed = sorted(name for name in {*now, *self.others} if now.get(name) != self.others.get(name))
+        if changed:
+            raise RuntimeError(f"the source of {', '.join(changed)} was changed while the benchmark ran; the same command runs it anew")
+        _VERIFIED.add(expected)
+
     @property
     def title(self) -> str:
         """For people: the world, the method and the seed."""
@@ -199,8 +221,3 @@ class Job:
         if "score" in data:
             made["score"] = solvers.Score(**data["score"])
         return Job(**made)
-
-
-def results_of(jobs: Iterable[Job], found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """The results of jobs that are there, each with its job as it is here: where code lies is another place on another machine."""
-    return [{**found[job.id], "job": job.as_dict()} for job in jobs if job.id in found]

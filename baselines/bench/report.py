@@ -18,8 +18,9 @@ from stackelberg_envs.leader.access import Access
 
 from . import best as best_known
 from . import figures, results_file
+from .audit import audit, split
 from .configuration import Config, Section
-from .jobs import Job, results_of
+from .jobs import Job
 from .stats import Interval, summary
 
 
@@ -54,6 +55,8 @@ class Part:
     groups: dict[str, list[dict[str, Any]]]
     only_ours: bool = False
     """Whether the committed record has no value of this world, and ``best`` is the end of one of these runs."""
+    remarks: tuple[str, ...] = ()
+    """What is not shown, and what is kept apart, each in words."""
 
     @property
     def best_name(self) -> str:
@@ -90,7 +93,7 @@ class Part:
 
 def collect_parts(config: Config, results: Path, *best_files: Path) -> list[Part]:
     """What the results say of a configuration; runs that are not there yet are left out."""
-    found = results_file.read(results)
+    lines, everything = results_file.read_lines(results), {job.id for job in config.jobs}
     record = best_known.read_best(best_known.COMMITTED)
     best = dict(record)
     for key, entry in best_known.read_best(*best_files).items():
@@ -98,13 +101,18 @@ def collect_parts(config: Config, results: Path, *best_files: Path) -> list[Part
     parts = []
     for section in config.sections:
         groups: dict[str, list[dict[str, Any]]] = {}
-        for result in results_of(section.jobs, found):
+        own = {job.id for job in section.jobs}
+        checked = audit(section.jobs, [line for line in lines if line[1]["id"] in own or line[1]["id"] not in everything])
+        for result in checked.results:
             groups.setdefault(result["job"]["label"], []).append(result)
+        groups, mixed = split(groups)
         key = (section.referee or section.world).key
         top = best.get(key) if section.score is None else None  # the record has one kind of score
         ours = top is not None and key not in record and _is_end(top, groups)
         rows = [_row(label, group, top) for label, group in groups.items()]
-        parts.append(Part(section, sorted(rows, key=lambda row: (-row.access, -row.score.centre)), top, groups, ours))
+        parts.append(
+            Part(section, sorted(rows, key=lambda row: (-row.access, -row.score.centre)), top, groups, ours, (*checked.remarks, *mixed))
+        )
     return parts
 
 

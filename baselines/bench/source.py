@@ -13,7 +13,7 @@ import inspect
 import sys
 import uuid
 from collections.abc import Iterator
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,9 @@ def _digest(entry: Any) -> str:
 
 def _typed(parts: list[Any]) -> str:
     """Hash of what was typed into a notebook; of a shell that keeps no source, `PROCESS`."""
-    functions = [value for part in parts for value in (vars(part).values() if inspect.isclass(part) else [part]) if inspect.isfunction(value)]
+    functions = [
+        value for part in parts for value in (vars(part).values() if inspect.isclass(part) else [part]) if inspect.isfunction(value)
+    ]
     try:
         return hashlib.sha256("".join(map(inspect.getsource, functions)).encode()).hexdigest()[:16]
     except OSError:
@@ -94,7 +96,7 @@ def _places(root: Path, name: str) -> tuple[Path, ...]:
     return base / "__init__.py", base.with_name(f"{base.name}.py")
 
 
-@lru_cache(maxsize=None)
+@cache
 def _imports(path: Path, stamp: tuple[int, int], package: str) -> tuple[str, ...]:
     """Names that the import statements of a file may mean, its own package being ``package``; ``stamp`` tells its versions apart."""
     try:
