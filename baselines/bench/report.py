@@ -65,16 +65,14 @@ class Part:
 
     @property
     def statistics(self) -> str:
-        """What the table's numbers are, in words."""
-        said = "F: interquartile mean over seeds of the score at the last report, with its 95 % bootstrap interval."
-        return (
-            said
-            if not self.only_ours
-            else (
-                f"{said} This world has no recorded value: the gap is to the best of these runs, which bench stores in best_known.jsonl "
-                "beside its results; stackelberg polish searches on from every end point."
+        """What the table's numbers are, and which results are not among them, in words."""
+        said = ["F: interquartile mean over seeds of the score at the last report, with its 95 % bootstrap interval."]
+        if self.only_ours:
+            said.append(
+                "This world has no recorded value: the gap is to the best of these runs, which bench stores in best_known.jsonl beside its "
+                "results; stackelberg polish searches on from every end point."
             )
-        )
+        return " ".join([*said, *(f"Note: {remark}." for remark in self.remarks)])
 
     @property
     def has_claims(self) -> bool:
@@ -110,9 +108,8 @@ def collect_parts(config: Config, results: Path, *best_files: Path) -> list[Part
         top = best.get(key) if section.score is None else None  # the record has one kind of score
         ours = top is not None and key not in record and _is_end(top, groups)
         rows = [_row(label, group, top) for label, group in groups.items()]
-        parts.append(
-            Part(section, sorted(rows, key=lambda row: (-row.access, -row.score.centre)), top, groups, ours, (*checked.remarks, *mixed))
-        )
+        rows.sort(key=lambda row: (-row.access, -row.score.centre))
+        parts.append(Part(section, rows, top, groups, ours, (*checked.remarks, *mixed)))
     return parts
 
 

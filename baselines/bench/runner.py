@@ -9,7 +9,7 @@ import platform
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -292,7 +292,7 @@ def interrupts() -> Iterator[Stop]:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _one_by_one(jobs: Sequence[Job | Runnable], *, kept: Checkpoints, report: Report, interrupted: Stop) -> Iterator[dict[str, Any]]:
+def _one_by_one(jobs: Sequence[Job | Runnable], *, kept: Checkpoints, report: Report, interrupted: Stop) -> Generator[dict[str, Any]]:
     for job in jobs:
         result = attempt(job, report, interrupted, kept=kept)
         yield result
@@ -302,7 +302,7 @@ def _one_by_one(jobs: Sequence[Job | Runnable], *, kept: Checkpoints, report: Re
 
 def _in_parallel(
     jobs: Sequence[Job | Runnable], *, processes: int, tell: Callable[[str], None], kept: Checkpoints, report: Report, interrupted: Stop
-) -> Iterator[dict[str, Any]]:
+) -> Generator[dict[str, Any]]:
     prepare = _Preparation(*_registrations(jobs))
     return run_in_processes(jobs, processes, partial(attempt, kept=kept), prepare, report=report, say=tell, interrupted=interrupted)
 

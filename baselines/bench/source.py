@@ -57,9 +57,8 @@ def _digest(entry: Any) -> str:
 
 def _typed(parts: list[Any]) -> str:
     """Hash of what was typed into a notebook; of a shell that keeps no source, `PROCESS`."""
-    functions = [
-        value for part in parts for value in (vars(part).values() if inspect.isclass(part) else [part]) if inspect.isfunction(value)
-    ]
+    values = [value for part in parts for value in (vars(part).values() if inspect.isclass(part) else [part])]
+    functions = [value for value in values if inspect.isfunction(value)]
     try:
         return hashlib.sha256("".join(map(inspect.getsource, functions)).encode()).hexdigest()[:16]
     except OSError:

@@ -13,7 +13,8 @@ import signal
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -45,7 +46,7 @@ def run_in_processes(
     report: Callable[[str, int], None],
     say: Callable[[str], None],
     interrupted: Stop,
-) -> Iterator[dict[str, Any]]:
+) -> Generator[dict[str, Any]]:
     """The results of jobs as they come, plain data each; where a process ended twice, ``{"id", "failed"}`` with how.
 
     Args:
@@ -121,10 +122,8 @@ def _assign(worker: Worker, job: Any) -> None:
 
 def _send(worker: Worker, message: Any) -> None:
     """To a worker that may have ended, which is seen later."""
-    try:
+    with suppress(BrokenPipeError, ConnectionResetError):
         worker.connection.send(message)
-    except (BrokenPipeError, ConnectionResetError):
-        pass
 
 
 def _messages(worker: Worker) -> Iterator[tuple[str, Any]]:
