@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import importlib
 import io
 import json
@@ -143,7 +144,7 @@ def test_what_is_not_imported_does_not_count_nor_do_line_ends(folder: Path, chan
     assert source.digests(cls) != before
 
 
-def test_bases_and_packages_count(folder: Path) -> None:
+def test_bases_and_packages_count(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A base class elsewhere, a package's own folder, relative imports; an installed package is followed no further than itself."""
     site = folder / "site-packages"
     for package in (folder / "mypack" / "deep", site / "theirs"):
@@ -163,6 +164,9 @@ def test_bases_and_packages_count(folder: Path) -> None:
     (folder / "parent.py").write_text("class Parent: pass\n")
     sys.path.append(str(folder))
     before = source.digests(importlib.import_module("child").Child)
+    with monkeypatch.context() as patched:  # Python's own files are not read
+        patched.setattr(source, "local_files", lambda module, file: pytest.fail(f"{module} was looked at"))
+        assert source.digests(abc.ABC).keys() == {"abc:ABC"}
     (folder / "parent.py").write_text("class Parent: x = 1\n")
     assert source.digests(sys.modules.pop("child").Child) != before
     del sys.modules["parent"]

@@ -45,7 +45,8 @@ def suite_digest() -> str:
 
 def _digest(entry: Any) -> str:
     """Of one class, with the bases that are not the suite's either, or of one function."""
-    parts = [part for part in getattr(entry, "__mro__", (entry,)) if foreign(part) and part.__module__ != "builtins"]
+    bases = getattr(entry, "__mro__", (entry,))
+    parts = [part for part in bases if foreign(part) and part.__module__.partition(".")[0] not in sys.stdlib_module_names]
     files: dict[str, Path] = {}
     for part in parts:
         file = getattr(sys.modules.get(part.__module__), "__file__", None)
