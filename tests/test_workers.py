@@ -69,7 +69,7 @@ seeds = 1
 id = "toy3-v0"
 [[games.solvers]]
 name = "implicit"
-budget = 200
+budget = 60
 hyperparameters = { optimiser = "adam", lr = 0.1 }
 [[games.solvers]]
 label = "stops"
@@ -78,11 +78,11 @@ budget = 60
 hyperparameters = { end = "stops" }
 [[games.solvers]]
 name = "bchg"
-budget = 20
+budget = 8
 [[games]]
 id = "toy3-v0"
 follower = { kind = "SoftQLearning", temperature = 0.5, steps = 20 }
-solvers = [{ name = "zeroth_order", budget = 40 }]
+solvers = [{ name = "zeroth_order", budget = 10 }]
 """
 
 
