@@ -1,4 +1,4 @@
-"""The command line: ``stackelberg list | solve | bench | report | compare | polish | results | check | instances | new``."""
+"""The command line: ``stackelberg list | solve | bench | report | compare | polish | best | verify | results | check | new``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ except ImportError as error:
     raise SystemExit(str(missing_extra("The command line", error))) from None
 
 from . import new as templates
-from . import printing
+from . import places, printing
 from .export import Format
 from .printing import console, problems
 
@@ -58,7 +58,7 @@ def solve(
     game: Annotated[str, typer.Argument(help="Id of a game, e.g. four_rooms-v0, or its place, e.g. my_game.py:MyGame.")],
     solver: Annotated[str, typer.Argument(help="Name of a solver, e.g. implicit, or its place, e.g. my_solver.py:MySolver.")],
     budget: Annotated[int, typer.Option(help="How many commitments the leader may try.", min=1)] = 500,
-    seed: Annotated[int, typer.Option(help="Of the start and of all noise.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the start and of all noise.", min=0)] = 0,
     temperature: Annotated[float | None, typer.Option(help="Soft follower with this temperature, instead of the game's default.")] = None,
     who: Annotated[
         list[str] | None,
@@ -125,6 +125,9 @@ def bench(
     Stop it as you like (Ctrl-C, or worse): the same command goes on where it stopped, and repeats nothing.
     """
     loaded = _load(config, seeds)
+    places.check_folder("--results", results)
+    if report is not None:
+        places.check_file("--report", report)
     path, best_file = results / f"{loaded.name}.jsonl", results / "best_known.jsonl"
     finished, failed = _run(loaded.jobs, path, jobs, again)
     _record(finished, best_file)
@@ -141,6 +144,7 @@ def polish(
     """Ascend exactly from every end point, and store what beats the best commitment known of its world."""
     from .polish import polishing
 
+    places.check_folder("--results", results)
     ends = []
     for config in configs:
         loaded = _load(config)
@@ -154,6 +158,49 @@ def polish(
     _end(failed)
 
 
+@app.command("best")
+def best_(
+    config: Annotated[str, typer.Argument(help="The configuration whose results to look at.")],
+    results: Annotated[Path, typer.Option(help="Folder with the results.")] = Path("results"),
+    record: Annotated[Path | None, typer.Option(help="Also store these commitments in this file, where they beat what it has.")] = None,
+) -> None:
+    """Show the best commitment known of each game of a configuration, and store those of these runs as a record of your own.
+
+    Example: `stackelberg best my.toml --record my_best.jsonl`, and then  `record = "my_best.jsonl"`  at the top of my.toml: gaps are to it.
+    """
+    from . import best
+    from .checks import best_of
+
+    loaded = _load(config)
+    if record is not None:
+        places.check_file("--record", record)
+    finished = _found(loaded, config, results)
+    _record(finished, results / "best_known.jsonl")
+    own = best_of(loaded, results / "best_known.jsonl")
+    if record is not None:
+        stored = best.keep(record, own)
+        console.print(
+            escape(f"{len(stored)} commitments stored in {record}; write  record = {record.name!r}  at the top of the configuration")
+        )
+
+
+@app.command()
+def verify(
+    config: Annotated[str, typer.Argument(help="The configuration whose results to score again.")],
+    results: Annotated[Path, typer.Option(help="Folder with the results.")] = Path("results"),
+) -> None:
+    """Have the referee score the last commitment of each finished run again, and name the lines that say something else.
+
+    The exit status is 1 if there are any, or lines that are not shown as results.
+    """
+    from .checks import rescored
+
+    loaded = _load(config)
+    _found(loaded, config, results)
+    if rescored(loaded.jobs, results / f"{loaded.name}.jsonl"):
+        raise typer.Exit(1)
+
+
 @app.command("report")
 def report_(
     config: Annotated[str, typer.Argument(help="The configuration whose results are drawn.")] = "default",
@@ -165,8 +212,10 @@ def report_(
     """Draw what is there of a configuration's results: a table, and a self-contained HTML page."""
     loaded = _load(config, seeds)
     path = results / f"{loaded.name}.jsonl"
-    if not path.exists():
-        raise typer.BadParameter(f"{path} does not exist; run  stackelberg bench {config}  first")
+    places.check_file("--output", output)
+    if figures is not None:
+        places.check_folder("--figures", figures)
+    _found(loaded, config, results)
     _show(loaded, path, results / "best_known.jsonl", output, figures)
 
 
@@ -292,6 +341,21 @@ def _run(wanted: list[Job], path: Path, processes: int, again: list[str] | None 
         problems.print(f"\nStopped with {there} of {len(wanted)} runs in {escape(str(path))}; the same command goes on from there.")
         raise typer.Exit(130) from None
     return _results(wanted, path), failed
+
+
+def _found(loaded: Config, config: str, results: Path) -> list[dict[str, Any]]:
+    """The results of a configuration that count; none is a mistake of the user's, and what is wrong with those there are is said."""
+    from . import results_file
+    from .audit import audit
+
+    path = results / f"{loaded.name}.jsonl"
+    if not path.exists():
+        raise typer.BadParameter(f"{path} does not exist; run  stackelberg bench {config}  first")
+    checked = audit(loaded.jobs, results_file.read_lines(path))
+    if not checked.results:
+        why = "".join(f"\n{remark}" for remark in checked.remarks)
+        raise typer.BadParameter(f"{path} has no results of {loaded.name}; run  stackelberg bench {config}  first{why}")
+    return checked.results
 
 
 def _results(wanted: list[Job], path: Path) -> list[dict[str, Any]]:

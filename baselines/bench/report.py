@@ -92,7 +92,7 @@ class Part:
 def collect_parts(config: Config, results: Path, *best_files: Path) -> list[Part]:
     """What the results say of a configuration; runs that are not there yet are left out."""
     lines, everything = results_file.read_lines(results), {job.id for job in config.jobs}
-    record = best_known.read_best(best_known.COMMITTED)
+    record = best_known.read_best(best_known.COMMITTED, *([config.record] if config.record else []))
     best = dict(record)
     for key, entry in best_known.read_best(*best_files).items():
         best[key] = max(entry, best.get(key, entry), key=lambda each: each.leader_return)
