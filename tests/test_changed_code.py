@@ -7,6 +7,7 @@ import importlib
 import io
 import json
 import pickle
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,7 +20,7 @@ from rich.console import Console
 
 import solvers
 import stackelberg_envs as se
-from baselines.bench import audit, best, compare, configuration, report, results_file, source
+from baselines.bench import audit, best, cli, compare, configuration, report, results_file, source
 from baselines.bench.runner import run_all
 
 SOLVER = """
@@ -306,3 +307,104 @@ def test_a_checkpoint_of_other_versions_is_refused_in_words() -> None:
     del silent.__dict__["versions"]  # as pickles of before say nothing of it
     with pytest.raises(ValueError, match="stackelberg-envs not recorded"):
         solvers.solve(game, "naive", budget=6, resume=silent)
+
+
+def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> tuple[int, str]:
+    """The command line in this process: (exit status, what it said, on one line)."""
+    monkeypatch.setattr(sys, "argv", ["stackelberg", *map(str, words)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = capsys.readouterr()
+    return int(ended.value.code or 0), " ".join("".join(c for c in said.out + said.err if c not in "│╭╮╰╯─").split())
+
+
+def test_best_and_verify(whole: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The best of these runs becomes a record of one's own, to which gaps are; edited scores are found by scoring again."""
+    _, written, place = whole
+    monkeypatch.setattr(best, "COMMITTED", tmp_path / "nothing.jsonl")
+    config = shutil.copy(place / "mine.toml", tmp_path / "mine.toml")
+    rewrite(tmp_path, *written)
+    top = max(result["leader_return"] for result in written)
+    code, said = say(capsys, monkeypatch, "best", config, "--results", tmp_path, "--record", tmp_path / "records" / "mine.jsonl")
+    assert (code, f"{top:.6f}" in said, "1 commitments stored in" in said) == (0, True, True)
+    assert 'Write record = "records/mine.jsonl" at the top of the configuration, and gaps are to it.' in said
+    own = tmp_path / "best_known.jsonl"
+    (part,) = report.collect_parts(configuration.load(config), tmp_path / "mine.jsonl", own)
+    assert part.best_name == "best of these runs"
+    Path(config).write_text('record = "records/mine.jsonl"\n' + CONFIG.replace('"my_solver.py:Steps"', '"zeroth_order"'))
+    (part,) = report.collect_parts(configuration.load(config), tmp_path / "mine.jsonl", own)
+    assert (part.best_name, part.best and part.best.leader_return) == ("best known", top)
+    assert say(capsys, monkeypatch, "verify", config, "--results", tmp_path) == (0, "4 results scored again, 0 complaints")
+    history = [*written[1]["history"][:-1], {**written[1]["history"][-1], "leader_return": 999.0}]
+    rewrite(tmp_path, written[0], edited(leader_return=999.0, history=history)(written[1]), *written[2:])
+    code, said = say(capsys, monkeypatch, "verify", config, "--results", tmp_path)
+    assert (code, f"line 2 (toy3-v0, uphill, seed 0): it says 999, and its x scores {written[1]['leader_return']:.6g}" in said) == (1, True)
+    (tmp_path / "mine.jsonl").write_text("")
+    for words in ("report", "verify", "best"):
+        code, said = say(capsys, monkeypatch, words, config, "--results", tmp_path)
+        assert (code, "mine.jsonl has no results of mine; run stackelberg bench" in said) == (2, True), said
+
+
+def test_what_cannot_be_written_is_said_before_anything_runs(
+    whole: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = shutil.copy(whole[2] / "mine.toml", tmp_path / "mine.toml")
+    monkeypatch.chdir(tmp_path)
+    Path("afile").touch()
+    for words, message in {
+        ("--results", "afile"): "--results afile: this is a file; give a folder",
+        ("--report", "afile/page.html"): "--report afile: this is a file; give a folder",
+        ("--report", "."): "--report .: this is a folder; give a file in it, such as report.html",
+        ("--results", "afile/deeper"): "--results afile/deeper: nothing can be written there (Not a directory)",
+        ("--again", "nobody"): "no solver here is called 'nobody'; Known: steps, uphill",
+    }.items():
+        code, said = say(capsys, monkeypatch, "bench", config, "--jobs", "1", *words)
+        assert (code, message in said) == (2, True), said
+        assert not list(tmp_path.rglob("mine.jsonl"))
+    code, said = say(capsys, monkeypatch, "solve", "toy3-v0", "implicit", "--seed", "-1")
+    assert (code, "Invalid value for '--seed': -1" in said) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("../x", "name is letters, digits"),
+        ("/tmp/x", "name is letters"),
+        ("best_known", "another file of the benchmark's"),
+        (".x", "letters"),
+    ],
+)
+def test_names_stay_in_the_results_folder(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "mine.toml").write_text(f"name = '{name}'\n" + CONFIG.partition("\n")[2].replace('name = "mine"', ""))
+    with pytest.raises(configuration.ConfigError, match=message):
+        configuration.load(tmp_path / "mine.toml")
+
+
+def test_missing_files_are_looked_for_where_they_would_be(tmp_path: Path) -> None:
+    with pytest.raises(configuration.ConfigError, match=r"no file '.*mien\.toml'; in .*: no TOML file is there"):
+        configuration.load(tmp_path / "mien.toml")
+    (tmp_path / "mine.toml").touch()
+    with pytest.raises(configuration.ConfigError, match=r"did you mean 'mine\.toml'\? Known: mine\.toml$"):
+        configuration.load(tmp_path / "mien.toml")
+    with pytest.raises(configuration.ConfigError, match=r"the embedded configuration 'thermal' is named without \.toml"):
+        configuration.load(tmp_path / "thermal.toml")
+    with pytest.raises(configuration.ConfigError, match=r"no configuration 'thermla'.*did you mean 'thermal'"):
+        configuration.load("thermla")
+
+
+def test_a_shared_solver_that_one_game_refuses_is_left_out_there(tmp_path: Path) -> None:
+    """That game and why are named, the other cells are run; a game's own solver that it refuses is a mistake still."""
+    shared = '[[solvers]]\nname = "multiple_lp"\nbudget = 1\n'
+    games = '[[games]]\nid = "bimatrix-v0"\nfollower = { kind = "Hard", ties = "strong" }\n[[games]]\nid = "toy3-v0"\n'
+    (tmp_path / "mine.toml").write_text(shared + games + 'solvers = [{ name = "naive", budget = 1 }]\n')
+    said: list[str] = []
+    loaded = configuration.load(tmp_path / "mine.toml", seeds=1, announce=said.append)
+    assert [(job.world.id, job.solver) for job in loaded.jobs] == [("bimatrix-v0", "multiple_lp"), ("toy3-v0", "naive")]
+    assert len(said) == 1
+    assert said[0].startswith("Not run in toy3-v0: ")
+    assert "multiple_lp plays against Hard(ties='strong')" in said[0]
+    (tmp_path / "mine.toml").write_text(shared + games)
+    assert [section.world.id for section in configuration.load(tmp_path / "mine.toml").sections] == ["bimatrix-v0"]
+    (tmp_path / "mine.toml").write_text(games + 'solvers = [{ name = "multiple_lp", budget = 1 }]\n')
+    with pytest.raises(configuration.ConfigError, match="multiple_lp plays against"):
+        configuration.load(tmp_path / "mine.toml")

@@ -105,9 +105,7 @@ def rescored(jobs: Sequence[Job], path: Path) -> int:
             job, said = by_id[result["id"]], result["leader_return"]
             score = audit.rescore(result, job)
             if abs(score - said) > 1e-5 * max(1.0, abs(said)):  # slim records keep 9 digits of a commitment
-                wrong.append(
-                    f"line {numbers[result['id']]} ({job.title}): it says {said:.6g}, and its x scores {score:.6g}"
-                )
+                wrong.append(f"line {numbers[result['id']]} ({job.title}): it says {said:.6g}, and its x scores {score:.6g}")
     for remark in wrong:
         problems.print(f"[red]{escape(remark)}[/]", highlight=False, soft_wrap=True)
     console.print(f"{len(checked.results)} results scored again, {len(wrong)} complaints")

@@ -179,9 +179,10 @@ def best_(
     own = best_of(loaded, results / "best_known.jsonl")
     if record is not None:
         stored = best.keep(record, own)
-        console.print(
-            escape(f"{len(stored)} commitments stored in {record}; write  record = {record.name!r}  at the top of the configuration")
-        )
+        console.print(escape(f"{len(stored)} commitments stored in {record}"), soft_wrap=True)
+        if loaded.record is None:
+            place = os.path.relpath(record, Path(config).resolve().parent) if Path(config).is_file() else record.resolve()
+            console.print(escape(f'Write  record = "{place}"  at the top of the configuration, and gaps are to it.'), soft_wrap=True)
 
 
 @app.command()

@@ -70,7 +70,7 @@ class Part:
         if self.only_ours:
             said.append(
                 "This world has no recorded value: the gap is to the best of these runs, which bench stores in best_known.jsonl beside its "
-                "results; stackelberg polish searches on from every end point."
+                "results; stackelberg best makes it a record of your own, and stackelberg polish searches on from every end point."
             )
         return " ".join([*said, *(f"Note: {remark}." for remark in self.remarks)])
 
