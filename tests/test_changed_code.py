@@ -207,7 +207,7 @@ def test_mixed_versions_are_never_one_table(folder: Path) -> None:
         else result
         for result in lines(folder)
     ]
-    rewrite(folder, *(results_file.sealed(result) for result in turned))
+    rewrite(folder, *(results_file.with_checksum(result) for result in turned))
     part, text = shown(folder)
     now = source.suite_digest()
     mine = f"uphill (numpy {np.__version__}, suite code {now})"
@@ -229,7 +229,7 @@ def replace_versions(result: dict[str, Any]) -> dict[str, Any]:
 
 def edited(**changes: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """The line with other fields and a checksum that fits, as a line of an older schema, which has none, would be."""
-    return lambda line: results_file.sealed({**line, **changes})
+    return lambda line: results_file.with_checksum({**line, **changes})
 
 
 EDITS: dict[str, tuple[Callable[[dict[str, Any]], dict[str, Any]], str]] = {

@@ -164,7 +164,7 @@ def provenance(result: dict[str, Any]) -> dict[str, str]:
     return {**result["versions"], **({} if suite is None else {"suite code": suite})}
 
 
-def current() -> dict[str, str]:
+def current_provenance() -> dict[str, str]:
     """`provenance` of what would be run now."""
     return {**versions(), "suite code": suite_digest()}
 
@@ -192,9 +192,9 @@ def split(groups: dict[str, list[dict[str, Any]]]) -> tuple[dict[str, list[dict[
     return parts, remarks
 
 
-def outdated(results: Iterable[dict[str, Any]]) -> str:
+def version_differences(results: Iterable[dict[str, Any]]) -> str:
     """How what computed these results differs from what is installed now, as far as their lines say it; empty if it does not."""
-    now = current()
+    now = current_provenance()
     made = [provenance(result) for result in results]
     changes = Counter(version_changes(each, {name: now[name] for name in each if name in now}) for each in made)
     return "; ".join(f"{count} of them with {said}" for said, count in changes.items() if said)

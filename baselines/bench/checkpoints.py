@@ -17,7 +17,7 @@ from solvers import Checkpoint
 from solvers.versions import version_changes
 
 from . import results_file
-from .audit import current
+from .audit import current_provenance
 
 
 class CheckpointError(RuntimeError):
@@ -46,7 +46,7 @@ class Checkpoints:
             CheckpointError: if it cannot be pickled, or the disk does not take it; what was kept before is there still.
         """
         try:
-            head = json.dumps({"id": id, "made_by": current()}).encode()
+            head = json.dumps({"id": id, "made_by": current_provenance()}).encode()
             results_file.replace(self.path(id), head + b"\n" + pickle.dumps(checkpoint))
         except Exception as error:  # pickle raises whatever a solver's own objects raise
             raise CheckpointError(f"where the run stood could not be kept ({type(error).__name__}: {error})") from error
@@ -58,7 +58,7 @@ class Checkpoints:
         try:
             with self.path(id).open("rb") as file:
                 head = json.loads(file.readline())
-            changed = version_changes(head["made_by"], current())
+            changed = version_changes(head["made_by"], current_provenance())
         except (ValueError, KeyError, TypeError, AttributeError):
             return "it does not say which version made it"
         return f"it was made with {changed}" if changed else None if head.get("id") == id else "it is of another run"

@@ -94,7 +94,7 @@ def best_of(config: Config, own: Path) -> dict[str, best.Best]:
     return ours
 
 
-def rescored(jobs: Sequence[Job], path: Path) -> int:
+def score_again(jobs: Sequence[Job], path: Path) -> int:
     """Have the referee score every result again and print what differs; how many lines are wrong or are no results."""
     lines = results_file.read_lines(path)
     checked = audit.audit(jobs, lines)

@@ -174,7 +174,7 @@ def best_(
     loaded = _load(config)
     if record is not None:
         places.check_file("--record", record)
-    finished = _found(loaded, config, results)
+    finished = _finished_runs(loaded, config, results)
     _record(finished, results / "best_known.jsonl")
     own = best_of(loaded, results / "best_known.jsonl")
     if record is not None:
@@ -194,11 +194,11 @@ def verify(
 
     The exit status is 1 if there are any, or lines that are not shown as results.
     """
-    from .checks import rescored
+    from .checks import score_again
 
     loaded = _load(config)
-    _found(loaded, config, results)
-    if rescored(loaded.jobs, results / f"{loaded.name}.jsonl"):
+    _finished_runs(loaded, config, results)
+    if score_again(loaded.jobs, results / f"{loaded.name}.jsonl"):
         raise typer.Exit(1)
 
 
@@ -216,7 +216,7 @@ def report_(
     places.check_file("--output", output)
     if figures is not None:
         places.check_folder("--figures", figures)
-    _found(loaded, config, results)
+    _finished_runs(loaded, config, results)
     _show(loaded, path, results / "best_known.jsonl", output, figures)
 
 
@@ -344,7 +344,7 @@ def _run(wanted: list[Job], path: Path, processes: int, again: list[str] | None 
     return _results(wanted, path), failed
 
 
-def _found(loaded: Config, config: str, results: Path) -> list[dict[str, Any]]:
+def _finished_runs(loaded: Config, config: str, results: Path) -> list[dict[str, Any]]:
     """The results of a configuration that count; none is a mistake of the user's, and what is wrong with those there are is said."""
     from . import results_file
     from .audit import audit

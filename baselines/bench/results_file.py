@@ -80,7 +80,7 @@ def read_lines(path: Path, *, repair: bool = False) -> list[Line]:
     return found
 
 
-def sealed(result: dict[str, Any]) -> dict[str, Any]:
+def with_checksum(result: dict[str, Any]) -> dict[str, Any]:
     """A result with the checksum of all else that it says, by which a later change is noticed."""
     return {**result, "checksum": checksum(result)}
 
@@ -158,7 +158,7 @@ def trim_history(result: dict[str, Any]) -> dict[str, Any]:
         "history": [{key: value if key == "penalty" else _round(value) for key, value in row.items()} for row in rows],
         "timing": {**result["timing"], "history": [round(seconds, 2) for seconds in result["timing"]["history"]]},
     }
-    return sealed(slim) if "checksum" in slim else slim
+    return with_checksum(slim) if "checksum" in slim else slim
 
 
 def _round(value: Any) -> Any:

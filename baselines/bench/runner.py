@@ -31,7 +31,7 @@ from stackelberg_envs.arguments import nearest
 from stackelberg_envs.registry import REGISTRY
 
 from . import results_file
-from .audit import audit, outdated
+from .audit import audit, version_differences
 from .checkpoints import CheckpointError, Checkpoints
 from .jobs import Job
 from .source import INSTALLED, SUITE, suite_digest
@@ -196,9 +196,9 @@ def run_all(
     with results_file.writing(path):
         lines = results_file.read_lines(path, repair=True)
         found, checked = results_file.by_id(lines), audit([job for job in jobs if isinstance(job, Job)], lines)
-        anew = _anew(jobs, found, again)
+        anew = _run_again(jobs, found, again)
         todo = [job for job in jobs if job.id not in found or job.id in checked.flawed or job.id in anew]
-        for said in (*checked.remarks, *_state_of(jobs, todo, path, checked.results), *_refused(todo, kept)):
+        for said in (*checked.remarks, *_state_of(jobs, todo, path, checked.results), *_checkpoints_there(todo, kept)):
             console.print(escape(said), highlight=False, soft_wrap=True)
         failed: dict[str, str] = {}
         stopped = False
@@ -217,7 +217,7 @@ def run_all(
                             tell(result["stopped"])
                         continue
                     else:
-                        results_file.append(path, _numbered(result, found))
+                        results_file.append(path, _as_line(result, found))
                         kept.discard(result["id"])
                     finished()
             stopped = stopped or interrupted()
@@ -231,15 +231,15 @@ def _trace(failure: dict[str, Any]) -> str:
     return f"\n{failure['traceback']}" if os.environ.get("STACKELBERG_TRACEBACK") and "traceback" in failure else ""
 
 
-def _numbered(result: dict[str, Any], found: dict[str, list[results_file.Line]]) -> dict[str, Any]:
+def _as_line(result: dict[str, Any], found: dict[str, list[results_file.Line]]) -> dict[str, Any]:
     """A result as it is written: with how often its run was made before, if it was, and a checksum if it has a schema."""
     before = found.get(result["id"])
     if before:
         result = {**result, "again": before[-1][1].get("again", 0) + 1}
-    return results_file.sealed(result) if "schema" in result else result
+    return results_file.with_checksum(result) if "schema" in result else result
 
 
-def _anew(jobs: Sequence[Job | Runnable], found: dict[str, list[results_file.Line]], again: Sequence[str]) -> set[str]:
+def _run_again(jobs: Sequence[Job | Runnable], found: dict[str, list[results_file.Line]], again: Sequence[str]) -> set[str]:
     """Ids of the jobs with these labels that are there and are to be run again.
 
     Where some of them have been run more often than others, an earlier ``again`` was stopped, and those others remain.
@@ -262,11 +262,11 @@ def _state_of(jobs: Sequence[Job | Runnable], todo: Sequence[Job | Runnable], pa
     if len(todo) < len(jobs):
         yield f"{len(jobs) - len(todo)} of {len(jobs)} runs are already in {path}"
     left = {job.id for job in todo}
-    if changed := outdated(result for result in there if result["id"] not in left):
+    if changed := version_differences(result for result in there if result["id"] not in left):
         yield f"They were made by other code: {changed}. Tables keep them apart; --again LABEL (or '*') makes them anew."
 
 
-def _refused(todo: Sequence[Job | Runnable], kept: Checkpoints) -> Iterator[str]:
+def _checkpoints_there(todo: Sequence[Job | Runnable], kept: Checkpoints) -> Iterator[str]:
     """What there is to say of runs that were stopped; those that cannot go on are forgotten."""
     there = [job for job in todo if kept.path(job.id).exists()]
     for job in there:

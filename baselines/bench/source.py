@@ -51,12 +51,12 @@ def _digest(entry: Any) -> str:
     for part in parts:
         file = getattr(sys.modules.get(part.__module__), "__file__", None)
         if file is None or not Path(file).is_file():
-            return _typed(parts)
+            return _notebook_digest(parts)
         files |= local_files(part.__module__, Path(file))
     return _hash(sorted(files.items()))
 
 
-def _typed(parts: list[Any]) -> str:
+def _notebook_digest(parts: list[Any]) -> str:
     """Hash of what was typed into a notebook; of a shell that keeps no source, `PROCESS`."""
     values = [value for part in parts for value in (vars(part).values() if inspect.isclass(part) else [part])]
     functions = [value for value in values if inspect.isfunction(value)]
