@@ -147,7 +147,7 @@ def _settings(job: dict[str, Any]) -> str:
 
 def _difference(result: dict[str, Any], job: Job) -> str:
     """Which code a run was made by, beside that of today."""
-    code, now = result.get("code", {}), job.others
+    code, now = result.get("code", {}), job.foreign_code
     names = [name for name in now if code.get(name) != now[name]]
     told = ", ".join(f"{name} was {code.get(name, 'not recorded')} and is {now[name]}" for name in names)
     suite = version_changes({"stackelberg-envs": result.get("versions", {}).get("stackelberg-envs")}, _suite_version())

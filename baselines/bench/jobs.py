@@ -104,7 +104,7 @@ class World:
 
 
 _VERIFIED: set[tuple[tuple[str, str], ...]] = set()
-"""Sources that this process runs, as `Job.others` names them."""
+"""Sources that this process runs, as `Job.foreign_code` names them."""
 
 
 @dataclass(frozen=True)
@@ -149,12 +149,12 @@ class Job:
             content["access"] = self.granted_access.name
         if self.score is not None:
             content["score"] = dataclasses.asdict(self.score)
-        if self.others:
-            content["code"] = [f"{name} {digest}" for name, digest in sorted(self.others.items())]
+        if self.foreign_code:
+            content["code"] = [f"{name} {digest}" for name, digest in sorted(self.foreign_code.items())]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     @cached_property
-    def others(self) -> dict[str, str]:
+    def foreign_code(self) -> dict[str, str]:
         """What is run that is not the suite's own: ``module:Name`` and a hash of its source."""
         return digests(solvers.solver_class(self.solver), *self.world.code, *self.score_world.code)
 
@@ -163,11 +163,11 @@ class Job:
 
         What a process has once found to be the same it does not look at again, for it is imported.
         """
-        expected = tuple(sorted(self.others.items()))
+        expected = tuple(sorted(self.foreign_code.items()))
         if expected in _VERIFIED:
             return
-        now = dataclasses.replace(self).others
-        changed = sorted(name for name in {*now, *self.others} if now.get(name) != self.others.get(name))
+        now = dataclasses.replace(self).foreign_code
+        changed = sorted(name for name in {*now, *self.foreign_code} if now.get(name) != self.foreign_code.get(name))
         if changed:
             raise RuntimeError(f"the source of {', '.join(changed)} was changed while the benchmark ran; the same command runs it anew")
         _VERIFIED.add(expected)

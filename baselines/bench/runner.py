@@ -90,7 +90,7 @@ def execute(job: Job, report: Report | None = None, *, stop: Stop | None = None,
         "job": job.as_dict(),
         "access": job.access_label,
         "versions": versions(),
-        "code": {"suite": suite_digest(), **job.others},
+        "code": {"suite": suite_digest(), **job.foreign_code},
         "x": solution.x.tolist(),
         "leader_return": solution.leader_return,
         "reason": solution.reason,
@@ -354,4 +354,5 @@ def _bars(
             progress.update(work, completed=sum(used.values()))
 
         yield report, lambda: progress.advance(runs)
-        progress.update(work, completed=total)
+        if progress.tasks[runs].finished:  # solvers that were done before their budget
+            progress.update(work, completed=total)
