@@ -16,7 +16,8 @@ import pytest
 from rich.console import Console
 
 from baselines.bench import configuration, results_file
-from baselines.bench.runner import RunStopped, run_all
+from baselines.bench.execution import RunStopped
+from baselines.bench.runner import run_all
 
 SOLVER = """
 import multiprocessing, os, signal, time

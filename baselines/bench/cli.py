@@ -332,7 +332,8 @@ def _load(config: str, seeds: int | None = None) -> Config:
 
 def _run(wanted: list[Job], path: Path, processes: int, again: list[str] | None = None) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Run what is not in ``path`` yet; (all results there are, what failed by job id).  Ctrl-C ends the command, saying how to go on."""
-    from .runner import RunStopped, run_all
+    from .execution import RunStopped
+    from .runner import run_all
     from .system import usable_cores
 
     try:
