@@ -56,6 +56,7 @@ def solve(
     reports: int = 50,
     progress: Callable[[int, dict[str, Any]], None] | None = None,
     resume: Checkpoint | None = None,
+    stop: Callable[[], bool] | None = None,
     **hyperparameters: Any,
 ) -> Solution:
     """Run a solver on a game.
@@ -75,14 +76,16 @@ def solve(
         start_scale: see ``start``.
         reports: about how many history rows.
         progress: called with (commitments used, history row) at each report.
-        resume: `Solution.checkpoint` of an earlier run with the same settings; commitment, scores and cost become the same as
-            without the stop (the history has one more row, where it stopped).
+        resume: `Solution.checkpoint` of an earlier run with the same settings and versions; commitment, scores and cost become the
+            same as without the stop (the history has one more row where that run's budget ended).
+        stop: asked between steps; True ends the run as Ctrl-C does, with a `Solution` that is not ``finished``.
         **hyperparameters: of the solver.
 
     Raises:
         KeyError, ReferenceNotFoundError, TypeError: for an unknown solver or hyperparameter.
         AccessError: if ``access`` is below what the solver needs.
         Declined: if the solver cannot handle the game or follower.
+        ValueError: if ``resume`` belongs to another run, or was made with other versions.
     """
     return run(
         build(name, **hyperparameters),
@@ -98,4 +101,5 @@ def solve(
         reports=reports,
         progress=progress,
         resume=resume,
+        stop=stop,
     )

@@ -28,6 +28,7 @@ from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.linear_systems import PlanningError
 
 from .needs import needs_whole_pieces
+from .versions import version_changes, versions
 
 
 class Declined(RuntimeError):
@@ -101,6 +102,8 @@ class Checkpoint:
     """Solver, access, seed, the referee's follower and score; a resumed run must have the same."""
     interval: int
     """Commitments between two reports; a resumed run keeps it."""
+    versions: tuple[tuple[str, str], ...] = ()
+    """(package, version) of what computed it (`solvers.versions.versions`); a resumed run must have the same."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +181,7 @@ def run(
     reports: int = 50,
     progress: Callable[[int, dict[str, Any]], None] | None = None,
     resume: Checkpoint | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> Solution:
     """Run ``solver`` until ``budget`` commitments are used; see `solvers.solve` for the arguments."""
     if not isinstance(game, StackelbergGame):
@@ -198,6 +202,8 @@ def run(
             raise CommitmentError(f"{game.name}: a start has shape {game.commitment_shape}, got {x.shape}")
         state, history = replace(solver.init(oracle, x), iteration=0), []
     else:
+        if changed := version_changes(dict(resume.versions), versions()):
+            raise ValueError(f"the checkpoint was made with other versions: {changed}; start the run over, or install those versions")
         if resume.settings != settings or not _same_world(resume.rounds, game, follower):
             raise ValueError("the checkpoint belongs to another run: its solver, access, seed, game, follower, referee or score differ")
         resume = copy.deepcopy(resume)
@@ -224,7 +230,7 @@ def run(
                     progress(min(rounds.cost.commitments, budget), row)
             if done:
                 break
-            if interrupted():
+            if interrupted() or (stop is not None and stop()):
                 reason, finished = f"interrupted after {rounds.cost.commitments} of {budget} commitments", False
                 break
             began, before = time.perf_counter(), rounds.cost.commitments
@@ -236,7 +242,7 @@ def run(
                 raise FloatingPointError(
                     f"{solver!r} left the reals at iteration {state.iteration}; a smaller learning rate or a gradient clip may help"
                 )
-    checkpoint = Checkpoint(state, rounds, rng, tuple(history), settings, interval)
+    checkpoint = Checkpoint(state, rounds, rng, tuple(history), settings, interval, tuple(versions().items()))
     return Solution(state.x.copy(), reason, tuple(history), replace(rounds.cost), checkpoint, finished)
 
 

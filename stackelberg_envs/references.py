@@ -6,7 +6,6 @@ A module is imported as Python imports it.  A file is imported by its name witho
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -67,14 +66,6 @@ def portable(reference: str) -> str:
     """A reference that is the same on every machine: of one to a file, ``file:Name``."""
     place, _, attribute = reference.rpartition(":")
     return f"{Path(place).stem}:{attribute}" if place.endswith(".py") else reference
-
-
-def source_digest(entry: Any) -> str:
-    """Hash of the file that defines a class or function, 16 digits; empty where no file does."""
-    file = getattr(sys.modules.get(entry.__module__), "__file__", None)
-    if file is None or not Path(file).is_file():
-        return ""
-    return hashlib.sha256(Path(file).read_bytes().replace(b"\r\n", b"\n")).hexdigest()[:16]
 
 
 def reference_to(entry: Any) -> str | None:

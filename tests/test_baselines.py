@@ -25,7 +25,8 @@ from scipy.stats import trim_mean
 import stackelberg_envs as se
 from baselines.bench import best, checks, report, results_file
 from baselines.bench import configuration as jobs
-from baselines.bench.runner import execute, run_all
+from baselines.bench.execution import execute
+from baselines.bench.runner import run_all
 from baselines.bench.stats import curve, iqm, mean_interval, share, summary
 from baselines.studies import dqn_tax
 

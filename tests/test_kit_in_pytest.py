@@ -128,7 +128,8 @@ def test_without_the_option_nothing_changes(sessions: dict[str, tuple[int, str]]
     assert code == pytest.ExitCode.OK
     assert with_plugin.split(" in ")[0] == without.split(" in ")[0]
     imported = (
-        "import sys; before = set(sys.modules); import baselines.pytest_plugin; print(*{m.split('.')[0] for m in set(sys.modules) - before})"
+        "import sys; before = set(sys.modules); import baselines.pytest_plugin; "
+        "print(*{m.split('.')[0] for m in set(sys.modules) - before})"
     )
     loaded = subprocess.run([sys.executable, "-c", imported], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert set(loaded.split()) - sys.stdlib_module_names == {"baselines"}

@@ -27,7 +27,8 @@ from rich.console import Console
 
 import stackelberg_envs as se
 from baselines.bench import configuration, results_file, system
-from baselines.bench.runner import execute, run_all
+from baselines.bench.execution import execute
+from baselines.bench.runner import run_all
 from stackelberg_envs.extras import EXTRAS
 
 ROOT = Path(__file__).parent.parent

@@ -14,7 +14,7 @@ import solvers
 import stackelberg_envs as se
 from baselines.bench import best, compare, report, results_file
 from baselines.bench import configuration as jobs
-from baselines.bench.runner import execute
+from baselines.bench.execution import execute
 from baselines.studies import claims, noise, reach, rtq, tax, tax_dqn
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reproductions"

@@ -77,6 +77,10 @@ solvers = [{ name = "zeroth_order", budget = 2 }]
 [[games]]
 id = "guided_cartpole-v0"
 solvers = [{ name = "zeroth_order", budget = 1 }]
+[[games]]
+id = "toy3-v0"
+arguments = { R = 3.0 }
+solvers = [{ name = "of_others.py:Mine", budget = 1 }]
 """
 """Runs that write, between them, every field of a history."""
 
@@ -127,9 +131,12 @@ RESULTS = sorted(path for path in RECORDED.glob("*.jsonl") if '"world": {' in pa
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("results")
     (folder / "fresh.toml").write_text(JOBS)
+    (folder / "of_others.py").write_text("from solvers.estimators.naive import Naive\n\n\nclass Mine(Naive):\n    pass\n")
     path, wanted = folder / "fresh.jsonl", configuration.load(folder / "fresh.toml").jobs
     assert run_all(wanted, path, processes=1, console=Console(quiet=True)) == {}
-    assert len(lines(path)) == len(wanted) == 13
+    assert len(lines(path)) == len(wanted) == 14
+    assert run_all(wanted, path, processes=1, console=Console(quiet=True), again=["naive"]) == {}
+    assert len(lines(path)) == len(wanted) + 1
     return path
 
 
@@ -158,7 +165,7 @@ def test_the_page_says_which_solver_writes_what(fresh: Path) -> None:
     said = {(name, solver) for name, row in FIELDS.items() for solver in re.findall(r"`(\w+)`", row.get("written by", ""))}
     wrote = {(f"history[].{key}", result["job"]["solver"]) for result in lines(fresh) for row in result["history"] for key in row}
     assert said == {(name, solver) for name, solver in wrote if "`" in FIELDS[name]["written by"]}
-    ascending = {solver for name, solver in wrote if name == "history[].gradient_norm"}
+    ascending = {solver for name, solver in wrote if name == "history[].gradient_norm" and ":" not in solver}
     assert ascending == {"naive", "zeroth_order", "penalty", "independent_pg"}
     for result in lines(fresh):  # what every run writes is in every report
         every = {name.removeprefix("history[].") for name, row in FIELDS.items() if row.get("written by") == "every run"}
@@ -175,7 +182,7 @@ def test_the_table_is_what_the_lines_say(fresh: Path) -> None:
         field, column = re.search(r"`(.*?)`", row["field"]), table[name]
         assert len(column) == len(results) > 2600
         assert column.dtype == object or row["type"] == "number"
-        if field is None or name in ("access", "schema"):
+        if field is None or name in ("access", "schema", "again"):
             continue
         expected = [dig(result, field[1]) for _, result in results]
         got = [None if value != value else value for value in column.tolist()]
@@ -191,7 +198,8 @@ def test_old_lines_get_their_level_of_access_and_new_ones_say_it(fresh: Path) ->
         *(("penalty", "MODEL + TRAINING"), ("inverse_planning", "INCENTIVE"), ("leader_ppo", "OUTCOME"), ("zeroth_order", "RETURN")),
         *(("bchg", "OUTCOME"), ("bchg", "VALUE")),
     }
-    assert set(table["schema"]) == {1, 2}
+    assert set(table["schema"]) == {1, results_file.SCHEMA}
+    assert set(table["again"]) == {0, 1}
     first = lines(fresh)[0]
     assert results_file.comparable(first) != results_file.comparable({**first, "leader_return": 0.0})
     for result in lines(fresh):
@@ -202,7 +210,7 @@ def test_old_lines_get_their_level_of_access_and_new_ones_say_it(fresh: Path) ->
 @pytest.mark.parametrize("name", ["fresh", "tax", "sentinel"])
 def test_a_row_a_report(fresh: Path, name: str) -> None:
     path = fresh if name == "fresh" else RECORDED / f"{name}.jsonl"
-    table, results = read_results(path, history=True), lines(path)
+    table, results = read_results(path, history=True), list(results_file.read(path).values())
     reports = [(result["id"], *report) for result in results for report in zip(result["timing"]["history"], result["history"], strict=True)]
     assert [(id, seconds) for id, seconds, _ in reports] == list(zip(table["id"], table["seconds"], strict=True))
     for key in {key for _, _, row in reports for key in row}:
@@ -318,8 +326,11 @@ def test_corrupt_torn_and_newer_lines(fresh: Path, tmp_path: Path) -> None:
         read_results(path)
     for key in ("cost", "leader_return", "timing"):
         path.write_text(json.dumps({name: value for name, value in json.loads(first).items() if name != key}) + "\n")
-        with pytest.raises(results_file.ResultsError, match=rf"not a whole result of a job \(KeyError\('{key}'\)\)"):
+        with pytest.raises(results_file.ResultsError, match=f"line 1 is not what a run wrote: it has no {key}"):
             read_results(path)
+    path.write_text(second + json.dumps({**json.loads(first), "leader_return": 999.0}) + "\n")
+    with pytest.raises(results_file.ResultsError, match=r"line 2 is not what a run wrote: its leader_return is 999\.0"):
+        read_results(path)
 
 
 def test_reading_needs_no_torch(fresh: Path) -> None:

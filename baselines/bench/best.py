@@ -50,6 +50,26 @@ def read_best(*paths: Path) -> dict[str, Best]:
     return best
 
 
+def keep(path: Path, entries: dict[str, Best]) -> dict[str, Best]:
+    """Write to ``path`` those that beat what it has, by world key, each scored again; returns them.
+
+    Raises:
+        ResultsError: if one is not worth what it says.
+    """
+    there = read_best(path)
+    new = {key: entry for key, entry in entries.items() if key not in there or entry.leader_return > there[key].leader_return + 1e-9}
+    for entry in new.values():
+        if abs((now := entry.rescore()) - entry.leader_return) >= 1e-6:
+            raise results_file.ResultsError(f"{entry.found_by}: stored with {entry.leader_return}, and its commitment scores {now}")
+    if new:
+        _write(path, {**there, **new})
+    return new
+
+
+def _write(path: Path, entries: dict[str, Best]) -> None:
+    results_file.replace(path, "".join(json.dumps({"id": key, **asdict(best)}) + "\n" for key, best in entries.items()))
+
+
 def improve(path: Path, results: list[dict[str, Any]], *, known: dict[str, Best]) -> list[Best]:
     """Write to ``path`` every result that beats what is ``known``, re-scored; returns the new ones.
 
@@ -73,6 +93,5 @@ def improve(path: Path, results: list[dict[str, Any]], *, known: dict[str, Best]
         if abs(candidate.rescore() - candidate.leader_return) < 1e-6:
             new[key] = candidate
     if new:
-        merged = {**read_best(path), **new}
-        results_file.replace(path, "".join(json.dumps({"id": key, **asdict(best)}) + "\n" for key, best in merged.items()))
+        _write(path, {**read_best(path), **new})
     return list(new.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ from stackelberg_envs.registry import REGISTRY
 from stackelberg_envs.testing import ConformanceError, check_env
 from stackelberg_envs.testing.roles import RolesError
 
-from . import best, kinds
+from . import audit, best, kinds, results_file
 from . import instances as listing
+from .configuration import Config
+from .jobs import Job
 from .printing import bar, console, problems
 
 
@@ -80,6 +82,45 @@ def best_known(own: Path, ids: list[str] | None) -> int:
     if table.row_count or not ids:
         console.print(table)
     return failed
+
+
+def best_of(config: Config, own: Path) -> dict[str, best.Best]:
+    """Print the best commitment known of each game of a configuration; those that the common record does not have, by world key."""
+    common, found = best.read_best(best.COMMITTED), best.read_best(own, *([config.record] if config.record else []))
+    table = Table("game", "best known", "found by", "where", title="Best commitments", title_justify="left")
+    ours = {}
+    for section in config.sections:
+        key = (section.referee or section.world).key
+        if section.score is not None:
+            table.add_row(escape(section.title), "-", "scored over another horizon or discount than the record's", "-")
+            continue
+        here, there = found.get(key), common.get(key)
+        if here is not None and (there is None or here.leader_return > there.leader_return):
+            ours[key] = here
+        top = ours.get(key) or there
+        where = "" if top is None else "yours" if key in ours else "common record"
+        cells = ("-", "-") if top is None else (f"{top.leader_return:.6f}", top.found_by)
+        table.add_row(escape(section.title), *map(escape, cells), where)
+    console.print(table)
+    return ours
+
+
+def score_again(jobs: Sequence[Job], path: Path) -> int:
+    """Have the referee score every result again and print what differs; how many lines are wrong or are no results."""
+    lines = results_file.read_lines(path)
+    checked = audit.audit(jobs, lines)
+    by_id, numbers = {job.id: job for job in jobs}, {id: group[-1][0] for id, group in results_file.by_id(lines).items()}
+    wrong = list(checked.remarks)
+    with bar() as shown:
+        for result in shown.track(checked.results, description="scoring again"):
+            job, said = by_id[result["id"]], result["leader_return"]
+            score = audit.rescore(result, job)
+            if abs(score - said) > 1e-5 * max(1.0, abs(said)):  # slim records keep 9 digits of a commitment
+                wrong.append(f"line {numbers[result['id']]} ({job.title}): it says {said:.6g}, and its x scores {score:.6g}")
+    for remark in wrong:
+        problems.print(f"[red]{escape(remark)}[/]", highlight=False, soft_wrap=True)
+    console.print(f"{len(checked.results)} results scored again, {len(wrong)} complaints")
+    return len(wrong)
 
 
 def instances(output: Path | None) -> int:

@@ -1,4 +1,4 @@
-"""The command line: ``stackelberg list | solve | bench | report | compare | polish | results | check | instances | new``."""
+"""The command line: ``stackelberg list | solve | bench | report | compare | polish | best | verify | results | check | new``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ except ImportError as error:
     raise SystemExit(str(missing_extra("The command line", error))) from None
 
 from . import new as templates
-from . import printing
+from . import places, printing
 from .export import Format
 from .printing import console, problems
 
@@ -67,7 +67,7 @@ def solve(
     game: Annotated[str, typer.Argument(help="Id of a game, e.g. four_rooms-v0, or its place, e.g. my_game.py:MyGame.")],
     solver: Annotated[str, typer.Argument(help="Name of a solver, e.g. implicit, or its place, e.g. my_solver.py:MySolver.")],
     budget: Annotated[int, typer.Option(help="How many commitments the leader may try.", min=1)] = 500,
-    seed: Annotated[int, typer.Option(help="Of the start and of all noise.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the start and of all noise.", min=0)] = 0,
     temperature: Annotated[float | None, typer.Option(help="Soft follower with this temperature, instead of the game's default.")] = None,
     who: Annotated[
         list[str] | None,
@@ -129,14 +129,21 @@ def bench(
     seeds: Annotated[int | None, typer.Option(help="Seeds a solver, instead of what the configuration says.", min=1)] = None,
     jobs: Processes = 0,
     report: Annotated[Path | None, typer.Option(help="Also write the HTML report here.")] = None,
+    again: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LABEL", help="Run the solvers of this label, or pattern, anew; old results stay in the file."),
+    ] = None,
 ) -> None:
     """Run a configuration: games x solvers x seeds, each result written to disk the moment it is finished.
 
     Stop it as you like (Ctrl-C, or worse): the same command goes on where it stopped, and repeats nothing.
     """
     loaded = _load(config, seeds)
+    places.check_folder("--results", results)
+    if report is not None:
+        places.check_file("--report", report)
     path, best_file = results / f"{loaded.name}.jsonl", results / "best_known.jsonl"
-    finished, failed = _run(loaded.jobs, path, jobs)
+    finished, failed = _run(loaded.jobs, path, jobs, again)
     _record(finished, best_file)
     _show(loaded, path, best_file, report)
     _end(failed)
@@ -149,14 +156,13 @@ def polish(
     jobs: Processes = 0,
 ) -> None:
     """Ascend exactly from every end point, and store what beats the best commitment known of its world."""
-    from . import results_file
-    from .jobs import results_of
     from .polish import polishing
 
+    places.check_folder("--results", results)
     ends = []
     for config in configs:
         loaded = _load(config)
-        ends += results_of(loaded.jobs, results_file.read(results / f"{loaded.name}.jsonl"))
+        ends += _results(loaded.jobs, results / f"{loaded.name}.jsonl")
     searches = polishing(ends)
     if not searches:
         raise typer.BadParameter(f"{results} has no finished runs of {', '.join(configs)} in worlds with gradients; run them first")
@@ -164,6 +170,50 @@ def polish(
     _record(ends + polished, results / "best_known.jsonl")
     console.print(f"{len(polished)} end points polished")
     _end(failed)
+
+
+@app.command("best")
+def best_(
+    config: Annotated[str, typer.Argument(help="The configuration whose results to look at.")],
+    results: Annotated[Path, typer.Option(help="Folder with the results.")] = Path("results"),
+    record: Annotated[Path | None, typer.Option(help="Also store these commitments in this file, where they beat what it has.")] = None,
+) -> None:
+    """Show the best commitment known of each game of a configuration, and store those of these runs as a record of your own.
+
+    Example: `stackelberg best my.toml --record my_best.jsonl`, and then  `record = "my_best.jsonl"`  at the top of my.toml: gaps are to it.
+    """
+    from . import best
+    from .checks import best_of
+
+    loaded = _load(config)
+    if record is not None:
+        places.check_file("--record", record)
+    finished = _finished_runs(loaded, config, results)
+    _record(finished, results / "best_known.jsonl")
+    own = best_of(loaded, results / "best_known.jsonl")
+    if record is not None:
+        stored = best.keep(record, own)
+        console.print(escape(f"{len(stored)} commitments stored in {record}"), soft_wrap=True)
+        if loaded.record is None:
+            place = os.path.relpath(record, Path(config).resolve().parent) if Path(config).is_file() else record.resolve()
+            console.print(escape(f'Write  record = "{place}"  at the top of the configuration, and gaps are to it.'), soft_wrap=True)
+
+
+@app.command()
+def verify(
+    config: Annotated[str, typer.Argument(help="The configuration whose results to score again.")],
+    results: Annotated[Path, typer.Option(help="Folder with the results.")] = Path("results"),
+) -> None:
+    """Have the referee score the last commitment of each finished run again, and name the lines that say something else.
+
+    The exit status is 1 if there are any, or lines that are not shown as results.
+    """
+    from .checks import score_again
+
+    loaded = _load(config)
+    _finished_runs(loaded, config, results)
+    if score_again(loaded.jobs, results / f"{loaded.name}.jsonl"):
+        raise typer.Exit(1)
 
 
 @app.command("report")
@@ -177,8 +227,10 @@ def report_(
     """Draw what is there of a configuration's results: a table, and a self-contained HTML page."""
     loaded = _load(config, seeds)
     path = results / f"{loaded.name}.jsonl"
-    if not path.exists():
-        raise typer.BadParameter(f"{path} does not exist; run  stackelberg bench {config}  first")
+    places.check_file("--output", output)
+    if figures is not None:
+        places.check_folder("--figures", figures)
+    _finished_runs(loaded, config, results)
     _show(loaded, path, results / "best_known.jsonl", output, figures)
 
 
@@ -299,20 +351,42 @@ def _load(config: str, seeds: int | None = None) -> Config:
     return configuration.load(config, seeds=seeds, announce=lambda line: console.print(escape(line), highlight=False, soft_wrap=True))
 
 
-def _run(wanted: list[Job], path: Path, processes: int) -> tuple[list[dict[str, Any]], dict[str, str]]:
+def _run(wanted: list[Job], path: Path, processes: int, again: list[str] | None = None) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Run what is not in ``path`` yet; (all results there are, what failed by job id).  Ctrl-C ends the command, saying how to go on."""
-    from . import results_file
-    from .jobs import results_of
-    from .runner import RunStopped, run_all
+    from .execution import RunStopped
+    from .runner import run_all
     from .system import usable_cores
 
     try:
-        failed = run_all(wanted, path, processes=processes or usable_cores(), console=console)
+        failed = run_all(wanted, path, processes=processes or usable_cores(), console=console, again=again or ())
     except (KeyboardInterrupt, RunStopped):
-        there = sum(job.id in results_file.read(path) for job in wanted)
+        there = len(_results(wanted, path))
         problems.print(f"\nStopped with {there} of {len(wanted)} runs in {escape(str(path))}; the same command goes on from there.")
         raise typer.Exit(130) from None
-    return results_of(wanted, results_file.read(path)), failed
+    return _results(wanted, path), failed
+
+
+def _finished_runs(loaded: Config, config: str, results: Path) -> list[dict[str, Any]]:
+    """The results of a configuration that count; none is a mistake of the user's, and what is wrong with those there are is said."""
+    from . import results_file
+    from .audit import audit
+
+    path = results / f"{loaded.name}.jsonl"
+    if not path.exists():
+        raise typer.BadParameter(f"{path} does not exist; run  stackelberg bench {config}  first")
+    checked = audit(loaded.jobs, results_file.read_lines(path))
+    if not checked.results:
+        why = "".join(f"\n{remark}" for remark in checked.remarks)
+        raise typer.BadParameter(f"{path} has no results of {loaded.name}; run  stackelberg bench {config}  first{why}")
+    return checked.results
+
+
+def _results(wanted: list[Job], path: Path) -> list[dict[str, Any]]:
+    """The results of these jobs that count."""
+    from . import results_file
+    from .audit import audit
+
+    return audit(wanted, results_file.read_lines(path)).results
 
 
 def _record(results: list[dict[str, Any]], best_file: Path) -> None:

@@ -49,10 +49,12 @@ def cells(part: Part) -> list[Cell]:
     """Every method of a setting that has runs, in the order of the configuration, and after them published ones that have none."""
     published = {entry["label"]: entry for entry in part.section.published}
     best = highest(part)
-    ours = [label for label in dict.fromkeys(job.label for job in part.section.jobs) if label in part.groups]
-    theirs = [label for label in published if label not in ours]
+    order = list(dict.fromkeys(job.label for job in part.section.jobs))
+    named = {label: group[0]["job"]["label"] for label, group in part.groups.items()}  # a group that was split has a longer name
+    ours = sorted(named, key=lambda label: order.index(named[label]))
+    theirs = [label for label in published if label not in named.values()]
     means = {label: mean_interval([tail_mean(result) for result in part.groups[label]]) for label in ours}
-    return [Cell(label, means.get(label), published.get(label), best) for label in ours + theirs]
+    return [Cell(label, means.get(label), published.get(named.get(label, label)), best) for label in ours + theirs]
 
 
 def highest(part: Part) -> float | None:
@@ -120,8 +122,9 @@ def table(parts: list[Part], title: str, width: int = 400) -> Table:
 
 
 def caption(parts: list[Part]) -> str:
-    """What the numbers of the table are: the statistic, what agreement means, and budgets."""
-    return f"{STATISTIC}\n{budgets(parts)}"
+    """What the numbers of the table are: the statistic, what agreement means, budgets, and which results are not among them."""
+    remarks = [f"Note, {part.section.title}: {remark}." for part in parts for remark in part.remarks]
+    return "\n".join([STATISTIC, budgets(parts), *remarks])
 
 
 STATISTIC = (
@@ -135,10 +138,10 @@ def budgets(parts: list[Part]) -> str:
     """Commitments of our runs beside published budgets, for each published method, or that the configuration does not state them."""
     lines = {}
     for part in [part for part in parts if part.groups]:
-        for entry in [entry for entry in part.section.published if entry["label"] in part.groups]:
-            ours = sorted({result["job"]["budget"] for result in part.groups[entry["label"]]})
+        for label, entry in [(cell.label, cell.published) for cell in cells(part) if cell.ours and cell.published]:
+            ours = sorted({result["job"]["budget"] for result in part.groups[label]})
             theirs = f"{entry['budget']:,}" if "budget" in entry else "not stated in the configuration"
-            lines[f"{entry['label']}: ours {' or '.join(f'{n:,}' for n in ours)} commitments, published {theirs}"] = None
+            lines[f"{label}: ours {' or '.join(f'{n:,}' for n in ours)} commitments, published {theirs}"] = None
     return "Budgets. " + "; ".join(lines) + "." if lines else "No method here has a published value."
 
 

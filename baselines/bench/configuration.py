@@ -8,9 +8,10 @@ the working directory::
     seeds = 5
     first_seed = 0                                          # tuning runs have seeds of their own, from 1000
 
+    record = "my_best.jsonl"                                # optional: best commitments of your own (stackelberg best), for the gaps
     reach = { at = [10, 100], target = 0.95 }               # optional: what python -m baselines.studies.reach shows; see there
 
-    [[solvers]]                                             # optional: run in every game, beside those of the game itself
+    [[solvers]]                                             # optional: run in every game that admits it, beside those of the game itself
 
     [[games]]
     id = "four_rooms-v0"
@@ -38,6 +39,7 @@ the working directory::
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -59,7 +61,7 @@ from .followers import FOLLOWERS
 from .jobs import Job, World
 
 MOST_SEEDS = 100_000
-FILE = {"name": str, "seeds": Any, "first_seed": Any, "games": Any, "solvers": Any, "reach": dict}
+FILE = {"name": str, "seeds": Any, "first_seed": Any, "games": Any, "solvers": Any, "reach": dict, "record": Any}
 GAME = {
     **{"id": Any, "title": Any, "arguments": dict, "follower": Any, "referee": dict, "score": dict, "published": Any, "seeds": Any},
     "solvers": Any,
@@ -71,10 +73,16 @@ RUN = {
 }
 """Key to kind; those that are checked elsewhere, in words of their own, may be anything here."""
 CONFIGS = Path(__file__).parent.parent / "configs"
+RESERVED = ("best_known", "polished")
+"""Names of files that the command line writes beside results."""
 
 
 class ConfigError(ValueError):
     """A configuration that cannot be run; the message says where and what to write instead."""
+
+
+class CannotPlayError(ConfigError):
+    """A solver that cannot play a game, or may not know enough to."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +105,8 @@ class Config:
     sections: tuple[Section, ...]
     reach: dict[str, Any] = field(default_factory=dict)
     """How `baselines.studies.reach` is to draw it: ``at``, ``target``, ``of``, ``split``, ``only``."""
+    record: Path | None = None
+    """A file of best commitments that gaps are to, beside the common record."""
 
     @property
     def jobs(self) -> list[Job]:
@@ -111,23 +121,25 @@ def load(path: str | Path, *, seeds: int | None = None, announce: Callable[[str]
     Args:
         path: a TOML file, or the name of one in ``baselines/configs``.
         seeds: how many seeds, instead of what the file says.
-        announce: called, before anything is imported, with a line that says whose code the configuration runs, if others'.
+        announce: called, before anything is imported, with a line that says whose code the configuration runs, if others', and later
+            with a line on each shared solver that a game refuses, and that is not run there.
 
     Raises:
         ConfigError: if it cannot be read, or says something unknown.
     """
     file = Path(path)
-    if not file.exists():
+    if not file.is_file():
         file = CONFIGS / f"{path}.toml"
         if not file.exists():
-            raise ConfigError(
-                f"no configuration {str(path)!r}: not a file, and {nearest(str(path), sorted(p.stem for p in CONFIGS.glob('*.toml')))}"
-            )
+            raise ConfigError(_missing(Path(path)))
     try:
         data = tomllib.loads(file.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file} is not TOML: {error}") from error
     _check_keys(data, FILE, str(file))
+    name, record = _name(data.get("name", file.stem), str(file)), data.get("record")
+    if not isinstance(record, (str, type(None))):
+        raise ConfigError(f"{file}: record is the path of a file of best commitments, as stackelberg best writes it, got {record!r}")
     for key in ("games", "solvers"):
         if not isinstance(data.get(key, []), list):
             raise ConfigError(f"{file}: {key} are tables, [[{key}]], got {data[key]!r}")
@@ -137,16 +149,39 @@ def load(path: str | Path, *, seeds: int | None = None, announce: Callable[[str]
     first = _count(data, "first_seed", 0, str(file), least=0)
     common = _count(data, "seeds", 5, str(file)) if seeds is None else seeds
     shared = [(run, f"{file}, solvers[{j}]") for j, run in enumerate(data.get("solvers", []))]
-    sections = []
+    sections, refused = [], list[str]()
     for i, entry in enumerate(data.get("games", [])):
         where = f"{file}, games[{i}]"
         _check_keys(entry, GAME, where)
         count = _count(entry, "seeds", common, where) if seeds is None else seeds
-        sections.append(_section(entry, shared, range(first, first + count), where))
+        if (section := _section(entry, shared, range(first, first + count), where, refused)) is not None:
+            sections.append(section)
+    for said in refused:
+        announce(said)
     if not sections:
-        raise ConfigError(f"{file} has no [[games]]")
+        raise ConfigError(f"{file} has no [[games]]" if not refused else f"{file}: no game admits a solver; {'; '.join(refused)}")
     _check_keys(data.get("reach", {}), dict.fromkeys(("at", "target", "of", "split", "only"), Any), f"{file}, reach")
-    return Config(data.get("name", file.stem), tuple(sections), data.get("reach", {}))
+    return Config(name, tuple(sections), data.get("reach", {}), None if record is None else file.parent / record)
+
+
+def _missing(path: Path) -> str:
+    """That there is no such configuration, and which are near: files beside a path, else embedded ones."""
+    embedded = sorted(file.stem for file in CONFIGS.glob("*.toml"))
+    if path.suffix != ".toml" and len(path.parts) == 1:
+        return f"no configuration {str(path)!r}: not a file, and {nearest(str(path), embedded)}"
+    beside = sorted(file.name for file in path.parent.glob("*.toml"))
+    files = nearest(path.name, beside) if beside else "no TOML file is there"
+    own = f"; the embedded configuration {path.stem!r} is named without .toml" if path.stem in embedded else ""
+    return f"no file {str(path)!r}; in {path.parent.resolve()}: {files}{own}"
+
+
+def _name(name: Any, where: str) -> str:
+    """A checked name: it becomes that of the results file."""
+    if not isinstance(name, str) or re.fullmatch(r"\w[\w. -]*", name) is None:
+        raise ConfigError(f"{where}: name is letters, digits, and _ - . between, for results are stored as NAME.jsonl, got {name!r}")
+    if name in RESERVED:
+        raise ConfigError(f"{where}: {name}.jsonl beside the results is another file of the benchmark's; choose another name than {name!r}")
+    return name
 
 
 def _count(entry: dict[str, Any], key: str, default: int, where: str, *, least: int = 1) -> int:
@@ -156,8 +191,18 @@ def _count(entry: dict[str, Any], key: str, default: int, where: str, *, least: 
         raise ConfigError(f"{where}: {error}") from error
 
 
-def _section(entry: dict[str, Any], shared: list[tuple[dict[str, Any], str]], seeds: range, where: str) -> Section:
-    """One game's part; ``shared`` are the solvers that every game runs, each with its place in the file."""
+def _section(
+    entry: dict[str, Any], shared: list[tuple[dict[str, Any], str]], seeds: range, where: str, refused: list[str]
+) -> Section | None:
+    """One game's part; None if it has none but shared solvers, and refuses them.
+
+    Args:
+        entry: of the game.
+        shared: the solvers that every game runs, each with its place in the file.
+        seeds: of the runs.
+        where: the game's place in the file.
+        refused: takes what is not run, in words: a shared solver that cannot play this game.
+    """
     for key, kind, words in (
         ("title", str, "text"),
         ("published", list, "a list of tables"),
@@ -183,8 +228,15 @@ def _section(entry: dict[str, Any], shared: list[tuple[dict[str, Any], str]], se
         if type(quoted.get("budget", 1)) is not int or quoted.get("budget", 1) < 1:
             raise ConfigError(f"{where}.published: a budget is a whole number of commitments, at least 1, got {quoted['budget']!r}")
     jobs: list[Job] = []
-    for run, place in shared + [(run, f"{where}.solvers[{j}]") for j, run in enumerate(entry.get("solvers", []))]:
-        jobs += _runs(run, world, referee, score, seeds, place)
+    for run, place in shared:
+        try:
+            jobs += _runs(run, world, referee, score, seeds, place)
+        except CannotPlayError as error:
+            refused.append(f"Not run in {entry.get('title', world.label)}: {error}")
+    if shared and not jobs and not entry.get("solvers"):
+        return None
+    for j, run in enumerate(entry.get("solvers", [])):
+        jobs += _runs(run, world, referee, score, seeds, f"{where}.solvers[{j}]")
     if not jobs:
         raise ConfigError(f"{where} has no [[games.solvers]]")
     labels = [job.label for job in jobs if job.seed == seeds[0]]
@@ -254,7 +306,9 @@ def _runs(run: dict[str, Any], world: World, referee: World | None, score: solve
             template = dataclasses.replace(template, access=access_level(run["access"]))
         solvers.admit(template.build(), RepeatedGame(world.game(), world.answerer()), template.granted_access)
         template.first_commitment()
-    except (KeyError, TypeError, ValueError, IndexError, se.AccessError, solvers.Declined) as error:
+    except (se.AccessError, solvers.Declined) as error:
+        raise CannotPlayError(f"{where}: {error.args[0]}") from error
+    except (KeyError, TypeError, ValueError, IndexError) as error:
         raise ConfigError(f"{where}: {error.args[0]}") from error
     return [dataclasses.replace(template, seed=seed) for seed in seeds[: _count(run, "seeds", len(seeds), where)]]
 

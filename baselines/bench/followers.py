@@ -7,7 +7,7 @@ from typing import Any
 import stackelberg_envs as se
 from stackelberg_envs import references
 
-from .foreign import foreign
+from .source import foreign
 
 FOLLOWERS = {
     follower.__name__: follower

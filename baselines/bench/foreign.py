@@ -1,4 +1,4 @@
-"""Code of others in a benchmark: where a configuration names it, and how the ids of runs tell it apart."""
+"""Code of others in a benchmark: where a configuration names it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,7 @@ import stackelberg_envs.registry
 from stackelberg_envs import references
 from stackelberg_envs.plugins import Registry
 
-SUITE = ("stackelberg_envs", "solvers", "baselines")
-
-
-def foreign(entry: Any) -> bool:
-    """Whether a class or function is defined outside the suite."""
-    return entry.__module__.partition(".")[0] not in SUITE
-
-
-def signatures(*entries: Any) -> list[str]:
-    """Name and hash of the defining file of each class or function that is none of the suite's; equal on all machines with equal files."""
-    named = {f"{entry.__module__}:{entry.__qualname__}": references.source_digest(entry) for entry in entries if foreign(entry)}
-    return [f"{name} {digest}" for name, digest in sorted(named.items())]
+from .source import SUITE
 
 
 def make_absolute(data: dict[str, Any], folder: Path) -> None:

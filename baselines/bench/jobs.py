@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import inspect
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -15,12 +15,12 @@ import numpy as np
 
 import solvers
 import stackelberg_envs as se
-from stackelberg_envs import registry
+from stackelberg_envs import references, registry
 from stackelberg_envs.arguments import real
 from stackelberg_envs.leader.access import Access
 
 from . import followers
-from .foreign import signatures
+from .source import digests
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,11 @@ class World:
     def label(self) -> str:
         """What the game is called on every machine: its id with the version, or the reference without folders."""
         return registry.REGISTRY.label(self.id)
+
+    @cached_property
+    def commitment_shape(self) -> tuple[int, ...]:
+        """Of a commitment in this game."""
+        return self.game().commitment_shape
 
     @property
     def ours(self) -> bool:
@@ -84,15 +89,23 @@ class World:
         return f"{named} {followers.identity(self.answerer() or game.default_follower)}"
 
     @cached_property
-    def code(self) -> tuple[type, ...]:
-        """The classes of game and follower, where they are not the suite's own."""
+    def code(self) -> tuple[Any, ...]:
+        """The classes of game and follower, where they are not the suite's own, and the functions that return these."""
         if self.ours:
             return ()
         game = self.game()
         follower = (
             game.default_follower if self.follower is None else self._follower_world.answerer()
         )  # itself, whatever world it believes in
-        return type(game), type(follower)
+        named = [registry.REGISTRY.load(self.id)]
+        if self.follower is not None and references.is_reference(self.follower["kind"]):
+            named.append(references.load(self.follower["kind"]))
+        functions = [entry for entry in named if inspect.isfunction(entry)]
+        return type(game), type(follower), *functions
+
+
+_VERIFIED: set[tuple[tuple[str, str], ...]] = set()
+"""Sources that this process runs, as `Job.foreign_code` names them."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +132,7 @@ class Job:
     def id(self) -> str:
         """Hash of what the result depends on: worlds by content, the solver with its defaults, and this package's version.
 
-        Of code of others also the files that define it, so that a run is repeated when they change.
+        Of code of others also its source (`baselines.bench.source`), so that a run is repeated when it changes.
         """
         content = {
             "version": version("stackelberg-envs"),
@@ -137,9 +150,28 @@ class Job:
             content["access"] = self.granted_access.name
         if self.score is not None:
             content["score"] = dataclasses.asdict(self.score)
-        if code := signatures(solvers.solver_class(self.solver), *self.world.code, *self.score_world.code):
-            content["code"] = code
+        if self.foreign_code:
+            content["code"] = [f"{name} {digest}" for name, digest in sorted(self.foreign_code.items())]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    @cached_property
+    def foreign_code(self) -> dict[str, str]:
+        """What is run that is not the suite's own: ``module:Name`` and a hash of its source."""
+        return digests(solvers.solver_class(self.solver), *self.world.code, *self.score_world.code)
+
+    def verify_code(self) -> None:
+        """Raise RuntimeError if the source of others that this process runs is not what the job's id stands for.
+
+        What a process has once found to be the same it does not look at again, for it is imported.
+        """
+        expected = tuple(sorted(self.foreign_code.items()))
+        if expected in _VERIFIED:
+            return
+        now = dataclasses.replace(self).foreign_code
+        changed = sorted(name for name in {*now, *self.foreign_code} if now.get(name) != self.foreign_code.get(name))
+        if changed:
+            raise RuntimeError(f"the source of {', '.join(changed)} was changed while the benchmark ran; the same command runs it anew")
+        _VERIFIED.add(expected)
 
     @property
     def title(self) -> str:
@@ -190,8 +222,3 @@ class Job:
         if "score" in data:
             made["score"] = solvers.Score(**data["score"])
         return Job(**made)
-
-
-def results_of(jobs: Iterable[Job], found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """The results of jobs that are there, each with its job as it is here: where code lies is another place on another machine."""
-    return [{**found[job.id], "job": job.as_dict()} for job in jobs if job.id in found]

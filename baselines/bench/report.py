@@ -18,8 +18,9 @@ from stackelberg_envs.leader.access import Access
 
 from . import best as best_known
 from . import figures, results_file
+from .audit import audit, split
 from .configuration import Config, Section
-from .jobs import Job, results_of
+from .jobs import Job
 from .printing import fitting_table
 from .stats import Interval, summary
 from .story import as_html
@@ -56,6 +57,8 @@ class Part:
     groups: dict[str, list[dict[str, Any]]]
     only_ours: bool = False
     """Whether the committed record has no value of this world, and ``best`` is the end of one of these runs."""
+    remarks: tuple[str, ...] = ()
+    """What is not shown, and what is kept apart, each in words."""
 
     @property
     def best_name(self) -> str:
@@ -64,16 +67,14 @@ class Part:
 
     @property
     def statistics(self) -> str:
-        """What the table's numbers are, in words."""
-        said = "F: interquartile mean over seeds of the score at the last report, with its 95 % bootstrap interval."
-        return (
-            said
-            if not self.only_ours
-            else (
-                f"{said} This world has no recorded value: the gap is to the best of these runs, which bench stores in best_known.jsonl "
-                "beside its results; stackelberg polish searches on from every end point."
+        """What the table's numbers are, and which results are not among them, in words."""
+        said = ["F: interquartile mean over seeds of the score at the last report, with its 95 % bootstrap interval."]
+        if self.only_ours:
+            said.append(
+                "This world has no recorded value: the gap is to the best of these runs, which bench stores in best_known.jsonl beside its "
+                "results; stackelberg best makes it a record of your own, and stackelberg polish searches on from every end point."
             )
-        )
+        return " ".join([*said, *(f"Note: {remark}." for remark in self.remarks)])
 
     @property
     def has_claims(self) -> bool:
@@ -92,21 +93,25 @@ class Part:
 
 def collect_parts(config: Config, results: Path, *best_files: Path) -> list[Part]:
     """What the results say of a configuration; runs that are not there yet are left out."""
-    found = results_file.read(results)
-    record = best_known.read_best(best_known.COMMITTED)
+    lines, everything = results_file.read_lines(results), {job.id for job in config.jobs}
+    record = best_known.read_best(best_known.COMMITTED, *([config.record] if config.record else []))
     best = dict(record)
     for key, entry in best_known.read_best(*best_files).items():
         best[key] = max(entry, best.get(key, entry), key=lambda each: each.leader_return)
     parts = []
     for section in config.sections:
         groups: dict[str, list[dict[str, Any]]] = {}
-        for result in results_of(section.jobs, found):
+        own = {job.id for job in section.jobs}
+        checked = audit(section.jobs, [line for line in lines if line[1]["id"] in own or line[1]["id"] not in everything])
+        for result in checked.results:
             groups.setdefault(result["job"]["label"], []).append(result)
+        groups, mixed = split(groups)
         key = (section.referee or section.world).key
         top = best.get(key) if section.score is None else None  # the record has one kind of score
         ours = top is not None and key not in record and _is_end(top, groups)
         rows = [_row(label, group, top) for label, group in groups.items()]
-        parts.append(Part(section, sorted(rows, key=lambda row: (-row.access, -row.score.centre)), top, groups, ours))
+        rows.sort(key=lambda row: (-row.access, -row.score.centre))
+        parts.append(Part(section, rows, top, groups, ours, (*checked.remarks, *mixed)))
     return parts
 
 

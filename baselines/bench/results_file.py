@@ -7,22 +7,28 @@ result stops the reader with the line's number, and nothing is changed.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from . import system
 
-SCHEMA = 2
-"""Of the lines that are written: docs/reference/results.md.  Lines that do not say are of version 1, without ``schema`` and ``access``."""
+SCHEMA = 3
+"""Of the lines that are written: docs/reference/results.md.  Lines that do not say are of version 1, without ``schema`` and ``access``;
+those of version 2 have no ``code`` and no ``checksum``."""
 
 
 class ResultsError(RuntimeError):
     """A results file that cannot be trusted; nothing in it was changed."""
+
+
+Line = tuple[int, dict[str, Any]]
+"""The number of a line, from 1, and what it says."""
 
 
 class TornLineWarning(UserWarning):
@@ -30,7 +36,7 @@ class TornLineWarning(UserWarning):
 
 
 def read(path: Path, *, repair: bool = False) -> dict[str, dict[str, Any]]:
-    """All results by id; the first line of an id counts.
+    """All results by id: of a run that was made anew (``again``) the last, else the first line of an id.
 
     Args:
         path: the file; a missing one is empty.
@@ -39,10 +45,25 @@ def read(path: Path, *, repair: bool = False) -> dict[str, dict[str, Any]]:
     Raises:
         ResultsError: if a whole line is not a result.
     """
+    return {id: found[-1][1] for id, found in by_id(read_lines(path, repair=repair)).items()}
+
+
+def by_id(lines: Iterable[Line]) -> dict[str, list[Line]]:
+    """The lines of each id, each made anew after those before it; a line that repeats one without saying so is left out."""
+    found: dict[str, list[Line]] = {}
+    for number, result in lines:
+        before = found.setdefault(result["id"], [])
+        if not before or result.get("again", 0) > before[-1][1].get("again", 0):
+            before.append((number, result))
+    return found
+
+
+def read_lines(path: Path, *, repair: bool = False) -> list[Line]:
+    """All results with the numbers of their lines, from 1; see `read`."""
     if not path.exists():
-        return {}
+        return []
     *lines, rest = path.read_bytes().split(b"\n")
-    found: dict[str, dict[str, Any]] = {}
+    found = []
     for number, line in enumerate(lines, 1):
         result = _parse(line)
         if result is None:
@@ -50,13 +71,24 @@ def read(path: Path, *, repair: bool = False) -> dict[str, dict[str, Any]]:
                 f"{path}, line {number} is not a result: {line[:60]!r}... "
                 "Delete that line (its run will be repeated), or move the file away"
             )
-        found.setdefault(result["id"], result)
+        found.append((number, result))
     if rest:  # only a line without its end can be half written
-        warnings.warn(f"{path}: the last line was half written, and its run will be repeated", TornLineWarning, stacklevel=2)
+        warnings.warn(f"{path}: the last line was half written, and its run will be repeated", TornLineWarning, stacklevel=3)
         if repair:
             with path.open("r+b") as file:
                 file.truncate(path.stat().st_size - len(rest))
     return found
+
+
+def with_checksum(result: dict[str, Any]) -> dict[str, Any]:
+    """A result with the checksum of all else that it says, by which a later change is noticed."""
+    return {**result, "checksum": checksum(result)}
+
+
+def checksum(result: dict[str, Any]) -> str:
+    """Hash of a result without its own ``checksum``, 16 digits; spaces and the order of fields do not count."""
+    said = {key: value for key, value in result.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def append(path: Path, result: dict[str, Any]) -> None:
@@ -113,19 +145,20 @@ def writing(path: Path) -> Iterator[None]:
 
 def comparable(result: dict[str, Any]) -> dict[str, Any]:
     """A result without what depends on the machine's mood or on the version of the schema: the same run gives the same."""
-    return {key: value for key, value in result.items() if key not in ("timing", "schema", "access")}
+    return {key: value for key, value in result.items() if key not in ("timing", "schema", "access", "code", "again", "checksum")}
 
 
 def trim_history(result: dict[str, Any]) -> dict[str, Any]:
     """What a record in the repository keeps of a result: everything but the finer points of its history, and 9 digits of x."""
     keys = ("iteration", "commitments", "outcome_steps", "leader_return", "optimism_gap", "penalty", "instruments")
     rows = [{key: row[key] for key in keys if key in row} for row in result["history"]]
-    return {
+    slim = {
         **result,
         "x": json.loads(json.dumps(result["x"]), parse_float=lambda digits: float(f"{float(digits):.9g}")),
         "history": [{key: value if key == "penalty" else _round(value) for key, value in row.items()} for row in rows],
         "timing": {**result["timing"], "history": [round(seconds, 2) for seconds in result["timing"]["history"]]},
     }
+    return with_checksum(slim) if "checksum" in slim else slim
 
 
 def _round(value: Any) -> Any:

@@ -19,6 +19,7 @@ import numpy as np
 from stackelberg_envs.leader.access import Cost
 
 from . import results_file
+from .flaws import flaw
 
 JOB = (
     *("file", "id", "game", "arguments", "follower", "referee", "score_horizon", "score_discount"),
@@ -26,11 +27,17 @@ JOB = (
 )
 """Columns that say what was run: in both tables."""
 LEDGER = tuple(field.name for field in dataclasses.fields(Cost) if field.name != "seconds")
-RUN = (*JOB, "leader_return", *LEDGER, "seconds", "reason", "finished", "machine", "versions", "schema")
+RUN = (*JOB, "leader_return", *LEDGER, "seconds", "reason", "finished", "machine", "versions", "code", "again", "schema")
 """Columns of the table with a row a run."""
 REPORT = (*JOB, "iteration", "leader_return", "seconds")
 """Columns that the table with a row a report always has; the others are those that some row has."""
-TEXT = frozenset(JOB) - {"score_horizon", "score_discount", "seed", "budget", "start_scale"} | {"reason", "finished", "machine", "versions"}
+TEXT = frozenset(JOB) - {"score_horizon", "score_discount", "seed", "budget", "start_scale"} | {
+    "reason",
+    "finished",
+    "machine",
+    "versions",
+    "code",
+}
 
 
 def read_results(path: str | Path | Iterable[str | Path], *, history: bool = False) -> dict[str, np.ndarray]:
@@ -52,7 +59,7 @@ def read_results(path: str | Path | Iterable[str | Path], *, history: bool = Fal
         ResultsError: if a line is not a result of a job, or of a newer schema than this version reads.
     """
     paths = [path] if isinstance(path, (str, os.PathLike)) else path
-    rows = (row for file in files(paths) for result in results_file.read(file).values() for row in _rows(file, result, history))
+    rows = (row for file in files(paths) for line in _last_lines(file) for row in _rows(file, *line, history))
     columns: dict[str, list[Any]] = {name: [] for name in (REPORT if history else RUN)}
     for count, row in enumerate(rows):
         for name in [name for name in row if name not in columns]:
@@ -91,21 +98,26 @@ def _rows_of_job(result: dict[str, Any]) -> bool:
     return isinstance(job := result.get("job"), dict) and "world" in job
 
 
-def _rows(file: Path, result: dict[str, Any], history: bool) -> list[dict[str, Any]]:
+def _last_lines(file: Path) -> list[results_file.Line]:
+    """The last line of each run."""
+    return [group[-1] for group in results_file.by_id(results_file.read_lines(file)).values()]
+
+
+def _rows(file: Path, number: int, result: dict[str, Any], history: bool) -> list[dict[str, Any]]:
     """The rows of one run: one, or one a report."""
     if not _rows_of_job(result):
-        raise results_file.ResultsError(f"{file}: the line of {result['id']!r} is not a result of a job: it has no job.world")
+        raise results_file.ResultsError(f"{file}, line {number} is not a result of a job: it has no job.world")
+    if (wrong := flaw(result)) is not None:
+        raise results_file.ResultsError(
+            f"{file}, line {number} is not what a run wrote: {wrong}. Delete the line, and bench repeats its run"
+        )
     try:
-        if result.get("schema", 1) > results_file.SCHEMA:
-            raise results_file.ResultsError(
-                f"{file} has results of schema {result['schema']}, and this version of stackelberg-envs reads up to {results_file.SCHEMA}"
-            )
         job, timing = {"file": str(file), **_job(result)}, result["timing"]
         if history:
             return [{**row, **job, "seconds": at} for at, row in zip(timing["history"], result["history"], strict=True)]
         return [{**job, **_outcome(result)}]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise results_file.ResultsError(f"{file}: the line of {result['id']!r} is not a whole result of a job ({error!r})") from error
+        raise results_file.ResultsError(f"{file}, line {number} is not a whole result of a job ({error!r})") from error
 
 
 def _job(result: dict[str, Any]) -> dict[str, Any]:
@@ -150,6 +162,8 @@ def _outcome(result: dict[str, Any]) -> dict[str, Any]:
         **{name: timing[name] for name in ("seconds", "finished", "machine")},
         "reason": result["reason"],
         "versions": _text(result["versions"]),
+        "code": _text(result.get("code")),
+        "again": result.get("again", 0),
         "schema": result.get("schema", 1),
     }
 

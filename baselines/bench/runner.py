@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import multiprocessing.connection
 import os
-import platform
-import queue
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from importlib.metadata import version
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -23,155 +19,156 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import solvers.registry
 import stackelberg_envs as se
+from solvers.base import deferred_interrupts
+from stackelberg_envs.arguments import nearest
 from stackelberg_envs.registry import REGISTRY
 
 from . import results_file
+from .audit import audit, version_differences
+from .checkpoints import Checkpoints
+from .execution import Report, Runnable, RunStopped, attempt
 from .jobs import Job
-
-Report = Callable[[str, int], None]
-"""Called with (job id, commitments used)."""
+from .workers import Stop, run_in_processes
 
 
-class RunStopped(Exception):
-    """Somebody asked to stop; what is finished is written."""
-
-
-def execute(job: Job, report: Report | None = None) -> dict[str, Any]:
-    """Run one job in this process; the result is plain data, and everything outside ``"timing"`` is a function of the job.
-
-    Raises:
-        Stopped: if the run was interrupted.
-    """
-    from dataclasses import asdict
-
-    from solvers import solve
-
-    from .warm_up import warm_up
-
-    warm_up(job)
-    solution = solve(
-        job.world.game(),
-        job.solver,
-        follower=job.world.answerer(),
-        referee=(job.referee.game(), job.referee.answerer()) if job.referee else None,
-        score=job.score,
-        access=job.access,
-        budget=job.budget,
-        seed=job.seed,
-        start=job.first_commitment(),
-        start_scale=job.start_scale,
-        progress=(lambda used, row: report(job.id, used)) if report else None,
-        **job.hyperparameters,
-    )
-    if not solution.finished:
-        raise RunStopped
-    history = [dict(row) for row in solution.history]
-    cost = asdict(solution.cost)
-    return {
-        "schema": results_file.SCHEMA,
-        "id": job.id,
-        "job": job.as_dict(),
-        "access": job.access_label,
-        "versions": {name: version(name) for name in ("stackelberg-envs", "torch", "numpy")},
-        "x": solution.x.tolist(),
-        "leader_return": solution.leader_return,
-        "reason": solution.reason,
-        "timing": {
-            "history": [row.pop("seconds") for row in history],
-            "seconds": cost.pop("seconds"),
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": platform.platform(),
-        },
-        "history": history,
-        "cost": cost,
-    }
-
-
-class Runnable(Protocol):
-    """What `run_all` runs: anything that pickles and says itself what it is; a `Job` is the usual one."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def budget(self) -> int: ...
-    @property
-    def title(self) -> str: ...
-    def execute(self, report: Report | None = None) -> dict[str, Any]:
-        """The result: plain data with ``"id"``, and everything that depends on the machine's mood under ``"timing"``."""
-        ...
-
-
-def attempt(job: Job | Runnable, report: Report | None = None) -> dict[str, Any]:
-    """`execute`, or ``{"id", "failed"}`` with what went wrong."""
-    try:
-        return execute(job, report) if isinstance(job, Job) else job.execute(report)
-    except Exception as error:
-        if isinstance(error, RunStopped):
-            raise
-        return {"id": job.id, "failed": f"{job.title}: {type(error).__name__}: {error}"}
-
-
-def run_all(jobs: Sequence[Job | Runnable], path: Path, *, processes: int, console: Console, unit: str = "commitments") -> dict[str, str]:
+def run_all(
+    jobs: Sequence[Job | Runnable],
+    path: Path,
+    *,
+    processes: int,
+    console: Console,
+    unit: str = "commitments",
+    again: Sequence[str] = (),
+) -> dict[str, str]:
     """Run all jobs whose results are not in ``path`` yet; returns what went wrong, by job id, with which the others go on.
 
-    ``unit`` names what budgets count.
+    Args:
+        jobs: what to run.
+        path: the results file; a result is added to it the moment it is there.
+        processes: how many at once.
+        console: for bars, and for what there is to say of results that are there.
+        unit: names what budgets count.
+        again: labels, or patterns of them such as ``*``, of jobs to be run although they are there; their old lines stay in the file.
 
     Raises:
-        Stopped: on Ctrl-C; finished results are written, and the same call goes on from there.
+        RunStopped: on Ctrl-C; finished results are written, runs in progress are kept, and the same call goes on inside them.
         ResultsError: if the file is corrupt, or another benchmark is writing to it.
         RegistrationError: if a game or solver was registered that processes, where there are several, cannot import.
+        ValueError: if no job has a label of ``again``.
     """
+    kept = Checkpoints.beside(path)
     with results_file.writing(path):
-        done = results_file.read(path, repair=True)
-        todo = [job for job in jobs if job.id not in done]
-        if len(todo) < len(jobs):
-            console.print(f"{len(jobs) - len(todo)} of {len(jobs)} runs are already in {escape(str(path))}")
+        lines = results_file.read_lines(path, repair=True)
+        found, checked = results_file.by_id(lines), audit([job for job in jobs if isinstance(job, Job)], lines)
+        anew = _run_again(jobs, found, again)
+        todo = [job for job in jobs if job.id not in found or job.id in checked.flawed or job.id in anew]
+        for said in (*checked.remarks, *_state_of(jobs, todo, path, checked.results), *_checkpoints_there(todo, kept)):
+            console.print(escape(said), highlight=False, soft_wrap=True)
         failed: dict[str, str] = {}
+        stopped = False
         if not todo:
             return failed
-        with _bars(console, jobs, todo, unit) as (report, finished):
-            results = _one_by_one(todo, report) if processes == 1 else _in_parallel(todo, processes, report)
-            for result in results:
-                if "failed" in result:
-                    failed[result["id"]] = result["failed"]
-                else:
-                    results_file.append(path, result)
-                finished()
+        tell = partial(console.print, highlight=False, soft_wrap=True, markup=False)
+        with interrupts() as interrupted, _bars(console, jobs, todo, unit) as (report, finished):
+            run = _one_by_one if processes == 1 else partial(_in_parallel, processes=processes, tell=tell)
+            with closing(run(todo, kept=kept, report=report, interrupted=interrupted)) as results:
+                for result in results:
+                    if "failed" in result:
+                        failed[result["id"]] = result["failed"] + _trace(result)
+                    elif "stopped" in result:
+                        stopped = True
+                        if result["stopped"]:
+                            tell(result["stopped"])
+                        continue
+                    else:
+                        results_file.append(path, _as_line(result, found))
+                        kept.discard(result["id"])
+                    finished()
+            stopped = stopped or interrupted()
+        if stopped:
+            raise RunStopped
         return failed
 
 
-def _one_by_one(jobs: Sequence[Job | Runnable], report: Report) -> Iterator[dict[str, Any]]:
+def _trace(failure: dict[str, Any]) -> str:
+    """The traceback of a failed run, if it was asked for."""
+    return f"\n{failure['traceback']}" if os.environ.get("STACKELBERG_TRACEBACK") and "traceback" in failure else ""
+
+
+def _as_line(result: dict[str, Any], found: dict[str, list[results_file.Line]]) -> dict[str, Any]:
+    """A result as it is written: with how often its run was made before, if it was, and a checksum if it has a schema."""
+    before = found.get(result["id"])
+    if before:
+        result = {**result, "again": before[-1][1].get("again", 0) + 1}
+    return results_file.with_checksum(result) if "schema" in result else result
+
+
+def _run_again(jobs: Sequence[Job | Runnable], found: dict[str, list[results_file.Line]], again: Sequence[str]) -> set[str]:
+    """Ids of the jobs with these labels that are there and are to be run again.
+
+    Where some of them have been run more often than others, an earlier ``again`` was stopped, and those others remain.
+    """
+    chosen: set[str] = set()
+    for pattern in again:
+        labelled = [job for job in jobs if isinstance(job, Job) and (job.label == pattern or fnmatchcase(job.label, pattern))]
+        if not labelled:
+            labels = dict.fromkeys(job.label for job in jobs if isinstance(job, Job))
+            raise ValueError(f"no solver here is called {pattern!r}; {nearest(pattern, list(labels))}")
+        times = {job.id: found[job.id][-1][1].get("again", 0) for job in labelled if job.id in found}
+        most = max(times.values(), default=0)
+        fewer = {id for id, count in times.items() if count < most}
+        chosen |= fewer or set(times)
+    return chosen
+
+
+def _state_of(jobs: Sequence[Job | Runnable], todo: Sequence[Job | Runnable], path: Path, there: list[dict[str, Any]]) -> Iterator[str]:
+    """What there is to say of runs that are there."""
+    if len(todo) < len(jobs):
+        yield f"{len(jobs) - len(todo)} of {len(jobs)} runs are already in {path}"
+    left = {job.id for job in todo}
+    if changed := version_differences(result for result in there if result["id"] not in left):
+        yield f"They were made by other code: {changed}. Tables keep them apart; --again LABEL (or '*') makes them anew."
+
+
+def _checkpoints_there(todo: Sequence[Job | Runnable], kept: Checkpoints) -> Iterator[str]:
+    """What there is to say of runs that were stopped; those that cannot go on are forgotten."""
+    there = [job for job in todo if kept.path(job.id).exists()]
+    for job in there:
+        if (why := kept.refusal(job.id)) is not None:
+            kept.discard(job.id)
+            yield f"{job.title} starts over: where it stood was kept, but {why}"
+    if going := sum(kept.path(job.id).exists() for job in there):
+        yield f"{going} runs go on from where they were stopped"
+
+
+@contextmanager
+def interrupts() -> Iterator[Stop]:
+    """Whether Ctrl-C was pressed, or the process was asked to end (SIGTERM, as clusters do before they kill); a second one acts at once."""
+    with deferred_interrupts() as interrupted:
+        main = threading.current_thread() is threading.main_thread()
+        if not main or signal.getsignal(signal.SIGINT) == signal.SIG_IGN or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+            yield interrupted
+            return
+        signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+        try:
+            yield interrupted
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _one_by_one(jobs: Sequence[Job | Runnable], *, kept: Checkpoints, report: Report, interrupted: Stop) -> Generator[dict[str, Any]]:
     for job in jobs:
-        yield attempt(job, report)
+        result = attempt(job, report, interrupted, kept=kept)
+        yield result
+        if "stopped" in result or interrupted():
+            return
 
 
-def _in_parallel(jobs: Sequence[Job | Runnable], processes: int, report: Report) -> Iterator[dict[str, Any]]:
-    registered = _registrations(jobs)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by the workers: torch threads that share cores are slow
-    context = multiprocessing.get_context("spawn")
-    messages, stop = context.Queue(), context.Event()
-
-    def listen() -> None:
-        while not stop.is_set():
-            try:
-                report(*messages.get(timeout=0.2))
-            except queue.Empty:
-                continue
-
-    listener = threading.Thread(target=listen, daemon=True)
-    listener.start()
-    executor = ProcessPoolExecutor(processes, mp_context=context, initializer=_start_worker, initargs=(messages, stop, registered))
-    try:
-        for future in as_completed([executor.submit(_execute_in_worker, job) for job in jobs]):
-            yield future.result()
-    except BaseException:  # Ctrl-C, or the consumer is gone: whatever still runs would only be repeated
-        for worker in multiprocessing.active_children():
-            worker.terminate()
-        raise
-    finally:
-        stop.set()
-        executor.shutdown(wait=True, cancel_futures=True)
-        listener.join()
+def _in_parallel(
+    jobs: Sequence[Job | Runnable], *, processes: int, tell: Callable[[str], None], kept: Checkpoints, report: Report, interrupted: Stop
+) -> Generator[dict[str, Any]]:
+    prepare = _Preparation(*_registrations(jobs))
+    return run_in_processes(jobs, processes, partial(attempt, kept=kept), prepare, report=report, say=tell, interrupted=interrupted)
 
 
 def _registrations(jobs: Sequence[Job | Runnable]) -> tuple[dict[str, str], dict[str, str]]:
@@ -181,38 +178,21 @@ def _registrations(jobs: Sequence[Job | Runnable]) -> tuple[dict[str, str], dict
     return REGISTRY.for_workers(games), solvers.registry.REGISTRY.for_workers({job.solver for job in known})
 
 
-_worker: dict[str, Any] = {}
+@dataclass(frozen=True)
+class _Preparation:
+    """What a worker does before its first job: it registers what was registered here."""
 
+    games: dict[str, str]
+    methods: dict[str, str]
 
-def _start_worker(messages: Any, stop: Any, registered: tuple[dict[str, str], dict[str, str]]) -> None:
-    import torch
+    def __call__(self) -> None:
+        import torch
 
-    games, methods = registered
-    for id, reference in games.items():
-        se.register(id, reference)
-    for name, reference in methods.items():
-        solvers.register(name, reference)
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _worker.update(messages=messages, stop=stop)
-
-
-def _end_with_parent() -> None:
-    """A parent that was killed leaves no workers behind."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
-
-
-def _execute_in_worker(job: Job | Runnable) -> dict[str, Any]:
-    def report(id: str, used: int) -> None:
-        if _worker["stop"].is_set():
-            raise RunStopped
-        _worker["messages"].put((id, used))
-
-    return attempt(job, report)
+        for id, reference in self.games.items():
+            se.register(id, reference)
+        for name, reference in self.methods.items():
+            solvers.register(name, reference)
+        torch.set_num_threads(1)
 
 
 @contextmanager
@@ -238,4 +218,5 @@ def _bars(
             progress.update(work, completed=sum(used.values()), description=unit)
 
         yield report, lambda: progress.advance(runs)
-        progress.update(work, completed=total, description=unit)
+        if progress.tasks[runs].finished:  # solvers that were done before their budget
+            progress.update(work, completed=total, description=unit)

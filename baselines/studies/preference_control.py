@@ -36,7 +36,8 @@ from solvers.preferences.settings import Settings
 from stackelberg_envs.arguments import nearest
 
 from ..bench import figures, printing, results_file
-from ..bench.runner import Report, RunStopped, run_all
+from ..bench.execution import Report, RunStopped
+from ..bench.runner import run_all
 from ..bench.stats import mean_interval
 from ..bench.system import peak_memory
 
