@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from ..processes.inverse_cdf import cumulative, inverse_cdf
+from ..processes.inverse_cdf import cumulative
 from ..processes.markov_game import MarkovGame
 from ..processes.mdp import MDP
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Uniform(Protocol):
+    """A source of uniform variates: a NumPy generator, or one that draws ahead."""
+
+    def random(self) -> float:
+        """The next variate, in [0, 1)."""
+        ...
+
+
+class Memo(dict[K, V]):
+    """What a function gives, by its argument, computed when it is first asked for."""
+
+    def __init__(self, function: Callable[[K], V]) -> None:
+        super().__init__()
+        self._function = function
+
+    def __missing__(self, key: K) -> V:
+        value = self[key] = self._function(key)
+        return value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._function,)
 
 
 @dataclass(frozen=True)
@@ -43,13 +71,13 @@ class TabularStepper:
         """Whether a state is the end."""
         return s == self.process.sizes[0]
 
-    def initial(self, rng: np.random.Generator) -> int:
+    def initial(self, rng: Uniform) -> int:
         """First state."""
         return int(self._initial.searchsorted(rng.random(), side="right"))
 
-    def leader_action(self, s: int, rng: np.random.Generator) -> int:
+    def leader_action(self, s: int, rng: Uniform) -> int:
         """The leader's action by its own policy."""
-        return int(self._leader[s].searchsorted(rng.random(), side="right"))
+        return bisect_right(self.leader_policy[s], rng.random())
 
     def available(self, player: int, s: int, a: int | None) -> np.ndarray | None:
         """Which actions a follower has, booleans (B_i,); None where all followers of this world have all of theirs always.
@@ -72,7 +100,35 @@ class TabularStepper:
     def _available(self) -> list[np.ndarray]:
         return [self.process.available_actions(player) for player in range(len(self.process.actions))]  # type: ignore[union-attr]
 
-    def step(self, s: int, a: int, actions: Sequence[int], rng: np.random.Generator) -> tuple[int, tuple[float, ...], float]:
+    @cached_property
+    def moves(self) -> Memo[int, tuple[list[float], list[int], float, float]]:
+        """Moves of a single follower as Python lists: (cumulative probabilities, next states, follower reward, leader reward).
+
+        The key is (s A + a) B + b.
+        """
+        return Memo(self._move)
+
+    @cached_property
+    def leader_policy(self) -> Memo[int, list[float]]:
+        """The leader's cumulative probabilities by state, as Python lists."""
+        return Memo(self._policy_row)
+
+    def _policy_row(self, s: int) -> list[float]:
+        return self._leader[s].tolist()
+
+    def _move(self, key: int) -> tuple[list[float], list[int], float, float]:
+        successors, cumulated, row_of = self._transition
+        s_count, a_count, b_count = self.process.sizes
+        node, b = divmod(key, b_count)
+        s, a = divmod(node, a_count)
+        kernel = self.process.kernel
+        stage = kernel.stage_size or s_count
+        row = (s % stage * a_count + a) * (len(successors) // (stage * a_count)) + row_of[b]
+        reached = kernel.arrivals(np.asarray(s), successors[row]).tolist()
+        paid = float(self.process.follower_rewards[0, s, a, b]), 0.0 + float(self.process.leader_reward[s, a, b])
+        return cumulated[row].tolist(), reached, *paid
+
+    def step(self, s: int, a: int, actions: Sequence[int], rng: Uniform) -> tuple[int, tuple[float, ...], float]:
         """(next state, rewards of the followers in this process, leader reward), given one action of each of them."""
         u = rng.random()
         b = 0
@@ -94,8 +150,13 @@ class TabularPolicyStepper:
 
     cumulated: np.ndarray
 
-    def act(self, s: int, a: int, rng: np.random.Generator) -> int:
+    def act(self, s: int, a: int, rng: Uniform) -> int:
         """An action; 0 at the end, where nothing comes of it."""
-        if s == self.cumulated.shape[0]:
-            return 0
-        return int(inverse_cdf(self.cumulated[s, a], np.asarray(rng.random())))
+        return 0 if s == self.cumulated.shape[0] else bisect_right(self._rows[s, a], rng.random())
+
+    @cached_property
+    def _rows(self) -> Memo[tuple[int, int], list[float]]:
+        return Memo(self._row)
+
+    def _row(self, node: tuple[int, int]) -> list[float]:
+        return self.cumulated[node].tolist()
