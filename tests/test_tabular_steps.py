@@ -36,7 +36,7 @@ def commitment(game: se.StackelbergGame, rng: np.random.Generator) -> np.ndarray
 
 def parallel(id: str, arguments: dict[str, Any], view: Any, observations: Any) -> Iterator[Any]:
     """All that a parallel environment says over some episodes, with a copy in the middle of each third."""
-    env = se.make_parallel(id, view=view, observations=observations, max_cycles=25, **arguments)
+    env: Any = se.make_parallel(id, view=view, observations=observations, max_cycles=25, **arguments)
     rng = np.random.default_rng(1)
     for episode in range(EPISODES):
         x = commitment(env.game, rng)
@@ -56,7 +56,7 @@ def parallel(id: str, arguments: dict[str, Any], view: Any, observations: Any) -
 
 def aec(id: str, arguments: dict[str, Any], view: Any, observations: Any) -> Iterator[Any]:
     """All that an AEC environment says over some episodes, dead steps included."""
-    env = se.make(id, view=view, observations=observations, max_cycles=25, **arguments)
+    env: Any = se.make(id, view=view, observations=observations, max_cycles=25, **arguments)
     rng = np.random.default_rng(1)
     for episode in range(EPISODES):
         x = commitment(env.game, rng)
@@ -79,7 +79,7 @@ def aec(id: str, arguments: dict[str, Any], view: Any, observations: Any) -> Ite
 
 def followers(id: str, arguments: dict[str, Any], view: Any, observations: Any) -> Iterator[Any]:
     """All that a follower's environment says, and a leader's."""
-    env = FollowerEnv(id, observations=observations, max_cycles=25, **arguments)
+    env: Any = FollowerEnv(id, observations=observations, max_cycles=25, **arguments)
     rng = np.random.default_rng(1)
     for episode in range(EPISODES):
         yield env.reset(seed=3 if episode == 0 else None, options={"commitment": commitment(env.game, rng)})
@@ -89,7 +89,7 @@ def followers(id: str, arguments: dict[str, Any], view: Any, observations: Any) 
             yield observation, reward, terminated, truncated, info
             over = terminated or truncated
     yield env.np_random.bit_generator.state
-    leader = LeaderEnv(id, episodes=3, observations=observations, max_cycles=25, **arguments)
+    leader: Any = LeaderEnv(id, episodes=3, observations=observations, max_cycles=25, **arguments)
     yield leader.reset(seed=5)
     yield leader.step(commitment(leader.game, rng))
     yield leader.np_random.bit_generator.state, leader.episode.paths

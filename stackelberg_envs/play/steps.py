@@ -117,16 +117,57 @@ class TabularStepper:
         return self._leader[s].tolist()
 
     def _move(self, key: int) -> tuple[list[float], list[int], float, float]:
-        successors, cumulated, row_of = self._transition
-        s_count, a_count, b_count = self.process.sizes
+        _, a_count, b_count = self.process.sizes
         node, b = divmod(key, b_count)
         s, a = divmod(node, a_count)
-        kernel = self.process.kernel
-        stage = kernel.stage_size or s_count
-        row = (s % stage * a_count + a) * (len(successors) // (stage * a_count)) + row_of[b]
-        reached = kernel.arrivals(np.asarray(s), successors[row]).tolist()
+        row = self._row(s, a, b)
+        successors, cumulated, _ = self._transition
+        reached = self.process.kernel.arrivals(np.asarray(s), successors[row]).tolist()
         paid = float(self.process.follower_rewards[0, s, a, b]), 0.0 + float(self.process.leader_reward[s, a, b])
         return cumulated[row].tolist(), reached, *paid
+
+    def _row(self, s: Any, a: Any, b: Any) -> Any:
+        """Where the kernel's lists have what (s, a, b) leads to."""
+        successors, _, row_of = self._transition
+        s_count, a_count, _ = self.process.sizes
+        stage = self.process.kernel.stage_size or s_count
+        return (s % stage * a_count + a) * (len(successors) // (stage * a_count)) + row_of[b]
+
+    @property
+    def longest(self) -> int:
+        """Thresholds of a move: one less than the successors that it can have."""
+        return self._transition[1].shape[-1]
+
+    @property
+    def initial_cumulated(self) -> np.ndarray:
+        """Cumulative probabilities of first states, (S,)."""
+        return self._initial
+
+    @property
+    def leader_cumulated(self) -> np.ndarray:
+        """The leader's cumulative probabilities, (S + 1, A): action 0 at the end."""
+        return np.concatenate([self._leader, np.ones((1, self.process.sizes[1]))])
+
+    def all_moves(self, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """All moves of a single follower, rows (s A + a) B + b, the end included, which leads to itself and pays nothing.
+
+        Args:
+            width: thresholds of a row; at least `longest`.
+
+        Returns:
+            Cumulative probabilities (rows, width), next states (rows, width + 1), follower and leader rewards (rows,).
+        """
+        s_count, a_count, b_count = sizes = self.process.sizes
+        successors, cumulated, _ = self._transition
+        s, a, b = (index.reshape(-1) for index in np.indices(sizes))
+        row = self._row(s, a, b)
+        reached = self.process.kernel.arrivals(s[:, None], successors[row])
+        own, end = width - cumulated.shape[-1], a_count * b_count
+        thresholds = np.pad(cumulated[row], ((0, end), (0, own)), constant_values=np.inf)
+        targets = np.pad(reached, ((0, end), (0, own)), constant_values=s_count)
+        paid = (np.broadcast_to(reward, sizes).reshape(-1) for reward in (self.process.follower_rewards[0], self.process.leader_reward))
+        follower_reward, leader_reward = (np.append(0.0 + np.asarray(reward, dtype=np.float64), np.zeros(end)) for reward in paid)
+        return thresholds, targets, follower_reward, leader_reward
 
     def step(self, s: int, a: int, actions: Sequence[int], rng: Uniform) -> tuple[int, tuple[float, ...], float]:
         """(next state, rewards of the followers in this process, leader reward), given one action of each of them."""
@@ -134,11 +175,8 @@ class TabularStepper:
         b = 0
         for action, count in zip(actions, self.process.actions, strict=True):
             b = b * count + action
-        successors, cumulated, row_of = self._transition
-        s_count, a_count, _ = self.process.sizes
-        kernel = self.process.kernel
-        stage = kernel.stage_size or s_count
-        row = (s % stage * a_count + a) * (len(successors) // (stage * a_count)) + row_of[b]
+        successors, cumulated, _ = self._transition
+        row, kernel = self._row(s, a, b), self.process.kernel
         successor = int(kernel.arrivals(np.asarray(s), successors[row, cumulated[row].searchsorted(u, side="right")]))
         paid = tuple(float(reward) for reward in self.process.follower_rewards[:, s, a, b])
         return successor, paid, float(self.process.leader_reward[s, a, b])

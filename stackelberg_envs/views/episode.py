@@ -84,7 +84,7 @@ class Episode:
         self._steppers: dict[int, list[Stepper]] = {}
         """What the last commitment came to, by context: contexts alternate from episode to episode."""
         self.action_spaces: dict[str, Space[Any]] = copy.deepcopy(acting)  # each has a generator that libraries seed: nobody shares it
-        self._contexts: list[float] = cumulative(np.asarray(game.context_probabilities)).tolist()
+        self.context_thresholds: list[float] = cumulative(np.asarray(game.context_probabilities)).tolist()
         self._slots = {agent: self._slots_of(agent) for agent in self.agents}
         self.own_blocks = {agent: self._own_blocks(agent) for agent in self.agents}
         """Where an agent's observation shows its process: blocks of the state and, where it sees one, of an action.
@@ -133,7 +133,7 @@ class Episode:
             x = self.legal_commitment(np.zeros(game.dimension) if commitment is None else commitment)
         chosen = None if context is None else game.context_index(context)
         self.clear()
-        drawn = bisect_right(self._contexts, rng.random())
+        drawn = bisect_right(self.context_thresholds, rng.random())
         self.context = drawn if chosen is None else chosen
         self._opening = self.observe(LEADER)
         if x is not None:

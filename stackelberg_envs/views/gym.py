@@ -110,7 +110,7 @@ class LeaderEnv(gymnasium.Env):
         if mode not in ("round", "move"):
             raise ValueError(f"mode is 'round' or 'move', got {mode!r}")
         whole("episodes, in a round,", episodes, 1)
-        self.game = _build(game, kwargs)
+        self.game = build_game(game, kwargs)
         if mode == "move" and not self.game.additive:
             raise ValueError(f"{self.game.name}: its objective is no sum over steps, so no move is paid; use mode='round'")
         self.mode, self.episodes = mode, episodes
@@ -212,7 +212,7 @@ class FollowerEnv(EpisodeHolder, gymnasium.Env):
         render_mode: str | None = None,
         **kwargs: Any,
     ) -> None:
-        self.game = _build(game, kwargs)
+        self.game = build_game(game, kwargs)
         self._episode = Episode(self.game, view="commitment", observations=observations, max_cycles=max_cycles)
         if agent not in self._episode.followers:
             raise ValueError(f"agent is one of {', '.join(self._episode.followers)}, got {agent!r}")
@@ -301,7 +301,7 @@ class FollowerEnv(EpisodeHolder, gymnasium.Env):
         return None if self.others is None else SimulatedFollowers(self._episode, self.others)
 
 
-def _build(game: StackelbergGame | str, arguments: dict[str, Any]) -> StackelbergGame:
+def build_game(game: StackelbergGame | str, arguments: dict[str, Any]) -> StackelbergGame:
     """A game, or the one that an id or reference and arguments say."""
     if isinstance(game, str):
         return registry.game(game, **arguments)

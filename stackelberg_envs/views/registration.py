@@ -20,7 +20,8 @@ from .parallel import StackelbergParallel
 
 _VIEW_ARGUMENTS = ("view", "observations", "max_cycles", "render_mode")
 _PACKAGE = registry.__name__.rpartition(".")[0]
-_SIDES = ("Leader", "Follower")
+_VECTORS = {"Leader": "LeaderVectorEnv", "Follower": "follower_vector_env"}
+_SIDES = tuple(_VECTORS)
 
 
 def make(id: str, **kwargs: Any) -> StackelbergAEC:
@@ -132,7 +133,7 @@ def _publish(id: str) -> None:
 
 def _register_gymnasium(id: str, side: str, arguments: dict[str, Any]) -> None:
     if id not in gymnasium.registry:
-        single, many = f"{__package__}.gym:{side}Env", f"{__package__}.vector:{side}VectorEnv"
+        single, many = f"{__package__}.gym:{side}Env", f"{__package__}.vector:{_VECTORS[side]}"
         gymnasium.register(id, entry_point=single, vector_entry_point=many, kwargs=arguments)
 
 

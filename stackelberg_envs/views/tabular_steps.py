@@ -61,7 +61,8 @@ class UniformBlocks:
 
 
 @lru_cache(maxsize=64)
-def _powers(discount: float, steps: int) -> list[float]:
+def powers(discount: float, steps: int) -> list[float]:
+    """Powers of a discount, from the 0th on."""
     return [discount**t for t in range(steps + 1)]
 
 
@@ -127,8 +128,8 @@ class TabularSteps:
         self._end, self._leads, self.choices = stepper.process.sizes
         self._draws = episode.view == "commitment" and stepper.leads
         self._limit = episode.max_cycles
-        self._follower_powers = _powers(float(stepper.process.follower_discount), self._limit)
-        self._leader_powers = _powers(float(stepper.process.leader_discount), self._limit)
+        self._follower_powers = powers(float(stepper.process.follower_discount), self._limit)
+        self._leader_powers = powers(float(stepper.process.leader_discount), self._limit)
         self._path, self.count = episode.paths[0], episode.time
         self.state: int = episode.states[0]
         self.lead: int | None = episode.leader_actions[0]

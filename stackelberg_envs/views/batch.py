@@ -1,0 +1,233 @@
+"""A follower's side, many environments in one: array operations over all of them, and each with the noise of its single view."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from ..arguments import cycles
+from ..game import StackelbergGame
+from ..play.batches import StackedTables, Streams
+from .episode import ActionError, Observations
+from .gym import FollowerEnv
+from .lookups import IndexLookup, VectorLookup
+from .tabular_steps import powers
+
+
+class FollowerBatchEnv(VectorEnv):
+    """`stackelberg_envs.views.gym.FollowerEnv`, ``num_envs`` times: worlds with tables, one follower, no missing actions.
+
+    Environment i is to the bit the single one that is seeded with ``seed + i``.  `applies` says for which games there is such a batch.
+
+    Args:
+        game: a game, its id, or a reference to it, as in `stackelberg_envs.game`.
+        num_envs: how many.
+        commitment: what the leader has committed to, (n,), or (num_envs, n) for one each; zeros if not given.
+            ``reset(options={"commitment": x})`` changes it.
+        observations: ``"vector"`` or ``"index"``.
+        max_cycles: steps of an episode; None for the game's own.
+        autoreset_mode: when a finished environment starts again.
+        **kwargs: arguments of the game, if an id or a reference was given.
+
+    Raises:
+        ValueError: if there is no batch of this game.
+    """
+
+    def __init__(
+        self,
+        game: StackelbergGame | str,
+        num_envs: int = 1,
+        *,
+        commitment: Any = None,
+        observations: Observations = "vector",
+        max_cycles: int | None = None,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        **kwargs: Any,
+    ) -> None:
+        self._single = FollowerEnv(game, observations=observations, max_cycles=max_cycles, **kwargs)
+        self.game = self._single.game
+        if not self.applies(self.game):
+            raise ValueError(f"{self.game.name} is not played in batches: that takes tables, one follower, and no missing actions")
+        self.num_envs, self._mode = num_envs, AutoresetMode(autoreset_mode)
+        self.metadata = {**self._single.metadata, "autoreset_mode": self._mode}
+        self.single_observation_space, self.single_action_space = self._single.observation_space, self._single.action_space
+        self.observation_space, self.action_space = (
+            batch_space(space, num_envs) for space in (self.single_observation_space, self.single_action_space)
+        )
+        self._commitments = self._legal(np.zeros(self.game.dimension) if commitment is None else commitment)
+        self._limit = cycles(self._single.episode.max_cycles)
+        self._generators: list[np.random.Generator] = []
+        self._known = b""
+        self._context, self._state, self._count = (np.zeros(num_envs, dtype=np.int64) for _ in range(3))
+        self._lead = np.full(num_envs, -1)
+        """The leader's action that the next move takes; -1 where it has none to choose, and at the end."""
+        self._return, self._over = np.zeros(num_envs), np.ones(num_envs, dtype=bool)
+
+    @staticmethod
+    def applies(game: StackelbergGame) -> bool:
+        """Whether there is a batch of this game."""
+        return game.tabular and game.followers == 1 and not game.masked and game.visibility[0] in ("action", "policy")
+
+    def reset(self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Start episodes.
+
+        Args:
+            seed: environment i is seeded with ``seed + i``, or with the i-th of a list; without it its generator goes on.
+            options: ``"commitment"``, (n,) or (num_envs, n); ``"context"``, of all episodes that start now; ``"reset_mask"``, booleans
+                (num_envs,), which environments start.
+        """
+        options = dict(options or {})
+        mask = self._mask(options.pop("reset_mask", None))
+        commitments = self._legal(options.pop("commitment")) if "commitment" in options else self._commitments
+        context = options.pop("context", None)
+        if context is not None:
+            context = self.game.context_index(context)
+        if options:
+            raise ValueError(f"options of reset are commitment, context and reset_mask, got {', '.join(map(repr, options))}")
+        unseeded: list[int | None] = [None] * self.num_envs
+        seeds = unseeded if seed is None else [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else list(seed)
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"{self.num_envs} environments take as many seeds, got {len(seeds)}")
+        commitments = np.where(mask[:, None], commitments, self._commitments)
+        self._stack(commitments)
+        self._commitments = commitments
+        first = not self._generators
+        fresh = {i: seeding.np_random(one)[0] for i, one in enumerate(seeds) if first or (one is not None and mask[i])}
+        if first:
+            self._generators = [fresh[i] for i in range(self.num_envs)]
+            self._streams = Streams(self._generators)
+        elif fresh:
+            self._streams.replace(fresh)
+        self._start(np.flatnonzero(mask), context)
+        return self._observations(), self._infos(mask)
+
+    def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """One move of every environment.
+
+        Raises:
+            ActionError: if an action is not legal; nothing has changed then.
+            RuntimeError: before ``reset``, and without autoreset if an environment is over.
+        """
+        if not self._generators:
+            raise RuntimeError("call reset() before step()")
+        actions = self._legal_actions(actions)
+        over, tables = self._over, self._tables
+        resting = over if over.any() else None
+        if resting is not None and self._mode is AutoresetMode.DISABLED:
+            raise RuntimeError(f"environments {np.flatnonzero(over)} are over: reset them by options={{'reset_mask': ...}}")
+        moving = None if resting is None else ~resting
+        rows = tables.rows(self._table, self._state, self._lead, actions)
+        if resting is not None:
+            rows[resting] = tables.end_row
+        states, rewards, _ = tables.move(rows, self._streams.draw(moving))
+        self._return += self._powers.take(self._count) * rewards
+        self._state, self._count = states, self._count + 1
+        if resting is not None:
+            self._start(np.flatnonzero(resting))
+            terminated = (self._state == tables.states) & moving
+            truncated = (self._count >= self._limit) & ~terminated & moving
+        else:
+            terminated = states == tables.states
+            truncated = (self._count >= self._limit) & ~terminated
+        self._over = terminated | truncated
+        if tables.leads > 1:
+            self._draw_leads(np.flatnonzero(~terminated if moving is None else moving & ~terminated), terminated)
+        infos: dict[str, Any] = {}
+        if self._mode is AutoresetMode.SAME_STEP and self._over.any():
+            self._finish(infos)
+        infos.update(self._infos(np.ones(self.num_envs, dtype=bool)))
+        return self._observations(), rewards, terminated, truncated, infos
+
+    # -- inside ------------------------------------------------------------------------------------------------------------------
+
+    def _start(self, chosen: np.ndarray, context: int | None = None) -> None:
+        """Begin an episode in some environments: context, first state and the leader's first action are drawn, in this order."""
+        contexts = self._contexts.searchsorted(self._streams.draw_from(chosen), side="right")
+        if context is not None:
+            contexts[:] = context
+        self._context[chosen] = contexts
+        self._table[chosen] = table = self._commitment_of[chosen] * len(self.game.contexts) + contexts
+        self._state[chosen] = self._tables.start(table, self._streams.draw_from(chosen))
+        self._count[chosen], self._return[chosen], self._over[chosen] = 0, 0.0, False
+        if self._tables.leads > 1:
+            self._lead[chosen] = self._tables.lead(table, self._state[chosen], self._streams.draw_from(chosen))
+
+    def _draw_leads(self, chosen: np.ndarray, ended: np.ndarray) -> None:
+        self._lead[chosen] = self._tables.lead(self._table[chosen], self._state[chosen], self._streams.draw_from(chosen))
+        self._lead[ended] = -1
+
+    def _finish(self, infos: dict[str, Any]) -> None:
+        """Autoreset within the step: what ended is told, and new episodes begin."""
+        over = self._over.copy()
+        chosen = np.flatnonzero(over)
+        seen = self._observations()
+        final = np.full(self.num_envs, None, dtype=object)
+        for i in chosen:
+            final[i] = seen[i]
+        ended = self._infos(over)
+        infos.update(final_obs=final, _final_obs=over, final_info=ended, _final_info=over.copy())
+        self._start(chosen)
+        self._over = np.zeros(self.num_envs, dtype=bool)
+
+    def _observations(self) -> np.ndarray:
+        return self._lookup.observe_all(self._table, self._state, self._lead)
+
+    def _infos(self, mask: np.ndarray) -> dict[str, Any]:
+        return {
+            "time": np.where(mask, self._count, 0).astype(np.float64),
+            "_time": mask.copy(),
+            "discounted_return": np.where(mask, self._return, 0.0),
+            "_discounted_return": mask.copy(),
+        }
+
+    def _stack(self, commitments: np.ndarray) -> None:
+        """Tables of all contexts under all commitments; nothing is built twice."""
+        different, which = np.unique(commitments, axis=0, return_inverse=True)
+        key = different.tobytes()
+        if key != self._known:
+            self._build(different)
+        self._known, self._commitment_of = key, which.reshape(-1)
+        self._table = self._commitment_of * len(self.game.contexts) + self._context
+
+    def _build(self, commitments: np.ndarray) -> None:
+        episode, steppers, bases = self._single.episode, [], []
+        lookup = IndexLookup if episode.observations == "index" else VectorLookup
+        unused = np.random.default_rng(0)
+        for x in commitments:
+            for context in range(len(self.game.contexts)):
+                episode.begin(unused, context=context)
+                episode.commit(x, unused)
+                steppers.append(episode.steppers[0])
+                bases.append(lookup(episode, self._single.agent))
+        self._tables, self._lookup = StackedTables(steppers), lookup.stack(bases)
+        self._contexts = np.asarray(episode.context_thresholds)
+        self._powers = np.asarray(powers(float(steppers[0].process.follower_discount), self._limit))
+
+    def _legal(self, commitment: Any) -> np.ndarray:
+        """Commitments (num_envs, n)."""
+        given = np.asarray(commitment, dtype=np.float64)
+        if given.ndim == 2 and len(given) != self.num_envs:
+            raise ValueError(f"{self.num_envs} environments take as many commitments, got {len(given)}")
+        legal = [self._single.episode.legal_commitment(x) for x in (given if given.ndim == 2 else given[None])]
+        return np.broadcast_to(np.stack(legal), (self.num_envs, self.game.dimension))
+
+    def _legal_actions(self, actions: Any) -> np.ndarray:
+        given, count = np.asarray(actions), self._tables.choices
+        if given.shape != (self.num_envs,) or not np.issubdtype(given.dtype, np.integer):
+            raise ActionError(f"actions are {self.num_envs} integers, got {given.dtype} of shape {given.shape}")
+        if given.min(initial=0) < 0 or given.max(initial=0) >= count:
+            i = int(np.argmax((given < 0) | (given >= count)))
+            raise ActionError(f"environment {i}: action {given[i]} is outside its space, 0 to {count - 1}")
+        return given
+
+    def _mask(self, mask: Any) -> np.ndarray:
+        if mask is None:
+            return np.ones(self.num_envs, dtype=bool)
+        given = np.asarray(mask)
+        if given.shape != (self.num_envs,) or given.dtype != bool or not given.any() or not self._generators:
+            raise ValueError(f"options['reset_mask'] says by {self.num_envs} booleans which environments start again, after a first reset")
+        return given
