@@ -1,7 +1,7 @@
-"""The referee's yardstick: what a commitment is truly worth.
+"""The referee's score of a commitment.
 
 Scores are exact (linear solves, no sampling) and use a best response that the referee computes itself.  A solver's own follower is
-never asked: scored at their own follower, penalty methods once reported 8.3 where the true value was 6.15.
+never used: with their own follower, penalty methods once reported 8.3, but the true value was 6.15.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .response import Response
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The exact worth of a commitment; ``...`` are the batch axes of x, C contexts, n followers."""
+    """The exact score of a commitment; ``...`` are the batch axes of x, C contexts, n followers."""
 
     leader_return: Array
     """F(x), the mean of ``per_context`` under the context probabilities, shape (...)."""
@@ -41,7 +41,7 @@ class Evaluation:
     follower_values: Array
     """Each follower's own objective (with entropy bonus) from the start, shape (..., C, n)."""
     responses: tuple[Response, ...] = field(repr=False)
-    """What the followers answered, one entry a context."""
+    """The followers' responses, one entry per context."""
     standard_error: Array | float = 0.0
     """Of ``leader_return``, where it is a mean over the referee's episodes: in worlds without tables, of policies without closed forms.
     There the gap is an estimate too, or NaN, like ``follower_values``, where the optimum is not known."""
@@ -62,11 +62,11 @@ def evaluate(
         game: the world in which the commitment is scored.
         x: shape (..., n); (..., contexts, n) where the leader sees the context first.  It is scored in double
             precision, or, with ``responses``, in its own.
-        follower: who answers; the game's default follower if not given.
+        follower: the follower that responds; the game's default follower if not given.
         horizon: score this many steps; None for infinitely many or, in a world without tables, the game's ``max_cycles``.  Followers
             plan for the infinite horizon, or to their own deadline, either way.
         leader_discount: discount of the leader's return; None for the game's own.
-        responses: score these answers, one a context, instead of asking ``follower``.
+        responses: score these responses, one per context, instead of those of ``follower``.
 
     Raises:
         CommitmentError: if ``x`` has the wrong shape or is not finite.

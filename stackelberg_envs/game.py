@@ -1,6 +1,6 @@
 """A Stackelberg Markov game is one pure function: ``commit(x, context)`` -> what the followers face.
 
-Everything else is read off it: PettingZoo and Gymnasium views, exact scores, hypergradients, batched play.  A game has no ``step``, no
+PettingZoo and Gymnasium views, exact scores, hypergradients and batched play all use this function.  A game has no ``step``, no
 ``reset`` and no seed.
 """
 
@@ -30,7 +30,7 @@ Induced = World | tuple[World, ...]
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the states lie: lines of text with ``#`` for walls, and the (row, col) of each state."""
+    """The positions of the states: lines of text with ``#`` for walls, and the (row, col) of each state."""
 
     map: tuple[str, ...]
     cells: tuple[tuple[int, int], ...]
@@ -44,7 +44,7 @@ class Layout:
 
 
 class Follower(Protocol):
-    """Anything that answers a commitment.
+    """An object that responds to a commitment.
 
     It may have a ``judge``, the exact follower by whom commitments are scored in its place (see `judge_of`), and say that it ``learns``:
     that it heeds ``budget``, and goes on from ``state`` when it is asked again about the same commitment.
@@ -65,7 +65,7 @@ class Follower(Protocol):
         rng: np.random.Generator | None = None,
         state: Any = None,
     ) -> Response:
-        """Answer commitment ``x`` in ``context``.
+        """Respond to commitment ``x`` in ``context``.
 
         Args:
             game: the game that is played.
@@ -79,12 +79,12 @@ class Follower(Protocol):
 
 
 def judge_of(follower: Follower) -> Follower:
-    """Who scores commitments that ``follower`` answers: the exact follower that a learner names, or else itself."""
+    """The follower that scores commitments: the exact follower that a learner names, or ``follower`` itself."""
     return getattr(follower, "judge", follower)
 
 
 def learns(follower: Follower) -> bool:
-    """Whether ``follower`` can be trained: it heeds a budget, and goes on from where it stood."""
+    """Whether ``follower`` can be trained: it uses a budget and continues from its last state."""
     return bool(getattr(follower, "learns", False))
 
 
@@ -104,7 +104,7 @@ class StackelbergGame(OptionalPieces, abc.ABC):
     """How many steps an episode is played; followers plan for the infinite horizon unless a game says otherwise."""
     followers: int = 1
     contexts: tuple[str, ...] = ("only",)
-    """Exogenous circumstances, drawn anew for each episode: F(x) = sum_c probability(c) F_c(x)."""
+    """Exogenous circumstances, drawn again for each episode: F(x) = sum_c probability(c) F_c(x)."""
     context_probabilities: np.ndarray = np.ones(1)
     context_visibility: Literal["before", "after", "never"] = "after"
     """Whether the leader sees the context before it commits (then x is (..., contexts, n)), after, or never."""
@@ -118,7 +118,7 @@ class StackelbergGame(OptionalPieces, abc.ABC):
     on the follower's action, and whatever a leader sees leaves the actions out.  TRAINING shows a
     leader the actions that it steers itself, and no others."""
     layout: Layout | None = None
-    """Where states lie on a map, if there is one; see `stackelberg_envs.drawing`."""
+    """The positions of states on a map, if there is one; see `stackelberg_envs.drawing`."""
 
     @abc.abstractmethod
     def induced(self, x: Array, context: int) -> Induced:
@@ -164,7 +164,7 @@ class StackelbergGame(OptionalPieces, abc.ABC):
         discount: float | None = None,
         seed: int = 0,
     ) -> Array:
-        """The leader's expected return in one context, shape (...): the sum over worlds of what each pays.
+        """The leader's expected return in one context, shape (...): the sum of the returns in each world.
 
         With tables that is occupancy times leader reward, exact.  Worlds without tables are scored over finitely many steps: exactly where
         they have closed forms, else by episodes.
@@ -199,7 +199,7 @@ class StackelbergGame(OptionalPieces, abc.ABC):
 
     @cached_property
     def null_worlds(self) -> tuple[World, ...]:
-        """What followers face under the null commitment."""
+        """The worlds that the followers face under the null commitment."""
         return self.problems(np.zeros(self.dimension))
 
     @cached_property

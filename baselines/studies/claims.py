@@ -30,7 +30,7 @@ HEADER = (
     "optimism gap, mean",
     "largest penalty of the copies at the end",
     "largest duality gap of the answers",
-    "seconds a run",
+    "seconds per run",
 )
 
 

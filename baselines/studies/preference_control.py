@@ -112,8 +112,8 @@ def page(results: list[dict[str, Any]]) -> str:
         "steps",
         "labels",
         "seeds",
-        "seconds a run",
-        "of them on the CPU",
+        "seconds per run",
+        "CPU seconds per run",
         "peak memory, MB",
     )
     lines = ["| reward | " + " | ".join(heads) + " |", "|" + "---|" * (len(heads) + 1)]

@@ -140,8 +140,9 @@ def page(rows: list[dict[str, Any]]) -> str:
     seconds, peak = sum(row["seconds"] for row in rows), max(row["peak_mib"] for row in rows)
     lines += [
         "",
-        f"Means over {len(rows)} instances (seeds 0 to {len(rows) - 1}) with 95 % bootstrap intervals, of shares Wilson's; nats. "
-        f"{seconds:.0f} seconds of wall time in all processes together, {peak:.0f} MiB at most in one.",
+        f"Values are means over {len(rows)} instances (seeds 0 to {len(rows) - 1}). Likelihoods and entropies are in nats. "
+        "Brackets are 95 % bootstrap intervals, and Wilson's intervals for shares. "
+        f"All processes together took {seconds:.0f} seconds of wall time. One process used at most {peak:.0f} MiB.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -233,7 +233,7 @@ def page(rows: measured.Rows) -> str:
             )
     widest.append(f"| 3, 2, 2 | promise | {format_selections(leader_returns(next(row['promise'] for row in rows if 'promise' in row)))} |")
     told = (
-        "| N, M, steps | cooperative | nothing paid | x = 0 | 1.01 at the first step | searched | pure | one | they differ |\n"
+        "| N, M, steps | cooperative | nothing paid | x = 0 | 1.01 at the first step | searched | pure | single | returns differ |\n"
         "|---|---|---|---|---|---|---|---|---|"
     )
     tables = ("\n".join(found), "\n".join([told, *grid]), "\n".join(widest))

@@ -1,1 +1,1 @@
-"""Who answers a commitment, one family a file."""
+"""Followers, which respond to a commitment; one family per file."""

@@ -1,4 +1,4 @@
-"""Followers who answer each world by themselves.
+"""Followers who respond in each world independently of the others.
 
 A follower is an argument, never a part of the game: the same game is played by soft, hard, bounded or mistaken ones, and the referee's
 follower may differ from the one that a leader trained against.
@@ -20,7 +20,7 @@ from ..worlds.base import World
 
 
 class IndependentFollower(abc.ABC):
-    """A follower that answers each world by itself, as several independent ones do: subclasses implement `answer_in`."""
+    """A follower that responds in each world independently: subclasses implement `answer_in`."""
 
     temperature: float
 

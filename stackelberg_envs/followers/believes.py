@@ -1,4 +1,4 @@
-"""Followers who are mistaken about their world."""
+"""Followers with a wrong belief about their world."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..response import Response
 
 @dataclass(frozen=True)
 class Believes:
-    """Answers to another world: plans as ``follower`` would in ``game``, whatever game it is really in."""
+    """Plans as ``follower`` would in ``game``, in whatever game it really plays."""
 
     game: StackelbergGame
     follower: Follower
@@ -26,12 +26,12 @@ class Believes:
 
     @property
     def judge(self) -> Follower:
-        """The judge of the follower that believes, with the same belief."""
+        """The judge of the follower that holds the belief, with the same belief."""
         return replace(self, follower=judge_of(self.follower))
 
     @property
     def learns(self) -> bool:
-        """Whether the follower that believes does."""
+        """Whether the follower that holds the belief learns."""
         return learns(self.follower)
 
     def respond(
@@ -47,7 +47,7 @@ class Believes:
         """See `Follower.respond`; ``game`` must have the spaces of the game it believes in.
 
         Raises:
-            ValueError: if it has not.
+            ValueError: if the spaces differ.
             PlanningError: if the answer plays an action that is not available in ``game``.
         """
         if game.spaces != self.game.spaces or game.visibility != self.game.visibility:

@@ -1,4 +1,4 @@
-"""Followers who err: with logit noise, or for want of sweeps."""
+"""Followers with bounded rationality: logit errors, or a limited number of sweeps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .base import TabularFollower
 
 @dataclass(frozen=True)
 class Quantal(TabularFollower):
-    """Plans without error and acts with logit error: softmax of the hard-optimal action values over ``error``, in units of reward."""
+    """Plans without error and acts with logit errors: softmax of the hard-optimal action values over ``error``, in units of reward."""
 
     error: float
     temperature: float = field(default=0.0, init=False)

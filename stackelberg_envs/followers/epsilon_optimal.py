@@ -1,4 +1,4 @@
-"""A follower who is content with almost the best, for or against the leader: a linear programme over occupancies."""
+"""A follower whose policy is optimal up to epsilon, for or against the leader: a linear programme over occupancies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How followers answer who interact: an equilibrium among them, and which one is always an argument.
+"""Followers who interact respond with an equilibrium; which equilibrium is always an argument.
 
 `Saddle` is for two followers with opposite interests, where the entropy-regularised equilibrium is unique.  `Nash` is for any
 interests: there may be many equilibria, pure or mixed, and selection among them is the many-player form of the tie rule of
@@ -35,7 +35,7 @@ SELECTIONS = ("best", "worst", "payoff", "risk", "first")
 
 
 class Equilibrium(abc.ABC):
-    """Followers of one Markov game who answer together: subclasses implement `answers`."""
+    """Followers of one Markov game who respond together: subclasses implement `answers`."""
 
     temperature: float
 
@@ -71,7 +71,7 @@ class Equilibrium(abc.ABC):
 class Saddle(Equilibrium):
     """The unique saddle point of a zero-sum Markov game with both entropies at ``temperature``; see `planning.saddle_point`.
 
-    The certificate is the last Newton step; `stackelberg_envs.evaluation.Evaluation.duality_gap` measures the gap from outside.
+    The certificate is the last Newton step; `stackelberg_envs.evaluation.Evaluation.duality_gap` measures the gap independently.
     """
 
     temperature: float
@@ -87,7 +87,7 @@ class Saddle(Equilibrium):
 
 @dataclass(frozen=True)
 class Nash(Equilibrium):
-    """A subgame-perfect equilibrium, by backward induction; for episodes that never come back to a state, or end after one move.
+    """A subgame-perfect equilibrium, by backward induction, for episodes in which no state is visited twice, or that end after one move.
 
     In each state, from the last to the first, the followers' action values make a game in normal form, for each action of the leader that
     they see, or in the mean over its policy.  Of the equilibria of that game (`stackelberg_envs.planning.normal_form`) one is played:

@@ -1,4 +1,4 @@
-"""Followers who answer best: softly, with an entropy bonus, or hard, with a rule for ties."""
+"""Followers with an exact best response: soft, with an entropy bonus, or hard, with a rule for ties."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def squashed_gaussian_log_density(x: Array, phi: Array, leads: Array, hidden: in
 class Feedback:
     """A follower that acts by a rule, whatever the commitment: **not a best response**, and its certificate says so (NaN).
 
-    It needs neither training nor an optimiser, so that every view of a game without closed forms has somebody to play against.
+    It needs neither training nor an optimiser, so that every view of a game without closed forms has a follower.
 
     Args:
         rule: the follower's policy.

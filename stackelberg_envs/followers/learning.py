@@ -1,7 +1,8 @@
 """Followers that learn: tabular soft Q-learning from samples, and the natural policy gradient.
 
-They answer through the interface of every follower (`stackelberg_envs.game.Follower`), and their state is the learner itself:
-picklable, one a context.  The commitment that they were given last finds them where they stood; a new one finds them as ``start`` says.
+They respond through the interface of every follower (`stackelberg_envs.game.Follower`), and their state is the learner itself: picklable,
+one per context.  If the commitment is the same as before, they continue from their last state; for a new one they start as ``start``
+says.
 
 Both say ``learns``, so that an oracle lets solvers with the TRAINING permission train them, and name a ``judge``: the exact follower by
 whom commitments are scored in a run (`solvers.solve`), because a score is a property of the commitment, and not of how far a learner got.
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class QLearningState:
-    """A soft Q-learner in the middle of its run in one process."""
+    """The state of a soft Q-learner during its run in one process."""
 
     commitment: np.ndarray
     """What it was trained under last."""
@@ -51,7 +52,7 @@ class QLearningState:
 
 @dataclass(frozen=True)
 class SoftQLearning:
-    """Tabular soft Q-learning (Haarnoja et al. 2017, in tables) from sampled transitions, and an answer of softmax(Q / tau).
+    """Tabular soft Q-learning (Haarnoja et al. 2017, in tables) from sampled transitions, which responds with softmax(Q / tau).
 
     With n the node at which the follower decides (s, or (s, a) if it sees the leader's action), ``w(n'|s')`` its probability, which the
     follower knows because the leader's policy is announced, and k the number of earlier updates of the pair (n, b)::
@@ -98,7 +99,7 @@ class SoftQLearning:
 
     @property
     def judge(self) -> Soft:
-        """The follower that it becomes with endless training."""
+        """The exact follower to which it converges."""
         return Soft(self.temperature)
 
     def respond(
@@ -111,7 +112,7 @@ class SoftQLearning:
         rng: np.random.Generator | None = None,
         state: tuple[QLearningState, ...] | None = None,
     ) -> Response:
-        """Train for ``budget`` (or ``steps``) samples, and answer; see `stackelberg_envs.game.Follower.respond`.
+        """Train for ``budget`` (or ``steps``) samples, and respond; see `stackelberg_envs.game.Follower.respond`.
 
         Without ``rng``, the noise is that of seed 0, so that an answer from nothing is always the same.
 
@@ -241,7 +242,7 @@ class NaturalPolicyGradient:
 
     @property
     def judge(self) -> Soft:
-        """The follower that it becomes with endless training."""
+        """The exact follower to which it converges."""
         return Soft(self.temperature)
 
     def respond(
@@ -254,7 +255,7 @@ class NaturalPolicyGradient:
         rng: np.random.Generator | None = None,
         state: PolicyGradientState | None = None,
     ) -> Response:
-        """Take ``budget`` (or ``iterations``) steps, and answer; see `stackelberg_envs.game.Follower.respond`.
+        """Take ``budget`` (or ``iterations``) steps, and respond; see `stackelberg_envs.game.Follower.respond`.
 
         The certificate is a bound, that of `MirrorDescent`.
 
@@ -287,7 +288,7 @@ class NaturalPolicyGradient:
 
 @dataclass(frozen=True)
 class PolicyGradientState:
-    """Where natural policy gradients stand."""
+    """The state of a natural policy gradient method."""
 
     commitment: Array
     """Under which they were taken."""

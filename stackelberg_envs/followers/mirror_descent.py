@@ -19,7 +19,7 @@ from .base import TabularFollower
 
 @dataclass(frozen=True)
 class MirrorDescent(TabularFollower):
-    """Improves its last policy by a few steps of regularised policy mirror descent, from a uniform one at first.
+    """Improves its last policy by a few steps of regularised policy mirror descent; the first policy is uniform.
 
     Lan, "Policy mirror descent for reinforcement learning", Math. Programming 2023; Zhan, Cen, Huang, Chen, Lee, Chi, "Policy mirror
     descent for regularized reinforcement learning", SIAM J. Optim. 2023.  With Q^pi evaluated exactly, entropy bonus included::
@@ -32,7 +32,7 @@ class MirrorDescent(TabularFollower):
 
     Args:
         temperature: tau, above 0.
-        steps: so many policy evaluations and improvements an answer.
+        steps: number of policy evaluations and improvements per response.
         rate: eta, above 0, perhaps infinite.
         start: from the last policy (``"carry"``) or from the uniform one (``"reset"``).
     """

@@ -1,4 +1,4 @@
-"""Followers that published code has by mistake, kept so that its numbers can be replicated; nothing else should use them."""
+"""Followers that come from mistakes in published code, kept to replicate its numbers; nothing else should use them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .base import TabularFollower
 
 @dataclass(frozen=True)
 class SoftInside(TabularFollower):
-    """The follower of the published BC-HG code, which takes the leader's expectation inside the log-sum-exp: a defect, for replication.
+    """The follower of the published BC-HG code, which by mistake takes the leader's expectation inside the log-sum-exp.
 
     It plans as if it could not see the leader's next action, and then acts on the one it sees::
 

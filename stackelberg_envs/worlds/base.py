@@ -1,7 +1,7 @@
-"""What every kind of world answers for itself: how it is scored, stepped, played in batches, and answered by followers.
+"""The operations of every kind of world: scores, single steps, batched play, and the responses of followers.
 
 A commitment induces one world for each independent follower, or one for followers who interact.  Games, views, followers, the referee and
-the leader's rounds meet a world through the methods of `World` alone, so a new kind of world is one new file.
+the leader's rounds use only the methods of `World`, so a new kind of world is one new file.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ class Spaces(NamedTuple):
 
 
 class FollowerScore(NamedTuple):
-    """What a policy is worth to the follower who plays it, from the initial distribution, each (...)."""
+    """The scores of a policy for the follower who plays it, from the initial distribution, each (...)."""
 
     plain_return: Array
     """Discounted rewards without entropy bonus, over the scored horizon."""
     objective: Array
     """The follower's own objective, entropy bonus included, over infinitely many steps."""
     gap: Array
-    """What the objective lacks of its optimum while the others keep to their policies; NaN where the optimum is not known."""
+    """The difference between the optimum and the objective while the others keep their policies; NaN where the optimum is not known."""
 
 
 class EstimatedScores(NamedTuple):
@@ -102,7 +102,7 @@ class PolicyStepper(Protocol):
 
 
 class World(abc.ABC):
-    """What one follower faces under a commitment, or several who interact."""
+    """The decision problem under a commitment, of one follower or of several who interact."""
 
     kind: ClassVar[str]
     """``"tables"``, ``"vectors"``, or another word: which checks of the conformance kit a world of this kind owes."""
@@ -159,7 +159,7 @@ class World(abc.ABC):
     def score_follower(
         self, player: int, policies: Sequence[Any], temperature: float, *, horizon: int | None, max_cycles: int
     ) -> FollowerScore:
-        """What ``policies`` are worth to one follower, whose entropy bonus has weight ``temperature``.
+        """The score of ``policies`` for one follower, whose entropy bonus has weight ``temperature``.
 
         Raises:
             ValueError: if the policy beats the best response: it is none that a follower of this world could have.
@@ -184,7 +184,7 @@ class World(abc.ABC):
 
     @abc.abstractmethod
     def policy_stepper(self, policy: Any) -> PolicyStepper:
-        """A follower's policy, to be drawn from step by step; picklable."""
+        """A follower's policy, sampled step by step; picklable."""
 
     @abc.abstractmethod
     def play(
