@@ -76,7 +76,8 @@ def test_each_environment_may_have_a_commitment_of_its_own() -> None:
 
 def test_gymnasium_gives_batches_where_there_are_any() -> None:
     assert isinstance(gymnasium.make_vec(gymnasium_id("four_rooms-v0", "Follower"), num_envs=2).unwrapped, FollowerBatchEnv)
-    for id, arguments in (("building-v0", {}), ("toy3-v0", {"render_mode": "ansi"}), ("four_rooms-v0", {"walkers": 2})):
+    others: Any = (("building-v0", {}), ("toy3-v0", {"render_mode": "ansi"}), ("four_rooms-v0", {"walkers": 2}))
+    for id, arguments in others:
         assert isinstance(gymnasium.make_vec(gymnasium_id(id, "Follower"), num_envs=2, **arguments).unwrapped, FollowerVectorEnv)
     with pytest.raises(ValueError, match="building is not played in batches"):
         FollowerBatchEnv("building-v0")

@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Iterator
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 from hypothesis import given
@@ -169,3 +170,22 @@ def test_contexts_alternate_without_loss(monkeypatch: pytest.MonkeyPatch) -> Non
         env.step({LEADER: np.zeros(105)})
         seen.add(env.context)
     assert seen == {0, 1}
+
+
+@pytest.mark.parametrize("one", [1, np.int8(1), np.array(1), np.array([1]), np.array([[1]])])
+def test_one_integer_is_an_action_in_whatever_it_comes(one: Any) -> None:
+    torch = pytest.importorskip("torch")
+    for action in (one, torch.tensor(one)):
+        env = se.make_parallel("toy3-v0")
+        env.reset(seed=0)
+        env.step({LEADER: np.zeros(6)})
+        assert env.step({FOLLOWER: action})[1] == {LEADER: 1.0, FOLLOWER: 1.0}
+    for wrong in (True, 1.0, np.float64(1.0), np.array([1, 1]), "1", None, torch.ones(2)):
+        with pytest.raises(ActionError, match="an action is an integer"):
+            env.step({FOLLOWER: wrong})
+
+
+def test_gymnasium_ids_are_spelled_as_the_classes() -> None:
+    """And as before: LQGain and LqGain are the same environment."""
+    for id in ("Stackelberg/LQGain-Leader-v0", "Stackelberg/LqGain-Leader-v0", "Stackelberg/GuidedCartPole-Follower-v0"):
+        assert gymnasium.make(id).unwrapped.game.name in ("lq_gain", "guided_cartpole")  # type: ignore[attr-defined]

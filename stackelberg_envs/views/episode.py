@@ -7,6 +7,7 @@ step itself.  Observations are flat: a slot for each thing that is seen (see `st
 from __future__ import annotations
 
 import copy
+import operator
 from bisect import bisect_right
 from typing import Any, Literal, NamedTuple
 
@@ -154,12 +155,9 @@ class Episode:
         if isinstance(space, Box):
             return _check_vector(agent, space, action, "its action")
         count = int(space.n)  # type: ignore[attr-defined]
-        integral = isinstance(action, (int, np.integer)) or (
-            isinstance(action, np.ndarray) and action.size == 1 and np.issubdtype(action.dtype, np.integer)
-        )
-        if isinstance(action, (bool, np.bool_)) or not integral:
+        index = _index(action)
+        if index is None:
             raise ActionError(f"{agent}: an action is an integer from 0 to {count - 1}, got {action!r}")
-        index = int(np.asarray(action).item())
         if not 0 <= index < count:
             raise ActionError(f"{agent}: action {index} is outside its space, 0 to {count - 1}")
         there = self.available(agent)
@@ -363,6 +361,17 @@ class Episode:
         if commitment:
             seen.append(np.zeros(self.game.dimension) if self.commitment is None else self.commitment)
         return np.concatenate(seen).astype(np.float32)
+
+
+def _index(action: Any) -> int | None:
+    """An integer, or an array or tensor of one integer, as an integer; None of anything else."""
+    if isinstance(action, (bool, np.bool_)):
+        return None
+    one = action.reshape(()) if isinstance(action, np.ndarray) and action.size == 1 else action
+    try:
+        return operator.index(one)
+    except TypeError:
+        return None
 
 
 def _one_component(action: Any, space: Box) -> Any:
