@@ -11,6 +11,7 @@ from gymnasium.vector import AutoresetMode
 from small_games import SMALLER
 
 import stackelberg_envs as se
+from stackelberg_envs.play import batches
 from stackelberg_envs.play.batches import Streams
 from stackelberg_envs.registry import gymnasium_id
 from stackelberg_envs.views.batch import FollowerBatchEnv
@@ -53,7 +54,7 @@ def test_a_batch_is_its_single_environments(id: str, arguments: dict[str, Any], 
         assert ours[0].dtype == theirs[0].dtype
         over = ours[2] | ours[3]
         if mode == AutoresetMode.DISABLED.value and over.any():
-            masked = {"options": {"reset_mask": over}}
+            masked: dict[str, Any] = {"options": {"reset_mask": over}}
             np.testing.assert_equal(plain(batch.reset(**masked)), plain(copies.reset(options={"reset_mask": over})))
 
 
@@ -105,13 +106,29 @@ def test_a_refused_step_changes_nothing() -> None:
 
 
 def test_streams_are_their_generators() -> None:
-    """Whoever draws, from all or from some, each stream gives what its generator gives, in order."""
+    """Whatever is drawn by whom, each stream gives what its generator gives, in order."""
     streams, generators = Streams([np.random.default_rng(i) for i in range(4)]), [np.random.default_rng(i) for i in range(4)]
     rng = np.random.default_rng(9)
     for _ in range(2000):
-        wanted = rng.random(4) < 0.6
-        given = streams.draw(wanted)[wanted] if rng.random() < 0.5 else streams.draw_from(np.flatnonzero(wanted))
-        assert given.tolist() == [generator.random() for generator, chosen in zip(generators, wanted, strict=True) if chosen]
+        wanted = np.flatnonzero(rng.random(4) < 0.6)
+        assert streams.draw_from(wanted).tolist() == [generators[i].random() for i in wanted]
+
+
+@pytest.mark.parametrize(("id", "arguments"), [("four_rooms-v0", {}), ("random_markov_game-v0", {}), ("contract_tree-v0", {})])
+def test_compiled_batches_are_the_same(id: str, arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """numba's loop and NumPy's operations give the same bits."""
+    pytest.importorskip("numba")
+    fast = FollowerBatchEnv(id, 5, max_cycles=12, **arguments)
+    fast.reset(seed=2)
+    monkeypatch.setattr(batches, "COMPILED", False)
+    plain_numpy = FollowerBatchEnv(id, 5, max_cycles=12, **arguments)
+    plain_numpy.reset(seed=2)
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        actions = rng.integers(fast.single_action_space.n, size=5)  # type: ignore[attr-defined]
+        np.testing.assert_equal(fast.step(actions), plain_numpy.step(actions))
+    assert fast._batch._advance is not plain_numpy._batch._advance
+    np.testing.assert_array_equal(fast._batch.leader_return, plain_numpy._batch.leader_return)
 
 
 def test_a_batch_visits_states_as_often_as_the_model_says() -> None:

@@ -11,11 +11,10 @@ from gymnasium.vector.utils import batch_space
 
 from ..arguments import cycles
 from ..game import StackelbergGame
-from ..play.batches import StackedTables, Streams
+from ..play.batches import EpisodeBatch, StackedTables, Streams
 from .episode import ActionError, Observations
 from .gym import FollowerEnv
 from .lookups import IndexLookup, VectorLookup
-from .tabular_steps import powers
 
 
 class FollowerBatchEnv(VectorEnv):
@@ -60,12 +59,11 @@ class FollowerBatchEnv(VectorEnv):
         )
         self._commitments = self._legal(np.zeros(self.game.dimension) if commitment is None else commitment)
         self._limit = cycles(self._single.episode.max_cycles)
-        self._generators: list[np.random.Generator] = []
+        self._contexts = np.asarray(self._single.episode.context_thresholds)
+        self._ready = False
         self._known = b""
-        self._context, self._state, self._count = (np.zeros(num_envs, dtype=np.int64) for _ in range(3))
-        self._lead = np.full(num_envs, -1)
-        """The leader's action that the next move takes; -1 where it has none to choose, and at the end."""
-        self._return, self._over = np.zeros(num_envs), np.ones(num_envs, dtype=bool)
+        self._context = np.zeros(num_envs, dtype=np.int64)
+        self._over = np.ones(num_envs, dtype=bool)
 
     @staticmethod
     def applies(game: StackelbergGame) -> bool:
@@ -93,15 +91,12 @@ class FollowerBatchEnv(VectorEnv):
         if len(seeds) != self.num_envs:
             raise ValueError(f"{self.num_envs} environments take as many seeds, got {len(seeds)}")
         commitments = np.where(mask[:, None], commitments, self._commitments)
-        self._stack(commitments)
-        self._commitments = commitments
-        first = not self._generators
+        first = not self._ready
         fresh = {i: seeding.np_random(one)[0] for i, one in enumerate(seeds) if first or (one is not None and mask[i])}
-        if first:
-            self._generators = [fresh[i] for i in range(self.num_envs)]
-            self._streams = Streams(self._generators)
-        elif fresh:
-            self._streams.replace(fresh)
+        self._stack(commitments, [fresh[i] for i in range(self.num_envs)] if first else None)
+        self._commitments, self._ready = commitments, True
+        if not first:
+            self._batch.streams.replace(fresh)
         self._start(np.flatnonzero(mask), context)
         return self._observations(), self._infos(mask)
 
@@ -112,53 +107,34 @@ class FollowerBatchEnv(VectorEnv):
             ActionError: if an action is not legal; nothing has changed then.
             RuntimeError: before ``reset``, and without autoreset if an environment is over.
         """
-        if not self._generators:
+        if not self._ready:
             raise RuntimeError("call reset() before step()")
         actions = self._legal_actions(actions)
-        over, tables = self._over, self._tables
-        resting = over if over.any() else None
-        if resting is not None and self._mode is AutoresetMode.DISABLED:
-            raise RuntimeError(f"environments {np.flatnonzero(over)} are over: reset them by options={{'reset_mask': ...}}")
-        moving = None if resting is None else ~resting
-        rows = tables.rows(self._table, self._state, self._lead, actions)
-        if resting is not None:
-            rows[resting] = tables.end_row
-        states, rewards, _ = tables.move(rows, self._streams.draw(moving))
-        self._return += self._powers.take(self._count) * rewards
-        self._state, self._count = states, self._count + 1
-        if resting is not None:
-            self._start(np.flatnonzero(resting))
-            terminated = (self._state == tables.states) & moving
-            truncated = (self._count >= self._limit) & ~terminated & moving
-        else:
-            terminated = states == tables.states
-            truncated = (self._count >= self._limit) & ~terminated
+        moving = None
+        if self._over.any():
+            if self._mode is AutoresetMode.DISABLED:
+                raise RuntimeError(f"environments {np.flatnonzero(self._over)} are over: reset them by options={{'reset_mask': ...}}")
+            moving = ~self._over
+        rewards, _, terminated, truncated = self._batch.advance(actions, moving)
+        if moving is not None:
+            self._start(np.flatnonzero(self._over))
         self._over = terminated | truncated
-        if tables.leads > 1:
-            self._draw_leads(np.flatnonzero(~terminated if moving is None else moving & ~terminated), terminated)
         infos: dict[str, Any] = {}
         if self._mode is AutoresetMode.SAME_STEP and self._over.any():
             self._finish(infos)
-        infos.update(self._infos(np.ones(self.num_envs, dtype=bool)))
+        infos.update(self._infos(None))
         return self._observations(), rewards, terminated, truncated, infos
 
     # -- inside ------------------------------------------------------------------------------------------------------------------
 
     def _start(self, chosen: np.ndarray, context: int | None = None) -> None:
         """Begin an episode in some environments: context, first state and the leader's first action are drawn, in this order."""
-        contexts = self._contexts.searchsorted(self._streams.draw_from(chosen), side="right")
+        contexts = self._contexts.searchsorted(self._batch.streams.draw_from(chosen), side="right")
         if context is not None:
             contexts[:] = context
         self._context[chosen] = contexts
-        self._table[chosen] = table = self._commitment_of[chosen] * len(self.game.contexts) + contexts
-        self._state[chosen] = self._tables.start(table, self._streams.draw_from(chosen))
-        self._count[chosen], self._return[chosen], self._over[chosen] = 0, 0.0, False
-        if self._tables.leads > 1:
-            self._lead[chosen] = self._tables.lead(table, self._state[chosen], self._streams.draw_from(chosen))
-
-    def _draw_leads(self, chosen: np.ndarray, ended: np.ndarray) -> None:
-        self._lead[chosen] = self._tables.lead(self._table[chosen], self._state[chosen], self._streams.draw_from(chosen))
-        self._lead[ended] = -1
+        self._batch.start(chosen, self._commitment_of[chosen] * len(self.game.contexts) + contexts)
+        self._over[chosen] = False
 
     def _finish(self, infos: dict[str, Any]) -> None:
         """Autoreset within the step: what ended is told, and new episodes begin."""
@@ -174,26 +150,36 @@ class FollowerBatchEnv(VectorEnv):
         self._over = np.zeros(self.num_envs, dtype=bool)
 
     def _observations(self) -> np.ndarray:
-        return self._lookup.observe_all(self._table, self._state, self._lead)
+        return self._lookup.observe_all(self._batch.table, self._batch.state, self._batch.lead)
 
-    def _infos(self, mask: np.ndarray) -> dict[str, Any]:
-        return {
-            "time": np.where(mask, self._count, 0).astype(np.float64),
-            "_time": mask.copy(),
-            "discounted_return": np.where(mask, self._return, 0.0),
-            "_discounted_return": mask.copy(),
-        }
+    def _infos(self, mask: np.ndarray | None) -> dict[str, Any]:
+        """Infos as Gymnasium batches them, of all or of those in ``mask``."""
+        time, earned = self._batch.count.astype(np.float64), self._batch.follower_return.copy()
+        if mask is None:
+            mask = np.ones(self.num_envs, dtype=bool)
+        else:
+            time[~mask] = earned[~mask] = 0.0
+        return {"time": time, "_time": mask, "discounted_return": earned, "_discounted_return": mask.copy()}
 
-    def _stack(self, commitments: np.ndarray) -> None:
-        """Tables of all contexts under all commitments; nothing is built twice."""
+    def _stack(self, commitments: np.ndarray, generators: list[np.random.Generator] | None) -> None:
+        """Tables of all contexts under all commitments; nothing is built twice.  ``generators`` are those of a first batch."""
         different, which = np.unique(commitments, axis=0, return_inverse=True)
         key = different.tobytes()
         if key != self._known:
-            self._build(different)
+            tables, self._lookup = self._tables(different)
+            if generators is None:
+                self._batch.tables = tables
+            else:
+                discounts = self._single.episode.steppers[0].process
+                streams = Streams(generators)
+                self._batch = EpisodeBatch(
+                    streams, tables, self._limit, (float(discounts.follower_discount), float(discounts.leader_discount))
+                )
         self._known, self._commitment_of = key, which.reshape(-1)
-        self._table = self._commitment_of * len(self.game.contexts) + self._context
+        self._batch.table[:] = self._commitment_of * len(self.game.contexts) + self._context
 
-    def _build(self, commitments: np.ndarray) -> None:
+    def _tables(self, commitments: np.ndarray) -> tuple[StackedTables, Any]:
+        """Tables and observations of every commitment (M, n) in every context."""
         episode, steppers, bases = self._single.episode, [], []
         lookup = IndexLookup if episode.observations == "index" else VectorLookup
         unused = np.random.default_rng(0)
@@ -203,9 +189,7 @@ class FollowerBatchEnv(VectorEnv):
                 episode.commit(x, unused)
                 steppers.append(episode.steppers[0])
                 bases.append(lookup(episode, self._single.agent))
-        self._tables, self._lookup = StackedTables(steppers), lookup.stack(bases)
-        self._contexts = np.asarray(episode.context_thresholds)
-        self._powers = np.asarray(powers(float(steppers[0].process.follower_discount), self._limit))
+        return StackedTables(steppers), lookup.stack(bases)
 
     def _legal(self, commitment: Any) -> np.ndarray:
         """Commitments (num_envs, n)."""
@@ -216,7 +200,7 @@ class FollowerBatchEnv(VectorEnv):
         return np.broadcast_to(np.stack(legal), (self.num_envs, self.game.dimension))
 
     def _legal_actions(self, actions: Any) -> np.ndarray:
-        given, count = np.asarray(actions), self._tables.choices
+        given, count = np.asarray(actions), self._batch.tables.choices
         if given.shape != (self.num_envs,) or not np.issubdtype(given.dtype, np.integer):
             raise ActionError(f"actions are {self.num_envs} integers, got {given.dtype} of shape {given.shape}")
         if given.min(initial=0) < 0 or given.max(initial=0) >= count:
@@ -228,6 +212,6 @@ class FollowerBatchEnv(VectorEnv):
         if mask is None:
             return np.ones(self.num_envs, dtype=bool)
         given = np.asarray(mask)
-        if given.shape != (self.num_envs,) or given.dtype != bool or not given.any() or not self._generators:
+        if given.shape != (self.num_envs,) or given.dtype != bool or not given.any() or not self._ready:
             raise ValueError(f"options['reset_mask'] says by {self.num_envs} booleans which environments start again, after a first reset")
         return given
