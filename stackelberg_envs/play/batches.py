@@ -27,8 +27,8 @@ class Streams:
     def __init__(self, generators: Sequence[np.random.Generator]) -> None:
         self._generators = list(generators)
         count = len(self._generators)
-        self.block = np.empty((count, BLOCK))
-        """What each stream has drawn ahead, (N, BLOCK)."""
+        self.block = np.empty((BLOCK, count))
+        """What each stream has drawn ahead: streams last, since neighbours go on at about the same place."""
         self.next = np.full(count, BLOCK)
         """Where in its block each stream goes on, (N,); whoever moves it calls `spend` then."""
         self._fill()
@@ -41,7 +41,7 @@ class Streams:
 
     def draw_from(self, streams: np.ndarray) -> np.ndarray:
         """The next variate of some streams, distinct indices (M,)."""
-        drawn = self.block[streams, self.next[streams]]
+        drawn = self.block[self.next[streams], streams]
         self.next[streams] += 1
         self.spend()
         return drawn
@@ -54,7 +54,7 @@ class Streams:
 
     def _fill(self) -> None:
         for i in np.flatnonzero(self.next == BLOCK).tolist():
-            self._generators[i].random(out=self.block[i])
+            self.block[:, i] = self._generators[i].random(BLOCK)
             self.next[i] = 0
         self._draws = BLOCK - int(self.next.max())
         """How many draws there are in every stream before one is empty."""
@@ -187,7 +187,7 @@ def advance(
         episodes: table, state, lead, count, follower and leader returns, (N,) each.
         actions: (N,).
         moving: which episodes take a step, (N,).
-        noise: the streams' blocks (N, BLOCK), and where each goes on (N,).
+        noise: the streams' blocks (BLOCK, N), and where each goes on (N,).
         tables: `StackedTables`: thresholds (K, rows), successors (rows (K + 1),), follower and leader rewards (rows,).
         sizes: S, A, B.
         powers: of the follower's and the leader's discount, (2, limit + 1).
@@ -202,7 +202,7 @@ def advance(
     row = node * choices + actions
     row[~moving] = states * leads * choices  # the end, from which nothing changes
     block, following = noise
-    u = block.reshape(-1).take(np.arange(len(block)) * block.shape[1] + following)
+    u = block.reshape(-1).take(following * block.shape[1] + np.arange(block.shape[1]))
     following += moving
     chosen = row * (len(thresholds) + 1)
     for threshold in thresholds:

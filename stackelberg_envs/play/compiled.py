@@ -153,7 +153,7 @@ def advance(
             continue
         node = (table[i] * (states + 1) + state[i]) * leads + max(lead[i], 0)
         row = node * choices + actions[i]
-        u = block[i, following[i]]
+        u = block[following[i], i]
         following[i] += 1
         k = 0
         while k < width and thresholds[k, row] <= u:
