@@ -56,9 +56,7 @@ def parallel(observations: Any) -> Callable[[], None]:
 def test_a_parallel_step_beside_its_dictionaries(observations: str, least: float, capsys: pytest.CaptureFixture[str]) -> None:
     share, _, ours = ratio(dictionaries, parallel(observations), repeat=1)
     with capsys.disabled():
-        print(
-            f"\nparallel step, {observations}: {1e-3 * STEPS / floor:.0f} k/s, {share:.2f} of the dictionaries' {1e-3 * STEPS / ours:.0f} k/s"
-        )
+        print(f"\nparallel step, {observations}: {1e-3 * STEPS / ours:.0f} k/s, {share:.2f} of its dictionaries alone")
     assert share > least
 
 
@@ -85,6 +83,6 @@ def test_a_batch_beside_copies(observations: Any, least: float, capsys: pytest.C
     faster, slow, fast = ratio(lambda: copies.step(actions), lambda: batch.step(actions), repeat=40)
     with capsys.disabled():
         print(
-            f"\n{count} followers, {observations}: {1e-6 * count / fast:.1f} M steps/s, {faster:.0f} times copies ({1e-6 * count / slow:.2f})"
+            f"\n{count} followers, {observations}: {1e-6 * count / fast:.1f} M/s, copies {1e-6 * count / slow:.2f} M/s: {faster:.0f} times"
         )
     assert faster > least
