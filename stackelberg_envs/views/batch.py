@@ -9,12 +9,13 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from ..arguments import cycles
+from ..arguments import cycles, whole
 from ..game import StackelbergGame
 from ..play.batches import EpisodeBatch, StackedTables, Streams
 from .episode import ActionError, Observations
 from .gym import FollowerEnv
 from .lookups import IndexLookup, VectorLookup
+from .tabular_steps import LONGEST
 
 
 class FollowerBatchEnv(VectorEnv):
@@ -49,16 +50,19 @@ class FollowerBatchEnv(VectorEnv):
     ) -> None:
         self._single = FollowerEnv(game, observations=observations, max_cycles=max_cycles, **kwargs)
         self.game = self._single.game
-        if not self.applies(self.game):
-            raise ValueError(f"{self.game.name} is not played in batches: that takes tables, one follower, and no missing actions")
-        self.num_envs, self._mode = num_envs, AutoresetMode(autoreset_mode)
+        self._limit = cycles(self._single.episode.max_cycles)
+        if not self.applies(self.game, self._limit):
+            raise ValueError(
+                f"{self.game.name} is not played in batches: that takes tables, one follower who has all actions always, "
+                f"and at most {LONGEST:,} steps"
+            )
+        self.num_envs, self._mode = whole("num_envs", num_envs, 1), AutoresetMode(autoreset_mode)
         self.metadata = {**self._single.metadata, "autoreset_mode": self._mode}
         self.single_observation_space, self.single_action_space = self._single.observation_space, self._single.action_space
         self.observation_space, self.action_space = (
             batch_space(space, num_envs) for space in (self.single_observation_space, self.single_action_space)
         )
         self._commitments = self._legal(np.zeros(self.game.dimension) if commitment is None else commitment)
-        self._limit = cycles(self._single.episode.max_cycles)
         self._contexts = np.asarray(self._single.episode.context_thresholds)
         self._ready = False
         self._known = b""
@@ -66,9 +70,10 @@ class FollowerBatchEnv(VectorEnv):
         self._over = np.ones(num_envs, dtype=bool)
 
     @staticmethod
-    def applies(game: StackelbergGame) -> bool:
-        """Whether there is a batch of this game."""
-        return game.tabular and game.followers == 1 and not game.masked and game.visibility[0] in ("action", "policy")
+    def applies(game: StackelbergGame, max_cycles: int | None = None) -> bool:
+        """Whether there is a batch of this game, for episodes of so many steps; None for the game's own number."""
+        short = (game.max_cycles if max_cycles is None else max_cycles) <= LONGEST
+        return short and game.tabular and game.followers == 1 and not game.masked and game.visibility[0] in ("action", "policy")
 
     def reset(self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start episodes.

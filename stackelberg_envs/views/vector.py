@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+from ..arguments import cycles
 from .batch import FollowerBatchEnv
 from .gym import FollowerEnv, LeaderEnv, build_game
 
@@ -60,7 +61,8 @@ def follower_vector_env(
     own = {key: kwargs.pop(key) for key in ("commitment", "observations", "max_cycles") if key in kwargs}
     others = {key: kwargs.pop(key) for key in ("agent", "others", "render_mode") if key in kwargs}
     built = build_game(game, kwargs)
-    if FollowerBatchEnv.applies(built) and all(value is None for value in others.values()):
+    limit = None if own.get("max_cycles") is None else cycles(own["max_cycles"])
+    if FollowerBatchEnv.applies(built, limit) and all(value is None for value in others.values()):
         return FollowerBatchEnv(built, num_envs, autoreset_mode=autoreset_mode, **own)
     return FollowerVectorEnv(num_envs, autoreset_mode, game=built, **own, **others)
 
