@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 export OMP_NUM_THREADS = 1
 
-.PHONY: help bench test speed growth cuda reproduce-hpgd reproduce-bchg reproduce-penalty reproduce-tax reproduce-continuous study-warehouse \
+.PHONY: help bench test fuzz speed growth cuda reproduce-hpgd reproduce-bchg reproduce-penalty reproduce-tax reproduce-continuous study-warehouse \
 	reproduce-preferences consumers check docs install clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
@@ -23,6 +23,9 @@ bench: $(INSTALLED)  ## run the embedded benchmark: progress, a table, and repor
 
 test: $(INSTALLED)  ## all tests, README and docs included
 	$(BIN)/pytest -n 2 --dist loadfile
+
+fuzz: $(INSTALLED)  ## 20,000 random inputs of each kind, accepted or refused in words (half an hour on one core)
+	$(BIN)/python -m tests.fuzz --count 20000
 
 PEERS = $(VENV)/.peers
 $(PEERS): $(INSTALLED)

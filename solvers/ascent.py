@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from stackelberg_envs.arguments import CheckedArguments
 from stackelberg_envs.leader.access import Access, Oracle, Permission
 
 from .base import Solver, State
@@ -33,7 +34,7 @@ class Estimate:
     """F(x), from estimators that know it."""
 
 
-class Estimator(abc.ABC):
+class Estimator(CheckedArguments, abc.ABC):
     """How dF/dx is obtained.  Subclasses are frozen dataclasses of hyperparameters."""
 
     access: ClassVar[Access]
@@ -57,6 +58,14 @@ class _AscentState:
     parameter: torch.Tensor
     optimiser: Any
     memory: Any
+
+
+def check_device(name: str) -> None:
+    """Raise ValueError if torch knows no device of that name, or cannot use it here."""
+    try:
+        torch.empty(0, device=name)
+    except (AssertionError, RuntimeError) as error:
+        raise ValueError(f"device {name!r} cannot be used; 'cpu' can, and 'cuda' where torch finds one") from error
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,7 @@ class Ascent(Solver):
             raise ValueError(f"clip_blocks are sizes of blocks, from 1, got {self.clip_blocks}")
         if self.optimiser not in OPTIMISERS:
             raise ValueError(f"optimiser is one of {', '.join(OPTIMISERS)}, got {self.optimiser!r}")
+        check_device(self.device)
         if not self.lr > 0 or (self.clip is not None and not self.clip > 0):
             raise ValueError(f"lr and clip are positive, got {self.lr} and {self.clip}")
 

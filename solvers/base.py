@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from stackelberg_envs.arguments import real, whole
+from stackelberg_envs.arguments import CheckedArguments, check_arguments, real, whole
 from stackelberg_envs.commitments import CommitmentError
 from stackelberg_envs.evaluation import Evaluation, evaluate
 from stackelberg_envs.game import Follower, StackelbergGame, judge_of
@@ -49,7 +49,7 @@ class State:
     ``optimism_gap``: by how much that exceeds the referee's."""
 
 
-class Solver(abc.ABC):
+class Solver(CheckedArguments, abc.ABC):
     """A method, as hyperparameters: see `solvers.ascent.Ascent` for the gradient methods."""
 
     access: Access
@@ -73,7 +73,7 @@ class Solver(abc.ABC):
 
 
 @dataclass(frozen=True)
-class Score:
+class Score(CheckedArguments):
     """What a commitment is scored by: infinitely many steps at the game's own discount, unless it says otherwise.
 
     ``Score(150, 1.0)`` is the plain sum of the leader's rewards over 150 steps.  Followers plan as they always do.
@@ -182,6 +182,7 @@ def run(
     """Run ``solver`` until ``budget`` commitments are used; see `solvers.solve` for the arguments."""
     if not isinstance(game, StackelbergGame):
         raise TypeError(f"solvers take a game, such as stackelberg_envs.game('toy3-v0'); got {game!r}")
+    check_arguments("solve", run, locals())
     for what, count, least in (("budget, in commitments,", budget, 1), ("reports", reports, 1), ("seed", seed, 0)):
         whole(what, count, least)
     real("start_scale", start_scale, 0)

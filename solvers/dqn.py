@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from gymnasium.spaces import Discrete
 
-from stackelberg_envs.arguments import real, whole
+from stackelberg_envs.arguments import CheckedArguments, real, whole
 from stackelberg_envs.followers.exact import Soft
 from stackelberg_envs.game import StackelbergGame
 from stackelberg_envs.planning.linear_systems import PlanningError
@@ -118,7 +118,7 @@ class HeadsPolicy:
 
 
 @dataclass(frozen=True)
-class DQN:
+class DQN(CheckedArguments):
     """The published follower; see the module's docstring.
 
     The certificate of an answer is its exact exploitability where the world has exact scores (``follower_score``): in the tax economy, how
@@ -164,8 +164,6 @@ class DQN:
         real("clip of DQN", self.clip, 0, open_low=True)
         for name in ("steps", "environments", "replay", "batch", "copy_every", "hidden"):
             whole(f"{name} of DQN", getattr(self, name), 1)
-        if self.start not in ("carry", "reset"):
-            raise ValueError(f"DQN needs start 'carry' or 'reset', got {self.start!r}")
 
     @property
     def judge(self) -> Soft:

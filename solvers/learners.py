@@ -22,7 +22,7 @@ import torch
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box, Discrete
 
-from stackelberg_envs.arguments import real, whole
+from stackelberg_envs.arguments import CheckedArguments, real, whole
 from stackelberg_envs.game import StackelbergGame
 from stackelberg_envs.planning.linear_systems import PlanningError
 from stackelberg_envs.processes.arrays import Array
@@ -99,7 +99,7 @@ class SACState:
 
 
 @dataclass(frozen=True)
-class SAC:
+class SAC(CheckedArguments):
     """A follower that trains by soft actor-critic for ``steps`` environment steps before each answer.
 
     For one follower in a world without tables whose action is a vector.  Needs the extra ``rl``.  A generator determines the answer, bit
@@ -148,8 +148,6 @@ class SAC:
         real("temperature", self.temperature, 0.0)
         real("learning_rate", self.learning_rate, 0.0, open_low=True)
         real("follow", self.follow, 0.0, 1.0, open_low=True)
-        if self.start not in ("carry", "reset"):
-            raise ValueError(f"start is 'carry' or 'reset', got {self.start!r}")
 
     def respond(
         self,

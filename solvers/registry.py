@@ -10,7 +10,7 @@ import dataclasses
 import re
 from typing import Any
 
-from stackelberg_envs.arguments import nearest
+from stackelberg_envs.arguments import check_kind, nearest, parameter_kinds
 from stackelberg_envs.plugins import RegistrationError, Registry
 from stackelberg_envs.references import ReferenceNotFoundError, checked_class
 
@@ -120,27 +120,10 @@ def build(name: str, **hyperparameters: Any) -> Solver:
     for key in hyperparameters:
         if key not in own | outer:
             raise TypeError(f"{name} has no hyperparameter {key!r}; {nearest(key, sorted(own | outer))}")
-    fields = {field.name: field for field in [*dataclasses.fields(cls), *dataclasses.fields(Ascent)]}  # type: ignore[arg-type]
+    kinds = {**parameter_kinds(Ascent), **parameter_kinds(cls)}
     for key, value in hyperparameters.items():
-        _check_type(name, key, value, fields[key].default)
+        check_kind(name, key, value, kinds[key])
     inner = cls(**{key: value for key, value in hyperparameters.items() if key in own})
     if isinstance(inner, Solver):
         return inner
     return Ascent(inner, **{key: value for key, value in hyperparameters.items() if key in outer})
-
-
-def _check_type(name: str, key: str, value: Any, default: Any) -> None:
-    """A hyperparameter is of the kind of its default; None where the default is None or a number that may be switched off."""
-    kinds: dict[type, tuple[str, Any]] = {
-        bool: ("true or false", bool),
-        int: ("a whole number", int),
-        float: ("a number", (int, float)),
-        str: ("text", str),
-        tuple: ("a list of numbers", (tuple, list)),
-    }
-    words, kind = kinds.get(type(default), ("", object))
-    wrong = not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool and kind is not object)
-    if isinstance(value, (tuple, list)):
-        wrong = wrong or not all(type(entry) in (int, float) for entry in value)
-    if wrong and not (value is None and key == "clip"):
-        raise TypeError(f"{name}: {key} is {words}, got {value!r}")

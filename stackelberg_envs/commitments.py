@@ -32,7 +32,7 @@ def check_commitment(commitment: Any, dimension: int, name: str) -> Array:
     if not is_array_api_obj(commitment):
         try:
             x = np.asarray(commitment, dtype=np.float64)
-        except (TypeError, ValueError) as error:
+        except (OverflowError, TypeError, ValueError) as error:
             raise CommitmentError(f"{name}: a commitment is an array of {dimension} numbers, got {commitment!r}") from error
     xp = array_namespace(x)
     if is_numpy_array(x) and x.dtype.kind == "f":

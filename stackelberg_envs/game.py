@@ -17,7 +17,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
-from .arguments import nearest
+from .arguments import CheckedArguments, nearest, whole
 from .commitments import CommitmentError, check_commitment
 from .optional import OptionalPieces
 from .processes.arrays import Array
@@ -88,7 +88,7 @@ def learns(follower: Follower) -> bool:
     return bool(getattr(follower, "learns", False))
 
 
-class StackelbergGame(OptionalPieces, abc.ABC):
+class StackelbergGame(CheckedArguments, OptionalPieces, abc.ABC):
     """The declarations of a game and its one function, `induced`.
 
     Subclasses set the attributes below in ``__init__`` and implement `induced`; nothing else needs to be written, and concrete methods
@@ -287,9 +287,11 @@ class StackelbergGame(OptionalPieces, abc.ABC):
             if context not in self.contexts:
                 raise KeyError(f"{self.name} has no context {context!r}; {nearest(context, self.contexts)}")
             return self.contexts.index(context)
-        if not isinstance(context, (int, np.integer)) or not 0 <= context < len(self.contexts):
-            raise KeyError(f"{self.name} has contexts 0 to {len(self.contexts) - 1}, got {context}")
-        return int(context)
+        try:
+            return whole("context", context, 0, len(self.contexts) - 1)
+        except ValueError as error:
+            names = ", ".join(map(repr, self.contexts[:10]))
+            raise KeyError(f"{self.name}: {error}; or it is a name, {names}{', ...' if len(self.contexts) > 10 else ''}") from error
 
     def __repr__(self) -> str:
         shown = f"sizes={self.sizes}" if self.tabular else f"spaces={tuple(map(tuple, self.spaces))}"

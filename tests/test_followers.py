@@ -218,14 +218,14 @@ def test_several_followers_answer_separately_and_pay_together() -> None:
     ("build", "message"),
     [
         (lambda: se.Soft(0), "above 0"),
-        (lambda: se.Soft(float("nan")), "above 0"),
+        (lambda: se.Soft(float("nan")), "Soft: temperature is a number, got nan"),
         (lambda: se.SoftInside(-0.1), "above 0"),
-        (lambda: se.Hard("nice"), "'strong', 'weak' or 'uniform'"),  # type: ignore[arg-type]
+        (lambda: se.Hard("nice"), "Hard has no ties 'nice'; Known: strong, weak, uniform"),  # type: ignore[arg-type]
         (lambda: se.Quantal(-1), "above 0"),
         (lambda: se.Truncated(0.1, 0), "sweeps of Truncated is a whole number from 1"),
         (lambda: se.MirrorDescent(0.1, 0), "steps of MirrorDescent is a whole number from 1"),
-        (lambda: se.MirrorDescent(0.1, rate=0.0), "rate > 0"),
-        (lambda: se.EpsilonOptimal(-1), "epsilon >= 0"),
+        (lambda: se.MirrorDescent(0.1, rate=0.0), "rate of MirrorDescent is above 0"),
+        (lambda: se.EpsilonOptimal(-1), "epsilon of EpsilonOptimal is a finite number at least 0"),
     ],
 )
 def test_senseless_followers_are_refused(build: object, message: str) -> None:

@@ -184,7 +184,7 @@ def test_worlds_that_it_cannot_answer_in(id: str) -> None:
     ("arguments", "message"),
     [
         ({"steps": 0}, "steps is a whole number from 1"),
-        ({"start": "again"}, "start is 'carry' or 'reset'"),
+        ({"start": "again"}, "SAC has no start 'again'; Known: carry, reset"),
         ({"temperature": -1.0}, "temperature is a finite number"),
         ({"batch_size": 1}, "batch_size is a whole number from 2"),
     ],

@@ -306,10 +306,10 @@ def test_learners_refuse_what_they_cannot_do() -> None:
         (lambda: se.SoftQLearning(0.1, 1, exploration=1.5), "exploration of SoftQLearning"),
         (lambda: se.SoftQLearning(0.1, 1, rate=0.0), "rate of SoftQLearning"),
         (lambda: se.SoftQLearning(0.1, 1, memory=-1), "memory of SoftQLearning"),
-        (lambda: se.SoftQLearning(0.1, 1, "dreams"), "samples 'stream' or 'uniform'"),  # type: ignore[arg-type]
+        (lambda: se.SoftQLearning(0.1, 1, "dreams"), "SoftQLearning has no samples 'dreams'; did you mean 'stream'"),  # type: ignore[arg-type]
         (lambda: se.NaturalPolicyGradient(0.1, 0), "iterations of NaturalPolicyGradient is a whole number from 1"),
         (lambda: se.NaturalPolicyGradient(0.1, 1, -0.1), "eta of NaturalPolicyGradient"),
-        (lambda: se.NaturalPolicyGradient(0.1, 1, start="again"), "start 'carry' or 'reset'"),  # type: ignore[arg-type]
+        (lambda: se.NaturalPolicyGradient(0.1, 1, start="again"), "NaturalPolicyGradient has no start 'again'; Known: carry, reset"),  # type: ignore[arg-type]
     ],
 )
 def test_senseless_learners_are_refused(build: Any, message: str) -> None:

@@ -94,7 +94,7 @@ def test_the_name_of_a_follower_is_what_it_was() -> None:
     """Recorded runs are found by it."""
     assert repr(se.Nash("best")) == "Nash(selection='best', temperature=0.0)"
     assert repr(se.Nash("best", mixed=True)) == "Nash(selection='best', mixed=True, temperature=0.0)"
-    with pytest.raises(ValueError, match="mixed of Nash is True or False"):
+    with pytest.raises(ValueError, match="Nash: mixed is True or False, got 'yes'"):
         se.Nash("best", mixed="yes")  # type: ignore[arg-type]
 
 

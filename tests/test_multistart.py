@@ -64,7 +64,7 @@ def test_multistart_stays_in_the_leaders_space() -> None:
     with pytest.raises(ValueError, match="positive scales"):
         solvers.build("multistart", scales=[0.0])
     for scales in (0.1, [0.1, "a"], [True]):
-        with pytest.raises(TypeError, match="scales is a list of numbers"):
+        with pytest.raises(TypeError, match="scales is a list, each entry a number"):
             solvers.build("multistart", scales=scales)
     assert solvers.build("multistart", scales=[1, 2]) == solvers.build("multistart", scales=(1.0, 2.0))
 

@@ -247,8 +247,8 @@ def test_environments_conform() -> None:
         ({"objective": "liklihood"}, "did you mean 'likelihood'"),
         ({"horizon": 11}, "horizon is a whole number 1 to 10"),
         ({"states": 1}, "states is a whole number from 2"),
-        ({"label_temperature": 0.0}, "label_temperature is positive"),
-        ({"label_noise": 0.6}, r"label_noise in \[0, 1/2\]"),
+        ({"label_temperature": 0.0}, "label_temperature is a finite number above 0"),
+        ({"label_noise": 0.6}, "label_noise is a finite number at least 0 and at most 0.5"),
     ],
 )
 def test_senseless_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:

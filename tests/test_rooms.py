@@ -12,7 +12,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("stackelberg_envs", "solvers", "baselines")
 
 MAY_IMPORT: dict[str, str] = {
-    "arguments": "",
+    "annotations": "",
+    "arguments": "annotations",
     "extras": "",
     "processes": "",
     "references": "arguments",

@@ -291,7 +291,7 @@ def test_who_it_is_not_for() -> None:
         DQN(0.1).respond(se.game("continuous_toy-v0"), np.zeros(3))
     with pytest.raises(PlanningError, match="one commitment at a time"):
         DQN(0.1).respond(game, np.zeros((2, 1, 4)))
-    with pytest.raises(ValueError, match="start 'carry' or 'reset'"):
+    with pytest.raises(ValueError, match="DQN has no start"):
         DQN(0.1, start="again")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="batch of DQN is a whole number from 1"):
         DQN(0.1, batch=0)

@@ -48,7 +48,7 @@ import numpy as np
 
 import solvers.registry
 import stackelberg_envs as se
-from stackelberg_envs.arguments import nearest
+from stackelberg_envs.arguments import ArgumentError, check_kind, nearest, whole
 from stackelberg_envs.leader.access import Access
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.linear_systems import PlanningError
@@ -58,6 +58,18 @@ from . import foreign
 from .followers import FOLLOWERS
 from .jobs import Job, World
 
+MOST_SEEDS = 100_000
+FILE = {"name": str, "seeds": Any, "first_seed": Any, "games": Any, "solvers": Any, "reach": dict}
+GAME = {
+    **{"id": Any, "title": Any, "arguments": dict, "follower": Any, "referee": dict, "score": dict, "published": Any, "seeds": Any},
+    "solvers": Any,
+}
+PUBLISHED = {"label": Any, "value": Any, "error": Any, "seeds": int, "budget": Any, "source": str}
+RUN = {
+    **{"label": str, "name": Any, "budget": Any, "seeds": Any, "start_scale": float, "start": dict, "hyperparameters": dict},
+    **{"outcomes": Any, "access": str},
+}
+"""Key to kind; those that are checked elsewhere, in words of their own, may be anything here."""
 CONFIGS = Path(__file__).parent.parent / "configs"
 
 
@@ -115,7 +127,7 @@ def load(path: str | Path, *, seeds: int | None = None, announce: Callable[[str]
         data = tomllib.loads(file.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file} is not TOML: {error}") from error
-    _check_keys(data, {"name", "seeds", "first_seed", "games", "solvers", "reach"}, str(file))
+    _check_keys(data, FILE, str(file))
     for key in ("games", "solvers"):
         if not isinstance(data.get(key, []), list):
             raise ConfigError(f"{file}: {key} are tables, [[{key}]], got {data[key]!r}")
@@ -128,20 +140,20 @@ def load(path: str | Path, *, seeds: int | None = None, announce: Callable[[str]
     sections = []
     for i, entry in enumerate(data.get("games", [])):
         where = f"{file}, games[{i}]"
-        _check_keys(entry, {"id", "title", "arguments", "follower", "referee", "score", "published", "seeds", "solvers"}, where)
+        _check_keys(entry, GAME, where)
         count = _count(entry, "seeds", common, where) if seeds is None else seeds
         sections.append(_section(entry, shared, range(first, first + count), where))
     if not sections:
         raise ConfigError(f"{file} has no [[games]]")
-    _check_keys(data.get("reach", {}), {"at", "target", "of", "split", "only"}, f"{file}, reach")
+    _check_keys(data.get("reach", {}), dict.fromkeys(("at", "target", "of", "split", "only"), Any), f"{file}, reach")
     return Config(data.get("name", file.stem), tuple(sections), data.get("reach", {}))
 
 
 def _count(entry: dict[str, Any], key: str, default: int, where: str, *, least: int = 1) -> int:
-    count = entry.get(key, default)
-    if not isinstance(count, int) or count < least:
-        raise ConfigError(f"{where}: {key} is a whole number from {least}, got {count!r}")
-    return count
+    try:
+        return whole(key, entry.get(key, default), least, MOST_SEEDS if key == "seeds" else None)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from error
 
 
 def _section(entry: dict[str, Any], shared: list[tuple[dict[str, Any], str]], seeds: range, where: str) -> Section:
@@ -156,14 +168,14 @@ def _section(entry: dict[str, Any], shared: list[tuple[dict[str, Any], str]], se
     world = world_of(entry, where)
     referee = None
     if "referee" in entry:
-        _check_keys(entry["referee"], {"id", "arguments", "follower"}, f"{where}.referee")
+        _check_keys(entry["referee"], {key: GAME[key] for key in ("id", "arguments", "follower")}, f"{where}.referee")
         referee = world_of(
             {"id": world.id, "arguments": world.arguments, "follower": world.follower, **entry["referee"]}, f"{where}.referee"
         )
     score = _score(entry.get("score", {}), referee or world, f"{where}.score")
     published = tuple(entry.get("published", ()))
     for quoted in published:
-        _check_keys(quoted, {"label", "value", "error", "seeds", "budget", "source"}, f"{where}.published")
+        _check_keys(quoted, PUBLISHED, f"{where}.published")
         if not isinstance(quoted.get("label"), str) or not isinstance(quoted.get("value"), (int, float)):
             raise ConfigError(f"{where}.published: each entry has a label and a value (a number), got {quoted}")
         if not isinstance(quoted.get("error", 0.0), (int, float)):
@@ -183,7 +195,7 @@ def _section(entry: dict[str, Any], shared: list[tuple[dict[str, Any], str]], se
 
 def _score(entry: Any, judged: World, where: str) -> solvers.Score | None:
     """What the referee counts; None for the infinite horizon at the game's discount.  Tried on the commitment 0."""
-    _check_keys(entry, {"horizon", "discount"}, where)
+    _check_keys(entry, {"horizon": int, "discount": float}, where)
     if not entry:
         return None
     discount = entry.get("discount")
@@ -211,7 +223,7 @@ def access_level(name: Any) -> Access:
 
 def _runs(run: dict[str, Any], world: World, referee: World | None, score: solvers.Score | None, seeds: range, where: str) -> list[Job]:
     """One solver's jobs, one a seed."""
-    _check_keys(run, {"label", "name", "budget", "seeds", "start_scale", "start", "hyperparameters", "outcomes", "access"}, where)
+    _check_keys(run, RUN, where)
     if not isinstance(run.get("name"), str):
         raise ConfigError(f"{where} has no name; known solvers: {', '.join(solvers.names())}")
     if "outcomes" in run:
@@ -253,7 +265,9 @@ def world_of(entry: dict[str, Any], where: str) -> World:
         raise ConfigError(f"{where} has no id; known games: {', '.join(se.games())}")
     follower = entry.get("follower")
     kind = follower.get("kind") if isinstance(follower, dict) else follower
-    if follower is not None and (not isinstance(follower, dict) or not (kind in FOLLOWERS or is_reference(kind))):
+    if follower is not None and (
+        not isinstance(follower, dict) or not isinstance(kind, str) or not (kind in FOLLOWERS or is_reference(kind))
+    ):
         raise ConfigError(
             f'{where}: follower.kind is one of {", ".join(FOLLOWERS)}, as in {{ kind = "Soft", ... }}, or a place, package.module:Name or '
             f"path/to/file.py:Name, got {kind!r}"
@@ -271,9 +285,14 @@ def world_of(entry: dict[str, Any], where: str) -> World:
     return world
 
 
-def _check_keys(entry: Any, keys: set[str], where: str) -> None:
+def _check_keys(entry: Any, keys: dict[str, Any], where: str) -> None:
+    """Raise ConfigError if ``entry`` is no table, or has another key than ``keys``, or a value of another kind than they say."""
     if not isinstance(entry, dict):
         raise ConfigError(f"{where} is a table with keys {', '.join(sorted(keys))}; got {entry!r}")
-    for key in entry:
+    for key, value in entry.items():
         if key not in keys:
             raise ConfigError(f"{where}: unknown key {key!r}; {nearest(key, sorted(keys))}")
+        try:
+            check_kind(where, key, value, keys[key])
+        except ArgumentError as error:
+            raise ConfigError(str(error)) from error

@@ -16,6 +16,7 @@ import numpy as np
 import solvers
 import stackelberg_envs as se
 from stackelberg_envs import registry
+from stackelberg_envs.arguments import real
 from stackelberg_envs.leader.access import Access
 
 from . import followers
@@ -165,9 +166,9 @@ class Job:
             return None
         x = np.zeros(self.world.game().dimension)
         for index, value in self.start.items():
-            if not 0 <= int(index) < len(x):
+            if not str(index).isdecimal() or int(index) >= len(x):
                 raise ValueError(f"start: there is no component {index}; they are 0 to {len(x) - 1}")
-            x[int(index)] = value
+            x[int(index)] = real(f"start: component {index}", value, -np.inf)
         return x
 
     @property

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import CheckedArguments
 from ..game import StackelbergGame
 from ..processes.arrays import Array
 from ..processes.mdp import MDP
@@ -19,7 +20,7 @@ from ..response import Answer, Response
 from ..worlds.base import World
 
 
-class IndependentFollower(abc.ABC):
+class IndependentFollower(CheckedArguments, abc.ABC):
     """A follower that responds in each world independently: subclasses implement `answer_in`."""
 
     temperature: float

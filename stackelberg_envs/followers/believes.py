@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import CheckedArguments
 from ..game import Follower, StackelbergGame, group_by_world, judge_of, learns
 from ..planning.linear_systems import PlanningError
 from ..processes.arrays import Array
@@ -14,7 +15,7 @@ from ..response import Response
 
 
 @dataclass(frozen=True)
-class Believes:
+class Believes(CheckedArguments):
     """Plans as ``follower`` would in ``game``, in whatever game it really plays."""
 
     game: StackelbergGame

@@ -48,8 +48,6 @@ class Truncated(TabularFollower):
     def __post_init__(self) -> None:
         real("temperature of Truncated", self.temperature, 0, open_low=True)
         whole("sweeps of Truncated", self.sweeps, 1)
-        if self.start not in ("carry", "reset"):
-            raise ValueError(f"Truncated needs start 'carry' or 'reset', got {self.start!r}")
 
     def answer(self, mdp: MDP, values: Array | None) -> Answer:
         problem = decision_problem(mdp, mdp.follower_reward)

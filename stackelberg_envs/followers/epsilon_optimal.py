@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from array_api_compat import array_namespace
 
+from ..arguments import real
 from ..planning.hard_policy_iteration import hard_policy_iteration
 from ..planning.linear_systems import PlanningError
 from ..planning.policy_evaluation import policy_value
@@ -34,8 +35,7 @@ class EpsilonOptimal(TabularFollower):
     temperature: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
-        if not self.epsilon >= 0 or self.side not in ("adversarial", "cooperative"):
-            raise ValueError(f"EpsilonOptimal needs epsilon >= 0 and side 'adversarial' or 'cooperative', got {self!r}")
+        real("epsilon of EpsilonOptimal", self.epsilon, 0)
 
     def answer(self, mdp: MDP, values: Array | None) -> Answer:
         del values

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from array_api_compat import array_namespace
 
-from ..arguments import nearest, real
+from ..arguments import CheckedArguments, real
 from ..planning.backward_induction import reverse_topological_order
 from ..planning.hard_policy_iteration import TIE_TOLERANCE
 from ..planning.linear_systems import PlanningError
@@ -31,10 +31,9 @@ if TYPE_CHECKING:
 
 LARGEST_KERNEL = 10**8
 """Numbers in a dense kernel for `Nash`: 800 MB."""
-SELECTIONS = ("best", "worst", "payoff", "risk", "first")
 
 
-class Equilibrium(abc.ABC):
+class Equilibrium(CheckedArguments, abc.ABC):
     """Followers of one Markov game who respond together: subclasses implement `answers`."""
 
     temperature: float
@@ -116,10 +115,7 @@ class Nash(Equilibrium):
     temperature: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
-        if self.selection not in SELECTIONS:
-            raise ValueError(f"Nash has no selection {self.selection!r}; {nearest(str(self.selection), SELECTIONS)}")
-        if not isinstance(self.mixed, bool):
-            raise ValueError(f"mixed of Nash is True or False, got {self.mixed!r}")
+        object.__setattr__(self, "mixed", bool(self.mixed))  # NumPy's are written otherwise
 
     def __repr__(self) -> str:
         return f"Nash(selection={self.selection!r}, {'mixed=True, ' if self.mixed else ''}temperature={self.temperature})"  # old runs too

@@ -37,10 +37,6 @@ class Hard(TabularFollower):
     ties: Literal["strong", "weak", "uniform"] = "strong"
     temperature: float = field(default=0.0, init=False)
 
-    def __post_init__(self) -> None:
-        if self.ties not in ("strong", "weak", "uniform"):
-            raise ValueError(f"Hard(ties=...) is 'strong', 'weak' or 'uniform', got {self.ties!r}")
-
     def answer(self, mdp: MDP, values: Array | None) -> Answer:
         del values
         own = decision_problem(mdp, mdp.follower_reward)

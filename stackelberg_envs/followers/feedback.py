@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from array_api_compat import array_namespace
 
+from ..arguments import CheckedArguments
 from ..planning.linear_systems import PlanningError
 from ..processes.arrays import Array
 from ..processes.gaussian import rows
@@ -65,7 +66,7 @@ def squashed_gaussian_log_density(x: Array, phi: Array, leads: Array, hidden: in
 
 
 @dataclass(frozen=True)
-class Feedback:
+class Feedback(CheckedArguments):
     """A follower that acts by a rule, whatever the commitment: **not a best response**, and its certificate says so (NaN).
 
     It needs neither training nor an optimiser, so that every view of a game without closed forms has a follower.

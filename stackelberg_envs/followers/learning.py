@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from ..arguments import real, whole
+from ..arguments import CheckedArguments, real, whole
 from ..planning.linear_systems import PlanningError
 from ..planning.policy_iteration import regret
 from ..planning.value_iteration import softmax_backup
@@ -51,7 +51,7 @@ class QLearningState:
 
 
 @dataclass(frozen=True)
-class SoftQLearning:
+class SoftQLearning(CheckedArguments):
     """Tabular soft Q-learning (Haarnoja et al. 2017, in tables) from sampled transitions, which responds with softmax(Q / tau).
 
     With n the node at which the follower decides (s, or (s, a) if it sees the leader's action), ``w(n'|s')`` its probability, which the
@@ -94,8 +94,6 @@ class SoftQLearning:
         real("exploration of SoftQLearning", self.exploration, 0, 1)
         if self.rate is not None:
             real("rate of SoftQLearning", self.rate, 0, open_low=True)
-        if self.samples not in ("stream", "uniform") or self.start not in ("carry", "reset"):
-            raise ValueError(f"SoftQLearning needs samples 'stream' or 'uniform' and start 'carry' or 'reset', got {self!r}")
 
     @property
     def judge(self) -> Soft:
@@ -207,7 +205,7 @@ def _fastest_loop() -> Callable[..., None]:
 
 
 @dataclass(frozen=True)
-class NaturalPolicyGradient:
+class NaturalPolicyGradient(CheckedArguments):
     """The entropy-regularised natural policy gradient on softmax tables, with Q^g evaluated exactly at each step.
 
     Cen, Cheng, Chen, Wei, Chi, "Fast global convergence of natural policy gradient methods with entropy regularization", Operations
@@ -237,8 +235,6 @@ class NaturalPolicyGradient:
         whole("iterations of NaturalPolicyGradient", self.iterations, 1)
         if self.eta is not None:
             real("eta of NaturalPolicyGradient", self.eta, 0, open_low=True)
-        if self.start not in ("carry", "reset"):
-            raise ValueError(f"NaturalPolicyGradient needs start 'carry' or 'reset', got {self.start!r}")
 
     @property
     def judge(self) -> Soft:

@@ -45,8 +45,8 @@ class MirrorDescent(TabularFollower):
     def __post_init__(self) -> None:
         real("temperature of MirrorDescent", self.temperature, 0, open_low=True)
         whole("steps of MirrorDescent", self.steps, 1)
-        if not self.rate > 0 or self.start not in ("carry", "reset"):
-            raise ValueError(f"MirrorDescent needs rate > 0 and start 'carry' or 'reset', got {self!r}")
+        if not self.rate > 0:
+            raise ValueError(f"rate of MirrorDescent is above 0, perhaps infinite, got {self.rate}")
 
     def answer(self, mdp: MDP, values: Array | None) -> Answer:
         """``values`` is the log-policy at the follower's nodes, (..., S, N, B); 0 where an action is not available.

@@ -18,7 +18,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
-from ..arguments import nearest, real
+from ..arguments import check_memory, nearest, real, real_array
 from ..commitments import softmax_policy
 from ..followers.exact import Soft
 from ..game import StackelbergGame
@@ -71,7 +71,7 @@ class Bimatrix(StackelbergGame):
         follower_payoff: Matrix | Sequence[Matrix] | None = None,
         type_probabilities: Sequence[float] | None = None,
         visibility: Literal["after", "never"] = "never",
-        rounds: int = 1,
+        rounds: float = 1,
         noise: float | None = None,
         rows: int | None = None,
         columns: int | None = None,
@@ -82,9 +82,10 @@ class Bimatrix(StackelbergGame):
         random = {"rows": rows, "columns": columns, "types": types, "correlation": correlation, "seed": seed}
         leader, follower = _payoffs(preset, leader_payoff, follower_payoff, {k: v for k, v in random.items() if v is not None})
         count, m, n = follower.shape
-        probabilities = type_weights(type_probabilities, count)
-        if not 1 <= rounds < float("inf") or visibility not in ("after", "never"):
-            raise ValueError(f"rounds is at least 1 and finite, and visibility 'after' or 'never'; got {rounds=}, {visibility=}")
+        shares = type_probabilities
+        probabilities = type_weights(shares if shares is None else real_array("type_probabilities", shares), count)
+        rounds = real("rounds", rounds, 1)
+        check_memory("moves of leader and follower", (1 if rounds == 1 else (1 + m * n) ** 2) * m * n)
         if count > 1:
             self.contexts = tuple(f"type_{t}" for t in range(count))
             self.context_probabilities, self.context_visibility = probabilities, visibility
@@ -136,4 +137,5 @@ def _payoffs(preset: str | None, leader: Any, follower: Any, random: dict[str, A
         leader, follower = random_payoffs(**random) if preset == "random" else PRESETS[preset]
     if (leader is None) != (follower is None):
         raise ValueError("give the payoffs of both players, leader_payoff and follower_payoff, or of neither")
-    return payoff_tables(CONITZER_LEADER if leader is None else leader, CONITZER_FOLLOWER if follower is None else follower)
+    leader, follower = CONITZER_LEADER if leader is None else leader, CONITZER_FOLLOWER if follower is None else follower
+    return payoff_tables(real_array("leader_payoff", leader), real_array("follower_payoff", follower))

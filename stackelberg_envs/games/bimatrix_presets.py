@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..arguments import check_memory, real, whole
+
 ORDINAL = {
     "prisoners_dilemma": (3, 1, 4, 2),
     "stag_hunt": (4, 1, 3, 2),
@@ -65,10 +67,8 @@ def random_payoffs(
     Raises:
         ValueError: for sizes below 1 or a correlation that is none.
     """
-    if min(rows, columns, types) < 1 or not -1 <= correlation <= 1:
-        raise ValueError(
-            f"rows, columns and types are at least 1 and correlation in [-1, 1]; got {(rows, columns, types)} and {correlation}"
-        )
-    rng = np.random.default_rng(seed)
+    correlation = real("correlation", correlation, -1, 1)
+    check_memory("rows x columns x types", whole("rows", rows, 1) * whole("columns", columns, 1) * (1 + 2 * whole("types", types, 1)))
+    rng = np.random.default_rng(whole("seed", seed, 0))
     leader = rng.normal(size=(rows, columns))
     return leader, correlation * leader + np.sqrt(1 - correlation**2) * rng.normal(size=(types, rows, columns))

@@ -21,7 +21,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
-from ..arguments import cycles, real, whole
+from ..arguments import check_memory, cycles, real, whole
 from ..commitments import sigmoid
 from ..followers.exact import Soft
 from ..game import StackelbergGame
@@ -61,6 +61,7 @@ class Building(StackelbergGame):
         if self.zones % 2:
             raise ValueError(f"zones share their units in pairs, so their number is even, got {zones}")
         n = self.zones
+        check_memory("zones", 4 * n**3)
         self.leader_space = Box(-10.0, 10.0, (2 * n,), np.float64)
         self.default_follower = Soft(real("temperature", temperature, 0.0, open_low=True))
         self.max_cycles = cycles(max_cycles)

@@ -19,7 +19,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
-from ..arguments import nearest, real, whole
+from ..arguments import real, whole
 from ..commitments import sigmoid
 from ..followers.exact import Soft
 from ..game import StackelbergGame
@@ -30,7 +30,6 @@ from ..worlds.mdp import InducedMDP
 
 BOUND = 20.0
 """Of the leader's box: payments stay a share of 2e-9 of ``b_max`` away from 0 and from ``b_max``."""
-COMMITMENTS = ("episode", "step")
 DEEPEST = 8
 
 
@@ -59,10 +58,8 @@ class ContractTree(StackelbergGame):
 
     def __init__(self, *, depth: int = 2, b_max: float = 2.0, commitment: Literal["episode", "step"] = "episode", seed: int = 0) -> None:
         depth = whole("depth", depth, 1, DEEPEST)
-        if commitment not in COMMITMENTS:
-            raise ValueError(f"contract_tree has no commitment {commitment!r}; {nearest(str(commitment), COMMITMENTS)}")
         nodes = 2**depth - 1
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(whole("seed", seed, 0))
         q, cost, worth = np.zeros((3, nodes))
         for s in _bottom_up(0, nodes):
             q[s], cost[s], worth[s] = rng.uniform(0.6, 0.95), rng.uniform(0.1, 0.5), rng.uniform(0.5, 1.5)

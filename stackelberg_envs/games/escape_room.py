@@ -21,7 +21,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
-from ..arguments import cycles, nearest, real, whole
+from ..arguments import cycles, real, whole
 from ..commitments import sigmoid
 from ..followers.equilibria import Nash
 from ..game import StackelbergGame
@@ -32,7 +32,6 @@ from ..worlds.markov_game import InducedMarkovGame
 PLACES = ("lever", "start", "door")
 LEVER, START, DOOR = range(3)
 ESCAPE, MOVE, LARGEST = 10.0, -1.0, 2.0
-PAYMENTS = ("places", "states")
 
 
 class EscapeRoom(StackelbergGame):
@@ -69,8 +68,6 @@ class EscapeRoom(StackelbergGame):
         needed = whole("needed", needed, 1, agents - 1)
         if agents > 3 and steps > 1:
             raise ValueError(f"dense tables hold 4 or 5 agents for steps=1 alone; got {agents=}, {steps=}")
-        if payments not in PAYMENTS:
-            raise ValueError(f"escape_room has no payments {payments!r}; {nearest(str(payments), PAYMENTS)}")
         self.followers = agents
         self.payments, self.cost, self.discount = payments, real("cost", cost, 0), real("discount", discount, 0, 1)
         self.max_cycles = cycles(steps if max_cycles is None else max_cycles)

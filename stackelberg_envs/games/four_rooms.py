@@ -20,7 +20,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
-from ..arguments import cycles, nearest
+from ..arguments import cycles, real, whole
 from ..followers.exact import Soft
 from ..game import Layout, StackelbergGame
 from ..processes.arrays import Array
@@ -104,18 +104,13 @@ class FourRooms(StackelbergGame):
         walkers: int | Sequence[Walker] = 1,
         max_cycles: int = 200,
     ) -> None:
-        if preset not in PRESETS:
-            raise ValueError(f"four_rooms has no preset {preset!r}; {nearest(str(preset), tuple(PRESETS))}")
         chosen = PRESETS[preset]
-        self.beta = float(chosen["beta"] if beta is None else beta)
-        self.slip = float(chosen["slip"] if slip is None else slip)
-        if not np.isfinite(self.beta):
-            raise ValueError(f"beta is a number, got {self.beta}")
-        if not 0 <= self.slip < 1:
-            raise ValueError(f"slip is a probability below 1, got {self.slip}")
-        if isinstance(walkers, int) and not 1 <= walkers <= len(WALKERS):
-            raise ValueError(f"walkers is 1 to {len(WALKERS)}, or a sequence of Walker; got {walkers}")
-        self.walkers = WALKERS[:walkers] if isinstance(walkers, int) else tuple(walkers)
+        self.beta = real("beta", chosen["beta"] if beta is None else beta, -np.inf)
+        self.slip = real("slip", chosen["slip"] if slip is None else slip, 0, 1, open_high=True)
+        if isinstance(walkers, Sequence):
+            self.walkers = tuple(walkers)
+        else:
+            self.walkers = WALKERS[: whole("walkers", walkers, 1, len(WALKERS))]
         self.contexts = chosen["contexts"]
         if not self.walkers or any(len(walker.goals) < len(self.contexts) for walker in self.walkers):
             raise ValueError(f"walkers need at least one Walker, each with a goal for every context ({', '.join(self.contexts)})")

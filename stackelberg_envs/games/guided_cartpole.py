@@ -21,7 +21,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
-from ..arguments import cycles, nearest, real, whole
+from ..arguments import check_memory, cycles, real, whole
 from ..followers.feedback import LARGEST_SD, Feedback, squashed_gaussian_action, squashed_gaussian_log_density, weight_count
 from ..game import StackelbergGame
 from ..planning.riccati import riccati
@@ -139,9 +139,8 @@ class GuidedCartPole(StackelbergGame):
     def __init__(
         self, *, target: Literal["v0", "v1"] = "v0", wind: float = 1.0, hidden: int = 0, leader_sd: float = 0.1, max_cycles: int = 200
     ) -> None:
-        if target not in TARGETS:
-            raise ValueError(f"guided_cartpole has no target {target!r}; {nearest(str(target), tuple(TARGETS))}")
         self.target, self.wind = TARGETS[target], real("wind", wind, 0.0)
+        check_memory("hidden units", 100 * whole("hidden", hidden, 0))
         self.hidden, self.leader_sd = whole("hidden", hidden, 0), real("leader_sd", leader_sd, 0.0, LARGEST_SD, open_low=True)
         self.max_cycles = cycles(max_cycles)
         self.leader_space = Box(-10.0, 10.0, (weight_count(5, self.hidden),), np.float64)

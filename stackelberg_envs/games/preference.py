@@ -25,14 +25,13 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
-from ..arguments import cycles, nearest, whole
+from ..arguments import check_memory, cycles, real, whole
 from ..followers.exact import Soft
 from ..game import Follower, StackelbergGame
 from ..processes.arrays import Array
 from ..processes.constants import Constants
 from ..worlds.mdp import InducedMDP
 
-OBJECTIVES = ("return", "likelihood")
 LONGEST = 10
 """Steps of an episode, at most: 2^10 trajectories make a million pairs."""
 
@@ -80,16 +79,15 @@ class Preference(StackelbergGame):
         label_noise: float = 0.0,
         seed: int = 0,
     ) -> None:
-        if objective not in OBJECTIVES:
-            raise ValueError(f"preference has no objective {objective!r}; {nearest(str(objective), OBJECTIVES)}")
         states, features, horizon = whole("states", states, 2), whole("features", features, 1), whole("horizon", horizon, 1, LONGEST)
-        if not 0 < label_temperature < np.inf or not 0 <= label_noise <= 0.5:
-            raise ValueError(f"label_temperature is positive and label_noise in [0, 1/2], got {label_temperature} and {label_noise}")
+        label_temperature = real("label_temperature", label_temperature, 0, open_low=True)
+        label_noise = real("label_noise", label_noise, 0, 0.5)
+        check_memory("states x horizon x features", (states * horizon) ** 2 * 4 + 4 * states * features)
         self.additive = objective == "return"
         self.cells, self.max_cycles = int(states), cycles(horizon)
         self.leader_space = Box(-20.0, 20.0, (features,), np.float64)
         self.default_follower = Soft(0.3)
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(whole("seed", seed, 0))
         self.true_reward, self.phi = rng.normal(size=(states, 2)), rng.normal(size=(states, 2, features))
         trajectories = _trajectories(states, horizon)
         returns = np.tile(self.true_reward, (horizon, 1)).ravel()[trajectories].sum(-1)

@@ -16,7 +16,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
-from ..arguments import cycles, nearest
+from ..arguments import check_memory, cycles, real, whole
 from ..commitments import softmax_policy
 from ..followers.exact import Soft
 from ..game import StackelbergGame
@@ -36,13 +36,6 @@ PRESETS: dict[str, dict[str, Any]] = {
 """What arguments that are not given are; ``branching`` None is every state.  Every number of ``"penalty"`` is recalled, not read: 100
 states, 5 x 5 actions, U(0, 1) weights of all states, normalised, rewards U(0, 1) with those below 0.7 set to 0, uniform start,
 temperature 0.001, and a follower that knows the leader's policy and not its action.  Its discount is not even recalled; 0.9 is ours."""
-CHOICES = {
-    "preset": tuple(PRESETS),
-    "weights": ("dirichlet", "uniform"),
-    "influence": ("both", "reward", "dynamics"),
-    "follower_sees": ("policy", "action"),
-    "layout": ("dense", "lists"),
-}
 
 
 class RandomMarkovGame(StackelbergGame):
@@ -98,7 +91,6 @@ class RandomMarkovGame(StackelbergGame):
         max_cycles: int = 50,
         layout: Literal["dense", "lists"] | None = None,
     ) -> None:
-        _require("preset", preset)
 
         def preset_default(name: str, given: Any) -> Any:
             return PRESETS[preset][name] if given is None else given
@@ -111,27 +103,23 @@ class RandomMarkovGame(StackelbergGame):
         successors, kind = preset_default("branching", branching), preset_default("weights", weights)
         successors = s if successors is None else successors
         c, threshold = preset_default("conflict", conflict), preset_default("reward_threshold", reward_threshold)
-        w = 1 - c if noise is None else float(noise)
+        s, a, b = whole("states", s, 1), whole("leader_actions", a, 1), whole("follower_actions", b, 1)
+        successors = whole("branching, at most states,", successors, 1, s)
+        c, threshold = real("conflict", c, 0, 1), real("reward_threshold", threshold, 0, 1, open_high=True)
+        w = 1 - c if noise is None else real("noise", noise, 0)
         layout = ("lists" if s >= DIRECT and 8 * successors <= s else "dense") if layout is None else layout
-        for name, value in (("weights", kind), ("influence", influence), ("follower_sees", follower_sees), ("layout", layout)):
-            _require(name, value)
-        if min(s, a, b) < 1 or not 1 <= successors <= s:
-            raise ValueError(f"sizes are at least 1 and branching is 1 to states; got states={s}, branching={successors}")
-        if not 0 <= c <= 1 or not 0 <= discount < 1:
-            raise ValueError(f"conflict is in [0, 1] and discount in [0, 1); got conflict={c}, {discount=}")
-        if not 0 <= w < np.inf or not 0 <= threshold < 1:
-            raise ValueError(f"noise is at least 0 and reward_threshold in [0, 1); got noise={w}, reward_threshold={threshold}")
+        check_memory("states x leader_actions x follower_actions", s * a * b * ((s if layout == "dense" else 0) + 3 * successors + 6))
         cost = np.asarray(action_cost, dtype=np.float64)
         cost = cost * np.arange(a) if cost.ndim == 0 else cost
         if cost.shape != (a,) or not np.isfinite(cost).all():
             raise ValueError(f"action_cost is a number, or one for each of the {a} leader actions; got {action_cost!r}")
         self.shape = (s, a, b)
         self.follower_sees: Literal["policy", "action"] = follower_sees
-        self.discount = float(discount)
+        self.discount = real("discount", discount, 0, 1, open_high=True)
         self.max_cycles = cycles(max_cycles)
         self.leader_space = Box(-20.0, 20.0, (s * a,), np.float64)
         self.default_follower = Soft(PRESETS[preset]["temperature"])
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(whole("seed", seed, 0))
         lists = garnet(rng, self.shape, successors, kind)
         u_leader, u_follower = (np.where(u < threshold, 0.0, u) for u in rng.uniform(size=(2, *self.shape)))
         # Everything is drawn; what the leader does not influence is now that of its action 0.
@@ -179,8 +167,3 @@ def garnet(rng: np.random.Generator, shape: tuple[int, int, int], branching: int
     order = np.argsort(table, axis=-1)
     table, probabilities = (np.take_along_axis(drawn, order, axis=-1) for drawn in (table, probabilities))
     return SuccessorLists(Successors(table), probabilities)
-
-
-def _require(argument: str, value: object) -> None:
-    if value not in CHOICES[argument]:
-        raise ValueError(f"random_markov_game has no {argument} {value!r}; {nearest(str(value), CHOICES[argument])}")

@@ -19,7 +19,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
-from ..arguments import nearest, whole
+from ..arguments import nearest, real_array, whole
 from ..commitments import subset_marginals
 from ..followers.exact import Soft
 from ..game import StackelbergGame
@@ -88,7 +88,7 @@ class Security(StackelbergGame):
         }
         own = {"guards": guards, "protects": protects, "type_probabilities": type_probabilities}
         chosen = _arguments(preset, given, own, {"targets": targets, "types": types, "seed": seed})
-        self.payoffs = TargetPayoffs(**{name: chosen[name] for name in given})
+        self.payoffs = TargetPayoffs(**{name: real_array(name, chosen[name]) for name in given})
         """What attacks pay, for `stackelberg_envs.planning.security`."""
         count, t = self.payoffs.sizes
         self.protects = _protects(chosen["guards"], chosen["protects"], t)
@@ -96,7 +96,8 @@ class Security(StackelbergGame):
         alike = bool(self.protects.all())
         if count > 1:
             self.contexts = tuple(f"type_{k}" for k in range(count))
-        self.context_probabilities = type_weights(chosen["type_probabilities"], count)
+        shares = chosen["type_probabilities"]
+        self.context_probabilities = type_weights(shares if shares is None else real_array("type_probabilities", shares), count)
         self.max_cycles = 1
         self.leader_space = Box(-BOUND, BOUND, (t,), np.float64)
         self.default_follower = Soft(0.1)

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import check_memory, whole
+
 PRESETS: dict[str, dict[str, Any]] = {
     # An attacker that is indifferent between two targets, of which the defender only minds the second: c = (1/2, 1/2), worth 0.5.
     "two_targets": {
@@ -52,7 +54,8 @@ def random_targets(*, targets: int = 8, types: int = 1, seed: int = 0, zero_sum:
     """
     if zero_sum and types > 1:
         raise ValueError(f"a zero-sum game has one type of attacker, got types={types}")
-    rng = np.random.default_rng(seed)
+    check_memory("targets x types", whole("targets", targets, 1) * (2 * whole("types", types, 1) + 2))
+    rng = np.random.default_rng(whole("seed", seed, 0))
     covered, uncovered = rng.uniform(0, 1, targets), rng.uniform(-1, 0, targets)
     other = rng.uniform(-1, 0, (types, targets)), rng.uniform(0, 1, (types, targets))
     attacker = (-covered[None], -uncovered[None]) if zero_sum else other

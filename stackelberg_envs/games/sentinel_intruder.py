@@ -64,11 +64,9 @@ class SentinelIntruder(StackelbergGame):
         max_cycles: int = 100,
     ) -> None:
         size = whole("size", size, 2, 20)
-        if not isinstance(slips, (tuple, list)) or len(slips) != 2:
-            raise ValueError(f"slips are two probabilities, the sentinel's and the intruder's, got {slips!r}")
         slips = real("each of slips", slips[0], 0, 1), real("each of slips", slips[1], 0, 1)
         self.largest, self.cost = real("largest", largest, 0, open_low=True), real("cost", cost, 0)
-        self.discount = real("discount", discount, 0, np.nextafter(1, 0))
+        self.discount = real("discount", discount, 0, 1, open_high=True)
         cells = [(row, col) for row in range(size) for col in range(size)]
         count = len(cells)
         self.count = count

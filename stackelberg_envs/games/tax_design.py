@@ -31,7 +31,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 from statistics import NormalDist
 from typing import Any, Literal
 
@@ -39,7 +38,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
-from ..arguments import cycles, nearest, real, whole
+from ..arguments import check_memory, cycles, real, whole
 from ..commitments import sigmoid
 from ..followers.exact import Soft
 from ..game import StackelbergGame
@@ -62,7 +61,6 @@ FIRST_VARIANCE = 2.0
 CONSUMPTION_WEIGHT = 15.0 / 5.0
 REVENUE_WEIGHT = 5.0
 DISCOUNT = 0.9
-PRESETS = ("clean", "legacy")
 Taste = tuple[float, float, float]
 
 
@@ -115,8 +113,6 @@ class TaxDesign(StackelbergGame):
         temperature: float = 0.1,
         max_cycles: int = 200,
     ) -> None:
-        if preset not in PRESETS:
-            raise ValueError(f"tax_design has no preset {preset!r}; {nearest(str(preset), PRESETS)}")
         self.preset = preset
         self.consumers = _consumers(consumers)
         self.followers = len(self.consumers)
@@ -124,9 +120,11 @@ class TaxDesign(StackelbergGame):
         self.max_cycles = cycles(max_cycles)
         self.leader_space = Box(-10.0, 10.0, (1 + GOODS,), np.float64)
         self.default_follower = Soft(real("temperature", temperature, 0.0, open_low=True))
-        self.assets = np.linspace(-LIMIT, LIMIT, whole("grid", grid, 11))
+        sizes = whole("grid", grid, 11), whole("hours", hours, 2), whole("spendings", spendings, 2)
+        check_memory("grid x hours x spendings", (GOODS + 1 + sizes[0]) * sizes[1] * sizes[2] ** GOODS + sizes[0] ** 2)
+        self.assets = np.linspace(-LIMIT, LIMIT, grid)
         """The asset levels, (S,)."""
-        steps = np.array(list(product(range(whole("hours", hours, 2)), *[range(whole("spendings", spendings, 2))] * GOODS)))
+        steps = np.indices((hours, *[spendings] * GOODS)).reshape(1 + GOODS, -1).T
         self.worked, self.spent = HOUR * steps[:, 0], SPENDING * steps[:, 1:]
         """What each action is: hours (B,), and money spent on each good (B, 3)."""
         totals = GOODS * (spendings - 1) + 1  # how many different sums of spendings there are

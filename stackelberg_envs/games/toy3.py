@@ -18,7 +18,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
-from ..arguments import cycles, nearest
+from ..arguments import cycles, nearest, real
 from ..commitments import softmax_policy
 from ..followers.exact import Soft
 from ..game import StackelbergGame
@@ -104,8 +104,6 @@ class Toy3(StackelbergGame):
         chosen = VARIANTS[variant]
         if R is not None and chosen.moves is not _TRAP:
             raise ValueError(f"only variants 4 and 4_1a have an R, not {variant}; leave it out")
-        if follower_sees not in ("action", "policy"):
-            raise ValueError(f"follower_sees is 'action' or 'policy', got {follower_sees!r}")
         self.follower_sees: Literal["action", "policy"] = follower_sees
         self.max_cycles = chosen.steps if max_cycles is None else cycles(max_cycles)
         self.leader_space = Box(-20.0, 20.0, (6,), np.float64)
@@ -116,7 +114,7 @@ class Toy3(StackelbergGame):
             transition[s, :, :, s] = 1.0  # whatever is not listed stays
         for entry, successor in chosen.moves.items():
             transition[_indices(entry)] = np.eye(3)[STATES.index(successor)]
-        for entry, reward in {**chosen.follower_reward, **({} if R is None else {"A0b": float(R)})}.items():
+        for entry, reward in {**chosen.follower_reward, **({} if R is None else {"A0b": real("R", R, -np.inf)})}.items():
             follower_reward[_indices(entry)] = reward
         for entry, reward in chosen.leader_reward.items():
             leader_reward[_indices(entry)] = reward

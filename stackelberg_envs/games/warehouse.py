@@ -36,7 +36,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
-from ..arguments import cycles, nearest, real, whole
+from ..arguments import check_memory, cycles, real, whole
 from ..commitments import sigmoid
 from ..followers.exact import Soft
 from ..game import Layout, StackelbergGame, as_tuple
@@ -45,7 +45,6 @@ from ..processes.constants import Constants
 from ..worlds.mdp import InducedMDP
 
 MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))  # north, east, south, west
-VARIANTS = ("binary", "relaxed")
 LARGEST = 20.0
 """Bound of the components of x."""
 HALVINGS = 40
@@ -109,13 +108,12 @@ class Warehouse(StackelbergGame):
         seed: int = 0,
         max_cycles: int = 200,
     ) -> None:
-        if variant not in VARIANTS:
-            raise ValueError(f"warehouse has no variant {variant!r}; {nearest(str(variant), VARIANTS)}")
         self.variant, self.smooth = variant, variant == "relaxed"
         self.shape = whole("rows", rows, 2), whole("columns", columns, 2)
+        sites = len(candidates) if isinstance(candidates, Sequence) else candidates
+        check_memory("rows x columns x candidates", 16 * (rows * columns) ** 2 * sites)
         self.worth, self.squeeze = real("worth", worth, 0.0, open_low=True), real("squeeze", squeeze, 0.0)
-        if not real("slip", slip, 0.0) < 1:
-            raise ValueError(f"slip is a probability below 1, got {slip}")
+        slip = real("slip", slip, 0.0, 1.0, open_high=True)
         docks = ((rows - 1, columns // 2), (0, columns // 2), (rows // 2, 0), (rows // 2, columns - 1))
         if isinstance(pickers, Sequence):
             self.pickers = tuple(pickers)
@@ -139,7 +137,7 @@ class Warehouse(StackelbergGame):
         self.layout = Layout((" " * columns,) * rows, cells + cells)
         on = np.array([[cell == site for cell in cells + cells] for site in self.sites], dtype=np.float64)  # (M, S)
         errands = {f"{i}_{m}": (dock, site) for i, dock in enumerate(taken) for m, site in enumerate(self.sites)}
-        kernels = {which: round_trip_kernel(self.shape, float(slip), dock, site) for which, (dock, site) in errands.items()}
+        kernels = {which: round_trip_kernel(self.shape, slip, dock, site) for which, (dock, site) in errands.items()}
         self._constants = Constants(
             idle=np.ones((on.shape[1], 1)),
             on=on,

@@ -15,7 +15,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
-from ..arguments import cycles, real, whole
+from ..arguments import check_memory, cycles, real, whole
 from ..commitments import sigmoid
 from ..followers.equilibria import Saddle
 from ..game import StackelbergGame
@@ -60,17 +60,16 @@ class ZeroSumIncentive(StackelbergGame):
     ) -> None:
         states = whole("states", states, 1)
         branching = whole("branching", branching, 1, states)
-        if not isinstance(actions, (tuple, list)) or len(actions) != 2:
-            raise ValueError(f"actions are two numbers, one for each opponent, got {actions!r}")
         actions = whole("each of actions", actions[0], 1), whole("each of actions", actions[1], 1)
         self.largest, self.cost = real("largest", largest, 0, open_low=True), real("cost", cost, 0)
-        self.discount = real("discount", discount, 0, np.nextafter(1, 0))
+        self.discount = real("discount", discount, 0, 1, open_high=True)
         self.shape = (states, 1, actions[0] * actions[1])
         self.actions = actions
+        check_memory("states x actions", int(np.prod(self.shape, dtype=object)) * (states + 3 * branching + 6))
         self.max_cycles = cycles(max_cycles)
         self.leader_space = Box(-20.0, 20.0, (states * actions[0] * actions[1],), np.float64)
         self.default_follower = Saddle(0.1)
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(whole("seed", seed, 0))
         reward, leader_reward = rng.uniform(size=(2, *self.shape))
         self._constants = Constants(
             transition=garnet(rng, self.shape, branching, "dirichlet").dense(),

@@ -8,13 +8,13 @@ import numpy as np
 from gymnasium.spaces import Box, Space
 from gymnasium.utils import seeding
 
-from ..arguments import cycles
+from ..arguments import CheckedArguments, check_options, check_seed, cycles
 from ..game import StackelbergGame
 from .episode import RENDER_MODES, Episode, Observations, RoundTransition, View, check_render_mode
 from .tabular_steps import EpisodeHolder
 
 
-class EpisodeEnv(EpisodeHolder):
+class EpisodeEnv(EpisodeHolder, CheckedArguments):
     """A mixin over one `Episode`: spaces, state, rendering, seeding, and what a conformance kit wants to know."""
 
     possible_agents: list[str]
@@ -62,7 +62,7 @@ class EpisodeEnv(EpisodeHolder):
     def _begin(self, seed: int | None, options: dict[str, Any] | None) -> None:
         """Start an episode; nothing changes if the options are not legal."""
         self._write_back()
-        options = options or {}
+        options, seed = check_options(options, ("context", "commitment")), check_seed(seed)
         if self._episode.view == "commitment" and "commitment" in options:
             raise ValueError("in the commitment view the leader commits by its first action; options['commitment'] is for the play view")
         rng = self._np_random if seed is None and self._np_random is not None else seeding.np_random(seed)[0]

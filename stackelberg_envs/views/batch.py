@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from ..arguments import cycles, whole
+from ..arguments import CheckedArguments, check_memory, check_options, check_seed, cycles, nearest, whole
 from ..game import StackelbergGame
 from ..play.batches import EpisodeBatch, StackedTables, Streams
 from .episode import ActionError, Observations
@@ -18,7 +19,19 @@ from .lookups import IndexLookup, VectorLookup
 from .tabular_steps import LONGEST
 
 
-class FollowerBatchEnv(VectorEnv):
+def autoreset(mode: AutoresetMode | str) -> AutoresetMode:
+    """One of Gymnasium's modes.
+
+    Raises:
+        ValueError: if it is none; the message suggests the nearest.
+    """
+    modes = [one.value for one in AutoresetMode]
+    if not isinstance(mode, AutoresetMode) and mode not in modes:
+        raise ValueError(f"there is no autoreset_mode {mode!r}; {nearest(str(mode), modes)}")
+    return AutoresetMode(mode)
+
+
+class FollowerBatchEnv(CheckedArguments, VectorEnv):
     """`stackelberg_envs.views.gym.FollowerEnv`, ``num_envs`` times: worlds with tables, one follower, no missing actions.
 
     Environment i is to the bit the single one that is seeded with ``seed + i``.  `applies` says for which games there is such a batch.
@@ -56,7 +69,8 @@ class FollowerBatchEnv(VectorEnv):
                 f"{self.game.name} is not played in batches: that takes tables, one follower who has all actions always, "
                 f"and at most {LONGEST:,} steps"
             )
-        self.num_envs, self._mode = whole("num_envs", num_envs, 1), AutoresetMode(autoreset_mode)
+        self.num_envs, self._mode = whole("num_envs", num_envs, 1), autoreset(autoreset_mode)
+        check_memory("num_envs environments", 1000 * num_envs)
         self.metadata = {**self._single.metadata, "autoreset_mode": self._mode}
         self.single_observation_space, self.single_action_space = self._single.observation_space, self._single.action_space
         self.observation_space, self.action_space = (
@@ -83,18 +97,13 @@ class FollowerBatchEnv(VectorEnv):
             options: ``"commitment"``, (n,) or (num_envs, n); ``"context"``, of all episodes that start now; ``"reset_mask"``, booleans
                 (num_envs,), which environments start.
         """
-        options = dict(options or {})
-        mask = self._mask(options.pop("reset_mask", None))
-        commitments = self._legal(options.pop("commitment")) if "commitment" in options else self._commitments
-        context = options.pop("context", None)
+        options = check_options(options, ("commitment", "context", "reset_mask"))
+        mask = self._mask(options.get("reset_mask"))
+        commitments = self._legal(options["commitment"]) if "commitment" in options else self._commitments
+        context = options.get("context")
         if context is not None:
             context = self.game.context_index(context)
-        if options:
-            raise ValueError(f"options of reset are commitment, context and reset_mask, got {', '.join(map(repr, options))}")
-        unseeded: list[int | None] = [None] * self.num_envs
-        seeds = unseeded if seed is None else [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else list(seed)
-        if len(seeds) != self.num_envs:
-            raise ValueError(f"{self.num_envs} environments take as many seeds, got {len(seeds)}")
+        seeds = self._seeds(seed)
         commitments = np.where(mask[:, None], commitments, self._commitments)
         first = not self._ready
         fresh = {i: seeding.np_random(one)[0] for i, one in enumerate(seeds) if first or (one is not None and mask[i])}
@@ -212,6 +221,15 @@ class FollowerBatchEnv(VectorEnv):
             i = int(np.argmax((given < 0) | (given >= count)))
             raise ActionError(f"environment {i}: action {given[i]} is outside its space, 0 to {count - 1}")
         return given
+
+    def _seeds(self, seed: Any) -> list[int | None]:
+        """One per environment; None goes on."""
+        if seed is None or isinstance(seed, (int, np.integer)):
+            first = check_seed(seed)
+            return [None if first is None else first + i for i in range(self.num_envs)]
+        if not isinstance(seed, Sequence) or isinstance(seed, str) or len(seed) != self.num_envs:
+            raise ValueError(f"{self.num_envs} environments take one seed, a sequence of as many, or None; got {seed!r}")
+        return [check_seed(one) for one in seed]
 
     def _mask(self, mask: Any) -> np.ndarray:
         if mask is None:

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from gymnasium.spaces import Box, Discrete, Space
 
-from ..arguments import cycles
+from ..arguments import CheckedArguments, cycles
 from ..commitments import CommitmentError
 from ..drawing import Frame, ansi, rgb_array
 from ..game import StackelbergGame
@@ -49,7 +49,7 @@ class RoundTransition(NamedTuple):
     """Whether the episode has ended (or was cut)."""
 
 
-class Episode:
+class Episode(CheckedArguments):
     """The state machine behind all single-episode views.
 
     Args:
@@ -60,10 +60,6 @@ class Episode:
     """
 
     def __init__(self, game: StackelbergGame, *, view: View, observations: Observations, max_cycles: int | None) -> None:
-        if view not in ("commitment", "play"):
-            raise ValueError(f"view is 'commitment' or 'play', got {view!r}")
-        if observations not in ("vector", "index"):
-            raise ValueError(f"observations is 'vector' or 'index', got {observations!r}")
         self.max_cycles = cycles(game.max_cycles if max_cycles is None else max_cycles)
         self.game, self.view, self.observations = game, view, observations
         self._spaces = game.spaces
@@ -72,7 +68,7 @@ class Episode:
         leads = self._spaces[0].lead
         if view == "play" and (leads is None or game.followers > 1):
             why = "has no action of its own in a step" if leads is None else "faces several followers"
-            raise ValueError(f"{game.name} has no play view: its leader {why}; use view='commitment'")
+            raise ValueError(f"{game.name} has no play view: its leader {why}; use view='commitment', or mode='round' of LeaderEnv")
         if observations == "index" and not all(isinstance(spaces.state, Discrete) for spaces in game.spaces):
             raise ValueError(f"{game.name}: its states are vectors, no indices; use observations='vector'")
         self.followers = [f"follower_{i}" for i in range(game.followers)]
@@ -383,7 +379,7 @@ def _check_vector(agent: str, space: Box, action: Any, what: str) -> np.ndarray:
     """``action`` as a vector of ``space``, float64; raises `ActionError`."""
     try:
         given = np.array(_one_component(action, space), dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise ActionError(f"{agent}: an action is a vector of {space.shape[0]} numbers, got {action!r}") from error
     if given.shape != space.shape or not np.isfinite(given).all():
         raise ActionError(f"{agent}: an action is a vector of {space.shape[0]} finite numbers, got {action!r}")
@@ -400,6 +396,6 @@ def _check_vector(agent: str, space: Box, action: Any, what: str) -> np.ndarray:
 
 def check_render_mode(render_mode: str | None) -> str | None:
     """``render_mode`` if there is such a one."""
-    if render_mode is not None and render_mode not in RENDER_MODES:
+    if render_mode is not None and (not isinstance(render_mode, str) or render_mode not in RENDER_MODES):
         raise ValueError(f"render_mode is one of {', '.join(map(repr, RENDER_MODES))} or None, got {render_mode!r}")
     return render_mode

@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium.spaces import Space
 
 from .. import registry
-from ..arguments import whole
+from ..arguments import CheckedArguments, check_options, check_seed, whole
 from ..game import Follower, StackelbergGame, group_by_world
 from ..play.steps import TabularPolicyStepper
 from ..worlds.base import PolicyStepper
@@ -69,7 +69,7 @@ class SimulatedFollowers:
         return [policy.act(episode.states[i], episode.signal(i), rng) for i, policy in enumerate(answers)]
 
 
-class LeaderEnv(gymnasium.Env):
+class LeaderEnv(CheckedArguments, gymnasium.Env):
     """The leader's side, against a chosen follower.
 
     ``mode="round"``: one step is one round.  The action is a commitment, the follower answers it, ``episodes`` are played, and the
@@ -107,8 +107,6 @@ class LeaderEnv(gymnasium.Env):
         render_mode: str | None = None,
         **kwargs: Any,
     ) -> None:
-        if mode not in ("round", "move"):
-            raise ValueError(f"mode is 'round' or 'move', got {mode!r}")
         whole("episodes, in a round,", episodes, 1)
         self.game = build_game(game, kwargs)
         if mode == "move" and not self.game.additive:
@@ -135,8 +133,8 @@ class LeaderEnv(gymnasium.Env):
 
         A seed also makes a learning follower start anew.
         """
-        options = options or {}
-        announced = options["commitment"] if self.mode == "move" and "commitment" in options else self.commitment
+        options, seed = check_options(options, ("context", "commitment") if self.mode == "move" else ("context",)), check_seed(seed)
+        announced = options.get("commitment", self.commitment)
         x = self.episode.legal_commitment(announced)
         context = options.get("context")
         if context is not None:
@@ -184,7 +182,7 @@ class LeaderEnv(gymnasium.Env):
         return episode.observe(LEADER), episode.rewards[LEADER], episode.terminated, episode.truncated, episode.info(LEADER)
 
 
-class FollowerEnv(EpisodeHolder, gymnasium.Env):
+class FollowerEnv(EpisodeHolder, CheckedArguments, gymnasium.Env):
     """A follower's side: the leader's commitment is fixed and observed, and the task is to best-respond.
 
     Args:
@@ -230,7 +228,7 @@ class FollowerEnv(EpisodeHolder, gymnasium.Env):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start an episode; ``options`` may hold ``"commitment"`` and ``"context"``.  A seed also makes others who learn start anew."""
-        options = options or {}
+        options, seed = check_options(options, ("context", "commitment")), check_seed(seed)
         x = self._episode.legal_commitment(options.get("commitment", self.commitment))
         context = options.get("context")
         if context is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pettingzoo import ParallelEnv
@@ -71,7 +72,7 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
                 PettingZoo asks).
         """
         steps = self._steps
-        if steps is not None and FOLLOWER in actions and (LEADER in actions or not self._leader_moves):
+        if steps is not None and actions.__class__ is dict and FOLLOWER in actions and (LEADER in actions or not self._leader_moves):
             return self._step_tables(steps, actions)
         self._write_back()
         if self._np_random is None:
@@ -81,6 +82,8 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
                 raise RuntimeError("the episode is over; call reset() to start another")
             return {}, {}, {}, {}, {}
         acting, episode = self.acting, self._episode
+        if not isinstance(actions, Mapping):
+            raise ActionError(f"actions are a mapping of agents to what they do, of {', '.join(acting)} in this step; got {actions!r}")
         if missing := self._lacking(actions):
             raise ActionError(f"no action for {', '.join(missing)}; this step takes the actions of {', '.join(acting)}")
         moved = LEADER not in acting or self.view == "simultaneous"

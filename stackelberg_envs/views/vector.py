@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from ..arguments import cycles
-from .batch import FollowerBatchEnv
+from ..arguments import CheckedArguments, check_memory, cycles, whole
+from .batch import FollowerBatchEnv, autoreset
 from .gym import FollowerEnv, LeaderEnv, build_game
 
 
-class LeaderVectorEnv(SyncVectorEnv):
+class LeaderVectorEnv(CheckedArguments, SyncVectorEnv):
     """`LeaderEnv`, ``num_envs`` times; ``commit`` announces one policy to all.
 
     Args:
@@ -27,14 +27,14 @@ class LeaderVectorEnv(SyncVectorEnv):
     """
 
     def __init__(self, num_envs: int = 1, autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP, **kwargs: Any) -> None:
-        super().__init__(_copies(LeaderEnv, num_envs, kwargs), autoreset_mode=AutoresetMode(autoreset_mode))
+        super().__init__(_copies(LeaderEnv, num_envs, kwargs), autoreset_mode=autoreset(autoreset_mode))
 
     def commit(self, x: np.ndarray) -> None:
         """Announce the leader's policy (n,) to all environments."""
         self.call("commit", x)
 
 
-class FollowerVectorEnv(SyncVectorEnv):
+class FollowerVectorEnv(CheckedArguments, SyncVectorEnv):
     """`FollowerEnv`, ``num_envs`` times.
 
     Args:
@@ -44,7 +44,7 @@ class FollowerVectorEnv(SyncVectorEnv):
     """
 
     def __init__(self, num_envs: int = 1, autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP, **kwargs: Any) -> None:
-        super().__init__(_copies(FollowerEnv, num_envs, kwargs), autoreset_mode=AutoresetMode(autoreset_mode))
+        super().__init__(_copies(FollowerEnv, num_envs, kwargs), autoreset_mode=autoreset(autoreset_mode))
 
 
 def follower_vector_env(
@@ -68,4 +68,5 @@ def follower_vector_env(
 
 
 def _copies(view: Callable[..., Any], num_envs: int, arguments: dict[str, Any]) -> list[Callable[[], Any]]:
+    check_memory("num_envs environments", 1000 * whole("num_envs", num_envs, 1))
     return [partial(view, **arguments)] * num_envs
