@@ -96,4 +96,4 @@ docs: $(INSTALLED)  ## the documentation, into docs/_build
 	@echo "docs/_build/index.html"
 
 clean:  ## what was built; results stay
-	rm -rf docs/_build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf docs/_build docs/reference/games docs/reference/solvers dist .pytest_cache .ruff_cache .hypothesis

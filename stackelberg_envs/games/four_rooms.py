@@ -200,7 +200,7 @@ def _penalty_reward(penalties: Array, goal: Array) -> Array:
 
 
 def transition(slip: float, goal: Cell) -> np.ndarray:
-    """P(s'|s,b), (S, 1, 4, S): the intended move with probability 1 - slip, each other with slip/3; walls stop; the goal ends."""
+    """``P(s'|s,b)``, (S, 1, 4, S): the intended move with probability 1 - slip, each other with slip/3; walls stop; the goal ends."""
     kernel = np.zeros((len(CELLS), 1, len(MOVES), len(CELLS)))
     for state, (row, col) in enumerate(CELLS):
         if (row, col) == goal:

@@ -276,7 +276,7 @@ def soft_top_k_indicator(x: Array, count: int) -> Array:
 
 
 def round_trip_kernel(shape: tuple[int, int], slip: float, dock: Cell, site: Cell) -> np.ndarray:
-    """P(s'|s,b), (S, 1, 4, S), of a round trip: who reaches the site is on the way back from the next step on, and at the dock it ends."""
+    """``P(s'|s,b)``, (S, 1, 4, S), of a round trip: from the site on the picker is on its way back, and at the dock it ends."""
     rows, columns = shape
     cells = rows * columns
     goal, home = site[0] * columns + site[1], dock[0] * columns + dock[1]
