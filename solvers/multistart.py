@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
 
 from stackelberg_envs.leader.access import Access, Oracle
 from stackelberg_envs.planning.linear_systems import PlanningError
@@ -83,6 +82,8 @@ class Multistart(Solver):
 
     def _search(self, oracle: Oracle, start: np.ndarray) -> tuple[np.ndarray, float, float]:
         """(end point, its return, largest component of its gradient) of one local search."""
+        from scipy.optimize import minimize
+
         memory: list[Any] = [None]
 
         def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:

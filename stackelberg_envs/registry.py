@@ -126,6 +126,13 @@ def gymnasium_id(id: str, side: str) -> str:
     return f"Stackelberg/{''.join(part.capitalize() for part in family.split('_'))}-{side}-v{version}"
 
 
+def gymnasium_ids(id: str, side: str) -> list[str]:
+    """All ids of one side in Gymnasium: `gymnasium_id` and, for the suite's own, the id that is spelled as the class of the game."""
+    _, _, name = GAMES.get(id, "").partition(":")
+    ids = [gymnasium_id(id, side), f"Stackelberg/{name}-{side}-v{_parts(id)[1]}"]
+    return ids if name and ids[0] != ids[1] else ids[:1]
+
+
 def _parts(id: str) -> tuple[str, int]:
     """Name and version of an id."""
     family, _, version = id.rpartition("-v")

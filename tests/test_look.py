@@ -241,16 +241,16 @@ def test_stories_have_no_markup() -> None:
 
 
 def test_warm_up_is_not_in_the_seconds_of_a_run(narrow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A solver is rehearsed before its first run in a process, in a world of the kind that it is run in, and not again."""
+    """A solver runs one step before its first run in a process, in a world of the kind that it is run in, and not again."""
     held: list[tuple[str, int]] = []
-    rehearse = solvers.solve
+    original = solvers.solve
 
     def solve(game: se.StackelbergGame, name: str, **given: Any) -> solvers.Solution:
         held.append((name, given["budget"]))
-        return rehearse(game, name, **given)
+        return original(game, name, **given)
 
     monkeypatch.setattr(warm_up.solvers, "solve", solve)
-    warm_up._rehearse.cache_clear()
+    warm_up._run_one_step.cache_clear()
     jobs = {job.solver: job for job in configuration.load("wide.toml").jobs}
     for solver in ("implicit", "implicit", "penalty"):
         execute(jobs[solver])

@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, str] = {
     "formats": "arguments commitments deadlines followers game optional processes worlds",
     "games": "arguments commitments followers game planning processes worlds",
     "leader": "arguments commitments game optional play processes response worlds",
-    "views": "arguments commitments drawing game processes references registry worlds",
+    "views": "arguments commitments drawing game play processes references registry worlds",
     "testing": "commitments evaluation followers game modified_game piece_errors play processes references registry views worlds",
 }
 """Each room of `stackelberg_envs`, folder or file, from the ground up: what it may know of the others."""

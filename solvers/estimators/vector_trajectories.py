@@ -7,7 +7,6 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from scipy.signal import lfilter
 
 from stackelberg_envs.leader.access import Access, Oracle
 from stackelberg_envs.play.outcomes import Outcome
@@ -213,6 +212,8 @@ def returns_to_go(rewards: np.ndarray, discount: float) -> np.ndarray:
 
 def discounted_scan(array: np.ndarray, discount: float, *, backwards: bool = False) -> np.ndarray:
     """y_t = array_t + discount y_t-1 along the steps (N, T, ...), or from the end y_t+1."""
+    from scipy.signal import lfilter
+
     order = slice(None, None, -1) if backwards else slice(None)
     return np.asarray(lfilter([1.0], [1.0, -discount], array[:, order], axis=1))[:, order]
 

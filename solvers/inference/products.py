@@ -15,7 +15,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.sparse.linalg import LinearOperator, cg
 
 from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 from stackelberg_envs.processes.mdp import MDP, decision_problem
@@ -115,6 +114,7 @@ def fit_by_products(belief: LargeBelief, responses: Responses, temperature: floa
 
 def _solve(here: LinearisedResponse, rhs: np.ndarray, sigma: float, damping: float) -> np.ndarray:
     """(H + damping I)^{-1} rhs, to a relative residual of 1e-4 or in 200 products, (n,)."""
+    from scipy.sparse.linalg import LinearOperator, cg
 
     def matvec(v: np.ndarray) -> np.ndarray:
         return here.fisher(v) + (1 / sigma**2 + damping) * v

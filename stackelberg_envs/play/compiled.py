@@ -129,4 +129,43 @@ def pad_trajectories(
     return states, leads, follows, paid, earned, alive
 
 
+@njit(cache=True)
+def advance(
+    episodes: tuple[np.ndarray, ...],
+    actions: np.ndarray,
+    moving: np.ndarray,
+    noise: tuple[np.ndarray, np.ndarray],
+    tables: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    sizes: tuple[int, int, int],
+    powers: np.ndarray,
+    limit: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """`stackelberg_envs.play.batches.advance`, one episode after the other."""
+    table, state, lead, count, follower_return, leader_return = episodes
+    thresholds, successors, follower_reward, leader_reward = tables
+    states, leads, choices = sizes
+    block, following = noise
+    n, width = state.shape[0], thresholds.shape[0]
+    rewards, paid = np.zeros(n, follower_reward.dtype), np.zeros(n, leader_reward.dtype)
+    terminated, truncated = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
+    for i in range(n):
+        if not moving[i]:
+            continue
+        node = (table[i] * (states + 1) + state[i]) * leads + max(lead[i], 0)
+        row = node * choices + actions[i]
+        u = block[following[i], i]
+        following[i] += 1
+        k = 0
+        while k < width and thresholds[k, row] <= u:
+            k += 1
+        rewards[i], paid[i] = follower_reward[row], leader_reward[row]
+        follower_return[i] += powers[0, count[i]] * rewards[i]
+        leader_return[i] += powers[1, count[i]] * paid[i]
+        state[i] = successors[row * (width + 1) + k]
+        count[i] += 1
+        terminated[i] = state[i] == states
+        truncated[i] = count[i] >= limit and not terminated[i]
+    return rewards, paid, terminated, truncated
+
+
 soft_q_learning = njit(cache=True)(q_learning.soft_q_learning)

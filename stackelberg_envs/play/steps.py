@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from ..processes.inverse_cdf import cumulative, inverse_cdf
+from ..processes.inverse_cdf import cumulative
 from ..processes.markov_game import MarkovGame
 from ..processes.mdp import MDP
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Uniform(Protocol):
+    """A source of uniform variates: a NumPy generator, or one that draws ahead."""
+
+    def random(self) -> float:
+        """The next variate, in [0, 1)."""
+        ...
+
+
+class Memo(dict[K, V]):
+    """What a function gives, by its argument, computed when it is first asked for."""
+
+    def __init__(self, function: Callable[[K], V]) -> None:
+        super().__init__()
+        self._function = function
+
+    def __missing__(self, key: K) -> V:
+        value = self[key] = self._function(key)
+        return value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._function,)
 
 
 @dataclass(frozen=True)
@@ -43,13 +71,13 @@ class TabularStepper:
         """Whether a state is the end."""
         return s == self.process.sizes[0]
 
-    def initial(self, rng: np.random.Generator) -> int:
+    def initial(self, rng: Uniform) -> int:
         """First state."""
         return int(self._initial.searchsorted(rng.random(), side="right"))
 
-    def leader_action(self, s: int, rng: np.random.Generator) -> int:
+    def leader_action(self, s: int, rng: Uniform) -> int:
         """The leader's action by its own policy."""
-        return int(self._leader[s].searchsorted(rng.random(), side="right"))
+        return bisect_right(self.leader_policy[s], rng.random())
 
     def available(self, player: int, s: int, a: int | None) -> np.ndarray | None:
         """Which actions a follower has, booleans (B_i,); None where all followers of this world have all of theirs always.
@@ -72,17 +100,83 @@ class TabularStepper:
     def _available(self) -> list[np.ndarray]:
         return [self.process.available_actions(player) for player in range(len(self.process.actions))]  # type: ignore[union-attr]
 
-    def step(self, s: int, a: int, actions: Sequence[int], rng: np.random.Generator) -> tuple[int, tuple[float, ...], float]:
+    @cached_property
+    def moves(self) -> Memo[int, tuple[list[float], list[int], float, float]]:
+        """Moves of a single follower as Python lists: (cumulative probabilities, next states, follower reward, leader reward).
+
+        The key is (s A + a) B + b.
+        """
+        return Memo(self._move)
+
+    @cached_property
+    def leader_policy(self) -> Memo[int, list[float]]:
+        """The leader's cumulative probabilities by state, as Python lists."""
+        return Memo(self._policy_row)
+
+    def _policy_row(self, s: int) -> list[float]:
+        return self._leader[s].tolist()
+
+    def _move(self, key: int) -> tuple[list[float], list[int], float, float]:
+        _, a_count, b_count = self.process.sizes
+        node, b = divmod(key, b_count)
+        s, a = divmod(node, a_count)
+        row = self._row(s, a, b)
+        successors, cumulated, _ = self._transition
+        reached = self.process.kernel.arrivals(np.asarray(s), successors[row]).tolist()
+        paid = float(self.process.follower_rewards[0, s, a, b]), 0.0 + float(self.process.leader_reward[s, a, b])
+        return cumulated[row].tolist(), reached, *paid
+
+    def _row(self, s: Any, a: Any, b: Any) -> Any:
+        """Where the kernel's lists have what (s, a, b) leads to."""
+        successors, _, row_of = self._transition
+        s_count, a_count, _ = self.process.sizes
+        stage = self.process.kernel.stage_size or s_count
+        return (s % stage * a_count + a) * (len(successors) // (stage * a_count)) + row_of[b]
+
+    @property
+    def longest(self) -> int:
+        """Thresholds of a move: one less than the successors that it can have."""
+        return self._transition[1].shape[-1]
+
+    @property
+    def initial_cumulated(self) -> np.ndarray:
+        """Cumulative probabilities of first states, (S,)."""
+        return self._initial
+
+    @property
+    def leader_cumulated(self) -> np.ndarray:
+        """The leader's cumulative probabilities, (S + 1, A): action 0 at the end."""
+        return np.concatenate([self._leader, np.ones((1, self.process.sizes[1]))])
+
+    def all_moves(self, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """All moves of a single follower, rows (s A + a) B + b, the end included, which leads to itself and pays nothing.
+
+        Args:
+            width: thresholds of a row; at least `longest`.
+
+        Returns:
+            Cumulative probabilities (rows, width), next states (rows, width + 1), follower and leader rewards (rows,).
+        """
+        s_count, a_count, b_count = sizes = self.process.sizes
+        successors, cumulated, _ = self._transition
+        s, a, b = (index.reshape(-1) for index in np.indices(sizes))
+        row = self._row(s, a, b)
+        reached = self.process.kernel.arrivals(s[:, None], successors[row])
+        own, end = width - cumulated.shape[-1], a_count * b_count
+        thresholds = np.pad(cumulated[row], ((0, end), (0, own)), constant_values=np.inf)
+        targets = np.pad(reached, ((0, end), (0, own)), constant_values=s_count)
+        paid = (np.broadcast_to(reward, sizes).reshape(-1) for reward in (self.process.follower_rewards[0], self.process.leader_reward))
+        follower_reward, leader_reward = (np.append(0.0 + np.asarray(reward, dtype=np.float64), np.zeros(end)) for reward in paid)
+        return thresholds, targets, follower_reward, leader_reward
+
+    def step(self, s: int, a: int, actions: Sequence[int], rng: Uniform) -> tuple[int, tuple[float, ...], float]:
         """(next state, rewards of the followers in this process, leader reward), given one action of each of them."""
         u = rng.random()
         b = 0
         for action, count in zip(actions, self.process.actions, strict=True):
             b = b * count + action
-        successors, cumulated, row_of = self._transition
-        s_count, a_count, _ = self.process.sizes
-        kernel = self.process.kernel
-        stage = kernel.stage_size or s_count
-        row = (s % stage * a_count + a) * (len(successors) // (stage * a_count)) + row_of[b]
+        successors, cumulated, _ = self._transition
+        row, kernel = self._row(s, a, b), self.process.kernel
         successor = int(kernel.arrivals(np.asarray(s), successors[row, cumulated[row].searchsorted(u, side="right")]))
         paid = tuple(float(reward) for reward in self.process.follower_rewards[:, s, a, b])
         return successor, paid, float(self.process.leader_reward[s, a, b])
@@ -94,8 +188,13 @@ class TabularPolicyStepper:
 
     cumulated: np.ndarray
 
-    def act(self, s: int, a: int, rng: np.random.Generator) -> int:
+    def act(self, s: int, a: int, rng: Uniform) -> int:
         """An action; 0 at the end, where nothing comes of it."""
-        if s == self.cumulated.shape[0]:
-            return 0
-        return int(inverse_cdf(self.cumulated[s, a], np.asarray(rng.random())))
+        return 0 if s == self.cumulated.shape[0] else bisect_right(self._rows[s, a], rng.random())
+
+    @cached_property
+    def _rows(self) -> Memo[tuple[int, int], list[float]]:
+        return Memo(self._row)
+
+    def _row(self, node: tuple[int, int]) -> list[float]:
+        return self.cumulated[node].tolist()

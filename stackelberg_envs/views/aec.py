@@ -9,7 +9,8 @@ from pettingzoo import AECEnv
 
 from ..game import StackelbergGame
 from .base import EpisodeEnv
-from .episode import LEADER, Observations, View
+from .episode import FOLLOWER, LEADER, Observations, View
+from .tabular_steps import TabularSteps
 
 
 class StackelbergAEC(EpisodeEnv, AECEnv):
@@ -61,11 +62,15 @@ class StackelbergAEC(EpisodeEnv, AECEnv):
             ActionError, CommitmentError: if the action is not legal; nothing has changed then.
             RuntimeError: before ``reset`` and after the end.
         """
-        if self.np_random is None:
+        steps = self._steps
+        if steps is not None:
+            self._step_tables(steps, action)
+            return
+        if self._np_random is None:
             raise RuntimeError("call reset() before step()")
         if not self.agents:
             raise RuntimeError("the episode is over; call reset() to start another")
-        agent, episode = self.agent_selection, self.episode
+        agent, episode, rng = self.agent_selection, self._episode, self._np_random
         if self.terminations[agent] or self.truncations[agent]:
             self._was_dead_step(action)
             return
@@ -75,11 +80,11 @@ class StackelbergAEC(EpisodeEnv, AECEnv):
             moved = len(pending) == len(episode.followers)
             self._pending = [] if moved else pending
             if moved:
-                episode.step_followers(pending, self.np_random)
+                episode.step_followers(pending, rng)
         elif episode.view == "commitment":
-            episode.commit(episode.legal_commitment(action), self.np_random)
+            self._commit(action)
         else:
-            episode.step_leader(episode.legal_action(agent, action), self.np_random)
+            episode.step_leader(episode.legal_action(agent, action), rng)
         self._cumulative_rewards[agent] = 0.0
         self._publish(rewarded=moved)
         self._accumulate_rewards()
@@ -87,17 +92,50 @@ class StackelbergAEC(EpisodeEnv, AECEnv):
 
     def observe(self, agent: str) -> np.ndarray | np.int64:
         """A fresh observation."""
-        return self.episode.observe(agent)
+        steps = self._steps
+        if steps is None:
+            return self._episode.observe(agent)
+        if agent == FOLLOWER:
+            return steps.follower_view(steps.state, steps.lead)
+        return steps.leader_view(steps.state, steps.action) if agent == LEADER else self._episode.observe(agent)
+
+    def _step_tables(self, steps: TabularSteps, action: Any) -> None:
+        """`step`, where the world has tables and one follower, and everybody is alive."""
+        cumulative = self._cumulative_rewards
+        if self.agent_selection == LEADER:
+            steps.take_lead(int(self._episode.legal_action(LEADER, action)))
+            cumulative[LEADER] = leader_reward = follower_reward = 0.0
+            self.agent_selection = FOLLOWER
+        else:
+            if action.__class__ is not int or not 0 <= action < steps.choices:
+                action = steps.legal(action)
+            steps.advance(action)
+            leader_reward, follower_reward = steps.leader_reward, steps.follower_reward
+            cumulative[LEADER] += leader_reward
+            cumulative[FOLLOWER] = 0.0 + follower_reward
+            if self._episode.view == "play":
+                self.agent_selection = LEADER
+        time = float(steps.count)
+        self.rewards = {LEADER: leader_reward, FOLLOWER: follower_reward}
+        self.infos = {
+            LEADER: {"time": time, "discounted_return": steps.leader_return},
+            FOLLOWER: {"time": time, "discounted_return": steps.follower_return},
+        }
+        if steps.terminated or steps.truncated:
+            self.terminations = dict.fromkeys(self.agents, steps.terminated)
+            self.truncations = dict.fromkeys(self.agents, steps.truncated)
+            self.agent_selection = LEADER
+            self._write_back()
 
     def _next_agent(self, moved: bool) -> str:
-        if self.episode.is_over:
+        if self._episode.is_over:
             return self.agents[0]
         if moved:
-            return LEADER if self.episode.view == "play" else self.episode.followers[0]
-        return self.episode.followers[len(self._pending)]
+            return LEADER if self._episode.view == "play" else self._episode.followers[0]
+        return self._episode.followers[len(self._pending)]
 
     def _publish(self, *, rewarded: bool) -> None:
-        self.rewards = {agent: self.episode.rewards[agent] if rewarded else 0.0 for agent in self.agents}
-        self.terminations = dict.fromkeys(self.agents, self.episode.terminated)
-        self.truncations = dict.fromkeys(self.agents, self.episode.truncated)
-        self.infos = {agent: self.episode.info(agent) for agent in self.agents}
+        self.rewards = {agent: self._episode.rewards[agent] if rewarded else 0.0 for agent in self.agents}
+        self.terminations = dict.fromkeys(self.agents, self._episode.terminated)
+        self.truncations = dict.fromkeys(self.agents, self._episode.truncated)
+        self.infos = {agent: self._episode.info(agent) for agent in self.agents}

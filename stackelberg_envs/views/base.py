@@ -11,9 +11,10 @@ from gymnasium.utils import seeding
 from ..arguments import CheckedArguments, check_options, check_seed, cycles
 from ..game import StackelbergGame
 from .episode import RENDER_MODES, Episode, Observations, RoundTransition, View, check_render_mode
+from .tabular_steps import EpisodeHolder
 
 
-class EpisodeEnv(CheckedArguments):
+class EpisodeEnv(EpisodeHolder, CheckedArguments):
     """A mixin over one `Episode`: spaces, state, rendering, seeding, and what a conformance kit wants to know."""
 
     possible_agents: list[str]
@@ -23,7 +24,8 @@ class EpisodeEnv(CheckedArguments):
         self, game: StackelbergGame, view: View, observations: Observations, max_cycles: int | None, render_mode: str | None
     ) -> None:
         self.game = game
-        self.episode = Episode(game, view=view, observations=observations, max_cycles=max_cycles)
+        self._episode = Episode(game, view=view, observations=observations, max_cycles=max_cycles)
+        self._np_random = None
         self.render_mode = check_render_mode(render_mode)
         # aec_to_parallel would let the follower act before it sees the commitment, and no test would notice
         self.metadata: dict[str, Any] = {
@@ -32,33 +34,53 @@ class EpisodeEnv(CheckedArguments):
             "is_parallelizable": False,
             "render_fps": 4,
         }
-        self.possible_agents = list(self.episode.agents)
+        self.possible_agents = list(self._episode.agents)
         self.agents = []
         # PettingZoo's convention beside the two functions; some consumers read the dictionaries
-        self.observation_spaces = self.episode.observation_spaces
-        self.action_spaces = self.episode.action_spaces
-        self.max_cycles = self.episode.max_cycles
-        self.np_random: np.random.Generator | None = None
+        self.observation_spaces = self._episode.observation_spaces
+        self.action_spaces = self._episode.action_spaces
+        self.max_cycles = self._episode.max_cycles
+
+    @property
+    def np_random(self) -> np.random.Generator | None:
+        """What the environment draws from; None before the first reset."""
+        self._write_back()
+        return self._np_random
+
+    @np_random.setter
+    def np_random(self, generator: np.random.Generator | None) -> None:
+        self._write_back()
+        self._np_random = generator
+
+    def _commit(self, action: Any) -> None:
+        """Take the leader's commitment, and prepare fast steps where there are any."""
+        episode, rng = self._episode, self._np_random
+        assert rng is not None
+        episode.commit(episode.legal_commitment(action), rng)
+        self._prepare()
 
     def _begin(self, seed: int | None, options: dict[str, Any] | None) -> None:
         """Start an episode; nothing changes if the options are not legal."""
+        self._write_back()
         options, seed = check_options(options, ("context", "commitment")), check_seed(seed)
-        if self.episode.view == "commitment" and "commitment" in options:
+        if self._episode.view == "commitment" and "commitment" in options:
             raise ValueError("in the commitment view the leader commits by its first action; options['commitment'] is for the play view")
-        rng = self.np_random if seed is None and self.np_random is not None else seeding.np_random(seed)[0]
+        rng = self._np_random if seed is None and self._np_random is not None else seeding.np_random(seed)[0]
         limit = cycles(self.max_cycles)
-        self.episode.max_cycles = limit
-        self.episode.begin(rng, context=options.get("context"), commitment=options.get("commitment"))
-        self.np_random = rng
+        self._episode.max_cycles = limit
+        self._episode.begin(rng, context=options.get("context"), commitment=options.get("commitment"))
+        self._np_random = rng
         self.agents = list(self.possible_agents)
+        if self._episode.commitment is not None:
+            self._prepare()
 
     def observation_space(self, agent: str) -> Space[Any]:
         """Space of `agent`'s observations, always the same object."""
-        return self.episode.observation_spaces[agent]
+        return self._episode.observation_spaces[agent]
 
     def action_space(self, agent: str) -> Space[Any]:
         """Space of `agent`'s actions, always the same object."""
-        return self.episode.action_spaces[agent]
+        return self._episode.action_spaces[agent]
 
     def state(self) -> np.ndarray:
         """The whole state, including what a decentralized leader must not see: for centralised critics only."""
@@ -67,7 +89,7 @@ class EpisodeEnv(CheckedArguments):
     @property
     def state_space(self) -> Box:
         """The space of `state`."""
-        return self.episode.state_space
+        return self._episode.state_space
 
     def round_transition(self) -> RoundTransition:
         """The leader's round as one transition, for leader learners."""
@@ -83,12 +105,12 @@ class EpisodeEnv(CheckedArguments):
     @property
     def context(self) -> int:
         """Index of the context that holds, whether or not the leader sees it."""
-        return self.episode.context
+        return self._episode.context
 
     @property
     def commitment(self) -> np.ndarray | None:
         """What the leader has committed to, (n,); None before."""
-        return self.episode.commitment
+        return self._episode.commitment
 
     @property
     def states(self) -> tuple[Any, ...]:

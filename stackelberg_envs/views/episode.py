@@ -7,6 +7,8 @@ step itself.  Observations are flat: a slot for each thing that is seen (see `st
 from __future__ import annotations
 
 import copy
+import operator
+from bisect import bisect_right
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -16,11 +18,13 @@ from ..arguments import CheckedArguments, cycles
 from ..commitments import CommitmentError
 from ..drawing import Frame, ansi, rgb_array
 from ..game import StackelbergGame
-from ..processes.inverse_cdf import draw
+from ..processes.inverse_cdf import cumulative
 from ..worlds.base import Stepper, World
 from .slots import Slot, action_slot, index_of, slot
 
 LEADER = "leader_0"
+FOLLOWER = "follower_0"
+"""The follower, where there is one."""
 View = Literal["commitment", "play"]
 Observations = Literal["vector", "index"]
 RENDER_MODES = ("ansi", "rgb_array")
@@ -73,12 +77,20 @@ class Episode(CheckedArguments):
             LEADER: game.leader_space if view == "commitment" or leads is None else leads,
             **{name: spaces.action for name, spaces in zip(self.followers, self._spaces, strict=True)},
         }
+        self._committed = b""
+        self._steppers: dict[int, list[Stepper]] = {}
+        """What the last commitment came to, by context: contexts alternate from episode to episode."""
         self.action_spaces: dict[str, Space[Any]] = copy.deepcopy(acting)  # each has a generator that libraries seed: nobody shares it
+        self.context_thresholds: list[float] = cumulative(np.asarray(game.context_probabilities)).tolist()
         self._slots = {agent: self._slots_of(agent) for agent in self.agents}
+        self.own_blocks = {agent: self._own_blocks(agent) for agent in self.agents}
+        """Where an agent's observation shows its process: blocks of the state and, where it sees one, of an action.
+
+        What stands before them (the context) and behind them (the commitment) holds for the whole episode.
+        """
         self.observation_spaces = {agent: self._observation_space(agent) for agent in self.agents}
         state_low, state_high = self._bounds(self._all_slots(), commitment=True)
         self.state_space = Box(state_low, state_high, dtype=np.float32)
-        self._steppers: dict[tuple[bytes, int], list[Stepper]] = {}
         self.clear()
 
     def replace_game(self, game: StackelbergGame) -> None:
@@ -87,7 +99,7 @@ class Episode(CheckedArguments):
             getattr(game, name) != getattr(self.game, name) for name in ("spaces", "leader_space", "contexts", "follower_actions_public")
         ):
             raise ValueError(f"{game!r} cannot stand in for {self.game!r}: spaces, contexts, leader space and what is hidden must agree")
-        self.game, self._steppers = game, {}
+        self.game, self._committed, self._steppers = game, b"", {}
         self.clear()
 
     def clear(self) -> None:
@@ -118,7 +130,7 @@ class Episode(CheckedArguments):
             x = self.legal_commitment(np.zeros(game.dimension) if commitment is None else commitment)
         chosen = None if context is None else game.context_index(context)
         self.clear()
-        drawn = int(draw(game.context_probabilities, np.asarray(rng.random())))
+        drawn = bisect_right(self.context_thresholds, rng.random())
         self.context = drawn if chosen is None else chosen
         self._opening = self.observe(LEADER)
         if x is not None:
@@ -126,6 +138,8 @@ class Episode(CheckedArguments):
 
     def legal_commitment(self, action: Any) -> np.ndarray:
         """``action`` as a commitment in the leader's space; raises `CommitmentError` or `ActionError`."""
+        if isinstance(action, np.ndarray) and action.dtype == np.float64 and action.ndim == 1 and action.tobytes() == self._committed:
+            return action.copy()  # as last time
         x = np.array(self.game.check_commitment(_one_component(action, self.game.leader_space)), dtype=np.float64)
         if x.ndim != 1:
             raise CommitmentError(f"{LEADER} commits to one vector of {self.game.dimension} numbers, got shape {x.shape}")
@@ -137,12 +151,9 @@ class Episode(CheckedArguments):
         if isinstance(space, Box):
             return _check_vector(agent, space, action, "its action")
         count = int(space.n)  # type: ignore[attr-defined]
-        integral = isinstance(action, (int, np.integer)) or (
-            isinstance(action, np.ndarray) and action.size == 1 and np.issubdtype(action.dtype, np.integer)
-        )
-        if isinstance(action, (bool, np.bool_)) or not integral:
+        index = _index(action)
+        if index is None:
             raise ActionError(f"{agent}: an action is an integer from 0 to {count - 1}, got {action!r}")
-        index = int(np.asarray(action).item())
         if not 0 <= index < count:
             raise ActionError(f"{agent}: action {index} is outside its space, 0 to {count - 1}")
         there = self.available(agent)
@@ -172,10 +183,12 @@ class Episode(CheckedArguments):
 
     def commit(self, x: np.ndarray, rng: np.random.Generator) -> None:
         """Take a legal commitment; first states are drawn, and the leader's first action where the episode plays its policy."""
-        key = (x.tobytes(), self.context)
-        if key not in self._steppers:
-            self._steppers = {key: [world.stepper() for world in self.game.problems(x, self.context)]}
-        self.commitment, self.steppers = x, self._steppers[key]
+        key = x.tobytes()
+        known = self._steppers if key == self._committed else {}
+        if self.context not in known:
+            known = {**known, self.context: [world.stepper() for world in self.game.problems(x, self.context)]}
+        self._committed, self._steppers = key, known
+        self.commitment, self.steppers = x, known[self.context]
         for group, stepper in zip(self.game.groups, self.steppers, strict=True):
             self._arrive(group, stepper, stepper.initial(rng), rng)
 
@@ -310,6 +323,12 @@ class Episode(CheckedArguments):
         seen = [action_slot(lead)] if self.game.visibility[i] != "policy" and lead is not None else []
         return [*context, slot(self._spaces[i].state), *seen]
 
+    def _own_blocks(self, agent: str) -> list[slice]:
+        slots = self._slots[agent]
+        ends = np.cumsum([len(one.low) for one in slots]).tolist()
+        blocks = [slice(end - len(one.low), end) for one, end in zip(slots, ends, strict=True)]
+        return blocks[len(self.game.contexts) > 1 :]
+
     def _all_slots(self) -> list[Slot]:
         """The slots of `state`."""
         actions = [*(lead for lead in self._leads() if lead is not None), *(spaces.action for spaces in self._spaces)]
@@ -338,6 +357,17 @@ class Episode(CheckedArguments):
         if commitment:
             seen.append(np.zeros(self.game.dimension) if self.commitment is None else self.commitment)
         return np.concatenate(seen).astype(np.float32)
+
+
+def _index(action: Any) -> int | None:
+    """An integer, or an array or tensor of one integer, as an integer; None of anything else."""
+    if isinstance(action, (bool, np.bool_)):
+        return None
+    one = action.reshape(()) if isinstance(action, np.ndarray) and action.size == 1 else action
+    try:
+        return operator.index(one)
+    except TypeError:
+        return None
 
 
 def _one_component(action: Any, space: Box) -> Any:

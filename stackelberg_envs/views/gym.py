@@ -11,8 +11,10 @@ from gymnasium.spaces import Space
 from .. import registry
 from ..arguments import CheckedArguments, check_options, check_seed, whole
 from ..game import Follower, StackelbergGame, group_by_world
+from ..play.steps import TabularPolicyStepper
 from ..worlds.base import PolicyStepper
 from .episode import LEADER, RENDER_MODES, Episode, Observations, check_render_mode
+from .tabular_steps import EpisodeHolder, TabularSteps
 
 
 class SimulatedFollowers:
@@ -47,6 +49,18 @@ class SimulatedFollowers:
     def objective(self) -> float:
         """The leader's exact F of the answer in the current context, where the objective is not additive."""
         return self._objectives[self.episode.context]
+
+    def play_out(self, rng: np.random.Generator) -> None:
+        """Play the episode to its end."""
+        episode = self.episode
+        if TabularSteps.applies(episode):
+            steps, (policy,) = TabularSteps(episode, rng), self._answers[episode.context]
+            assert isinstance(policy, TabularPolicyStepper)
+            while not (steps.terminated or steps.truncated):
+                steps.advance(policy.act(steps.state, steps.lead or 0, steps.noise))
+            steps.write_back()
+        while not episode.is_over:
+            episode.step_followers(self.actions(rng), rng)
 
     def actions(self, rng: np.random.Generator) -> list[Any]:
         """What each follower does now."""
@@ -94,7 +108,7 @@ class LeaderEnv(CheckedArguments, gymnasium.Env):
         **kwargs: Any,
     ) -> None:
         whole("episodes, in a round,", episodes, 1)
-        self.game = _build(game, kwargs)
+        self.game = build_game(game, kwargs)
         if mode == "move" and not self.game.additive:
             raise ValueError(f"{self.game.name}: its objective is no sum over steps, so no move is paid; use mode='round'")
         self.mode, self.episodes = mode, episodes
@@ -153,8 +167,7 @@ class LeaderEnv(CheckedArguments, gymnasium.Env):
                 self.episode.begin(self.np_random, context=same if self._fixed_context is None else self._fixed_context)
             self.episode.commit(x, self.np_random)
             self._followers.respond(self.np_random)
-            while not self.episode.is_over:
-                self.episode.step_followers(self._followers.actions(self.np_random), self.np_random)
+            self._followers.play_out(self.np_random)
             if not self.game.additive:
                 self.episode.returns[LEADER] = self._followers.objective
             total += self.episode.returns[LEADER]
@@ -169,7 +182,7 @@ class LeaderEnv(CheckedArguments, gymnasium.Env):
         return episode.observe(LEADER), episode.rewards[LEADER], episode.terminated, episode.truncated, episode.info(LEADER)
 
 
-class FollowerEnv(CheckedArguments, gymnasium.Env):
+class FollowerEnv(EpisodeHolder, CheckedArguments, gymnasium.Env):
     """A follower's side: the leader's commitment is fixed and observed, and the task is to best-respond.
 
     Args:
@@ -197,45 +210,51 @@ class FollowerEnv(CheckedArguments, gymnasium.Env):
         render_mode: str | None = None,
         **kwargs: Any,
     ) -> None:
-        self.game = _build(game, kwargs)
-        self.episode = Episode(self.game, view="commitment", observations=observations, max_cycles=max_cycles)
-        if agent not in self.episode.followers:
-            raise ValueError(f"agent is one of {', '.join(self.episode.followers)}, got {agent!r}")
-        self.agent, self.index = agent, self.episode.followers.index(agent)
+        self.game = build_game(game, kwargs)
+        self._episode = Episode(self.game, view="commitment", observations=observations, max_cycles=max_cycles)
+        if agent not in self._episode.followers:
+            raise ValueError(f"agent is one of {', '.join(self._episode.followers)}, got {agent!r}")
+        self.agent, self.index = agent, self._episode.followers.index(agent)
         independent = (self.index,) in self.game.groups
         if independent and others is not None:
             raise ValueError(f"others answer who interact with {agent}, and in {self.game.name} nobody does; leave others out")
         self.others = None if independent else others or self.game.default_follower
         self._followers = self._new_followers()
         self.render_mode = check_render_mode(render_mode)
-        self.commitment = self.episode.legal_commitment(np.zeros(self.game.dimension) if commitment is None else commitment)
-        self.observation_space: Space[Any] = self.episode.observation_spaces[agent]
-        self.action_space: Space[Any] = self.episode.action_spaces[agent]
+        self.commitment = self._episode.legal_commitment(np.zeros(self.game.dimension) if commitment is None else commitment)
+        self.observation_space: Space[Any] = self._episode.observation_spaces[agent]
+        self.action_space: Space[Any] = self._episode.action_spaces[agent]
         self._ready = False
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start an episode; ``options`` may hold ``"commitment"`` and ``"context"``.  A seed also makes others who learn start anew."""
         options, seed = check_options(options, ("context", "commitment")), check_seed(seed)
-        x = self.episode.legal_commitment(options.get("commitment", self.commitment))
+        x = self._episode.legal_commitment(options.get("commitment", self.commitment))
         context = options.get("context")
         if context is not None:
             context = self.game.context_index(context)
+        self._write_back()
         super().reset(seed=seed)
         if seed is not None:
             self._followers = self._new_followers()
         self.commitment = x
-        self.episode.begin(self.np_random, context=context)
-        self.episode.commit(self.commitment, self.np_random)
+        self._episode.begin(self.np_random, context=context)
+        self._episode.commit(self.commitment, self.np_random)
         if self._followers is not None:
             self._followers.respond(self.np_random)
+        else:
+            self._prepare()
         self._ready = True
-        return self.episode.observe(self.agent), self.episode.info(self.agent)
+        return self._episode.observe(self.agent), self._episode.info(self.agent)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """One move; raises ActionError, with nothing changed, if it is not legal."""
         if not self._ready:
             raise RuntimeError("call reset() before step(), and again after the end of an episode")
-        episode = self.episode
+        steps = self._steps
+        if steps is not None:
+            return self._step_tables(steps, action)
+        episode = self._episode
         own = episode.legal_action(self.agent, action)
         if self._followers is None:  # others are independent, and what they do is nothing to this one
             actions = [episode.available_action(i) for i in range(self.game.followers)]
@@ -250,13 +269,37 @@ class FollowerEnv(CheckedArguments, gymnasium.Env):
         return episode.observe(self.agent), episode.rewards[self.agent], arrived, cut, episode.info(self.agent)
 
     def render(self) -> Any:
-        return self.episode.render(self.render_mode)
+        return self._episode.render(self.render_mode)
+
+    @property
+    def np_random(self) -> np.random.Generator:
+        """What the environment draws from."""
+        self._write_back()
+        return super().np_random
+
+    @np_random.setter
+    def np_random(self, value: np.random.Generator) -> None:
+        self._write_back()
+        self._np_random, self._np_random_seed = value, -1
+
+    def _step_tables(self, steps: TabularSteps, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """`step`, where the world has tables and one follower."""
+        if action.__class__ is not int or not 0 <= action < steps.choices:
+            action = steps.legal(action)
+        steps.advance(action)
+        arrived, cut = steps.terminated, steps.truncated
+        info = {"time": float(steps.count), "discounted_return": steps.follower_return}
+        observation = steps.follower_view(steps.state, steps.lead)
+        if arrived or cut:
+            self._ready = False
+            self._write_back()
+        return observation, steps.follower_reward, arrived, cut, info
 
     def _new_followers(self) -> SimulatedFollowers | None:
-        return None if self.others is None else SimulatedFollowers(self.episode, self.others)
+        return None if self.others is None else SimulatedFollowers(self._episode, self.others)
 
 
-def _build(game: StackelbergGame | str, arguments: dict[str, Any]) -> StackelbergGame:
+def build_game(game: StackelbergGame | str, arguments: dict[str, Any]) -> StackelbergGame:
     """A game, or the one that an id or reference and arguments say."""
     if isinstance(game, str):
         return registry.game(game, **arguments)

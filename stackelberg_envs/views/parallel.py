@@ -9,7 +9,11 @@ from pettingzoo import ParallelEnv
 
 from ..game import StackelbergGame
 from .base import EpisodeEnv
-from .episode import LEADER, ActionError, Observations
+from .episode import FOLLOWER, LEADER, ActionError, Observations
+from .tabular_steps import TabularSteps
+
+Stepped = tuple[dict[str, Any], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]
+"""Observations, rewards, terminations, truncations and infos, by agent."""
 
 
 class StackelbergParallel(EpisodeEnv, ParallelEnv):
@@ -40,8 +44,8 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
             raise ValueError(
                 f"in {game.name} the follower sees the leader's action before it moves, or a signal of it; use view='play' or 'commitment'"
             )
-        self._set_up(game, "play" if view == "simultaneous" else view, observations, max_cycles, render_mode)
         self.view = view
+        self._set_up(game, "play" if view == "simultaneous" else view, observations, max_cycles, render_mode)
         self._leader_moves = True
 
     @property
@@ -51,7 +55,7 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
             return ()
         if self.view == "simultaneous":
             return tuple(self.agents)
-        return (LEADER,) if self._leader_moves else tuple(self.episode.followers)
+        return (LEADER,) if self._leader_moves else tuple(self._episode.followers)
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
         """Start an episode; see `stackelberg_envs.views.aec.StackelbergAEC.reset`."""
@@ -59,9 +63,7 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
         self._leader_moves = True
         return self._observations(), self._infos()
 
-    def step(
-        self, actions: dict[str, Any]
-    ) -> tuple[dict[str, Any], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
+    def step(self, actions: dict[str, Any]) -> Stepped:
         """Act for everybody in `acting`.
 
         Raises:
@@ -69,27 +71,30 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
             RuntimeError: before ``reset``, and if there are actions after the end (an empty step then returns empty dicts, as
                 PettingZoo asks).
         """
-        if self.np_random is None:
+        steps = self._steps
+        if steps is not None and actions.__class__ is dict and FOLLOWER in actions and (LEADER in actions or not self._leader_moves):
+            return self._step_tables(steps, actions)
+        self._write_back()
+        if self._np_random is None:
             raise RuntimeError("call reset() before step()")
         if not self.agents:
             if actions:
                 raise RuntimeError("the episode is over; call reset() to start another")
             return {}, {}, {}, {}, {}
-        acting, episode = self.acting, self.episode
+        acting, episode = self.acting, self._episode
         if not isinstance(actions, Mapping):
             raise ActionError(f"actions are a mapping of agents to what they do, of {', '.join(acting)} in this step; got {actions!r}")
-        missing = [agent for agent in acting if agent not in actions]
-        if missing:
+        if missing := self._lacking(actions):
             raise ActionError(f"no action for {', '.join(missing)}; this step takes the actions of {', '.join(acting)}")
         moved = LEADER not in acting or self.view == "simultaneous"
         if self.view == "commitment" and self._leader_moves:
-            episode.commit(episode.legal_commitment(actions[LEADER]), self.np_random)
+            self._commit(actions[LEADER])
         else:
             legal = {agent: episode.legal_action(agent, actions[agent]) for agent in acting}
             if LEADER in acting:
-                episode.step_leader(legal[LEADER], self.np_random)
+                episode.step_leader(legal[LEADER], self._np_random)
             if moved:
-                episode.step_followers([legal[agent] for agent in episode.followers], self.np_random)
+                episode.step_followers([legal[agent] for agent in episode.followers], self._np_random)
         self._leader_moves = self.view == "simultaneous" or (moved and self.view == "play")
         rewards = {agent: episode.rewards[agent] if moved else 0.0 for agent in self.agents}
         terminations = dict.fromkeys(self.agents, episode.terminated)
@@ -99,8 +104,41 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
             self.agents = []
         return result
 
+    def _lacking(self, actions: dict[str, Any]) -> list[str]:
+        """Who should act and does not."""
+        return [agent for agent in self.acting if agent not in actions]
+
+    def _step_tables(self, steps: TabularSteps, actions: dict[str, Any]) -> Stepped:
+        """`step`, where the world has tables and one follower."""
+        action = actions[FOLLOWER]
+        if action.__class__ is not int or not 0 <= action < steps.choices:
+            action = steps.legal(action)
+        if self._leader_moves:
+            steps.take_lead(int(self._episode.legal_action(LEADER, actions[LEADER])))
+        steps.advance(action)
+        state, time = steps.state, float(steps.count)
+        terminated, truncated = steps.terminated, steps.truncated
+        result = (
+            {LEADER: steps.leader_view(state, action), FOLLOWER: steps.follower_view(state, steps.lead)},
+            {LEADER: steps.leader_reward, FOLLOWER: steps.follower_reward},
+            {LEADER: terminated, FOLLOWER: terminated},
+            {LEADER: truncated, FOLLOWER: truncated},
+            {
+                LEADER: {"time": time, "discounted_return": steps.leader_return},
+                FOLLOWER: {"time": time, "discounted_return": steps.follower_return},
+            },
+        )
+        if terminated or truncated:
+            self.agents = []
+            self._write_back()
+        return result
+
+    def _prepare(self) -> None:
+        if self.view != "play":
+            super()._prepare()
+
     def _observations(self) -> dict[str, Any]:
-        return {agent: self.episode.observe(agent) for agent in self.agents}
+        return {agent: self._episode.observe(agent) for agent in self.agents}
 
     def _infos(self) -> dict[str, dict[str, Any]]:
-        return {agent: self.episode.info(agent) for agent in self.agents}
+        return {agent: self._episode.info(agent) for agent in self.agents}

@@ -20,7 +20,8 @@ from .parallel import StackelbergParallel
 
 _VIEW_ARGUMENTS = ("view", "observations", "max_cycles", "render_mode")
 _PACKAGE = registry.__name__.rpartition(".")[0]
-_SIDES = ("Leader", "Follower")
+_VECTORS = {"Leader": "LeaderVectorEnv", "Follower": "follower_vector_env"}
+_SIDES = tuple(_VECTORS)
 
 
 def make(id: str, **kwargs: Any) -> StackelbergAEC:
@@ -124,7 +125,8 @@ def _publish(id: str) -> None:
         if f"stackelberg/{id}" not in known:
             pettingzoo.register(kind, f"stackelberg/{id}", entry_point=_Maker(make if kind == "aec" else make_parallel, id))
     for side in _SIDES:
-        _register_gymnasium(registry.gymnasium_id(id, side), side, {"game": id})
+        for name in registry.gymnasium_ids(id, side):
+            _register_gymnasium(name, side, {"game": id})
     name = registry.module_name(id)
     module = sys.modules.setdefault(f"{_PACKAGE}.{name}", pettingzoo_module(name))
     setattr(sys.modules[_PACKAGE], name, module)
@@ -132,7 +134,7 @@ def _publish(id: str) -> None:
 
 def _register_gymnasium(id: str, side: str, arguments: dict[str, Any]) -> None:
     if id not in gymnasium.registry:
-        single, many = f"{__package__}.gym:{side}Env", f"{__package__}.vector:{side}VectorEnv"
+        single, many = f"{__package__}.gym:{side}Env", f"{__package__}.vector:{_VECTORS[side]}"
         gymnasium.register(id, entry_point=single, vector_entry_point=many, kwargs=arguments)
 
 
@@ -141,7 +143,8 @@ def _withdraw(id: str) -> None:
     for known in _pettingzoo_registries().values():
         known.pop(f"stackelberg/{id}", None)
     for side in _SIDES:
-        gymnasium.registry.pop(registry.gymnasium_id(id, side), None)
+        for name in registry.gymnasium_ids(id, side):
+            gymnasium.registry.pop(name, None)
     sys.modules.pop(f"{_PACKAGE}.{registry.module_name(id)}", None)
     vars(sys.modules[_PACKAGE]).pop(registry.module_name(id), None)
 

@@ -1,41 +1,23 @@
-"""Many rounds or episodes at once, as Gymnasium vector environments.
+"""Many rounds or episodes at once, as Gymnasium vector environments, with all three of Gymnasium's autoreset modes.
 
-They are batches in lockstep over the single-episode views, with all three of Gymnasium's autoreset modes; the batched road for sampling is
-`stackelberg_envs.play.rollouts.simulate`.
+`follower_vector_env` gives array operations over all environments where a game has tables, and copies of the single one elsewhere.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from ..arguments import CheckedArguments, check_memory, nearest, whole
-from .gym import FollowerEnv, LeaderEnv
+from ..arguments import CheckedArguments, check_memory, cycles, whole
+from .batch import FollowerBatchEnv, autoreset
+from .gym import FollowerEnv, LeaderEnv, build_game
 
 
-class _SameGame(CheckedArguments, SyncVectorEnv):
-    """``num_envs`` copies of one view of one game.
-
-    Args:
-        view: the single environment's class.
-        num_envs: how many.
-        autoreset_mode: when a finished environment starts again.
-        **kwargs: arguments of the single environment.
-    """
-
-    def __init__(
-        self, view: type[LeaderEnv] | type[FollowerEnv], num_envs: int, autoreset_mode: AutoresetMode | str, **kwargs: Any
-    ) -> None:
-        check_memory("num_envs environments", 1000 * whole("num_envs", num_envs, 1))
-        modes = [mode.value for mode in AutoresetMode]
-        if not isinstance(autoreset_mode, AutoresetMode) and autoreset_mode not in modes:
-            raise ValueError(f"there is no autoreset_mode {autoreset_mode!r}; {nearest(autoreset_mode, modes)}")
-        super().__init__([lambda: view(**kwargs)] * num_envs, autoreset_mode=AutoresetMode(autoreset_mode))
-
-
-class LeaderVectorEnv(_SameGame):
+class LeaderVectorEnv(CheckedArguments, SyncVectorEnv):
     """`LeaderEnv`, ``num_envs`` times; ``commit`` announces one policy to all.
 
     Args:
@@ -45,14 +27,14 @@ class LeaderVectorEnv(_SameGame):
     """
 
     def __init__(self, num_envs: int = 1, autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP, **kwargs: Any) -> None:
-        super().__init__(LeaderEnv, num_envs, autoreset_mode, **kwargs)
+        super().__init__(_copies(LeaderEnv, num_envs, kwargs), autoreset_mode=autoreset(autoreset_mode))
 
     def commit(self, x: np.ndarray) -> None:
         """Announce the leader's policy (n,) to all environments."""
         self.call("commit", x)
 
 
-class FollowerVectorEnv(_SameGame):
+class FollowerVectorEnv(CheckedArguments, SyncVectorEnv):
     """`FollowerEnv`, ``num_envs`` times.
 
     Args:
@@ -62,4 +44,29 @@ class FollowerVectorEnv(_SameGame):
     """
 
     def __init__(self, num_envs: int = 1, autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP, **kwargs: Any) -> None:
-        super().__init__(FollowerEnv, num_envs, autoreset_mode, **kwargs)
+        super().__init__(_copies(FollowerEnv, num_envs, kwargs), autoreset_mode=autoreset(autoreset_mode))
+
+
+def follower_vector_env(
+    num_envs: int = 1, autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP, *, game: Any, **kwargs: Any
+) -> FollowerBatchEnv | FollowerVectorEnv:
+    """`FollowerEnv`, ``num_envs`` times: a `FollowerBatchEnv` where the game has one, a `FollowerVectorEnv` elsewhere and for pictures.
+
+    Args:
+        num_envs: how many.
+        autoreset_mode: when a finished environment starts again.
+        game: a game, its id, or a reference to it.
+        **kwargs: arguments of `FollowerEnv`, those of the game included.
+    """
+    own = {key: kwargs.pop(key) for key in ("commitment", "observations", "max_cycles") if key in kwargs}
+    others = {key: kwargs.pop(key) for key in ("agent", "others", "render_mode") if key in kwargs}
+    built = build_game(game, kwargs)
+    limit = None if own.get("max_cycles") is None else cycles(own["max_cycles"])
+    if FollowerBatchEnv.applies(built, limit) and all(value is None for value in others.values()):
+        return FollowerBatchEnv(built, num_envs, autoreset_mode=autoreset_mode, **own)
+    return FollowerVectorEnv(num_envs, autoreset_mode, game=built, **own, **others)
+
+
+def _copies(view: Callable[..., Any], num_envs: int, arguments: dict[str, Any]) -> list[Callable[[], Any]]:
+    check_memory("num_envs environments", 1000 * whole("num_envs", num_envs, 1))
+    return [partial(view, **arguments)] * num_envs

@@ -1,0 +1,86 @@
+"""How fast environments step: beside the dictionaries that a step must build, beside copies, and beside NumPy alone."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from benchmarks.timing import ratio
+
+import stackelberg_envs as se
+from stackelberg_envs.views.batch import FollowerBatchEnv
+from stackelberg_envs.views.episode import FOLLOWER, LEADER
+from stackelberg_envs.views.tabular_steps import TabularSteps
+from stackelberg_envs.views.vector import FollowerVectorEnv
+
+pytestmark = pytest.mark.speed
+
+ACTIONS = [{FOLLOWER: i % 4} for i in range(64)]
+STEPS = 4000
+
+
+def dictionaries() -> None:
+    """Five dictionaries for two agents, and infos of two entries: what no parallel environment can do without."""
+    for i in range(STEPS):
+        ACTIONS[i & 63][FOLLOWER]
+        _ = (
+            {LEADER: 1, FOLLOWER: 2},
+            {LEADER: 1.0, FOLLOWER: 2.0},
+            {LEADER: False, FOLLOWER: False},
+            {LEADER: False, FOLLOWER: False},
+            {LEADER: {"time": 1.0, "discounted_return": 2.0}, FOLLOWER: {"time": 1.0, "discounted_return": 3.0}},
+        )
+
+
+def parallel(observations: Any) -> Callable[[], None]:
+    """Steps of Four Rooms, with the resets and commitments in between."""
+    env = se.make_parallel("four_rooms-v0", observations=observations)
+    x = {LEADER: np.zeros(105)}
+    env.reset(seed=0)
+    env.step(x)
+
+    def play() -> None:
+        for i in range(STEPS):
+            env.step(ACTIONS[i & 63])
+            if not env.agents:
+                env.reset()
+                env.step(x)
+
+    return play
+
+
+@pytest.mark.parametrize(("observations", "least"), [("index", 0.2), ("vector", 0.15)])
+def test_a_parallel_step_beside_its_dictionaries(observations: str, least: float, capsys: pytest.CaptureFixture[str]) -> None:
+    share, _, ours = ratio(dictionaries, parallel(observations), repeat=1)
+    with capsys.disabled():
+        print(f"\nparallel step, {observations}: {1e-3 * STEPS / ours:.0f} k/s, {share:.2f} of its dictionaries alone")
+    assert share > least
+
+
+def test_fast_steps_beside_the_general_ones(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    fast = parallel("vector")
+    with monkeypatch.context() as patch:
+        patch.setattr(TabularSteps, "applies", staticmethod(lambda episode: False))
+        general = parallel("vector")
+        times = [ratio(general, lambda: None, repeat=1)[1] for _ in range(3)]
+    faster = statistics.median(times) / statistics.median(ratio(fast, lambda: None, repeat=1)[1] for _ in range(3))
+    with capsys.disabled():
+        print(f"\nparallel step, vector: {faster:.1f} times the general path")
+    assert faster > 3
+
+
+@pytest.mark.parametrize(("observations", "least"), [("index", 60), ("vector", 40)])
+def test_a_batch_beside_copies(observations: Any, least: float, capsys: pytest.CaptureFixture[str]) -> None:
+    count = 1024
+    batch = FollowerBatchEnv("four_rooms-v0", count, observations=observations)
+    copies = FollowerVectorEnv(count, game="four_rooms-v0", observations=observations)
+    batch.reset(seed=0)
+    copies.reset(seed=0)
+    actions = np.random.default_rng(0).integers(4, size=count)
+    faster, _, fast = ratio(lambda: copies.step(actions), lambda: batch.step(actions), repeat=40)
+    with capsys.disabled():
+        print(f"\n{count} followers, {observations}: {1e-6 * count / fast:.1f} M/s, {faster:.0f} times copies")
+    assert faster > least
