@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from small_games import SMALLER
 
 import stackelberg_envs as se
+from stackelberg_envs.views.aec import StackelbergAEC
 from stackelberg_envs.views.episode import FOLLOWER, LEADER, ActionError
 from stackelberg_envs.views.gym import FollowerEnv, LeaderEnv
 from stackelberg_envs.views.tabular_steps import TabularSteps, UniformBlocks
@@ -145,6 +146,21 @@ def test_the_fast_path_is_taken() -> None:
         env.step({LEADER: np.zeros(105)})
     env.step({FOLLOWER: np.int32(2)})
     assert env.episode.time == 2
+
+
+def test_subclasses_may_override_any_part() -> None:
+    """They take the general path."""
+
+    class Louder(StackelbergAEC):
+        def _publish(self, *, rewarded: bool) -> None:
+            super()._publish(rewarded=rewarded)
+            self.infos[LEADER]["loud"] = True
+
+    env = Louder(se.game("toy3-v0"))
+    env.reset(seed=0)
+    env.step(np.zeros(6))
+    env.step(1)
+    assert env.infos[LEADER]["loud"]
 
 
 @given(seed=st.integers(0, 10**6), taken=st.lists(st.integers(0, 700), max_size=5))

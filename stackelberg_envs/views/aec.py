@@ -30,6 +30,8 @@ class StackelbergAEC(EpisodeEnv, AECEnv):
         render_mode: ``"ansi"``, ``"rgb_array"`` or None.
     """
 
+    has_fast_steps = True
+
     def __init__(
         self,
         game: StackelbergGame,

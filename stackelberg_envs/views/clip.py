@@ -18,7 +18,7 @@ class ClipActions(BaseWrapper):
 
     def step(self, action: Any) -> None:
         """Act for ``agent_selection``."""
-        super().step(_inside(self.action_space(self.agent_selection), action))
+        super().step(_nearest(self.action_space(self.agent_selection), action))
 
 
 class ClipActionsParallel(BaseParallelWrapper):
@@ -26,10 +26,10 @@ class ClipActionsParallel(BaseParallelWrapper):
 
     def step(self, actions: dict[str, Any]) -> Any:
         """Act for all."""
-        return super().step({agent: _inside(self.action_space(agent), action) for agent, action in actions.items()})
+        return super().step({agent: _nearest(self.action_space(agent), action) for agent, action in actions.items()})
 
 
-def _inside(space: Any, action: Any) -> Any:
+def _nearest(space: Any, action: Any) -> Any:
     """The nearest element of a Box; what is no vector of numbers is left for the environment to refuse."""
     if action is None or not isinstance(space, Box):
         return action

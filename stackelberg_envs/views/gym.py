@@ -196,6 +196,7 @@ class FollowerEnv(EpisodeHolder, CheckedArguments, gymnasium.Env):
         **kwargs: arguments of the game, if an id or a reference was given.
     """
 
+    has_fast_steps = True
     metadata = {"render_modes": list(RENDER_MODES), "render_fps": 4}
 
     def __init__(

@@ -31,6 +31,8 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
         render_mode: ``"ansi"``, ``"rgb_array"`` or None.
     """
 
+    has_fast_steps = True
+
     def __init__(
         self,
         game: StackelbergGame,

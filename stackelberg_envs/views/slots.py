@@ -44,12 +44,12 @@ class Vector:
     @property
     def low(self) -> np.ndarray:
         """Lower bounds, (width,)."""
-        return np.append(np.minimum(self.space.low, 0.0), 0.0)
+        return np.append(np.clip(np.minimum(self.space.low, 0.0), -LARGEST, None), 0.0)
 
     @property
     def high(self) -> np.ndarray:
         """Upper bounds, (width,)."""
-        return np.append(np.maximum(self.space.high, 0.0), 1.0)
+        return np.append(np.clip(np.maximum(self.space.high, 0.0), None, LARGEST), 1.0)
 
     def encode(self, value: Any) -> np.ndarray:
         """(width,); ``value`` is an array of the space's shape, or None."""

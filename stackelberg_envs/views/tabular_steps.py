@@ -203,7 +203,10 @@ class TabularSteps:
 
 
 class EpisodeHolder:
-    """A mixin for views that hold one `Episode`, and play it fast until somebody asks for it."""
+    """A mixin for views that hold one `Episode`, and play it fast until somebody asks for it.
+
+    A class that has fast steps says so by ``has_fast_steps``.  Its subclasses do not inherit that: they may override any part of a step.
+    """
 
     _episode: Episode
     _np_random: Any
@@ -223,6 +226,6 @@ class EpisodeHolder:
 
     def _prepare(self) -> None:
         """Begin fast steps where there are any; the episode has a commitment."""
-        if TabularSteps.applies(self._episode):
+        if vars(type(self)).get("has_fast_steps", False) and TabularSteps.applies(self._episode):
             assert self._np_random is not None
             self._steps = TabularSteps(self._episode, self._np_random)
