@@ -80,7 +80,7 @@ def test_contract(id: str, arguments: dict[str, object]) -> None:
     assert ("torch agrees and differentiates" if game.smooth else "torch agrees, and nothing has a slope") in report.passed
 
 
-@given(random_games())
+@given(random_games().filter(lambda game: game.sizes[0][1] > 1))  # a leader with one action moves nothing, and the kit says so
 @settings(deadline=None, max_examples=15)
 def test_contract_of_random_games(game: se.StackelbergGame) -> None:
     check_game(game)
@@ -324,5 +324,5 @@ def test_senseless_requests_say_what_to_do(call: object, error: type[Exception],
 @pytest.mark.parametrize("id", ["toy3-v0", "random_markov_game-v0", "four_rooms-v0"])
 @pytest.mark.parametrize("cycles", [0, -3, 2.5, True])
 def test_episode_lengths_are_checked(id: str, cycles: object) -> None:
-    with pytest.raises(ValueError, match="max_cycles is a whole number from 1"):
+    with pytest.raises(ValueError, match="max_cycles is a whole number"):
         se.game(id, max_cycles=cycles)

@@ -61,12 +61,13 @@ class EpisodeEnv(EpisodeHolder, CheckedArguments):
 
     def _begin(self, seed: int | None, options: dict[str, Any] | None) -> None:
         """Start an episode; nothing changes if the options are not legal."""
-        self._write_back()
         options, seed = check_options(options, ("context", "commitment")), check_seed(seed)
         if self._episode.view == "commitment" and "commitment" in options:
             raise ValueError("in the commitment view the leader commits by its first action; options['commitment'] is for the play view")
         rng = self._np_random if seed is None and self._np_random is not None else seeding.np_random(seed)[0]
         limit = cycles(self.max_cycles)
+        self._episode.legal_start(options.get("context"), options.get("commitment"))
+        self._write_back()
         self._episode.max_cycles = limit
         self._episode.begin(rng, context=options.get("context"), commitment=options.get("commitment"))
         self._np_random = rng

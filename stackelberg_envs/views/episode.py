@@ -124,17 +124,20 @@ class Episode(CheckedArguments):
 
     def begin(self, rng: np.random.Generator, *, context: int | str | None = None, commitment: Any = None) -> None:
         """Start an episode: draw the context; in the play view also take the announced commitment (zeros if none) and start."""
-        game = self.game
-        x = None
-        if commitment is not None or self.view == "play":
-            x = self.legal_commitment(np.zeros(game.dimension) if commitment is None else commitment)
-        chosen = None if context is None else game.context_index(context)
+        chosen, x = self.legal_start(context, commitment)
         self.clear()
         drawn = bisect_right(self.context_thresholds, rng.random())
         self.context = drawn if chosen is None else chosen
         self._opening = self.observe(LEADER)
         if x is not None:
             self.commit(x, rng)
+
+    def legal_start(self, context: int | str | None, commitment: Any) -> tuple[int | None, np.ndarray | None]:
+        """A context as an index, and what is announced as a commitment: None where it is drawn, or comes later; raises what they raise."""
+        chosen = None if context is None else self.game.context_index(context)
+        if commitment is None and self.view != "play":
+            return chosen, None
+        return chosen, self.legal_commitment(np.zeros(self.game.dimension) if commitment is None else commitment)
 
     def legal_commitment(self, action: Any) -> np.ndarray:
         """``action`` as a commitment in the leader's space; raises `CommitmentError` or `ActionError`."""

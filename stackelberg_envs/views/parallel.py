@@ -76,7 +76,6 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
         steps = self._steps
         if steps is not None and actions.__class__ is dict and FOLLOWER in actions and (LEADER in actions or not self._leader_moves):
             return self._step_tables(steps, actions)
-        self._write_back()
         if self._np_random is None:
             raise RuntimeError("call reset() before step()")
         if not self.agents:
@@ -88,6 +87,7 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
             raise ActionError(f"actions are a mapping of agents to what they do, of {', '.join(acting)} in this step; got {actions!r}")
         if missing := self._lacking(actions):
             raise ActionError(f"no action for {', '.join(missing)}; this step takes the actions of {', '.join(acting)}")
+        self._write_back()
         moved = LEADER not in acting or self.view == "simultaneous"
         if self.view == "commitment" and self._leader_moves:
             self._commit(actions[LEADER])
