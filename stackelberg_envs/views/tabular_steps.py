@@ -218,6 +218,10 @@ class EpisodeHolder:
         self._write_back()
         return self._episode
 
+    @episode.setter
+    def episode(self, episode: Episode) -> None:
+        self._episode, self._steps = episode, None
+
     def _write_back(self) -> None:
         """End fast steps, if there are any: episode and generator are up to date again."""
         if self._steps is not None:
