@@ -234,7 +234,7 @@ def test_declines() -> None:
     ):
         with pytest.raises(solvers.Declined, match=said):
             solvers.solve(game, "bchg", **options)
-    with pytest.raises(ValueError, match="bchg has levels value, policy, outcome"):
+    with pytest.raises(ValueError, match="bchg has no level 'model'; Known: value, policy, outcome"):
         solvers.build("bchg", level="model")
     with pytest.raises(ValueError, match="whole numbers from 1"):
         solvers.build("bchg", episodes=0)
