@@ -239,9 +239,8 @@ def run(
             seconds = rounds.cost.seconds + time.perf_counter() - began
             rounds.cost = replace(rounds.cost, seconds=seconds, commitments=rounds.cost.commitments + again)
             if not np.isfinite(state.x).all():
-                raise FloatingPointError(
-                    f"{solver!r} left the reals at iteration {state.iteration}; a smaller learning rate or a gradient clip may help"
-                )
+                hint = "; a smaller learning rate or a gradient clip may help" if hasattr(solver, "lr") else ""
+                raise FloatingPointError(f"{solver!r} left the reals at iteration {state.iteration}{hint}")
     checkpoint = Checkpoint(state, rounds, rng, tuple(history), settings, interval, tuple(versions().items()))
     return Solution(state.x.copy(), reason, tuple(history), replace(rounds.cost), checkpoint, finished)
 
