@@ -34,7 +34,9 @@ def allows(hint: Any, value: Any) -> bool:
         return callable(value)
     if isinstance(hint, type):
         members = [name for name in vars(hint) if not name.startswith("_")] if getattr(hint, "_is_protocol", False) else None
-        return isinstance(value, hint) if members is None else all(hasattr(value, name) for name in members)
+        if members is None:
+            return isinstance(value, hint)
+        return not isinstance(value, type) and all(hasattr(value, name) for name in members)  # a class is none of its objects
     return True
 
 
