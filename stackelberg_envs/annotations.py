@@ -58,7 +58,7 @@ def in_words(hint: Any) -> str:
         return "a mapping of names to values"
     if kind is Callable:
         return "a function"
-    return f"a {hint.__name__}" if isinstance(hint, type) else "something else"
+    return _PROTOCOLS.get(hint.__name__, f"a {hint.__name__}") if isinstance(hint, type) else "something else"
 
 
 def choices(hint: Any) -> tuple[str, ...]:
@@ -115,3 +115,5 @@ _PLAIN: dict[Any, tuple[str, Callable[[Any], bool]]] = {
     np.ndarray: ("an array", lambda value: isinstance(value, np.ndarray)),
 }
 """Kind to words and test."""
+_PROTOCOLS = {"Follower": "one that answers, such as Soft(0.1) or Hard()"}
+"""What is asked for where a protocol is, by its name."""

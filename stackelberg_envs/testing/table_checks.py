@@ -62,9 +62,8 @@ def _ends(game: StackelbergGame) -> list[str]:
             if ending.any():
                 s, a, b = np.unravel_index(int(np.where(ending, sums, np.inf).argmin()), sums.shape)
                 where = f" in context {game.contexts[context]}" if len(game.contexts) > 1 else ""
-                notes.append(
-                    f"episodes may end in {ending.sum()} of {there.sum()} rows{where}, least sum {sums[s, a, b]:.6g} at ({s=!s}, {a=!s}, {b=!s})"
-                )
+                rows = f"{ending.sum()} of {there.sum()} rows{where}"
+                notes.append(f"episodes may end in {rows}, least sum {sums[s, a, b]:.6g} at ({s=!s}, {a=!s}, {b=!s})")
     return list(dict.fromkeys(notes))
 
 

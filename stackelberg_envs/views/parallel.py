@@ -20,8 +20,9 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
     """A Stackelberg Markov game as a parallel environment.
 
     Two-phase views (``"commitment"``, ``"play"``) take the leader's and the followers' moves in alternate steps, exactly as the AEC
-    does; the actions of those who wait are ignored, and may be left out.  ``"simultaneous"`` takes both at once, for Markov games in
-    which the follower knows the leader's policy but not its action; announce the policy by ``reset(options={"commitment": x})``.
+    does; the actions of those who wait are ignored, and may be left out, but agents that do not exist are refused.  ``"simultaneous"``
+    takes both at once, for Markov games in which the follower knows the leader's policy but not its action; announce the policy by
+    ``reset(options={"commitment": x})``.
 
     Args:
         game: what is played.
