@@ -143,7 +143,7 @@ def admit(solver: Solver, rounds: RepeatedGame, granted: Access) -> Oracle:
     if solver.tabular and not oracle.tabular:
         raise Declined(
             f"{_display_name(solver)} works on tables, and {rounds.game.name} has none: its states are vectors; "
-            "zeroth_order, neural_bchg or, with closed forms, implicit play it"
+            f"zeroth_order, neural_bchg or, with closed forms, implicit play it{_if_own(solver)}"
         )
     if "signal" in oracle.follower_sees and not solver.signals and solver.access > Access.RETURN:
         raise Declined(
@@ -159,6 +159,13 @@ def admit(solver: Solver, rounds: RepeatedGame, granted: Access) -> Oracle:
     except PlanningError as error:
         raise Declined(f"the follower cannot answer in {rounds.game.name}: {error}") from error
     return oracle
+
+
+def _if_own(solver: Solver) -> str:
+    """What the author of a solver may have left out; nothing for the suite's own, which say it."""
+    if type(getattr(solver, "estimator", solver)).__module__.partition(".")[0] == __package__:
+        return ""
+    return "; set `tabular: ClassVar[bool] = False` if yours needs no tables"
 
 
 def _display_name(solver: Solver) -> str:
@@ -240,9 +247,8 @@ def run(
             seconds = rounds.cost.seconds + time.perf_counter() - began
             rounds.cost = replace(rounds.cost, seconds=seconds, commitments=rounds.cost.commitments + again)
             if not np.isfinite(state.x).all():
-                raise FloatingPointError(
-                    f"{solver!r} left the reals at iteration {state.iteration}; a smaller learning rate or a gradient clip may help"
-                )
+                hint = "; a smaller learning rate or a gradient clip may help" if hasattr(solver, "lr") else ""
+                raise FloatingPointError(f"{solver!r} left the reals at iteration {state.iteration}{hint}")
     checkpoint = Checkpoint(state, rounds, rng, tuple(history), settings, interval, tuple(versions().items()))
     return Solution(state.x.copy(), reason, tuple(history), replace(rounds.cost), checkpoint, finished)
 

@@ -187,7 +187,7 @@ def test_hpgd_declines() -> None:
         solvers.solve(se.game("toy3-v0"), "hpgd")
     with pytest.raises(solvers.Declined, match="a follower with a temperature"):
         solvers.solve(se.game("four_rooms-v0"), "hpgd", follower=se.Hard())
-    with pytest.raises(ValueError, match="'same', 'independent' or 'geometric'"):
+    with pytest.raises(ValueError, match="Known: same, independent, geometric"):
         solvers.build("hpgd", batches="both")
 
 

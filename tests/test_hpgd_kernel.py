@@ -142,7 +142,7 @@ def test_hpgd_kernel_declines() -> None:
         solvers.solve(se.game("four_rooms-v0"), "hpgd_kernel")
     with pytest.raises(solvers.Declined, match="hpgd_kernel and implicit have"):
         solvers.solve(TaxDesign(**SMALL), "hpgd")
-    with pytest.raises(ValueError, match="'kernel' or 'published'"):
+    with pytest.raises(ValueError, match="Known: kernel, published"):
         solvers.build("hpgd_kernel", form="dense")
     with pytest.raises(se.AccessError, match="INCENTIVE"):
         solvers.solve(TaxDesign(**SMALL), "hpgd_kernel", access=se.Access.INCENTIVE)

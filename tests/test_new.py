@@ -118,13 +118,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_from_an_empty_folder_to_a_checked_game_and_solver(folder: Path) -> None:
     """What is written works as it is: its tests pass, and ``check`` passes."""
-    for kind, name in (("game", "mine"), ("solver", "mine_too")):
-        said = command("new", kind, name, cwd=folder)
+    for kind, name, *options in (("game", "mine"), ("solver", "mine_too"), ("solver", "method", "--method")):
+        said = command("new", kind, name, *options, cwd=folder)
         assert said.returncode == 0, said.stderr
         assert f"pytest test_{name}.py" in said.stdout
     tested = command("-q", "-p", "no:cacheprovider", "-W", "error", cwd=folder, module="pytest")
     assert tested.returncode == 0, tested.stdout
-    assert "5 passed" in tested.stdout
+    assert "7 passed" in tested.stdout
     checked = CliRunner().invoke(cli.app, ["check", "mine.py:Mine", "mine_too.py:MineToo"])
     assert checked.exit_code == 0, checked.output
     for subject in ("game mine: ", "environment mine_v0: ", "solver MineToo: "):
@@ -135,6 +135,7 @@ def test_from_an_empty_folder_to_a_checked_game_and_solver(folder: Path) -> None
 def test_written_files_are_short_and_clean_and_never_overwritten(folder: Path) -> None:
     new.game("a_game")
     new.solver("a_solver")
+    new.solver("a_method", method=True)
     before = {path: path.read_text() for path in folder.iterdir()}
     with pytest.raises(FileExistsError, match=r"a_game\.py, test_a_game\.py; nothing was written"):
         new.solver("a_game")

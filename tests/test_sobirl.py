@@ -151,7 +151,7 @@ def test_declining() -> None:
         solvers.solve(se.game("toy3-v0"), "sobirl")
     with pytest.raises(solvers.Declined, match="msobirl differentiates a soft response"):
         solvers.solve(se.game("toy3-v0"), "msobirl", follower=se.Hard())
-    with pytest.raises(ValueError, match="weights 'first' or 'steps'"):
+    with pytest.raises(ValueError, match="Known: first, steps"):
         solvers.build("sobirl", weights="last")
     with pytest.raises(ValueError, match="positive sweeps"):
         solvers.build("msobirl", sweeps=0)

@@ -50,16 +50,18 @@ def game(name: Name) -> None:
 
 
 @app.command()
-def solver(name: Name) -> None:
-    """Write a solver, one page with comments, and its tests.
+def solver(
+    name: Name, method: Annotated[bool, typer.Option("--method", help="A method with init and step, and no estimator.")] = False
+) -> None:
+    """Write a solver, one page with comments, and its tests: an estimator of the gradient, or a whole method.
 
     Example: `stackelberg new solver my_solver`
     """
-    place = _write_module(name, "solver")
+    place = _write_module(name, "method" if method else "solver")
     _next(
         f"pytest test_{name}.py",
         f"stackelberg check {place}",
-        f"stackelberg solve toy3-v0 {place} --budget 200 --set lr=0.1",
+        f"stackelberg solve toy3-v0 {place} --budget 200 --set {'radius=0.5' if method else 'lr=0.1'}",
         f"stackelberg new bench my_bench --solver {place}",
     )
 
