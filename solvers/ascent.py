@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from stackelberg_envs.arguments import CheckedArguments
+from stackelberg_envs.arguments import CheckedArguments, nearest
 from stackelberg_envs.leader.access import Access, Oracle, Permission
 
 from .base import Solver, State
@@ -93,7 +93,7 @@ class Ascent(Solver):
         if any(size < 1 for size in self.clip_blocks):
             raise ValueError(f"clip_blocks are sizes of blocks, from 1, got {self.clip_blocks}")
         if self.optimiser not in OPTIMISERS:
-            raise ValueError(f"optimiser is one of {', '.join(OPTIMISERS)}, got {self.optimiser!r}")
+            raise ValueError(f"there is no optimiser {self.optimiser!r}; {nearest(str(self.optimiser), tuple(OPTIMISERS))}")
         check_device(self.device)
         if not self.lr > 0 or (self.clip is not None and not self.clip > 0):
             raise ValueError(f"lr and clip are positive, got {self.lr} and {self.clip}")

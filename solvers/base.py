@@ -22,7 +22,7 @@ import numpy as np
 from stackelberg_envs.arguments import CheckedArguments, check_arguments, real, whole
 from stackelberg_envs.commitments import CommitmentError
 from stackelberg_envs.evaluation import Evaluation, evaluate
-from stackelberg_envs.game import Follower, StackelbergGame, judge_of
+from stackelberg_envs.game import Follower, StackelbergGame, follower_of, judge_of
 from stackelberg_envs.leader.access import Access, AccessError, Cost, Oracle, Permission
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.linear_systems import PlanningError
@@ -193,6 +193,7 @@ def run(
     """Run ``solver`` until ``budget`` commitments are used; see `solvers.solve` for the arguments."""
     if not isinstance(game, StackelbergGame):
         raise TypeError(f"solvers take a game, such as stackelberg_envs.game('toy3-v0'); got {game!r}")
+    follower_of(game, follower)
     check_arguments("solve", run, locals())
     for what, count, least in (("budget, in commitments,", budget, 1), ("reports", reports, 1), ("seed", seed, 0)):
         whole(what, count, least)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from stackelberg_envs.arguments import nearest
 from stackelberg_envs.leader.access import Access, Oracle, Permission
 from stackelberg_envs.processes.mdp import MDP, available_actions, broadcast_over_leader_actions
 
@@ -73,7 +74,7 @@ class CopyAscent(Solver):
 
     def __post_init__(self) -> None:
         if self.optimiser not in OPTIMISERS:
-            raise ValueError(f"optimiser is one of {', '.join(OPTIMISERS)}, got {self.optimiser!r}")
+            raise ValueError(f"there is no optimiser {self.optimiser!r}; {nearest(str(self.optimiser), tuple(OPTIMISERS))}")
         if not all(0 < rate < float("inf") for rate in (self.lr, self.copy_lr)) or self.copy_steps < 1:
             raise ValueError(f"lr and copy_lr are positive and finite, and copy_steps at least 1; got {self!r}")
 

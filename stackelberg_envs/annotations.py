@@ -34,7 +34,9 @@ def allows(hint: Any, value: Any) -> bool:
         return callable(value)
     if isinstance(hint, type):
         members = [name for name in vars(hint) if not name.startswith("_")] if getattr(hint, "_is_protocol", False) else None
-        return isinstance(value, hint) if members is None else all(hasattr(value, name) for name in members)
+        if members is None:
+            return isinstance(value, hint)
+        return not isinstance(value, type) and all(hasattr(value, name) for name in members)  # a class is none of its objects
     return True
 
 
@@ -56,7 +58,7 @@ def in_words(hint: Any) -> str:
         return "a mapping of names to values"
     if kind is Callable:
         return "a function"
-    return f"a {hint.__name__}" if isinstance(hint, type) else "something else"
+    return _PROTOCOLS.get(hint.__name__, f"a {hint.__name__}") if isinstance(hint, type) else "something else"
 
 
 def choices(hint: Any) -> tuple[str, ...]:
@@ -113,3 +115,5 @@ _PLAIN: dict[Any, tuple[str, Callable[[Any], bool]]] = {
     np.ndarray: ("an array", lambda value: isinstance(value, np.ndarray)),
 }
 """Kind to words and test."""
+_PROTOCOLS = {"Follower": "one that answers, such as Soft(0.1) or Hard()"}
+"""What is asked for where a protocol is, by its name."""

@@ -43,7 +43,8 @@ def with_deadline(world: Any, steps: int) -> Any:
         TypeError: for anything else, worlds without tables among them.
     """
     del steps
-    raise TypeError(f"a deadline is for a world with tables, or a game of such worlds, and not for {type(world).__name__}")
+    named = f"; a game by its id is stackelberg_envs.game({world!r})" if isinstance(world, str) else ""
+    raise TypeError(f"a deadline is for a world with tables, or a game of such worlds, and not for {type(world).__name__}{named}")
 
 
 @with_deadline.register(ProcessTables)

@@ -12,7 +12,7 @@ from numbers import Integral
 
 from array_api_compat import array_namespace
 
-from .game import Follower, StackelbergGame, group_by_world
+from .game import Follower, StackelbergGame, follower_of, group_by_world
 from .processes.arrays import Array
 from .response import Response
 
@@ -81,7 +81,7 @@ def evaluate(
     if responses is not None and len(responses) != len(game.contexts):
         raise ValueError(f"responses are one for each of the {len(game.contexts)} contexts, got {len(responses)}")
     steps = None if horizon is None else int(horizon)
-    follower = game.default_follower if follower is None else follower
+    follower = follower_of(game, follower)
     x = game.check_commitment(x)
     xp = array_namespace(x)
     if responses is None:  # answers that are handed in have a precision of their own

@@ -17,7 +17,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
-from .arguments import CheckedArguments, nearest, whole
+from .arguments import ArgumentError, CheckedArguments, nearest, whole
 from .commitments import CommitmentError, check_commitment
 from .optional import OptionalPieces
 from .processes.arrays import Array
@@ -86,6 +86,28 @@ def judge_of(follower: Follower) -> Follower:
 def learns(follower: Follower) -> bool:
     """Whether ``follower`` can be trained: it uses a budget and continues from its last state."""
     return bool(getattr(follower, "learns", False))
+
+
+def follower_of(game: StackelbergGame, follower: Follower | None) -> Follower:
+    """The follower that was named, checked, or the default one of ``game`` for None.
+
+    Raises:
+        ArgumentError: if it is none, e.g. a class in place of an object.
+    """
+    if follower is None:
+        return game.default_follower
+    check_follower(follower)
+    return follower
+
+
+def check_follower(follower: Any) -> None:
+    """Refuse what does not answer.
+
+    Raises:
+        ArgumentError: for a class, and for an object without `Follower.respond`.
+    """
+    if isinstance(follower, type) or not hasattr(follower, "respond"):
+        raise ArgumentError(f"follower is one that answers, such as Soft(0.1) or Hard(), got {follower!r}")
 
 
 class StackelbergGame(CheckedArguments, OptionalPieces, abc.ABC):

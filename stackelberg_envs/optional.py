@@ -35,8 +35,8 @@ class LeaderCost(Protocol):
     """What the leader pays for its instrument, with a minus sign in its reward: ``leader_reward`` plus this does not depend on x.
 
     It broadcasts to (..., S, A, B), and is (...) in worlds without tables; several independent followers have a tuple, one for each.
-    What the leader earns by its instrument is a negative cost.  Without it the leader's reward has to be the same for every x: `check_game`
-    fails a game in which it is not, and solvers that may not call ``commit`` decline it, for they might climb the wrong way.
+    Where the leader earns by its instrument, the cost is below 0.  Without it the leader's reward has to be the same for every x:
+    `check_game` fails a game in which it is not, and solvers that may not call ``commit`` decline it, for they might climb the wrong way.
     """
 
     def leader_cost(self, x: Array, context: int | str = 0) -> EachFollower: ...

@@ -12,6 +12,7 @@ from broken_worlds import bonuses, masked
 from small_games import Umpired
 
 import stackelberg_envs as se
+from stackelberg_envs.processes.constants import Constants
 from stackelberg_envs.testing import ConformanceError, check_game
 from stackelberg_envs.testing.modified_games import GameWithSuccessorLists
 
@@ -30,6 +31,24 @@ def test_what_they_are_made_from_is_healthy() -> None:
         report = check_game(game, seed=seed)
         assert "episodes follow the tables" in report.passed
         assert ("operations of a transition agree with its rows" in report.passed) == isinstance(game, GameWithSuccessorLists)
+
+
+def test_rows_that_end_an_episode_are_noted() -> None:
+    """A number that was forgotten looks like an end, which is allowed: the report says how many there are, and where the largest is."""
+    transition = np.full((3, 2, 3), 1 / 3)
+    transition[1, 1], transition[2, 0] = (0.4, 0.4, 0.1), (0.5, 0.3, 0.0)
+    world = {"follower_discount": 0.9, "instrument": se.Subsidies(), "available": np.array([[True, True], [True, True], [True, False]])}
+    report = check_game(se.from_arrays(transition, 0, [0, 0, 1], **world))
+    assert report.notes == ["episodes may end in 2 of 5 rows, least sum 0.8 at (s=2, a=0, b=0)"]
+    assert "  episodes may end in 2 of 5 rows" in str(report)
+    assert check_game(bonuses()).notes == []
+
+
+def test_constants_are_in_double_precision() -> None:
+    """Widened to float64, 0.1 in float32 would be off by 1e-9, and no table would show it."""
+    with pytest.raises(ValueError, match=r"effort is float32, .*: make effort in float64"):
+        Constants(effort=np.full(3, 0.1, np.float32))
+    assert Constants(effort=np.full(3, 0.1), here=np.arange(3)).like(np.zeros(1)).effort.dtype == np.float64
 
 
 def test_far_commitments_may_saturate() -> None:

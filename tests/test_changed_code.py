@@ -7,6 +7,7 @@ import importlib
 import io
 import json
 import pickle
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from rich.console import Console
 
 import solvers
 import stackelberg_envs as se
-from baselines.bench import audit, best, cli, compare, configuration, report, results_file, source
+from baselines.bench import audit, best, cli, compare, configuration, jobs, report, results_file, source
 from baselines.bench.runner import run_all
 
 SOLVER = """
@@ -326,7 +327,7 @@ def test_best_and_verify(whole: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
     rewrite(tmp_path, *written)
     top = max(result["leader_return"] for result in written)
     code, said = say(capsys, monkeypatch, "best", config, "--results", tmp_path, "--record", tmp_path / "records" / "mine.jsonl")
-    assert (code, f"{top:.6f}" in said, "1 commitments stored in" in said) == (0, True, True)
+    assert (code, f"{top:.6f}" in said, "1 commitment stored in" in said) == (0, True, True)
     assert 'Write record = "records/mine.jsonl" at the top of the configuration, and gaps are to it.' in said
     own = tmp_path / "best_known.jsonl"
     (part,) = report.collect_parts(configuration.load(config), tmp_path / "mine.jsonl", own)
@@ -334,6 +335,16 @@ def test_best_and_verify(whole: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
     Path(config).write_text('record = "records/mine.jsonl"\n' + CONFIG.replace('"my_solver.py:Steps"', '"zeroth_order"'))
     (part,) = report.collect_parts(configuration.load(config), tmp_path / "mine.jsonl", own)
     assert (part.best_name, part.best and part.best.leader_return) == ("best known", top)
+    assert re.fullmatch(rf".*\(best known {top:.4f}, mine.jsonl: \w+, seed \d, \d+ commitments\)", part.heading), part.heading
+    stored = json.loads((tmp_path / "records" / "mine.jsonl").read_text())
+    (tmp_path / "records" / "mine.jsonl").write_text(json.dumps({**stored, "id": "another"}) + "\n")
+    loaded = configuration.load(config)
+    with monkeypatch.context() as patched:
+        patched.setattr(jobs.World, "ours", False)  # an entry for the suite's own games finds its world by their tables
+        (part,) = report.collect_parts(loaded, tmp_path / "mine.jsonl", tmp_path / "none.jsonl")
+    assert (part.best_name, part.record, part.best and part.best.leader_return) == ("best of these runs", "", top)
+    assert "mine.jsonl has nothing for this world (an entry of toy3-v0 is of other code)." in part.statistics
+    (tmp_path / "records" / "mine.jsonl").write_text(json.dumps(stored) + "\n")
     assert say(capsys, monkeypatch, "verify", config, "--results", tmp_path) == (0, "4 results scored again, 0 complaints")
     history = [*written[1]["history"][:-1], {**written[1]["history"][-1], "leader_return": 999.0}]
     rewrite(tmp_path, written[0], edited(leader_return=999.0, history=history)(written[1]), *written[2:])

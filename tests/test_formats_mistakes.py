@@ -105,7 +105,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "uneven pairs": (built_with(instrument=se.Subsidies([(0, 1), (1,)])), r"Subsidies.where is a mask of shape"),
     "a mask of another world": (
         built_with(instrument=se.Penalties(np.ones(5, bool))),
-        r"Penalties.where is a boolean mask of shape \(4,\)",
+        r"Penalties.where is a boolean mask of shape \(4,\) or a list of states, got dtype bool, shape \(5,\)$",
     ),
     "no pairs": (built_with(instrument=se.Subsidies(np.zeros((4, 3), bool))), r"Subsidies.where is empty"),
     "a slip of the pen": (built_with(instrument=se.Subsidies("pair")), r"did you mean 'pairs'"),

@@ -321,7 +321,7 @@ def test_declining_and_refusing() -> None:
         solvers.solve(game, "implicit", learning_rate=0.1)
     with pytest.raises(ValueError, match="budget, in commitments,"):
         solvers.solve(game, "implicit", budget=0)
-    with pytest.raises(ValueError, match="optimiser is one of sgd, adam"):
+    with pytest.raises(ValueError, match="no optimiser 'adamw'; did you mean 'adam'"):
         solvers.build("implicit", optimiser="adamw")
     with pytest.raises(ValueError, match="radius is positive"):
         solvers.build("zeroth_order", radius=0.0)

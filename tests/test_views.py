@@ -10,7 +10,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
@@ -22,7 +22,9 @@ from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 from pettingzoo.test.state_test import state_test
 from small_games import SMALLER
 
+import solvers
 import stackelberg_envs as se
+from stackelberg_envs.arguments import ArgumentError
 from stackelberg_envs.play.rollouts import simulate
 from stackelberg_envs.processes.inverse_cdf import cumulative, inverse_cdf
 from stackelberg_envs.registry import gymnasium_id
@@ -339,6 +341,39 @@ def test_refused_moves_change_nothing(action: Any, message: str) -> None:
         parallel.step({"follower_0": 2})
     assert pickle.dumps(env) == before
     assert pickle.dumps(parallel) == parallel_before
+
+
+def test_unknown_agents_are_refused() -> None:
+    """In steps that look tables up and in those that do not; an ignored name would be a misspelt one."""
+    for actions in ({"nobody": 1}, {"leader_0": np.zeros(105), "nobody": 1}, {"follower_0": 1, "leader_0": np.zeros(105), "nobody": 1}):
+        env = se.make_parallel("four_rooms-v0")
+        env.reset(seed=1)
+        for _ in range(2):
+            before = pickle.dumps(env)
+            with pytest.raises(ActionError, match="no agent 'nobody'; the agents are leader_0, follower_0"):
+                env.step(actions)
+            with pytest.raises(ActionError, match="no agent 'nobody'"):
+                env.step({"follower_0": 1, "nobody": 1})
+            assert pickle.dumps(env) == before
+            env.step({"leader_0": np.zeros(105)} if env.acting == ("leader_0",) else {"follower_0": 1})
+
+
+def test_objects_where_names_are_asked_for_and_classes_where_objects_are() -> None:
+    game, kind = se.game("toy3-v0"), cast(Any, se.Soft)
+    made: Any
+    for made, view in ((se.make, "StackelbergAEC"), (se.make_parallel, "StackelbergParallel")):
+        with pytest.raises(ArgumentError, match=rf"takes an id or a reference, got <Toy3.*, make {view}\(game\)"):
+            made(game)
+    with pytest.raises(TypeError, match=r"and not for str; a game by its id is stackelberg_envs.game\('toy3-v0'\)"):
+        se.with_deadline("toy3-v0", 10)
+    for use in (
+        lambda: se.evaluate(game, np.zeros(6), follower=kind),
+        lambda: solvers.solve(game, "zeroth_order", follower=kind),
+        lambda: se.Believes(game, kind),
+        lambda: gymnasium.make("Stackelberg/Toy3-Leader-v0", follower=0.1),
+    ):
+        with pytest.raises(ArgumentError, match=r"follower is one that answers, such as Soft\(0.1\)"):
+            use()
 
 
 def test_steps_before_reset_and_after_the_end() -> None:

@@ -70,6 +70,12 @@ def _write(path: Path, entries: dict[str, Best]) -> None:
     results_file.replace(path, "".join(json.dumps({"id": key, **asdict(best)}) + "\n" for key, best in entries.items()))
 
 
+def of_run(result: dict[str, Any], job: Job) -> Best:
+    """What a run ended with, as an entry of a record."""
+    found_by = f"{job.label or job.solver}" + (f", seed {job.seed}, {job.budget} commitments" if job.start is None else "")
+    return Best(job.score_world, result["leader_return"], tuple(result["x"]), found_by)
+
+
 def improve(path: Path, results: list[dict[str, Any]], *, known: dict[str, Best]) -> list[Best]:
     """Write to ``path`` every result that beats what is ``known``, re-scored; returns the new ones.
 
@@ -84,12 +90,7 @@ def improve(path: Path, results: list[dict[str, Any]], *, known: dict[str, Best]
         incumbent = new.get(key) or known.get(key)
         if incumbent is not None and result["leader_return"] <= incumbent.leader_return + 1e-9:
             continue
-        candidate = Best(
-            job.score_world,
-            result["leader_return"],
-            tuple(result["x"]),
-            f"{job.label or job.solver}" + (f", seed {job.seed}, {job.budget} commitments" if job.start is None else ""),
-        )
+        candidate = of_run(result, job)
         if abs(candidate.rescore() - candidate.leader_return) < 1e-6:
             new[key] = candidate
     if new:

@@ -193,7 +193,7 @@ def best_(
     own = best_of(loaded, results / "best_known.jsonl")
     if record is not None:
         stored = best.keep(record, own)
-        console.print(escape(f"{len(stored)} commitments stored in {record}"), soft_wrap=True)
+        console.print(escape(f"{len(stored)} commitment{'s'[: len(stored) != 1]} stored in {record}"), soft_wrap=True)
         if loaded.record is None:
             place = os.path.relpath(record, Path(config).resolve().parent) if Path(config).is_file() else record.resolve()
             console.print(escape(f'Write  record = "{place}"  at the top of the configuration, and gaps are to it.'), soft_wrap=True)
@@ -340,7 +340,7 @@ def check(
     if (of_games and not arguments) or not what:
         failed += checks.best_known(results / "best_known.jsonl", of_games if what else None)
     if failed:
-        problems.print(f"[red]{failed} checks failed[/]")
+        problems.print(f"[red]{failed} check{'s'[: failed != 1]} failed[/]")
         raise typer.Exit(1)
 
 

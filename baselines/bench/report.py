@@ -59,11 +59,21 @@ class Part:
     """Whether the committed record has no value of this world, and ``best`` is the end of one of these runs."""
     remarks: tuple[str, ...] = ()
     """What is not shown, and what is kept apart, each in words."""
+    record: str = ""
+    """The name of the configuration's own record, where ``best`` comes from it; empty elsewhere."""
 
     @property
     def best_name(self) -> str:
         """What ``best`` is the best of."""
         return "best of these runs" if self.only_ours else "best known"
+
+    @property
+    def heading(self) -> str:
+        """The title, and what gaps are to: whose record says so, if it is not the common one."""
+        if self.best is None:
+            return self.section.title
+        source = f", {self.record}: {self.best.found_by}" if self.record else ""
+        return f"{self.section.title}   ({self.best_name} {self.best.leader_return:.4f}{source})"
 
     @property
     def statistics(self) -> str:
@@ -94,6 +104,7 @@ class Part:
 def collect_parts(config: Config, results: Path, *best_files: Path) -> list[Part]:
     """What the results say of a configuration; runs that are not there yet are left out."""
     lines, everything = results_file.read_lines(results), {job.id for job in config.jobs}
+    own_record = best_known.read_best(*([config.record] if config.record else []))
     record = best_known.read_best(best_known.COMMITTED, *([config.record] if config.record else []))
     best = dict(record)
     for key, entry in best_known.read_best(*best_files).items():
@@ -108,11 +119,29 @@ def collect_parts(config: Config, results: Path, *best_files: Path) -> list[Part
         groups, mixed = split(groups)
         key = (section.referee or section.world).key
         top = best.get(key) if section.score is None else None  # the record has one kind of score
+        missing = config.record is not None and section.score is None and key not in record
+        if missing and top is None and groups:
+            top = _best_end(groups)
         ours = top is not None and key not in record and _is_end(top, groups)
+        remarks = (*checked.remarks, *mixed, *([_no_entry(config.record, own_record, section)] if missing and config.record else []))
+        source = config.record.name if config.record and top is not None and own_record.get(key) == top else ""
         rows = [_row(label, group, top) for label, group in groups.items()]
         rows.sort(key=lambda row: (-row.access, -row.score.centre))
-        parts.append(Part(section, rows, top, groups, ours, (*checked.remarks, *mixed)))
+        parts.append(Part(section, rows, top, groups, ours, remarks, source))
     return parts
+
+
+def _best_end(groups: dict[str, list[dict[str, Any]]]) -> best_known.Best:
+    """The best commitment that a run ended with."""
+    run = max((run for group in groups.values() for run in group), key=lambda run: run["leader_return"])
+    return best_known.of_run(run, Job.from_dict(run["job"]))
+
+
+def _no_entry(record: Path, entries: dict[str, best_known.Best], section: Section) -> str:
+    """That a configuration's own record has nothing for a world, and why where that can be told."""
+    world = section.referee or section.world
+    older = any(entry.world == world for entry in entries.values())
+    return f"{record.name} has nothing for this world" + (f" (an entry of {world.label} is of other code)" if older else "")
 
 
 def _is_end(top: best_known.Best, groups: dict[str, list[dict[str, Any]]]) -> bool:
@@ -158,7 +187,6 @@ def _row(label: str, group: list[dict[str, Any]], top: best_known.Best | None) -
 
 def table(part: Part, width: int = 400) -> Table:
     """The table for a terminal of so many characters, by access level."""
-    title = part.section.title + (f"   ({part.best_name} {part.best.leader_return:.4f})" if part.best else "")
     claims = ("optimism",) if part.has_claims else ()
     gap_name = f"gap to\n{part.best_name}" if width < 110 else f"gap to {part.best_name}"
     header = ("access", "solver", "seeds", "F: IQM [95 %]", "best seed", gap_name, "commitments", "seconds", *claims)
@@ -175,7 +203,7 @@ def table(part: Part, width: int = 400) -> Table:
         cells.append(("", label, "", f"[dim]{entry['value']:.2f}{error}[/]", "", gap, "", "", *([""] if part.has_claims else [])))
     stacks = ((1, 0), (3, 4), *(((5, 8), (6, 7, 2)) if part.has_claims else ((5, 2), (6, 7))))
     caption = escape(f"{part.settings}\n{part.statistics}")
-    return fitting_table(header, cells, stacks, width=width, title=escape(title), caption=caption)
+    return fitting_table(header, cells, stacks, width=width, title=escape(part.heading), caption=caption)
 
 
 def write(config: Config, parts: list[Part], path: Path, *, command: list[str], figure_folder: Path | None = None) -> None:

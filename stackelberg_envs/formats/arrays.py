@@ -12,7 +12,7 @@ from gymnasium.spaces import Box
 from ..arguments import cycles, nearest, real
 from ..deadlines import with_deadline
 from ..followers.exact import Soft
-from ..game import Follower, Layout, StackelbergGame
+from ..game import Follower, Layout, StackelbergGame, check_follower
 from ..optional import PIECES
 from ..processes.arrays import Array
 from ..processes.constants import Constants
@@ -164,7 +164,7 @@ def from_arrays(
         raise ValueError("instrument says what the leader sets: Subsidies(...) or Penalties(...)")
     chosen = MixedActions() if instrument is None else instrument
     _has("instrument", chosen, "controls", "Subsidies(...), Penalties(...) or MixedActions()")
-    _has("follower", follower, "respond", "one that answers, such as Soft(0.1) or Hard()")
+    check_follower(follower)
     _one_of("follower_sees", follower_sees, ("action", "policy"))
     _one_of("context_visibility", context_visibility, ("before", "after", "never"))
     if not isinstance(name, str) or not name:

@@ -164,7 +164,7 @@ def indices(name: str, given: Any, sizes: tuple[int, ...]) -> np.ndarray:
         return np.argwhere(chosen)
     if chosen.size == 0:
         return np.zeros((0, len(sizes)), dtype=np.int64)
-    if len(sizes) == 1 and chosen.ndim == 1:
+    if len(sizes) == 1 and chosen.ndim == 1 and chosen.dtype.kind in "iu":  # others are refused with the shape that they have
         chosen = chosen[:, None]
     if chosen.dtype.kind not in "iu" or chosen.ndim != 2 or chosen.shape[1] != len(sizes):
         what = "states" if len(sizes) == 1 else "pairs (state, action)"

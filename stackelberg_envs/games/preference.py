@@ -29,7 +29,7 @@ from gymnasium.spaces import Box
 
 from ..arguments import check_memory, cycles, real, whole
 from ..followers.exact import Soft
-from ..game import Follower, StackelbergGame
+from ..game import Follower, StackelbergGame, follower_of
 from ..processes.arrays import Array
 from ..processes.constants import Constants
 from ..worlds.mdp import InducedMDP
@@ -168,7 +168,7 @@ class Preference(StackelbergGame):
     def scores(self, x: Array, *, follower: Follower | None = None) -> Scores:
         """Return and likelihood of a commitment (..., n), whichever is this game's F; ``follower`` as in `stackelberg_envs.evaluate`."""
         x = self.check_commitment(x)
-        (policy,) = (self.default_follower if follower is None else follower).respond(self, x, 0).policies
+        (policy,) = follower_of(self, follower).respond(self, x, 0).policies
         xp, c, P = array_namespace(policy), self._constants.like(policy), self.trajectory_probabilities(policy)
         return Scores(
             true_return=xp.sum(P * c.returns, axis=-1),

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..arguments import whole
 from ..commitments import CommitmentError
-from ..game import Follower, StackelbergGame, group_by_world, learns
+from ..game import Follower, StackelbergGame, follower_of, group_by_world, learns
 from ..optional import PIECES
 from ..play.outcomes import Outcome, concatenate_episodes
 from ..play.trajectories import Trajectories
@@ -42,7 +42,7 @@ class RepeatedGame:
     cost: Cost = field(default_factory=Cost)
 
     def __post_init__(self) -> None:
-        self.follower = self.game.default_follower if self.follower is None else self.follower
+        self.follower = follower_of(self.game, self.follower)
         self._rng = np.random.default_rng([self.seed, 0x0AC1E])
         self._training_rng = np.random.default_rng([self.seed, 0x7EAC4])
         self._commitment: np.ndarray | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 from array_api_compat import array_namespace
 
 from .arrays import Array
@@ -12,9 +13,17 @@ from .transitions import map_numbers, numbers_of
 
 
 class Constants:
-    """A game's constant tables, transitions in any layout, written in NumPy and moved to a commitment's library, dtype and device once."""
+    """A game's constant tables, transitions in any layout, written in NumPy and moved to a commitment's library, dtype and device once.
+
+    Raises:
+        ValueError: for a table of less than double precision, whose rounding would stay in the worlds of commitments in double precision.
+    """
 
     def __init__(self, **tables: Any) -> None:
+        for name, table in tables.items():
+            dtype = np.dtype(numbers_of(table).dtype)
+            if dtype.kind == "f" and dtype.itemsize < 8:
+                raise ValueError(f"{name} is {dtype}, and its rounding would stay when it becomes float64: make {name} in float64")
         self._tables = tables
         self._moved: dict[Any, SimpleNamespace] = {}
 

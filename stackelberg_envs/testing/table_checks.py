@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from ..game import StackelbergGame, group_by_world
 from ..piece_errors import STEERING, induced_worlds, kernel_errors, policy_errors, reward_errors
+from ..processes.inverse_cdf import DEFICIT_TOLERANCE
 from .array_libraries import import_torch
 from .report import Report, require
 from .simulation import check_episodes, check_layouts
@@ -24,6 +26,8 @@ def check_tables(report: Report, game: StackelbergGame, points: np.ndarray) -> N
     report.check("the leader is paid for outcomes where actions are hidden", _hidden_actions, game, points)
     report.check("operations of a transition agree with its rows", check_layouts, game, points)
     report.check("episodes follow the tables", check_episodes, game, points)
+    with suppress(Exception):  # that there are no such tables has been said
+        report.notes += _ends(game)
     report.check("torch agrees and differentiates" if game.smooth else "torch agrees, and nothing has a slope", _torch, game, points)
 
 
@@ -45,6 +49,22 @@ def _batches(game: StackelbergGame, points: np.ndarray) -> None:
                     own, table = map(np.asarray, tables)
                     row = table[i] if table.ndim > own.ndim else table
                     require(np.allclose(row, own, atol=1e-12, rtol=0), f"{name}: row {i} of a batch differs from the same commitment alone")
+
+
+def _ends(game: StackelbergGame) -> list[str]:
+    """What rows that sum to less than 1 mean: nobody would see the end of a row in which a number was forgotten."""
+    notes = []
+    for context in range(len(game.contexts)):
+        for world in game.problems(np.zeros(game.dimension), context):
+            sums = np.asarray(world.kernel.expect(np.ones(world.kernel.shape[-1])))
+            there = np.broadcast_to(True if world.available is None else np.asarray(world.available), sums.shape)
+            ending = there & (sums < 1 - DEFICIT_TOLERANCE)
+            if ending.any():
+                s, a, b = np.unravel_index(int(np.where(ending, sums, np.inf).argmin()), sums.shape)
+                where = f" in context {game.contexts[context]}" if len(game.contexts) > 1 else ""
+                rows = f"{ending.sum()} of {there.sum()} rows{where}"
+                notes.append(f"episodes may end in {rows}, least sum {sums[s, a, b]:.6g} at ({s=!s}, {a=!s}, {b=!s})")
+    return list(dict.fromkeys(notes))
 
 
 def _incentive(game: StackelbergGame, points: np.ndarray) -> str | None:

@@ -10,7 +10,7 @@ from gymnasium.spaces import Space
 
 from .. import registry
 from ..arguments import CheckedArguments, check_options, check_seed, whole
-from ..game import Follower, StackelbergGame, group_by_world
+from ..game import Follower, StackelbergGame, follower_of, group_by_world
 from ..play.steps import TabularPolicyStepper
 from ..worlds.base import PolicyStepper
 from .episode import LEADER, RENDER_MODES, Episode, Observations, check_render_mode
@@ -112,7 +112,7 @@ class LeaderEnv(CheckedArguments, gymnasium.Env):
         if mode == "move" and not self.game.additive:
             raise ValueError(f"{self.game.name}: its objective is no sum over steps, so no move is paid; use mode='round'")
         self.mode, self.episodes = mode, episodes
-        self.follower = self.game.default_follower if follower is None else follower
+        self.follower = follower_of(self.game, follower)
         self.episode = Episode(
             self.game, view="commitment" if mode == "round" else "play", observations=observations, max_cycles=max_cycles
         )

@@ -20,8 +20,9 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
     """A Stackelberg Markov game as a parallel environment.
 
     Two-phase views (``"commitment"``, ``"play"``) take the leader's and the followers' moves in alternate steps, exactly as the AEC
-    does; the actions of those who wait are ignored, and may be left out.  ``"simultaneous"`` takes both at once, for Markov games in
-    which the follower knows the leader's policy but not its action; announce the policy by ``reset(options={"commitment": x})``.
+    does; the actions of those who wait are ignored, and may be left out, but agents that do not exist are refused.  ``"simultaneous"``
+    takes both at once, for Markov games in which the follower knows the leader's policy but not its action; announce the policy by
+    ``reset(options={"commitment": x})``.
 
     Args:
         game: what is played.
@@ -74,7 +75,12 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
                 PettingZoo asks).
         """
         steps = self._steps
-        if steps is not None and actions.__class__ is dict and FOLLOWER in actions and (LEADER in actions or not self._leader_moves):
+        if (
+            steps is not None
+            and actions.__class__ is dict
+            and FOLLOWER in actions
+            and (len(actions) == 2 if LEADER in actions else len(actions) == 1 and not self._leader_moves)
+        ):
             return self._step_tables(steps, actions)
         if self._np_random is None:
             raise RuntimeError("call reset() before step()")
@@ -85,6 +91,8 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
         acting, episode = self.acting, self._episode
         if not isinstance(actions, Mapping):
             raise ActionError(f"actions are a mapping of agents to what they do, of {', '.join(acting)} in this step; got {actions!r}")
+        if unknown := [agent for agent in actions if agent not in self.agents]:
+            raise ActionError(f"there is no agent {', '.join(map(repr, unknown))}; the agents are {', '.join(self.agents)}")
         if missing := self._lacking(actions):
             raise ActionError(f"no action for {', '.join(missing)}; this step takes the actions of {', '.join(acting)}")
         self._write_back()

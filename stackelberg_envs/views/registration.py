@@ -13,6 +13,7 @@ import gymnasium
 import pettingzoo
 
 from .. import registry
+from ..arguments import ArgumentError
 from ..game import StackelbergGame
 from ..references import is_reference
 from .aec import StackelbergAEC
@@ -31,7 +32,11 @@ def make(id: str, **kwargs: Any) -> StackelbergAEC:
         id: e.g. ``"four_rooms-v0"``; or a reference, as in `stackelberg_envs.game`.
         **kwargs: arguments of `stackelberg_envs.views.aec.StackelbergAEC` (view, observations, max_cycles, render_mode); the rest goes
             to the game.
+
+    Raises:
+        ArgumentError: for a game in place of an id.
     """
+    _check_id("make", id, StackelbergAEC)
     view, rest = _split(kwargs)
     return _with_name(StackelbergAEC(registry.game(id, **rest), **view), id)
 
@@ -42,7 +47,11 @@ def make_parallel(id: str, **kwargs: Any) -> StackelbergParallel:
     Args:
         id: e.g. ``"four_rooms-v0"``; or a reference, as in `stackelberg_envs.game`.
         **kwargs: arguments of `stackelberg_envs.views.parallel.StackelbergParallel`; the rest goes to the game.
+
+    Raises:
+        ArgumentError: for a game in place of an id.
     """
+    _check_id("make_parallel", id, StackelbergParallel)
     view, rest = _split(kwargs)
     return _with_name(StackelbergParallel(registry.game(id, **rest), **view), id)
 
@@ -163,6 +172,11 @@ def _with_name(env: Any, id: str) -> Any:
     if not is_reference(id):
         env.metadata["name"] = registry.module_name(registry.REGISTRY.full_name(id))
     return env
+
+
+def _check_id(maker: str, id: Any, view: type) -> None:
+    if not isinstance(id, str):
+        raise ArgumentError(f"{maker} takes an id or a reference, got {id!r}; of a game that is built, make {view.__name__}(game)")
 
 
 def _split(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
