@@ -135,11 +135,14 @@ def _of_other_code(jobs: Sequence[Job], lines: Iterable[Line]) -> Iterator[str]:
         except (KeyError, TypeError, ValueError, AttributeError):
             continue
         if job is not None:
-            finished = str((result.get("timing") or {}).get("finished", ""))[:16].replace("T", " ")
-            groups.setdefault((job.label or job.solver, _difference(result, job)), []).append(finished)
+            groups.setdefault((job.label or job.solver, _difference(result, job)), []).append(
+                result.get("timing", {}).get("finished") or ""
+            )
     for (label, why), finished in groups.items():
-        which = f"{len(finished)} runs of {label} are" if len(finished) > 1 else f"1 run of {label} is"
-        yield f"{which} not shown: {why} since (the last was made on {max(finished) or 'an unknown date'})"
+        days = sorted({when[:10] for when in finished if when})
+        made = f", made {' to '.join(dict.fromkeys((days[0], days[-1])))}" if days else ""
+        runs = f"{len(finished)} older runs of {label} are" if len(finished) > 1 else f"1 older run of {label} is"
+        yield f"{runs} not shown{made}: {why}"
 
 
 def _settings(job: dict[str, Any]) -> str:
@@ -150,7 +153,7 @@ def _difference(result: dict[str, Any], job: Job) -> str:
     """Which code a run was made by, beside that of today."""
     code, now = result.get("code", {}), job.foreign_code
     names = [name for name in now if code.get(name) != now[name]]
-    told = f"the code of {', '.join(names)} has changed" if names else ""
+    told = f"the code of {' and '.join(names)} has changed since" if names else ""
     suite = version_changes({"stackelberg-envs": result.get("versions", {}).get("stackelberg-envs")}, _suite_version())
     return told or suite or "the game's tables, or what the follower or solver say of themselves, have changed"
 

@@ -57,6 +57,8 @@ class Part:
     groups: dict[str, list[dict[str, Any]]]
     only_ours: bool = False
     """Whether the committed record has no value of this world, and ``best`` is the end of one of these runs."""
+    others: bool = False
+    """Whether the committed record has no such value of this world, and ``best`` is the end of none of these runs."""
     remarks: tuple[str, ...] = ()
     """What is not shown, and what is kept apart, each in words."""
     record: str = ""
@@ -65,7 +67,7 @@ class Part:
     @property
     def best_name(self) -> str:
         """What ``best`` is the best of."""
-        return "best of these runs" if self.only_ours else "best known"
+        return "best of these runs" if self.only_ours else "best of other runs" if self.others else "best known"
 
     @property
     def heading(self) -> str:
@@ -83,6 +85,11 @@ class Part:
             said.append(
                 "This world has no recorded value: the gap is to the best of these runs, which bench stores in best_known.jsonl beside its "
                 "results; stackelberg best makes it a record of your own, and stackelberg polish searches on from every end point."
+            )
+        if self.others and self.best:
+            said.append(
+                f"The best of other runs is in best_known.jsonl beside the results ({self.best.found_by}): of other code, of another "
+                "configuration, or of stackelberg polish."
             )
         return " ".join([*said, *(f"Note: {remark}." for remark in self.remarks)])
 
@@ -122,12 +129,13 @@ def collect_parts(config: Config, results: Path, *best_files: Path) -> list[Part
         missing = config.record is not None and section.score is None and key not in record
         if missing and top is None and groups:
             top = _best_end(groups)
-        ours = top is not None and key not in record and _is_end(top, groups)
+        unrecorded = top is not None and key not in record
+        ours = unrecorded and _is_end(top, groups)
         remarks = (*checked.remarks, *mixed, *([_no_entry(config.record, own_record, section)] if missing and config.record else []))
         source = config.record.name if config.record and top is not None and own_record.get(key) == top else ""
         rows = [_row(label, group, top) for label, group in groups.items()]
         rows.sort(key=lambda row: (-row.access, -row.score.centre))
-        parts.append(Part(section, rows, top, groups, ours, remarks, source))
+        parts.append(Part(section, rows, top, groups, ours, unrecorded and not ours, remarks, source))
     return parts
 
 
@@ -192,7 +200,7 @@ def table(part: Part, width: int = 400) -> Table:
     header = ("access", "solver", "seeds", "F: IQM [95 %]", "best seed", gap_name, "commitments", "seconds", *claims)
     cells: list[tuple[str, ...]] = []
     for row in part.rows:
-        gap = "-" if row.gap is None else f"{row.gap:.3f}"
+        gap = "-" if row.gap is None else f"{round(row.gap, 3) + 0.0:.3f}"  # no -0.000
         numbers = (str(row.score.seeds), escape(str(row.score)), f"{row.highest:.3f}", gap, f"{row.commitments:,}", f"{row.seconds:.1f}")
         extra = ("-" if row.optimism is None else f"{row.optimism:+.3f}",) if part.has_claims else ()
         cells.append((row.knows, escape(row.label), *numbers, *extra))

@@ -69,9 +69,8 @@ def run_all(
         if not todo:
             return failed
         tell = partial(console.print, highlight=False, soft_wrap=True, markup=False)
-        with interrupts() as asked, _bars(console, jobs, todo, unit) as (report, finished):
+        with interrupts() as interrupted, _bars(console, jobs, todo, unit) as (report, finished):
             run = _one_by_one if processes == 1 else partial(_in_parallel, processes=processes, tell=tell)
-            interrupted = _announcing(asked, tell)
             with closing(run(todo, kept=kept, report=report, interrupted=interrupted)) as results:
                 for result in results:
                     if "failed" in result:
@@ -140,20 +139,6 @@ def _checkpoints_there(todo: Sequence[Job | Runnable], kept: Checkpoints) -> Ite
             yield f"{job.title} starts over: where it stood was kept, but {why}"
     if going := sum(kept.path(job.id).exists() for job in there):
         yield f"{going} runs go on from where they were stopped"
-
-
-def _announcing(asked: Stop, tell: Callable[[str], None]) -> Stop:
-    """``asked``, which says once that it has heard."""
-    told = False
-
-    def interrupted() -> bool:
-        nonlocal told
-        if asked() and not told:
-            told = True
-            tell("Stopping after the running steps. Ctrl-C again ends at once.")
-        return asked()
-
-    return interrupted
 
 
 @contextmanager
