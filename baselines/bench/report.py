@@ -129,13 +129,13 @@ def collect_parts(config: Config, results: Path, *best_files: Path) -> list[Part
         missing = config.record is not None and section.score is None and key not in record
         if missing and top is None and groups:
             top = _best_end(groups)
-        unrecorded = top is not None and key not in record
-        ours = unrecorded and _is_end(top, groups)
+        ours = top is not None and key not in record and _is_end(top, groups)
+        others = top is not None and key not in record and not ours
         remarks = (*checked.remarks, *mixed, *([_no_entry(config.record, own_record, section)] if missing and config.record else []))
         source = config.record.name if config.record and top is not None and own_record.get(key) == top else ""
         rows = [_row(label, group, top) for label, group in groups.items()]
         rows.sort(key=lambda row: (-row.access, -row.score.centre))
-        parts.append(Part(section, rows, top, groups, ours, unrecorded and not ours, remarks, source))
+        parts.append(Part(section, rows, top, groups, ours, others, remarks, source))
     return parts
 
 
