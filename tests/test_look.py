@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 import solvers
 import stackelberg_envs as se
 from baselines.bench import best, cli, configuration, figures, palette, printing, story, warm_up
-from baselines.bench.runner import execute
+from baselines.bench.execution import execute
 
 LONG = "two-point, Adam, a radius of 0.3, and a label that is longer than any column of the table can be"
 CONFIG = f"""

@@ -10,7 +10,7 @@ import dataclasses
 import json
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ TEXT = frozenset(JOB) - {"score_horizon", "score_discount", "seed", "budget", "s
 def read_results(path: str | Path | Iterable[str | Path], *, history: bool = False) -> dict[str, np.ndarray]:
     """The finished runs of one or several results files or folders, as a table: ``pandas.DataFrame(read_results("results"))``.
 
-    A run that two files have is there twice, with another ``file``.  Of a folder, files of another kind (the record of best commitments,
+    A line that several files have is one row, with the first ``file``.  Of a folder, files of another kind (the record of best commitments,
     studies with lines of their own) are passed over.
 
     Args:
@@ -59,7 +59,7 @@ def read_results(path: str | Path | Iterable[str | Path], *, history: bool = Fal
         ResultsError: if a line is not a result of a job, or of a newer schema than this version reads.
     """
     paths = [path] if isinstance(path, (str, os.PathLike)) else path
-    rows = (row for file in files(paths) for line in _last_lines(file) for row in _rows(file, *line, history))
+    rows = (row for file, line in _distinct_lines(files(paths)) for row in _rows(file, *line, history))
     columns: dict[str, list[Any]] = {name: [] for name in (REPORT if history else RUN)}
     for count, row in enumerate(rows):
         for name in [name for name in row if name not in columns]:
@@ -101,6 +101,17 @@ def _rows_of_job(result: dict[str, Any]) -> bool:
 def _last_lines(file: Path) -> list[results_file.Line]:
     """The last line of each run."""
     return [group[-1] for group in results_file.by_id(results_file.read_lines(file)).values()]
+
+
+def _distinct_lines(files: Iterable[Path]) -> Iterator[tuple[Path, results_file.Line]]:
+    """The last line of each run in each file, without copies: files that were put together may lie beside their parts."""
+    read = set[tuple[str, str]]()
+    for file in files:
+        for number, result in _last_lines(file):
+            key = result["id"], results_file.checksum(result)
+            if key not in read:
+                read.add(key)
+                yield file, (number, result)
 
 
 def _rows(file: Path, number: int, result: dict[str, Any], history: bool) -> list[dict[str, Any]]:
