@@ -617,7 +617,7 @@ def test_compare_says_what_agrees(config: Path, tmp_path: Path) -> None:
     assert rows["exact"][6] == "**no**"
     assert rows["alone"][4].count("[") == 0, "one seed has no interval"
     assert rows["alone"][3] == "-"
-    assert "│ 99.00 ± 0.155" in done.stdout, "the terminal shows the same"
+    assert "99.00 ± 0.155" in done.stdout, "the terminal shows the same"
     assert {path.name for path in (tmp_path / "c").iterdir()} == {"small.md", "small-curves.svg", "small-maps-1.svg"}
     (tmp_path / "kept" / "best_known.jsonl").write_bytes((tmp_path / "r" / "best_known.jsonl").read_bytes())
     again = command("compare", config, "--results", "kept", "--output", "d", cwd=tmp_path)

@@ -234,13 +234,13 @@ def test_declines() -> None:
     ):
         with pytest.raises(solvers.Declined, match=said):
             solvers.solve(game, "bchg", **options)
-    with pytest.raises(ValueError, match="bchg has levels value, policy, outcome"):
+    with pytest.raises(ValueError, match="bchg has no level 'model'; Known: value, policy, outcome"):
         solvers.build("bchg", level="model")
     with pytest.raises(ValueError, match="whole numbers from 1"):
         solvers.build("bchg", episodes=0)
     for wrong in ({"window": 0}, {"scale": 0.0}, {"kernel_prior": float("nan")}, {"temperature": float("inf")}):
         for name in ("bchg", "inverse_planning"):
-            with pytest.raises(ValueError, match="inference needs a positive temperature"):
+            with pytest.raises(ValueError, match=r"inference needs a positive temperature|is a number, got (nan|inf)|temperature is a number"):
                 solvers.build(name, **wrong)
     oracle = RepeatedGame(rooms, se.Soft(0.003)).oracle(se.Access.POLICY)
     with pytest.raises(se.AccessError, match="RESET"):

@@ -190,7 +190,7 @@ def test_access_and_declining() -> None:
         solvers.build("neural_bchg", episodes=1)
     plain: dict[str, Any] = {"baselines": False, "features": False, "critic": "quadratic", "episodes": 1}
     assert solvers.solve(se.game("building-v0", max_cycles=10), "neural_bchg", budget=1, **plain).finished
-    with pytest.raises(ValueError, match="centres leader, follower, none"):
+    with pytest.raises(ValueError, match="neural_bchg has no centred 'both'; Known: leader, follower, none"):
         solvers.build("neural_bchg", centred="both")
 
 

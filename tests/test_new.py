@@ -56,12 +56,13 @@ class Same(ParallelEnv):
     def __init__(self):
         self.possible_agents, self.agents = ["one", "other"], []
         self.render_mode = None
+        self.seen, self.choices = Discrete(4), {agent: Discrete(2) for agent in self.possible_agents}
 
     def observation_space(self, agent):
-        return Discrete(4)
+        return self.seen
 
     def action_space(self, agent):
-        return Discrete(2)
+        return self.choices[agent]
 
     def reset(self, seed=None, options=None):
         self.agents, self.time = list(self.possible_agents), 0

@@ -312,5 +312,5 @@ def test_declining(name: str, hyperparameters: Any, game: Any, follower: Any, me
     ids=str,
 )
 def test_senseless_hyperparameters_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"penalty is|ramp is|lr and copy_lr|positive rate"):
+    with pytest.raises(ValueError, match=r"has no penalty|has no form|ramp is|lr and copy_lr|positive rate|is a number, got nan"):
         solvers.build("penalty", **wrong)
