@@ -17,7 +17,7 @@ import pytest
 from rich.console import Console
 
 from baselines import read_results
-from baselines.bench import cli, configuration, results_file
+from baselines.bench import best, cli, configuration, results_file
 from baselines.bench.runner import run_all
 
 ROOT = Path(__file__).parent.parent
@@ -331,6 +331,7 @@ def test_copies_of_a_line_are_one_row(fresh: Path, tmp_path: Path, stackelberg: 
 def test_tasks_of_a_cluster_share_the_seeds(tmp_path: Path, stackelberg: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The journey of docs/how-to/run-on-a-cluster.md: two tasks with a folder each, their lines in one file, and the report of all."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(best, "COMMITTED", tmp_path / "nothing.jsonl")  # which takes seconds to read
     Path("my.toml").write_text(
         'name = "mine"\nfirst_seed = 5\n[[games]]\nid = "toy3-v0"\n[[games.solvers]]\nname = "zeroth_order"\nbudget = 2\n'
     )
