@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import abc
 import copy
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
@@ -239,9 +240,8 @@ def run(
             seconds = rounds.cost.seconds + time.perf_counter() - began
             rounds.cost = replace(rounds.cost, seconds=seconds, commitments=rounds.cost.commitments + again)
             if not np.isfinite(state.x).all():
-                raise FloatingPointError(
-                    f"{solver!r} left the reals at iteration {state.iteration}; a smaller learning rate or a gradient clip may help"
-                )
+                advice = "; a smaller learning rate (lr) may help" if hasattr(solver, "lr") else ""
+                raise FloatingPointError(f"{solver!r} left the reals at iteration {state.iteration}{advice}")
     checkpoint = Checkpoint(state, rounds, rng, tuple(history), settings, interval, tuple(versions().items()))
     return Solution(state.x.copy(), reason, tuple(history), replace(rounds.cost), checkpoint, finished)
 
@@ -284,13 +284,15 @@ def _same_world(rounds: RepeatedGame, game: StackelbergGame, follower: Follower 
 
 @contextmanager
 def deferred_interrupts() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C takes effect between steps, so that finished work stays intact; a second one interrupts at once."""
+    """Ctrl-C takes effect between steps, so that finished work stays intact, and says so; a second one interrupts at once."""
     pressed: list[int] = []
 
     def note(number: int, frame: Any) -> None:
         if pressed:
             raise KeyboardInterrupt
         pressed.append(number)
+        with suppress(OSError):  # unlike print, this may run inside another print
+            os.write(2, b"\nStopping after the running steps; Ctrl-C again ends at once\n")
 
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         yield lambda: False

@@ -20,6 +20,7 @@ from rich.console import Console
 
 import solvers
 import stackelberg_envs as se
+from baselines import read_results
 from baselines.bench import audit, best, cli, compare, configuration, report, results_file, source
 from baselines.bench.runner import run_all
 
@@ -118,15 +119,49 @@ def test_a_change_in_what_a_solver_imports_is_another_run(folder: Path) -> None:
     (folder / "my_numbers.py").write_text("UP = 0.5\n")
     said = bench(folder)
     assert "2 of 4 runs are already in" in said
-    assert "lines 1, 3 are of other code and not shown (steps): my_solver:Steps was" in said
+    day = before[0]["timing"]["finished"][:10]
+    assert f"2 older runs of steps are not shown, made {day}" in said
+    assert "the code of my_solver:Steps has changed since" in said
+    with pytest.warns(UserWarning, match="2 lines are runs of other code"):
+        current = read_results(folder / "mine.jsonl")
+    every = read_results(folder / "mine.jsonl", every=True)
+    assert (len(current["id"]), len(every["id"]), len(set(every["code"]))) == (4, 6, 3)
+    assert set(current["id"]) == {line["id"] for line in lines(folder)[1:] if line not in (before[0], before[2])}
+    with pytest.warns(UserWarning, match="other code"):
+        assert set(read_results(folder, history=True)["id"]) == set(current["id"])
+    assert set(read_results(folder, history=True, every=True)["code"]) == set(every["code"])
     after = lines(folder)
     assert after[:4] == before
     part, text = shown(folder)
     assert [len(group) for group in part.groups.values()] == [2, 2]
     assert [result["x"] for result in part.groups["steps"]] == [after[4]["x"], after[5]["x"]] != [before[0]["x"], before[2]["x"]]
-    assert text.count("are of other code and not shown (steps)") == 2, "in both tables"
+    assert text.count("2 older runs of steps are not shown") == 2, "in both tables"
     (folder / "my_numbers.py").write_text("UP = 0.25\n")
     assert "4 of 4 runs are already in" in bench(folder), "the old code has its old results"
+
+
+def test_the_best_of_discarded_runs_is_called_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commitment of none of the runs shown is no best known value; a gap of less than nothing is 0.000."""
+    monkeypatch.setattr(best, "COMMITTED", folder / "nothing.jsonl")
+    bench(folder)
+    (part,) = report.collect_parts(configuration.load("mine.toml"), folder / "mine.jsonl")
+    results = [result for group in part.groups.values() for result in group]
+    best.improve(folder / "best_known.jsonl", results, known={})
+    (part,) = report.collect_parts(configuration.load("mine.toml"), folder / "mine.jsonl", folder / "best_known.jsonl")
+    assert part.best is not None and part.best_name == "best of these runs"
+    elsewhere = replace(part, best=replace(part.best, found_by="steps, seed 0"), only_ours=False, others=True)
+    assert "best_known.jsonl beside the results (steps, seed 0)" in elsewhere.statistics
+    assert "-0.000" not in table_text(replace(part, rows=[replace(row, gap=-1e-9) for row in part.rows]))
+    top = part.best.x
+    rewrite(folder, *(line for line in lines(folder) if not np.allclose(line["x"], top)))
+    (part,) = report.collect_parts(configuration.load("mine.toml"), folder / "mine.jsonl", folder / "best_known.jsonl")
+    assert part.best_name == "best of other runs"
+
+
+def table_text(part: report.Part) -> str:
+    printed = io.StringIO()
+    Console(file=printed, width=300).print(report.table(part))
+    return printed.getvalue()
 
 
 @pytest.mark.parametrize(

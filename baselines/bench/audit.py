@@ -128,17 +128,21 @@ def _repetitions(lines: Iterable[Line], found: dict[str, list[Line]]) -> Iterato
 def _of_other_code(jobs: Sequence[Job], lines: Iterable[Line]) -> Iterator[str]:
     """Runs with the settings of one of the jobs and another id: of code that has changed since."""
     ids, wanted = {job.id for job in jobs}, {_settings(job.as_dict()): job for job in jobs}
-    groups: dict[tuple[str, str], list[int]] = {}
-    for number, result in lines:
+    groups: dict[tuple[str, str], list[str]] = {}
+    for _, result in lines:
         try:
             job = None if result["id"] in ids else wanted.get(_settings(result["job"]))
         except (KeyError, TypeError, ValueError, AttributeError):
             continue
         if job is not None:
-            groups.setdefault((job.label or job.solver, _difference(result, job)), []).append(number)
-    for (label, why), numbers in groups.items():
-        which = f"lines {', '.join(map(str, numbers))} are" if len(numbers) > 1 else f"line {numbers[0]} is"
-        yield f"{which} of other code and not shown ({label}): {why}"
+            groups.setdefault((job.label or job.solver, _difference(result, job)), []).append(
+                result.get("timing", {}).get("finished") or ""
+            )
+    for (label, why), finished in groups.items():
+        days = sorted({when[:10] for when in finished if when})
+        made = f", made {' to '.join(dict.fromkeys((days[0], days[-1])))}" if days else ""
+        runs = f"{len(finished)} older runs of {label} are" if len(finished) > 1 else f"1 older run of {label} is"
+        yield f"{runs} not shown{made}: {why}"
 
 
 def _settings(job: dict[str, Any]) -> str:
@@ -149,7 +153,7 @@ def _difference(result: dict[str, Any], job: Job) -> str:
     """Which code a run was made by, beside that of today."""
     code, now = result.get("code", {}), job.foreign_code
     names = [name for name in now if code.get(name) != now[name]]
-    told = ", ".join(f"{name} was {code.get(name, 'not recorded')} and is {now[name]}" for name in names)
+    told = f"the code of {' and '.join(names)} has changed since" if names else ""
     suite = version_changes({"stackelberg-envs": result.get("versions", {}).get("stackelberg-envs")}, _suite_version())
     return told or suite or "the game's tables, or what the follower or solver say of themselves, have changed"
 

@@ -285,6 +285,7 @@ def results_(
     to: Annotated[Format | None, typer.Option(help="The kind of file; if not given, what --output ends in, or CSV.")] = None,
     output: Annotated[Path | None, typer.Option(help="The file; results.csv, or history.csv with --history, if not given.")] = None,
     history: Annotated[bool, typer.Option("--history", help="A row a report of a run, instead of a row a run.")] = False,
+    every: Annotated[bool, typer.Option("--every", help="Also runs of code that has changed since.")] = False,
     results: Annotated[Path, typer.Option(help="Folder with the results; docs/reproductions/recorded has ours.")] = Path("results"),
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
 ) -> None:
@@ -304,7 +305,7 @@ def results_(
         raise typer.BadParameter(f"{target} exists; give another --output, or --force to replace it")
     if target.resolve() in [file.resolve() for file in read]:
         raise typer.BadParameter(f"{target} is read, and cannot be the output")
-    table = read_results(read, history=history)
+    table = read_results(read, history=history, every=every)
     if not len(table["id"]):
         raise typer.BadParameter(f"there are no finished runs in {', '.join(names or [str(results)])}; run  stackelberg bench  first")
     export.write(table, target, kind)

@@ -57,13 +57,15 @@ class Part:
     groups: dict[str, list[dict[str, Any]]]
     only_ours: bool = False
     """Whether the committed record has no value of this world, and ``best`` is the end of one of these runs."""
+    others: bool = False
+    """Whether the committed record has no such value of this world, and ``best`` is the end of none of these runs."""
     remarks: tuple[str, ...] = ()
     """What is not shown, and what is kept apart, each in words."""
 
     @property
     def best_name(self) -> str:
         """What ``best`` is the best of."""
-        return "best of these runs" if self.only_ours else "best known"
+        return "best of these runs" if self.only_ours else "best of other runs" if self.others else "best known"
 
     @property
     def statistics(self) -> str:
@@ -73,6 +75,11 @@ class Part:
             said.append(
                 "This world has no recorded value: the gap is to the best of these runs, which bench stores in best_known.jsonl beside its "
                 "results; stackelberg best makes it a record of your own, and stackelberg polish searches on from every end point."
+            )
+        if self.others and self.best:
+            said.append(
+                f"The best of other runs is in best_known.jsonl beside the results ({self.best.found_by}): of other code, of another "
+                "configuration, or of stackelberg polish."
             )
         return " ".join([*said, *(f"Note: {remark}." for remark in self.remarks)])
 
@@ -108,10 +115,11 @@ def collect_parts(config: Config, results: Path, *best_files: Path) -> list[Part
         groups, mixed = split(groups)
         key = (section.referee or section.world).key
         top = best.get(key) if section.score is None else None  # the record has one kind of score
-        ours = top is not None and key not in record and _is_end(top, groups)
+        unrecorded = top is not None and key not in record
+        ours = unrecorded and _is_end(top, groups)
         rows = [_row(label, group, top) for label, group in groups.items()]
         rows.sort(key=lambda row: (-row.access, -row.score.centre))
-        parts.append(Part(section, rows, top, groups, ours, (*checked.remarks, *mixed)))
+        parts.append(Part(section, rows, top, groups, ours, unrecorded and not ours, (*checked.remarks, *mixed)))
     return parts
 
 
@@ -164,7 +172,7 @@ def table(part: Part, width: int = 400) -> Table:
     header = ("access", "solver", "seeds", "F: IQM [95 %]", "best seed", gap_name, "commitments", "seconds", *claims)
     cells: list[tuple[str, ...]] = []
     for row in part.rows:
-        gap = "-" if row.gap is None else f"{row.gap:.3f}"
+        gap = "-" if row.gap is None else f"{round(row.gap, 3) + 0.0:.3f}"  # no -0.000
         numbers = (str(row.score.seeds), escape(str(row.score)), f"{row.highest:.3f}", gap, f"{row.commitments:,}", f"{row.seconds:.1f}")
         extra = ("-" if row.optimism is None else f"{row.optimism:+.3f}",) if part.has_claims else ()
         cells.append((row.knows, escape(row.label), *numbers, *extra))

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from stackelberg_envs import references
 from stackelberg_envs.leader.access import Cost
 
 from . import results_file
@@ -40,15 +41,20 @@ TEXT = frozenset(JOB) - {"score_horizon", "score_discount", "seed", "budget", "s
 }
 
 
-def read_results(path: str | Path | Iterable[str | Path], *, history: bool = False) -> dict[str, np.ndarray]:
+def read_results(path: str | Path | Iterable[str | Path], *, history: bool = False, every: bool = False) -> dict[str, np.ndarray]:
     """The finished runs of one or several results files or folders, as a table: ``pandas.DataFrame(read_results("results"))``.
 
+    Of runs in one file that differ only in the code or the versions that made them, the last line counts.
     A line that several files have is one row, with the first ``file``.  Of a folder, files of another kind (the record of best commitments,
     studies with lines of their own) are passed over.
 
     Args:
         path: a results file, a folder of them, or several of either.
         history: a row a report of a run, instead of a row a run.
+        every: also runs of code that has changed since; the column ``code`` tells them apart.
+
+    Warns:
+        UserWarning: how many lines of other code were left out.
 
     Returns:
         Column name to array, all of one length: int64 or float64 (missing: NaN) for numbers, else objects, which are text (missing: None).
@@ -59,8 +65,9 @@ def read_results(path: str | Path | Iterable[str | Path], *, history: bool = Fal
         ResultsError: if a line is not a result of a job, or of a newer schema than this version reads.
     """
     paths = [path] if isinstance(path, (str, os.PathLike)) else path
-    rows = (row for file, line in _distinct_lines(files(paths)) for row in _rows(file, *line, history))
-    columns: dict[str, list[Any]] = {name: [] for name in (REPORT if history else RUN)}
+    lines = list(_distinct_lines(files(paths)))
+    rows = (row for file, line in (lines if every else _without_other_code(lines)) for row in _rows(file, *line, history, every))
+    columns: dict[str, list[Any]] = {name: [] for name in ((*REPORT, "code") if history and every else REPORT if history else RUN)}
     for count, row in enumerate(rows):
         for name in [name for name in row if name not in columns]:
             columns[name] = [None] * count
@@ -114,7 +121,30 @@ def _distinct_lines(files: Iterable[Path]) -> Iterator[tuple[Path, results_file.
                 yield file, (number, result)
 
 
-def _rows(file: Path, number: int, result: dict[str, Any], history: bool) -> list[dict[str, Any]]:
+def _without_other_code(lines: list[tuple[Path, results_file.Line]]) -> list[tuple[Path, results_file.Line]]:
+    """Of the lines of a file that have the same job, label included, the last; a warning counts the others."""
+    last: dict[tuple[Path, str], int] = {}
+    for file, (number, result) in lines:
+        key = file, _same_run(result)
+        last[key] = max(number, last.get(key, 0))
+    kept = [(file, line) for file, line in lines if last[file, _same_run(line[1])] == line[0]]
+    if left_out := len(lines) - len(kept):
+        runs = f"{left_out} lines are runs" if left_out > 1 else "1 line is a run"
+        warnings.warn(
+            f"{runs} of other code than a later line of the same job, and left out; every=True (on the command line --every) reads them too",
+            stacklevel=3,
+        )
+    return kept
+
+
+def _same_run(result: dict[str, Any]) -> str:
+    """What a run has in common with the same run of other code; a line that is no result of a job has its id."""
+    if not _rows_of_job(result) or not isinstance(solver := result["job"].get("solver"), str):
+        return str(result["id"])
+    return json.dumps([{**result["job"], "solver": references.portable(solver)}, result.get("access")], sort_keys=True)
+
+
+def _rows(file: Path, number: int, result: dict[str, Any], history: bool, every: bool) -> list[dict[str, Any]]:
     """The rows of one run: one, or one a report."""
     if not _rows_of_job(result):
         raise results_file.ResultsError(f"{file}, line {number} is not a result of a job: it has no job.world")
@@ -125,7 +155,8 @@ def _rows(file: Path, number: int, result: dict[str, Any], history: bool) -> lis
     try:
         job, timing = {"file": str(file), **_job(result)}, result["timing"]
         if history:
-            return [{**row, **job, "seconds": at} for at, row in zip(timing["history"], result["history"], strict=True)]
+            code = {"code": _text(result.get("code"))} if every else {}
+            return [{**row, **job, **code, "seconds": at} for at, row in zip(timing["history"], result["history"], strict=True)]
         return [{**job, **_outcome(result)}]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise results_file.ResultsError(f"{file}, line {number} is not a whole result of a job ({error!r})") from error
