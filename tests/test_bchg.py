@@ -240,9 +240,7 @@ def test_declines() -> None:
         solvers.build("bchg", episodes=0)
     for wrong in ({"window": 0}, {"scale": 0.0}, {"kernel_prior": float("nan")}, {"temperature": float("inf")}):
         for name in ("bchg", "inverse_planning"):
-            with pytest.raises(
-                ValueError, match=r"inference needs a positive temperature|is a number, got (nan|inf)|temperature is a number"
-            ):
+            with pytest.raises(ValueError, match=r"inference needs a positive|is a number, got"):
                 solvers.build(name, **wrong)
     oracle = RepeatedGame(rooms, se.Soft(0.003)).oracle(se.Access.POLICY)
     with pytest.raises(se.AccessError, match="RESET"):

@@ -131,7 +131,7 @@ def _without_other_code(lines: list[tuple[Path, results_file.Line]]) -> list[tup
     if left_out := len(lines) - len(kept):
         runs = f"{left_out} lines are runs" if left_out > 1 else "1 line is a run"
         warnings.warn(
-            f"{runs} of other code than a later line of the same job, and left out; every=True (on the command line --every) reads them too",
+            f"{runs} of other code than a later line of the same job, and left out; every=True (as an option, --every) reads them too",
             stacklevel=3,
         )
     return kept
