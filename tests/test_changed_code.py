@@ -148,7 +148,8 @@ def test_the_best_of_discarded_runs_is_called_so(folder: Path, monkeypatch: pyte
     results = [result for group in part.groups.values() for result in group]
     best.improve(folder / "best_known.jsonl", results, known={})
     (part,) = report.collect_parts(configuration.load("mine.toml"), folder / "mine.jsonl", folder / "best_known.jsonl")
-    assert part.best is not None and part.best_name == "best of these runs"
+    assert part.best is not None
+    assert part.best_name == "best of these runs"
     elsewhere = replace(part, best=replace(part.best, found_by="steps, seed 0"), only_ours=False, others=True)
     assert "best_known.jsonl beside the results (steps, seed 0)" in elsewhere.statistics
     assert "-0.000" not in table_text(replace(part, rows=[replace(row, gap=-1e-9) for row in part.rows]))

@@ -329,6 +329,16 @@ def test_declining_and_refusing() -> None:
         solvers.solve(game, "implicit", start=np.zeros(5))
 
 
+@pytest.mark.parametrize(("name", "advised"), [("implicit", True), ("multistart", False)])
+def test_only_a_solver_with_a_learning_rate_is_told_to_lower_it(name: str, advised: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Advice names hyperparameters that the solver has."""
+    solver = solvers.build(name)
+    monkeypatch.setattr(type(solver), "step", lambda self, oracle, state, rng: dataclasses.replace(state, x=state.x * np.nan))
+    with pytest.raises(FloatingPointError, match="left the reals at iteration 1") as raised:
+        solvers.solve(se.game("toy3-v0"), name, budget=5)
+    assert ("learning rate" in str(raised.value)) == advised
+
+
 def test_an_interrupt_leaves_a_resumable_solution() -> None:
     """Ctrl-C between steps: the solution says so, and goes on to the same end."""
     import os

@@ -115,7 +115,7 @@ def test_a_killed_worker_ends_its_run_alone(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_ctrl_c_keeps_runs_in_progress(folder: Path, processes: int) -> None:
+def test_ctrl_c_keeps_runs_in_progress(folder: Path, processes: int, capfd: pytest.CaptureFixture[str]) -> None:
     """Stopped in the midst of its runs, the same call goes on inside them, to the lines of a run that was not stopped."""
     (folder / "long.toml").write_text(LONG)
     jobs = configuration.load("long.toml").jobs
@@ -126,6 +126,7 @@ def test_ctrl_c_keeps_runs_in_progress(folder: Path, processes: int) -> None:
             call(folder / "long.jsonl", processes=processes)
     finally:
         signal.signal(signal.SIGINT, before)
+    assert "Stopping after the running steps; Ctrl-C again ends at once" in capfd.readouterr().err
     kept = list((folder / "long.checkpoints").iterdir())
     assert 1 <= len(kept) <= processes
     assert len(results_file.read(folder / "long.jsonl")) < len(jobs)
