@@ -57,6 +57,25 @@ def test_pages_are_finished() -> None:
         assert not found, f"{page.relative_to(ROOT)} has placeholders: {found}"
 
 
+def test_documented_modules_can_be_run() -> None:
+    """Each ``python -m MODULE`` of a page is a program of this repository; NAME stands for those of a folder."""
+    programs = {
+        str(path.relative_to(root).with_suffix("")).removesuffix("/__main__").replace("/", ".")
+        for root in (ROOT, ROOT / "tests")
+        for folder in ("baselines", "tests", "zoo")
+        for path in (root / folder).rglob("*.py")
+        if path.name == "__main__.py" or '__name__ == "__main__"' in path.read_text()
+    }
+    folders = {name.rpartition(".")[0] for name in programs}
+    found = 0
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        for name in re.findall(r"python -m ((?:\w+\.)+\w+)", page.read_text()):
+            found += 1
+            known = name.removesuffix(".NAME") in folders if name.endswith(".NAME") else name in programs
+            assert known, f"{page.relative_to(ROOT)} says python -m {name}, and there is no such program"
+    assert found > 20
+
+
 def test_every_page_is_run() -> None:
     """Each page with a Python fence is collected, whatever folder it is in."""
     pages = [path for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")] if "```python" in path.read_text()]

@@ -17,7 +17,7 @@ import pytest
 from rich.console import Console
 
 from baselines import read_results
-from baselines.bench import cli, configuration, results_file
+from baselines.bench import best, cli, configuration, results_file
 from baselines.bench.runner import run_all
 
 ROOT = Path(__file__).parent.parent
@@ -307,6 +307,45 @@ def test_folders_and_what_is_not_a_result(fresh: Path, tmp_path: Path) -> None:
         read_results(tmp_path / "nowhere")
     assert {len(column) for column in read_results(tmp_path / "none.jsonl").values()} == {0}
     assert list(read_results(tmp_path / "none.jsonl")) == list(COLUMNS)
+
+
+def test_copies_of_a_line_are_one_row(fresh: Path, tmp_path: Path, stackelberg: Any) -> None:
+    """Files put together with ``cat`` lie beside their parts; a run that was made twice, or a copy that was edited, is no copy."""
+    parts = fresh.read_text().splitlines(keepends=True)[:4]
+    for name, content in {"a": parts[:2], "b": parts[2:], "whole": parts}.items():
+        (tmp_path / f"{name}.jsonl").write_text("".join(content))
+    for history in (False, True):
+        both, alone = (read_results(path, history=history) for path in (tmp_path, tmp_path / "whole.jsonl"))
+        assert list(both["id"]) == list(alone["id"])
+    assert [Path(name).name for name in read_results(tmp_path)["file"]] == ["a.jsonl"] * 2 + ["b.jsonl"] * 2
+    assert "(4 rows)" in stackelberg("results", "--results", tmp_path, "--output", tmp_path / "runs.csv")[1]
+    first = json.loads(parts[0])
+    repeated = results_file.with_checksum({**first, "timing": {**first["timing"], "finished": "2026-01-01T00:00:00+00:00"}})
+    (tmp_path / "b.jsonl").write_text(json.dumps(repeated) + "\n")
+    assert sorted(read_results(tmp_path)["id"]) == sorted([first["id"], *(json.loads(part)["id"] for part in parts)])
+    (tmp_path / "b.jsonl").write_text(json.dumps({**first, "leader_return": 999.0}) + "\n")
+    with pytest.raises(results_file.ResultsError, match=r"b\.jsonl, line 1 is not what a run wrote"):
+        read_results(tmp_path)
+
+
+def test_tasks_of_a_cluster_share_the_seeds(tmp_path: Path, stackelberg: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The journey of docs/how-to/run-on-a-cluster.md: two tasks with a folder each, their lines in one file, and the report of all."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(best, "COMMITTED", tmp_path / "nothing.jsonl")  # which takes seconds to read
+    Path("my.toml").write_text(
+        'name = "mine"\nfirst_seed = 5\n[[games]]\nid = "toy3-v0"\n[[games.solvers]]\nname = "zeroth_order"\nbudget = 2\n'
+    )
+    for task in range(2):
+        arguments = ("--first-seed", 2 * task, "--seeds", 2, "--jobs", 1, "--results", f"results/{task}")
+        assert stackelberg("bench", "my.toml", *arguments)[0] == 0
+    Path("results/mine.jsonl").write_text("".join(Path(f"results/{task}/mine.jsonl").read_text() for task in range(2)))
+    assert list(read_results("results")["seed"]) == [0, 1, 2, 3]
+    assert [job.id for job in configuration.load("my.toml", seeds=4, first_seed=0).jobs] == list(read_results("results")["id"])
+    code, said = stackelberg("report", "my.toml", "--first-seed", 0, "--seeds", 4)
+    assert (code, "report.html" in said) == (0, True)
+    assert stackelberg("report", "my.toml")[0] == 2, "there are no results of the seeds 5 to 9"
+    assert [job.seed for job in configuration.load("my.toml", seeds=1).jobs] == [5]
+    assert stackelberg("bench", "my.toml", "--first-seed", -1)[0] == 2
 
 
 def test_corrupt_torn_and_newer_lines(fresh: Path, tmp_path: Path) -> None:

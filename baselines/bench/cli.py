@@ -1,4 +1,4 @@
-"""The command line: ``stackelberg list | solve | bench | report | compare | polish | best | verify | results | check | new``."""
+"""The command line: ``stackelberg list | solve | bench | report | results | ...``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,11 @@ if TYPE_CHECKING:
     from .jobs import Job
 
 Results = Annotated[Path, typer.Option(help="Folder for results; finished runs in it are not repeated.")]
+FirstSeed = Annotated[int | None, typer.Option(help="The first seed, instead of the configuration's.", min=0)]
 Processes = Annotated[int, typer.Option(help="Processes; 0 for one a core.", min=0)]
+
+MORE, OWN = "More about results", "Your own code"
+"""Panels of ``stackelberg --help`` below the first commands."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -43,7 +47,7 @@ A first look:  `stackelberg list`,  then  `stackelberg solve four_rooms-v0 impli
 The benchmark:  `stackelberg bench`  runs the embedded configuration (games x solvers x seeds) and  `stackelberg report`  draws it.
 Everything that is finished is on disk at once: stop a benchmark at any time, and the same command goes on from there.""",
 )
-app.add_typer(templates.app, name="new")
+app.add_typer(templates.app, name="new", rich_help_panel=OWN)
 
 
 @app.command("list")
@@ -67,7 +71,7 @@ def solve(
     game: Annotated[str, typer.Argument(help="Id of a game, e.g. four_rooms-v0, or its place, e.g. my_game.py:MyGame.")],
     solver: Annotated[str, typer.Argument(help="Name of a solver, e.g. implicit, or its place, e.g. my_solver.py:MySolver.")],
     budget: Annotated[int, typer.Option(help="How many commitments the leader may try.", min=1)] = 500,
-    seed: Annotated[int, typer.Option(help="Of the start and of all noise.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the start and of all noise.", min=0)] = 0,
     temperature: Annotated[float | None, typer.Option(help="Soft follower with this temperature, instead of the game's default.")] = None,
     who: Annotated[
         list[str] | None,
@@ -126,9 +130,10 @@ def solve(
 def bench(
     config: Annotated[str, typer.Argument(help="A TOML file, or the name of an embedded configuration.")] = "default",
     results: Results = Path("results"),
-    seeds: Annotated[int | None, typer.Option(help="Seeds a solver, instead of what the configuration says.", min=1)] = None,
+    seeds: Annotated[int | None, typer.Option(help="Number of seeds of each solver, instead of the configuration's.", min=1)] = None,
+    first_seed: FirstSeed = None,
     jobs: Processes = 0,
-    report: Annotated[Path | None, typer.Option(help="Also write the HTML report here.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the HTML report here. Without this option no page is written.")] = None,
     again: Annotated[
         list[str] | None,
         typer.Option(metavar="LABEL", help="Run the solvers of this label, or pattern, anew; old results stay in the file."),
@@ -138,7 +143,7 @@ def bench(
 
     Stop it as you like (Ctrl-C, or worse): the same command goes on where it stopped, and repeats nothing.
     """
-    loaded = _load(config, seeds)
+    loaded = _load(config, seeds, first_seed)
     places.check_folder("--results", results)
     if report is not None:
         places.check_file("--report", report)
@@ -149,7 +154,7 @@ def bench(
     _end(failed)
 
 
-@app.command()
+@app.command(rich_help_panel=MORE)
 def polish(
     configs: Annotated[list[str], typer.Argument(help="Configurations whose results to start from.")],
     results: Annotated[Path, typer.Option(help="Folder with the results.")] = Path("results"),
@@ -172,7 +177,7 @@ def polish(
     _end(failed)
 
 
-@app.command("best")
+@app.command("best", rich_help_panel=MORE)
 def best_(
     config: Annotated[str, typer.Argument(help="The configuration whose results to look at.")],
     results: Annotated[Path, typer.Option(help="Folder with the results.")] = Path("results"),
@@ -199,7 +204,7 @@ def best_(
             console.print(escape(f'Write  record = "{place}"  at the top of the configuration, and gaps are to it.'), soft_wrap=True)
 
 
-@app.command()
+@app.command(rich_help_panel=MORE)
 def verify(
     config: Annotated[str, typer.Argument(help="The configuration whose results to score again.")],
     results: Annotated[Path, typer.Option(help="Folder with the results.")] = Path("results"),
@@ -221,11 +226,12 @@ def report_(
     config: Annotated[str, typer.Argument(help="The configuration whose results are drawn.")] = "default",
     results: Annotated[Path, typer.Option(help="Folder with the results.")] = Path("results"),
     seeds: Annotated[int | None, typer.Option(help="As given to bench.", min=1)] = None,
+    first_seed: FirstSeed = None,
     output: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
     figures: Annotated[Path | None, typer.Option(help="Also write the figures into this folder, as SVG.")] = None,
 ) -> None:
     """Draw what is there of a configuration's results: a table, and a self-contained HTML page."""
-    loaded = _load(config, seeds)
+    loaded = _load(config, seeds, first_seed)
     path = results / f"{loaded.name}.jsonl"
     places.check_file("--output", output)
     if figures is not None:
@@ -234,7 +240,7 @@ def report_(
     _show(loaded, path, results / "best_known.jsonl", output, figures)
 
 
-@app.command()
+@app.command(rich_help_panel=MORE)
 def compare(
     config: Annotated[str, typer.Argument(help="A configuration with published values.")],
     results: Annotated[Path, typer.Option(help="Folder with the results; docs/reproductions/recorded has ours.")] = Path("results"),
@@ -306,7 +312,7 @@ def results_(
     console.print(f"Table: {escape(str(target.resolve()))} ({len(table['id'])} rows)", soft_wrap=True)
 
 
-@app.command()
+@app.command(rich_help_panel=OWN)
 def check(
     what: Annotated[
         list[str] | None,
@@ -345,11 +351,14 @@ def check(
         raise typer.Exit(1)
 
 
-def _load(config: str, seeds: int | None = None) -> Config:
+def _load(config: str, seeds: int | None = None, first_seed: int | None = None) -> Config:
     """A configuration; whose code it runs, if others', is said before any of it is imported."""
     from . import configuration
 
-    return configuration.load(config, seeds=seeds, announce=lambda line: console.print(escape(line), highlight=False, soft_wrap=True))
+    def announce(line: str) -> None:
+        console.print(escape(line), highlight=False, soft_wrap=True)
+
+    return configuration.load(config, seeds=seeds, first_seed=first_seed, announce=announce)
 
 
 def _run(wanted: list[Job], path: Path, processes: int, again: list[str] | None = None) -> tuple[list[dict[str, Any]], dict[str, str]]:
@@ -433,7 +442,7 @@ def _assignments(pairs: list[str] | None) -> dict[str, Any]:
     return assigned
 
 
-@app.command("instances")
+@app.command("instances", rich_help_panel=MORE)
 def instances_(
     check: Annotated[bool, typer.Option("--check", help="Measure the committed lists again, and write nothing.")] = False,
     output: Annotated[Path, typer.Option(help="The file to write; baselines/instances.json is committed.")] = Path("instances.json"),

@@ -115,12 +115,19 @@ class Config:
         return sorted(jobs, key=lambda job: job.seed)
 
 
-def load(path: str | Path, *, seeds: int | None = None, announce: Callable[[str], None] = lambda line: None) -> Config:
+def load(
+    path: str | Path,
+    *,
+    seeds: int | None = None,
+    first_seed: int | None = None,
+    announce: Callable[[str], None] = lambda line: None,
+) -> Config:
     """Read a configuration by path, or by name from the embedded ones.
 
     Args:
         path: a TOML file, or the name of one in ``baselines/configs``.
         seeds: how many seeds, instead of what the file says.
+        first_seed: the first of them, instead of what the file says.
         announce: called, before anything is imported, with a line that says whose code the configuration runs, if others', and later
             with a line on each shared solver that a game refuses, and that is not run there.
 
@@ -146,7 +153,7 @@ def load(path: str | Path, *, seeds: int | None = None, announce: Callable[[str]
     foreign.make_absolute(data, file.parent)
     if sources := foreign.sources(data):
         announce(f"This configuration runs code from: {', '.join(sources)}")
-    first = _count(data, "first_seed", 0, str(file), least=0)
+    first = _count(data if first_seed is None else {"first_seed": first_seed}, "first_seed", 0, str(file), least=0)
     common = _count(data, "seeds", 5, str(file)) if seeds is None else seeds
     shared = [(run, f"{file}, solvers[{j}]") for j, run in enumerate(data.get("solvers", []))]
     sections, refused = [], list[str]()

@@ -10,7 +10,7 @@ import dataclasses
 import json
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def read_results(path: str | Path | Iterable[str | Path], *, history: bool = Fal
     """The finished runs of one or several results files or folders, as a table: ``pandas.DataFrame(read_results("results"))``.
 
     Of runs in one file that differ only in the code or the versions that made them, the last line counts.
-    A run that two files have is there twice, with another ``file``.  Of a folder, files of another kind (the record of best commitments,
+    A line that several files have is one row, with the first ``file``.  Of a folder, files of another kind (the record of best commitments,
     studies with lines of their own) are passed over.
 
     Args:
@@ -65,7 +65,7 @@ def read_results(path: str | Path | Iterable[str | Path], *, history: bool = Fal
         ResultsError: if a line is not a result of a job, or of a newer schema than this version reads.
     """
     paths = [path] if isinstance(path, (str, os.PathLike)) else path
-    lines = [(file, line) for file in files(paths) for line in _last_lines(file)]
+    lines = list(_distinct_lines(files(paths)))
     rows = (row for file, line in (lines if every else _without_other_code(lines)) for row in _rows(file, *line, history, every))
     columns: dict[str, list[Any]] = {name: [] for name in ((*REPORT, "code") if history and every else REPORT if history else RUN)}
     for count, row in enumerate(rows):
@@ -110,6 +110,17 @@ def _last_lines(file: Path) -> list[results_file.Line]:
     return [group[-1] for group in results_file.by_id(results_file.read_lines(file)).values()]
 
 
+def _distinct_lines(files: Iterable[Path]) -> Iterator[tuple[Path, results_file.Line]]:
+    """The last line of each run in each file, without copies: files that were put together may lie beside their parts."""
+    read = set[tuple[str, str]]()
+    for file in files:
+        for number, result in _last_lines(file):
+            key = result["id"], results_file.checksum(result)
+            if key not in read:
+                read.add(key)
+                yield file, (number, result)
+
+
 def _without_other_code(lines: list[tuple[Path, results_file.Line]]) -> list[tuple[Path, results_file.Line]]:
     """Of the lines of a file that have the same job, label included, the last; a warning counts the others."""
     last: dict[tuple[Path, str], int] = {}
@@ -120,7 +131,7 @@ def _without_other_code(lines: list[tuple[Path, results_file.Line]]) -> list[tup
     if left_out := len(lines) - len(kept):
         runs = f"{left_out} lines are runs" if left_out > 1 else "1 line is a run"
         warnings.warn(
-            f"{runs} of other code than a later line of the same job, and left out; every=True (on the command line --every) reads them too",
+            f"{runs} of other code than a later line of the same job, and left out; every=True (as an option, --every) reads them too",
             stacklevel=3,
         )
     return kept
