@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 import stackelberg_envs as se
+from stackelberg_envs.leader.access import access_words
 from stackelberg_envs.plugins import Registry
 from stackelberg_envs.references import ReferenceNotFoundError
 from stackelberg_envs.registry import REGISTRY
@@ -134,24 +135,34 @@ def methods() -> Table:
     rows = []
     for name in solvers.names():
         try:
-            access, about = solvers.build(name).access, (solvers.solver_class(name).__doc__ or "").partition("\n")[0]
+            solver = solvers.build(name)
+            access, about = (
+                (solver.access, access_words(solver.access, solver.permissions)),
+                (solvers.solver_class(name).__doc__ or "").partition("\n")[0],
+            )
         except (ReferenceNotFoundError, TypeError) as error:
-            access, about = None, f"cannot be listed: {error}"
+            access, about = (-1, ""), f"cannot be listed: {error}"
         brief = re.sub(r" \([^)]*\b[A-Z]{4,}\b.*", ".", about.partition(";")[0]).rstrip(".") + "."  # the access stands beside it
         rows.append((access, name, brief + _bringer(REGISTRY, name)))
-    rows = sorted(rows, key=lambda row: -(row[0] or 0))
-    return _listing("Solvers", [(escape(name), "" if access is None else access.name, escape(about)) for access, name, about in rows])
+    rows = sorted(rows, key=lambda row: -row[0][0])
+    return _listing("Solvers", [(escape(name), words, escape(about)) for (_, words), name, about in rows])
 
 
 def solver_details(name: str) -> Table:
-    """One solver: its access and what it does."""
+    """One solver: its access, what it does, and its hyperparameters with their defaults."""
     import inspect
 
     import solvers
     from solvers.registry import REGISTRY
 
     about = (inspect.getdoc(solvers.solver_class(name)) or "").split("\n\n")
-    rows = {"access": solvers.build(name).access.name, "about": " ".join(about[0].split()) + _bringer(REGISTRY, name)}
+    solver = solvers.build(name)
+    settings = [f"{key} = {default!r}" for key, default in solvers.registry.hyperparameters(name).items()]
+    rows = {
+        "access": access_words(solver.access, solver.permissions),
+        "about": " ".join(about[0].split()) + _bringer(REGISTRY, name),
+        "hyperparameters": "\n".join(settings) or "none",
+    }
     return _listing(escape(name), [(key, escape(said)) for key, said in rows.items()])
 
 

@@ -178,8 +178,19 @@ def table(part: Part, width: int = 400) -> Table:
     return fitting_table(header, cells, stacks, width=width, title=escape(title), caption=caption)
 
 
-def write(config: Config, parts: list[Part], path: Path, *, command: list[str], figure_folder: Path | None = None) -> None:
-    """Write the page and, if there is a folder for them, its figures as SVG files."""
+def write(
+    config: Config, parts: list[Part], path: Path, *, command: list[str], results: Path | None = None, figure_folder: Path | None = None
+) -> None:
+    """Write the page and, if there is a folder for them, its figures as SVG files.
+
+    Args:
+        config: what was run.
+        parts: what the results say of it.
+        path: the page to write.
+        command: what made it, as the page says.
+        results: the folder of the results, for the command that scores the best commitments again; None for the default one.
+        figure_folder: for the figures.
+    """
     shown = []
     for part in parts:
         if not part.rows:
@@ -205,7 +216,15 @@ def write(config: Config, parts: list[Part], path: Path, *, command: list[str], 
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )
     versions = next((result["versions"] for part in parts for group in part.groups.values() for result in group), {})
-    page = environment.get_template("report.html.jinja").render(config=config, shown=shown, command=shlex.join(command), versions=versions)
+    told = {line for entry in shown for line in entry["part"].section.refused}
+    page = environment.get_template("report.html.jinja").render(
+        config=config,
+        shown=shown,
+        refused=[line for line in config.refused if line not in told],
+        command=shlex.join(command),
+        check=shlex.join(["stackelberg", "check", "--best", *([] if results is None else ["--results", str(results)])]),
+        versions=versions,
+    )
     results_file.replace(path, page)
 
 
