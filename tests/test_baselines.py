@@ -312,7 +312,7 @@ def test_report_and_best_known(config: Path, tmp_path: Path) -> None:
     assert said.returncode == 0, said.stderr
     assert str(tmp_path / "page.html") in said.stdout
     page = (tmp_path / "page.html").read_text()
-    assert page.count("data:image/svg+xml;base64,") == 4
+    assert page.count("data:image/svg+xml;base64,") == 6, "for two games curves, curves for narrow screens, and what was learned"
     assert "http" not in re.sub(r"data:[^\"]+", "", page), "self-contained"
     for expected in ("Toy", "exact", "two-point", "published: BC-HG", "MODEL", "RETURN"):
         assert expected in page

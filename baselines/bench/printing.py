@@ -136,10 +136,8 @@ def methods() -> Table:
     for name in solvers.names():
         try:
             solver = solvers.build(name)
-            access, about = (
-                (solver.access, access_words(solver.access, solver.permissions)),
-                (solvers.solver_class(name).__doc__ or "").partition("\n")[0],
-            )
+            access = (solver.access, access_words(solver.access, solver.permissions))
+            about = (solvers.solver_class(name).__doc__ or "").partition("\n")[0]
         except (ReferenceNotFoundError, TypeError) as error:
             access, about = (-1, ""), f"cannot be listed: {error}"
         brief = re.sub(r" \([^)]*\b[A-Z]{4,}\b.*", ".", about.partition(";")[0]).rstrip(".") + "."  # the access stands beside it

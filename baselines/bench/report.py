@@ -205,7 +205,8 @@ def write(
             {
                 "part": part,
                 "story": as_html(story.split("\n\nSource:")[0]),
-                "figures": {name: figures.data_uri(text) for name, text in drawn.items()},
+                "figures": {name: figures.data_uri(text) for name, text in {**drawn, "narrow": _curves(part, stacked=True)}.items()},
+                "curves_caption": figures.curves_caption(part.groups),
                 "jobs": len(part.section.jobs),
                 "map": part.section.world.game().layout is not None,
                 "caption": figures.caption(part.section.world.game()),
@@ -234,11 +235,15 @@ def draw(part: Part) -> dict[str, str]:
     if part.best is not None and not any(np.array_equal(x, part.best.x) for x in learned.values()):
         learned[part.best_name] = np.array(part.best.x)
     judged = part.section.referee or part.section.world
-    top = part.best.leader_return if part.best else None
     return {
-        "curves": figures.svg(figures.curves(part.groups, top, list(part.section.published), part.best_name)),
+        "curves": _curves(part),
         "learned": figures.svg(figures.learned_figure(judged.game(), learned, judged.answerer(), part.section.score)),
     }
+
+
+def _curves(part: Part, *, stacked: bool = False) -> str:
+    top = part.best.leader_return if part.best else None
+    return figures.svg(figures.curves(part.groups, top, list(part.section.published), part.best_name, stacked=stacked))
 
 
 def _median(group: list[dict[str, Any]]) -> dict[str, Any]:
