@@ -118,12 +118,18 @@ def page(parts: list[Part]) -> str:
     return "\n".join([markdown(parts), *(f"{said}\n" for said in (STATISTIC, *remarks(parts)))])
 
 
+UNITS = {4: "ours", 5: "seeds", 8: "ours"}
+"""What follows the numbers of `table` that stand below others."""
+
+
 def table(parts: list[Part], title: str, width: int = 400) -> Table:
     """`rows` for a terminal of so many characters, with what its numbers are, and after how many commitments."""
     cells = [tuple(map(escape, row)) for row in rows(parts)]
     stacks = ((0, 1), (2, 5), (3, 4), (6,), (7, 8))
     narrow = [name.replace("gap to best known, ", "gap to best\nknown,\n") if width < 160 else name for name in HEADER]
-    return fitting_table(narrow, cells, stacks, width=width, left=(0, 1, 2, 6), title=escape(title), caption=escape(caption(parts)))
+    return fitting_table(
+        narrow, cells, stacks, width=width, left=(0, 1, 2, 6), title=escape(title), caption=escape(caption(parts)), units=UNITS
+    )
 
 
 def caption(parts: list[Part]) -> str:

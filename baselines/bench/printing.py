@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -44,6 +44,7 @@ def fitting_table(
     left: Sequence[int] = (0, 1),
     title: str = "",
     caption: str = "",
+    units: Mapping[int, str] = {},
 ) -> Table:
     """A table that cuts nothing: a column each where that fits, else columns in stacks, the cells of a stack one below the other.
 
@@ -55,10 +56,13 @@ def fitting_table(
         left: the columns that hold words, which may be folded; the others are numbers on the right, which are not.
         title: above the table, as markup.
         caption: below it, as markup.
+        units: what is written behind the cells of a column where it is in a stack and not the first, so that each line says what it is.
     """
     table = _table(header, rows, [(i,) for i in range(len(header))], left, title, caption)
     if Measurement.get(console, console.options.update(max_width=1000), table).maximum <= width:
         return table
+    named = {i: units[i] for stack in stacks for i in stack[1:] if i in units}
+    rows = [[f"{cell} [dim]{named[i]}[/]" if i in named and cell not in ("", "-") else cell for i, cell in enumerate(row)] for row in rows]
     return _table(header, rows, stacks, left, title, caption)
 
 

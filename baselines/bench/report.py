@@ -46,6 +46,11 @@ class Row:
     optimism: float | None = None
     """Mean of what solvers with followers of their own claim beyond the referee's score, at the end; None where none does."""
 
+    @property
+    def gap_text(self) -> str:
+        """The gap with three decimals, and no -0.000."""
+        return "-" if self.gap is None else f"{round(self.gap, 3) + 0.0:.3f}"
+
 
 @dataclass(frozen=True)
 class Part:
@@ -156,16 +161,26 @@ def _row(label: str, group: list[dict[str, Any]], top: best_known.Best | None) -
     )
 
 
+UNITS = {2: "seeds", 4: "best seed", 7: "s", 8: "optimism"}
+"""What follows the numbers of `table` that stand below others."""
+
+
 def table(part: Part, width: int = 400) -> Table:
     """The table for a terminal of so many characters, by access level."""
     title = part.section.title + (f"   ({part.best_name} {part.best.leader_return:.4f})" if part.best else "")
     claims = ("optimism",) if part.has_claims else ()
     gap_name = f"gap to\n{part.best_name}" if width < 110 else f"gap to {part.best_name}"
-    header = ("access", "solver", "seeds", "F: IQM [95 %]", "best seed", gap_name, "commitments", "seconds", *claims)
+    header = ("access", "solver", "seeds", "F: IQM [95 %]", "best seed", gap_name, "commitments", "solver seconds", *claims)
     cells: list[tuple[str, ...]] = []
     for row in part.rows:
-        gap = "-" if row.gap is None else f"{row.gap:.3f}"
-        numbers = (str(row.score.seeds), escape(str(row.score)), f"{row.highest:.3f}", gap, f"{row.commitments:,}", f"{row.seconds:.1f}")
+        numbers = (
+            str(row.score.seeds),
+            escape(str(row.score)),
+            f"{row.highest:.3f}",
+            row.gap_text,
+            f"{row.commitments:,}",
+            f"{row.seconds:.1f}",
+        )
         extra = ("-" if row.optimism is None else f"{row.optimism:+.3f}",) if part.has_claims else ()
         cells.append((row.knows, escape(row.label), *numbers, *extra))
     for entry in part.section.published:
@@ -175,7 +190,7 @@ def table(part: Part, width: int = 400) -> Table:
         cells.append(("", label, "", f"[dim]{entry['value']:.2f}{error}[/]", "", gap, "", "", *([""] if part.has_claims else [])))
     stacks = ((1, 0), (3, 4), *(((5, 8), (6, 7, 2)) if part.has_claims else ((5, 2), (6, 7))))
     caption = escape(f"{part.settings}\n{part.statistics}")
-    return fitting_table(header, cells, stacks, width=width, title=escape(title), caption=caption)
+    return fitting_table(header, cells, stacks, width=width, title=escape(title), caption=caption, units=UNITS)
 
 
 def write(
