@@ -107,6 +107,22 @@ def solver_class(name: str) -> type[Solver] | type[Estimator]:
     return REGISTRY.check_class(REGISTRY.load(name), name)
 
 
+def hyperparameters(name: str) -> dict[str, Any]:
+    """Hyperparameters of a solver, by name, with their defaults; those of `Ascent`, which runs an estimator, come last.
+
+    Raises:
+        KeyError, ReferenceNotFoundError: if there is no such solver.
+    """
+    cls = solver_class(name)
+    fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+    outer = [field for field in dataclasses.fields(Ascent) if field.name != "estimator"] if issubclass(cls, Estimator) else []
+    return {field.name: _default(field) for field in (*fields, *outer)}
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
 def build(name: str, **hyperparameters: Any) -> Solver:
     """A solver with its hyperparameters; those of an estimator and of `Ascent` go together.
 

@@ -312,7 +312,7 @@ def test_report_and_best_known(config: Path, tmp_path: Path) -> None:
     assert said.returncode == 0, said.stderr
     assert str(tmp_path / "page.html") in said.stdout
     page = (tmp_path / "page.html").read_text()
-    assert page.count("data:image/svg+xml;base64,") == 4
+    assert page.count("data:image/svg+xml;base64,") == 6, "for two games curves, curves for narrow screens, and what was learned"
     assert "http" not in re.sub(r"data:[^\"]+", "", page), "self-contained"
     for expected in ("Toy", "exact", "two-point", "published: BC-HG", "MODEL", "RETURN"):
         assert expected in page
@@ -612,7 +612,10 @@ def test_compare_says_what_agrees(config: Path, tmp_path: Path) -> None:
     done = command("compare", config, "--results", "r", "--output", "c", "--maps", "1", "--record", "kept", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     table = (tmp_path / "c" / "small.md").read_text()
-    rows = {row.split("|")[3].strip(): [cell.strip() for cell in row.split("|")[1:-1]] for row in table.splitlines()[2:]}
+    rows = {
+        row.split("|")[3].strip(): [cell.strip() for cell in row.split("|")[1:-1]] for row in table.splitlines()[2:] if row.startswith("|")
+    }
+    assert "mean score in the last tenth of its iterations" in table, "the page says which statistic it has"
     assert rows["exact"][3] == "99.00 ± 0.155"
     assert rows["exact"][6] == "**no**"
     assert rows["alone"][4].count("[") == 0, "one seed has no interval"

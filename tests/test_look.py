@@ -24,6 +24,8 @@ from baselines.bench.execution import execute
 LONG = "two-point, Adam, a radius of 0.3, and a label that is longer than any column of the table can be"
 CONFIG = f"""
 name = "wide"
+[[solvers]]
+name = "hpgd"
 [[games]]
 id = "toy3-v0"
 title = "Toy3 with a title that is longer than the eighty columns of a terminal that nobody has made any wider"
@@ -90,9 +92,14 @@ def test_no_command_cuts_a_cell_at_80_columns(narrow: Path) -> None:
         assert said.exit_code == 0, (line, said.output, said.exception)
         printed[line] = said.output
         assert "…" not in said.output, line
-        assert all(len(row) <= 80 for row in said.output.splitlines() if "/" not in row), line  # places on a disk are not broken
+        rows = [row for row in said.output.splitlines() if "/" not in row and not row.startswith("Not run in")]
+        assert all(len(row) <= 80 for row in rows), line  # places on a disk are not broken, and the terminal wraps what is not run
     page = (narrow / "page.html").read_text()
     assert "prefers-color-scheme: dark" in page
+    assert "hpgd needs a leader that sets rewards" in page, "what is not run is on the page too"
+    assert "<code>stackelberg check --best --results results</code>" in page
+    assert "MODEL + TRAINING" in printed["list"]
+    assert "optimiser = " in printed["list toy3-v0 implicit"]
     assert page.count('<div class="wide') == 3, "the table and the pictures scroll on a phone"
     assert "<!-- published, ± 2 standard errors" in (narrow / "compared" / "wide-curves.svg").read_text()
     table = printed["report wide.toml --output page.html"]
@@ -226,6 +233,26 @@ def test_plots_are_read_by_people() -> None:
         boxes = [label.get_window_extent(renderer) for label in axis.get_xticklabels() if label.get_text()]
         assert not any(one.overlaps(other) for one, other in itertools.pairwise(boxes))
     assert all(float(tick).is_integer() for tick in figure.axes[0].get_xticks())
+
+
+def test_a_caption_says_what_lines_are_and_who_is_missing() -> None:
+    """Runs of 10 and of 10,000 outcome steps share a logarithmic axis, where both are seen; a solver without such steps is named."""
+
+    def run(steps: int) -> dict[str, Any]:
+        history = [{"commitments": n, "outcome_steps": steps * n, "leader_return": float(n)} for n in range(6)]
+        return {"cost": {"outcome_steps": 5 * steps}, "history": history, "timing": {"history": [0.1 * n for n in range(6)]}}
+
+    groups = {"few": [run(2)] * 3, "many": [run(2000)] * 3, "none": [run(0)] * 3}
+    for stacked in (False, True):
+        figure = figures.curves(groups, None, [], stacked=stacked)
+        draw(figure)
+        assert [axis.get_xscale() for axis in figure.axes] == ["linear", "log", "linear"]
+        few, many = (np.asarray(line.get_xdata(), dtype=float) for line in figure.axes[1].lines)
+        assert (few[0], few[-1], many[0], many[-1]) == pytest.approx((2, 10, 2000, 10000))
+    said = figures.curves_caption(groups)
+    for words in ("interquartile mean over seeds", "95 % bootstrap interval", "outcome steps: none.", "logarithmic", "is the mean"):
+        assert words in said
+    assert "logarithmic" not in figures.curves_caption({"few": groups["few"]})
 
 
 def test_stories_have_no_markup() -> None:

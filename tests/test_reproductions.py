@@ -38,7 +38,7 @@ def test_every_run_of_the_configuration_is_recorded(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_page_is_what_the_record_says(name: str) -> None:
     parts = report.collect_parts(jobs.load(name), RECORDED / f"{name}.jsonl")
-    assert compare.markdown(parts) == (FOLDER / f"{name}.md").read_text(), f"run  stackelberg compare {name} --results {RECORDED}"
+    assert compare.page(parts) == (FOLDER / f"{name}.md").read_text(), f"run  stackelberg compare {name} --results {RECORDED}"
 
 
 @pytest.mark.parametrize("name", REACHED)

@@ -20,7 +20,7 @@ from . import audit, best, kinds, results_file
 from . import instances as listing
 from .configuration import Config
 from .jobs import Job
-from .printing import bar, console, problems
+from .printing import bar, console, fitting_table, problems
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,7 @@ def best_known(own: Path, ids: list[str] | None) -> int:
     failed, wanted = 0, {REGISTRY.label(id) for id in ids or ()}
     for id in ids or ():
         REGISTRY.load(id)  # which raises if there is none
-    table = Table(title="Best known commitments, scored again", title_justify="left")
-    for column in ("world", "stored", "scored now", "no commitment beats", "found by"):
-        table.add_column(column, overflow="fold", no_wrap=column in ("stored", "scored now"))
+    header, rows = ("world", "found by", "stored", "scored now", "no commitment beats"), list[tuple[str, ...]]()
     for key, record in best.read_best(best.COMMITTED, own).items():
         if ids and record.world.label not in wanted:
             continue
@@ -72,15 +70,18 @@ def best_known(own: Path, ids: list[str] | None) -> int:
             value, upper = record.rescore(), se.cooperative_value(record.world.game())
         except (KeyError, ReferenceNotFoundError) as error:  # code of others that is not there any more
             failed += 1
-            table.add_row(escape(world), f"{record.leader_return:.6f}", f"[red]{escape(str(error.args[0]))}", "-", escape(record.found_by))
+            said = f"{escape(record.found_by)}\n[red]{escape(str(error.args[0]))}[/]"
+            rows.append((escape(world), said, f"{record.leader_return:.6f}", "-", "-"))
             continue
         agrees = abs(value - record.leader_return) < 1e-6
         failed += not agrees
         bound = "-" if upper is None else f"{upper:.4f}"
-        now = f"{'' if agrees else '[red]'}{value:.6f}"
-        table.add_row(escape(world), f"{record.leader_return:.6f}", now, bound, escape(record.found_by))
-    if table.row_count or not ids:
-        console.print(table)
+        now = f"{value:.6f}" if agrees else f"[red]{value:.6f}[/]"
+        rows.append((escape(world), escape(record.found_by), f"{record.leader_return:.6f}", now, bound))
+    if rows or not ids:
+        units = {3: "scored now", 4: "at most"}
+        title = "Best known commitments, scored again"
+        console.print(fitting_table(header, rows, ((0, 1), (2, 3, 4)), width=console.width, title=title, units=units))
     return failed
 
 

@@ -424,7 +424,7 @@ def _show(config: Any, path: Path, best_file: Path, output: Path | None, figures
     for part in parts:
         console.print(report.table(part, console.width))
     if output is not None:
-        report.write(config, parts, output, command=["stackelberg", *sys.argv[1:]], figure_folder=figures)
+        report.write(config, parts, output, command=["stackelberg", *sys.argv[1:]], results=path.parent, figure_folder=figures)
         console.print(f"Report: {escape(str(output.resolve()))}", soft_wrap=True)
 
 

@@ -113,18 +113,33 @@ def markdown(parts: list[Part]) -> str:
     return "\n".join([head, "|" + "---|" * len(HEADER), *body]) + "\n"
 
 
+def page(parts: list[Part]) -> str:
+    """`markdown`, and below it the statistic and which results are not in the table, a paragraph each."""
+    return "\n".join([markdown(parts), *(f"{said}\n" for said in (STATISTIC, *remarks(parts)))])
+
+
+UNITS = {4: "ours", 5: "seeds", 8: "ours"}
+"""What follows the numbers of `table` that stand below others."""
+
+
 def table(parts: list[Part], title: str, width: int = 400) -> Table:
     """`rows` for a terminal of so many characters, with what its numbers are, and after how many commitments."""
     cells = [tuple(map(escape, row)) for row in rows(parts)]
     stacks = ((0, 1), (2, 5), (3, 4), (6,), (7, 8))
     narrow = [name.replace("gap to best known, ", "gap to best\nknown,\n") if width < 160 else name for name in HEADER]
-    return fitting_table(narrow, cells, stacks, width=width, left=(0, 1, 2, 6), title=escape(title), caption=escape(caption(parts)))
+    return fitting_table(
+        narrow, cells, stacks, width=width, left=(0, 1, 2, 6), title=escape(title), caption=escape(caption(parts)), units=UNITS
+    )
 
 
 def caption(parts: list[Part]) -> str:
     """What the numbers of the table are: the statistic, what agreement means, budgets, and which results are not among them."""
-    remarks = [f"Note, {part.section.title}: {remark}." for part in parts for remark in part.remarks]
-    return "\n".join([STATISTIC, budgets(parts), *remarks])
+    return "\n".join([STATISTIC, budgets(parts), *remarks(parts)])
+
+
+def remarks(parts: list[Part]) -> list[str]:
+    """Which results are not among the table's, and which are kept apart."""
+    return [f"Note, {part.section.title}: {remark}." for part in parts for remark in part.remarks]
 
 
 STATISTIC = (
@@ -147,7 +162,7 @@ def budgets(parts: list[Part]) -> str:
 
 def write(name: str, parts: list[Part], folder: Path, *, mapped: list[int]) -> None:
     """Write the table, the curves, and maps of some parts (by their number) into ``folder``; games without runs are left out."""
-    results_file.replace(folder / f"{name}.md", markdown(parts))
+    results_file.replace(folder / f"{name}.md", page(parts))
     results_file.replace(folder / f"{name}-curves.svg", svg(curves([part for part in parts if part.groups])))
     for i in mapped:
         results_file.replace(folder / f"{name}-maps-{i}.svg", svg(maps(parts[i])))

@@ -95,6 +95,8 @@ class Section:
     score: solvers.Score | None
     published: tuple[dict[str, Any], ...]
     jobs: tuple[Job, ...]
+    refused: tuple[str, ...] = ()
+    """A line on each shared solver that this game refuses, and that is not run."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,8 @@ class Config:
     """How `baselines.studies.reach` is to draw it: ``at``, ``target``, ``of``, ``split``, ``only``."""
     record: Path | None = None
     """A file of best commitments that gaps are to, beside the common record."""
+    refused: tuple[str, ...] = ()
+    """A line on each pair of a game and a shared solver that is not run, those of the sections included."""
 
     @property
     def jobs(self) -> list[Job]:
@@ -168,7 +172,7 @@ def load(
     if not sections:
         raise ConfigError(f"{file} has no [[games]]" if not refused else f"{file}: no game admits a solver; {'; '.join(refused)}")
     _check_keys(data.get("reach", {}), dict.fromkeys(("at", "target", "of", "split", "only"), Any), f"{file}, reach")
-    return Config(name, tuple(sections), data.get("reach", {}), None if record is None else file.parent / record)
+    return Config(name, tuple(sections), data.get("reach", {}), None if record is None else file.parent / record, tuple(refused))
 
 
 def _missing(path: Path) -> str:
@@ -234,7 +238,7 @@ def _section(
             raise ConfigError(f"{where}.published: an error is a number, the standard error, got {quoted['error']!r}")
         if type(quoted.get("budget", 1)) is not int or quoted.get("budget", 1) < 1:
             raise ConfigError(f"{where}.published: a budget is a whole number of commitments, at least 1, got {quoted['budget']!r}")
-    jobs: list[Job] = []
+    jobs, before = list[Job](), len(refused)
     for run, place in shared:
         try:
             jobs += _runs(run, world, referee, score, seeds, place)
@@ -249,7 +253,7 @@ def _section(
     labels = [job.label for job in jobs if job.seed == seeds[0]]
     if len(set(labels)) < len(labels):
         raise ConfigError(f"{where}: two solvers have the same label ({', '.join(labels)}); give each a label of its own")
-    return Section(entry.get("title", world.label), world, referee, score, published, tuple(jobs))
+    return Section(entry.get("title", world.label), world, referee, score, published, tuple(jobs), tuple(refused[before:]))
 
 
 def _score(entry: Any, judged: World, where: str) -> solvers.Score | None:

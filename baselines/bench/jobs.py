@@ -17,7 +17,7 @@ import solvers
 import stackelberg_envs as se
 from stackelberg_envs import references, registry
 from stackelberg_envs.arguments import real
-from stackelberg_envs.leader.access import Access
+from stackelberg_envs.leader.access import Access, access_words
 
 from . import followers
 from .source import digests
@@ -190,7 +190,7 @@ class Job:
     @property
     def access_label(self) -> str:
         """Level and permissions that the solver has, as in ``INCENTIVE + RESET``."""
-        return " + ".join([self.granted_access.name, *(str(permission.name) for permission in self.build().permissions)])
+        return access_words(self.granted_access, self.build().permissions)
 
     def first_commitment(self) -> np.ndarray | None:
         """Where the run starts, or None for a random start."""

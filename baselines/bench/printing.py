@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 import stackelberg_envs as se
+from stackelberg_envs.leader.access import access_words
 from stackelberg_envs.plugins import Registry
 from stackelberg_envs.references import ReferenceNotFoundError
 from stackelberg_envs.registry import REGISTRY
@@ -43,6 +44,7 @@ def fitting_table(
     left: Sequence[int] = (0, 1),
     title: str = "",
     caption: str = "",
+    units: Mapping[int, str] = {},
 ) -> Table:
     """A table that cuts nothing: a column each where that fits, else columns in stacks, the cells of a stack one below the other.
 
@@ -54,10 +56,13 @@ def fitting_table(
         left: the columns that hold words, which may be folded; the others are numbers on the right, which are not.
         title: above the table, as markup.
         caption: below it, as markup.
+        units: what is written behind the cells of a column where it is in a stack and not the first, so that each line says what it is.
     """
     table = _table(header, rows, [(i,) for i in range(len(header))], left, title, caption)
     if Measurement.get(console, console.options.update(max_width=1000), table).maximum <= width:
         return table
+    named = {i: units[i] for stack in stacks for i in stack[1:] if i in units}
+    rows = [[f"{cell} [dim]{named[i]}[/]" if i in named and cell not in ("", "-") else cell for i, cell in enumerate(row)] for row in rows]
     return _table(header, rows, stacks, left, title, caption)
 
 
@@ -134,24 +139,32 @@ def methods() -> Table:
     rows = []
     for name in solvers.names():
         try:
-            access, about = solvers.build(name).access, (solvers.solver_class(name).__doc__ or "").partition("\n")[0]
+            solver = solvers.build(name)
+            access = (solver.access, access_words(solver.access, solver.permissions))
+            about = (solvers.solver_class(name).__doc__ or "").partition("\n")[0]
         except (ReferenceNotFoundError, TypeError) as error:
-            access, about = None, f"cannot be listed: {error}"
+            access, about = (-1, ""), f"cannot be listed: {error}"
         brief = re.sub(r" \([^)]*\b[A-Z]{4,}\b.*", ".", about.partition(";")[0]).rstrip(".") + "."  # the access stands beside it
         rows.append((access, name, brief + _bringer(REGISTRY, name)))
-    rows = sorted(rows, key=lambda row: -(row[0] or 0))
-    return _listing("Solvers", [(escape(name), "" if access is None else access.name, escape(about)) for access, name, about in rows])
+    rows = sorted(rows, key=lambda row: -row[0][0])
+    return _listing("Solvers", [(escape(name), words, escape(about)) for (_, words), name, about in rows])
 
 
 def solver_details(name: str) -> Table:
-    """One solver: its access and what it does."""
+    """One solver: its access, what it does, and its hyperparameters with their defaults."""
     import inspect
 
     import solvers
     from solvers.registry import REGISTRY
 
     about = (inspect.getdoc(solvers.solver_class(name)) or "").split("\n\n")
-    rows = {"access": solvers.build(name).access.name, "about": " ".join(about[0].split()) + _bringer(REGISTRY, name)}
+    solver = solvers.build(name)
+    settings = [f"{key} = {default!r}" for key, default in solvers.registry.hyperparameters(name).items()]
+    rows = {
+        "access": access_words(solver.access, solver.permissions),
+        "about": " ".join(about[0].split()) + _bringer(REGISTRY, name),
+        "hyperparameters": "\n".join(settings) or "none",
+    }
     return _listing(escape(name), [(key, escape(said)) for key, said in rows.items()])
 
 

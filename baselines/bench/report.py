@@ -46,6 +46,11 @@ class Row:
     optimism: float | None = None
     """Mean of what solvers with followers of their own claim beyond the referee's score, at the end; None where none does."""
 
+    @property
+    def gap_text(self) -> str:
+        """The gap with three decimals, and no -0.000."""
+        return "-" if self.gap is None else f"{round(self.gap, 3) + 0.0:.3f}"
+
 
 @dataclass(frozen=True)
 class Part:
@@ -193,15 +198,25 @@ def _row(label: str, group: list[dict[str, Any]], top: best_known.Best | None) -
     )
 
 
+UNITS = {2: "seeds", 4: "best seed", 7: "s", 8: "optimism"}
+"""What follows the numbers of `table` that stand below others."""
+
+
 def table(part: Part, width: int = 400) -> Table:
     """The table for a terminal of so many characters, by access level."""
     claims = ("optimism",) if part.has_claims else ()
     gap_name = f"gap to\n{part.best_name}" if width < 110 else f"gap to {part.best_name}"
-    header = ("access", "solver", "seeds", "F: IQM [95 %]", "best seed", gap_name, "commitments", "seconds", *claims)
+    header = ("access", "solver", "seeds", "F: IQM [95 %]", "best seed", gap_name, "commitments", "solver seconds", *claims)
     cells: list[tuple[str, ...]] = []
     for row in part.rows:
-        gap = "-" if row.gap is None else f"{round(row.gap, 3) + 0.0:.3f}"  # no -0.000
-        numbers = (str(row.score.seeds), escape(str(row.score)), f"{row.highest:.3f}", gap, f"{row.commitments:,}", f"{row.seconds:.1f}")
+        numbers = (
+            str(row.score.seeds),
+            escape(str(row.score)),
+            f"{row.highest:.3f}",
+            row.gap_text,
+            f"{row.commitments:,}",
+            f"{row.seconds:.1f}",
+        )
         extra = ("-" if row.optimism is None else f"{row.optimism:+.3f}",) if part.has_claims else ()
         cells.append((row.knows, escape(row.label), *numbers, *extra))
     for entry in part.section.published:
@@ -211,11 +226,22 @@ def table(part: Part, width: int = 400) -> Table:
         cells.append(("", label, "", f"[dim]{entry['value']:.2f}{error}[/]", "", gap, "", "", *([""] if part.has_claims else [])))
     stacks = ((1, 0), (3, 4), *(((5, 8), (6, 7, 2)) if part.has_claims else ((5, 2), (6, 7))))
     caption = escape(f"{part.settings}\n{part.statistics}")
-    return fitting_table(header, cells, stacks, width=width, title=escape(part.heading), caption=caption)
+    return fitting_table(header, cells, stacks, width=width, title=escape(part.heading), caption=caption, units=UNITS)
 
 
-def write(config: Config, parts: list[Part], path: Path, *, command: list[str], figure_folder: Path | None = None) -> None:
-    """Write the page and, if there is a folder for them, its figures as SVG files."""
+def write(
+    config: Config, parts: list[Part], path: Path, *, command: list[str], results: Path | None = None, figure_folder: Path | None = None
+) -> None:
+    """Write the page and, if there is a folder for them, its figures as SVG files.
+
+    Args:
+        config: what was run.
+        parts: what the results say of it.
+        path: the page to write.
+        command: what made it, as the page says.
+        results: the folder of the results, for the command that scores the best commitments again; None for the default one.
+        figure_folder: for the figures.
+    """
     shown = []
     for part in parts:
         if not part.rows:
@@ -230,7 +256,8 @@ def write(config: Config, parts: list[Part], path: Path, *, command: list[str], 
             {
                 "part": part,
                 "story": as_html(story.split("\n\nSource:")[0]),
-                "figures": {name: figures.data_uri(text) for name, text in drawn.items()},
+                "figures": {name: figures.data_uri(text) for name, text in {**drawn, "narrow": _curves(part, stacked=True)}.items()},
+                "curves_caption": figures.curves_caption(part.groups),
                 "jobs": len(part.section.jobs),
                 "map": part.section.world.game().layout is not None,
                 "caption": figures.caption(part.section.world.game()),
@@ -241,7 +268,15 @@ def write(config: Config, parts: list[Part], path: Path, *, command: list[str], 
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )
     versions = next((result["versions"] for part in parts for group in part.groups.values() for result in group), {})
-    page = environment.get_template("report.html.jinja").render(config=config, shown=shown, command=shlex.join(command), versions=versions)
+    told = {line for entry in shown for line in entry["part"].section.refused}
+    page = environment.get_template("report.html.jinja").render(
+        config=config,
+        shown=shown,
+        refused=[line for line in config.refused if line not in told],
+        command=shlex.join(command),
+        check=shlex.join(["stackelberg", "check", "--best", *([] if results is None else ["--results", str(results)])]),
+        versions=versions,
+    )
     results_file.replace(path, page)
 
 
@@ -251,11 +286,15 @@ def draw(part: Part) -> dict[str, str]:
     if part.best is not None and not any(np.array_equal(x, part.best.x) for x in learned.values()):
         learned[part.best_name] = np.array(part.best.x)
     judged = part.section.referee or part.section.world
-    top = part.best.leader_return if part.best else None
     return {
-        "curves": figures.svg(figures.curves(part.groups, top, list(part.section.published), part.best_name)),
+        "curves": _curves(part),
         "learned": figures.svg(figures.learned_figure(judged.game(), learned, judged.answerer(), part.section.score)),
     }
+
+
+def _curves(part: Part, *, stacked: bool = False) -> str:
+    top = part.best.leader_return if part.best else None
+    return figures.svg(figures.curves(part.groups, top, list(part.section.published), part.best_name, stacked=stacked))
 
 
 def _median(group: list[dict[str, Any]]) -> dict[str, Any]:

@@ -5,7 +5,8 @@ The best commitment is a mixed one.
 Variant "4", the default.  From S the follower goes to A or to B, either for a reward of 1, and the leader is paid 1 whenever it picks A.
 In A the leader may send it straight back to S (its action 1), at a cost of 1 to the follower, or let it walk to B for a reward of R (its
 action 0).  Sending it back often is good for the leader's frequency of visits, until the follower prefers S -> B -> S and never comes
-again.  The rest of the family moves the leader's choice to S, makes its bait dearer or its temptation larger; see `VARIANTS`.
+again.  The rest of the family ("1_1a" to "4_1a", chosen by the argument ``variant``) moves the leader's choice to S, makes its bait dearer
+or its temptation larger.
 
 Source: the DiscreteToy environments of Kudo, Tanabe, Wachi, Akimoto, ICAPS 2026, arXiv 2603.14867, specified from their public code.
 Only variant 4 has published results.  (Their flag ``optimal_action`` is wrong for it, and their follower takes the leader's expectation

@@ -103,6 +103,11 @@ GRANTS: dict[str, tuple[Access | Permission, ...]] = {
 """What an oracle may hold, and all that it takes to hold it."""
 
 
+def access_words(access: Access, permissions: Permission) -> str:
+    """Level and permissions, as in ``MODEL + TRAINING``."""
+    return " + ".join([access.name, *(str(permission.name) for permission in permissions)])
+
+
 def missing_access(name: str, access: Access, permissions: Permission) -> list[str]:
     """In words, what it takes to hold ``name`` beyond what was granted."""
     levels = [f"access {needed.name}" for needed in GRANTS[name] if isinstance(needed, Access) and needed > access]
@@ -140,6 +145,6 @@ class Oracle:
     def __getattr__(self, name: str) -> Any:
         if name not in GRANTS:
             raise AttributeError(f"an oracle has no {name!r}")
-        granted = " + ".join([str(self.access.name), *(str(permission.name) for permission in self.permissions)])
+        granted = access_words(self.access, self.permissions)
         needed = " and ".join(missing_access(name, self.access, self.permissions))
         raise AccessError(f"oracle.{name} needs {needed}; this solver was granted {granted}")
