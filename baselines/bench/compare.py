@@ -114,8 +114,8 @@ def markdown(parts: list[Part]) -> str:
 
 
 def page(parts: list[Part]) -> str:
-    """`markdown`, and below it the statistic and which results are not in the table, a paragraph each."""
-    return "\n".join([markdown(parts), *(f"{said}\n" for said in (STATISTIC, *remarks(parts)))])
+    """`markdown`, and below it what its numbers are; the same for a slim record of the results."""
+    return f"{markdown(parts)}\n{STATISTIC}\n"
 
 
 UNITS = {4: "ours", 5: "seeds", 8: "ours"}
