@@ -92,7 +92,7 @@ check: $(INSTALLED)  ## lint, format, types
 	$(BIN)/pyright
 
 docs: $(INSTALLED)  ## the documentation, into docs/_build
-	$(BIN)/sphinx-build -W -q -b html docs docs/_build
+	$(BIN)/sphinx-build -E -W -q -b html docs docs/_build
 	@echo "docs/_build/index.html"
 
 clean:  ## what was built; results stay
