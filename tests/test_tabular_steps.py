@@ -148,6 +148,19 @@ def test_the_fast_path_is_taken() -> None:
     assert env.episode.time == 2
 
 
+def test_a_replaced_game_draws_its_own_contexts() -> None:
+    """Contexts have the probabilities of the game that is played now."""
+    env = se.make_parallel("four_rooms-v0")
+    certain = se.game("four_rooms-v0")
+    certain.context_probabilities = np.array([0.0, 1.0])
+    env.replace_game(certain)
+    seen = set()
+    for seed in range(8):
+        env.reset(seed=seed)
+        seen.add(env.context)
+    assert seen == {1}
+
+
 def test_subclasses_may_override_any_part() -> None:
     """They take the general path."""
 

@@ -81,7 +81,7 @@ class Episode(CheckedArguments):
         self._steppers: dict[int, list[Stepper]] = {}
         """What the last commitment came to, by context: contexts alternate from episode to episode."""
         self.action_spaces: dict[str, Space[Any]] = copy.deepcopy(acting)  # each has a generator that libraries seed: nobody shares it
-        self.context_thresholds: list[float] = cumulative(np.asarray(game.context_probabilities)).tolist()
+        self.context_thresholds = self._context_thresholds()
         self._slots = {agent: self._slots_of(agent) for agent in self.agents}
         self.own_blocks = {agent: self._own_blocks(agent) for agent in self.agents}
         """Where an agent's observation shows its process: blocks of the state and, where it sees one, of an action.
@@ -100,6 +100,7 @@ class Episode(CheckedArguments):
         ):
             raise ValueError(f"{game!r} cannot stand in for {self.game!r}: spaces, contexts, leader space and what is hidden must agree")
         self.game, self._committed, self._steppers = game, b"", {}
+        self.context_thresholds = self._context_thresholds()  # their probabilities may differ
         self.clear()
 
     def clear(self) -> None:
@@ -325,6 +326,10 @@ class Episode(CheckedArguments):
         lead = Discrete(self.game.signals[i]) if self.game.signals[i] else self._spaces[i].lead
         seen = [action_slot(lead)] if self.game.visibility[i] != "policy" and lead is not None else []
         return [*context, slot(self._spaces[i].state), *seen]
+
+    def _context_thresholds(self) -> list[float]:
+        """Cumulative probabilities of the contexts."""
+        return cumulative(np.asarray(self.game.context_probabilities)).tolist()
 
     def _own_blocks(self, agent: str) -> list[slice]:
         slots = self._slots[agent]
