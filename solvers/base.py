@@ -292,8 +292,11 @@ def _same_world(rounds: RepeatedGame, game: StackelbergGame, follower: Follower 
 
 @contextmanager
 def deferred_interrupts() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C takes effect between steps, so that finished work stays intact, and says so; a second one interrupts at once."""
-    pressed: list[int] = []
+    """Ctrl-C takes effect between steps, so that finished work stays intact, and says so; a second one interrupts at once.
+
+    Where one stands inside another, as a run stands in a benchmark, both know of the same Ctrl-C.
+    """
+    pressed: list[int] = getattr(signal.getsignal(signal.SIGINT), "pressed", [])
 
     def note(number: int, frame: Any) -> None:
         if pressed:
@@ -302,6 +305,7 @@ def deferred_interrupts() -> Iterator[Callable[[], bool]]:
         with suppress(OSError):  # unlike print, this may run inside another print
             os.write(2, b"\nStopping after the running steps; Ctrl-C again ends at once\n")
 
+    note.pressed = pressed  # type: ignore[attr-defined]
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         yield lambda: False
         return

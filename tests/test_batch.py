@@ -117,7 +117,7 @@ def test_streams_are_their_generators() -> None:
 @pytest.mark.parametrize(("id", "arguments"), [("four_rooms-v0", {}), ("random_markov_game-v0", {}), ("contract_tree-v0", {})])
 def test_compiled_batches_are_the_same(id: str, arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """numba's loop and NumPy's operations give the same bits."""
-    pytest.importorskip("numba")
+    pytest.importorskip("numba", reason="the extra 'fast' is not installed")
     fast = FollowerBatchEnv(id, 5, max_cycles=12, **arguments)
     fast.reset(seed=2)
     monkeypatch.setattr(batches, "COMPILED", False)

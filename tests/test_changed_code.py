@@ -67,7 +67,7 @@ budget = 4
 MODULES = ("my_solver", "my_rules", "my_numbers")
 
 
-def forget(folder: Path) -> None:
+def forget() -> None:
     """As a new process would begin."""
     for name in MODULES:
         sys.modules.pop(name, None)
@@ -84,12 +84,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (tmp_path / f"{name}.py").write_text(text)
     (tmp_path / "mine.toml").write_text(CONFIG)
     yield tmp_path
-    forget(tmp_path)
+    forget()
 
 
 def bench(folder: Path, **options: Any) -> str:
     """Run the configuration as a new process would; what was said, on one line."""
-    forget(folder)
+    forget()
     printed = io.StringIO()
     assert run_all(configuration.load("mine.toml").jobs, folder / "mine.jsonl", processes=1, console=Console(file=printed), **options) == {}
     return " ".join(printed.getvalue().split())
@@ -291,7 +291,13 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], dict[str, Any]], str]] = {
         lambda line: edited(job={**line["job"], "world": {**line["job"]["world"], "arguments": {"R": 2.0}}})(line),
         "its id is of a job with another world",
     ),
-    "list": (edited(job=[]), "it is not a whole result of a job"),
+    "list": (edited(job=[]), "its job is [], and a run writes"),
+    "schema": (edited(schema="3"), "its schema is '3', and a run writes a whole number"),
+    "anew": (edited(again="1"), "its again is '1', and a run writes a whole number"),
+    "code": (edited(code=[]), "its code is [], and a run writes"),
+    "versions": (edited(versions="0.2.0"), "its versions is '0.2.0', and a run writes"),
+    "no world": (lambda line: edited(job={name: line["job"][name] for name in ("solver", "budget")})(line), "it has no job.world"),
+    "no seconds": (lambda line: edited(timing={"history": line["timing"]["history"]})(line), "it has no timing.seconds"),
 }
 
 

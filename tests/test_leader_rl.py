@@ -16,7 +16,7 @@ import stackelberg_envs as se
 from solvers.leader_ppo import LeaderPPO, _fill_rollout_buffer, _log_policy, private_generators
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 
-pytest.importorskip("stable_baselines3")
+pytest.importorskip("stable_baselines3", reason="the extra 'rl' is not installed")
 SMALL: dict[str, Any] = {"episodes": 3, "hidden": [16], "n_epochs": 2}
 
 

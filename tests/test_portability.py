@@ -51,7 +51,7 @@ budget = 5
 
 def windows_locks() -> Any:
     """A stand-in for Windows' module: one byte far beyond the end, never waited for, held by an open file and not by a process."""
-    fcntl = pytest.importorskip("fcntl")
+    fcntl = pytest.importorskip("fcntl", reason="this system has no fcntl")
 
     def locking(descriptor: int, mode: int, count: int) -> None:
         assert (os.lseek(descriptor, 0, os.SEEK_CUR), count) == (system.LOCKED_BYTE, 1)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from mutants import MUTANTS, ROOT
 from scipy.special import logsumexp
 
 import stackelberg_envs as se
@@ -73,6 +74,7 @@ def test_whatever_is_asked_of_a_new_commitment_commits_to_it_once() -> None:
     oracle = rounds.oracle(se.Access.MODEL, ALL)
     assert not any(asdict(rounds.cost).values())
     assert not any(asdict(Cost()).values())
+    x = np.zeros(15)
     for i, (name, ask) in enumerate(REQUESTS.items()):
         x = np.full(15, float(i + 1))
         for _ in range(2):
@@ -292,3 +294,9 @@ def test_restored_followers_act_as_they_did() -> None:
     assert (oracle.policies(x)[0] != before).any()
     oracle.restore(kept)
     np.testing.assert_array_equal(oracle.policies(x)[0], before)
+
+
+def test_mutants_fit_the_source() -> None:
+    """A mutant whose text is gone tries nothing."""
+    for name, (file, old, _) in MUTANTS.items():
+        assert (ROOT / file).read_text().count(old) == 1, f"{name}: {old!r} does not occur once in {file}"

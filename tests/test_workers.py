@@ -18,6 +18,7 @@ from rich.console import Console
 from baselines.bench import configuration, results_file
 from baselines.bench.execution import RunStopped
 from baselines.bench.runner import run_all
+from solvers.base import deferred_interrupts
 
 SOLVER = """
 import multiprocessing, os, signal, time
@@ -146,3 +147,17 @@ def test_ctrl_c_keeps_runs_in_progress(folder: Path, processes: int, capfd: pyte
     assert {id: results_file.comparable(line) for id, line in first.items()} == {
         id: results_file.comparable(line) for id, line in second.items()
     }
+
+
+def test_a_run_and_its_benchmark_hear_of_the_same_ctrl_c() -> None:
+    """A press in the last step of a run, or in its warm-up, ends the benchmark too."""
+    with deferred_interrupts() as outer:
+        with deferred_interrupts() as inner:
+            assert not inner()
+            signal.raise_signal(signal.SIGINT)
+            assert inner()
+        assert outer()
+        with deferred_interrupts() as following:
+            assert following()
+    with deferred_interrupts() as fresh:
+        assert not fresh()

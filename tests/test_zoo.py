@@ -73,7 +73,7 @@ def test_pettingzoos_own_have_no_errors(name: str) -> None:
 @pytest.mark.parametrize("make", ["env", "parallel_env"])
 @pytest.mark.filterwarnings("ignore")
 def test_mpe_has_no_errors(name: str, make: str) -> None:
-    pytest.importorskip("mpe2")
+    pytest.importorskip("mpe2", reason="mpe2 is optional: pip install mpe2")
     assert not verdicts.report_on(healthy_others.pettingzoo_environment(f"mpe2.{name}", make)).failed
 
 

@@ -213,11 +213,14 @@ def verify(
 
     The exit status is 1 if there are any, or lines that are not shown as results.
     """
+    from . import results_file
     from .checks import score_again
 
     loaded = _load(config)
-    _finished_runs(loaded, config, results)
-    if score_again(loaded.jobs, results / f"{loaded.name}.jsonl"):
+    path = results / f"{loaded.name}.jsonl"
+    if not results_file.read_lines(path):
+        raise typer.BadParameter(f"{path} has no results of {loaded.name}; run  stackelberg bench {config}  first")
+    if score_again(loaded.jobs, path):
         raise typer.Exit(1)
 
 
@@ -270,8 +273,7 @@ def compare(
             raise typer.BadParameter(f"--maps {i}: games are counted from 0 to {len(gathered) - 1}, and this one needs results")
     comparison.write(loaded.name, gathered, output, mapped=maps or [])
     if record is not None:
-        found = results_file.read(path)
-        results_file.record(record / path.name, [found[job.id] for job in loaded.jobs if job.id in found])
+        results_file.record(record / path.name, _results(loaded.jobs, path))
     console.print(comparison.table(gathered, f"{loaded.name}: {there} of {len(loaded.jobs)} runs", console.width))
     console.print(f"Table and figures: {escape(str(output.resolve()))}", soft_wrap=True)
 

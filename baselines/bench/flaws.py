@@ -7,23 +7,46 @@ from typing import Any
 
 import numpy as np
 
+from stackelberg_envs.annotations import allows, in_words
+
 from . import results_file
 
-NEEDED = ("job", "versions", "x", "leader_return", "reason", "history", "cost", "timing")
+KINDS = {"job": dict, "versions": dict, "x": list, "reason": str, "history": list, "cost": dict, "timing": dict}
+"""Of the fields that every line has."""
+INNER = {
+    "job": {"world": dict, "solver": str, "budget": int},
+    "timing": {"history": list, "seconds": float, "finished": str, "machine": str},
+}
+OPTIONAL = {"code": dict, "again": int, "schema": int}
 
 
 def flaw(result: dict[str, Any]) -> str | None:
     """Why a line cannot be what a run wrote, as far as it says itself; None if it can."""
-    if result.get("schema", 1) > results_file.SCHEMA:
-        return f"it is of schema {result['schema']}, and this version of stackelberg-envs reads up to {results_file.SCHEMA}"
     try:
         return next(_contradictions(result), None)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         return f"it is not a whole result of a job ({error!r})"
 
 
+def _wrong_kinds(part: dict[str, Any], kinds: dict[str, type], where: str) -> Iterator[str]:
+    for name, kind in kinds.items():
+        if name not in part:
+            yield f"it has no {where}{name}"
+        elif not allows(kind, part[name]):
+            yield f"its {where}{name} is {part[name]!r}, and a run writes {in_words(kind)}"
+
+
 def _contradictions(result: dict[str, Any]) -> Iterator[str]:
-    yield from (f"it has no {name}" for name in NEEDED if name not in result)
+    yield from _wrong_kinds(result, KINDS, "")
+    for name, kinds in INNER.items():
+        yield from _wrong_kinds(result[name], kinds, f"{name}.")
+    yield from _wrong_kinds(result, {name: kind for name, kind in OPTIONAL.items() if name in result}, "")
+    if result.get("schema", 1) > results_file.SCHEMA:
+        yield f"it is of schema {result['schema']}, and this version of stackelberg-envs reads up to {results_file.SCHEMA}"
+    for world in (result["job"]["world"], result["job"].get("referee") or {}):
+        follower = world.get("follower") or {"kind": ""}
+        if not isinstance(world.get("id", ""), str) or not isinstance(follower.get("kind"), str):
+            yield "its job names no game, or no kind of follower"
     history, cost, score = result["history"], result["cost"], result["leader_return"]
     if not history:
         yield "its history is empty"

@@ -208,9 +208,10 @@ def draw(game: se.StackelbergGame, x: np.ndarray, follower: se.Follower) -> None
         _print_actions(game, x, evaluation)
         return
     for context in range(len(game.contexts)):
-        problems, policies = game.problems(x, context), evaluation.responses[context].policies
+        here = game.for_context(x, context)
+        problems, policies = game.problems(here, context), evaluation.responses[context].policies
         paths = tuple(tuple(path) for path in likeliest_paths(problems, policies, game.max_cycles))
-        console.print(ansi(Frame(game, x, context, paths, len(paths[0]) - 1)), markup=False, highlight=False)
+        console.print(ansi(Frame(game, here, context, paths, len(paths[0]) - 1)), markup=False, highlight=False)
 
 
 def _print_actions(game: se.StackelbergGame, x: np.ndarray, evaluation: se.Evaluation) -> None:

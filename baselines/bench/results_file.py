@@ -53,9 +53,15 @@ def by_id(lines: Iterable[Line]) -> dict[str, list[Line]]:
     found: dict[str, list[Line]] = {}
     for number, result in lines:
         before = found.setdefault(result["id"], [])
-        if not before or result.get("again", 0) > before[-1][1].get("again", 0):
+        if not before or _times(result) > _times(before[-1][1]):
             before.append((number, result))
     return found
+
+
+def _times(result: dict[str, Any]) -> int:
+    """How often a run was made anew before this line; 0 where the line says nothing that could be meant."""
+    again = result.get("again", 0)
+    return again if isinstance(again, int) else 0
 
 
 def read_lines(path: Path, *, repair: bool = False) -> list[Line]:

@@ -10,7 +10,7 @@ import numpy as np
 from ..game import StackelbergGame, group_by_world
 from ..piece_errors import STEERING, induced_worlds, kernel_errors, policy_errors, reward_errors
 from ..processes.inverse_cdf import DEFICIT_TOLERANCE
-from .array_libraries import import_torch
+from .array_libraries import import_torch, require_slope
 from .report import Report, require
 from .simulation import check_episodes, check_layouts
 
@@ -146,12 +146,7 @@ def _torch(game: StackelbergGame, points: np.ndarray) -> None:
                     weights = rng.normal(size=tuple(table.shape))
                     change = np.asarray(above.numbers[name]) - np.asarray(below.numbers[name])
                     difference = float((weights * change).sum() / (2 * step))
-                    slope = 0.0
-                    if table.requires_grad:
-                        (gradient,) = torch.autograd.grad((table * torch.tensor(weights)).sum(), leaf, retain_graph=True)
-                        slope = float(gradient @ torch.tensor(direction))
-                    scale = 1 + abs(difference)
-                    require(abs(slope - difference) < 1e-6 * scale, f"d {name} is {slope:.9g}, central difference {difference:.9g}")
+                    slope = require_slope(name, table, weights, leaf, direction, difference, 1 + abs(difference))
                     slopes[name] = max(slopes.get(name, 0.0), abs(slope))
     if game.smooth:
         _require_slopes(game, points, slopes)

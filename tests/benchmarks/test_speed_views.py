@@ -52,7 +52,7 @@ def parallel(observations: Any) -> Callable[[], None]:
     return play
 
 
-@pytest.mark.parametrize(("observations", "least"), [("index", 0.2), ("vector", 0.15)])
+@pytest.mark.parametrize(("observations", "least"), [("index", 0.15), ("vector", 0.1)])
 def test_a_parallel_step_beside_its_dictionaries(observations: str, least: float, capsys: pytest.CaptureFixture[str]) -> None:
     share, _, ours = ratio(dictionaries, parallel(observations), repeat=1)
     with capsys.disabled():
