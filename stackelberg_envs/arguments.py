@@ -117,7 +117,7 @@ def real_array(name: str, value: Any) -> np.ndarray:
         ValueError: if it is none.
     """
     try:
-        array = np.asarray(value, dtype=np.float64)
+        array = np.asarray(np.nan if np.iscomplexobj(value) else value, dtype=np.float64)
     except (OverflowError, TypeError, ValueError):
         array = np.array(np.nan)
     if not np.isfinite(array).all():
@@ -157,7 +157,7 @@ def check_options(options: Any, known: Sequence[str]) -> dict[str, Any]:
     for key in options:
         if key not in known and key != PROBE:
             raise ArgumentError(f"reset has no options[{key!r}]; {nearest(str(key), known)}")
-    return {key: value for key, value in options.items() if key in known}
+    return {key: value for key, value in options.items() if key in known and value is not None}
 
 
 def check_memory(what: str, count: float, unit: int = 8) -> None:

@@ -11,6 +11,7 @@ from gymnasium.vector import AutoresetMode
 from small_games import SMALLER
 
 import stackelberg_envs as se
+from stackelberg_envs.commitments import CommitmentError
 from stackelberg_envs.play import batches
 from stackelberg_envs.play.batches import Streams
 from stackelberg_envs.registry import gymnasium_id
@@ -80,6 +81,7 @@ def test_gymnasium_gives_batches_where_there_are_any() -> None:
     others: Any = (("building-v0", {}), ("toy3-v0", {"render_mode": "ansi"}), ("four_rooms-v0", {"walkers": 2}))
     for id, arguments in others:
         assert isinstance(gymnasium.make_vec(gymnasium_id(id, "Follower"), num_envs=2, **arguments).unwrapped, FollowerVectorEnv)
+    assert isinstance(gymnasium.make_vec(gymnasium_id("toy3-v0", "Follower"), num_envs=2, agent="follower_0").unwrapped, FollowerBatchEnv)
     with pytest.raises(ValueError, match="building is not played in batches"):
         FollowerBatchEnv("building-v0")
 
@@ -98,11 +100,19 @@ def test_a_refused_step_changes_nothing() -> None:
     ):
         with pytest.raises(ActionError, match=message):
             env.step(wrong)
+    with pytest.raises(CommitmentError):
+        env.reset(options={"commitment": "abc"})
+    mask = np.array([True, False, False])
+    infos = env.reset(options={"reset_mask": mask})[1]
+    infos["_time"][:] = False
+    assert mask[0], "what is told is not the caller's array"
+    twin.reset(options={"reset_mask": mask})
     with pytest.raises(ValueError, match=r"reset has no options\['comitment'\]; did you mean 'commitment'"):
         env.reset(options={"comitment": np.zeros(6)})
     with pytest.raises(ValueError, match="3 environments take as many commitments, got 2"):
         env.reset(options={"commitment": np.zeros((2, 6))})
-    np.testing.assert_equal(env.step(np.ones(3, dtype=int)), twin.step(np.ones(3, dtype=int)))
+    np.testing.assert_equal(env.step(np.ones(3, dtype=np.uint64)), twin.step(np.ones(3, dtype=int)))
+    assert FollowerBatchEnv("toy3-v0", np.int8(100)).num_envs == 100
 
 
 def test_streams_are_their_generators() -> None:

@@ -27,7 +27,7 @@ def test_a_leader_beyond_its_bounds_commits_to_the_bounds() -> None:
         parallel.step({FOLLOWER: 3})  # no vector, no bounds to be moved to
 
 
-@pytest.mark.parametrize("wrong", [np.zeros(5), [np.nan] * 6, "up", None])
+@pytest.mark.parametrize("wrong", [np.zeros(5), 0.5, [np.nan] * 6, "up", None])
 def test_what_is_no_vector_of_the_space_is_still_refused(wrong: Any) -> None:
     env = ClipActions(se.make("toy3-v0"))
     env.reset(seed=0)

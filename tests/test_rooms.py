@@ -20,7 +20,7 @@ MAY_IMPORT: dict[str, str] = {
     "plugins": "arguments references",
     "commitments": "processes",
     "planning": "processes",
-    "play": "processes",
+    "play": "arguments processes",
     "response": "processes",
     "optional": "processes",
     "worlds": "planning play processes response",

@@ -166,6 +166,12 @@ def test_a_replaced_game_draws_its_own_contexts() -> None:
     assert seen == {1}
 
 
+def test_nothing_is_no_commitment() -> None:
+    """Also before the first one, with which a commitment is compared."""
+    with pytest.raises(ValueError, match="toy3"):
+        FollowerEnv("toy3-v0", commitment=np.zeros(0))
+
+
 def test_subclasses_may_override_any_part() -> None:
     """They take the general path."""
 

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import check_memory
 from ..processes.inverse_cdf import inverse_cdf
 from .rollouts import COMPILED
-from .steps import TabularStepper
+from .steps import TabularStepper, powers
 
 BLOCK = 512
 """Variates that each stream draws at once."""
-LARGEST = 50_000_000
-"""Numbers in stacked tables, 0.4 GB: larger ones are refused."""
 
 
 class Streams:
@@ -79,11 +78,7 @@ class StackedTables:
         self.states, self.leads, self.choices = steppers[0].process.sizes
         width = max(stepper.longest for stepper in steppers)
         rows = len(steppers) * (self.states + 1) * self.leads * self.choices
-        if rows * (2 * width + 3) > LARGEST:
-            raise ValueError(
-                f"{len(steppers)} processes of {self.states} states, {self.leads} x {self.choices} actions and {width} successors "
-                f"would take {8 * rows * (2 * width + 3) / 1e9:.1f} GB as one table; take fewer commitments at once"
-            )
+        check_memory(f"tables of {len(steppers)} processes, one per commitment and context,", rows * (2 * width + 3))
         parts = [stepper.all_moves(width) for stepper in steppers]
         self.cumulated = np.ascontiguousarray(np.concatenate([part[0] for part in parts]).T)
         self.successors = np.concatenate([part[1] for part in parts]).reshape(-1)
@@ -131,7 +126,7 @@ class EpisodeBatch:
         self.table, self.state, self.count = (np.zeros(count, dtype=np.int64) for _ in range(3))
         self.lead = np.full(count, -1)
         self.follower_return, self.leader_return = np.zeros(count), np.zeros(count)
-        self._powers = np.array([[discount**t for t in range(limit + 1)] for discount in discounts])
+        self._powers = np.array([powers(discount, limit) for discount in discounts])
         self._advance = compiled_advance() or advance
         self._all = np.ones(count, dtype=bool)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -24,6 +24,12 @@ class Uniform(Protocol):
     def random(self) -> float:
         """The next variate, in [0, 1)."""
         ...
+
+
+@lru_cache(maxsize=8)
+def powers(discount: float, steps: int) -> list[float]:
+    """Powers of a discount, from the 0th on."""
+    return [discount**t for t in range(steps + 1)]
 
 
 class Memo(dict[K, V]):
@@ -166,8 +172,8 @@ class TabularStepper:
         thresholds = np.pad(cumulated[row], ((0, end), (0, own)), constant_values=np.inf)
         targets = np.pad(reached, ((0, end), (0, own)), constant_values=s_count)
         paid = (np.broadcast_to(reward, sizes).reshape(-1) for reward in (self.process.follower_rewards[0], self.process.leader_reward))
-        follower_reward, leader_reward = (np.append(0.0 + np.asarray(reward, dtype=np.float64), np.zeros(end)) for reward in paid)
-        return thresholds, targets, follower_reward, leader_reward
+        follower_reward, leader_reward = (np.append(np.asarray(reward, dtype=np.float64), np.zeros(end)) for reward in paid)
+        return thresholds, targets, follower_reward, 0.0 + leader_reward  # as sums of rewards begin with 0
 
     def step(self, s: int, a: int, actions: Sequence[int], rng: Uniform) -> tuple[int, tuple[float, ...], float]:
         """(next state, rewards of the followers in this process, leader reward), given one action of each of them."""

@@ -10,13 +10,24 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from ..arguments import CheckedArguments, check_memory, check_options, check_seed, cycles, nearest, whole
+from ..arguments import CheckedArguments, check_memory, check_options, check_seed, nearest, whole
 from ..game import StackelbergGame
 from ..play.batches import EpisodeBatch, StackedTables, Streams
 from .episode import ActionError, Observations
 from .gym import FollowerEnv
 from .lookups import IndexLookup, VectorLookup
 from .tabular_steps import LONGEST
+
+
+def number_of_environments(count: Any) -> int:
+    """A checked number of environments.
+
+    Raises:
+        ValueError: if it is not a whole number from 1, or so many that they cannot be held.
+    """
+    checked = whole("num_envs", count, 1)
+    check_memory("num_envs environments", 1000 * checked)
+    return checked
 
 
 def autoreset(mode: AutoresetMode | str) -> AutoresetMode:
@@ -63,25 +74,24 @@ class FollowerBatchEnv(CheckedArguments, VectorEnv):
     ) -> None:
         self._single = FollowerEnv(game, observations=observations, max_cycles=max_cycles, **kwargs)
         self.game = self._single.game
-        self._limit = cycles(self._single.episode.max_cycles)
+        self._limit = self._single.episode.max_cycles
         if not self.applies(self.game, self._limit):
             raise ValueError(
                 f"{self.game.name} is not played in batches: that takes tables, one follower who has all actions always, "
                 f"and at most {LONGEST:,} steps"
             )
-        self.num_envs, self._mode = whole("num_envs", num_envs, 1), autoreset(autoreset_mode)
-        check_memory("num_envs environments", 1000 * num_envs)
+        self.num_envs, self._mode = number_of_environments(num_envs), autoreset(autoreset_mode)
         self.metadata = {**self._single.metadata, "autoreset_mode": self._mode}
         self.single_observation_space, self.single_action_space = self._single.observation_space, self._single.action_space
         self.observation_space, self.action_space = (
-            batch_space(space, num_envs) for space in (self.single_observation_space, self.single_action_space)
+            batch_space(space, self.num_envs) for space in (self.single_observation_space, self.single_action_space)
         )
         self._commitments = self._legal(np.zeros(self.game.dimension) if commitment is None else commitment)
         self._contexts = np.asarray(self._single.episode.context_thresholds)
         self._ready = False
         self._known = b""
-        self._context = np.zeros(num_envs, dtype=np.int64)
-        self._over = np.ones(num_envs, dtype=bool)
+        self._context = np.zeros(self.num_envs, dtype=np.int64)
+        self._over = np.ones(self.num_envs, dtype=bool)
 
     @staticmethod
     def applies(game: StackelbergGame, max_cycles: int | None = None) -> bool:
@@ -180,20 +190,17 @@ class FollowerBatchEnv(CheckedArguments, VectorEnv):
         different, which = np.unique(commitments, axis=0, return_inverse=True)
         key = different.tobytes()
         if key != self._known:
-            tables, self._lookup = self._tables(different)
+            tables, lookup, discounts = self._tables(different)
             if generators is None:
                 self._batch.tables = tables
             else:
-                discounts = self._single.episode.steppers[0].process
-                streams = Streams(generators)
-                self._batch = EpisodeBatch(
-                    streams, tables, self._limit, (float(discounts.follower_discount), float(discounts.leader_discount))
-                )
+                self._batch = EpisodeBatch(Streams(generators), tables, self._limit, discounts)
+            self._lookup = lookup
         self._known, self._commitment_of = key, which.reshape(-1)
         self._batch.table[:] = self._commitment_of * len(self.game.contexts) + self._context
 
-    def _tables(self, commitments: np.ndarray) -> tuple[StackedTables, Any]:
-        """Tables and observations of every commitment (M, n) in every context."""
+    def _tables(self, commitments: np.ndarray) -> tuple[StackedTables, Any, tuple[float, float]]:
+        """Tables and observations of every commitment (M, n) in every context, and the discounts of follower and leader."""
         episode, steppers, bases = self._single.episode, [], []
         lookup = IndexLookup if episode.observations == "index" else VectorLookup
         unused = np.random.default_rng(0)
@@ -203,14 +210,20 @@ class FollowerBatchEnv(CheckedArguments, VectorEnv):
                 episode.commit(x, unused)
                 steppers.append(episode.steppers[0])
                 bases.append(lookup(episode, self._single.agent))
-        return StackedTables(steppers), lookup.stack(bases)
+        discounts = {(float(one.process.follower_discount), float(one.process.leader_discount)) for one in steppers}
+        if len(discounts) > 1:
+            raise ValueError(f"{self.game.name} is not played in batches: its discounts differ between commitments or contexts")
+        return StackedTables(steppers), lookup.stack(bases), discounts.pop()
 
     def _legal(self, commitment: Any) -> np.ndarray:
         """Commitments (num_envs, n)."""
-        given = np.asarray(commitment, dtype=np.float64)
-        if given.ndim == 2 and len(given) != self.num_envs:
-            raise ValueError(f"{self.num_envs} environments take as many commitments, got {len(given)}")
-        legal = [self._single.episode.legal_commitment(x) for x in (given if given.ndim == 2 else given[None])]
+        try:
+            several = np.ndim(commitment) == 2
+        except ValueError:  # rows of several lengths: no commitment, as the episode says
+            several = False
+        if several and len(commitment) != self.num_envs:
+            raise ValueError(f"{self.num_envs} environments take as many commitments, got {len(commitment)}")
+        legal = [self._single.episode.legal_commitment(x) for x in (commitment if several else [commitment])]
         return np.broadcast_to(np.stack(legal), (self.num_envs, self.game.dimension))
 
     def _legal_actions(self, actions: Any) -> np.ndarray:
@@ -220,14 +233,14 @@ class FollowerBatchEnv(CheckedArguments, VectorEnv):
         if given.min(initial=0) < 0 or given.max(initial=0) >= count:
             i = int(np.argmax((given < 0) | (given >= count)))
             raise ActionError(f"environment {i}: action {given[i]} is outside its space, 0 to {count - 1}")
-        return given
+        return np.ascontiguousarray(given, dtype=np.int64)
 
     def _seeds(self, seed: Any) -> list[int | None]:
         """One per environment; None goes on."""
         if seed is None or isinstance(seed, (int, np.integer)):
             first = check_seed(seed)
             return [None if first is None else first + i for i in range(self.num_envs)]
-        if not isinstance(seed, Sequence) or isinstance(seed, str) or len(seed) != self.num_envs:
+        if not isinstance(seed, (Sequence, np.ndarray)) or isinstance(seed, str) or len(seed) != self.num_envs:
             raise ValueError(f"{self.num_envs} environments take one seed, a sequence of as many, or None; got {seed!r}")
         return [check_seed(one) for one in seed]
 
@@ -237,4 +250,4 @@ class FollowerBatchEnv(CheckedArguments, VectorEnv):
         given = np.asarray(mask)
         if given.shape != (self.num_envs,) or given.dtype != bool or not given.any() or not self._ready:
             raise ValueError(f"options['reset_mask'] says by {self.num_envs} booleans which environments start again, after a first reset")
-        return given
+        return given.copy()

@@ -34,6 +34,8 @@ def _nearest(space: Any, action: Any) -> Any:
     if action is None or not isinstance(space, Box):
         return action
     try:
-        return np.clip(np.asarray(action, dtype=np.float64), space.low, space.high)
+        given = np.asarray(action, dtype=np.float64)
     except (TypeError, ValueError):
         return action
+    fits = given.shape == space.shape or (given.shape == () and space.shape == (1,))
+    return np.clip(given, space.low, space.high) if fits else action

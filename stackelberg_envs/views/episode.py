@@ -77,7 +77,7 @@ class Episode(CheckedArguments):
             LEADER: game.leader_space if view == "commitment" or leads is None else leads,
             **{name: spaces.action for name, spaces in zip(self.followers, self._spaces, strict=True)},
         }
-        self._committed = b""
+        self._committed: bytes | None = None
         self._steppers: dict[int, list[Stepper]] = {}
         """What the last commitment came to, by context: contexts alternate from episode to episode."""
         self.action_spaces: dict[str, Space[Any]] = copy.deepcopy(acting)  # each has a generator that libraries seed: nobody shares it
@@ -99,7 +99,7 @@ class Episode(CheckedArguments):
             getattr(game, name) != getattr(self.game, name) for name in ("spaces", "leader_space", "contexts", "follower_actions_public")
         ):
             raise ValueError(f"{game!r} cannot stand in for {self.game!r}: spaces, contexts, leader space and what is hidden must agree")
-        self.game, self._committed, self._steppers = game, b"", {}
+        self.game, self._committed, self._steppers = game, None, {}
         self.context_thresholds = self._context_thresholds()  # their probabilities may differ
         self.clear()
 

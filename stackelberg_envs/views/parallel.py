@@ -93,7 +93,7 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
             raise ActionError(f"actions are a mapping of agents to what they do, of {', '.join(acting)} in this step; got {actions!r}")
         if unknown := [agent for agent in actions if agent not in self.agents]:
             raise ActionError(f"there is no agent {', '.join(map(repr, unknown))}; the agents are {', '.join(self.agents)}")
-        if missing := self._lacking(actions):
+        if missing := [agent for agent in acting if agent not in actions]:
             raise ActionError(f"no action for {', '.join(missing)}; this step takes the actions of {', '.join(acting)}")
         self._write_back()
         moved = LEADER not in acting or self.view == "simultaneous"
@@ -113,10 +113,6 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
         if episode.is_over:
             self.agents = []
         return result
-
-    def _lacking(self, actions: dict[str, Any]) -> list[str]:
-        """Who should act and does not."""
-        return [agent for agent in self.acting if agent not in actions]
 
     def _step_tables(self, steps: TabularSteps, actions: dict[str, Any]) -> Stepped:
         """`step`, where the world has tables and one follower."""

@@ -8,12 +8,11 @@ Whoever asks a view for its episode or its generator makes `TabularSteps` write 
 from __future__ import annotations
 
 from bisect import bisect_right
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from ..play.steps import TabularStepper
+from ..play.steps import TabularStepper, powers
 from .episode import Episode
 from .lookups import IndexLookup, VectorLookup
 
@@ -60,12 +59,6 @@ class UniformBlocks:
             self.left.clear()
 
 
-@lru_cache(maxsize=64)
-def powers(discount: float, steps: int) -> list[float]:
-    """Powers of a discount, from the 0th on."""
-    return [discount**t for t in range(steps + 1)]
-
-
 class TabularSteps:
     """An episode that has a commitment, until it ends or somebody asks for it.
 
@@ -79,6 +72,7 @@ class TabularSteps:
         action: the follower's last action; None before its first.
         count: steps so far.
         choices: how many actions the follower has.
+        noise: what the episode draws from; its generator is ahead of what has been used.
         leader_view: gives the leader's observation, of the state and the follower's last action.
         follower_view: gives the follower's observation, of the state and the leader's action.
         leader_reward: of the last step.
@@ -214,7 +208,7 @@ class EpisodeHolder:
 
     @property
     def episode(self) -> Episode:
-        """The episode, which may be looked at and changed."""
+        """The episode, which may be looked at and changed; it stands still when the environment steps on, so ask again after a step."""
         self._write_back()
         return self._episode
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from ..arguments import CheckedArguments, check_memory, cycles, whole
-from .batch import FollowerBatchEnv, autoreset
+from ..arguments import CheckedArguments, cycles
+from .batch import FollowerBatchEnv, autoreset, number_of_environments
+from .episode import FOLLOWER
 from .gym import FollowerEnv, LeaderEnv, build_game
 
 
@@ -62,11 +63,11 @@ def follower_vector_env(
     others = {key: kwargs.pop(key) for key in ("agent", "others", "render_mode") if key in kwargs}
     built = build_game(game, kwargs)
     limit = None if own.get("max_cycles") is None else cycles(own["max_cycles"])
-    if FollowerBatchEnv.applies(built, limit) and all(value is None for value in others.values()):
+    usual = others.get("agent") in (None, FOLLOWER) and others.get("others") is None and others.get("render_mode") is None
+    if FollowerBatchEnv.applies(built, limit) and usual:
         return FollowerBatchEnv(built, num_envs, autoreset_mode=autoreset_mode, **own)
     return FollowerVectorEnv(num_envs, autoreset_mode, game=built, **own, **others)
 
 
 def _copies(view: Callable[..., Any], num_envs: int, arguments: dict[str, Any]) -> list[Callable[[], Any]]:
-    check_memory("num_envs environments", 1000 * whole("num_envs", num_envs, 1))
-    return [partial(view, **arguments)] * num_envs
+    return [partial(view, **arguments)] * number_of_environments(num_envs)
