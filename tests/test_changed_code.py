@@ -461,3 +461,12 @@ def test_a_shared_solver_that_one_game_refuses_is_left_out_there(tmp_path: Path)
     (tmp_path / "mine.toml").write_text('[[games]]\nid = "toy3-v0"\nsolvers = [{ name = "multiple_lp", budget = 1 }]\n')
     with pytest.raises(configuration.ConfigError, match="multiple_lp plays against"):
         configuration.load(tmp_path / "mine.toml")
+
+
+def test_a_folder_that_moved_is_no_other_run() -> None:
+    """Of one run in two folders, by old code and by new, the last counts: places of code are compared without their folders."""
+    world = {"id": "/old/my_game.py:Game", "arguments": {}, "follower": {"kind": "/old/my_rules.py:Rule"}}
+    old = {"world": world, "referee": None, "solver": "/old/my_solver.py:Mine", "seed": 0}
+    moved = json.loads(json.dumps(old).replace("/old/", "/new/"))
+    assert results_file.portable_job(old) == results_file.portable_job(moved)
+    assert results_file.portable_job(old) != results_file.portable_job({**moved, "seed": 1})

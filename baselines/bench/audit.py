@@ -16,7 +16,6 @@ import numpy as np
 
 import solvers.registry
 from solvers.versions import version_changes, versions
-from stackelberg_envs import references, registry
 from stackelberg_envs.game import judge_of
 
 from . import results_file
@@ -72,14 +71,8 @@ def disagreement(result: dict[str, Any], job: Job) -> str | None:
 
 
 def portable(job: dict[str, Any]) -> dict[str, Any]:
-    """What a job says of itself on every machine, without its label."""
-    job = json.loads(json.dumps({key: value for key, value in job.items() if key != "label"}))
-    for world in (job["world"], job.get("referee")):
-        if world:
-            world["id"] = registry.REGISTRY.label(world["id"])
-            if world.get("follower"):
-                world["follower"]["kind"] = references.portable(world["follower"]["kind"])
-    return {**job, "solver": solvers.registry.REGISTRY.label(job["solver"])}
+    """`results_file.portable_job`, with a solver of the suite by its name, however it was named."""
+    return {**results_file.portable_job(job), "solver": solvers.registry.REGISTRY.label(job["solver"])}
 
 
 def _same_id(said: dict[str, Any], job: Job) -> bool:

@@ -11,7 +11,7 @@ from stackelberg_envs.annotations import allows, in_words
 
 from . import results_file
 
-KINDS = {"job": dict, "versions": dict, "x": list, "reason": str, "history": list, "cost": dict, "timing": dict}
+KINDS = {"job": dict, "versions": dict, "x": list, "leader_return": object, "reason": str, "history": list, "cost": dict, "timing": dict}
 """Of the fields that every line has."""
 INNER = {
     "job": {"world": dict, "solver": str, "budget": int},

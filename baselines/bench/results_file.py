@@ -16,6 +16,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from stackelberg_envs import references
+from stackelberg_envs.registry import REGISTRY
+
 from . import system
 
 SCHEMA = 3
@@ -147,6 +150,17 @@ def writing(path: Path) -> Iterator[None]:
             said = f"another benchmark is writing to {path}; wait for it, or give --results another folder"
             raise ResultsError(said if error.errno else f"{said} ({error})") from None
         yield
+
+
+def portable_job(job: dict[str, Any]) -> dict[str, Any]:
+    """What a job says of itself on every machine, without its label: places of code without their folders."""
+    job = json.loads(json.dumps({key: value for key, value in job.items() if key != "label"}))
+    for world in (job["world"], job.get("referee")):
+        if world:
+            world["id"] = REGISTRY.label(world["id"])
+            if world.get("follower"):
+                world["follower"]["kind"] = references.portable(world["follower"]["kind"])
+    return {**job, "solver": references.portable(job["solver"])}
 
 
 def comparable(result: dict[str, Any]) -> dict[str, Any]:

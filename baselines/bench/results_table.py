@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from stackelberg_envs import references
 from stackelberg_envs.leader.access import Cost
 
 from . import results_file
@@ -139,9 +138,10 @@ def _without_other_code(lines: list[tuple[Path, results_file.Line]]) -> list[tup
 
 def _same_run(result: dict[str, Any]) -> str:
     """What a run has in common with the same run of other code; a line that is no result of a job has its id."""
-    if not _rows_of_job(result) or not isinstance(solver := result["job"].get("solver"), str):
+    try:
+        return json.dumps([results_file.portable_job(result["job"]), result.get("access")], sort_keys=True)
+    except (KeyError, TypeError, AttributeError):  # `flaw` will say what is wrong with it
         return str(result["id"])
-    return json.dumps([{**result["job"], "solver": references.portable(solver)}, result.get("access")], sort_keys=True)
 
 
 def _rows(file: Path, number: int, result: dict[str, Any], history: bool, every: bool) -> list[dict[str, Any]]:
