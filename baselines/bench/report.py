@@ -267,7 +267,8 @@ def write(
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )
-    versions = next((result["versions"] for part in parts for group in part.groups.values() for result in group), {})
+    made_by = [result["versions"] for part in parts for group in part.groups.values() for result in group]
+    versions = {name: said for name, said in next(iter(made_by), {}).items() if all(other.get(name) == said for other in made_by)}
     told = {line for entry in shown for line in entry["part"].section.refused}
     page = environment.get_template("report.html.jinja").render(
         config=config,
