@@ -97,7 +97,7 @@ def with_checksum(result: dict[str, Any]) -> dict[str, Any]:
 def checksum(result: dict[str, Any]) -> str:
     """Hash of a result without its own ``checksum``, 16 digits; spaces and the order of fields do not count."""
     said = {key: value for key, value in result.items() if key != "checksum"}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(canonical(said).encode()).hexdigest()[:16]
 
 
 def append(path: Path, result: dict[str, Any]) -> None:
@@ -161,6 +161,11 @@ def portable_job(job: dict[str, Any]) -> dict[str, Any]:
             if world.get("follower"):
                 world["follower"]["kind"] = references.portable(world["follower"]["kind"])
     return {**job, "solver": references.portable(job["solver"])}
+
+
+def canonical(value: Any) -> str:
+    """Data as text: equal data, equal text."""
+    return json.dumps(value, sort_keys=True)
 
 
 def comparable(result: dict[str, Any]) -> dict[str, Any]:
