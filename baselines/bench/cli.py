@@ -19,8 +19,8 @@ try:
 except ImportError as error:
     raise SystemExit(str(missing_extra("The command line", error))) from None
 
+from . import merge, places, printing
 from . import new as templates
-from . import places, printing
 from .export import Format
 from .printing import console, problems
 
@@ -49,6 +49,7 @@ The benchmark:  `stackelberg bench`  runs the embedded configuration (games x so
 Everything that is finished is on disk at once: stop a benchmark at any time, and the same command goes on from there.""",
 )
 app.add_typer(templates.app, name="new", rich_help_panel=OWN)
+app.command("merge", rich_help_panel=MORE)(merge.command)
 
 
 @app.command("list")
@@ -155,7 +156,7 @@ def bench(
 
     Stop it as you like (Ctrl-C, or worse): the same command goes on where it stopped, and repeats nothing.
 
-    Example: `stackelberg bench mine.toml --shard 0/4`  on the first of four machines; at the end  `stackelberg merge results results/shard-*`.
+    Example: `stackelberg bench mine.toml --shard 0/4`  on the first of four machines; then  `stackelberg merge results results/shard-*`.
     """
     loaded = _load(config, seeds, first_seed)
     places.check_folder("--results", results)

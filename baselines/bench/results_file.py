@@ -74,7 +74,7 @@ def read_lines(path: Path, *, repair: bool = False) -> list[Line]:
     *lines, rest = path.read_bytes().split(b"\n")
     found = []
     for number, line in enumerate(lines, 1):
-        result = _parse(line)
+        result = parse(line)
         if result is None:
             raise ResultsError(
                 f"{path}, line {number} is not a result: {line[:60]!r}... "
@@ -204,7 +204,8 @@ def replace(path: Path, content: str | bytes) -> None:
     draft.replace(path)
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
+def parse(line: bytes) -> dict[str, Any] | None:
+    """What a line says; None if it is not a result."""
     try:
         result = json.loads(line)
     except ValueError:
