@@ -26,21 +26,21 @@ name = "kills"
 seeds = 10
 [[solvers]]
 name = "implicit"
-budget = 60
+budget = 15
 [[solvers]]
 name = "naive"
-budget = 60
+budget = 15
 [[solvers]]
 name = "zeroth_order"
-budget = 80
+budget = 20
 [[games]]
 id = "toy3-v0"
 arguments = { R = 1.375 }
 [[games]]
 id = "toy3-v0"
 title = "followers who learn"
-follower = { kind = "SoftQLearning", temperature = 0.5, steps = 200 }
-solvers = [{ name = "zeroth_order", label = "two-point", budget = 100 }]
+follower = { kind = "SoftQLearning", temperature = 0.5, steps = 50 }
+solvers = [{ name = "zeroth_order", label = "two-point", budget = 20 }]
 [[games]]
 id = "random_markov_game-v0"
 arguments = { seed = 3 }
