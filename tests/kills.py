@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from baselines.bench import results_file
+from baselines.bench import merge, results_file
 
 CONFIG = """
 name = "kills"
@@ -55,13 +55,15 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--kills", type=int, default=30, help="over all kinds of executors")
     options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--folder", type=Path, help="where to work, and to leave everything; one with an undisturbed run goes on from it")
     asked = options.parse_args()
     rng = random.Random(asked.seed)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder = Path(name) if asked.folder is None else asked.folder
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "kills.toml").write_text(CONFIG)
         began = time.monotonic()
-        run(folder, "whole", "--jobs", "2")
+        run(folder, "whole", "--jobs", "2")  # which repeats nothing
         expected = {id: comparable(line) for id, line in results_file.read(folder / "whole/kills.jsonl").items()}
         print(f"undisturbed: {len(expected)} runs in {time.monotonic() - began:.0f} s", flush=True)
         kinds: dict[str, list[tuple[str, ...]]] = {"processes": [("--jobs", "2")]}
@@ -92,6 +94,13 @@ def command(results: str, *arguments: str) -> list[str]:
 
 def comparable(line: dict[str, Any]) -> dict[str, Any]:
     return results_file.comparable(line)
+
+
+def difference(expected: dict[str, Any], line: dict[str, Any]) -> str:
+    """What two lines say of a run, as far as they differ."""
+    return "; ".join(f"{name}: {line.get(name)!r} for {expected.get(name)!r}" for name in expected if line.get(name) != expected.get(name))[
+        :3000
+    ]
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -140,7 +149,10 @@ def disturb(
         ids = [line["id"] for line in found]
         assert len(set(ids)) == len(ids), "a run is there twice"
         assert before <= set(ids), "a line is gone"
-        assert all(comparable(line) == expected[line["id"]] for line in found), "a line differs"
+        for line in found:
+            assert comparable(line) == expected[line["id"]], (
+                f"a line differs: {merge.title(line)}: {difference(expected[line['id']], line)}"
+            )
         before = set(ids)
         where = f"{kind} {arguments[-1]}" if shard else kind
         print(f"{where}: {what} killed by {number.name}, {len(ids)} runs on disk, all whole and equal", flush=True)

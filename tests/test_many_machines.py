@@ -31,10 +31,6 @@ budget = 6
 [[games]]
 id = "toy3-v0"
 arguments = { R = 1.375 }
-[[games]]
-id = "toy3-v0"
-follower = { kind = "SoftQLearning", temperature = 0.5, steps = 20 }
-solvers = [{ name = "zeroth_order", label = "two-point", budget = 5 }]
 """
 BACKWARDS = """
 from baselines.bench.executors import Executor, run_here
@@ -77,7 +73,7 @@ def numbers(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def test_a_sweep_is_the_same_wherever_it_runs(folder: Path) -> None:
-    """In this process, in two others, in four parts put together, and by a stranger's executor; and a part is not run where it is there."""
+    """In this process, in two others, in two parts put together, and by a stranger's executor; and a part is not run where it is there."""
     jobs = configuration.load("sweep.toml").jobs
     assert run_all(jobs, folder / "here.jsonl", processes=1, console=QUIET) == {}
     expected = numbers(folder / "here.jsonl")
@@ -90,10 +86,10 @@ def test_a_sweep_is_the_same_wherever_it_runs(folder: Path) -> None:
     assert "backwards (3, 'there')" in printed.getvalue()
     assert list(numbers(folder / "backwards.jsonl")) == list(expected)[::-1]
     assert numbers(folder / "backwards.jsonl") == expected
-    for i in range(4):
-        code, said = command("bench", "sweep.toml", "--jobs", 1, "--shard", f"{i}/4", "--costs", "here.jsonl")
-        assert (code, f"Part {i} of 4, counted from 0" in said) == (0, True), said
-        if i == 1:
+    for i in range(2):
+        code, said = command("bench", "sweep.toml", "--jobs", 1, "--shard", f"{i}/2", "--costs", "here.jsonl")
+        assert (code, f"Part {i} of 2, counted from 0" in said) == (0, True), said
+        if i == 0:
             code, said = command("merge", "results", *sorted(Path("results").glob("shard-*")), "--plan", "sweep.toml")
             assert f"of {len(jobs)} runs of sweep are there Missing: " in said
             assert "core hours" in said
