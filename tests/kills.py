@@ -40,7 +40,7 @@ arguments = { R = 1.375 }
 id = "toy3-v0"
 title = "followers who learn"
 follower = { kind = "SoftQLearning", temperature = 0.5, steps = 50 }
-solvers = [{ name = "zeroth_order", label = "two-point", budget = 20 }]
+solvers = [{ name = "zeroth_order", label = "two-point", budget = 25 }]
 [[games]]
 id = "random_markov_game-v0"
 arguments = { seed = 3 }

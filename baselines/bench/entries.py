@@ -9,6 +9,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,12 @@ class Track:
         return f"{self.keys[spelt]}, {job.score!r}"
 
 
+@cache
+def load_track(name: str) -> Track:
+    """The track of this name, built once."""
+    return Track(name)
+
+
 def check(folder: Path) -> Checked:
     """Read an entry, and have the referee score every commitment again.
 
@@ -129,7 +136,7 @@ def check(folder: Path) -> Checked:
         EntryError: if it is no entry.
     """
     entry = read(folder)
-    track, path = Track(entry.track), folder / entry.results
+    track, path = load_track(entry.track), folder / entry.results
     results: dict[str, list[dict[str, Any]]] = {}
     complaints = []
     lines = path.read_bytes().splitlines()

@@ -63,11 +63,11 @@ def tables(checked: Sequence[Checked]) -> list[dict[str, Any]]:
     from stackelberg_envs.leader.access import Access
 
     from . import best
-    from .entries import Track
+    from .entries import load_track
 
     record, shown = best.read_best(best.COMMITTED), []
     for track in dict.fromkeys(each.entry.track for each in checked):
-        for section in Track(track).config.sections:
+        for section in load_track(track).config.sections:
             levels: dict[Access, list[Row]] = {}
             for row in (row for each in checked if each.entry.track == track for row in rows_of(each, section.title)):
                 levels.setdefault(Access[row.knows.partition(" ")[0]], []).append(row)
