@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, nearest, real
@@ -14,7 +13,7 @@ from ..deadlines import with_deadline
 from ..followers.exact import Soft
 from ..game import Follower, Layout, StackelbergGame, check_follower
 from ..optional import PIECES
-from ..processes.arrays import Array
+from ..processes.arrays import Array, array_namespace
 from ..processes.constants import Constants
 from ..worlds.mdp import InducedMDP
 from .controls import Controls
