@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from baselines.bench import merge, results_file
 
 CONFIG = """
 name = "kills"
-seeds = 10
+seeds = {seeds}
 [[solvers]]
 name = "implicit"
 budget = 15
@@ -35,15 +36,15 @@ name = "zeroth_order"
 budget = 20
 [[games]]
 id = "toy3-v0"
-arguments = { R = 1.375 }
+arguments = {{ R = 1.375 }}
 [[games]]
 id = "toy3-v0"
 title = "followers who learn"
-follower = { kind = "SoftQLearning", temperature = 0.5, steps = 50 }
-solvers = [{ name = "zeroth_order", label = "two-point", budget = 25 }]
+follower = {{ kind = "SoftQLearning", temperature = 0.5, steps = 50 }}
+solvers = [{{ name = "zeroth_order", label = "two-point", budget = 25 }}]
 [[games]]
 id = "random_markov_game-v0"
-arguments = { seed = 3 }
+arguments = {{ seed = 3 }}
 [[games]]
 id = "zero_sum_incentive-v0"
 """
@@ -56,12 +57,14 @@ def main() -> None:
     options.add_argument("--kills", type=int, default=30, help="over all kinds of executors")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--folder", type=Path, help="where to work, and to leave everything; one with an undisturbed run goes on from it")
+    options.add_argument("--seeds", type=int, default=10, help="of each method in each game")
     asked = options.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would the commands
     rng = random.Random(asked.seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) if asked.folder is None else asked.folder
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "kills.toml").write_text(CONFIG)
+        (folder / "kills.toml").write_text(CONFIG.format(seeds=asked.seeds))
         began = time.monotonic()
         run(folder, "whole", "--jobs", "2")  # which repeats nothing
         expected = {id: comparable(line) for id, line in results_file.read(folder / "whole/kills.jsonl").items()}
@@ -119,43 +122,45 @@ def disturb(
     path = folder / kind / (f"shard-{shard}" if shard else "") / "kills.jsonl"
     before: set[str] = set()
     done, process = 0, None
-    while True:
-        if process is None or process.poll() is not None:
-            if process is not None and process.returncode == 0:
-                break
-            process = subprocess.Popen(
-                command(kind, *arguments), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-            )
-        if done == kills:
-            process.wait()
-            continue
-        wait_for_more(process, path, len(before))
-        time.sleep(rng.uniform(0, 1.5))
-        if process.poll() is not None:
-            continue
-        workers = [pid for pid in descendants(process.pid) if any(word in words_of(pid) for word in WORKERS)]
-        victim, what = (process.pid, "command") if rng.random() < 0.5 or not workers else (rng.choice(workers), "worker")
-        number = rng.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGTERM)) if victim == process.pid else signal.SIGKILL
-        left = descendants(process.pid)
-        try:
-            os.kill(victim, number)
-        except ProcessLookupError:
-            continue
-        done += 1
-        if victim == process.pid:
-            process.wait()
-            wait_for_end(left)
-        found = lines(path)
-        ids = [line["id"] for line in found]
-        assert len(set(ids)) == len(ids), "a run is there twice"
-        assert before <= set(ids), "a line is gone"
-        for line in found:
-            assert comparable(line) == expected[line["id"]], (
-                f"a line differs: {merge.title(line)}: {difference(expected[line['id']], line)}"
-            )
-        before = set(ids)
-        where = f"{kind} {arguments[-1]}" if shard else kind
-        print(f"{where}: {what} killed by {number.name}, {len(ids)} runs on disk, all whole and equal", flush=True)
+    with ExitStack() as left_behind:
+        while True:
+            if process is None or process.poll() is not None:
+                if process is not None and process.returncode == 0:
+                    break
+                process = subprocess.Popen(
+                    command(kind, *arguments), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+                )
+                left_behind.callback(process.kill)
+            if done == kills:
+                process.wait()
+                continue
+            wait_for_more(process, path, len(before))
+            time.sleep(rng.uniform(0, 1.5))
+            if process.poll() is not None:
+                continue
+            workers = [pid for pid in descendants(process.pid) if any(word in words_of(pid) for word in WORKERS)]
+            victim, what = (process.pid, "command") if rng.random() < 0.5 or not workers else (rng.choice(workers), "worker")
+            number = rng.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGTERM)) if victim == process.pid else signal.SIGKILL
+            left = descendants(process.pid)
+            try:
+                os.kill(victim, number)
+            except ProcessLookupError:
+                continue
+            done += 1
+            if victim == process.pid:
+                process.wait()
+                wait_for_end(left)
+            found = lines(path)
+            ids = [line["id"] for line in found]
+            assert len(set(ids)) == len(ids), "a run is there twice"
+            assert before <= set(ids), "a line is gone"
+            for line in found:
+                assert comparable(line) == expected[line["id"]], (
+                    f"a line differs: {merge.title(line)}: {difference(expected[line['id']], line)}"
+                )
+            before = set(ids)
+            where = f"{kind} {arguments[-1]}" if shard else kind
+            print(f"{where}: {what} killed by {number.name}, {len(ids)} runs on disk, all whole and equal", flush=True)
     if done < kills:
         print(f"{kind}: all runs were there after {done} of {kills} kills", flush=True)
 

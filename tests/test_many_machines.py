@@ -7,6 +7,8 @@ import itertools
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,10 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from baselines.bench import best, cli, configuration, executors, merge, results_file, shards
-from baselines.bench.executors import ExecutorError, Worker, supervise
-from baselines.bench.runner import run_all
+from baselines.bench.checkpoints import Checkpoints
+from baselines.bench.execution import attempt
+from baselines.bench.executors import ExecutorError, Task, Worker, supervise
+from baselines.bench.runner import _preparation, run_all
 
 CONFIG = """
 name = "sweep"
@@ -110,6 +114,16 @@ def test_ray_gives_the_same_lines(folder: Path) -> None:
     assert run_all(jobs, folder / "here.jsonl", processes=1, console=QUIET) == {}
     assert run_all(jobs, folder / "ray.jsonl", console=QUIET, executor=executors.load("ray", 2, "")) == {}
     assert numbers(folder / "ray.jsonl") == numbers(folder / "here.jsonl")
+    job, told = replace(jobs[1], budget=200), list[int]()
+    task = Task(attempt, Checkpoints(folder / "kept"), partial(_preparation, [job]))
+    stopping = partial(executors.load("ray", 1, "").run, [job], task, report=lambda id, used: told.append(used), say=print)
+    assert list(stopping(interrupted=lambda: bool(told))) == [{"id": job.id, "stopped": ""}]
+    assert task.kept.path(job.id).exists()
+    began = told[-1]
+    told.clear()
+    (result,) = stopping(interrupted=lambda: False)
+    assert told[0] >= began, "it goes on from there"
+    assert results_file.comparable(result) == results_file.comparable(json.loads(json.dumps(attempt(job))))
 
 
 def test_parts_are_as_even_as_grahams_theorem_says() -> None:
