@@ -88,6 +88,7 @@ def measure_handling(config: configuration.Config, results: list[dict[str, Any]]
 
 
 def main() -> None:
+    """Print both tables."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("config", nargs="?", default="leaderboard", help="whose runs are measured, one seed of each")
     options.add_argument("--instances", type=int, default=10_000)
