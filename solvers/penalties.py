@@ -30,7 +30,7 @@ from stackelberg_envs.planning.policy_evaluation import policy_value, regularise
 from stackelberg_envs.processes.markov_game import MarkovGame
 from stackelberg_envs.processes.mdp import MDP, at_nodes, entropy, joint_policy
 
-Penalty = Callable[[MDP, torch.Tensor, torch.Tensor, float], torch.Tensor]
+Penalty = Callable[[MDP, "torch.Tensor", "torch.Tensor", float], "torch.Tensor"]
 
 
 def visits(mdp: MDP, policy: torch.Tensor, discount: float) -> torch.Tensor:

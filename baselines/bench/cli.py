@@ -21,6 +21,7 @@ except ImportError as error:
 
 from . import new as templates
 from . import places, printing
+from .deferred import defer
 from .export import Format
 from .printing import console, problems
 
@@ -55,6 +56,7 @@ def list_(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Games or solvers to be told more of.")] = None,
 ) -> None:
     """Show the games and the solvers, a line each, or more of those that are named."""
+    defer("torch")  # which no solver needs to say what it is
     if not names:
         console.print(printing.games())
         console.print()
