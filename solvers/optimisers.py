@@ -1,6 +1,7 @@
 """Gradient ascent and Adam, as ``torch.optim`` computes them, float for float.
 
-The first object of ``torch.optim`` in a process imports torch's compiler, sympy and torch.distributed, which takes as long as torch itself::
+They are here because the first object of ``torch.optim`` in a process imports torch's compiler, sympy and torch.distributed, which takes as
+long as torch itself::
 
     "sgd"    x <- x + lr g
     "adam"   m <- m + (1 - .9) (g - m),  v <- .999 v + (1 - .999) g^2

@@ -89,6 +89,7 @@ def solve(
     Example: `stackelberg solve four_rooms-v0 implicit --game preset=hpgd --budget 1000 --set lr=0.5`
     """
     with problems.status("Importing the solvers"):
+        defer("torch")  # which planners never use
         import solvers
 
         from .configuration import access_level, world_of
@@ -100,6 +101,8 @@ def solve(
     played = world.game()
     follower = world.answerer() or played.default_follower
     hyperparameters = _assignments(set_)
+    if "torch" in vars(sys.modules[solvers.solver_class(solver).__module__]):
+        import torch.version  # noqa: F401  (loads it now: the run's seconds are those of the solver)
 
     def describe(used: int, row: dict[str, Any]) -> str:
         return f"{escape(solver)}: F = {row['leader_return']:.4f}" + ("" if used else ", first step: imports, compilation")

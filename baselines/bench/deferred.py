@@ -15,11 +15,11 @@ class _Deferred(ModuleType):
     """
 
     def __getattr__(self, name: str) -> Any:
-        spec: Any = self.__spec__
-        self.__class__ = ModuleType
-        self.__path__ = spec.submodule_search_locations
-        spec.loader.exec_module(self)
-        return getattr(self, name)
+        module: Any = self
+        module.__class__ = ModuleType
+        module.__path__ = module.__spec__.submodule_search_locations
+        module.__spec__.loader.exec_module(module)
+        return getattr(module, name)
 
 
 def defer(package: str) -> None:
