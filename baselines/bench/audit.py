@@ -6,7 +6,6 @@ out; what its commitment is worth to the referee is said beside it.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -139,7 +138,7 @@ def _of_other_code(jobs: Sequence[Job], lines: Iterable[Line]) -> Iterator[str]:
 
 
 def _settings(job: dict[str, Any]) -> str:
-    return json.dumps(portable(job), sort_keys=True)
+    return results_file.canonical(portable(job))
 
 
 def _difference(result: dict[str, Any], job: Job) -> str:

@@ -96,11 +96,11 @@ def _has_jobs(file: Path) -> bool:
             first = json.loads(lines.readline())
         except ValueError:
             return True
-    return not isinstance(first, dict) or _rows_of_job(first)
+    return not isinstance(first, dict) or is_of_job(first)
 
 
-def _rows_of_job(result: dict[str, Any]) -> bool:
-    """Studies have results without a world."""
+def is_of_job(result: dict[str, Any]) -> bool:
+    """Whether a line is of a job; those of studies have no world."""
     return isinstance(job := result.get("job"), dict) and "world" in job
 
 
@@ -146,7 +146,7 @@ def _same_run(result: dict[str, Any]) -> str:
 
 def _rows(file: Path, number: int, result: dict[str, Any], history: bool, every: bool) -> list[dict[str, Any]]:
     """The rows of one run: one, or one a report."""
-    if not _rows_of_job(result):
+    if not is_of_job(result):
         raise results_file.ResultsError(f"{file}, line {number} is not a result of a job: it has no job.world")
     if (wrong := flaw(result)) is not None:
         raise results_file.ResultsError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -26,29 +26,32 @@ from stackelberg_envs.registry import REGISTRY
 from . import results_file
 from .audit import audit, version_differences
 from .checkpoints import Checkpoints
-from .execution import Report, Runnable, RunStopped, attempt
+from .execution import Runnable, RunStopped, attempt
+from .executors import Executor, Report, Stop, Task
 from .jobs import Job
-from .workers import Stop, run_in_processes
+from .processes import Processes
 
 
 def run_all(
     jobs: Sequence[Job | Runnable],
     path: Path,
     *,
-    processes: int,
+    processes: int = 1,
     console: Console,
     unit: str = "commitments",
     again: Sequence[str] = (),
+    executor: Executor | None = None,
 ) -> dict[str, str]:
     """Run all jobs whose results are not in ``path`` yet; returns what went wrong, by job id, with which the others go on.
 
     Args:
         jobs: what to run.
         path: the results file; a result is added to it the moment it is there.
-        processes: how many at once.
+        processes: how many at once, where there is no executor.
         console: for bars, and for what there is to say of results that are there.
         unit: names what budgets count.
         again: labels, or patterns of them such as ``*``, of jobs to be run although they are there; their old lines stay in the file.
+        executor: where the runs take place; None for processes on this machine.
 
     Raises:
         RunStopped: on Ctrl-C; finished results are written, runs in progress are kept, and the same call goes on inside them.
@@ -70,8 +73,9 @@ def run_all(
             return failed
         tell = partial(console.print, highlight=False, soft_wrap=True, markup=False)
         with interrupts() as interrupted, _bars(console, jobs, todo, unit) as (report, finished):
-            run = _one_by_one if processes == 1 else partial(_in_parallel, processes=processes, tell=tell)
-            with closing(run(todo, kept=kept, report=report, interrupted=interrupted)) as results:
+            task = Task(attempt, kept, partial(_preparation, todo))
+            runs = (executor or Processes(processes)).run(todo, task, report=report, say=tell, interrupted=interrupted)
+            with closing(runs) as results:
                 for result in results:
                     if "failed" in result:
                         failed[result["id"]] = result["failed"] + _trace(result)
@@ -156,31 +160,16 @@ def interrupts() -> Iterator[Stop]:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _one_by_one(jobs: Sequence[Job | Runnable], *, kept: Checkpoints, report: Report, interrupted: Stop) -> Generator[dict[str, Any]]:
-    for job in jobs:
-        result = attempt(job, report, interrupted, kept=kept)
-        yield result
-        if "stopped" in result or interrupted():
-            return
-
-
-def _in_parallel(
-    jobs: Sequence[Job | Runnable], *, processes: int, tell: Callable[[str], None], kept: Checkpoints, report: Report, interrupted: Stop
-) -> Generator[dict[str, Any]]:
-    prepare = _Preparation(*_registrations(jobs))
-    return run_in_processes(jobs, processes, partial(attempt, kept=kept), prepare, report=report, say=tell, interrupted=interrupted)
-
-
-def _registrations(jobs: Sequence[Job | Runnable]) -> tuple[dict[str, str], dict[str, str]]:
-    """Games and solvers of these jobs that have names of their own, as references."""
-    known = [job for job in jobs if isinstance(job, Job)]
-    games = {world.label for job in known for world in (job.world, job.score_world)}
-    return REGISTRY.for_workers(games), solvers.registry.REGISTRY.for_workers({job.solver for job in known})
+def _preparation(jobs: Sequence[Job | Runnable]) -> _Preparation:
+    """What other processes need for these jobs: games and solvers that have names of their own, as references."""
+    registered = [job for job in jobs if isinstance(job, Job)]
+    games = {world.label for job in registered for world in (job.world, job.score_world)}
+    return _Preparation(REGISTRY.for_workers(games), solvers.registry.REGISTRY.for_workers({job.solver for job in registered}))
 
 
 @dataclass(frozen=True)
 class _Preparation:
-    """What a worker does before its first job: it registers what was registered here."""
+    """What another process does before its first job: it registers what was registered here."""
 
     games: dict[str, str]
     methods: dict[str, str]
