@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,14 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
+import stackelberg_envs as se
+from baselines.bench import printing
 from baselines.bench.deferred import defer
 from solvers.optimisers import OPTIMISERS
+from stackelberg_envs.games.toy3 import Toy3
+from stackelberg_envs.views import registration
 
 ROOT = Path(__file__).parent.parent
 HEAVY = ("torch._C", "torch._dynamo", "sympy", "matplotlib", "numba", "pandas", "scipy", "scipy.stats")
@@ -56,6 +62,22 @@ def test_commands_load_what_they_use() -> None:
     assert listed == [set()] * 3
     assert planned == {"scipy"}, "its linear programmes"
     assert solved == drawn == {"scipy", "torch._C"}
+
+
+class Large(Toy3):
+    """A game that takes long to build, and not without a size."""
+
+    def __init__(self, size: int) -> None:
+        raise AssertionError(f"built, with {size} states")
+
+
+def test_games_are_listed_without_being_built() -> None:
+    shown = io.StringIO()
+    with registration.isolation():
+        se.register("large-v0", Large)
+        Console(width=250, file=shown).print(printing.games())
+    (line,) = (line for line in shown.getvalue().splitlines() if line.startswith("large-v0"))
+    assert line.split(maxsplit=1)[1].startswith("Which packages are loaded"), "the story of its module"
 
 
 @pytest.mark.parametrize(("name", "theirs"), [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam)])
