@@ -163,6 +163,14 @@ def portable_job(job: dict[str, Any]) -> dict[str, Any]:
     return {**job, "solver": references.portable(job["solver"])}
 
 
+def same_run(result: dict[str, Any]) -> str:
+    """What a run has in common with the same run of other code; a line that is no result of a job has its id."""
+    try:
+        return canonical([portable_job(result["job"]), result.get("access")])
+    except (KeyError, TypeError, AttributeError):  # `flaw` will say what is wrong with it
+        return str(result["id"])
+
+
 def canonical(value: Any) -> str:
     """Data as text: equal data, equal text."""
     return json.dumps(value, sort_keys=True)
