@@ -21,6 +21,7 @@ except ImportError as error:
 
 from . import merge, places, printing
 from . import new as templates
+from .deferred import defer
 from .export import Format
 from .printing import console, problems
 
@@ -60,6 +61,7 @@ def list_(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Games or solvers to be told more of.")] = None,
 ) -> None:
     """Show the games and the solvers, a line each, or more of those that are named."""
+    defer("torch")  # which no solver needs to say what it is
     if not names:
         console.print(printing.games())
         console.print()
@@ -92,6 +94,7 @@ def solve(
     Example: `stackelberg solve four_rooms-v0 implicit --game preset=hpgd --budget 1000 --set lr=0.5`
     """
     with problems.status("Importing the solvers"):
+        defer("torch")  # which planners never use
         import solvers
 
         from .configuration import access_level, world_of
@@ -103,6 +106,8 @@ def solve(
     played = world.game()
     follower = world.answerer() or played.default_follower
     hyperparameters = _assignments(set_)
+    if "torch" in vars(sys.modules[solvers.solver_class(solver).__module__]):
+        import torch.version  # noqa: F401  (loads it now: the run's seconds are those of the solver)
 
     def describe(used: int, row: dict[str, Any]) -> str:
         return f"{escape(solver)}: F = {row['leader_return']:.4f}" + ("" if used else ", first step: imports, compilation")
