@@ -67,7 +67,7 @@ def measure_handling(config: configuration.Config, results: list[dict[str, Any]]
     lines = [{**results[i % len(results)], "id": f"{i:016x}"} for i in range(COPIES)]
     tracemalloc.start()
     kept = [replace(job) for job in jobs]
-    ids = seconds(lambda: [job.id for job in kept])
+    _ = [job.id for job in kept]
     size, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     ids = seconds(lambda: [job.id for job in jobs])
@@ -80,11 +80,21 @@ def measure_handling(config: configuration.Config, results: list[dict[str, Any]]
         disk = (time.monotonic() - began) / 200
         merge = seconds(lambda: merge_files(path.with_name("merged.jsonl"), [path]))
         read = seconds(lambda: audit(jobs, results_file.read_lines(path)))
+        tracemalloc.start()
+        there = results_file.read_lines(path)
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        del there
     loop = seconds(lambda: list(supervise(jobs, 64, Instant, lambda w, s: None, report=print, say=print, interrupted=lambda: False)))
     split = seconds(lambda: shards.divide(jobs, 100, shards.Costs().of))
     costs = {"id of a job": ids, "loop of the command, 64 workers": loop, "line written": write, "line read again": read}
     costs |= {"line merged": merge, "job given to one of 100 parts": split}
-    return {**{name: cost / COPIES for name, cost in costs.items()}, "line on this disk (wall time)": disk, "bytes a job": size / COPIES}
+    return {
+        **{name: cost / COPIES for name, cost in costs.items()},
+        "line on this disk (wall time)": disk,
+        "bytes a job": size / COPIES,
+        "bytes a line read": held / COPIES,
+    }
 
 
 def main() -> None:
@@ -110,7 +120,7 @@ def main() -> None:
     print(f"\n| unit | a run | {runs:.0e} runs |\n|---|---|---|")
     print(f"| solver, mean of the table | {mean:.2f} s | {mean * runs / 3600:,.0f} core hours |")
     for name, cost in handling.items():
-        said = ("B", f"{cost * runs / 1e9:,.0f} GB") if name == "bytes a job" else ("s", f"{cost * runs / 3600:,.1f} h")
+        said = ("B", f"{cost * runs / 1e9:,.0f} GB") if name.startswith("bytes") else ("s", f"{cost * runs / 3600:,.1f} h")
         print(f"| {name} | {cost:.3g} {said[0]} | {said[1]} |")
     print(f"| line of results | {line / 1000:.1f} kB | {line * runs / 1e9:,.0f} GB |")
     print(f"| game of a configuration loaded | {loading:.2f} s a game | {loading * asked.instances / 3600:.1f} h |")
