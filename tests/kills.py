@@ -57,6 +57,7 @@ def main() -> None:
     options.add_argument("--kills", type=int, default=30, help="over all kinds of executors")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--folder", type=Path, help="where to work, and to leave everything; one with an undisturbed run goes on from it")
+    options.add_argument("--only", help="one kind of executors: processes, shards or ray")
     options.add_argument("--seeds", type=int, default=10, help="of each method in each game")
     asked = options.parse_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would the commands
@@ -73,6 +74,7 @@ def main() -> None:
         kinds["shards"] = [("--jobs", "2", "--shard", f"{i}/4") for i in range(4)]
         if importlib.util.find_spec("ray") is not None:
             kinds["ray"] = [("--jobs", "2", "--executor", "ray")]
+        kinds = {kind: commands for kind, commands in kinds.items() if asked.only in (None, kind)}
         for place, (kind, commands) in enumerate(kinds.items()):
             share = asked.kills * (place + 1) // len(kinds) - asked.kills * place // len(kinds)
             for number, arguments in enumerate(commands):
@@ -149,7 +151,7 @@ def disturb(
             done += 1
             if victim == process.pid:
                 process.wait()
-                wait_for_end(left)
+                wait_for_end([pid for pid in left if pid in workers])  # Ray's own agents take a minute, and write nothing
             found = lines(path)
             ids = [line["id"] for line in found]
             assert len(set(ids)) == len(ids), "a run is there twice"
@@ -172,7 +174,7 @@ def wait_for_more(process: subprocess.Popen[bytes], path: Path, before: int) -> 
 
 
 def wait_for_end(pids: list[int]) -> None:
-    """Until the children of a command that was killed have ended too."""
+    """Until the workers of a command that was killed have ended too."""
     last = time.monotonic() + 60
     while any(is_running(pid) for pid in pids):
         assert time.monotonic() < last, f"left behind: {[words_of(pid) for pid in pids]}"

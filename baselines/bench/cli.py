@@ -174,11 +174,18 @@ def bench(
     places.check_folder("--results", results)
     if report is not None:
         places.check_file("--report", report)
-    wanted = loaded.jobs
     if shard is not None:
-        wanted, results = _part(loaded, shard, costs or [], results)
-    elif costs:
+        if report is not None:
+            raise typer.BadParameter("a part has no report; merge the parts, and then  stackelberg report")
+        wanted, folder = _part(loaded, shard, costs or [], results)
+        finished, failed = _run(wanted, folder / f"{loaded.name}.jsonl", jobs, again, executor, address)
+        merge_them = f"stackelberg merge {results} {results}/shard-* --plan {config}"
+        console.print(escape(f"{len(finished)} of {len(wanted)} runs are in {folder};  {merge_them}  puts parts together"), soft_wrap=True)
+        _end(failed)
+        return
+    if costs:
         raise typer.BadParameter("--costs says how to share runs between the parts of --shard")
+    wanted = loaded.jobs
     path, best_file = results / f"{loaded.name}.jsonl", results / "best_known.jsonl"
     finished, failed = _run(wanted, path, jobs, again, executor, address)
     _record(finished, best_file)
