@@ -13,6 +13,7 @@ from small_games import SMALLER
 
 import solvers
 import stackelberg_envs as se
+from baselines.bench.pieces import Without
 from stackelberg_envs.bounds import BoundError
 from stackelberg_envs.games.bimatrix import CONITZER_LEADER
 from stackelberg_envs.testing import random_games, with_commitments
@@ -75,8 +76,7 @@ def test_cooperative_values() -> None:
     assert se.cooperative_value(game) == pytest.approx(np.max(CONITZER_LEADER))
     game.additive = False
     assert se.cooperative_value(game) is None
-    moves = se.game("contract_tree-v0")
-    moves.leader_cost = None
+    moves = Without(se.game("contract_tree-v0"), "leader_cost")
     for without, why in (
         (game, "its objective is not a sum of rewards over steps"),
         (se.game("lq_gain-v0"), "its worlds have no tables"),
