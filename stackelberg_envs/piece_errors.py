@@ -181,7 +181,8 @@ def _deadline_hint(said: tuple[int, ...], due: tuple[int, ...]) -> str:
     stages, rest = divmod(due[0], said[0]) if len(said) == len(due) and said[0] > 1 else (0, 1)
     if rest or stages < 2:
         return ""
-    return f"; if induced sets a deadline of {stages} steps, leave it out there, and set it for the whole game: se.with_deadline(game, {stages})"
+    whole = f"se.with_deadline(game, {stages})"
+    return f"; if induced sets a deadline of {stages} steps, leave it out there, and set it for the whole game: {whole}"
 
 
 def _same(rests: Sequence[Sequence[np.ndarray]]) -> bool:
