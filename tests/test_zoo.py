@@ -167,3 +167,18 @@ def test_tables_whose_axes_are_all_agents() -> None:
     assert name in check_env(Pennies, model=tables, kernel_steps=300).passed
     exchanged = Tables(tables.state, rows, {"leader": pays[:, ::-1]}, agents=NAMES)
     assert "the model says" in verdicts.report_on(Pennies, model=exchanged, kernel_steps=300).failed[name]
+
+
+def test_what_a_reset_draws_is_advice_where_it_only_goes_with_what_is_public() -> None:
+    """A public season makes the hidden rain likely: no attribute moves what the leader sees, and a forecast is not a leak for certain."""
+
+    class Forecast(healthy_styles.DrawnCosts):
+        def begin(self, seed: int | None) -> None:
+            super().begin(seed)
+            self.weather = int(self.np_random.random() < 0.03 + 0.94 * self.season)
+
+    name = "the leader sees nothing before it commits that it must not"
+    assert "goes with weather in 100 resets" in verdicts.report_on(Forecast, hidden="weather").advice[name]
+    assert name in verdicts.report_on(healthy_styles.DrawnCosts, hidden="weather", private="costs").passed
+    crashes = {"weather": lambda weather: "rain"}
+    assert "say what to change them to" in verdicts.report_on(ParallelToll, hidden=crashes).unchecked[name]
