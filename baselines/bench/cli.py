@@ -19,8 +19,8 @@ try:
 except ImportError as error:
     raise SystemExit(str(missing_extra("The command line", error))) from None
 
+from . import merge, places, printing
 from . import new as templates
-from . import places, printing
 from .export import Format
 from .printing import console, problems
 
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 Results = Annotated[Path, typer.Option(help="Folder for results; finished runs in it are not repeated.")]
 FirstSeed = Annotated[int | None, typer.Option(help="The first seed, instead of the configuration's.", min=0)]
-Processes = Annotated[int, typer.Option(help="Processes; 0 for one a core.", min=0)]
+Processes = Annotated[int, typer.Option(help="Runs at once; 0 for one a core.", min=0)]
+Executor = Annotated[str, typer.Option(help="Where to run: processes, ray, or an executor of yours, my_cluster.py:MyCluster.")]
 
 MORE, OWN = "More about results", "Your own code"
 """Panels of ``stackelberg --help`` below the first commands."""
@@ -48,6 +49,7 @@ The benchmark:  `stackelberg bench`  runs the embedded configuration (games x so
 Everything that is finished is on disk at once: stop a benchmark at any time, and the same command goes on from there.""",
 )
 app.add_typer(templates.app, name="new", rich_help_panel=OWN)
+app.command("merge", rich_help_panel=MORE)(merge.command)
 
 
 @app.command("list")
@@ -138,17 +140,35 @@ def bench(
         list[str] | None,
         typer.Option(metavar="LABEL", help="Run the solvers of this label, or pattern, anew; old results stay in the file."),
     ] = None,
+    executor: Annotated[
+        str, typer.Option(help="Where to run: processes, ray, or an executor of yours, my_cluster.py:MyCluster.")
+    ] = "processes",
+    address: Annotated[str, typer.Option(help="Of a Ray cluster, as ray.init takes it; none for a Ray of this machine's own.")] = "",
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="Run part I of N only, from 0, for job arrays; results go to RESULTS/shard-I-of-N."),
+    ] = None,
+    costs: Annotated[
+        list[Path] | None, typer.Option(help="With --shard, a results file whose times say what runs cost; the same file for all parts.")
+    ] = None,
 ) -> None:
     """Run a configuration: games x solvers x seeds, each result written to disk the moment it is finished.
 
     Stop it as you like (Ctrl-C, or worse): the same command goes on where it stopped, and repeats nothing.
+
+    Example: `stackelberg bench mine.toml --shard 0/4`  on the first of four machines; then  `stackelberg merge results results/shard-*`.
     """
     loaded = _load(config, seeds, first_seed)
     places.check_folder("--results", results)
     if report is not None:
         places.check_file("--report", report)
+    wanted = loaded.jobs
+    if shard is not None:
+        wanted, results = _part(loaded, shard, costs or [], results)
+    elif costs:
+        raise typer.BadParameter("--costs says how to share runs between the parts of --shard")
     path, best_file = results / f"{loaded.name}.jsonl", results / "best_known.jsonl"
-    finished, failed = _run(loaded.jobs, path, jobs, again)
+    finished, failed = _run(wanted, path, jobs, again, executor, address)
     _record(finished, best_file)
     _show(loaded, path, best_file, report)
     _end(failed)
@@ -363,14 +383,36 @@ def _load(config: str, seeds: int | None = None, first_seed: int | None = None) 
     return configuration.load(config, seeds=seeds, first_seed=first_seed, announce=announce)
 
 
-def _run(wanted: list[Job], path: Path, processes: int, again: list[str] | None = None) -> tuple[list[dict[str, Any]], dict[str, str]]:
+def _part(loaded: Config, shard: str, costs: list[Path], results: Path) -> tuple[list[Job], Path]:
+    """The runs of one part that are not in the whole file yet, and the folder for their results."""
+    from . import shards
+
+    part = shards.parse(shard)
+    for path in costs:
+        if not path.exists():
+            raise typer.BadParameter(f"--costs {path} does not exist")
+    mine = shards.part_of(loaded, part, shards.Costs.read(*costs))
+    whole = results / f"{loaded.name}.jsonl"
+    there = {result["id"] for result in _results(mine, whole)}
+    console.print(
+        f"Part {part.index} of {part.count}, counted from 0: {len(mine)} of {len(loaded.jobs)} runs"
+        + (f", {len(there)} of them already in {escape(str(whole))}" if there else ""),
+        highlight=False,
+        soft_wrap=True,
+    )
+    return [job for job in mine if job.id not in there], results / str(part)
+
+
+def _run(
+    wanted: list[Job], path: Path, workers: int, again: list[str] | None = None, executor: str = "processes", address: str = ""
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Run what is not in ``path`` yet; (all results there are, what failed by job id).  Ctrl-C ends the command, saying how to go on."""
+    from . import executors
     from .execution import RunStopped
     from .runner import run_all
-    from .system import usable_cores
 
     try:
-        failed = run_all(wanted, path, processes=processes or usable_cores(), console=console, again=again or ())
+        failed = run_all(wanted, path, console=console, again=again or (), executor=executors.load(executor, workers, address))
     except (KeyboardInterrupt, RunStopped):
         there = len(_results(wanted, path))
         problems.print(f"\nStopped with {there} of {len(wanted)} runs in {escape(str(path))}; the same command goes on from there.")
