@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -182,3 +183,22 @@ def test_what_a_reset_draws_is_advice_where_it_only_goes_with_what_is_public() -
     assert name in verdicts.report_on(healthy_styles.DrawnCosts, hidden="weather", private="costs").passed
     crashes = {"weather": lambda weather: "rain"}
     assert "say what to change them to" in verdicts.report_on(ParallelToll, hidden=crashes).unchecked[name]
+
+
+def test_an_impossible_move_is_told_with_state_and_action() -> None:
+    """And so are states beyond the tables, which are no IndexError."""
+    from stackelberg_envs.testing import Tables
+
+    name, stays = "steps follow the model's kernel", np.tile(np.eye(4)[:, None], (1, 3, 1))
+    moved = r"from state (\d) with actions \(\d,\): the environment went to \d, and the model says \1"
+    for state, rows, said in (
+        (
+            lambda env: min(env.district, 4),
+            stays,
+            r"from state (\d) with actions \(\d,\): the environment went to \d, and the model says \1",
+        ),
+        (lambda env: env.district + 9, stays, "state gives 9 before a move, and the tables have states 0 to 3; 4 is after the end"),
+        (lambda env: 9 * (env.district > 0), stays, "from state 0 state gives 9: the tables have states 0 to 3, and 4 is the end"),
+    ):
+        found = verdicts.report_on(Toll, model=Tables(state, rows, {}), kernel_steps=60).failed[name]
+        assert re.fullmatch(said, found), found
