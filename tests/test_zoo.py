@@ -192,11 +192,7 @@ def test_an_impossible_move_is_told_with_state_and_action() -> None:
     name, stays = "steps follow the model's kernel", np.tile(np.eye(4)[:, None], (1, 3, 1))
     moved = r"from state (\d) with actions \(\d,\): the environment went to \d, and the model says \1"
     for state, rows, said in (
-        (
-            lambda env: min(env.district, 4),
-            stays,
-            r"from state (\d) with actions \(\d,\): the environment went to \d, and the model says \1",
-        ),
+        (lambda env: min(env.district, 4), stays, moved),
         (lambda env: env.district + 9, stays, "state gives 9 before a move, and the tables have states 0 to 3; 4 is after the end"),
         (lambda env: 9 * (env.district > 0), stays, "from state 0 state gives 9: the tables have states 0 to 3, and 4 is the end"),
     ):
