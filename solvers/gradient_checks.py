@@ -52,14 +52,14 @@ def check_gradient(solver: Ascent, game: StackelbergGame, seed: int) -> None:
         for _ in range(DIRECTIONS):
             direction = rng.normal(size=x.shape)
             direction /= np.linalg.norm(direction)
-            slope, error = _slope(game, x, direction)
+            slope, error = _directional_derivative(game, x, direction)
             said = float(gradient.ravel() @ direction.ravel())
             why = "the sign is wrong" if abs(said + slope) <= 1e-3 * abs(slope) else "does it miss how the followers react?"
             message = f"along a direction the gradient says {said:.6g}, and differences of the referee's score {slope:.6g}: {why}"
             require(abs(said - slope) <= error + 1e-4 * abs(slope), message)
 
 
-def _slope(game: StackelbergGame, x: np.ndarray, direction: np.ndarray) -> tuple[float, float]:
+def _directional_derivative(game: StackelbergGame, x: np.ndarray, direction: np.ndarray) -> tuple[float, float]:
     """The derivative of the score along a direction, and a bound on its error."""
 
     def difference(step: float) -> float:

@@ -65,7 +65,9 @@ def list_(
     for name in names or ():
         import solvers
 
-        console.print(printing.solver_details(name) if name in solvers.names() else printing.game_details(name))
+        from . import details
+
+        console.print(details.solver_details(name) if name in solvers.names() else details.game_details(name), highlight=False)
 
 
 @app.command()
@@ -92,6 +94,7 @@ def solve(
         import solvers
 
         from .configuration import access_level, world_of
+        from .descent import descent_note
 
     if who and temperature is not None:
         raise typer.BadParameter("--temperature is short for --follower kind=Soft --follower temperature=...; give one of them")
@@ -124,6 +127,9 @@ def solve(
         f"{solution.reason}: F = {solution.leader_return:.6f}, {cost.newton_evaluations} Newton evaluations, {cost.linear_solves} linear "
         f"solves, {cost.queries} queries, {cost.outcome_steps} outcome steps, {cost.seconds:.1f} s"
     )
+    fell = descent_note(solution.history, {**solvers.registry.hyperparameters(solver), **hyperparameters})
+    if fell is not None:
+        console.print(f"[yellow]{escape(fell)}[/]", highlight=False, soft_wrap=True)
     if not solution.finished:
         raise typer.Exit(130)
 
