@@ -21,6 +21,7 @@ except ImportError as error:
 
 from . import merge, places, printing
 from . import new as templates
+from .deferred import defer
 from .export import Format
 from .printing import console, problems
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 Results = Annotated[Path, typer.Option(help="Folder for results; finished runs in it are not repeated.")]
 FirstSeed = Annotated[int | None, typer.Option(help="The first seed, instead of the configuration's.", min=0)]
+Games = Annotated[list[str] | None, typer.Option("--games", metavar="PATTERN", help="Only games of this id or title; may be repeated.")]
+Methods = Annotated[list[str] | None, typer.Option("--solvers", metavar="PATTERN", help="Only solvers of this label or name.")]
+BudgetScale = Annotated[float, typer.Option(help="A number that all budgets are multiplied by, for a quick look.", min=0.0)]
 Processes = Annotated[int, typer.Option(help="Runs at once; 0 for one a core.", min=0)]
 Executor = Annotated[str, typer.Option(help="Where to run: processes, ray, or an executor of yours, my_cluster.py:MyCluster.")]
 
@@ -57,6 +61,7 @@ def list_(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Games or solvers to be told more of.")] = None,
 ) -> None:
     """Show the games and the solvers, a line each, or more of those that are named."""
+    defer("torch")  # which no solver needs to say what it is
     if not names:
         console.print(printing.games())
         console.print()
@@ -91,6 +96,7 @@ def solve(
     Example: `stackelberg solve four_rooms-v0 implicit --game preset=hpgd --budget 1000 --set lr=0.5`
     """
     with problems.status("Importing the solvers"):
+        defer("torch")  # which planners never use
         import solvers
 
         from .configuration import access_level, world_of
@@ -103,6 +109,8 @@ def solve(
     played = world.game()
     follower = world.answerer() or played.default_follower
     hyperparameters = _assignments(set_)
+    if "torch" in vars(sys.modules[solvers.solver_class(solver).__module__]):
+        import torch.version  # noqa: F401  (loads it now: the run's seconds are those of the solver)
 
     def describe(used: int, row: dict[str, Any]) -> str:
         return f"{escape(solver)}: F = {row['leader_return']:.4f}" + ("" if used else ", first step: imports, compilation")
@@ -140,6 +148,9 @@ def bench(
     results: Results = Path("results"),
     seeds: Annotated[int | None, typer.Option(help="Number of seeds of each solver, instead of the configuration's.", min=1)] = None,
     first_seed: FirstSeed = None,
+    games: Games = None,
+    methods: Methods = None,
+    budget_scale: BudgetScale = 1.0,
     jobs: Processes = 0,
     report: Annotated[Path | None, typer.Option(help="Write the HTML report here. Without this option no page is written.")] = None,
     again: Annotated[
@@ -164,7 +175,7 @@ def bench(
 
     Example: `stackelberg bench mine.toml --shard 0/4`  on the first of four machines; then  `stackelberg merge results results/shard-*`.
     """
-    loaded = _load(config, seeds, first_seed)
+    loaded = _load(config, seeds, first_seed, games, methods, budget_scale)
     places.check_folder("--results", results)
     if report is not None:
         places.check_file("--report", report)
@@ -256,11 +267,14 @@ def report_(
     results: Annotated[Path, typer.Option(help="Folder with the results.")] = Path("results"),
     seeds: Annotated[int | None, typer.Option(help="As given to bench.", min=1)] = None,
     first_seed: FirstSeed = None,
+    games: Games = None,
+    methods: Methods = None,
+    budget_scale: BudgetScale = 1.0,
     output: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
     figures: Annotated[Path | None, typer.Option(help="Also write the figures into this folder, as SVG.")] = None,
 ) -> None:
     """Draw what is there of a configuration's results: a table, and a self-contained HTML page."""
-    loaded = _load(config, seeds, first_seed)
+    loaded = _load(config, seeds, first_seed, games, methods, budget_scale)
     path = results / f"{loaded.name}.jsonl"
     places.check_file("--output", output)
     if figures is not None:
@@ -273,6 +287,10 @@ def report_(
 def compare(
     config: Annotated[str, typer.Argument(help="A configuration with published values.")],
     results: Annotated[Path, typer.Option(help="Folder with the results; docs/reproductions/recorded has ours.")] = Path("results"),
+    seeds: Annotated[int | None, typer.Option(help="As given to bench.", min=1)] = None,
+    first_seed: FirstSeed = None,
+    games: Games = None,
+    methods: Methods = None,
     output: Annotated[Path, typer.Option(help="Folder for NAME.md and its figures.")] = Path("compared"),
     maps: Annotated[
         list[int] | None, typer.Option(help="Draw maps of this game of the configuration, counted from 0; may be repeated.")
@@ -286,7 +304,7 @@ def compare(
     from . import compare as comparison
     from . import report, results_file
 
-    loaded = _load(config)
+    loaded = _load(config, seeds, first_seed, games, methods)
     path = results / f"{loaded.name}.jsonl"
     if record is not None and record.resolve() == results.resolve():
         raise typer.BadParameter("--record stores a slim copy; give it another folder than --results")
@@ -379,14 +397,22 @@ def check(
         raise typer.Exit(1)
 
 
-def _load(config: str, seeds: int | None = None, first_seed: int | None = None) -> Config:
+def _load(
+    config: str,
+    seeds: int | None = None,
+    first_seed: int | None = None,
+    games: list[str] | None = None,
+    methods: list[str] | None = None,
+    budget_scale: float = 1.0,
+) -> Config:
     """A configuration; whose code it runs, if others', is said before any of it is imported."""
     from . import configuration
 
     def announce(line: str) -> None:
         console.print(escape(line), highlight=False, soft_wrap=True)
 
-    return configuration.load(config, seeds=seeds, first_seed=first_seed, announce=announce)
+    loaded = configuration.load(config, seeds=seeds, first_seed=first_seed, announce=announce)
+    return loaded.select(games or (), methods or (), budget_scale)
 
 
 def _part(loaded: Config, shard: str, costs: list[Path], results: Path) -> tuple[list[Job], Path]:

@@ -39,7 +39,7 @@ def game_details(id: str) -> Group:
         "contexts": ", ".join(game.contexts),
         "followers": str(game.followers),
         "default follower": repr(game.default_follower),
-        "about": "\n\n".join(story(game)) + bringer(REGISTRY, id),
+        "about": "\n\n".join(story(type(game))) + bringer(REGISTRY, id),
     }
     defaults = {
         name: parameter.default
@@ -101,9 +101,9 @@ def argument_meanings(source: Any) -> dict[str, str]:
     return found
 
 
-def story(game: se.StackelbergGame) -> list[str]:
+def story(cls: type[se.StackelbergGame]) -> list[str]:
     """The first sentence of a game's story without its name, and the paragraph that follows it, each as plain text."""
-    said = sys.modules[type(game).__module__].__doc__ or f"{type(game).__name__}: {type(game).__doc__ or ''}"
+    said = sys.modules[cls.__module__].__doc__ or f"{cls.__name__}: {cls.__doc__ or ''}"
     first, _, rest = said.partition("\n")
     about = first.partition(": ")[2] or first
     return [plain(about[:1].upper() + about[1:]), *[plain(part) for part in rest.strip().split("\n\n")[:1] if part]]

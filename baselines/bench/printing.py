@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import sys
@@ -90,10 +91,16 @@ def games() -> Table:
     rows = []
     for id in se.games():
         try:
-            rows.append((id, story(se.game(id))[0] + bringer(REGISTRY, id)))
-        except (ReferenceNotFoundError, TypeError) as error:  # a TypeError from one whose arguments have no defaults
+            rows.append((id, story(_class_of(id))[0] + bringer(REGISTRY, id)))
+        except (ReferenceNotFoundError, TypeError) as error:  # a TypeError from a function whose arguments have no defaults
             rows.append((id, f"cannot be listed: {error}"))
     return listing("Games", rows)
+
+
+def _class_of(id: str) -> type[se.StackelbergGame]:
+    """The class of a game; builds the game only where a function does, for some take long."""
+    found = REGISTRY.load(id)
+    return REGISTRY.check_class(found, id) if inspect.isclass(found) else type(se.game(id))
 
 
 def methods() -> Table:
@@ -137,7 +144,7 @@ def draw(game: se.StackelbergGame, x: np.ndarray, follower: se.Follower) -> None
     """
     from stackelberg_envs.drawing import Frame, ansi
 
-    from .figures import likeliest_paths
+    from .visits import likeliest_paths
 
     evaluation = se.evaluate(game, x, follower=follower)
     drawn = game.layout is not None or any(lead is not None for _, lead, _ in game.spaces)
@@ -157,7 +164,7 @@ def draw(game: se.StackelbergGame, x: np.ndarray, follower: se.Follower) -> None
 
 def _print_actions(game: se.StackelbergGame, x: np.ndarray, evaluation: se.Evaluation) -> None:
     """How often followers take each of their actions, or, if these are many, the ones that they take most often."""
-    from .behaviour import action_shares
+    from .visits import action_shares
 
     for name, share in action_shares(game, x, evaluation).items():
         often = sorted(range(len(share)), key=lambda b: -share[b])[:6]

@@ -20,7 +20,7 @@ from solvers.base import deferred_interrupts
 from stackelberg_envs.arguments import nearest
 from stackelberg_envs.registry import REGISTRY
 
-from . import results_file
+from . import failures, results_file
 from .audit import audit, version_differences
 from .checkpoints import Checkpoints
 from .execution import Runnable, RunStopped, attempt
@@ -69,11 +69,9 @@ def run_all(
         if back := _returned(checked.results, found):
             for line in back:
                 results_file.append(path, _as_line(line, found))
-            tell(
-                f"{len(back)} of them are of code that has come back: their lines are written once more, because the last line of a run counts"
-            )
+            tell(f"{len(back)} of them are of code that has come back: their lines are written once more, to be the last")
         failed: dict[str, str] = {}
-        stopped = False
+        stopped, ended = False, set[str]()
         if not todo:
             return failed
         with deferred_interrupts(signal.SIGTERM) as interrupted, progress(console, jobs, todo, unit) as (report, finished):
@@ -81,6 +79,8 @@ def run_all(
             runs = (executor or Processes(processes)).run(todo, task, report=report, say=tell, interrupted=interrupted)
             with closing(runs) as results:
                 for result in results:
+                    if "stopped" not in result:
+                        ended.add(result["id"])
                     if "failed" in result:
                         failed[result["id"]] = result["failed"] + _trace(result)
                     elif "stopped" in result:
@@ -93,6 +93,7 @@ def run_all(
                         kept.discard(result["id"])
                     finished()
             stopped = stopped or interrupted()
+        failures.update(path, ended, failed)
         if stopped:
             raise RunStopped
         return failed
