@@ -136,6 +136,16 @@ def test_the_command_takes_roles(monkeypatch: pytest.MonkeyPatch) -> None:
     done = CliRunner().invoke(app, call)
     assert done.exit_code == 0
     assert "roles: leader leads, follower follows (as given)" in done.output
+    assert "checking AEC environment toll_v0" in done.output, "in a file, a line says what takes its time"
+    assert "skipped (--verbose says why)" in done.output
+    assert "pass private=" in done.output
+    assert "private= and hidden= are --private and --hidden here" in done.output
+    said = CliRunner().invoke(app, [*call, "--private", "costs", "--verbose"]).output
+    assert "pass private=" not in said
+    assert "  skipped " in said
+    leaks = CliRunner().invoke(app, ["check", "zoo.broken_roles:ContextInFirstObservation", "--hidden", "weather"])
+    assert leaks.exit_code == 1
+    assert "parallel environment" in leaks.output
     wrong = CliRunner().invoke(app, [*call[:3], "lord"])
     assert wrong.exit_code == 1
     assert "there is no agent 'lord'" in wrong.output

@@ -79,7 +79,8 @@ def check_env(
         raise TypeError(f"check_env takes an AECEnv, a ParallelEnv, a gymnasium.Env or a function, got {type(env).__name__}")
     ours = has_model(env)
     subject = subject_of(given, env, seed, roles_of(env, leader, followers), max_moves)
-    report = Report(f"environment {env}", strict=ours if strict is None else strict)
+    kind = "AEC" if subject.aec else "parallel"
+    report = Report(f"{kind} environment {env}", strict=ours if strict is None else strict)
     if not ours or leader is not None or followers is not None:
         report.notes.append(f"roles: {subject.roles}")
     episodes: list[Any] = []
