@@ -268,7 +268,7 @@ def _not_finite(solver: Solver, state: State) -> str:
         except (TypeError, OSError):  # defined where there is no file, as at a prompt
             place = own.__name__
         advice.append(f"{'or ' if advice else ''}what {place} computes is at fault")
-    return "; ".join([f"{solver!r}: x contains {what} after iteration {state.iteration}", *(", ".join(advice),) * bool(advice)])
+    return f"{solver!r}: x contains {what} after iteration {state.iteration}{'; ' * bool(advice)}{', '.join(advice)}"
 
 
 def _first_commitment(game: StackelbergGame, start: Any) -> np.ndarray:
