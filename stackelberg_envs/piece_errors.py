@@ -172,8 +172,20 @@ def _call(game: StackelbergGame, piece: str, x: np.ndarray, context: int, tables
     for i, (part, table) in enumerate(zip(parts, tables, strict=True)):
         shape, which = tuple(np.shape(table)), f" number {i}" if len(tables) > 1 else ""
         if part.ndim > len(shape) or any(size not in (1, full) for size, full in zip(part.shape[::-1], shape[::-1], strict=False)):
-            return [], f"{piece}{which} has shape {part.shape}{where}, which does not broadcast to {shape}"
+            return (
+                [],
+                f"{piece}{which} has shape {part.shape}{where}, which does not broadcast to {shape}{_deadline_hint(part.shape, shape)}",
+            )
     return parts, None
+
+
+def _deadline_hint(said: tuple[int, ...], due: tuple[int, ...]) -> str:
+    """What to do where a piece has S rows and worlds have T S, as those with a deadline do."""
+    stages, rest = divmod(due[0], said[0]) if len(said) == len(due) and said[0] > 1 else (0, 1)
+    if rest or stages < 2:
+        return ""
+    whole = f"se.with_deadline(game, {stages})"
+    return f"; if induced sets a deadline of {stages} steps, leave it out there, and set it for the whole game: {whole}"
 
 
 def _same(rests: Sequence[Sequence[np.ndarray]]) -> bool:

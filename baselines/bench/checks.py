@@ -15,7 +15,7 @@ from rich.table import Table
 import stackelberg_envs as se
 from stackelberg_envs.references import ReferenceNotFoundError
 from stackelberg_envs.registry import REGISTRY
-from stackelberg_envs.testing import ConformanceError, check_env, check_game
+from stackelberg_envs.testing import ConformanceError, Report, check_env, check_game
 from stackelberg_envs.testing.report import ON_CHECK
 from stackelberg_envs.testing.roles import RolesError
 
@@ -71,12 +71,17 @@ def everything(
                 try:
                     report = check(thing, **options.get(check, {}))
                     shown_less = "" if verbose or not report.skipped else f"\n  {len(report.skipped)} skipped (--verbose says why)"
-                    advice = f"\n  {PYTHON}" if any("private=" in why or "model=" in why for why in report.unchecked.values()) else ""
-                    console.print(escape(report.text(skipped=verbose) + shown_less + advice), highlight=False)
+                    console.print(escape(report.text(skipped=verbose) + shown_less + _where_to_say(report)), highlight=False)
                 except (ConformanceError, ReferenceNotFoundError, RolesError) as error:
                     failed += 1
-                    console.print(f"[red]{escape(str(error))}[/]", highlight=False)
+                    console.print(f"[red]{escape(str(error) + _where_to_say(getattr(error, 'report', None)))}[/]", highlight=False)
     return failed, of_games
+
+
+def _where_to_say(report: Report | None) -> str:
+    """A line about the arguments that a report asks for; empty if it asks for none."""
+    asked = [] if report is None else report.unchecked.values()
+    return f"\n  {PYTHON}" if any("private=" in why or "hidden=" in why or "model=" in why for why in asked) else ""
 
 
 @contextmanager

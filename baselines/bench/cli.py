@@ -90,11 +90,14 @@ def solve(
     access: Annotated[str | None, typer.Option(help="Grant this level of access instead of the solver's own, e.g. INCENTIVE.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="A hyperparameter of the solver, e.g. --set lr=0.1")] = None,
     game_set: Annotated[list[str] | None, typer.Option("--game", help="An argument of the game, e.g. --game preset=hpgd")] = None,
+    figure: Annotated[Path | None, typer.Option(help="Draw what the leader learned into this file: .svg, .png or .pdf.")] = None,
 ) -> None:
-    """Run one solver on one game, and draw what the leader learned.
+    """Run one solver on one game, and say what the leader learned, as text or, with --figure, as a picture.
 
-    Example: `stackelberg solve four_rooms-v0 implicit --game preset=hpgd --budget 1000 --set lr=0.5`
+    Example: `stackelberg solve four_rooms-v0 implicit --game preset=hpgd --budget 1000 --set lr=0.5 --figure learned.svg`
     """
+    if figure is not None:
+        places.check_picture("--figure", figure)
     with problems.status("Importing the solvers"):
         defer("torch")  # which planners never use
         import solvers
@@ -130,6 +133,11 @@ def solve(
         )
     console.print(printing.history(solution.history))
     printing.draw(played, solution.x, follower)
+    if figure is not None:
+        from . import figures
+
+        figures.save(figures.learned_figure(played, {f"{solver} on {played.name}": solution.x}, follower), figure)
+        console.print(f"Figure: {escape(str(figure.resolve()))}", soft_wrap=True)
     cost = solution.cost
     console.print(
         f"{solution.reason}: F = {solution.leader_return:.6f}, {cost.newton_evaluations} Newton evaluations, {cost.linear_solves} linear "
