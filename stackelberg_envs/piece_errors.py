@@ -135,10 +135,13 @@ def _moving_reward(
             rest.append([table + factor * np.where(np.isfinite(table), part, 0.0) for table, part in zip(tables, parts, strict=True)])
     if _same(rests[sign]):
         return []
+    several = piece == "incentive" and len(rests[sign][0]) > 1
+    moving = [f"follower_{i}" for i, rest in enumerate(zip(*rests[sign], strict=True)) if not _same([[table] for table in rest])]
+    whose = f", in the rewards of {' and '.join(moving)}" if several else ""
     if not said:
-        return [f"{reward} moves with x{where}, and the game has no {piece}: write {piece}(x, context), {MEANING[piece]}"]
+        return [f"{reward} moves with x{where}{whose}, and the game has no {piece}: write {piece}(x, context), {MEANING[piece]}"]
     hint = f"{piece} has the wrong sign: it is" if _same(rests[-sign]) else f"{piece}(x, context) is"
-    return [f"{reward} {'less' if sign < 0 else 'plus'} {piece} still depends on the commitment{where}; {hint} {MEANING[piece]}"]
+    return [f"{reward} {'less' if sign < 0 else 'plus'} {piece} still depends on the commitment{where}{whose}; {hint} {MEANING[piece]}"]
 
 
 def _follower_rewards(world: Any) -> Iterator[np.ndarray]:
