@@ -82,9 +82,9 @@ def tables(checked: Sequence[Checked]) -> list[dict[str, Any]]:
 def write(path: Path, checked: Sequence[Checked]) -> None:
     """Write the page."""
     from . import results_file
-    from .report import environment
+    from .report import template
 
-    page = environment().get_template("leaderboard.html.jinja").render(games=tables(checked), entries=[each.entry for each in checked])
+    page = template("leaderboard.html.jinja").render(games=tables(checked), entries=[each.entry for each in checked])
     results_file.replace(path, page)
 
 
