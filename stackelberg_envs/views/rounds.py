@@ -63,8 +63,8 @@ class LeaderBatchEnv(CheckedArguments, VectorEnv):
         self.game, self.follower = self._single.game, self._single.follower
         if learns(self.follower):
             raise ValueError(f"{self.follower!r} learns from one round to the next, so rounds are not played side by side: use LeaderEnv")
-        self.num_envs, self._mode = number_of_environments(num_envs), autoreset(autoreset_mode)
-        self.metadata = {**self._single.metadata, "autoreset_mode": self._mode}
+        self.num_envs, self.autoreset_mode = number_of_environments(num_envs), autoreset(autoreset_mode)
+        self.metadata = {**self._single.metadata, "autoreset_mode": self.autoreset_mode}
         self.single_observation_space, self.single_action_space = self._single.observation_space, self._single.action_space
         self.observation_space, self.action_space = (
             batch_space(space, self.num_envs) for space in (self.single_observation_space, self.single_action_space)
@@ -101,15 +101,15 @@ class LeaderBatchEnv(CheckedArguments, VectorEnv):
         if len(actions) != self.num_envs:
             raise ValueError(f"{self.num_envs} environments take as many commitments, got {len(actions)}")
         playing = ~self._over
-        if self._mode is AutoresetMode.DISABLED and self._over.any():
+        if self.autoreset_mode is AutoresetMode.DISABLED and self._over.any():
             raise RuntimeError(f"environments {np.flatnonzero(self._over)} are over: reset them by options={{'reset_mask': ...}}")
         commitments = np.stack([self._single.commitment_of(action) for action in actions])
         rewards, infos, final = np.zeros(self.num_envs), {}, self._openings[self._context]
         for context in np.unique(self._context[playing]):
             here = playing & (self._context == context)
             rewards[here] = self._returns(commitments[here], int(context))
-        starting = playing if self._mode is AutoresetMode.SAME_STEP else self._over
-        if self._mode is AutoresetMode.SAME_STEP:
+        starting = playing if self.autoreset_mode is AutoresetMode.SAME_STEP else self._over
+        if self.autoreset_mode is AutoresetMode.SAME_STEP:
             infos = {"final_obs": _objects(final), "_final_obs": playing.copy()}
         self._over = playing.copy()
         self._start(starting, None)
