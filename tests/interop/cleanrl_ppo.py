@@ -42,7 +42,7 @@ def train(
     """Rounds played, and the exact value of the mean action's commitment there."""
     torch.manual_seed(seed)
     envs = gymnasium.make_vec(id, num_envs, rewards="exact", leader_scale=leader_scale, autoreset_mode="SameStep", **arguments)
-    game = envs.unwrapped.game
+    game, follower = envs.unwrapped.game, envs.unwrapped.follower
     centre = np.zeros(game.dimension)
     agent = Agent(envs.single_observation_space.shape[0], game.dimension, log_std)
     optimizer = torch.optim.Adam(agent.parameters(), lr=learning_rate)
@@ -55,7 +55,7 @@ def train(
             if update % max(updates // 20, 1) == 0:
                 action = policy.mean[0].clamp(-1, 1).numpy()
                 x = np.clip(centre + leader_scale * action, game.leader_space.low, game.leader_space.high)
-                curve.append((update * num_envs, float(se.evaluate(game, x).leader_return)))
+                curve.append((update * num_envs, float(se.evaluate(game, x, follower=follower).leader_return)))
             actions = policy.sample()
             old = policy.log_prob(actions).sum(-1)
         after, rewards, *_ = envs.step(actions.clamp(-1, 1).numpy())

@@ -54,9 +54,10 @@ class Rounds(VecEnv):
 class Curve(BaseCallback):
     """The exact value of the mean action's commitment, twenty times."""
 
-    def __init__(self, game: Any, leader_scale: float, rounds: int) -> None:
+    def __init__(self, envs: Any, leader_scale: float, rounds: int) -> None:
         super().__init__()
-        self.game, self.leader_scale, self.every, self.points = game, leader_scale, rounds // 20, []
+        self.game, self.follower = envs.game, envs.follower
+        self.leader_scale, self.every, self.points = leader_scale, rounds // 20, []
 
     def _on_step(self) -> bool:
         return True
@@ -71,13 +72,13 @@ class Curve(BaseCallback):
     def score(self) -> None:
         action, _ = self.model.predict(self.model._last_obs[0], deterministic=True)
         x = np.clip(self.leader_scale * action, self.game.leader_space.low, self.game.leader_space.high)
-        self.points.append((self.num_timesteps, float(se.evaluate(self.game, x).leader_return)))
+        self.points.append((self.num_timesteps, float(se.evaluate(self.game, x, follower=self.follower).leader_return)))
 
 
 def train(id: str, *, leader_scale: float, rounds: int, seed: int, num_envs: int = 64, **arguments: Any) -> list[tuple[int, float]]:
     """Rounds played, and the leader's exact value there."""
     envs = gymnasium.make_vec(id, num_envs, rewards="exact", leader_scale=leader_scale, autoreset_mode="SameStep", **arguments)
-    curve = Curve(envs.unwrapped.game, leader_scale, rounds)
+    curve = Curve(envs.unwrapped, leader_scale, rounds)
     model = PPO(
         "MlpPolicy",
         VecNormalize(Rounds(envs), norm_obs=False),

@@ -21,7 +21,7 @@ def train(id: str, *, leader_scale: float, rounds: int, seed: int, num_envs: int
     """Rounds played, and the leader's exact value there."""
     torch.manual_seed(seed)
     rounds_at_once = gymnasium.make_vec(id, num_envs, rewards="exact", leader_scale=leader_scale, autoreset_mode="SameStep", **arguments)
-    game = rounds_at_once.unwrapped.game
+    game, follower = rounds_at_once.unwrapped.game, rounds_at_once.unwrapped.follower
     env = GymWrapper(rounds_at_once)
     env.set_seed(seed)
     width = env.observation_spec["observation"].shape[-1]
@@ -48,7 +48,7 @@ def train(id: str, *, leader_scale: float, rounds: int, seed: int, num_envs: int
         with torch.no_grad(), set_exploration_type(ExplorationType.DETERMINISTIC):
             action = actor(observation.clone())["action"][0].clamp(-1, 1).numpy()
         x = np.clip(leader_scale * action, game.leader_space.low, game.leader_space.high)
-        curve.append((played, float(se.evaluate(game, x).leader_return)))
+        curve.append((played, float(se.evaluate(game, x, follower=follower).leader_return)))
 
     for update in range(updates):
         if update % max(updates // 20, 1) == 0:
