@@ -39,6 +39,9 @@ def train(id: str, *, leader_scale: float, rounds: int, seed: int, batch: int = 
     algorithm = config.build_algo()
     game = gymnasium.make(id, **arguments).unwrapped.game
     observation = gymnasium.make(id, **arguments).reset()[0]
+    learner = algorithm.learner_group._learner.module["default_policy"]  # there is no setting for where the exploration begins
+    learner.pi.log_std.data.fill_(-1.0)
+    algorithm.env_runner_group.sync_weights(from_worker_or_learner_group=algorithm.learner_group, inference_only=True)
     curve = []
 
     def score(played: int) -> None:
@@ -56,3 +59,8 @@ def train(id: str, *, leader_scale: float, rounds: int, seed: int, batch: int = 
             score((update + 1) * batch)
     algorithm.stop()
     return curve
+
+
+if __name__ == "__main__":
+    learned = train("Stackelberg/Toy3-Leader-v0", leader_scale=5.0, rounds=2560, seed=0)
+    print(f"PPO, a leader of toy3: {learned[0][1]:.2f} to {learned[-1][1]:.2f} of 34.99 in {learned[-1][0]} rounds")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torchrl.data import Bounded, Categorical, Composite, Unbounded
-from torchrl.envs import EnvBase
+from torchrl.envs import EnvBase, check_env_specs
 
 from stackelberg_envs.views.batch import FollowerBatchEnv
 
@@ -47,7 +47,7 @@ class FollowerEpisodes(EnvBase):
 
     def _reset(self, tensordict: TensorDictBase | None = None, **kwargs: Any) -> TensorDictBase:
         options: dict[str, Any] = {}
-        if tensordict is not None and "_reset" in tensordict.keys() and self._started:
+        if tensordict is not None and "_reset" in tensordict and self._started:
             options["reset_mask"] = tensordict["_reset"].reshape(-1).cpu().numpy()
         observations, _ = self._envs.reset(seed=self._next_seed, options=options)
         self._next_seed, self._started = None, True
@@ -71,3 +71,10 @@ class FollowerEpisodes(EnvBase):
         arrays = {**arrays, **{name: flag[:, None] for name, flag in flags.items()}}
         tensors = {name: torch.as_tensor(array, device=self.device) for name, array in arrays.items()}
         return TensorDict(tensors, batch_size=self.batch_size, device=self.device)
+
+
+if __name__ == "__main__":
+    env = FollowerEpisodes("four_rooms-v0", 64, seed=0)
+    check_env_specs(env)
+    played = env.rollout(200, break_when_any_done=False)
+    print(f"check_env_specs, and {played.numel()} steps of 64 followers of four_rooms")
