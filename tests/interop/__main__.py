@@ -22,6 +22,7 @@ from .libraries import LIBRARIES, Library
 from .table import HERE, PAGE, RESULTS, write
 
 ROOT = HERE.parent.parent
+TOLD = "result: "
 SECONDS = 900
 """How long one recipe may take."""
 
@@ -72,10 +73,12 @@ def _try(library: Library, venvs: Path | None) -> dict[str, str]:
 
 
 def _run(command: list[str]) -> str:
-    """The last line that a command prints."""
+    """What a command prints after "result: ", or the last line."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": ""}
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=SECONDS, env=environment, cwd=tempfile.gettempdir())
-    return (done.stdout.strip().splitlines() or [""])[-1]
+    lines = done.stdout.strip().splitlines() or [""]
+    told = [line.removeprefix(TOLD) for line in lines if line.startswith(TOLD)]
+    return [*lines[-1:], *told][-1]
 
 
 if __name__ == "__main__":

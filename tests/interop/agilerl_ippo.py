@@ -25,7 +25,7 @@ def main() -> None:
         env, "random_markov_game", "IPPO", [learner], sum_scores=False, max_steps=512, evo_steps=256, eval_steps=50, verbose=False
     )
     env.close()
-    print(f"IPPO, 512 moves: scores {fitness[-1]}")
+    print(f"result: IPPO, 512 moves: scores {fitness[-1]}")
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def main() -> None:
             config=config,
         )
         experiment.run()
-        print(f"IPPO, two iterations of 200 moves: mean return {float(experiment.mean_return):.2f}")
+        print(f"result: IPPO, two iterations of 200 moves: mean return {float(experiment.mean_return):.2f}")
 
 
 if __name__ == "__main__":

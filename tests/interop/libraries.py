@@ -16,7 +16,7 @@ class Library(NamedTuple):
     """What pip calls it."""
     requirements: str = ""
     recipes: tuple[str, ...] = ()
-    """Files beside this one, run in this order; the last line that the last one prints is the result."""
+    """Files beside this one, run in this order; what the last one prints after "result: " is the result."""
     why: str = ""
 
 

@@ -77,4 +77,4 @@ if __name__ == "__main__":
     env = FollowerEpisodes("four_rooms-v0", 64, seed=0)
     check_env_specs(env)
     played = env.rollout(200, break_when_any_done=False)
-    print(f"check_env_specs, and {played.numel()} steps of 64 followers of four_rooms")
+    print(f"result: check_env_specs, and {played.numel()} steps of 64 followers of four_rooms")
