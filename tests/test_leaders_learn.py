@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from interop import libraries, table
 
 import stackelberg_envs as se
 from stackelberg_envs.views.episode import ActionError
@@ -118,3 +119,11 @@ def test_a_leader_learns_in_one_file_of_ppo() -> None:
     torch.set_num_threads(1)
     curve = cleanrl_ppo.train("Stackelberg/Bimatrix-Leader-v0", leader_scale=5.0, rounds=6400, seed=7)
     assert curve[-1][1] > 1.5 + 0.95 * (2.267 - 1.5)
+
+
+def test_the_table_of_libraries_is_what_was_run() -> None:
+    """`make interop` wrote the page's table, and every library has recipes that exist, or a reason."""
+    assert table.table() in table.PAGE.read_text(encoding="utf-8")
+    for library in libraries.LIBRARIES:
+        assert bool(library.recipes) != bool(library.why), library.name
+        assert all((table.HERE / f"{recipe}.py").exists() for recipe in library.recipes), library.name

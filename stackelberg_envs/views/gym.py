@@ -82,8 +82,8 @@ class LeaderEnv(CheckedArguments, gymnasium.Env):
 
     ``mode="query"``: one step is a part of a commitment, and the last one is paid what the round earns; the others are paid 0.  Where
     the commitment is a policy, each state in turn is observed and the action is the policy's row there; of other commitments each
-    component is asked for in turn.  This is the Stackelberg POMDP of Brero et al. (2022), in which a follower queries the leader's
-    policy before it answers.  Learn it without discount.
+    component is asked for in turn.  It is a Stackelberg POMDP (Brero et al. 2022) in which followers query the leader's policy before
+    they answer (Gerstgrasser and Parkes 2023).  Learn it without discount.
 
     ``mode="move"``: one step is one move of the leader in the play view, the reward is that step's, and the follower answers the
     announced commitment (see `commit`), not the moves.  What a learner finds here is the best play against a follower that answers

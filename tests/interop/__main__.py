@@ -12,6 +12,7 @@ import datetime
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import tempfile
 from pathlib import Path
 
 from .libraries import LIBRARIES, Library
-from .table import HERE, PAGE, RESULTS, write
+from .table import HERE, PAGE, RESULTS, put, table
 
 ROOT = HERE.parent.parent
 TOLD = "result: "
@@ -42,7 +43,7 @@ def main() -> None:
             RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
             print(f"{library.name} {result['version']}: {result['result']}", flush=True)
             failed += [library.name] if result["result"].startswith("failed") else []
-    write(PAGE)
+    put(PAGE, table(), "make interop")
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
 
@@ -64,8 +65,9 @@ def _try(library: Library, venvs: Path | None) -> dict[str, str]:
         for recipe in library.recipes:
             result["result"] = _run([str(python), str(HERE / f"{recipe}.py")])
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        said = (error.stderr or b"" if isinstance(error.stderr, bytes) else error.stderr or "") or str(error)
-        result["result"] = f"failed: {str(said).strip().splitlines()[-1][:200]}"
+        lines = str(error.stderr or error).strip().splitlines()
+        errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)]
+        result["result"] = f"failed: {[*lines[-1:], *errors][-1][:200]}"
     finally:
         if venvs is None:
             shutil.rmtree(folder)

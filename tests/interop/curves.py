@@ -55,9 +55,7 @@ def main() -> None:
             if (given.recipe, name, seed) in there:
                 continue
             began = time.process_time()
-            curve = recipe.train(
-                task.id, leader_scale=task.leader_scale, rounds=given.rounds or task.rounds, seed=seed, **task.arguments
-            )
+            curve = recipe.train(task.id, leader_scale=task.leader_scale, rounds=given.rounds or task.rounds, seed=seed, **task.arguments)
             reached = (curve[-1][1] - task.start) / (task.best - task.start)
             line = {"recipe": given.recipe, "game": name, "seed": seed, "rounds": curve[-1][0], "reached": round(reached, 4)}
             line |= {"cpu_seconds": round(time.process_time() - began, 1), "curve": [[played, round(value, 4)] for played, value in curve]}

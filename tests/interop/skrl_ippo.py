@@ -35,13 +35,14 @@ def main() -> None:
             models=models,
             memories=memories,
             observation_spaces=env.observation_spaces,
+            state_spaces=env.state_spaces,
             action_spaces=env.action_spaces,
             device="cpu",
             cfg={"rollouts": 64, "experiment": {"directory": place, "write_interval": 0, "checkpoint_interval": 0}, **empty},
         )
         before = next(models["leader_0"]["policy"].parameters()).detach().clone()
         SequentialTrainer(env=env, agents=learner, cfg={"timesteps": 256, "headless": True, "disable_progressbar": True}).train()
-    moved = float((next(models["leader_0"]["policy"].parameters()) - before).abs().max())
+    moved = float((next(models["leader_0"]["policy"].parameters()) - before).detach().abs().max())
     print(f"result: IPPO, 256 moves: the leader's weights moved by up to {moved:.3f}")
 
 

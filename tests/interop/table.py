@@ -10,13 +10,12 @@ from .libraries import LIBRARIES
 HERE = Path(__file__).parent
 PAGE = HERE.parent.parent / "docs" / "how-to" / "other-libraries.md"
 RESULTS = HERE / "results.json"
-BEGIN, END = "<!-- written by make interop -->\n", "<!-- end -->\n"
 
 
 def table() -> str:
     """The table as Markdown."""
     results = json.loads(RESULTS.read_text(encoding="utf-8"))
-    lines = ["| library | version | what ran | result | how known |", "|---|---|---|---|---|"]
+    lines = ["", "| library | version | what ran | result | how known |", "|---|---|---|---|---|"]
     for library in LIBRARIES:
         if not library.recipes:
             lines.append(f"| {library.name} | | nothing | {library.why} | read |")
@@ -26,11 +25,12 @@ def table() -> str:
             lines.append(
                 f"| {library.name} | {result['version']} | {ran} | {result['result']} | run, Python {result['python']}, {result['date']} |"
             )
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n\n"
 
 
-def write(page: Path) -> None:
-    """Put the table into the page."""
-    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}{table()}{END}{after}", encoding="utf-8")
+def put(page: Path, text: str, writer: str) -> None:
+    """Put a text into the page, between the marks of who writes it."""
+    begin, end = f"<!-- written by {writer} -->\n", "<!-- end -->\n"
+    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, _, after = rest.partition(end)
+    page.write_text(f"{before}{begin}{text}{end}{after}", encoding="utf-8")
