@@ -2,7 +2,7 @@
 
 1. estimate dF/dx at x through the oracle (one estimator a file, in ``estimators/``)
 2. clip its global norm
-3. let an optimiser of ``torch.optim`` ascend
+3. ascend by an update of `solvers.optimisers`
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from stackelberg_envs.arguments import CheckedArguments, nearest
 from stackelberg_envs.leader.access import Access, Oracle, Permission
 
 from .base import Solver, State
-
-OPTIMISERS: dict[str, Any] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
+from .optimisers import OPTIMISERS, Optimiser
 
 
 @dataclass(frozen=True)
@@ -56,12 +55,14 @@ class Estimator(CheckedArguments, abc.ABC):
 @dataclass
 class _AscentState:
     parameter: torch.Tensor
-    optimiser: Any
+    optimiser: Optimiser
     memory: Any
 
 
 def check_device(name: str) -> None:
     """Raise ValueError if torch knows no device of that name, or cannot use it here."""
+    if name == "cpu":  # which needs no trial, and so no torch to say what a solver is
+        return
     try:
         torch.empty(0, device=name)
     except (AssertionError, RuntimeError) as error:
@@ -75,7 +76,7 @@ class Ascent(Solver):
     Args:
         estimator: where gradients come from.
         lr: learning rate.
-        optimiser: ``"sgd"`` or ``"adam"``, from ``torch.optim``.
+        optimiser: ``"sgd"`` or ``"adam"``, as in ``torch.optim``.
         clip: largest norm of a gradient; None for no clipping.
         device: where torch works.
         clip_blocks: sizes of consecutive blocks of components that are clipped each on its own, e.g. (1, 3); empty: all together.
@@ -124,7 +125,7 @@ class Ascent(Solver):
 
     def init(self, oracle: Oracle, x: np.ndarray) -> State:
         parameter = torch.tensor(x, dtype=torch.float64, device=self.device)
-        return State(x, carried=_AscentState(parameter, OPTIMISERS[self.optimiser]([parameter], lr=float(self.lr), maximize=True), None))
+        return State(x, carried=_AscentState(parameter, OPTIMISERS[self.optimiser](([parameter], float(self.lr))), None))
 
     def step(self, oracle: Oracle, state: State, rng: np.random.Generator) -> State:
         carried: _AscentState = state.carried

@@ -291,12 +291,17 @@ def _same_world(rounds: RepeatedGame, game: StackelbergGame, follower: Follower 
 
 
 @contextmanager
-def deferred_interrupts() -> Iterator[Callable[[], bool]]:
+def deferred_interrupts(*more: int) -> Iterator[Callable[[], bool]]:
     """Ctrl-C takes effect between steps, so that finished work stays intact, and says so; a second one interrupts at once.
 
     Where one stands inside another, as a run stands in a benchmark, both know of the same Ctrl-C.
+
+    Args:
+        more: signals that mean the same, where nobody handles them yet: SIGTERM, which clusters send before they kill.  They do also where
+            Ctrl-C is ignored, as in a script's background jobs.
     """
-    pressed: list[int] = getattr(signal.getsignal(signal.SIGINT), "pressed", [])
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    pressed: list[int] = next((there for n in numbers if (there := getattr(signal.getsignal(n), "pressed", None)) is not None), [])
 
     def note(number: int, frame: Any) -> None:
         if pressed:
@@ -306,11 +311,14 @@ def deferred_interrupts() -> Iterator[Callable[[], bool]]:
             os.write(2, b"\nStopping after the running steps; Ctrl-C again ends at once\n")
 
     note.pressed = pressed  # type: ignore[attr-defined]
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    heard = [] if signal.getsignal(signal.SIGINT) == signal.SIG_IGN else [signal.SIGINT]
+    heard += [number for number in more if signal.getsignal(number) == signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    before = signal.signal(signal.SIGINT, note)
+    before = {number: signal.signal(number, note) for number in heard}
     try:
         yield lambda: bool(pressed)
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -2,7 +2,7 @@
 
 The state between two steps is the point (x, y) with the gradients there; a step follows them and computes the gradients at the new point:
 
-1. an optimiser of ``torch.optim`` moves x and y along the gradients
+1. an update of `solvers.optimisers` moves x and y along the gradients
 2. commit to x; ``copy_steps`` - 1 times, y alone takes a further step
 3. gradients in x and y (each subclass its own), and what the leader would earn if its followers were the copies
 
@@ -23,9 +23,9 @@ from stackelberg_envs.arguments import nearest
 from stackelberg_envs.leader.access import Access, Oracle, Permission
 from stackelberg_envs.processes.mdp import MDP, available_actions, broadcast_over_leader_actions
 
-from .ascent import OPTIMISERS
 from .base import Solver, State
 from .estimators.implicit import batches
+from .optimisers import OPTIMISERS, Optimiser
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Copies:
     x: torch.Tensor
     logits: list[torch.Tensor]
     """Of the copies' policies, (..., S, N, B) each; those of equal sizes are one tensor."""
-    optimiser: Any
+    optimiser: Optimiser
     gradients: list[torch.Tensor] = field(default_factory=list)
     """Of x and of each of ``logits``."""
     updates: int = 0
@@ -61,7 +61,7 @@ class CopyAscent(Solver):
     Args:
         lr: learning rate of x.
         copy_lr: learning rate of the copies' logits, above ``lr`` so that they keep up with x.
-        optimiser: ``"adam"`` or ``"sgd"``, from ``torch.optim``.
+        optimiser: ``"adam"`` or ``"sgd"``, as in ``torch.optim``.
         copy_steps: steps of the copies a step of the leader, at least 1.
     """
 
@@ -89,9 +89,8 @@ class CopyAscent(Solver):
     def init(self, oracle: Oracle, x: np.ndarray) -> State:
         leader = torch.tensor(x, dtype=torch.float64, requires_grad=True)
         logits = [torch.zeros(shape, dtype=torch.float64, requires_grad=True) for shape in self.shapes(oracle, leader)]
-        groups = [{"params": [leader], "lr": float(self.lr)}, {"params": logits, "lr": float(self.copy_lr)}]
-        copies = Copies(leader, logits, OPTIMISERS[self.optimiser](groups, lr=float(self.lr), maximize=True))
-        return self._state(oracle, copies)
+        optimiser = OPTIMISERS[self.optimiser](([leader], float(self.lr)), (logits, float(self.copy_lr)))
+        return self._state(oracle, Copies(leader, logits, optimiser))
 
     def step(self, oracle: Oracle, state: State, rng: np.random.Generator) -> State:
         copies: Copies = state.carried

@@ -32,6 +32,7 @@ from .inference.model import EstimatedGame
 from .inference.state import InferenceState, Settings
 from .linear import LU
 from .needs import needs_one_follower
+from .optimisers import Adam
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ class InversePlanning(Solver):
 def ascend(game: EstimatedGame, xs: np.ndarray, settings: InversePlanning) -> np.ndarray:
     """Adam on the exact hypergradient of ``game`` from each of ``xs`` (K, n)."""
     points = torch.tensor(xs, requires_grad=True)
-    optimiser = torch.optim.Adam([points], lr=float(settings.lr), maximize=True)
+    optimiser = Adam(([points], float(settings.lr)))
     values = None
     for _ in range(settings.planning_steps):
         mdp = game.problems(points)[0].joint

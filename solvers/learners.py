@@ -19,13 +19,12 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from array_api_compat import array_namespace
 from gymnasium.spaces import Box, Discrete
 
 from stackelberg_envs.arguments import CheckedArguments, real, whole
 from stackelberg_envs.game import StackelbergGame
 from stackelberg_envs.planning.linear_systems import PlanningError
-from stackelberg_envs.processes.arrays import Array
+from stackelberg_envs.processes.arrays import Array, array_namespace
 from stackelberg_envs.processes.gaussian import rows
 from stackelberg_envs.processes.sampled import normal
 from stackelberg_envs.response import Answer, Response

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 
 from stackelberg_envs.planning.linear_systems import factorise, system
@@ -30,13 +31,13 @@ from stackelberg_envs.planning.policy_evaluation import policy_value, regularise
 from stackelberg_envs.processes.markov_game import MarkovGame
 from stackelberg_envs.processes.mdp import MDP, at_nodes, entropy, joint_policy
 
-Penalty = Callable[[MDP, torch.Tensor, torch.Tensor, float], torch.Tensor]
+Penalty = Callable[[MDP, "torch.Tensor", "torch.Tensor", float], "torch.Tensor"]
 
 
 def visits(mdp: MDP, policy: torch.Tensor, discount: float) -> torch.Tensor:
     """d(s) = sum_t discount^t Pr(s_t = s), (..., S): one solve, and every return under ``policy`` is an inner product with it."""
     kernel = mdp.kernel.markov_chain(joint_policy(mdp, policy))
-    batch = torch.broadcast_shapes(policy.shape[:-3], mdp.transition.shape[:-4], mdp.initial.shape[:-1])
+    batch = np.broadcast_shapes(policy.shape[:-3], mdp.transition.shape[:-4], mdp.initial.shape[:-1])
     initial = torch.broadcast_to(mdp.initial, (*batch, mdp.initial.shape[-1]))
     return factorise(system(kernel, discount)).solve_transposed(initial)
 

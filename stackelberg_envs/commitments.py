@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
+from array_api_compat import is_array_api_obj, is_numpy_array
 
-from .processes.arrays import Array
+from .processes.arrays import Array, array_namespace
 
 LOG_ZERO = -1e30
 """Beside a logarithm, that of nothing; finite, for derivatives of -inf are no numbers."""

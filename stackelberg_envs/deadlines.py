@@ -11,13 +11,11 @@ from dataclasses import replace
 from functools import singledispatch
 from typing import Any
 
-from array_api_compat import array_namespace
-
 from . import registry
 from .arguments import whole
 from .game import Layout, StackelbergGame, as_tuple
 from .modified_game import ModifiedGame
-from .processes.arrays import Array
+from .processes.arrays import Array, array_namespace
 from .processes.staged import StagedTransition
 from .processes.tables import ProcessTables
 from .processes.transitions import as_transition

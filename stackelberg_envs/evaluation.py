@@ -10,10 +10,8 @@ import math
 from dataclasses import dataclass, field
 from numbers import Integral
 
-from array_api_compat import array_namespace
-
 from .game import Follower, StackelbergGame, follower_of, group_by_world
-from .processes.arrays import Array
+from .processes.arrays import Array, array_namespace
 from .response import Response
 
 

@@ -7,6 +7,7 @@ EXTRAS = {
     "matplotlib": "plots",
     "numba": "fast",
     "pyarrow": "parquet",
+    "ray": "ray",
     "rich": "cli",
     "stable_baselines3": "rl",
     "torch": "solvers",

@@ -14,13 +14,12 @@ from functools import cached_property
 from typing import Any, Literal, Protocol
 
 import numpy as np
-from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from .arguments import ArgumentError, CheckedArguments, nearest, whole
 from .commitments import CommitmentError, check_commitment
 from .optional import OptionalPieces
-from .processes.arrays import Array
+from .processes.arrays import Array, array_namespace
 from .response import Response
 from .worlds.base import Spaces, World, WorldError
 from .worlds.invalid_tables import distribution_errors

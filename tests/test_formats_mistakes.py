@@ -162,6 +162,10 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "a start that is nearly 1": (built_with(initial=[0.3333, 0.3333, 0.3333, 0]), r"initial sums to 0.9999: .*; normalise=True"),
     "a row that is far from 1": (built_with(transition=np.full((4, 3, 4), 0.251), normalise=True), r"\[0, 0\] sums to 1.004: [^;]*$"),
+    "a row that was said to sum to 1": (
+        built_with(transition=np.full((4, 3, 4), 0.245), stochastic=True),
+        r"transition\[0, 0\] sums to 0.98, and rows were said to be stochastic: name the states where an episode ends in terminal",
+    ),
     "numbered from 1": (lambda: se.from_gymnasium({1: {0: []}}, 0, initial=0), r"P has no entry 0"),
     "no table": (lambda: se.from_gymnasium(gymnasium.make("CartPole-v1"), 0, follower_discount=0.9), r"this environment has none"),
 }
@@ -171,3 +175,12 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
 def test_mistakes_are_named(build: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build()
+
+
+def test_only_rows_that_are_taken_need_to_sum_to_one() -> None:
+    transition = np.full((4, 3, 4), 0.25)
+    transition[3] = transition[0, 1] = 0.0
+    available = np.ones((4, 3), bool)
+    available[0, 1] = False
+    game = se.from_arrays(**{**world(0), "transition": transition, "available": available, "terminal": [3], "stochastic": True})
+    assert game.sizes == ((4, 1, 3),)

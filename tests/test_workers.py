@@ -136,6 +136,7 @@ def test_ctrl_c_keeps_runs_in_progress(folder: Path, processes: int, capfd: pyte
     copied = shutil.copytree(folder / "long.checkpoints", folder / "older.checkpoints")
     assert call(folder / "long.jsonl", processes=1) == {}
     assert f"{len(kept)} runs go on from where they were stopped" in printed.getvalue()
+    assert f"{len(jobs)} of {len(jobs)} runs, " in printed.getvalue()  # a file has lines instead of bars
     assert not (folder / "long.checkpoints").exists()
     for file in copied.iterdir():  # the same, made by another numpy, with a pickle that must not be read
         head, _, _ = file.read_bytes().partition(b"\n")
@@ -161,3 +162,22 @@ def test_a_run_and_its_benchmark_hear_of_the_same_ctrl_c() -> None:
             assert following()
     with deferred_interrupts() as fresh:
         assert not fresh()
+
+
+@pytest.mark.parametrize("ignored", [False, True], ids=["Ctrl-C works", "Ctrl-C is ignored, as in a script's background job"])
+def test_sigterm_stops_a_run_between_its_steps(ignored: bool) -> None:
+    """Clusters send it before they kill; a second one ends at once, and afterwards all is as before."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.default_int_handler)
+    try:
+        with deferred_interrupts(signal.SIGTERM) as benchmark:
+            with deferred_interrupts() as run:
+                assert not run()
+                signal.raise_signal(signal.SIGTERM)
+                assert run()
+            assert benchmark()
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+        assert signal.getsignal(signal.SIGINT) == (signal.SIG_IGN if ignored else signal.default_int_handler)
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -6,7 +6,6 @@ out; what its commitment is worth to the referee is said beside it.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -134,19 +133,19 @@ def _of_other_code(jobs: Sequence[Job], lines: Iterable[Line]) -> Iterator[str]:
     for (label, why), finished in groups.items():
         days = sorted({when[:10] for when in finished if when})
         made = f", made {' to '.join(dict.fromkeys((days[0], days[-1])))}" if days else ""
-        runs = f"{len(finished)} older runs of {label} are" if len(finished) > 1 else f"1 older run of {label} is"
+        runs = f"{len(finished)} runs of {label} by other code are" if len(finished) > 1 else f"1 run of {label} by other code is"
         yield f"{runs} not shown{made}: {why}"
 
 
 def _settings(job: dict[str, Any]) -> str:
-    return json.dumps(portable(job), sort_keys=True)
+    return results_file.canonical(portable(job))
 
 
 def _difference(result: dict[str, Any], job: Job) -> str:
     """Which code a run was made by, beside that of today."""
     code, now = result.get("code", {}), job.foreign_code
     names = [name for name in now if code.get(name) != now[name]]
-    told = f"the code of {' and '.join(names)} has changed since" if names else ""
+    told = f"{' and '.join(names)} had another source" if names else ""
     suite = version_changes({"stackelberg-envs": result.get("versions", {}).get("stackelberg-envs")}, _suite_version())
     return told or suite or "the game's tables, or what the follower or solver say of themselves, have changed"
 

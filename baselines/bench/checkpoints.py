@@ -51,6 +51,10 @@ class Checkpoints:
         except Exception as error:  # pickle raises whatever a solver's own objects raise
             raise CheckpointError(f"where the run stood could not be kept ({type(error).__name__}: {error})") from error
 
+    def restore(self, id: str, content: bytes) -> None:
+        """Keep the bytes of a checkpoint that was stored on another machine."""
+        results_file.replace(self.path(id), content)
+
     def refusal(self, id: str) -> str | None:
         """Why a checkpoint that is there must not be used, in words; None if there is none, or it may be."""
         if not self.path(id).exists():

@@ -19,8 +19,9 @@ try:
 except ImportError as error:
     raise SystemExit(str(missing_extra("The command line", error))) from None
 
+from . import merge, places, printing
 from . import new as templates
-from . import places, printing
+from .deferred import defer
 from .export import Format
 from .printing import console, problems
 
@@ -30,7 +31,11 @@ if TYPE_CHECKING:
 
 Results = Annotated[Path, typer.Option(help="Folder for results; finished runs in it are not repeated.")]
 FirstSeed = Annotated[int | None, typer.Option(help="The first seed, instead of the configuration's.", min=0)]
-Processes = Annotated[int, typer.Option(help="Processes; 0 for one a core.", min=0)]
+Games = Annotated[list[str] | None, typer.Option("--games", metavar="PATTERN", help="Only games of this id or title; may be repeated.")]
+Methods = Annotated[list[str] | None, typer.Option("--solvers", metavar="PATTERN", help="Only solvers of this label or name.")]
+BudgetScale = Annotated[float, typer.Option(help="A number that all budgets are multiplied by, for a quick look.", min=0.0)]
+Processes = Annotated[int, typer.Option(help="Runs at once; 0 for one a core.", min=0)]
+Executor = Annotated[str, typer.Option(help="Where to run: processes, ray, or an executor of yours, my_cluster.py:MyCluster.")]
 
 MORE, OWN = "More about results", "Your own code"
 """Panels of ``stackelberg --help`` below the first commands."""
@@ -48,6 +53,7 @@ The benchmark:  `stackelberg bench`  runs the embedded configuration (games x so
 Everything that is finished is on disk at once: stop a benchmark at any time, and the same command goes on from there.""",
 )
 app.add_typer(templates.app, name="new", rich_help_panel=OWN)
+app.command("merge", rich_help_panel=MORE)(merge.command)
 
 
 @app.command("list")
@@ -55,6 +61,7 @@ def list_(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Games or solvers to be told more of.")] = None,
 ) -> None:
     """Show the games and the solvers, a line each, or more of those that are named."""
+    defer("torch")  # which no solver needs to say what it is
     if not names:
         console.print(printing.games())
         console.print()
@@ -87,6 +94,7 @@ def solve(
     Example: `stackelberg solve four_rooms-v0 implicit --game preset=hpgd --budget 1000 --set lr=0.5`
     """
     with problems.status("Importing the solvers"):
+        defer("torch")  # which planners never use
         import solvers
 
         from .configuration import access_level, world_of
@@ -98,6 +106,8 @@ def solve(
     played = world.game()
     follower = world.answerer() or played.default_follower
     hyperparameters = _assignments(set_)
+    if "torch" in vars(sys.modules[solvers.solver_class(solver).__module__]):
+        import torch.version  # noqa: F401  (loads it now: the run's seconds are those of the solver)
 
     def describe(used: int, row: dict[str, Any]) -> str:
         return f"{escape(solver)}: F = {row['leader_return']:.4f}" + ("" if used else ", first step: imports, compilation")
@@ -132,23 +142,44 @@ def bench(
     results: Results = Path("results"),
     seeds: Annotated[int | None, typer.Option(help="Number of seeds of each solver, instead of the configuration's.", min=1)] = None,
     first_seed: FirstSeed = None,
+    games: Games = None,
+    methods: Methods = None,
+    budget_scale: BudgetScale = 1.0,
     jobs: Processes = 0,
     report: Annotated[Path | None, typer.Option(help="Write the HTML report here. Without this option no page is written.")] = None,
     again: Annotated[
         list[str] | None,
         typer.Option(metavar="LABEL", help="Run the solvers of this label, or pattern, anew; old results stay in the file."),
     ] = None,
+    executor: Annotated[
+        str, typer.Option(help="Where to run: processes, ray, or an executor of yours, my_cluster.py:MyCluster.")
+    ] = "processes",
+    address: Annotated[str, typer.Option(help="Of a Ray cluster, as ray.init takes it; none for a Ray of this machine's own.")] = "",
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="Run part I of N only, from 0, for job arrays; results go to RESULTS/shard-I-of-N."),
+    ] = None,
+    costs: Annotated[
+        list[Path] | None, typer.Option(help="With --shard, a results file whose times say what runs cost; the same file for all parts.")
+    ] = None,
 ) -> None:
     """Run a configuration: games x solvers x seeds, each result written to disk the moment it is finished.
 
     Stop it as you like (Ctrl-C, or worse): the same command goes on where it stopped, and repeats nothing.
+
+    Example: `stackelberg bench mine.toml --shard 0/4`  on the first of four machines; then  `stackelberg merge results results/shard-*`.
     """
-    loaded = _load(config, seeds, first_seed)
+    loaded = _load(config, seeds, first_seed, games, methods, budget_scale)
     places.check_folder("--results", results)
     if report is not None:
         places.check_file("--report", report)
+    wanted = loaded.jobs
+    if shard is not None:
+        wanted, results = _part(loaded, shard, costs or [], results)
+    elif costs:
+        raise typer.BadParameter("--costs says how to share runs between the parts of --shard")
     path, best_file = results / f"{loaded.name}.jsonl", results / "best_known.jsonl"
-    finished, failed = _run(loaded.jobs, path, jobs, again)
+    finished, failed = _run(wanted, path, jobs, again, executor, address)
     _record(finished, best_file)
     _show(loaded, path, best_file, report)
     _end(failed)
@@ -230,11 +261,14 @@ def report_(
     results: Annotated[Path, typer.Option(help="Folder with the results.")] = Path("results"),
     seeds: Annotated[int | None, typer.Option(help="As given to bench.", min=1)] = None,
     first_seed: FirstSeed = None,
+    games: Games = None,
+    methods: Methods = None,
+    budget_scale: BudgetScale = 1.0,
     output: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
     figures: Annotated[Path | None, typer.Option(help="Also write the figures into this folder, as SVG.")] = None,
 ) -> None:
     """Draw what is there of a configuration's results: a table, and a self-contained HTML page."""
-    loaded = _load(config, seeds, first_seed)
+    loaded = _load(config, seeds, first_seed, games, methods, budget_scale)
     path = results / f"{loaded.name}.jsonl"
     places.check_file("--output", output)
     if figures is not None:
@@ -247,6 +281,10 @@ def report_(
 def compare(
     config: Annotated[str, typer.Argument(help="A configuration with published values.")],
     results: Annotated[Path, typer.Option(help="Folder with the results; docs/reproductions/recorded has ours.")] = Path("results"),
+    seeds: Annotated[int | None, typer.Option(help="As given to bench.", min=1)] = None,
+    first_seed: FirstSeed = None,
+    games: Games = None,
+    methods: Methods = None,
     output: Annotated[Path, typer.Option(help="Folder for NAME.md and its figures.")] = Path("compared"),
     maps: Annotated[
         list[int] | None, typer.Option(help="Draw maps of this game of the configuration, counted from 0; may be repeated.")
@@ -260,7 +298,7 @@ def compare(
     from . import compare as comparison
     from . import report, results_file
 
-    loaded = _load(config)
+    loaded = _load(config, seeds, first_seed, games, methods)
     path = results / f"{loaded.name}.jsonl"
     if record is not None and record.resolve() == results.resolve():
         raise typer.BadParameter("--record stores a slim copy; give it another folder than --results")
@@ -353,24 +391,54 @@ def check(
         raise typer.Exit(1)
 
 
-def _load(config: str, seeds: int | None = None, first_seed: int | None = None) -> Config:
+def _load(
+    config: str,
+    seeds: int | None = None,
+    first_seed: int | None = None,
+    games: list[str] | None = None,
+    methods: list[str] | None = None,
+    budget_scale: float = 1.0,
+) -> Config:
     """A configuration; whose code it runs, if others', is said before any of it is imported."""
     from . import configuration
 
     def announce(line: str) -> None:
         console.print(escape(line), highlight=False, soft_wrap=True)
 
-    return configuration.load(config, seeds=seeds, first_seed=first_seed, announce=announce)
+    loaded = configuration.load(config, seeds=seeds, first_seed=first_seed, announce=announce)
+    return loaded.select(games or (), methods or (), budget_scale)
 
 
-def _run(wanted: list[Job], path: Path, processes: int, again: list[str] | None = None) -> tuple[list[dict[str, Any]], dict[str, str]]:
+def _part(loaded: Config, shard: str, costs: list[Path], results: Path) -> tuple[list[Job], Path]:
+    """The runs of one part that are not in the whole file yet, and the folder for their results."""
+    from . import shards
+
+    part = shards.parse(shard)
+    for path in costs:
+        if not path.exists():
+            raise typer.BadParameter(f"--costs {path} does not exist")
+    mine = shards.part_of(loaded, part, shards.Costs.read(*costs))
+    whole = results / f"{loaded.name}.jsonl"
+    there = {result["id"] for result in _results(mine, whole)}
+    console.print(
+        f"Part {part.index} of {part.count}, counted from 0: {len(mine)} of {len(loaded.jobs)} runs"
+        + (f", {len(there)} of them already in {escape(str(whole))}" if there else ""),
+        highlight=False,
+        soft_wrap=True,
+    )
+    return [job for job in mine if job.id not in there], results / str(part)
+
+
+def _run(
+    wanted: list[Job], path: Path, workers: int, again: list[str] | None = None, executor: str = "processes", address: str = ""
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Run what is not in ``path`` yet; (all results there are, what failed by job id).  Ctrl-C ends the command, saying how to go on."""
+    from . import executors
     from .execution import RunStopped
     from .runner import run_all
-    from .system import usable_cores
 
     try:
-        failed = run_all(wanted, path, processes=processes or usable_cores(), console=console, again=again or ())
+        failed = run_all(wanted, path, console=console, again=again or (), executor=executors.load(executor, workers, address))
     except (KeyboardInterrupt, RunStopped):
         there = len(_results(wanted, path))
         problems.print(f"\nStopped with {there} of {len(wanted)} runs in {escape(str(path))}; the same command goes on from there.")

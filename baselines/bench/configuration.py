@@ -41,8 +41,9 @@ from __future__ import annotations
 import dataclasses
 import re
 import tomllib
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,39 @@ class Config:
         """All jobs, seed by seed, so that an interrupted run has something of everything."""
         jobs = [job for section in self.sections for job in section.jobs]
         return sorted(jobs, key=lambda job: job.seed)
+
+    def select(self, games: Sequence[str] = (), solvers: Sequence[str] = (), budget_scale: float = 1.0) -> Config:
+        """A part of it.
+
+        Args:
+            games: ids or titles of the games to keep, or patterns of them such as ``*rooms*``; all if there are none.
+            solvers: labels or names of solvers likewise.
+            budget_scale: a number that each budget is multiplied by.
+
+        Raises:
+            ConfigError: if nothing is called so.
+        """
+        wanted = [s for s in self.sections if not games or _matches(games, s.world.label, s.title)]
+        _require_each(games, [name for s in self.sections for name in (s.world.label, s.title)], "game")
+        _require_each(solvers, [name for s in wanted for job in s.jobs for name in (job.label, job.solver)], "solver")
+        sections = []
+        for section in wanted:
+            jobs = [job for job in section.jobs if not solvers or _matches(solvers, job.label, job.solver)]
+            scaled = tuple(job if budget_scale == 1 else replace(job, budget=max(1, round(job.budget * budget_scale))) for job in jobs)
+            sections += [replace(section, jobs=scaled)] if scaled else []
+        return replace(self, sections=tuple(sections))
+
+
+def _matches(patterns: Sequence[str], *names: str) -> bool:
+    """Whether one of the names is one of the patterns, or matches it."""
+    return any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns for name in names)
+
+
+def _require_each(patterns: Sequence[str], names: Sequence[str], kind: str) -> None:
+    """Refuse a pattern that nothing matches."""
+    for pattern in patterns:
+        if not _matches([pattern], *names):
+            raise ConfigError(f"no {kind} here is called {pattern!r}; {nearest(pattern, list(dict.fromkeys(names)))}")
 
 
 def load(

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import platform
 import traceback
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,13 +17,10 @@ from solvers.versions import versions
 
 from . import results_file
 from .checkpoints import CheckpointError, Checkpoints
+from .executors import Report, Stop
 from .jobs import Job
 from .source import INSTALLED, SUITE, suite_digest
 from .warm_up import warm_up
-from .workers import Stop
-
-Report = Callable[[str, int], None]
-"""Called with (job id, commitments used)."""
 
 
 class RunStopped(Exception):

@@ -10,12 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from .behaviour import likeliest_paths
 from .learned import caption, learned_figure
 from .palette import COLOURS, data_uri, plain_text, style, svg
 from .stats import curve
 
-__all__ = ["COLOURS", "caption", "curves", "curves_caption", "data_uri", "learned_figure", "likeliest_paths", "plain_text", "style", "svg"]
+__all__ = ["COLOURS", "caption", "curves", "curves_caption", "data_uri", "learned_figure", "plain_text", "style", "svg"]
 
 AXES = {"commitments": "commitments", "outcome_steps": "outcome steps", "seconds": "solver seconds"}
 WIDE_RANGE = 20

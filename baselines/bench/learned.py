@@ -15,8 +15,9 @@ import stackelberg_envs as se
 from solvers import Score
 from stackelberg_envs.evaluation import Evaluation
 
-from .behaviour import ROWS, draw_behaviour, draw_table, label_table, legend_above, likeliest_paths
+from .behaviour import ROWS, draw_behaviour, draw_table, label_table, legend_above
 from .palette import COLOURS, DASHES, INK, plain_text
+from .visits import likeliest_paths
 
 FOUR_ROOMS_TOP = 0.15
 """The end of the colour scale where no shading exceeds the budget of Four Rooms, 0.2: all figures of it then have one scale."""

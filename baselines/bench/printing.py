@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import sys
@@ -102,8 +103,8 @@ def games() -> Table:
     rows = []
     for id in se.games():
         try:
-            rows.append((escape(id), escape(_story(se.game(id))[0] + _bringer(REGISTRY, id))))
-        except (ReferenceNotFoundError, TypeError) as error:  # a TypeError from one whose arguments have no defaults
+            rows.append((escape(id), escape(_story(_class_of(id))[0] + _bringer(REGISTRY, id))))
+        except (ReferenceNotFoundError, TypeError) as error:  # a TypeError from a function whose arguments have no defaults
             rows.append((escape(id), f"[red]{escape(str(error))}[/]"))
     return _listing("Games", rows)
 
@@ -118,14 +119,20 @@ def game_details(id: str) -> Table:
         "contexts": ", ".join(game.contexts),
         "followers": str(game.followers),
         "default follower": repr(game.default_follower),
-        "about": "\n\n".join(" ".join(part.split()) for part in _story(game)) + _bringer(REGISTRY, id),
+        "about": "\n\n".join(" ".join(part.split()) for part in _story(type(game))) + _bringer(REGISTRY, id),
     }
     return _listing(escape(id), [(name, escape(said)) for name, said in rows.items()])
 
 
-def _story(game: se.StackelbergGame) -> list[str]:
+def _class_of(id: str) -> type[se.StackelbergGame]:
+    """The class of a game; builds the game only where a function does, for some take long."""
+    found = REGISTRY.load(id)
+    return REGISTRY.check_class(found, id) if inspect.isclass(found) else type(se.game(id))
+
+
+def _story(cls: type[se.StackelbergGame]) -> list[str]:
     """The first sentence of a game's story without its name, and the paragraph that follows it."""
-    said = sys.modules[type(game).__module__].__doc__ or f"{type(game).__name__}: {type(game).__doc__ or ''}"
+    said = sys.modules[cls.__module__].__doc__ or f"{cls.__name__}: {cls.__doc__ or ''}"
     first, _, rest = said.partition("\n")
     about = first.partition(": ")[2] or first
     return [about[:1].upper() + about[1:], *[part for part in rest.strip().split("\n\n")[:1] if part]]
@@ -152,8 +159,6 @@ def methods() -> Table:
 
 def solver_details(name: str) -> Table:
     """One solver: its access, what it does, and its hyperparameters with their defaults."""
-    import inspect
-
     import solvers
     from solvers.registry import REGISTRY
 
@@ -196,7 +201,7 @@ def draw(game: se.StackelbergGame, x: np.ndarray, follower: se.Follower) -> None
     """
     from stackelberg_envs.drawing import Frame, ansi
 
-    from .figures import likeliest_paths
+    from .visits import likeliest_paths
 
     evaluation = se.evaluate(game, x, follower=follower)
     drawn = game.layout is not None or any(lead is not None for _, lead, _ in game.spaces)
@@ -216,7 +221,7 @@ def draw(game: se.StackelbergGame, x: np.ndarray, follower: se.Follower) -> None
 
 def _print_actions(game: se.StackelbergGame, x: np.ndarray, evaluation: se.Evaluation) -> None:
     """How often followers take each of their actions, or, if these are many, the ones that they take most often."""
-    from .behaviour import action_shares
+    from .visits import action_shares
 
     for name, share in action_shares(game, x, evaluation).items():
         often = sorted(range(len(share)), key=lambda b: -share[b])[:6]

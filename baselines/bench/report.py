@@ -17,7 +17,7 @@ from rich.table import Table
 from stackelberg_envs.leader.access import Access
 
 from . import best as best_known
-from . import figures, results_file
+from . import failures, figures, results_file
 from .audit import audit, split
 from .configuration import Config, Section
 from .jobs import Job
@@ -121,7 +121,7 @@ def collect_parts(config: Config, results: Path, *best_files: Path) -> list[Part
     best = dict(record)
     for key, entry in best_known.read_best(*best_files).items():
         best[key] = max(entry, best.get(key, entry), key=lambda each: each.leader_return)
-    parts = []
+    parts, failed = [], failures.read(results)
     for section in config.sections:
         groups: dict[str, list[dict[str, Any]]] = {}
         own = {job.id for job in section.jobs}
@@ -132,11 +132,12 @@ def collect_parts(config: Config, results: Path, *best_files: Path) -> list[Part
         key = (section.referee or section.world).key
         top = best.get(key) if section.score is None else None  # the record has one kind of score
         missing = config.record is not None and section.score is None and key not in record
-        if missing and top is None and groups:
+        if section.score is None and top is None and groups:
             top = _best_end(groups)
         ours = top is not None and key not in record and _is_end(top, groups)
         others = top is not None and key not in record and not ours
-        remarks = (*checked.remarks, *mixed, *([_no_entry(config.record, own_record, section)] if missing and config.record else []))
+        away = failures.missing_runs(section.jobs, {result["id"] for result in checked.results}, failed)
+        remarks = (*away, *checked.remarks, *mixed, *([_no_entry(config.record, own_record, section)] if missing and config.record else []))
         source = config.record.name if config.record and top is not None and own_record.get(key) == top else ""
         rows = [_row(label, group, top) for label, group in groups.items()]
         rows.sort(key=lambda row: (-row.access, -row.score.centre))

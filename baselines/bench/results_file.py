@@ -74,7 +74,7 @@ def read_lines(path: Path, *, repair: bool = False) -> list[Line]:
     *lines, rest = path.read_bytes().split(b"\n")
     found = []
     for number, line in enumerate(lines, 1):
-        result = _parse(line)
+        result = parse(line)
         if result is None:
             raise ResultsError(
                 f"{path}, line {number} is not a result: {line[:60]!r}... "
@@ -97,7 +97,7 @@ def with_checksum(result: dict[str, Any]) -> dict[str, Any]:
 def checksum(result: dict[str, Any]) -> str:
     """Hash of a result without its own ``checksum``, 16 digits; spaces and the order of fields do not count."""
     said = {key: value for key, value in result.items() if key != "checksum"}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(canonical(said).encode()).hexdigest()[:16]
 
 
 def append(path: Path, result: dict[str, Any]) -> None:
@@ -163,6 +163,19 @@ def portable_job(job: dict[str, Any]) -> dict[str, Any]:
     return {**job, "solver": references.portable(job["solver"])}
 
 
+def same_run(result: dict[str, Any]) -> str:
+    """What a run has in common with the same run of other code; a line that is no result of a job has its id."""
+    try:
+        return canonical([portable_job(result["job"]), result.get("access")])
+    except (KeyError, TypeError, AttributeError):  # `flaw` will say what is wrong with it
+        return str(result["id"])
+
+
+def canonical(value: Any) -> str:
+    """Data as text: equal data, equal text."""
+    return json.dumps(value, sort_keys=True)
+
+
 def comparable(result: dict[str, Any]) -> dict[str, Any]:
     """A result without what depends on the machine's mood or on the version of the schema: the same run gives the same."""
     return {key: value for key, value in result.items() if key not in ("timing", "schema", "access", "code", "again", "checksum")}
@@ -199,7 +212,8 @@ def replace(path: Path, content: str | bytes) -> None:
     draft.replace(path)
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
+def parse(line: bytes) -> dict[str, Any] | None:
+    """What a line says; None if it is not a result."""
     try:
         result = json.loads(line)
     except ValueError:

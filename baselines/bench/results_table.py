@@ -96,11 +96,11 @@ def _has_jobs(file: Path) -> bool:
             first = json.loads(lines.readline())
         except ValueError:
             return True
-    return not isinstance(first, dict) or _rows_of_job(first)
+    return not isinstance(first, dict) or is_of_job(first)
 
 
-def _rows_of_job(result: dict[str, Any]) -> bool:
-    """Studies have results without a world."""
+def is_of_job(result: dict[str, Any]) -> bool:
+    """Whether a line is of a job; those of studies have no world."""
     return isinstance(job := result.get("job"), dict) and "world" in job
 
 
@@ -124,9 +124,9 @@ def _without_other_code(lines: list[tuple[Path, results_file.Line]]) -> list[tup
     """Of the lines of a file that have the same job, label included, the last; a warning counts the others."""
     last: dict[tuple[Path, str], int] = {}
     for file, (number, result) in lines:
-        key = file, _same_run(result)
+        key = file, results_file.same_run(result)
         last[key] = max(number, last.get(key, 0))
-    kept = [(file, line) for file, line in lines if last[file, _same_run(line[1])] == line[0]]
+    kept = [(file, line) for file, line in lines if last[file, results_file.same_run(line[1])] == line[0]]
     if left_out := len(lines) - len(kept):
         runs = f"{left_out} lines are runs" if left_out > 1 else "1 line is a run"
         warnings.warn(
@@ -136,17 +136,9 @@ def _without_other_code(lines: list[tuple[Path, results_file.Line]]) -> list[tup
     return kept
 
 
-def _same_run(result: dict[str, Any]) -> str:
-    """What a run has in common with the same run of other code; a line that is no result of a job has its id."""
-    try:
-        return json.dumps([results_file.portable_job(result["job"]), result.get("access")], sort_keys=True)
-    except (KeyError, TypeError, AttributeError):  # `flaw` will say what is wrong with it
-        return str(result["id"])
-
-
 def _rows(file: Path, number: int, result: dict[str, Any], history: bool, every: bool) -> list[dict[str, Any]]:
     """The rows of one run: one, or one a report."""
-    if not _rows_of_job(result):
+    if not is_of_job(result):
         raise results_file.ResultsError(f"{file}, line {number} is not a result of a job: it has no job.world")
     if (wrong := flaw(result)) is not None:
         raise results_file.ResultsError(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
@@ -14,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 import solvers.registry
 import stackelberg_envs as se
@@ -23,32 +20,36 @@ from solvers.base import deferred_interrupts
 from stackelberg_envs.arguments import nearest
 from stackelberg_envs.registry import REGISTRY
 
-from . import results_file
+from . import failures, results_file
 from .audit import audit, version_differences
 from .checkpoints import Checkpoints
-from .execution import Report, Runnable, RunStopped, attempt
+from .execution import Runnable, RunStopped, attempt
+from .executors import Executor, Task
 from .jobs import Job
-from .workers import Stop, run_in_processes
+from .processes import Processes
+from .progress import progress
 
 
 def run_all(
     jobs: Sequence[Job | Runnable],
     path: Path,
     *,
-    processes: int,
+    processes: int = 1,
     console: Console,
     unit: str = "commitments",
     again: Sequence[str] = (),
+    executor: Executor | None = None,
 ) -> dict[str, str]:
     """Run all jobs whose results are not in ``path`` yet; returns what went wrong, by job id, with which the others go on.
 
     Args:
         jobs: what to run.
         path: the results file; a result is added to it the moment it is there.
-        processes: how many at once.
+        processes: how many at once, where there is no executor.
         console: for bars, and for what there is to say of results that are there.
         unit: names what budgets count.
         again: labels, or patterns of them such as ``*``, of jobs to be run although they are there; their old lines stay in the file.
+        executor: where the runs take place; None for processes on this machine.
 
     Raises:
         RunStopped: on Ctrl-C; finished results are written, runs in progress are kept, and the same call goes on inside them.
@@ -62,17 +63,24 @@ def run_all(
         found, checked = results_file.by_id(lines), audit([job for job in jobs if isinstance(job, Job)], lines)
         anew = _run_again(jobs, found, again)
         todo = [job for job in jobs if job.id not in found or job.id in checked.flawed or job.id in anew]
+        tell = partial(console.print, highlight=False, soft_wrap=True, markup=False)
         for said in (*checked.remarks, *_state_of(jobs, todo, path, checked.results), *_checkpoints_there(todo, kept)):
-            console.print(escape(said), highlight=False, soft_wrap=True)
+            tell(said)
+        if back := _returned(checked.results, found):
+            for line in back:
+                results_file.append(path, _as_line(line, found))
+            tell(f"{len(back)} of them are of code that has come back: their lines are written once more, to be the last")
         failed: dict[str, str] = {}
-        stopped = False
+        stopped, ended = False, set[str]()
         if not todo:
             return failed
-        tell = partial(console.print, highlight=False, soft_wrap=True, markup=False)
-        with interrupts() as interrupted, _bars(console, jobs, todo, unit) as (report, finished):
-            run = _one_by_one if processes == 1 else partial(_in_parallel, processes=processes, tell=tell)
-            with closing(run(todo, kept=kept, report=report, interrupted=interrupted)) as results:
+        with deferred_interrupts(signal.SIGTERM) as interrupted, progress(console, jobs, todo, unit) as (report, finished):
+            task = Task(attempt, kept, partial(_preparation, todo))
+            runs = (executor or Processes(processes)).run(todo, task, report=report, say=tell, interrupted=interrupted)
+            with closing(runs) as results:
                 for result in results:
+                    if "stopped" not in result:
+                        ended.add(result["id"])
                     if "failed" in result:
                         failed[result["id"]] = result["failed"] + _trace(result)
                     elif "stopped" in result:
@@ -85,6 +93,7 @@ def run_all(
                         kept.discard(result["id"])
                     finished()
             stopped = stopped or interrupted()
+        failures.update(path, ended, failed)
         if stopped:
             raise RunStopped
         return failed
@@ -101,6 +110,16 @@ def _as_line(result: dict[str, Any], found: dict[str, list[results_file.Line]]) 
     if before:
         result = {**result, "again": before[-1][1].get("again", 0) + 1}
     return results_file.with_checksum(result) if "schema" in result else result
+
+
+def _returned(results: Sequence[dict[str, Any]], found: dict[str, list[results_file.Line]]) -> list[dict[str, Any]]:
+    """Lines of ``results`` behind which the file has a line of the same run by other code, as after a change that was taken back."""
+    last: dict[str, int] = {}
+    for number, line in (group[-1] for group in found.values()):
+        run = results_file.same_run(line)
+        last[run] = max(number, last.get(run, 0))
+    ours = (found[result["id"]][-1] for result in results)
+    return [line for number, line in ours if last[results_file.same_run(line)] > number]
 
 
 def _run_again(jobs: Sequence[Job | Runnable], found: dict[str, list[results_file.Line]], again: Sequence[str]) -> set[str]:
@@ -141,46 +160,16 @@ def _checkpoints_there(todo: Sequence[Job | Runnable], kept: Checkpoints) -> Ite
         yield f"{going} runs go on from where they were stopped"
 
 
-@contextmanager
-def interrupts() -> Iterator[Stop]:
-    """Whether Ctrl-C was pressed, or the process was asked to end (SIGTERM, as clusters do before they kill); a second one acts at once."""
-    with deferred_interrupts() as interrupted:
-        main = threading.current_thread() is threading.main_thread()
-        if not main or signal.getsignal(signal.SIGINT) == signal.SIG_IGN or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-            yield interrupted
-            return
-        signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
-        try:
-            yield interrupted
-        finally:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _one_by_one(jobs: Sequence[Job | Runnable], *, kept: Checkpoints, report: Report, interrupted: Stop) -> Generator[dict[str, Any]]:
-    for job in jobs:
-        result = attempt(job, report, interrupted, kept=kept)
-        yield result
-        if "stopped" in result or interrupted():
-            return
-
-
-def _in_parallel(
-    jobs: Sequence[Job | Runnable], *, processes: int, tell: Callable[[str], None], kept: Checkpoints, report: Report, interrupted: Stop
-) -> Generator[dict[str, Any]]:
-    prepare = _Preparation(*_registrations(jobs))
-    return run_in_processes(jobs, processes, partial(attempt, kept=kept), prepare, report=report, say=tell, interrupted=interrupted)
-
-
-def _registrations(jobs: Sequence[Job | Runnable]) -> tuple[dict[str, str], dict[str, str]]:
-    """Games and solvers of these jobs that have names of their own, as references."""
-    known = [job for job in jobs if isinstance(job, Job)]
-    games = {world.label for job in known for world in (job.world, job.score_world)}
-    return REGISTRY.for_workers(games), solvers.registry.REGISTRY.for_workers({job.solver for job in known})
+def _preparation(jobs: Sequence[Job | Runnable]) -> _Preparation:
+    """What other processes need for these jobs: games and solvers that have names of their own, as references."""
+    registered = [job for job in jobs if isinstance(job, Job)]
+    games = {world.label for job in registered for world in (job.world, job.score_world)}
+    return _Preparation(REGISTRY.for_workers(games), solvers.registry.REGISTRY.for_workers({job.solver for job in registered}))
 
 
 @dataclass(frozen=True)
 class _Preparation:
-    """What a worker does before its first job: it registers what was registered here."""
+    """What another process does before its first job: it registers what was registered here."""
 
     games: dict[str, str]
     methods: dict[str, str]
@@ -193,30 +182,3 @@ class _Preparation:
         for name, reference in self.methods.items():
             solvers.register(name, reference)
         torch.set_num_threads(1)
-
-
-@contextmanager
-def _bars(
-    console: Console, jobs: Sequence[Job | Runnable], todo: Sequence[Job | Runnable], unit: str
-) -> Iterator[tuple[Report, Callable[[], None]]]:
-    """A bar over all budgets, with an estimate of the time left, and the count of finished runs."""
-    used: dict[str, int] = {}
-    total = sum(job.budget for job in todo)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
-    with Progress(*columns, console=console, refresh_per_second=4) as progress:
-        work = progress.add_task("starting: imports, compilation, first reports", total=total)
-        runs = progress.add_task("runs", total=len(jobs), completed=len(jobs) - len(todo))
-
-        def report(id: str, commitments: int) -> None:
-            used[id] = commitments
-            progress.update(work, completed=sum(used.values()), description=unit)
-
-        yield report, lambda: progress.advance(runs)
-        if progress.tasks[runs].finished:  # solvers that were done before their budget
-            progress.update(work, completed=total, description=unit)

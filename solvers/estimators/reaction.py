@@ -17,7 +17,7 @@ from stackelberg_envs.processes.mdp import MDP, DecisionProblem, decision_proble
 
 from ..linear import factors
 
-Adjoint = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Adjoint = Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]
 """``adjoint(gamma P^T c, worth)``, each (..., S), gives z otherwise than by a solve; worth is d_L W, or sum_nb g u."""
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from array_api_compat import array_namespace
-
 from ..arguments import real, whole
 from ..planning.hard_policy_iteration import hard_policy_iteration
 from ..planning.loss import loss_bound
 from ..planning.value_iteration import soft_backup, softmax_backup
-from ..processes.arrays import Array
+from ..processes.arrays import Array, array_namespace
 from ..processes.mdp import MDP, broadcast_over_leader_actions, decision_problem
 from ..response import Answer
 from .base import TabularFollower

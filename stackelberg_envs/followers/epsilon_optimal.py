@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from ..arguments import real
 from ..planning.hard_policy_iteration import hard_policy_iteration
 from ..planning.linear_systems import PlanningError
 from ..planning.policy_evaluation import policy_value
-from ..processes.arrays import Array
+from ..processes.arrays import Array, array_namespace
 from ..processes.mdp import MDP, broadcast_over_leader_actions, decision_problem
 from ..response import Answer
 from .base import TabularFollower

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from ..arguments import CheckedArguments, real
 from ..planning.backward_induction import reverse_topological_order
@@ -20,7 +19,7 @@ from ..planning.hard_policy_iteration import TIE_TOLERANCE
 from ..planning.linear_systems import PlanningError
 from ..planning.normal_form import action_worths, losses_of_deviating, mixed_equilibria, pure_equilibria, regrets
 from ..planning.saddle_point import saddle_point
-from ..processes.arrays import Array
+from ..processes.arrays import Array, array_namespace
 from ..processes.availability import available_to
 from ..processes.markov_game import MarkovGame
 from ..processes.mdp import at_nodes, decision_problem

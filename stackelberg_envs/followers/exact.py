@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from array_api_compat import array_namespace
-
 from ..planning.hard_policy_iteration import TIE_TOLERANCE, hard_policy_iteration
 from ..planning.loss import loss_bound
-from ..processes.arrays import Array, max_over_actions
+from ..processes.arrays import Array, array_namespace, max_over_actions
 from ..processes.mdp import MDP, DecisionProblem, broadcast_over_leader_actions, decision_problem
 from ..response import Answer
 from ..worlds.base import World

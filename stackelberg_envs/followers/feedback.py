@@ -18,11 +18,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from ..arguments import CheckedArguments
 from ..planning.linear_systems import PlanningError
-from ..processes.arrays import Array
+from ..processes.arrays import Array, array_namespace, clip
 from ..processes.gaussian import rows
 from ..processes.sampled import Actor, normal
 from ..response import Answer, Response
@@ -60,7 +59,7 @@ def squashed_gaussian_log_density(x: Array, phi: Array, leads: Array, hidden: in
     """log pi(a|s), (..., N), of actions (..., N, 1) between -1 and 1."""
     xp = array_namespace(x, phi)
     edge = 1 - float(xp.finfo(leads.dtype).eps)
-    a = xp.clip(leads, -edge, edge)
+    a = clip(leads, -edge, edge)
     z = (xp.atanh(a) - pre_squash_mean(x, phi, hidden)) / sd
     return (-0.5 * z**2 - xp.log1p(-(a**2)))[..., 0] - math.log(sd * math.sqrt(2 * math.pi))
 

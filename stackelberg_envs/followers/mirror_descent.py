@@ -6,12 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from array_api_compat import array_namespace
-
 from ..arguments import real, whole
 from ..planning.policy_evaluation import policy_value, regularised_reward
 from ..planning.value_iteration import rounding_error, softmax_backup
-from ..processes.arrays import Array, as_float
+from ..processes.arrays import Array, array_namespace, as_float
 from ..processes.mdp import MDP, at_nodes, available_at_nodes, broadcast_over_leader_actions
 from ..response import Answer
 from .base import TabularFollower

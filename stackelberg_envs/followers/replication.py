@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from array_api_compat import array_namespace
-
 from ..planning.linear_systems import PlanningError
 from ..planning.loss import loss_bound
 from ..planning.policy_iteration import soft_policy_iteration
 from ..planning.value_iteration import softmax_backup
-from ..processes.arrays import Array
+from ..processes.arrays import Array, array_namespace
 from ..processes.mdp import MDP, decision_problem, mask_action_values
 from ..response import Answer
 from .base import TabularFollower

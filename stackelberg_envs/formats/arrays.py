@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, nearest, real
@@ -14,7 +13,7 @@ from ..deadlines import with_deadline
 from ..followers.exact import Soft
 from ..game import Follower, Layout, StackelbergGame, check_follower
 from ..optional import PIECES
-from ..processes.arrays import Array
+from ..processes.arrays import Array, array_namespace
 from ..processes.constants import Constants
 from ..worlds.mdp import InducedMDP
 from .controls import Controls
@@ -107,6 +106,7 @@ def from_arrays(
     layout: Layout | None = None,
     normalise: bool = False,
     deadline: int | None = None,
+    stochastic: bool = False,
 ) -> StackelbergGame:
     """A game from tables: S states, B follower actions, and A leader actions, 1 where the leader only sets rewards.
 
@@ -142,6 +142,7 @@ def from_arrays(
             by these sums, which a warning says.  Else a sum above 1 is an error, and one below is the probability that the episode ends.
         deadline: steps after which every episode ends, and the follower knows it; None for none.  See `stackelberg_envs.with_deadline`;
             the game is then what that returns, and a discount of 1 needs no other end.
+        stochastic: whether rows of ``transition`` must sum to 1, so that only ``terminal`` states and the deadline end an episode.
 
     Raises:
         ValueError: for what is none of these; the message says what and where.
@@ -158,6 +159,7 @@ def from_arrays(
         {"only": {}} if contexts is None else contexts,
         sees_policy=follower_sees == "policy",
         normalise=normalise,
+        stochastic=stochastic,
     )
     s, a, b = (int(size) for size in next(iter(tables.values())).transition.shape[:3])
     if instrument is None and a == 1:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import abc
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from ..commitments import softmax_policy
 from ..optional import OptionalPieces
-from ..processes.arrays import Array
+from ..processes.arrays import Array, array_namespace
 from ..processes.constants import Constants
 
 

@@ -18,7 +18,7 @@ from ..processes.successor_lists import SuccessorLists
 from ..processes.successors import Successors
 from ..processes.transitions import Transition, as_transition, expect, map_numbers
 from .sparse import SparseRows, are_sparse, is_sparse, rows_by_action, rows_of_stack
-from .validation import check_probabilities, divisors, entry_label, finite_array
+from .validation import check_probabilities, divisors, entry_label, finite_array, first_index
 
 
 def kernel(name: str, given: Any, *, normalise: bool = False) -> Array:
@@ -67,6 +67,22 @@ def lists(rows: SparseRows, normalise: bool = False) -> SuccessorLists:
     listed = np.arange(shape[-1]) < counts[:, None]
     table[listed], probabilities[listed] = matrix.indices, matrix.data / np.repeat(divisor, counts)
     return SuccessorLists(Successors(table.reshape(shape)), probabilities.reshape(shape))
+
+
+def check_stochastic(name: str, transition: Array, there: np.ndarray) -> None:
+    """Refuse rows of a kernel that do not sum to 1, where actions are ``there``, booleans (S, A, B).
+
+    Raises:
+        ValueError: naming the first of them.
+    """
+    sums = expect(transition, np.ones(transition.shape[-1]))
+    if (place := first_index(there & (sums < 1 - DEFICIT_TOLERANCE))) is not None:
+        s, a, b = place
+        row = (s, a, b) if sums.shape[1] > 1 else (s, b)
+        raise ValueError(
+            f"{entry_label(name)(*row)} sums to {sums[place]:.10g}, and rows were said to be stochastic: name the states where an episode "
+            "ends in terminal, or leave stochastic=True out where a deficit is the probability of the end"
+        )
 
 
 def next_states(transition: Array) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 from ..arguments import nearest
 from ..processes.arrays import Array
 from .availability import action_mask
-from .kernels import KernelWithEnd, stop_at
+from .kernels import KernelWithEnd, check_stochastic, stop_at
 from .rewards import check_no_reward_after_end, reward, unavailable
 from .validation import distribution, indices
 
@@ -35,7 +35,12 @@ class ContextTables:
 
 
 def context_tables(
-    common: Mapping[str, Any], contexts: Mapping[str, Mapping[str, Any]], *, sees_policy: bool = False, normalise: bool = False
+    common: Mapping[str, Any],
+    contexts: Mapping[str, Mapping[str, Any]],
+    *,
+    sees_policy: bool = False,
+    normalise: bool = False,
+    stochastic: bool = False,
 ) -> dict[str, ContextTables]:
     """The world in each context.
 
@@ -44,6 +49,7 @@ def context_tables(
         contexts: those that are others in a context, by its name.
         sees_policy: whether the follower sees the leader's policy alone, and not its action.
         normalise: whether rows whose sums are near 1 are divided by them.
+        stochastic: whether rows of actions that are there must sum to 1, those of terminal states aside.
 
     Raises:
         ValueError: for what is no world, and contexts whose sizes differ.
@@ -65,7 +71,7 @@ def context_tables(
         key = id(given["transition"]), id(given["terminal"])
         if key not in read:
             read[key] = _dynamics(names, given, normalise)
-        found[context] = _world(names, given, *read[key], sees_policy=sees_policy, normalise=normalise)
+        found[context] = _world(names, given, *read[key], sees_policy=sees_policy, normalise=normalise, stochastic=stochastic)
         first, here = next(iter(found.values())).transition.shape, found[context].transition.shape
         if here != first:
             raise ValueError(f"transition of context {context!r} has the sizes {tuple(here)}, and that of the first {tuple(first)}")
@@ -81,7 +87,14 @@ def _dynamics(names: Mapping[str, str], given: Mapping[str, Any], normalise: boo
 
 
 def _world(
-    names: Mapping[str, str], given: Mapping[str, Any], steps: KernelWithEnd, ends: np.ndarray, *, sees_policy: bool, normalise: bool
+    names: Mapping[str, str],
+    given: Mapping[str, Any],
+    steps: KernelWithEnd,
+    ends: np.ndarray,
+    *,
+    sees_policy: bool,
+    normalise: bool,
+    stochastic: bool,
 ) -> ContextTables:
     if ends.all():
         raise ValueError(f"{names['terminal']} are all {len(ends)} states: no episode would begin")
@@ -89,6 +102,9 @@ def _world(
     sizes: tuple[int, int, int] = steps.transition.shape[:3]
     finite, missing = unavailable(given["follower_reward"], sizes)
     available = action_mask(names["available"], given["available"], missing, ends, sizes, together=sees_policy)
+    if stochastic:
+        acts = np.broadcast_to(~ends[:, None, None], sizes)
+        check_stochastic(names["transition"], steps.arrivals, acts if available is None else acts & available)
 
     def reward_table(which: str, numbers: Any) -> np.ndarray:
         table = reward(names[which], numbers, steps.arrivals)

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import check_memory, nearest, real, real_array
@@ -23,7 +22,7 @@ from ..commitments import softmax_policy
 from ..followers.exact import Soft
 from ..game import StackelbergGame
 from ..planning.matrix_programmes import payoff_tables, type_weights
-from ..processes.arrays import Array
+from ..processes.arrays import Array, array_namespace
 from ..processes.constants import Constants
 from ..worlds.mdp import InducedMDP
 from ..worlds.signal import InducedSignalMDP

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from array_api_compat import array_namespace
 from gymnasium.spaces import Box, Discrete
 
 from ..arguments import cycles, nearest, real
@@ -28,7 +27,7 @@ from ..followers.exact import Soft
 from ..game import StackelbergGame
 from ..planning.policy_iteration import soft_policy_iteration
 from ..planning.value_iteration import softmax_backup
-from ..processes.arrays import Array
+from ..processes.arrays import Array, array_namespace, clip
 from ..processes.constants import Constants
 from ..processes.gaussian import rows
 from ..processes.inverse_cdf import cumulative, inverse_cdf
@@ -212,7 +211,7 @@ class ContinuousToy(StackelbergGame):
         """log pi(a|s) of the leader's probability, logit-normal, (...), for one-hot states (..., 3) and probabilities (..., 1)."""
         xp = array_namespace(x)
         tiny = float(xp.finfo(leads.dtype).tiny)
-        a = xp.clip(leads[..., 0], tiny, 1 - float(xp.finfo(leads.dtype).eps))
+        a = clip(leads[..., 0], tiny, 1 - float(xp.finfo(leads.dtype).eps))
         logit = xp.log(a) - xp.log1p(-a)
         z = (logit - xp.sum(x * states, axis=-1)) / self.leader_sd
         return -0.5 * z**2 - xp.log(a) - xp.log1p(-a) - math.log(self.leader_sd * math.sqrt(2 * math.pi))

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
-from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import real, whole
@@ -24,7 +23,7 @@ from ..commitments import sigmoid
 from ..followers.exact import Soft
 from ..game import StackelbergGame
 from ..planning.contracts import Tree, subgame_perfect
-from ..processes.arrays import Array
+from ..processes.arrays import Array, array_namespace
 from ..processes.constants import Constants
 from ..worlds.mdp import InducedMDP
 

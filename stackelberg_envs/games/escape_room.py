@@ -18,14 +18,13 @@ from itertools import product
 from typing import Literal
 
 import numpy as np
-from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, real, whole
 from ..commitments import sigmoid
 from ..followers.equilibria import Nash
 from ..game import StackelbergGame
-from ..processes.arrays import Array
+from ..processes.arrays import Array, array_namespace
 from ..processes.constants import Constants
 from ..worlds.markov_game import InducedMarkovGame
 

@@ -20,14 +20,13 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
-from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import check_memory, cycles, real, whole
 from ..followers.feedback import LARGEST_SD, Feedback, squashed_gaussian_action, squashed_gaussian_log_density, weight_count
 from ..game import StackelbergGame
 from ..planning.riccati import riccati
-from ..processes.arrays import Array
+from ..processes.arrays import Array, array_namespace, clip
 from ..processes.gaussian import rows
 from ..processes.sampled import Noise
 from ..worlds.sampled import SampledProcess
@@ -69,7 +68,7 @@ class GuidedCartPoleProcess(SampledProcess):
         del u
         xp = array_namespace(states)
         x, speed, angle, spin = (states[..., i] for i in range(4))
-        force, wind = (xp.clip(given[..., 0], -1.0, 1.0) for given in (actions, leads))
+        force, wind = (clip(given[..., 0], -1.0, 1.0) for given in (actions, leads))
         cos, sin = xp.cos(angle), xp.sin(angle)
         push = (FORCE * force + POLE * HALF * spin**2 * sin) / TOTAL
         turning = (GRAVITY * sin - cos * push) / (HALF * (4.0 / 3.0 - POLE * cos**2 / TOTAL))
@@ -105,7 +104,7 @@ class Balance:
         del u
         xp = array_namespace(states)
         gain = xp.asarray([self.on_state], dtype=states.dtype, device=states.device)
-        return xp.clip(rows(states, gain) + self.on_lead * leads, -1.0, 1.0)
+        return clip(rows(states, gain) + self.on_lead * leads, -1.0, 1.0)
 
 
 def balance(wind: float) -> Balance:

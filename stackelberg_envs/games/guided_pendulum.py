@@ -20,13 +20,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import check_memory, cycles, real, whole
 from ..followers.feedback import LARGEST_SD, Feedback, squashed_gaussian_action, squashed_gaussian_log_density, weight_count
 from ..game import StackelbergGame
-from ..processes.arrays import Array
+from ..processes.arrays import Array, array_namespace, clip
 from ..processes.sampled import Noise
 from ..worlds.sampled import SampledProcess
 
@@ -62,18 +61,18 @@ class GuidedPendulumProcess(SampledProcess):
         del u
         xp = array_namespace(states)
         cos, sin, speed = (states[..., i] for i in range(3))
-        torque, wind = xp.clip(actions[..., 0], -TORQUE, TORQUE), xp.clip(leads[..., 0], -1.0, 1.0)
+        torque, wind = clip(actions[..., 0], -TORQUE, TORQUE), clip(leads[..., 0], -1.0, 1.0)
         faster = speed + DT * (HEIGHT * sin + 3 * torque + WIND * self.wind * wind * cos**2)
-        faster = xp.clip(faster, -FASTEST, FASTEST)
+        faster = clip(faster, -FASTEST, FASTEST)
         arrived = _state_vector(xp.atan2(sin, cos) + DT * faster, faster)
         return arrived, xp.zeros(arrived.shape[:-1], dtype=xp.bool, device=arrived.device)
 
     def rewards(self, states: Array, leads: Array, actions: Array, arrived: Array) -> tuple[Array, Array]:
         xp = array_namespace(states)
         cos, sin, speed = (states[..., i] for i in range(3))
-        torque = xp.clip(actions[..., 0], -TORQUE, TORQUE)
+        torque = clip(actions[..., 0], -TORQUE, TORQUE)
         earned = -(xp.atan2(sin, cos) ** 2 + 0.1 * speed**2 + 0.001 * torque**2)
-        return earned, xp.clip(-sin, None, 0.0) + 0 * leads[..., 0]
+        return earned, clip(-sin, None, 0.0) + 0 * leads[..., 0]
 
 
 def _state_vector(angle: Array, speed: Array) -> Array:
@@ -106,7 +105,7 @@ class SwingUp:
         cos, sin, speed = (states[..., i] for i in range(3))
         swing = self.pump * speed * (HEIGHT - (0.5 * speed**2 + HEIGHT * cos))
         wanted = xp.where(cos > 0.9, -10 * sin - 2 * speed, swing) - WIND * self.wind * leads[..., 0] * cos**2 / 3
-        return xp.clip(wanted, -TORQUE, TORQUE)[..., None]
+        return clip(wanted, -TORQUE, TORQUE)[..., None]
 
 
 class GuidedPendulum(StackelbergGame):

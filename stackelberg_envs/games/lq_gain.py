@@ -14,13 +14,12 @@ The reward is a needle.  The published runs end at .15 (undiscounted, 100 steps)
 from __future__ import annotations
 
 import numpy as np
-from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, real
 from ..followers.exact import Soft
 from ..game import StackelbergGame
-from ..processes.arrays import Array
+from ..processes.arrays import Array, array_namespace
 from ..processes.constants import Constants
 from ..processes.payments import TargetPayment
 from ..worlds.linear_quadratic import LinearQuadratic

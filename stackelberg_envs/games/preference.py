@@ -24,13 +24,12 @@ from itertools import product
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import check_memory, cycles, real, whole
 from ..followers.exact import Soft
 from ..game import Follower, StackelbergGame, follower_of
-from ..processes.arrays import Array
+from ..processes.arrays import Array, array_namespace
 from ..processes.constants import Constants
 from ..worlds.mdp import InducedMDP
 

@@ -15,14 +15,13 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import check_memory, cycles, real, whole
 from ..commitments import softmax_policy
 from ..followers.exact import Soft
 from ..game import StackelbergGame
-from ..processes.arrays import Array
+from ..processes.arrays import Array, array_namespace
 from ..processes.chains import DIRECT
 from ..processes.constants import Constants
 from ..processes.successor_lists import SuccessorLists

@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import nearest, real_array, whole
@@ -27,7 +26,7 @@ from ..followers.exact import Soft
 from ..game import StackelbergGame
 from ..planning.matrix_programmes import type_weights
 from ..planning.security import TargetPayoffs, coverage_limits
-from ..processes.arrays import Array
+from ..processes.arrays import Array, array_namespace
 from ..processes.constants import Constants
 from ..worlds.mdp import InducedMDP
 from .security_presets import PRESETS, random_targets

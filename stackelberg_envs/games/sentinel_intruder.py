@@ -16,14 +16,13 @@ Grids of more than `DENSE` cells in a row are lists of successors: whatever both
 from __future__ import annotations
 
 import numpy as np
-from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, real, whole
 from ..commitments import sigmoid
 from ..followers.equilibria import Saddle
 from ..game import Layout, StackelbergGame
-from ..processes.arrays import Array
+from ..processes.arrays import Array, array_namespace
 from ..processes.constants import Constants
 from ..processes.successor_lists import SuccessorLists
 from ..processes.successors import Successors

@@ -37,14 +37,13 @@ from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
-from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import check_memory, cycles, real, whole
 from ..commitments import sigmoid
 from ..followers.exact import Soft
 from ..game import StackelbergGame
-from ..processes.arrays import Array
+from ..processes.arrays import Array, array_namespace
 from ..processes.constants import Constants
 from ..processes.shared_rows import SharedRows
 from ..worlds.mdp import InducedMDP

@@ -26,7 +26,6 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from array_api_compat import array_namespace
 from gymnasium.spaces import Box, Discrete
 
 from ..arguments import cycles
@@ -35,7 +34,7 @@ from ..planning.linear_systems import PlanningError
 from ..planning.policy_evaluation import policy_value, regularised_reward
 from ..planning.policy_iteration import soft_policy_iteration
 from ..planning.value_iteration import softmax_backup
-from ..processes.arrays import Array
+from ..processes.arrays import Array, array_namespace, clip
 from ..processes.constants import Constants
 from ..processes.inverse_cdf import cumulative
 from ..processes.sampled import Noise, normal, normal_cdf
@@ -172,7 +171,7 @@ class TaxProcess(SampledProcess):
         """mu, (...)."""
         xp, c = array_namespace(states), self.constants.like(states)
         saved = (1.0 - _align_with_steps(self.income, actions.ndim)) * WAGE * c.worked[actions] - xp.sum(c.spent[actions], axis=-1)
-        return xp.clip(states[..., 0] + saved, -LIMIT, LIMIT)
+        return clip(states[..., 0] + saved, -LIMIT, LIMIT)
 
     def step(self, states: Array, leads: Array, actions: Array, u: Array) -> tuple[Array, Array]:
         del leads
@@ -180,7 +179,7 @@ class TaxProcess(SampledProcess):
         below, above = normal_cdf((-LIMIT - mean) / NOISE), normal_cdf((mean - LIMIT) / NOISE)
         from_below, inside = u < 0.5, 1 - below - above
         z = normal(xp.where(from_below, below, above) + xp.where(from_below, u, 1 - u) * inside)
-        arrived = xp.clip(mean + NOISE * xp.where(from_below, z, -z), -LIMIT, LIMIT)
+        arrived = clip(mean + NOISE * xp.where(from_below, z, -z), -LIMIT, LIMIT)
         return arrived[..., None], xp.zeros(arrived.shape, dtype=xp.bool, device=arrived.device)
 
     def rewards(self, states: Array, leads: Array, actions: Array, arrived: Array) -> tuple[Array, Array]:
@@ -248,7 +247,7 @@ class InterpolatedPolicy:
             count = int(np.prod(batch))
             row = row + k * _align_with_steps(xp.reshape(xp.arange(count, device=row.device), tuple(batch)), row.ndim)
         row = xp.astype(row, xp.float64)
-        within = xp.clip(xp.astype(u[..., 1], xp.float64), 1e-9, 1 - 1e-9)  # of row r: r + u must not round to r or r + 1
+        within = clip(xp.astype(u[..., 1], xp.float64), 1e-9, 1 - 1e-9)  # of row r: r + u must not round to r or r + 1
         flat = xp.reshape(row + within, (-1,))
         found = xp.reshape(xp.searchsorted(self._sorted, flat, side="right"), row.shape)  # type: ignore[attr-defined]
         return found - b * xp.astype(row, xp.int64)
@@ -289,8 +288,8 @@ def _interpolation_weights(assets: Array, count: int) -> tuple[Array, Array]:
     """The index of the next lower one of ``count`` evenly spaced assets, and the share of the way to the next higher one."""
     xp = array_namespace(assets)
     place = (assets + LIMIT) * ((count - 1) / (2 * LIMIT))
-    first = xp.clip(xp.astype(xp.floor(place), xp.int64), 0, count - 2)
-    return first, xp.clip(place - first, 0.0, 1.0)
+    first = clip(xp.astype(xp.floor(place), xp.int64), 0, count - 2)
+    return first, clip(place - first, 0.0, 1.0)
 
 
 def _align_with_steps(of_commitments: Array, batch: int, *, trailing: int = 0) -> Array:

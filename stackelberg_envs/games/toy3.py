@@ -18,14 +18,13 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, nearest, real
 from ..commitments import softmax_policy
 from ..followers.exact import Soft
 from ..game import StackelbergGame
-from ..processes.arrays import Array
+from ..processes.arrays import Array, array_namespace
 from ..processes.constants import Constants
 from ..worlds.mdp import InducedMDP
 

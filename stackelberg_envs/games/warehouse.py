@@ -35,14 +35,13 @@ from itertools import product
 from typing import Any, Literal
 
 import numpy as np
-from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import check_memory, cycles, real, whole
 from ..commitments import sigmoid
 from ..followers.exact import Soft
 from ..game import Layout, StackelbergGame, as_tuple
-from ..processes.arrays import Array
+from ..processes.arrays import Array, array_namespace, clip
 from ..processes.constants import Constants
 from ..worlds.mdp import InducedMDP
 
@@ -261,7 +260,7 @@ def soft_top_k_indicator(x: Array, count: int) -> Array:
     """
     xp, margin = array_namespace(x), float(np.log(x.shape[-1]))
     x = x - xp.sort(x, axis=-1, descending=True)[..., count - 1 : count]  # to count from there keeps the digits of a large x
-    x = xp.clip(x, -FAR, FAR)
+    x = clip(x, -FAR, FAR)
     high = xp.zeros_like(x[..., :1]) + margin
     low = xp.sort(x, axis=-1, descending=True)[..., count : count + 1] - margin
     for _ in range(HALVINGS):

@@ -14,14 +14,13 @@ a random regularised zero-sum Markov game.  Their sizes and objectives are not k
 from __future__ import annotations
 
 import numpy as np
-from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..arguments import check_memory, cycles, real, whole
 from ..commitments import sigmoid
 from ..followers.equilibria import Saddle
 from ..game import StackelbergGame
-from ..processes.arrays import Array
+from ..processes.arrays import Array, array_namespace
 from ..processes.constants import Constants
 from ..worlds.markov_game import InducedMarkovGame
 from .random_markov_game import garnet

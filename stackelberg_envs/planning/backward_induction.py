@@ -10,9 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 
-from ..processes.arrays import Array
+from ..processes.arrays import Array, array_namespace
 from ..processes.mdp import DecisionProblem
 from .linear_systems import PlanningError
 

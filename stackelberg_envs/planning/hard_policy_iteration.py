@@ -19,9 +19,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from array_api_compat import array_namespace
-
-from ..processes.arrays import Array, as_float, max_over_actions
+from ..processes.arrays import Array, array_namespace, as_float, max_over_actions
 from ..processes.chains import MarkovChain
 from ..processes.mdp import DecisionProblem
 from .backward_induction import backward_induction

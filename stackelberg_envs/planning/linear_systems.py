@@ -16,9 +16,8 @@ from math import prod
 from typing import Any, Protocol
 
 import numpy as np
-from array_api_compat import array_namespace
 
-from ..processes.arrays import Array, as_float, detach, numpy_view
+from ..processes.arrays import Array, array_namespace, as_float, detach, numpy_view
 from ..processes.chains import MarkovChain
 
 TOLERANCE = 1e-12

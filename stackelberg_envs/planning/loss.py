@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace
-
-from ..processes.arrays import Array, as_float, max_over_actions
+from ..processes.arrays import Array, array_namespace, as_float, max_over_actions
 from ..processes.mdp import DecisionProblem, entropy
 from .linear_systems import factorise, system
 from .value_iteration import rounding_error, softmax_backup

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace
-
-from ..processes.arrays import Array
+from ..processes.arrays import Array, array_namespace
 from ..processes.mdp import MDP, entropy, joint_policy
 from .linear_systems import factorise, system
 

@@ -16,9 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from array_api_compat import array_namespace
-
-from ..processes.arrays import Array, as_float
+from ..processes.arrays import Array, array_namespace, as_float
 from ..processes.mdp import MDP, DecisionProblem, broadcast_over_leader_actions, decision_problem
 from .backward_induction import backward_induction
 from .hard_policy_iteration import end_unreached_states

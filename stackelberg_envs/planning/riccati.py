@@ -6,9 +6,8 @@ import math
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 
-from ..processes.arrays import Array, as_float
+from ..processes.arrays import Array, array_namespace, as_float
 from .linear_systems import PlanningError
 
 DOUBLINGS = 60

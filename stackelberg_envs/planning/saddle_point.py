@@ -11,9 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from array_api_compat import array_namespace
-
-from ..processes.arrays import Array, as_float
+from ..processes.arrays import Array, array_namespace, as_float
 from ..processes.availability import available_to
 from ..processes.markov_game import MarkovGame
 from ..processes.mdp import broadcast_over_leader_actions, decision_problem

@@ -14,9 +14,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from array_api_compat import array_namespace
-
-from ..processes.arrays import Array, as_float
+from ..processes.arrays import Array, array_namespace, as_float
 from ..processes.mdp import entropy
 from .linear_systems import PlanningError
 from .value_iteration import softmax_backup

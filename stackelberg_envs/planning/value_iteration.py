@@ -15,9 +15,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from array_api_compat import array_namespace
-
-from ..processes.arrays import Array, as_float, max_over_actions
+from ..processes.arrays import Array, array_namespace, as_float, max_over_actions
 from ..processes.mdp import DecisionProblem
 from .linear_systems import PlanningError
 

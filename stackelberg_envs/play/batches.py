@@ -12,7 +12,7 @@ from ..processes.inverse_cdf import inverse_cdf
 from .rollouts import COMPILED
 from .steps import TabularStepper, powers
 
-BLOCK = 512
+BLOCK = 256
 """Variates that each stream draws at once."""
 
 
@@ -26,8 +26,8 @@ class Streams:
     def __init__(self, generators: Sequence[np.random.Generator]) -> None:
         self._generators = list(generators)
         count = len(self._generators)
-        self.block = np.empty((BLOCK, count))
-        """What each stream has drawn ahead: streams last, since neighbours go on at about the same place."""
+        self.block = np.empty((count, BLOCK))
+        """What each stream has drawn ahead, (N, BLOCK)."""
         self.next = np.full(count, BLOCK)
         """Where in its block each stream goes on, (N,); whoever moves it calls `spend` then."""
         self._fill()
@@ -40,7 +40,7 @@ class Streams:
 
     def draw_from(self, streams: np.ndarray) -> np.ndarray:
         """The next variate of some streams, distinct indices (M,)."""
-        drawn = self.block[self.next[streams], streams]
+        drawn = self.block[streams, self.next[streams]]
         self.next[streams] += 1
         self.spend()
         return drawn
@@ -53,7 +53,7 @@ class Streams:
 
     def _fill(self) -> None:
         for i in np.flatnonzero(self.next == BLOCK).tolist():
-            self.block[:, i] = self._generators[i].random(BLOCK)
+            self._generators[i].random(out=self.block[i])
             self.next[i] = 0
         self._draws = BLOCK - int(self.next.max())
         """How many draws there are in every stream before one is empty."""
@@ -84,17 +84,14 @@ class StackedTables:
         self.successors = np.concatenate([part[1] for part in parts]).reshape(-1)
         self.follower_reward = np.concatenate([part[2] for part in parts])
         self.leader_reward = np.concatenate([part[3] for part in parts])
-        self.initial = [stepper.initial_cumulated for stepper in steppers]
+        self.initial = np.stack([stepper.initial_cumulated for stepper in steppers])
+        """(T, S): cumulative probabilities of first states."""
         self.leader = np.concatenate([stepper.leader_cumulated for stepper in steppers]) if self.leads > 1 else None
         """(T (S + 1), A): the leader's policies; at the end it takes action 0."""
 
     def start(self, tables: np.ndarray, u: np.ndarray) -> np.ndarray:
         """First states (M,) of processes ``tables`` (M,), given variates."""
-        states = np.empty(len(tables), dtype=np.int64)
-        for table in np.unique(tables):
-            chosen = tables == table
-            states[chosen] = self.initial[table].searchsorted(u[chosen], side="right")
-        return states
+        return (self.initial[tables] <= u[:, None]).sum(axis=1)
 
     def lead(self, tables: np.ndarray, states: np.ndarray, u: np.ndarray) -> np.ndarray:
         """The leader's actions (M,), given variates."""
@@ -182,7 +179,7 @@ def advance(
         episodes: table, state, lead, count, follower and leader returns, (N,) each.
         actions: (N,).
         moving: which episodes take a step, (N,).
-        noise: the streams' blocks (BLOCK, N), and where each goes on (N,).
+        noise: the streams' blocks (N, BLOCK), and where each goes on (N,).
         tables: `StackedTables`: thresholds (K, rows), successors (rows (K + 1),), follower and leader rewards (rows,).
         sizes: S, A, B.
         powers: of the follower's and the leader's discount, (2, limit + 1).
@@ -197,7 +194,7 @@ def advance(
     row = node * choices + actions
     row[~moving] = states * leads * choices  # the end, from which nothing changes
     block, following = noise
-    u = block.reshape(-1).take(following * block.shape[1] + np.arange(block.shape[1]))
+    u = block.reshape(-1).take(following + np.arange(len(block)) * block.shape[1])
     following += moving
     chosen = row * (len(thresholds) + 1)
     for threshold in thresholds:

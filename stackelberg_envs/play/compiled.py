@@ -153,11 +153,11 @@ def advance(
             continue
         node = (table[i] * (states + 1) + state[i]) * leads + max(lead[i], 0)
         row = node * choices + actions[i]
-        u = block[following[i], i]
+        u = block[i, following[i]]
         following[i] += 1
         k = 0
-        while k < width and thresholds[k, row] <= u:
-            k += 1
+        for j in range(width):  # all of them: processors guess wrong where such a loop ends
+            k += thresholds[j, row] <= u
         rewards[i], paid[i] = follower_reward[row], leader_reward[row]
         follower_return[i] += powers[0, count[i]] * rewards[i]
         leader_return[i] += powers[1, count[i]] * paid[i]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from array_api_compat import array_namespace
 
-from ..processes.arrays import Array
+from ..processes.arrays import Array, array_namespace
 from ..processes.sampled import Actor, SampledDynamics
 from .sampled_rollouts import play_sampled
 from .trajectories import Trajectories

@@ -11,9 +11,8 @@ from collections.abc import Callable
 from importlib.util import find_spec
 
 import numpy as np
-from array_api_compat import array_namespace
 
-from ..processes.arrays import Array
+from ..processes.arrays import Array, array_namespace
 from ..processes.inverse_cdf import cumulative, inverse_cdf
 from ..processes.mdp import MDP
 from .trajectories import Trajectories

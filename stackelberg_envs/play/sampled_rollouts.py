@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 from gymnasium.spaces import Discrete
 
-from ..processes.arrays import Array
+from ..processes.arrays import Array, array_namespace
 from ..processes.sampled import Actor, SampledDynamics
 from .trajectories import Trajectories
 

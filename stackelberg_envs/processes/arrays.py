@@ -5,13 +5,29 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import array_api_compat
 import numpy as np
-from array_api_compat import array_namespace, is_numpy_array
+from array_api_compat import is_numpy_array
 
 Array = Any
 """An array of any library that follows the array-API standard (NumPy, torch, ...)."""
 MANY_COLUMNS = 16
 """Columns from which on NumPy reduces an axis as fast as it compares columns."""
+
+
+_NAMESPACES: dict[type, Any] = {}
+
+
+def array_namespace(*arrays: Array) -> Any:
+    """array_api_compat's, which is looked up once for each type: in worlds of a few states its checks took a fifth of the time."""
+    kind = type(arrays[0])
+    for another in arrays[1:]:
+        if type(another) is not kind:
+            return array_api_compat.array_namespace(*arrays)
+    found = _NAMESPACES.get(kind)
+    if found is None:
+        found = _NAMESPACES[kind] = array_api_compat.array_namespace(*arrays)
+    return found
 
 
 def as_float(scalar: Array) -> float:
@@ -27,6 +43,11 @@ def detach(array: Array) -> Array:
 def as_numpy(array: Array) -> np.ndarray:
     """The same numbers in NumPy, copied from a device if they are on one, without history."""
     return np.asarray(array.detach().cpu() if hasattr(array, "detach") else array)
+
+
+def clip(array: Array, low: float | None, high: float | None) -> Array:
+    """``array`` between bounds, by its own method: on a few numbers it takes a tenth of the time of array_api_compat's function."""
+    return array.clip(low, high)
 
 
 def max_over_actions(table: Array) -> Array:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace
-
-from .arrays import Array, as_float, as_numpy
+from .arrays import Array, array_namespace, as_float, as_numpy
 
 
 def mask_rewards(

@@ -6,9 +6,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 
-from .arrays import Array
+from .arrays import Array, array_namespace
 from .transitions import map_numbers, numbers_of
 
 

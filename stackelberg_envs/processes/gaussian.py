@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from array_api_compat import array_namespace
-
-from .arrays import Array
+from .arrays import Array, array_namespace
 from .sampled import normal
 
 
@@ -16,16 +14,14 @@ def rows(vectors: Array, matrix: Array) -> Array:
 
     A matrix with as many axes before its last two as vectors have before their last, (..., 1, p, q) or (..., N, p, q), is one for each.
     """
-    xp = array_namespace(vectors, matrix)
     if matrix.ndim > 2 and matrix.ndim - 2 >= vectors.ndim - 1:
-        return xp.matmul(matrix, vectors[..., None])[..., 0]
-    return xp.matmul(vectors, xp.matrix_transpose(matrix))
+        return (matrix @ vectors[..., None])[..., 0]
+    return vectors @ matrix.mT
 
 
 def quadratic(vectors: Array, matrix: Array) -> Array:
     """v' M v of each of ``vectors`` (..., N, q): (..., N)."""
-    xp = array_namespace(vectors, matrix)
-    return xp.sum(vectors * rows(vectors, matrix), axis=-1)
+    return (vectors * rows(vectors, matrix)).sum(-1)
 
 
 @dataclass(frozen=True)

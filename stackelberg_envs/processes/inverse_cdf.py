@@ -6,9 +6,7 @@ rollout that are fed the same variates visit the same states.
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace
-
-from .arrays import Array
+from .arrays import Array, array_namespace
 
 DEFICIT_TOLERANCE = 1e-9
 """Probabilities whose sum falls short of 1 by less than this (or by rounding of their dtype) have no deficit."""

@@ -14,9 +14,7 @@ from functools import cached_property
 from math import prod
 from typing import Any, ClassVar, Literal
 
-from array_api_compat import array_namespace
-
-from .arrays import Array
+from .arrays import Array, array_namespace
 from .availability import available_to, check_product, check_some_action, mask_rewards
 from .mdp import MDP, entropy
 from .tables import ProcessTables

@@ -18,9 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
-from array_api_compat import array_namespace
-
-from .arrays import Array
+from .arrays import Array, array_namespace
 from .availability import available_to, check_some_action, mask_rewards
 from .tables import ProcessTables
 from .transitions import as_transition, stack_transitions

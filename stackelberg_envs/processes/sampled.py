@@ -15,10 +15,10 @@ import abc
 from typing import ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
-from array_api_compat import array_namespace, is_torch_array
+from array_api_compat import is_torch_array
 from gymnasium.spaces import Box, Discrete
 
-from .arrays import Array
+from .arrays import Array, array_namespace, clip
 
 
 class Noise(NamedTuple):
@@ -102,7 +102,7 @@ def normal(u: Array) -> Array:
     """Standard normal variates from uniform ones, by the inverse distribution function; finite for u = 0 too."""
     xp = array_namespace(u)
     tiny = float(xp.finfo(u.dtype).eps) / 4
-    inside = xp.clip(u, tiny, 1 - 2 * tiny)
+    inside = clip(u, tiny, 1 - 2 * tiny)
     if is_torch_array(u):
         return xp.special.ndtri(inside)
     from scipy.special import ndtri

@@ -14,9 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 
-from .arrays import Array
+from .arrays import Array, array_namespace
 from .chains import MarkovChain
 from .transitions import DenseTransition, Transition
 

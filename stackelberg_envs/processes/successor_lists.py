@@ -16,10 +16,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from . import chains
-from .arrays import Array, as_numpy, numpy_view
+from .arrays import Array, array_namespace, as_numpy, numpy_view
 from .chains import MarkovChain
 from .inverse_cdf import cumulative
 from .successors import Successors, scatter

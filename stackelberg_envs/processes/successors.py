@@ -6,7 +6,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, is_numpy_array
+from array_api_compat import is_numpy_array
+
+from .arrays import array_namespace
 
 
 class Successors:

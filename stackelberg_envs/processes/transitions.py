@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 
-from .arrays import Array, as_numpy
+from .arrays import Array, array_namespace, as_numpy
 from .chains import DenseChain, MarkovChain
 from .inverse_cdf import cumulative
 

@@ -7,14 +7,13 @@ from math import prod
 from typing import Any, Literal
 
 import numpy as np
-from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..commitments import sigmoid, softmax_policy
 from ..followers.equilibria import Saddle
 from ..followers.exact import Soft
 from ..game import StackelbergGame
-from ..processes.arrays import Array
+from ..processes.arrays import Array, array_namespace
 from ..processes.shared_rows import SharedRows
 from ..processes.successor_lists import SuccessorLists
 from ..worlds.markov_game import InducedMarkovGame

@@ -228,7 +228,7 @@ class FollowerBatchEnv(CheckedArguments, VectorEnv):
 
     def _legal_actions(self, actions: Any) -> np.ndarray:
         given, count = np.asarray(actions), self._batch.tables.choices
-        if given.shape != (self.num_envs,) or not np.issubdtype(given.dtype, np.integer):
+        if given.shape != (self.num_envs,) or given.dtype.kind not in "iu":
             raise ActionError(f"actions are {self.num_envs} integers, got {given.dtype} of shape {given.shape}")
         if given.min(initial=0) < 0 or given.max(initial=0) >= count:
             i = int(np.argmax((given < 0) | (given >= count)))

@@ -391,6 +391,8 @@ def check_vector(agent: str, space: Box, action: Any, what: str) -> np.ndarray:
         raise ActionError(f"{agent}: an action is a vector of {space.shape[0]} numbers, got {action!r}") from error
     if given.shape != space.shape or not np.isfinite(given).all():
         raise ActionError(f"{agent}: an action is a vector of {space.shape[0]} finite numbers, got {action!r}")
+    if not ((given < space.low).any() or (given > space.high).any()):
+        return given
     single = np.float32  # a float32 action on the bound is on the bound, also where float32 cannot express it
     outside = (given < np.minimum(space.low, space.low.astype(single))) | (given > np.maximum(space.high, space.high.astype(single)))
     if outside.any():

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from gymnasium.spaces import Box, Discrete, Space
 
+from ..processes.arrays import clip
+
 LARGEST = float(np.finfo(np.float32).max)
 """Observations are float32, and states beyond its range are shown as its largest number."""
 
@@ -55,7 +57,9 @@ class Vector:
         """(width,); ``value`` is an array of the space's shape, or None."""
         if value is None:
             return np.zeros(self.space.shape[0] + 1)
-        return np.append(np.clip(value, -LARGEST, LARGEST), 1.0)
+        block = np.ones(self.space.shape[0] + 1)
+        block[:-1] = clip(value, -LARGEST, LARGEST)
+        return block
 
 
 Slot = Index | Vector

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 
-from ..processes.arrays import Array, as_numpy
+from ..processes.arrays import Array, array_namespace, as_numpy
 from ..processes.inverse_cdf import negligible_deficit
 from ..processes.transitions import Transition
 

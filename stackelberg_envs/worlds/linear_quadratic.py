@@ -23,12 +23,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from array_api_compat import array_namespace
 from gymnasium.spaces import Box
 
 from ..planning.linear_systems import PlanningError
 from ..planning.riccati import blocks, congruent, outer, radii, radius, riccati, sandwich, trace
-from ..processes.arrays import Array, as_float
+from ..processes.arrays import Array, array_namespace, as_float
 from ..processes.gaussian import GaussianPolicy, QuadraticValue, quadratic, rows
 from ..processes.payments import Payment, QuadraticPayment
 from ..processes.sampled import Noise, normal

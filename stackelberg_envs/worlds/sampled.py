@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from array_api_compat import array_namespace
 from gymnasium.spaces import Discrete
 
 from ..planning.linear_systems import PlanningError
@@ -15,7 +14,7 @@ from ..play.monte_carlo import REFEREE_EPISODES, discounted_return, monte_carlo
 from ..play.outcomes import Outcome, outcome_of_vectors
 from ..play.sampled_rollouts import SampledPolicyStepper, SampledStepper, play_sampled
 from ..play.trajectories import Trajectories
-from ..processes.arrays import Array
+from ..processes.arrays import Array, array_namespace
 from ..processes.sampled import Actor, SampledDynamics
 from ..response import Answer
 from .base import EstimatedScores, FollowerScore, Spaces, World

@@ -23,9 +23,8 @@ from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from array_api_compat import array_namespace
 
-from ..processes.arrays import Array
+from ..processes.arrays import Array, array_namespace
 from ..processes.inverse_cdf import draw
 from ..response import Answer
 from .invalid_tables import distribution_errors

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from array_api_compat import array_namespace
 from gymnasium.spaces import Discrete
 
 from ..planning.hard_policy_iteration import hard_policy_iteration
@@ -17,7 +16,7 @@ from ..play.outcomes import Outcome, outcome_of_indices
 from ..play.rollouts import simulate
 from ..play.steps import TabularPolicyStepper, TabularStepper
 from ..play.trajectories import Trajectories
-from ..processes.arrays import Array, as_float, as_numpy
+from ..processes.arrays import Array, array_namespace, as_float, as_numpy
 from ..processes.availability import check_product, check_some_action
 from ..processes.inverse_cdf import cumulative, inverse_cdf
 from ..processes.mdp import MDP, available_actions, decision_problem
