@@ -24,7 +24,7 @@ LIBRARIES = (
     Library("TorchRL", "torchrl", "torchrl==0.14.1 tensordict==0.14.3", ("torchrl_views", "torchrl_batch", "torchrl_leader")),
     Library("Stable-Baselines3", "stable-baselines3", "stable-baselines3==2.9.2", ("sb3_views", "sb3_queries", "sb3_leader")),
     Library("RLlib", "ray", "ray[rllib]==2.60.0", ("rllib_views", "rllib_leader")),
-    Library("CleanRL (a file in its manner)", "torch", "", ("cleanrl_ppo",)),
+    Library("One file of PPO in CleanRL's manner (torch)", "torch", "", ("cleanrl_ppo",)),
     Library("BenchMARL", "benchmarl", "benchmarl==1.5.2", ("benchmarl_task",)),
     Library("AgileRL", "agilerl", "agilerl==2.58.0 peft", ("agilerl_ippo",)),
     Library("Tianshou", "tianshou", "tianshou==2.0.1", ("tianshou_dqn",)),
