@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import gymnasium
 import numpy as np
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
@@ -14,8 +15,9 @@ import stackelberg_envs as se
 
 def train(id: str, *, leader_scale: float, rounds: int, seed: int, rounds_at_once: int = 64, **arguments: Any) -> list[tuple[int, float]]:
     """Rounds played, and the leader's exact value there."""
-    envs = make_vec_env(id, 16, seed=seed, env_kwargs={"mode": "query", "rewards": "exact", "leader_scale": leader_scale, **arguments})
-    leader: Any = envs.envs[0].unwrapped  # type: ignore[attr-defined]
+    asked = {"mode": "query", "rewards": "exact", "leader_scale": leader_scale, **arguments}
+    envs = make_vec_env(id, 16, seed=seed, env_kwargs=asked)
+    leader: Any = gymnasium.make(id, **asked).unwrapped  # one more, to score with
     game, queries = leader.game, leader.game.dimension // leader.action_space.shape[0]
     model = PPO(
         "MlpPolicy",
