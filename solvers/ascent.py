@@ -42,6 +42,8 @@ class Estimator(CheckedArguments, abc.ABC):
     """Whether it needs worlds with tables."""
     signals: ClassVar[bool] = False
     """Whether it handles followers who see a signal of the leader's action; who reads exact returns alone always does."""
+    exact: ClassVar[bool] = False
+    """Whether its estimates are the derivative of the leader's return, without noise or bias; `solvers.testing` then compares them."""
 
     @abc.abstractmethod
     def declines(self, oracle: Oracle) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 import copy
+import inspect
 import os
 import signal
 import threading
@@ -164,9 +165,12 @@ def admit(solver: Solver, rounds: RepeatedGame, granted: Access) -> Oracle:
 
 def _if_own(solver: Solver) -> str:
     """What the author of a solver may have left out; nothing for the suite's own, which say it."""
-    if type(getattr(solver, "estimator", solver)).__module__.partition(".")[0] == __package__:
-        return ""
-    return "; set `tabular: ClassVar[bool] = False` if yours needs no tables"
+    return "" if _of_the_suite(solver) else "; set `tabular: ClassVar[bool] = False` if yours needs no tables"
+
+
+def _of_the_suite(solver: Solver) -> bool:
+    """Whether a solver, or the estimator that it ascends by, is of this package."""
+    return type(getattr(solver, "estimator", solver)).__module__.partition(".")[0] == __package__
 
 
 def _display_name(solver: Solver) -> str:
@@ -248,10 +252,23 @@ def run(
             seconds = rounds.cost.seconds + time.perf_counter() - began
             rounds.cost = replace(rounds.cost, seconds=seconds, commitments=rounds.cost.commitments + again)
             if not np.isfinite(state.x).all():
-                advice = "; a smaller learning rate (lr) may help" if hasattr(solver, "lr") else ""
-                raise FloatingPointError(f"{solver!r} left the reals at iteration {state.iteration}{advice}")
+                raise FloatingPointError(_not_finite(solver, state))
     checkpoint = Checkpoint(state, rounds, rng, tuple(history), settings, interval, tuple(versions().items()))
     return Solution(state.x.copy(), reason, tuple(history), replace(rounds.cost), checkpoint, finished)
+
+
+def _not_finite(solver: Solver, state: State) -> str:
+    """What to say of a commitment that is no vector of reals any more, and where to look."""
+    own = type(getattr(solver, "estimator", solver))
+    what = "NaN" if np.isnan(state.x).any() else "infinity"
+    advice = ["a smaller learning rate (lr) may help"] if hasattr(solver, "lr") else []
+    if not _of_the_suite(solver):
+        try:
+            place = f"{own.__name__} in {inspect.getsourcefile(own)}"
+        except (TypeError, OSError):  # defined where there is no file, as at a prompt
+            place = own.__name__
+        advice.append(f"{'or ' if advice else ''}what {place} computes is at fault")
+    return f"{solver!r}: x contains {what} after iteration {state.iteration}{'; ' * bool(advice)}{', '.join(advice)}"
 
 
 def _first_commitment(game: StackelbergGame, start: Any) -> np.ndarray:

@@ -25,6 +25,7 @@ from stackelberg_envs.testing.report import Report, Violation, require
 
 from .ascent import Ascent, Estimator
 from .base import Declined, Solution, Solver, admit, run
+from .gradient_checks import ask_for_exact, check_gradient, says_exact
 from .registry import REGISTRY, build
 from .watched import WATCHED, watch
 
@@ -36,6 +37,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "lq_gain-v0": {},
 }
 """What a solver is tried on: games of the suite that answer in milliseconds, of several kinds."""
+_GRADIENT = "the gradient is that of the referee's score"
 _SAME_AGAIN = "a seed determines the run"
 
 
@@ -69,6 +71,8 @@ def check_solver(
             _check_on(report, made, game, budget, seed)
         else:
             report.skipped[f"everything on {game.name}"] = f"declined: {reason}"
+    if made.access >= Access.MODEL and not says_exact(made):
+        report.check(_GRADIENT, ask_for_exact, made)
     return report.conclude()
 
 
@@ -139,6 +143,8 @@ def _check_on(report: Report, solver: Solver, game: StackelbergGame, budget: int
     for name, watched in WATCHED.items():
         report.check(f"{name} ({game.name})", watched, solver, trace)
     broken = len(report.failed) > before and (trace.error is not None or not trace.finite)
+    if not broken and says_exact(solver):
+        report.check(f"{_GRADIENT} ({game.name})", check_gradient, solver, game, seed)
     for name, body in _RUNS.items():
         if broken or f"{_SAME_AGAIN} ({game.name})" in report.failed:  # comparing runs would blame it for what it has not done
             why = "the solver does not come through a run" if broken else "two runs with one seed differ anyway"

@@ -32,7 +32,7 @@ from .formats.nfg import read_nfg
 from .formats.prism import read_prism
 from .formats.tntp import RoadNetwork, read_tntp
 from .formats.world_tables import WorldTables
-from .game import Follower, StackelbergGame
+from .game import Follower, Layout, StackelbergGame
 from .leader.access import Access, AccessError, Cost, Oracle, Permission
 from .play.outcomes import Outcome
 from .processes.inverse_cdf import draw
@@ -62,6 +62,7 @@ __all__ = [
     "InducedMDP",
     "InducedMarkovGame",
     "InducedSignalMDP",
+    "Layout",
     "MirrorDescent",
     "MixedActions",
     "Nash",

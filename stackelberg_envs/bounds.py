@@ -13,53 +13,84 @@ from .processes.mdp import DecisionProblem
 from .processes.transitions import equal_tables
 
 
-def cooperative_value(game: StackelbergGame) -> float | None:
+class BoundError(ValueError):
+    """Why a game has no `cooperative_value`."""
+
+
+def cooperative_value(game: StackelbergGame, *, strict: bool = False) -> float | None:
     """The leader's best return if it chose the followers' actions too: an upper bound on F, whatever the followers want.
 
     What the leader pays for its instrument (`StackelbergGame.leader_cost`) is left out, which keeps it a bound as long as no instrument
     pays the leader.  Whether anything else moves with the commitment is probed at a few commitments, and not proved.
 
+    Args:
+        game: the game.
+        strict: raise an error that says why there is no bound, where there is none.
+
     Returns:
         None where there is no such bound to compute this way: dynamics or rewards that move with the commitment, a negative cost, an
         objective that is not a sum over steps, a world without tables, or a value that is infinite.
+
+    Raises:
+        BoundError: if ``strict`` and there is no such bound.
     """
-    if not game.additive or not game.tabular:
+    try:
+        return _cooperative_value(game)
+    except BoundError:
+        if strict:
+            raise
         return None
+
+
+def _cooperative_value(game: StackelbergGame) -> float:
+    if not game.additive:
+        raise BoundError(f"{game.name} has no cooperative value: its objective is not a sum of rewards over steps")
+    if not game.tabular:
+        raise BoundError(f"{game.name} has no cooperative value: its worlds have no tables")
     wave = np.cos(np.arange(game.dimension))
     probes = (np.zeros(game.dimension), wave, -wave, game.leader_space.low, game.leader_space.high)
     total = 0.0
     for context, probability in enumerate(game.context_probabilities):
         (problems, free), *others = (_rewards_before_cost(game, x, context) for x in probes)
-        if free is None or any(not _same_dynamics_and_rewards(problems, free, *other) for other in others):
-            return None
+        if any(not _same_dynamics_and_rewards(problems, free, *other) for other in others):
+            raise BoundError(
+                f"{game.name} has no cooperative value: its dynamics, or the leader's rewards before leader_cost, move with the commitment"
+            )
         for mdp, reward in zip(problems, free, strict=True):
             s, a, b = mdp.sizes  # of interacting followers, their joint actions
             available = None if mdp.available is None else mdp.available.reshape(s, 1, a * b)
             joint = DecisionProblem(np.ones((s, 1)), reward.reshape(s, 1, a * b), mdp.kernel.join_actions(), available, mdp.initial)
             try:
                 values = hard_policy_iteration(joint, mdp.leader_discount).values
-            except PlanningError:
-                return None
+            except PlanningError as error:
+                raise BoundError(f"{game.name} has no cooperative value: {error}") from error
             total += float(probability) * float(np.asarray(mdp.initial) @ values)
     return total
 
 
 def _same_dynamics_and_rewards(
-    problems: tuple[Any, ...], free: list[np.ndarray], others: tuple[Any, ...], rewards: list[np.ndarray] | None
+    problems: tuple[Any, ...], free: list[np.ndarray], others: tuple[Any, ...], rewards: list[np.ndarray]
 ) -> bool:
     """Whether two commitments leave dynamics and uncosted rewards alone."""
-    return rewards is not None and all(
+    return all(
         equal_tables(mdp.transition, other.transition) and np.allclose(reward, other_reward, rtol=0, atol=1e-12)
         for mdp, other, reward, other_reward in zip(problems, others, free, rewards, strict=True)
     )
 
 
-def _rewards_before_cost(game: StackelbergGame, x: np.ndarray, context: int) -> tuple[tuple[Any, ...], list[np.ndarray] | None]:
-    """What the followers face, and what the leader is paid before it pays for its instrument; None if the instrument pays it."""
+def _rewards_before_cost(game: StackelbergGame, x: np.ndarray, context: int) -> tuple[tuple[Any, ...], list[np.ndarray]]:
+    """What the followers face, and what the leader is paid before it pays for its instrument.
+
+    Raises:
+        BoundError: if the instrument pays the leader.
+    """
     problems = game.problems(x, context)
     costs = (0.0,) * len(problems) if game.leader_cost is None else as_tuple(game.leader_cost(x, context))
     if any((np.asarray(cost) < 0).any() for cost in costs):
-        return problems, None
+        raise BoundError(
+            f"{game.name} has no cooperative value: leader_cost is below 0, so that the leader earns by its instrument; a bound is that of "
+            "the same game with the highest earnings at every commitment (docs/how-to/add-a-game.md, How good is it?)"
+        )
     free = [np.asarray(mdp.leader_reward) + cost for mdp, cost in zip(problems, costs, strict=True)]
     masks = [True if mdp.available is None else np.asarray(mdp.available) for mdp in problems]
     return problems, [np.where(mask, reward, 0.0) for mask, reward in zip(masks, free, strict=True)]

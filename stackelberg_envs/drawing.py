@@ -27,6 +27,8 @@ MARK_COLOURS = {
     "G": np.array([20, 140, 80], dtype=np.float64),
     "S": np.array([31, 110, 190], dtype=np.float64),
 }
+MARK_NAMES = {"S": "a start", "G": "a goal", "T": "the target"}
+"""What legends call the letters that games mark places with; others are drawn, and not explained."""
 SHADES = " .:-=+*%@"
 BARS = 24
 """How many components of a commitment are drawn."""
@@ -95,8 +97,13 @@ def _ansi_map(frame: Frame) -> list[str]:
         if path:
             row, col = layout.place(i, path[-1])
             rows[row][col] = str(i)
-    legend = "0.. follower  o its path  T target  S start  G goal"
-    return ["".join(line) for line in rows] + [legend + (f"  '{SHADES}' the leader's shading, least to most" if heat is not None else "")]
+    drawn = ["".join(line) for line in rows]
+    there = set("".join(drawn))
+    legend = ["0 follower" if len(frame.paths) == 1 else "0.. followers"] if any(frame.paths) else []
+    legend += ["o visited"] if "o" in there else []
+    legend += [f"{mark} {name}" for mark, name in MARK_NAMES.items() if mark in there & set(_marks(frame).values())]
+    legend += [f"'{SHADES}' the leader's shading, least to most"] if heat is not None else []
+    return drawn + ["  ".join(legend)] * bool(legend)
 
 
 def _ansi_table(frame: Frame) -> list[str]:

@@ -135,10 +135,13 @@ def _moving_reward(
             rest.append([table + factor * np.where(np.isfinite(table), part, 0.0) for table, part in zip(tables, parts, strict=True)])
     if _same(rests[sign]):
         return []
+    several = piece == "incentive" and len(rests[sign][0]) > 1
+    moving = [f"follower_{i}" for i, rest in enumerate(zip(*rests[sign], strict=True)) if not _same([[table] for table in rest])]
+    whose = f", in the rewards of {' and '.join(moving)}" if several else ""
     if not said:
-        return [f"{reward} moves with x{where}, and the game has no {piece}: write {piece}(x, context), {MEANING[piece]}"]
+        return [f"{reward} moves with x{where}{whose}, and the game has no {piece}: write {piece}(x, context), {MEANING[piece]}"]
     hint = f"{piece} has the wrong sign: it is" if _same(rests[-sign]) else f"{piece}(x, context) is"
-    return [f"{reward} {'less' if sign < 0 else 'plus'} {piece} still depends on the commitment{where}; {hint} {MEANING[piece]}"]
+    return [f"{reward} {'less' if sign < 0 else 'plus'} {piece} still depends on the commitment{where}{whose}; {hint} {MEANING[piece]}"]
 
 
 def _follower_rewards(world: Any) -> Iterator[np.ndarray]:
@@ -169,8 +172,20 @@ def _call(game: StackelbergGame, piece: str, x: np.ndarray, context: int, tables
     for i, (part, table) in enumerate(zip(parts, tables, strict=True)):
         shape, which = tuple(np.shape(table)), f" number {i}" if len(tables) > 1 else ""
         if part.ndim > len(shape) or any(size not in (1, full) for size, full in zip(part.shape[::-1], shape[::-1], strict=False)):
-            return [], f"{piece}{which} has shape {part.shape}{where}, which does not broadcast to {shape}"
+            return (
+                [],
+                f"{piece}{which} has shape {part.shape}{where}, which does not broadcast to {shape}{_deadline_hint(part.shape, shape)}",
+            )
     return parts, None
+
+
+def _deadline_hint(said: tuple[int, ...], due: tuple[int, ...]) -> str:
+    """What to do where a piece has S rows and worlds have T S, as those with a deadline do."""
+    stages, rest = divmod(due[0], said[0]) if len(said) == len(due) and said[0] > 1 else (0, 1)
+    if rest or stages < 2:
+        return ""
+    whole = f"se.with_deadline(game, {stages})"
+    return f"; if induced sets a deadline of {stages} steps, leave it out there, and set it for the whole game: {whole}"
 
 
 def _same(rests: Sequence[Sequence[np.ndarray]]) -> bool:

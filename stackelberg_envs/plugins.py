@@ -141,7 +141,9 @@ class Registry(abc.ABC):
             except RegistrationError as error:
                 if advertised not in self._refused:
                     self._refused.add(advertised)
-                    warnings.warn(f"{distribution} advertises a {self.kind} that is left out: {error}", EntryPointWarning, stacklevel=2)
+                    said = f"{distribution} advertises a {self.kind} that is left out: {error}"
+                    # The place is the package's: a line of this one, in which the warning is raised, would tell nobody anything.
+                    warnings.warn_explicit(said, EntryPointWarning, f"entry points of {distribution}", 1)
 
     def load(self, name: str) -> Any:
         """The object behind a name or a reference; imports it.

@@ -203,7 +203,7 @@ def test_corruption_in_the_middle_is_an_error_and_nothing_changes(config: Path, 
 def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]) -> None:
     path = tmp_path_factory.mktemp("store") / "any.jsonl"
     path.write_bytes(b"\n".join(lines))
-    whole = all(results_file._parse(line) is not None for line in path.read_bytes().split(b"\n")[:-1])
+    whole = all(results_file.parse(line) is not None for line in path.read_bytes().split(b"\n")[:-1])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", results_file.TornLineWarning)
         if whole:

@@ -39,9 +39,15 @@ def test_rows_that_end_an_episode_are_noted() -> None:
     transition[1, 1], transition[2, 0] = (0.4, 0.4, 0.1), (0.5, 0.3, 0.0)
     world = {"follower_discount": 0.9, "instrument": se.Subsidies(), "available": np.array([[True, True], [True, True], [True, False]])}
     report = check_game(se.from_arrays(transition, 0, [0, 0, 1], **world))
-    assert report.notes == ["episodes may end in 2 of 5 rows, least sum 0.8 at (s=2, a=0, b=0)"]
+    lost = "episodes may end in 2 of 5 rows, least sum 0.8 at (s=2, a=0, b=0); if no episode should end there, rows lost probability"
+    assert report.notes == [lost]
+    with pytest.raises(ConformanceError) as found:
+        check_game(se.from_arrays(transition, 0, [0, 0, 1], **world), endless=True)
+    assert found.value.report is not None
+    assert found.value.report.failed == {"episodes have no end": lost}
     assert "  episodes may end in 2 of 5 rows" in str(report)
     assert check_game(bonuses()).notes == []
+    assert "episodes have no end" in check_game(bonuses(), endless=True).passed
 
 
 def test_constants_are_in_double_precision() -> None:

@@ -421,6 +421,9 @@ def test_what_cannot_be_written_is_said_before_anything_runs(
         code, said = say(capsys, monkeypatch, "bench", config, "--jobs", "1", *words)
         assert (code, message in said) == (2, True), said
         assert not list(tmp_path.rglob("mine.jsonl"))
+    for figure, message in {"a.gif": "the name of a picture ends in .svg, .png, .pdf, such as a.svg", ".": "such as learned.svg"}.items():
+        code, said = say(capsys, monkeypatch, "solve", "toy3-v0", "implicit", "--figure", figure)
+        assert (code, message in said) == (2, True), said
     code, said = say(capsys, monkeypatch, "solve", "toy3-v0", "implicit", "--seed", "-1")
     assert (code, "Invalid value for '--seed'" in said) == (2, True), said
 

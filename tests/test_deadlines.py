@@ -21,6 +21,8 @@ from solvers.response import soft_response
 from stackelberg_envs.commitments import softmax_policy
 from stackelberg_envs.deadlines import WithDeadline
 from stackelberg_envs.leader.repeated_game import RepeatedGame
+from stackelberg_envs.modified_game import ModifiedGame
+from stackelberg_envs.piece_errors import piece_errors
 from stackelberg_envs.planning.hard_policy_iteration import hard_policy_iteration
 from stackelberg_envs.planning.linear_systems import factorise, system
 from stackelberg_envs.planning.policy_evaluation import policy_value
@@ -429,6 +431,19 @@ def test_where_states_are_drawn_and_what_is_pickled() -> None:
     env.reset(seed=0)
     env.step(x)
     assert "0" in str(env.render())
+
+
+class Late(ModifiedGame):
+    """A deadline in the worlds alone, which the other pieces know nothing of."""
+
+    def modify(self, process: Any) -> Any:
+        return se.with_deadline(process, 3)
+
+
+def test_pieces_without_the_deadline_are_told_how_to_have_it() -> None:
+    (said, *_) = piece_errors(Late(se.game("four_rooms-v0")))
+    assert "does not broadcast to (312, 1, 4)" in said
+    assert said.endswith("leave it out there, and set it for the whole game: se.with_deadline(game, 3)")
 
 
 def test_what_can_have_no_deadline() -> None:

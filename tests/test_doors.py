@@ -8,6 +8,7 @@ import importlib
 import io
 import os
 import pickle
+import re
 import subprocess
 import sys
 import warnings
@@ -315,6 +316,8 @@ def test_installed_packages_advertise_games_and_solvers(folder: Path, monkeypatc
     with pytest.warns(EntryPointWarning, match="their-package advertises a solver that is left out: the solver 'implicit' is solvers"):
         solvers.registry.REGISTRY.discover()
     said = [str(warning.message) for warning in warned]
+    printed = warnings.formatwarning(warned[0].message, warned[0].category, warned[0].filename, warned[0].lineno)
+    assert re.fullmatch(r"entry points of their-package:1: EntryPointWarning: .*\n", printed), "one line, and none of ours"
     for line, words in zip(said, ("'Bad'", "'toy3-v0' is stackelberg_envs.games.toy3", "'my_game' is not of the form"), strict=True):
         assert line.startswith("their-package advertises a game that is left out: ")
         assert words in line

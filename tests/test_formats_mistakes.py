@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -60,6 +61,15 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "a matrix": (built_with(transition=np.eye(4)), r"transition has shape \(4, 4\): it is \(S, B, S\)"),
     "actions first": (built_with(transition=np.ones((3, 4, 4)) / 4), r"np.moveaxis\(transition, 0, 1\)"),
     "words": (built_with(transition=[["a"]]), r"transition is a table of real numbers, got dtype <U1"),
+    "a path": (built_with(transition="p.npz"), r"got the path 'p.npz'; read the file first: numpy.load\('p.npz'\)\['P'\]"),
+    "a path of text": (
+        built_with(initial=Path("i.csv")),
+        r"got the path 'i.csv'; .*: numpy.loadtxt\('i.csv', delimiter=','\)",
+    ),
+    "several arrays": (
+        built_with(follower_reward={"P": 1, "R": 2}),
+        r"several by name \('P', 'R'\); .*: numpy.load\(path\)\['P'\]",
+    ),
     "complex": (built_with(leader_reward=1j), r"leader_reward is a table of real numbers, got dtype complex128"),
     "ragged": (built_with(follower_reward=[[1, 2], [3]]), r"follower_reward is no table of numbers"),
     "empty": (built_with(transition=np.zeros((0, 3, 0))), r"transition is empty"),

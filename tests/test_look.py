@@ -84,7 +84,8 @@ def test_no_command_cuts_a_cell_at_80_columns(narrow: Path) -> None:
         "check --best",
         "results wide",
         "solve bimatrix-v0 implicit --budget 3",
-        "solve contract_tree-v0 implicit --budget 3",
+        "solve contract_tree-v0 implicit --budget 3 --figure tree.svg",
+        "solve four_rooms-v0 implicit --budget 3 --figure rooms.png",
         "new solver mine",
         *(f"{command} --help" for command in ("", *COMMANDS)),
     ):
@@ -94,6 +95,8 @@ def test_no_command_cuts_a_cell_at_80_columns(narrow: Path) -> None:
         assert "…" not in said.output, line
         rows = [row for row in said.output.splitlines() if "/" not in row and not row.startswith("Not run in")]
         assert all(len(row) <= 80 for row in rows), line  # places on a disk are not broken, and the terminal wraps what is not run
+    assert "prefers-color-scheme: dark" in (narrow / "tree.svg").read_text()
+    assert (narrow / "rooms.png").read_bytes().startswith(b"\x89PNG")
     page = (narrow / "page.html").read_text()
     assert "prefers-color-scheme: dark" in page
     assert "hpgd needs a leader that sets rewards" in page, "what is not run is on the page too"

@@ -13,6 +13,8 @@ from small_games import SMALLER
 
 import solvers
 import stackelberg_envs as se
+from baselines.bench.pieces import Without
+from stackelberg_envs.bounds import BoundError
 from stackelberg_envs.games.bimatrix import CONITZER_LEADER
 from stackelberg_envs.testing import random_games, with_commitments
 
@@ -74,6 +76,14 @@ def test_cooperative_values() -> None:
     assert se.cooperative_value(game) == pytest.approx(np.max(CONITZER_LEADER))
     game.additive = False
     assert se.cooperative_value(game) is None
+    moves = Without(se.game("contract_tree-v0"), "leader_cost")
+    for without, why in (
+        (game, "its objective is not a sum of rewards over steps"),
+        (se.game("lq_gain-v0"), "its worlds have no tables"),
+        (moves, "its dynamics, or the leader's rewards before leader_cost, move"),
+    ):
+        with pytest.raises(BoundError, match=f"{without.name} has no cooperative value: {why}"):
+            se.cooperative_value(without, strict=True)
 
 
 @given(games_and_points)

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 import stackelberg_envs as se
 from baselines.bench import checks, cli, configuration, kinds, new
-from solvers import Solver, State, build
+from solvers import Estimate, Estimator, Solver, State, build
+from solvers.estimators.implicit import exact_gradient
 from solvers.testing import check_solver
 from stackelberg_envs.references import ReferenceNotFoundError
 from stackelberg_envs.testing import ConformanceError
@@ -170,9 +171,11 @@ def test_a_benchmark_of_ones_own_beside_three_others(folder: Path) -> None:
     new.solver("climber")
     new.game("sea")
     new.bench("mine", ["climber.py:Climber"], ["sea.py:Sea", "lq_gain-v0"])
-    loaded = configuration.load("mine.toml")
-    assert [section.world.label for section in loaded.sections] == ["sea:Sea", "lq_gain-v0", *new.GAMES]
-    assert [len({job.label for job in section.jobs}) for section in loaded.sections] == [4, 3, 4, 4, 4]
+    new.bench("theirs", ["climber.py:Climber"])
+    for file, labels, counts in (("mine", ["sea:Sea", "lq_gain-v0"], [4, 3]), ("theirs", list(new.GAMES), [4, 4, 4])):
+        loaded = configuration.load(f"{file}.toml")
+        assert [section.world.label for section in loaded.sections] == labels
+        assert [len({job.label for job in section.jobs}) for section in loaded.sections] == counts
     assert "# bchg is left out: BCHG works on tables" in (folder / "mine.toml").read_text()
     with pytest.raises(FileExistsError, match=r"mine\.toml; nothing was written"):
         new.bench("mine")
@@ -357,6 +360,56 @@ def test_a_broken_solver_fails_the_check_that_is_meant(broken: type[Sound]) -> N
     check, why = BROKEN[broken]
     with pytest.raises(ConformanceError, match=rf"(?m)^  {check}[^:]*: .*{why}"):
         check_solver(broken, SMALL_GAMES)
+
+
+class SaysExact(Estimator):
+    """The exact gradient; the broken ones below say so, too."""
+
+    access: ClassVar[se.Access] = se.Access.MODEL
+    tabular: ClassVar[bool] = False
+    exact: ClassVar[bool] = True
+
+    def declines(self, oracle: se.Oracle) -> str | None:
+        return None
+
+    def estimate(self, oracle: se.Oracle, x: Any, memory: Any, rng: np.random.Generator) -> Estimate:
+        return exact_gradient(oracle, x, memory, reaction=True)
+
+
+class Descends(SaysExact):
+    def estimate(self, oracle: se.Oracle, x: Any, memory: Any, rng: np.random.Generator) -> Estimate:
+        return Estimate(-super().estimate(oracle, x, memory, rng).gradient)
+
+
+class HoldsAnswers(SaysExact):
+    def estimate(self, oracle: se.Oracle, x: Any, memory: Any, rng: np.random.Generator) -> Estimate:
+        return exact_gradient(oracle, x, memory, reaction=False)
+
+
+class KeepsTheFirst(SaysExact):
+    """Right once: what it remembers stands in for the next gradient."""
+
+    def estimate(self, oracle: se.Oracle, x: Any, memory: Any, rng: np.random.Generator) -> Estimate:
+        found = super().estimate(oracle, x, None, rng).gradient if memory is None else memory
+        return Estimate(found, found)
+
+
+class SaysNothing(Descends):
+    exact: ClassVar[bool] = False
+
+
+def test_gradients_that_say_that_they_are_exact_are_compared_with_the_referee() -> None:
+    """With minus the gradient, without the followers' reaction, with the gradient of another commitment; and who says nothing is told."""
+    name = "the gradient is that of the referee's score"
+    for wrong, why in ((Descends, "the sign is wrong"), (HoldsAnswers, "along a direction"), (KeepsTheFirst, "along a direction")):
+        with pytest.raises(ConformanceError, match=rf"(?m)^  {name} \(bimatrix\): .*{why}") as error:
+            check_solver(dataclass(frozen=True)(wrong), SMALL_GAMES, budget=2)
+        assert len(error.value.report.failed) == 1  # type: ignore[attr-defined]
+    silent = check_solver(dataclass(frozen=True)(SaysNothing), SMALL_GAMES)
+    assert "exact: ClassVar[bool] = True" in silent.unchecked[name]
+    two = [se.game("four_rooms-v0", max_cycles=20), se.game("lq_gain-v0")]
+    assert {f"{name} (four_rooms)", f"{name} (lq_gain)"} <= set(check_solver("implicit", two, budget=2).passed)
+    assert name in check_solver(build("implicit", one_context=True), SMALL_GAMES, budget=2).unchecked
 
 
 def test_a_sound_solver_passes_everywhere() -> None:

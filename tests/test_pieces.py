@@ -75,3 +75,13 @@ def test_who_does_not_need_them_plays_on() -> None:
     game = With(Bonuses(discount=0.5, price=1.0), leader_cost=None)
     assert solve(game, "implicit", budget=2).cost.commitments == 2
     assert solve(game, "zeroth_order", budget=4).cost.commitments
+
+
+def test_the_follower_whose_rewards_are_left_out_is_named() -> None:
+    """Two followers are paid by the leader, and the incentive says so of one."""
+    game = Steered()
+    half = With(game, incentive=lambda x, context=0: (game.incentive(x, context)[0], 0 * game.incentive(x, context)[1]))
+    said = piece_errors(half)
+    assert said
+    assert all("in the rewards of follower_1;" in error for error in said)
+    assert "in the rewards of follower_0 and follower_1, and" in piece_errors(With(game, incentive=None))[0]

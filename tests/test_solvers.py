@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import re
 from typing import Any
 
 import gymnasium
@@ -334,9 +335,32 @@ def test_only_a_solver_with_a_learning_rate_is_told_to_lower_it(name: str, advis
     """Advice names hyperparameters that the solver has."""
     solver = solvers.build(name)
     monkeypatch.setattr(type(solver), "step", lambda self, oracle, state, rng: dataclasses.replace(state, x=state.x * np.nan))
-    with pytest.raises(FloatingPointError, match="left the reals at iteration 1") as raised:
+    with pytest.raises(FloatingPointError, match="x contains NaN after iteration 1") as raised:
         solvers.solve(se.game("toy3-v0"), name, budget=5)
     assert ("learning rate" in str(raised.value)) == advised
+    assert "at fault" not in str(raised.value)
+
+
+@dataclasses.dataclass(frozen=True)
+class Overflows(solvers.Estimator):
+    """A mistake of somebody's own."""
+
+    access = se.Access.RETURN
+
+    def declines(self, oracle: se.Oracle) -> str | None:
+        return None
+
+    def estimate(self, oracle: se.Oracle, x: torch.Tensor, memory: Any, rng: np.random.Generator) -> solvers.Estimate:
+        return solvers.Estimate(torch.full_like(x, float("inf")))
+
+
+def test_a_step_of_ones_own_that_fails_is_told_with_its_file() -> None:
+    from solvers.ascent import Ascent
+    from solvers.base import run
+
+    said = rf"x contains infinity after iteration 1; .*\(lr\) may help, or what Overflows in {re.escape(__file__)} computes is at fault"
+    with pytest.raises(FloatingPointError, match=said):
+        run(Ascent(Overflows(), clip=None), se.game("toy3-v0"), budget=5)
 
 
 def test_an_interrupt_leaves_a_resumable_solution() -> None:

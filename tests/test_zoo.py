@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,16 @@ def test_the_command_takes_roles(monkeypatch: pytest.MonkeyPatch) -> None:
     done = CliRunner().invoke(app, call)
     assert done.exit_code == 0
     assert "roles: leader leads, follower follows (as given)" in done.output
+    assert "checking AEC environment toll_v0" in done.output, "in a file, a line says what takes its time"
+    assert "skipped (--verbose says why)" in done.output
+    assert "pass private=" in done.output
+    assert "private= and hidden= are --private and --hidden here" in done.output
+    said = CliRunner().invoke(app, [*call, "--private", "costs", "--verbose"]).output
+    assert "pass private=" not in said
+    assert "  skipped " in said
+    leaks = CliRunner().invoke(app, ["check", "zoo.broken_roles:ContextInFirstObservation", "--hidden", "weather"])
+    assert leaks.exit_code == 1
+    assert "parallel environment" in leaks.output
     wrong = CliRunner().invoke(app, [*call[:3], "lord"])
     assert wrong.exit_code == 1
     assert "there is no agent 'lord'" in wrong.output
@@ -167,3 +178,33 @@ def test_tables_whose_axes_are_all_agents() -> None:
     assert name in check_env(Pennies, model=tables, kernel_steps=300).passed
     exchanged = Tables(tables.state, rows, {"leader": pays[:, ::-1]}, agents=NAMES)
     assert "the model says" in verdicts.report_on(Pennies, model=exchanged, kernel_steps=300).failed[name]
+
+
+def test_what_a_reset_draws_is_advice_where_it_only_goes_with_what_is_public() -> None:
+    """A public season makes the hidden rain likely: no attribute moves what the leader sees, and a forecast is not a leak for certain."""
+
+    class Forecast(healthy_styles.DrawnCosts):
+        def begin(self, seed: int | None) -> None:
+            super().begin(seed)
+            self.weather = int(self.np_random.random() < 0.03 + 0.94 * self.season)
+
+    name = "the leader sees nothing before it commits that it must not"
+    assert "goes with weather in 100 resets" in verdicts.report_on(Forecast, hidden="weather").advice[name]
+    assert name in verdicts.report_on(healthy_styles.DrawnCosts, hidden="weather", private="costs").passed
+    crashes = {"weather": lambda weather: "rain"}
+    assert "say what to change them to" in verdicts.report_on(ParallelToll, hidden=crashes).unchecked[name]
+
+
+def test_an_impossible_move_is_told_with_state_and_action() -> None:
+    """And so are states beyond the tables, which are no IndexError."""
+    from stackelberg_envs.testing import Tables
+
+    name, stays = "steps follow the model's kernel", np.tile(np.eye(4)[:, None], (1, 3, 1))
+    moved = r"from state (\d) with actions \(\d,\): the environment went to \d, and the model says \1"
+    for state, rows, said in (
+        (lambda env: min(env.district, 4), stays, moved),
+        (lambda env: env.district + 9, stays, "state gives 9 before a move, and the tables have states 0 to 3; 4 is after the end"),
+        (lambda env: 9 * (env.district > 0), stays, "from state 0 state gives 9: the tables have states 0 to 3, and 4 is the end"),
+    ):
+        found = verdicts.report_on(Toll, model=Tables(state, rows, {}), kernel_steps=60).failed[name]
+        assert re.fullmatch(said, found), found

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
+from rich.progress import Progress
 from rich.table import Table
 
 import stackelberg_envs as se
 from stackelberg_envs.references import ReferenceNotFoundError
 from stackelberg_envs.registry import REGISTRY
-from stackelberg_envs.testing import ConformanceError, check_env
+from stackelberg_envs.testing import ConformanceError, Report, check_env, check_game
+from stackelberg_envs.testing.report import ON_CHECK
 from stackelberg_envs.testing.roles import RolesError
 
 from . import audit, best, kinds, results_file
@@ -24,22 +27,39 @@ from .printing import bar, console, fitting_table, problems
 
 
 @dataclass(frozen=True)
-class Roles:
-    """Who leads and who follows in an environment of others; None to guess."""
+class Given:
+    """What the author of an environment says of it; None for nothing."""
 
     leader: str | None = None
     followers: tuple[str, ...] | None = None
+    private: tuple[str, ...] | None = None
+    hidden: tuple[str, ...] | None = None
 
 
-def everything(names: list[str], arguments: Mapping[str, Any] | None = None, roles: Roles | None = None) -> tuple[int, list[str]]:
+PYTHON = "private= and hidden= are --private and --hidden here; twin=, model= and parallel= are arguments of check_env in Python"
+"""Where to give what a report says would let it check more."""
+
+
+def everything(
+    names: list[str],
+    arguments: Mapping[str, Any] | None = None,
+    given: Given | None = None,
+    *,
+    endless: bool = False,
+    verbose: bool = False,
+) -> tuple[int, list[str]]:
     """Check games, environments and solvers, printing each verdict; how many checks failed, and which of the names are games.
 
-    What is built is built with ``arguments``, if there are any; ``roles`` are for environments.
+    What is built is built with ``arguments``, if there are any; ``given`` is for environments, and ``endless`` for games.  What does not
+    apply is named if ``verbose``, and else counted.
     """
-    given = {key: value for key, value in vars(roles or Roles()).items() if value is not None}
+    said = {key: value for key, value in vars(given or Given()).items() if value is not None}
+    options: dict[Any, dict[str, Any]] = {check_env: said, check_game: {"endless": endless}}
     failed, of_games = 0, []
-    with bar() as shown:
-        for name in shown.track(names, description="checking"):
+    with bar() as shown, _progress(shown):
+        task = shown.add_task("checking", total=len(names))
+        for done, name in enumerate(names):
+            shown.update(task, completed=done, description=f"checking {escape(name)}")
             try:
                 thing, kind = kinds.load(name, arguments)
             except ReferenceNotFoundError as error:
@@ -49,11 +69,39 @@ def everything(names: list[str], arguments: Mapping[str, Any] | None = None, rol
             of_games += [name] if kind is kinds.KINDS[se.StackelbergGame] else []
             for check in kind.checks:
                 try:
-                    console.print(escape(str(check(thing, **(given if check is check_env else {})))), highlight=False)
+                    report = check(thing, **options.get(check, {}))
+                    shown_less = "" if verbose or not report.skipped else f"\n  {len(report.skipped)} skipped (--verbose says why)"
+                    console.print(escape(report.text(skipped=verbose) + shown_less + _where_to_say(report)), highlight=False)
                 except (ConformanceError, ReferenceNotFoundError, RolesError) as error:
                     failed += 1
-                    console.print(f"[red]{escape(str(error))}[/]", highlight=False)
+                    console.print(f"[red]{escape(str(error) + _where_to_say(getattr(error, 'report', None)))}[/]", highlight=False)
     return failed, of_games
+
+
+def _where_to_say(report: Report | None) -> str:
+    """A line about the arguments that a report asks for; empty if it asks for none."""
+    asked = [] if report is None else report.unchecked.values()
+    return f"\n  {PYTHON}" if any("private=" in why or "hidden=" in why or "model=" in why for why in asked) else ""
+
+
+@contextmanager
+def _progress(shown: Progress) -> Iterator[None]:
+    """Show which check is running; where the bar is not shown, as in a file, a line for each subject."""
+    told = set[str]()
+
+    def began(subject: str, check: str) -> None:
+        if problems.is_terminal:
+            for task in shown.task_ids:
+                shown.update(task, description=escape(f"{subject}: {check}"))
+        elif subject not in told:
+            told.add(subject)
+            problems.print(f"checking {escape(subject)}", highlight=False, soft_wrap=True)
+
+    token = ON_CHECK.set(began)
+    try:
+        yield
+    finally:
+        ON_CHECK.reset(token)
 
 
 def best_known(own: Path, ids: list[str] | None) -> int:

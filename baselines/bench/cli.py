@@ -70,7 +70,9 @@ def list_(
     for name in names or ():
         import solvers
 
-        console.print(printing.solver_details(name) if name in solvers.names() else printing.game_details(name))
+        from . import details
+
+        console.print(details.solver_details(name) if name in solvers.names() else details.game_details(name), highlight=False)
 
 
 @app.command()
@@ -88,16 +90,20 @@ def solve(
     access: Annotated[str | None, typer.Option(help="Grant this level of access instead of the solver's own, e.g. INCENTIVE.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="A hyperparameter of the solver, e.g. --set lr=0.1")] = None,
     game_set: Annotated[list[str] | None, typer.Option("--game", help="An argument of the game, e.g. --game preset=hpgd")] = None,
+    figure: Annotated[Path | None, typer.Option(help="Draw what the leader learned into this file: .svg, .png or .pdf.")] = None,
 ) -> None:
-    """Run one solver on one game, and draw what the leader learned.
+    """Run one solver on one game, and say what the leader learned, as text or, with --figure, as a picture.
 
-    Example: `stackelberg solve four_rooms-v0 implicit --game preset=hpgd --budget 1000 --set lr=0.5`
+    Example: `stackelberg solve four_rooms-v0 implicit --game preset=hpgd --budget 1000 --set lr=0.5 --figure learned.svg`
     """
+    if figure is not None:
+        places.check_picture("--figure", figure)
     with problems.status("Importing the solvers"):
         defer("torch")  # which planners never use
         import solvers
 
         from .configuration import access_level, world_of
+        from .descent import descent_note
 
     if who and temperature is not None:
         raise typer.BadParameter("--temperature is short for --follower kind=Soft --follower temperature=...; give one of them")
@@ -127,11 +133,19 @@ def solve(
         )
     console.print(printing.history(solution.history))
     printing.draw(played, solution.x, follower)
+    if figure is not None:
+        from . import figures
+
+        figures.save(figures.learned_figure(played, {f"{solver} on {played.name}": solution.x}, follower), figure)
+        console.print(f"Figure: {escape(str(figure.resolve()))}", soft_wrap=True)
     cost = solution.cost
     console.print(
         f"{solution.reason}: F = {solution.leader_return:.6f}, {cost.newton_evaluations} Newton evaluations, {cost.linear_solves} linear "
         f"solves, {cost.queries} queries, {cost.outcome_steps} outcome steps, {cost.seconds:.1f} s"
     )
+    fell = descent_note(solution.history, {**solvers.registry.hyperparameters(solver), **hyperparameters})
+    if fell is not None:
+        console.print(f"[yellow]{escape(fell)}[/]", highlight=False, soft_wrap=True)
     if not solution.finished:
         raise typer.Exit(130)
 
@@ -363,6 +377,10 @@ def check(
     set_: Annotated[list[str] | None, typer.Option("--game", help="An argument of what is checked, e.g. --game preset=hpgd")] = None,
     leader: Annotated[str | None, typer.Option(help="The agent that leads in an environment of others; guessed by name.")] = None,
     followers: Annotated[str | None, typer.Option(help="The agents that follow, separated by commas; all others.")] = None,
+    private: Annotated[str | None, typer.Option(help="Attributes of an environment that only followers know, by commas.")] = None,
+    hidden: Annotated[str | None, typer.Option(help="Attributes that the leader must not know before it acts, by commas.")] = None,
+    endless: Annotated[bool, typer.Option("--endless", help="No episode of a game ends by itself: lost probability is an error.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Also name the checks that do not apply, and why.")] = False,
 ) -> None:
     """Check that games, environments and solvers are what they claim, and that stored best commitments score what they say.
 
@@ -380,10 +398,14 @@ def check(
     arguments = _assignments(set_)
     if arguments and (best or not what):
         raise typer.BadParameter("--game is for what is named, and not for stored best commitments")
-    roles = checks.Roles(leader, None if followers is None else tuple(followers.split(",")))
-    if roles != checks.Roles() and (best or not what):
-        raise typer.BadParameter("--leader and --followers are for environments that are named")
-    failed, of_games = (0, what or []) if best else checks.everything(what or list(se.games()), arguments, roles)
+    given = checks.Given(leader, *(None if names is None else tuple(names.split(",")) for names in (followers, private, hidden)))
+    if given != checks.Given() and (best or not what):
+        raise typer.BadParameter("--leader, --followers, --private and --hidden are for environments that are named")
+    if endless and (best or not what):
+        raise typer.BadParameter("--endless is for games that are named")
+    failed, of_games = (
+        (0, what or []) if best else checks.everything(what or list(se.games()), arguments, given, endless=endless, verbose=verbose)
+    )
     if (of_games and not arguments) or not what:
         failed += checks.best_known(results / "best_known.jsonl", of_games if what else None)
     if failed:

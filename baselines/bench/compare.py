@@ -22,6 +22,9 @@ from .printing import fitting_table
 from .report import Part
 from .stats import Interval, mean_interval
 
+ROUNDING = 0.005
+"""Half a unit of the last printed digit of published means, which have two."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -41,7 +44,7 @@ class Cell:
         """
         if self.published is None or self.ours is None or self.ours.seeds < 2:
             return None
-        slack = 2 * self.published.get("error", 0.0) + 0.005
+        slack = 2 * self.published.get("error", 0.0) + ROUNDING
         return self.ours.low <= self.published["value"] + slack and self.published["value"] - slack <= self.ours.high
 
 
@@ -145,7 +148,8 @@ def remarks(parts: list[Part]) -> list[str]:
 STATISTIC = (
     "ours: mean over seeds of a run's mean score in the last tenth of its iterations, with its 95 % bootstrap interval "
     "(stackelberg report has the interquartile mean at the last report). "
-    "agrees: this interval meets the published mean ± 2 standard errors; budgets may differ."
+    f"agrees: this interval meets the published mean ± (2 standard errors + {ROUNDING}), where {ROUNDING} is half a unit of its last "
+    "printed digit; budgets may differ."
 )
 
 

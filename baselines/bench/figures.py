@@ -11,10 +11,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from .learned import caption, learned_figure
-from .palette import COLOURS, data_uri, plain_text, style, svg
+from .palette import COLOURS, data_uri, plain_text, save, style, svg
 from .stats import curve
 
-__all__ = ["COLOURS", "caption", "curves", "curves_caption", "data_uri", "learned_figure", "plain_text", "style", "svg"]
+__all__ = ["COLOURS", "caption", "curves", "curves_caption", "data_uri", "learned_figure", "plain_text", "save", "style", "svg"]
 
 AXES = {"commitments": "commitments", "outcome_steps": "outcome steps", "seconds": "solver seconds"}
 WIDE_RANGE = 20

@@ -13,6 +13,7 @@ from matplotlib.patheffects import withStroke
 
 import stackelberg_envs as se
 from solvers import Score
+from stackelberg_envs.drawing import MARK_NAMES
 from stackelberg_envs.evaluation import Evaluation
 
 from .behaviour import ROWS, draw_behaviour, draw_table, label_table, legend_above
@@ -21,7 +22,6 @@ from .visits import likeliest_paths
 
 FOUR_ROOMS_TOP = 0.15
 """The end of the colour scale where no shading exceeds the budget of Four Rooms, 0.2: all figures of it then have one scale."""
-MARKS = {"S": "a start", "G": "a goal", "T": "the target"}
 PATHS = (COLOURS[0], COLOURS[1], COLOURS[5], COLOURS[4])
 """Colours of paths, which are seen on white and on red."""
 
@@ -54,7 +54,7 @@ def caption(game: se.StackelbergGame) -> str:
     """What `learned_figure` shows of a game, in a sentence or two."""
     if game.layout is not None and game.shading is not None:
         marks = {mark for context in range(len(game.contexts)) for mark in (game.marks(context) if game.marks else {}).values()}
-        meanings = [f"{mark} is {said}" for mark, said in MARKS.items() if mark in marks]
+        meanings = [f"{mark} is {said}" for mark, said in MARK_NAMES.items() if mark in marks]
         legend = f" {', '.join(meanings)}." if meanings else ""
         return f"Shades of red: {shading_name(game)}. Lines are the likeliest paths of the followers' response.{legend}"
     left = "the leader's policy" if shows_policy(game) else "what the leader set"

@@ -18,6 +18,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 REFERENCES = {"zeroth_order": 100, "bchg": 30, "implicit": 60}
 """Whom a new benchmark runs beside the user's solvers, with budgets: three access levels, RETURN, VALUE and MODEL."""
 GAMES = ("toy3-v0", "random_markov_game-v0", "bimatrix-v0")
+"""Where a new benchmark runs them if the user names no game."""
 BUDGET = 100
 """Of each of the user's solvers."""
 
@@ -44,7 +45,7 @@ def game(name: Name) -> None:
     _next(
         f"pytest test_{name}.py",
         f"stackelberg check {place}",
-        f"stackelberg solve {place} implicit --budget 50",
+        f"stackelberg solve {place} implicit --budget 50 --figure {name}.svg",
         f"stackelberg new bench my_bench --game {place}",
     )
 
@@ -70,19 +71,21 @@ def solver(
 def bench(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of the file to write, without .toml.")],
     solvers_: Annotated[list[str] | None, typer.Option("--solver", help="Yours, by place, e.g. my_solver.py:MySolver; repeatable.")] = None,
-    games_: Annotated[list[str] | None, typer.Option("--game", help="Yours, by place, e.g. my_game.py:MyGame; repeatable.")] = None,
+    games_: Annotated[
+        list[str] | None, typer.Option("--game", help="Only this, by id or place, e.g. my_game.py:MyGame; repeatable.")
+    ] = None,
 ) -> None:
-    """Write a benchmark of three reference solvers on three games, and of your solvers and games beside them.
+    """Write a benchmark of your solvers and of three reference solvers, on your games or, if none is named, on three small ones.
 
     Example: `stackelberg new bench mine --solver my_solver.py:MySolver --game my_game.py:MyGame`
 
-    It takes a minute or less on two cores, unless yours take longer.
+    The three small games take a minute or less on two cores.
     """
     if not name.isidentifier():
         raise typer.BadParameter(f"{name!r} is no name of a file without .toml; use letters, digits and _ only")
     budgets = {**dict.fromkeys(solvers_ or [], BUDGET), **REFERENCES}
     text = Template((TEMPLATES / "bench.toml.txt").read_text(encoding="utf-8")).substitute(name=name)
-    _write({Path(f"{name}.toml"): text + "".join(_section(id, budgets) for id in (*(games_ or []), *GAMES))})
+    _write({Path(f"{name}.toml"): text + "".join(_section(id, budgets) for id in games_ or GAMES)})
     _next(f"stackelberg bench {name}.toml --report report.html")
 
 

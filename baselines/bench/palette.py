@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import textwrap
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -59,6 +60,15 @@ def svg(figure: Figure) -> str:
         figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
     head, defs, rest = buffer.getvalue().partition(" <defs>")
     return f"{head} {DARK_MODE}\n{defs}{rest}"
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write the figure as what the path ends in: .svg as `svg` gives it, or a kind that matplotlib knows, such as .png."""
+    kind = path.suffix.lower().removeprefix(".")
+    if kind == "svg":
+        path.write_text(svg(figure), encoding="utf-8")
+    else:
+        figure.savefig(path, format=kind, bbox_inches="tight", dpi=200)
 
 
 def data_uri(text: str) -> str:

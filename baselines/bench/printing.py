@@ -9,20 +9,19 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import gymnasium
 import numpy as np
 from rich.box import SIMPLE, SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 import stackelberg_envs as se
 from stackelberg_envs.leader.access import access_words
-from stackelberg_envs.plugins import Registry
 from stackelberg_envs.references import ReferenceNotFoundError
 from stackelberg_envs.registry import REGISTRY
+
+from .details import bringer, listing, story
 
 # Labels, names and paths are text: where markup is read they go through `rich.markup.escape`, and ``:name:`` is no picture.
 WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 130  # a file or a log has no width of its own
@@ -87,55 +86,21 @@ def _table(header: Any, rows: Any, stacks: Any, left: Any, title: str, caption: 
     return table
 
 
-def _listing(title: str, rows: Sequence[Sequence[str]]) -> Table:
-    """Names and what they are, without lines: every row is one line where its sentence is short."""
-    table = Table(title=title, title_justify="left", box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
-    for i in range(len(rows[0])):
-        last = i == len(rows[0]) - 1
-        table.add_column(no_wrap=not last, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    return table
-
-
 def games() -> Table:
     """All games: id and one sentence."""
     rows = []
     for id in se.games():
         try:
-            rows.append((escape(id), escape(_story(_class_of(id))[0] + _bringer(REGISTRY, id))))
+            rows.append((id, story(_class_of(id))[0] + bringer(REGISTRY, id)))
         except (ReferenceNotFoundError, TypeError) as error:  # a TypeError from a function whose arguments have no defaults
-            rows.append((escape(id), f"[red]{escape(str(error))}[/]"))
-    return _listing("Games", rows)
-
-
-def game_details(id: str) -> Table:
-    """One game: what is committed to, its sizes, contexts, followers, and its story."""
-    game = se.game(id)
-    sizes = f"(S, A, B) = {game.sizes[0]}" if game.tabular else f"R^{gymnasium.spaces.flatdim(game.spaces[0].state)}"
-    rows = {
-        "commitment": f"R^{game.dimension}",
-        "states": sizes,
-        "contexts": ", ".join(game.contexts),
-        "followers": str(game.followers),
-        "default follower": repr(game.default_follower),
-        "about": "\n\n".join(" ".join(part.split()) for part in _story(type(game))) + _bringer(REGISTRY, id),
-    }
-    return _listing(escape(id), [(name, escape(said)) for name, said in rows.items()])
+            rows.append((id, f"cannot be listed: {error}"))
+    return listing("Games", rows)
 
 
 def _class_of(id: str) -> type[se.StackelbergGame]:
     """The class of a game; builds the game only where a function does, for some take long."""
     found = REGISTRY.load(id)
     return REGISTRY.check_class(found, id) if inspect.isclass(found) else type(se.game(id))
-
-
-def _story(cls: type[se.StackelbergGame]) -> list[str]:
-    """The first sentence of a game's story without its name, and the paragraph that follows it."""
-    said = sys.modules[cls.__module__].__doc__ or f"{cls.__name__}: {cls.__doc__ or ''}"
-    first, _, rest = said.partition("\n")
-    about = first.partition(": ")[2] or first
-    return [about[:1].upper() + about[1:], *[part for part in rest.strip().split("\n\n")[:1] if part]]
 
 
 def methods() -> Table:
@@ -152,31 +117,9 @@ def methods() -> Table:
         except (ReferenceNotFoundError, TypeError) as error:
             access, about = (-1, ""), f"cannot be listed: {error}"
         brief = re.sub(r" \([^)]*\b[A-Z]{4,}\b.*", ".", about.partition(";")[0]).rstrip(".") + "."  # the access stands beside it
-        rows.append((access, name, brief + _bringer(REGISTRY, name)))
+        rows.append((access, name, brief + bringer(REGISTRY, name)))
     rows = sorted(rows, key=lambda row: -row[0][0])
-    return _listing("Solvers", [(escape(name), words, escape(about)) for (_, words), name, about in rows])
-
-
-def solver_details(name: str) -> Table:
-    """One solver: its access, what it does, and its hyperparameters with their defaults."""
-    import solvers
-    from solvers.registry import REGISTRY
-
-    about = (inspect.getdoc(solvers.solver_class(name)) or "").split("\n\n")
-    solver = solvers.build(name)
-    settings = [f"{key} = {default!r}" for key, default in solvers.registry.hyperparameters(name).items()]
-    rows = {
-        "access": access_words(solver.access, solver.permissions),
-        "about": " ".join(about[0].split()) + _bringer(REGISTRY, name),
-        "hyperparameters": "\n".join(settings) or "none",
-    }
-    return _listing(escape(name), [(key, escape(said)) for key, said in rows.items()])
-
-
-def _bringer(registry: Registry, name: str) -> str:
-    """Which distribution brings a game or solver, if it is not the suite."""
-    distribution = registry.find(name).distribution
-    return f" (from {distribution})" if distribution else ""
+    return listing("Solvers", [(name, words, about) for (_, words), name, about in rows])
 
 
 def history(rows: tuple[dict[str, Any], ...]) -> Table:

@@ -69,6 +69,11 @@ class Implicit(Estimator):
     def __repr__(self) -> str:
         return short_repr(self, "inner")
 
+    @property
+    def exact(self) -> bool:  # type: ignore[override]
+        """Whether all contexts count."""
+        return not self.one_context
+
     def declines(self, oracle: Oracle) -> str | None:
         return needs_smooth_followers("implicit", oracle)
 

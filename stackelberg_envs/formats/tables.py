@@ -13,7 +13,7 @@ from ..processes.arrays import Array
 from .availability import action_mask
 from .kernels import KernelWithEnd, check_stochastic, stop_at
 from .rewards import check_no_reward_after_end, reward, unavailable
-from .validation import distribution, indices
+from .validation import check_loaded, distribution, indices
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,8 @@ def context_tables(
                 raise ValueError(f"contexts[{context!r}] has a table {name!r}; {nearest(str(name), tuple(common))}")
         names = {name: f"contexts[{context!r}][{name!r}]" if name in changes else name for name in common}
         given = {**common, **changes}
+        for name, table in given.items():
+            check_loaded(names[name], table)
         key = id(given["transition"]), id(given["terminal"])
         if key not in read:
             read[key] = _dynamics(names, given, normalise)

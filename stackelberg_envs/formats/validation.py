@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,27 @@ NORMALISABLE = 1e-3
 def entry_label(name: str) -> Label:
     """How entries of the array ``name`` are called: ``name[3, 0]``."""
     return lambda *indices: f"{name}[{', '.join(map(str, indices))}]"
+
+
+def check_loaded(name: str, given: Any) -> None:
+    """Refuse a file that is not read yet, and one of several arrays of which none is chosen, as ``numpy.load`` gives for .npz.
+
+    Raises:
+        ValueError: saying how to read it.
+    """
+    if isinstance(given, (str, os.PathLike)):
+        raise ValueError(f"{name} is a table of numbers, got the path {str(given)!r}; read the file first: {_reading(str(given))}")
+    if isinstance(given, Mapping):
+        keys = ", ".join(map(repr, given))
+        raise ValueError(
+            f"{name} is a table of numbers, got several by name ({keys}); take one: numpy.load(path)[{next(iter(given), 'P')!r}]"
+        )
+
+
+def _reading(path: str) -> str:
+    """The call of NumPy that reads a file of this name."""
+    call = {".npz": "numpy.load(path)['P']", ".npy": "numpy.load(path)"}
+    return call.get(PurePath(path).suffix, "numpy.loadtxt(path, delimiter=',')").replace("path", repr(path))
 
 
 def check_real_dtype(name: str, dtype: Any) -> None:

@@ -52,8 +52,9 @@ def check_env(
         leader: the agent that leads; guessed, and the guess is in the report, if it is not given.
         followers: the agents that follow; all others if not given.
         private: attributes of ``env.unwrapped`` that only followers know, such as what they are paid by: names of numbers, or a dictionary
-            of other values, or of functions from the present value to another.  The leader must see the same with others.
-        hidden: attributes that the leader must not know before it first acts, in the same form.
+            of other values, or of functions from the present value to another; by name, what another reset drew.  The leader must see
+            the same with others.
+        hidden: attributes that the leader must not know before it first acts, in the same form, such as a context drawn by the reset.
         twin: instead of ``private``, an environment in which followers are paid otherwise and all else is the same, or a function that
             returns one.
         model: tables that the steps are compared with; taken from ``env.unwrapped.game`` in a view of this suite.
@@ -78,7 +79,8 @@ def check_env(
         raise TypeError(f"check_env takes an AECEnv, a ParallelEnv, a gymnasium.Env or a function, got {type(env).__name__}")
     ours = has_model(env)
     subject = subject_of(given, env, seed, roles_of(env, leader, followers), max_moves)
-    report = Report(f"environment {env}", strict=ours if strict is None else strict)
+    kind = "AEC" if subject.aec else "parallel"
+    report = Report(f"{kind} environment {env}", strict=ours if strict is None else strict)
     if not ours or leader is not None or followers is not None:
         report.notes.append(f"roles: {subject.roles}")
     episodes: list[Any] = []

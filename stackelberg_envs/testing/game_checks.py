@@ -26,7 +26,7 @@ FAR = 1e4
 """How far from 0 the components of a commitment are at which worlds still have to be some: `commit` takes any finite vector."""
 
 
-def check_game(game: StackelbergGame, *, seed: int = 0) -> Report:
+def check_game(game: StackelbergGame, *, seed: int = 0, endless: bool = False) -> Report:
     """Check a functional game.
 
     A game that would be refused when it is played, because its worlds are none, is looked at all the same.
@@ -34,6 +34,8 @@ def check_game(game: StackelbergGame, *, seed: int = 0) -> Report:
     Args:
         game: the game.
         seed: of the commitments that are tried.
+        endless: whether no episode ends by itself; then a row of transitions that sums to less than 1 is an error.  Else it is the
+            probability of the end, and the report notes where there are any.
 
     Raises:
         ConformanceError: with everything that was found.
@@ -58,11 +60,14 @@ def check_game(game: StackelbergGame, *, seed: int = 0) -> Report:
     with suppress(Exception):  # that nothing is induced has been said
         kinds += dict.fromkeys(world.kind for world in game.null_worlds)
     for kind in kinds:
-        _CHECKS_BY_KIND.get(kind, lambda *_: None)(report, game, points)
+        _CHECKS_BY_KIND.get(kind, lambda *_: None)(report, game, points, endless)
     return report.conclude()
 
 
-_CHECKS_BY_KIND: dict[str, Callable[[Report, StackelbergGame, np.ndarray], None]] = {"tables": check_tables, "vectors": check_functions}
+_CHECKS_BY_KIND: dict[str, Callable[[Report, StackelbergGame, np.ndarray, bool], None]] = {
+    "tables": check_tables,
+    "vectors": lambda report, game, points, endless: check_functions(report, game, points),
+}
 
 
 def _declarations(game: StackelbergGame) -> None:

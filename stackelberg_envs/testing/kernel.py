@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,7 +39,7 @@ def compare_with_tables(env: Any, seed: int, steps: int) -> None:
             if not problems and inner.commitment is not None:
                 problems = inner.game.problems(inner.commitment, inner.context)
                 for process, group in zip(problems, groups, strict=True):
-                    tally["first states"].add(process.initial, before[group[0]])
+                    tally["first states"].add(process.initial, before[group[0]], lambda: "an episode started in state")
             chosen = driver.choose()
             acting = driver.acting()
             moment = driver.advance(chosen)
@@ -54,9 +56,11 @@ def compare_with_tables(env: Any, seed: int, steps: int) -> None:
                 a = leader_actions[first]
                 b = int(np.ravel_multi_index([driver.followed[f"follower_{i}"] for i in group], process.actions))
                 if commits and process.sizes[1] > 1:
-                    tally["leader actions"].add(process.leader_policy[s], a)
+                    tally["leader actions"].add(process.leader_policy[s], a, lambda s=s: f"in state {s}: the leader's action was")
                 row = process.transition[s, a, b]
-                tally["transitions"].add(np.append(row, max(0.0, 1 - row.sum())), inner.states[first])
+                full = np.append(row, max(0.0, 1 - row.sum()))
+                came = partial("from state {} with actions (leader {}, follower {}): the environment went to".format, s, a, b)
+                tally["transitions"].add(full, inner.states[first], came, end=True)
                 for i, reward in zip(group, process.follower_rewards[:, s, a, b], strict=True):
                     paid[f"follower_{i}"] += float(reward)
                 paid["leader_0"] += float(process.leader_reward[s, a, b])
@@ -104,11 +108,22 @@ class GoodnessOfFit:
         self.rng = rng
         self.surprise, self.variance, self.uniforms = 0.0, 0.0, []
 
-    def add(self, probabilities: Any, drawn: int) -> None:
-        """One draw."""
+    def add(self, probabilities: Any, drawn: int, said: Callable[[], str], *, end: bool = False) -> None:
+        """One draw.
+
+        Args:
+            probabilities: of all indices.
+            drawn: the index that came.
+            said: returns the beginning of the message about an impossible draw; only then it is called.
+            end: whether the last index is the end of the episode.
+        """
         p = np.asarray(probabilities, dtype=np.float64)
-        if not p[drawn] > 1e-12:  # words only where they are needed: an array's take longer than all else here
-            require(False, f"a draw that the model makes impossible: index {drawn} of {p}")
+        if not p[drawn] > 1e-12:
+            last = len(p) - 1 if end else -1
+            came, there = [drawn], np.flatnonzero(p > 1e-12).tolist()
+            names, expected = (["the end" if i == last else str(i) for i in some] for some in (came, there))
+            several = " or ".join(expected[:4]) + f" or one of {len(there) - 4} others" * (len(there) > 4)
+            require(False, f"{said()} {names[0]}, and the model says {'that the episode ends' if there == [last] else several}")
         positive = p[p > 0]
         entropy = -float((positive * np.log(positive)).sum())
         self.surprise += -math.log(p[drawn]) - entropy

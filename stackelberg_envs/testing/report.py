@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
+
+ON_CHECK: ContextVar[Callable[[str, str], None] | None] = ContextVar("ON_CHECK", default=None)
+"""What is called before each check, with the subject and the name of the check: for progress."""
 
 
 class ConformanceError(AssertionError):
@@ -52,6 +56,9 @@ class Report:
 
     def check(self, name: str, body: Callable[..., str | None], *args: Any, lenient: bool = False) -> None:
         """Run ``body``: it raises to fail, returns a reason to skip, and None to pass; what a lenient check finds is advice."""
+        began = ON_CHECK.get()
+        if began is not None:
+            began(self.subject, name)
         try:
             reason = body(*args)
         except NotChecked as why:
@@ -80,11 +87,16 @@ class Report:
         return self
 
     def __str__(self) -> str:
+        return self.text()
+
+    def text(self, *, skipped: bool = True) -> str:
+        """What was found, in lines; without ``skipped`` checks that do not apply are counted and not named."""
         counts = [f"{len(self.passed)} passed", f"{len(self.failed)} failed", f"{len(self.skipped)} skipped"]
         counts += [f"{len(self.advice)} with advice"] * bool(self.advice) + [f"{len(self.unchecked)} not checked"] * bool(self.unchecked)
         lines = [f"{self.subject}: {', '.join(counts)}", *(f"  {note}" for note in self.notes)]
         lines += self._lines("FAILED", self.failed) + self._lines("advice", self.advice)
-        return "\n".join(lines + self._lines("not checked", self.unchecked) + self._lines("skipped", self.skipped))
+        lines += self._lines("not checked", self.unchecked)
+        return "\n".join(lines + (self._lines("skipped", self.skipped) if skipped else []))
 
     def _findings(self, lenient: bool) -> dict[str, str]:
         return self.advice if lenient and not self.strict else self.failed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,11 @@ from gymnasium.spaces import Discrete
 
 from ..views.masks import next_available
 from .actions import different_actions, equal
+from .changed_attributes import Attributes
 from .driver import Snapshot
 from .modified_games import GameWithIneffectiveFollowers, GameWithOtherFollowerRewards, ModifiedGame
 from .report import NotChecked, Report, advise, require
-from .subject import STEPS, Changes, Subject, change_attributes, other_number
+from .subject import STEPS, Changes, Subject
 
 
 def check_roles(report: Report, subject: Subject, private: Changes | None, hidden: Changes | None, twin: Callable[[], Any] | None) -> None:
@@ -121,8 +122,11 @@ def _non_interference(subject: Subject, private: Changes | None, twin: Callable[
         plain, other = subject.play(subject.fresh()), subject.play(twin())
         said = "twin= pays its followers the same, so the leader's ignorance cannot be checked"
     elif private is not None:
-        plain, other = subject.play(subject.fresh()), _play_changed(subject, private)
-        said = f"with other {_names(private)} followers are paid the same, so the leader's ignorance cannot be checked"
+        secrets = Attributes(subject, private)
+        plain, other = subject.play(subject.fresh()), secrets.play_changed()
+        _leader_sees_the_same(subject, plain, other, str(secrets))
+        secrets.require_untold()
+        said = f"with other {secrets} followers are paid the same, so the leader's ignorance cannot be checked"
     else:
         raise NotChecked("pass private=, the attributes that only followers know, or twin=, an environment where they are paid otherwise")
     differ = any(a.rewards.get(f) != b.rewards.get(f) for a, b in zip(plain, other, strict=False) for f in subject.roles.followers)
@@ -133,34 +137,17 @@ def _non_interference(subject: Subject, private: Changes | None, twin: Callable[
     return None
 
 
-def _play_changed(subject: Subject, changes: Changes) -> list[Snapshot]:
-    """An episode in which attributes are changed before the reset, and again where the reset sets them."""
-    env = subject.fresh()
-    wanted = changes if isinstance(changes, Mapping) else dict.fromkeys([changes] if isinstance(changes, str) else changes, other_number)
-    there = {name: change for name, change in wanted.items() if hasattr(env.unwrapped, name)}
-    change_attributes(env, there)
-    kept = {name: copy.deepcopy(getattr(env.unwrapped, name)) for name in there}
-
-    def again(env: Any) -> None:
-        reset = (name for name in wanted if name not in kept or not equal(getattr(env.unwrapped, name), kept[name]))
-        change_attributes(env, {name: wanted[name] for name in reset})
-
-    return subject.play(env, prepare=again)
-
-
-def _names(changes: Changes) -> str:
-    return changes if isinstance(changes, str) else ", ".join(changes)
-
-
 def _hidden_before(subject: Subject, hidden: Changes | None) -> str | None:
     if subject.ours:
         return "the game says what the leader sees"
     if hidden is None:
         raise NotChecked("pass hidden=, the attributes that the leader must not know before it acts, such as a context")
-    plain, other = subject.play(subject.fresh()), _play_changed(subject, hidden)
+    secrets = Attributes(subject, hidden)
+    plain, other = subject.play(subject.fresh()), secrets.play_changed()
+    _leader_sees_the_same(subject, plain[:1], other[:1], f"{secrets}, before it acts")
+    secrets.require_untold()
     if not _differ(plain, other):
-        raise NotChecked(f"other {_names(hidden)} change nothing, so what the leader sees of them cannot be checked")
-    _leader_sees_the_same(subject, plain[:1], other[:1], f"{_names(hidden)}, before it acts")
+        raise NotChecked(f"other {secrets} change nothing, so what the leader sees of them cannot be checked")
     return None
 
 

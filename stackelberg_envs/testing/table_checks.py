@@ -15,8 +15,8 @@ from .report import Report, require
 from .simulation import check_episodes, check_layouts
 
 
-def check_tables(report: Report, game: StackelbergGame, points: np.ndarray) -> None:
-    """Add to ``report`` what only a game with tables owes; ``points`` (K, n) are the commitments that are tried."""
+def check_tables(report: Report, game: StackelbergGame, points: np.ndarray, endless: bool) -> None:
+    """Add to ``report`` what only a game with tables owes; ``points`` (K, n) are tried, and ``endless`` says that none ends."""
     report.check("tables keep double precision", _precision, game, points)
     report.check("a batch equals a loop", _batches, game, points)
     report.check("incentive and cost are what the leader sets", _incentive, game, points)
@@ -26,8 +26,11 @@ def check_tables(report: Report, game: StackelbergGame, points: np.ndarray) -> N
     report.check("the leader is paid for outcomes where actions are hidden", _hidden_actions, game, points)
     report.check("operations of a transition agree with its rows", check_layouts, game, points)
     report.check("episodes follow the tables", check_episodes, game, points)
-    with suppress(Exception):  # that there are no such tables has been said
-        report.notes += _ends(game)
+    if endless:
+        report.check("episodes have no end", _endless, game, points)
+    else:
+        with suppress(Exception):  # that there are no such tables has been said
+            report.notes += _ends(game, points[:1])
     report.check("torch agrees and differentiates" if game.smooth else "torch agrees, and nothing has a slope", _torch, game, points)
 
 
@@ -51,11 +54,16 @@ def _batches(game: StackelbergGame, points: np.ndarray) -> None:
                     require(np.allclose(row, own, atol=1e-12, rtol=0), f"{name}: row {i} of a batch differs from the same commitment alone")
 
 
-def _ends(game: StackelbergGame) -> list[str]:
+def _endless(game: StackelbergGame, points: np.ndarray) -> None:
+    for said in _ends(game, points):
+        require(False, said)
+
+
+def _ends(game: StackelbergGame, points: np.ndarray) -> list[str]:
     """What rows that sum to less than 1 mean: nobody would see the end of a row in which a number was forgotten."""
     notes = []
     for context in range(len(game.contexts)):
-        for world in game.problems(np.zeros(game.dimension), context):
+        for world in (world for x in points for world in game.problems(x, context)):
             sums = np.asarray(world.kernel.expect(np.ones(world.kernel.shape[-1])))
             there = np.broadcast_to(True if world.available is None else np.asarray(world.available), sums.shape)
             ending = there & (sums < 1 - DEFICIT_TOLERANCE)
@@ -63,7 +71,8 @@ def _ends(game: StackelbergGame) -> list[str]:
                 s, a, b = np.unravel_index(int(np.where(ending, sums, np.inf).argmin()), sums.shape)
                 where = f" in context {game.contexts[context]}" if len(game.contexts) > 1 else ""
                 rows = f"{ending.sum()} of {there.sum()} rows{where}"
-                notes.append(f"episodes may end in {rows}, least sum {sums[s, a, b]:.6g} at ({s=!s}, {a=!s}, {b=!s})")
+                least = f"least sum {sums[s, a, b]:.6g} at ({s=!s}, {a=!s}, {b=!s})"
+                notes.append(f"episodes may end in {rows}, {least}; if no episode should end there, rows lost probability")
     return list(dict.fromkeys(notes))
 
 

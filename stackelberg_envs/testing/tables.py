@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,9 @@ class Tables:
     """What an environment's author says of its world, for comparison with what it does.
 
     Attributes:
-        state: of ``env.unwrapped``, the index of its state; S, the number of states, after the end.
-        transition: (S, B, S), or (S, B_0, B_1, ..., S) with one axis for each of ``agents``; what a row lacks is the end.
+        state: of ``env.unwrapped``, the index of its state; S, the number of states, after an end that is in the tables.
+        transition: (S, B, S), or (S, B_0, B_1, ..., S) with one axis for each of ``agents``; what a row lacks is the end, and a row of
+            zeros an end for certain, also by truncation if ``state`` counts that as one.
         rewards: for each agent that is compared, (S, B), (S, B_0, B_1, ...), or one axis more for the next state; 0 at the end.
         agents: whose actions the axes are; None for all followers.
 
@@ -72,10 +74,12 @@ def compare_with_tables(subject: Subject, tables: Tables, steps: int) -> None:
             moves += 1
             latest = {**driver.followed, leader: driver.led}
             taken = tuple(int(latest[agent]) - _start(subject, agent) for agent in agents)
-            row = np.asarray(transition, dtype=np.float64)[(before, *taken)]
-            after = tables.state(inner)
+            after, table = tables.state(inner), np.asarray(transition, dtype=np.float64)
+            _require_states(before, after, table.shape[0])
+            row = table[(before, *taken)]
             full = np.append(row, max(0.0, 1 - row.sum()))
-            fit.add(full, after)
+            came = partial("from state {} with actions {}: the environment went to".format, before, taken)
+            fit.add(full, after, came, end=True)
             forecasts.add((before, taken, full.tobytes()), seen, full, after)
             for agent, table in rewards.items():
                 due = np.asarray(table, dtype=np.float64)[(before, *taken)]
@@ -85,6 +89,16 @@ def compare_with_tables(subject: Subject, tables: Tables, steps: int) -> None:
         require(moves > started or episode < 50, "no move of the world was seen, so that nothing was compared with the model")
     fit.test_fit("transitions")
     forecasts.test()
+
+
+def _require_states(before: int, after: int, count: int) -> None:
+    """A move begins in a state of the tables, and leads to one or to the end."""
+    require(
+        0 <= before < count, f"state gives {before} before a move, and the tables have states 0 to {count - 1}; {count} is after the end"
+    )
+    require(
+        0 <= after <= count, f"from state {before} state gives {after}: the tables have states 0 to {count - 1}, and {count} is the end"
+    )
 
 
 def _value(table: Any, inner: Any) -> Any:

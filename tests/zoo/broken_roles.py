@@ -48,6 +48,50 @@ class ContextBeforeCommitment(Toll):
         return seen
 
 
+class ContextInFirstObservation(ParallelToll):
+    """Only what the reset returns shows the weather."""
+
+    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        observations, infos = super().reset(seed, options)
+        observations[self.lead][-1] = self.weather
+        return observations, infos
+
+
+class ContextInCache(Toll):
+    """Observations are made when something happens, and kept."""
+
+    def publish(self, paid: dict[str, float]) -> None:
+        super().publish(paid)
+        self.made = {agent: self.view(agent) for agent in self.possible_agents}
+        self.made[self.lead][-1] = self.weather
+
+    def observe(self, agent: str) -> Any:
+        return self.made[agent].copy()
+
+
+class ContextDrawnBeside(ParallelToll):
+    """What is shown is read from what was drawn, and not from the attribute."""
+
+    def begin(self, seed: int | None) -> None:
+        super().begin(seed)
+        self.sky = self.weather = int(self.np_random.integers(2))
+
+    def view(self, agent: str) -> np.ndarray:
+        seen = super().view(agent)
+        if agent == self.lead:
+            seen[-1] = self.sky
+        return seen
+
+
+class TypeTold(ParallelToll):
+    """A reset draws the follower's costs, and tells the leader the first of them."""
+
+    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        observations, infos = super().reset(seed, options)
+        self.costs = tuple(self.np_random.random(3))
+        return observations, {**infos, self.lead: {"day": self.day, "cost": self.costs[0]}}
+
+
 class FollowerFirst(Toll):
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
         super().reset(seed, options)
@@ -180,6 +224,25 @@ BROKEN = [
         "the leader sees nothing before it commits that it must not",
         single=False,
     ),
+    Defect(
+        ContextInFirstObservation,
+        "the first observation alone, as a parallel reset returns it, shows the context",
+        "the leader sees nothing before it commits that it must not",
+        single=False,
+    ),
+    Defect(
+        ContextInCache,
+        "a reset makes an observation with the context, and keeps it",
+        "the leader sees nothing before it commits that it must not",
+        single=False,
+    ),
+    Defect(
+        ContextDrawnBeside,
+        "the context is shown from what was drawn, beside the attribute",
+        "the leader sees nothing before it commits that it must not",
+        single=False,
+    ),
+    Defect(TypeTold, "a reset draws the follower's costs, and its info tells them", IGNORANT, single=False),
     Defect(FollowerFirst, "the follower acts before the commitment", "the leader moves first", single=False),
     Defect(ParallelFollowerFirst, "the same, in the first step of a parallel environment", SEEN, single=False),
     Defect(CommitmentSeenLate, "the follower sees the commitment a day late", SEEN, f"{ZOO}/issues/1204", single=False),

@@ -170,6 +170,31 @@ class SeenContext(Toll):
         return np.append(seen[:-1], np.float32(self.weather)) if agent == self.lead else seen
 
 
+class DrawnCosts(ParallelToll):
+    """Each reset draws the follower's costs and a season; the season is public, and rain is likelier in winter."""
+
+    def begin(self, seed: int | None) -> None:
+        super().begin(seed)
+        self.costs = None  # type: ignore[assignment]
+        self.season = int(self.np_random.integers(2))
+        self.weather = int(self.np_random.random() < 0.2 + 0.5 * self.season)
+        self.costs = tuple(self.np_random.random(3))
+
+    def info(self, agent: str) -> dict[str, Any]:
+        return {"day": self.day, "season": self.season}
+
+
+class CachedViews(Toll):
+    """Observations are made when something happens, and kept."""
+
+    def publish(self, paid: dict[str, float]) -> None:
+        super().publish(paid)
+        self.made = {agent: self.view(agent) for agent in self.possible_agents}
+
+    def observe(self, agent: str) -> Any:
+        return self.made[agent].copy()
+
+
 class DailyToll(Toll):
     """The leader announces its tolls anew each day, before the follower drives."""
 
@@ -227,6 +252,8 @@ STYLES: list[Callable[[tuple[str, str]], Any]] = [
     NoLuck,
     ContinuousFollower,
     SeenContext,
+    DrawnCosts,
+    CachedViews,
     DailyToll,
     Simultaneous,
     wrapped,
