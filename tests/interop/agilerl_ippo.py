@@ -25,7 +25,8 @@ def main() -> None:
         env, "random_markov_game", "IPPO", [learner], sum_scores=False, max_steps=512, evo_steps=256, eval_steps=50, verbose=False
     )
     env.close()
-    print(f"result: IPPO, 512 moves: scores {fitness[-1]}")
+    scores = ", ".join(f"{agent} {score:.1f}" for agent, score in sorted(fitness[-1].items()))
+    print(f"result: IPPO, 512 moves: {scores}")
 
 
 if __name__ == "__main__":

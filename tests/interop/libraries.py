@@ -32,5 +32,9 @@ LIBRARIES = (
     Library("skrl", "skrl", "skrl==2.1.1", ("skrl_ippo",)),
     Library("Shimmy and OpenSpiel", "shimmy", why="they bring games of OpenSpiel to PettingZoo, and nothing from PettingZoo to OpenSpiel"),
     Library("EPyMARL", "epymarl", why="not on PyPI, and it wants tuples of Discrete actions of cooperating agents"),
-    Library("MARLlib", "marllib", why="its last release (1.0.3, April 2023) pins Ray 1.8 and Gym, which have no wheels for Python 3.11"),
+    Library(
+        "MARLlib",
+        "marllib",
+        why="its last release (1.0.3, April 2023) pins Ray 1.8.0 and torch 1.9.0, which have no wheels for Python 3.11",
+    ),
 )
