@@ -35,6 +35,6 @@ LIBRARIES = (
     Library(
         "MARLlib",
         "marllib",
-        why="its last release (1.0.3, April 2023) pins Ray 1.8.0 and torch 1.9.0, which have no wheels for Python 3.11",
+        why="its last release (1.0.3, April 2023) pins Ray 1.8.0 and torch 1.9.0, without wheels for Python 3.11",
     ),
 )
