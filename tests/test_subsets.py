@@ -82,6 +82,8 @@ def test_failed_and_missing_runs_are_said_below_the_table(folder: Path) -> None:
     (part,) = report.collect_parts(config, results)
     assert "2 of 2 runs of fails failed: " in part.statistics
     assert "my own bug" in part.statistics
+    assert all(run["leader_return"] < run["history"][0]["leader_return"] for run in part.groups["uphill"])  # the naive gradient is biased
+    assert "F fell in 2 of 2 runs of uphill" in part.statistics
     assert part.best is not None
     assert part.best_name == "best of these runs"
     assert [row.gap_text == "-" for row in part.rows] == [False]

@@ -20,6 +20,7 @@ from . import best as best_known
 from . import failures, figures, results_file
 from .audit import audit, split
 from .configuration import Config, Section
+from .descent import descent_note
 from .jobs import Job
 from .printing import fitting_table
 from .stats import Interval, summary
@@ -96,7 +97,13 @@ class Part:
                 f"The best of other runs is in best_known.jsonl beside the results ({self.best.found_by}): of other code, of another "
                 "configuration, or of stackelberg polish."
             )
-        return " ".join([*said, *(f"Note: {remark}." for remark in self.remarks)])
+        return " ".join([*said, *(f"Note: {remark}." for remark in (*self.remarks, *self.descents))])
+
+    @property
+    def descents(self) -> list[str]:
+        """Which solvers ended with less than they began with, and how often."""
+        fell = {label: sum(descent_note(run["history"], {}) is not None for run in group) for label, group in self.groups.items()}
+        return [f"F fell in {count} of {len(self.groups[label])} runs of {label}" for label, count in fell.items() if count]
 
     @property
     def has_claims(self) -> bool:
