@@ -5,8 +5,8 @@ BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 export OMP_NUM_THREADS = 1
 
-.PHONY: help bench test mutants fuzz speed growth cuda reproduce-hpgd reproduce-bchg reproduce-penalty reproduce-tax reproduce-continuous study-warehouse \
-	reproduce-preferences interop check docs install clean
+.PHONY: help bench test mutants fuzz kills speed growth cuda reproduce-hpgd reproduce-bchg reproduce-penalty reproduce-tax reproduce-continuous \
+	study-warehouse reproduce-preferences interop check docs install clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
 
@@ -29,6 +29,9 @@ fuzz: $(INSTALLED)  ## 20,000 random inputs of each kind, accepted or refused in
 
 mutants: $(INSTALLED)  ## faults put into a copy of the source, each of which a theorem's test must notice (a quarter of an hour)
 	$(BIN)/python tests/mutants.py
+
+kills: $(INSTALLED)  ## workers and commands of a benchmark killed 30 times at random moments, and every line compared (a quarter of an hour)
+	$(BIN)/python -m tests.kills
 
 PEERS = $(VENV)/.peers
 $(PEERS): $(INSTALLED)

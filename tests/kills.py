@@ -16,14 +16,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from baselines.bench import results_file
+from baselines.bench import merge, results_file
 
 CONFIG = """
 name = "kills"
-seeds = 10
+seeds = {seeds}
 [[solvers]]
 name = "implicit"
 budget = 15
@@ -35,15 +36,15 @@ name = "zeroth_order"
 budget = 20
 [[games]]
 id = "toy3-v0"
-arguments = { R = 1.375 }
+arguments = {{ R = 1.375 }}
 [[games]]
 id = "toy3-v0"
 title = "followers who learn"
-follower = { kind = "SoftQLearning", temperature = 0.5, steps = 50 }
-solvers = [{ name = "zeroth_order", label = "two-point", budget = 20 }]
+follower = {{ kind = "SoftQLearning", temperature = 0.5, steps = 50 }}
+solvers = [{{ name = "zeroth_order", label = "two-point", budget = 25 }}]
 [[games]]
 id = "random_markov_game-v0"
-arguments = { seed = 3 }
+arguments = {{ seed = 3 }}
 [[games]]
 id = "zero_sum_incentive-v0"
 """
@@ -55,19 +56,25 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--kills", type=int, default=30, help="over all kinds of executors")
     options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--folder", type=Path, help="where to work, and to leave everything; one with an undisturbed run goes on from it")
+    options.add_argument("--only", help="one kind of executors: processes, shards or ray")
+    options.add_argument("--seeds", type=int, default=10, help="of each method in each game")
     asked = options.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would the commands
     rng = random.Random(asked.seed)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "kills.toml").write_text(CONFIG)
+        folder = Path(name) if asked.folder is None else asked.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "kills.toml").write_text(CONFIG.format(seeds=asked.seeds))
         began = time.monotonic()
-        run(folder, "whole", "--jobs", "2")
+        run(folder, "whole", "--jobs", "2")  # which repeats nothing
         expected = {id: comparable(line) for id, line in results_file.read(folder / "whole/kills.jsonl").items()}
         print(f"undisturbed: {len(expected)} runs in {time.monotonic() - began:.0f} s", flush=True)
         kinds: dict[str, list[tuple[str, ...]]] = {"processes": [("--jobs", "2")]}
         kinds["shards"] = [("--jobs", "2", "--shard", f"{i}/4") for i in range(4)]
         if importlib.util.find_spec("ray") is not None:
             kinds["ray"] = [("--jobs", "2", "--executor", "ray")]
+        kinds = {kind: commands for kind, commands in kinds.items() if asked.only in (None, kind)}
         for place, (kind, commands) in enumerate(kinds.items()):
             share = asked.kills * (place + 1) // len(kinds) - asked.kills * place // len(kinds)
             for number, arguments in enumerate(commands):
@@ -94,6 +101,13 @@ def comparable(line: dict[str, Any]) -> dict[str, Any]:
     return results_file.comparable(line)
 
 
+def difference(expected: dict[str, Any], line: dict[str, Any]) -> str:
+    """What two lines say of a run, as far as they differ."""
+    return "; ".join(f"{name}: {line.get(name)!r} for {expected.get(name)!r}" for name in expected if line.get(name) != expected.get(name))[
+        :3000
+    ]
+
+
 def lines(path: Path) -> list[dict[str, Any]]:
     """The whole lines of a file that may be growing."""
     content = path.read_bytes() if path.exists() else b""
@@ -110,40 +124,45 @@ def disturb(
     path = folder / kind / (f"shard-{shard}" if shard else "") / "kills.jsonl"
     before: set[str] = set()
     done, process = 0, None
-    while True:
-        if process is None or process.poll() is not None:
-            if process is not None and process.returncode == 0:
-                break
-            process = subprocess.Popen(
-                command(kind, *arguments), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-            )
-        if done == kills:
-            process.wait()
-            continue
-        wait_for_more(process, path, len(before))
-        time.sleep(rng.uniform(0, 1.5))
-        if process.poll() is not None:
-            continue
-        workers = [pid for pid in descendants(process.pid) if any(word in words_of(pid) for word in WORKERS)]
-        victim, what = (process.pid, "command") if rng.random() < 0.5 or not workers else (rng.choice(workers), "worker")
-        number = rng.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGTERM)) if victim == process.pid else signal.SIGKILL
-        left = descendants(process.pid)
-        try:
-            os.kill(victim, number)
-        except ProcessLookupError:
-            continue
-        done += 1
-        if victim == process.pid:
-            process.wait()
-            wait_for_end(left)
-        found = lines(path)
-        ids = [line["id"] for line in found]
-        assert len(set(ids)) == len(ids), "a run is there twice"
-        assert before <= set(ids), "a line is gone"
-        assert all(comparable(line) == expected[line["id"]] for line in found), "a line differs"
-        before = set(ids)
-        where = f"{kind} {arguments[-1]}" if shard else kind
-        print(f"{where}: {what} killed by {number.name}, {len(ids)} runs on disk, all whole and equal", flush=True)
+    with ExitStack() as left_behind:
+        while True:
+            if process is None or process.poll() is not None:
+                if process is not None and process.returncode == 0:
+                    break
+                process = subprocess.Popen(
+                    command(kind, *arguments), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+                )
+                left_behind.callback(process.kill)
+            if done == kills:
+                process.wait()
+                continue
+            wait_for_more(process, path, len(before))
+            time.sleep(rng.uniform(0, 1.5))
+            if process.poll() is not None:
+                continue
+            workers = [pid for pid in descendants(process.pid) if any(word in words_of(pid) for word in WORKERS)]
+            victim, what = (process.pid, "command") if rng.random() < 0.5 or not workers else (rng.choice(workers), "worker")
+            number = rng.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGTERM)) if victim == process.pid else signal.SIGKILL
+            left = descendants(process.pid)
+            try:
+                os.kill(victim, number)
+            except ProcessLookupError:
+                continue
+            done += 1
+            if victim == process.pid:
+                process.wait()
+                wait_for_end([pid for pid in left if pid in workers])  # Ray's own agents take a minute, and write nothing
+            found = lines(path)
+            ids = [line["id"] for line in found]
+            assert len(set(ids)) == len(ids), "a run is there twice"
+            assert before <= set(ids), "a line is gone"
+            for line in found:
+                assert comparable(line) == expected[line["id"]], (
+                    f"a line differs: {merge.title(line)}: {difference(expected[line['id']], line)}"
+                )
+            before = set(ids)
+            where = f"{kind} {arguments[-1]}" if shard else kind
+            print(f"{where}: {what} killed by {number.name}, {len(ids)} runs on disk, all whole and equal", flush=True)
     if done < kills:
         print(f"{kind}: all runs were there after {done} of {kills} kills", flush=True)
 
@@ -155,7 +174,7 @@ def wait_for_more(process: subprocess.Popen[bytes], path: Path, before: int) -> 
 
 
 def wait_for_end(pids: list[int]) -> None:
-    """Until the children of a command that was killed have ended too."""
+    """Until the workers of a command that was killed have ended too."""
     last = time.monotonic() + 60
     while any(is_running(pid) for pid in pids):
         assert time.monotonic() < last, f"left behind: {[words_of(pid) for pid in pids]}"

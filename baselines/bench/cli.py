@@ -19,7 +19,7 @@ try:
 except ImportError as error:
     raise SystemExit(str(missing_extra("The command line", error))) from None
 
-from . import merge, places, printing
+from . import leaderboard, merge, places, printing
 from . import new as templates
 from .deferred import defer
 from .export import Format
@@ -54,6 +54,7 @@ Everything that is finished is on disk at once: stop a benchmark at any time, an
 )
 app.add_typer(templates.app, name="new", rich_help_panel=OWN)
 app.command("merge", rich_help_panel=MORE)(merge.command)
+app.command("leaderboard", rich_help_panel=MORE)(leaderboard.command)
 
 
 @app.command("list")
@@ -187,11 +188,18 @@ def bench(
     places.check_folder("--results", results)
     if report is not None:
         places.check_file("--report", report)
-    wanted = loaded.jobs
     if shard is not None:
-        wanted, results = _part(loaded, shard, costs or [], results)
-    elif costs:
+        if report is not None:
+            raise typer.BadParameter("a part has no report; merge the parts, and then  stackelberg report")
+        wanted, folder = _part(loaded, shard, costs or [], results)
+        finished, failed = _run(wanted, folder / f"{loaded.name}.jsonl", jobs, again, executor, address)
+        merge_them = f"stackelberg merge {results} {results}/shard-* --plan {config}"
+        console.print(escape(f"{len(finished)} of {len(wanted)} runs are in {folder};  {merge_them}  puts parts together"), soft_wrap=True)
+        _end(failed)
+        return
+    if costs:
         raise typer.BadParameter("--costs says how to share runs between the parts of --shard")
+    wanted = loaded.jobs
     path, best_file = results / f"{loaded.name}.jsonl", results / "best_known.jsonl"
     finished, failed = _run(wanted, path, jobs, again, executor, address)
     _record(finished, best_file)
@@ -251,16 +259,18 @@ def best_(
 
 @app.command(rich_help_panel=MORE)
 def verify(
-    config: Annotated[str, typer.Argument(help="The configuration whose results to score again.")],
+    config: Annotated[str, typer.Argument(help="The configuration whose results to score again, or the folder of a leaderboard's entry.")],
     results: Annotated[Path, typer.Option(help="Folder with the results.")] = Path("results"),
 ) -> None:
     """Have the referee score the last commitment of each finished run again, and name the lines that say something else.
 
     The exit status is 1 if there are any, or lines that are not shown as results.
     """
-    from . import results_file
+    from . import entries, results_file
     from .checks import score_again
 
+    if Path(config).is_dir():
+        raise typer.Exit(bool(entries.print_check(Path(config)).complaints))
     loaded = _load(config)
     path = results / f"{loaded.name}.jsonl"
     if not results_file.read_lines(path):

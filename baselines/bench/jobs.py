@@ -8,13 +8,13 @@ import inspect
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
 import solvers
 import stackelberg_envs as se
+from solvers.versions import versions
 from stackelberg_envs import references, registry
 from stackelberg_envs.arguments import real
 from stackelberg_envs.leader.access import Access, access_words
@@ -135,7 +135,7 @@ class Job:
         Of code of others also its source (`baselines.bench.source`), so that a run is repeated when it changes.
         """
         content = {
-            "version": version("stackelberg-envs"),
+            "version": versions()["stackelberg-envs"],
             "world": self.world.key,
             "referee": self.score_world.key,
             "solver": repr(self.build()),

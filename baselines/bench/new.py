@@ -7,7 +7,7 @@ import json
 import keyword
 from pathlib import Path
 from string import Template
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -21,6 +21,9 @@ GAMES = ("toy3-v0", "random_markov_game-v0", "bimatrix-v0")
 """Where a new benchmark runs them if the user names no game."""
 BUDGET = 100
 """Of each of the user's solvers."""
+
+ENTRY = ("entry.toml", "entry_bench.toml")
+"""Templates of an entry."""
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Of the file to write, without .py; a name that Python can import.")]
 
@@ -87,6 +90,51 @@ def bench(
     text = Template((TEMPLATES / "bench.toml.txt").read_text(encoding="utf-8")).substitute(name=name)
     _write({Path(f"{name}.toml"): text + "".join(_section(id, budgets) for id in games_ or GAMES)})
     _next(f"stackelberg bench {name}.toml --report report.html")
+
+
+@app.command()
+def entry(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the folder to write.")],
+    solver_: Annotated[str, typer.Option("--solver", help="Yours, by name or place, e.g. my_solver.py:MySolver.")],
+    budget: Annotated[int, typer.Option(help="How many commitments the leader may try.", min=1)] = BUDGET,
+    authors: Annotated[str, typer.Option(help="Who enters.")] = "A. Author",
+    link: Annotated[str, typer.Option(help="To a paper or a repository.")] = "https://example.org",
+) -> None:
+    """Write an entry of the leaderboard: a folder with entry.toml, and a benchmark of your solver on the games of the track.
+
+    Example: `stackelberg new entry my_entry --solver my_solver.py:MySolver`
+    """
+    import tomllib
+
+    import solvers
+
+    from .configuration import CONFIGS
+
+    if not name.isidentifier():
+        raise typer.BadParameter(f"{name!r} is no name of an entry; use letters, digits and _ only")
+    said = {"name": name, "authors": authors, "link": link, "code": json.dumps(solver_), "budget": budget}
+    said["access"] = solvers.build(solver_).access.name
+    texts = {file: Template((TEMPLATES / f"{file}.txt").read_text(encoding="utf-8")).substitute(said) for file in ENTRY}
+    track = tomllib.loads((CONFIGS / "leaderboard.toml").read_text(encoding="utf-8"))
+    texts[ENTRY[1]] += "".join(_game_table(game) for game in track["games"])
+    folder = Path(name)
+    _refuse_existing({folder: ""})
+    folder.mkdir()
+    _write({folder / "entry.toml": texts[ENTRY[0]], folder / "bench.toml": texts[ENTRY[1]]})
+    _next(f"stackelberg bench {name}/bench.toml --results {name}", f"stackelberg verify {name}", f"stackelberg leaderboard {name}")
+
+
+def _game_table(game: dict[str, Any]) -> str:
+    """A game of a track as TOML, without the track's solvers."""
+    kept = {key: value for key, value in game.items() if key not in ("solvers", "published")}
+    return "\n[[games]]\n" + "".join(f"{key} = {_as_toml(value)}\n" for key, value in kept.items())
+
+
+def _as_toml(value: Any) -> str:
+    """Text, numbers and tables of these."""
+    if hasattr(value, "items"):
+        return f"{{ {', '.join(f'{key} = {_as_toml(each)}' for key, each in value.items())} }}"
+    return json.dumps(value)
 
 
 def _section(id: str, budgets: dict[str, int]) -> str:

@@ -272,21 +272,29 @@ def write(
                 "done": sum(len(group) for group in part.groups.values()),
             }
         )
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
-    )
     made_by = [result["versions"] for part in parts for group in part.groups.values() for result in group]
     versions = {name: said for name, said in next(iter(made_by), {}).items() if all(other.get(name) == said for other in made_by)}
     told = {line for entry in shown for line in entry["part"].section.refused}
-    page = environment.get_template("report.html.jinja").render(
-        config=config,
-        shown=shown,
-        refused=[line for line in config.refused if line not in told],
-        command=shlex.join(command),
-        check=shlex.join(["stackelberg", "check", "--best", *([] if results is None else ["--results", str(results)])]),
-        versions=versions,
+    page = (
+        environment()
+        .get_template("report.html.jinja")
+        .render(
+            config=config,
+            shown=shown,
+            refused=[line for line in config.refused if line not in told],
+            command=shlex.join(command),
+            check=shlex.join(["stackelberg", "check", "--best", *([] if results is None else ["--results", str(results)])]),
+            versions=versions,
+        )
     )
     results_file.replace(path, page)
+
+
+def environment() -> Environment:
+    """Of the templates of pages."""
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+    )
 
 
 def draw(part: Part) -> dict[str, str]:

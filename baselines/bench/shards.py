@@ -90,7 +90,7 @@ class Costs:
         rates = []
         for _, result in results:
             try:
-                seconds.setdefault(_kind(result["job"]), []).append(float(result["timing"]["seconds"]))
+                seconds.setdefault(kind_of(result["job"]), []).append(float(result["timing"]["seconds"]))
                 rates.append(float(result["timing"]["seconds"]) / result["job"]["budget"])
             except (KeyError, TypeError, ValueError, ZeroDivisionError):
                 continue  # of another study, or damaged: it says nothing of costs
@@ -106,9 +106,9 @@ class Costs:
         """Of a run, in seconds; in commitments where no finished run says more."""
         if not self.seconds:
             return float(job.budget)
-        return self.seconds.get(_kind(job.as_dict()), self.rate * job.budget)
+        return self.seconds.get(kind_of(job.as_dict()), self.rate * job.budget)
 
 
-def _kind(job: dict[str, Any]) -> str:
+def kind_of(job: dict[str, Any]) -> str:
     """What runs have in common that differ in nothing but their seed."""
     return results_file.canonical({key: value for key, value in results_file.portable_job(job).items() if key != "seed"})
