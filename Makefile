@@ -5,8 +5,8 @@ BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 export OMP_NUM_THREADS = 1
 
-.PHONY: help bench test mutants fuzz kills speed growth cuda reproduce-hpgd reproduce-bchg reproduce-penalty reproduce-tax reproduce-continuous study-warehouse \
-	reproduce-preferences consumers check docs install clean
+.PHONY: help bench test mutants fuzz kills speed growth cuda reproduce-hpgd reproduce-bchg reproduce-penalty reproduce-tax reproduce-continuous \
+	study-warehouse reproduce-preferences interop check docs install clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
 
@@ -89,8 +89,8 @@ reproduce-continuous: $(INSTALLED)  ## Kudo et al. 2026 in linear-quadratic worl
 	for config in thermal lq-gain; do $(BIN)/stackelberg bench $$config && $(BIN)/stackelberg compare $$config || exit 1; done
 	$(BIN)/python -m baselines.studies.noise
 
-consumers:  ## TorchRL, Stable-Baselines3 and RLlib on every view, each in a throw-away environment
-	tests/consumers/run.sh
+interop:  ## nine other libraries, each in a throw-away environment: a training step, and the table of docs/how-to/other-libraries
+	$(PYTHON) -m tests.interop
 
 check: $(INSTALLED)  ## lint, format, types
 	$(BIN)/ruff check .

@@ -46,7 +46,7 @@ class CheckedArguments:
                 if key in known:
                     check_kind(owner, key, value, known[key])
                 elif "**" not in known or key == "self":
-                    raise ArgumentError(f"{owner} takes no argument {key!r}; {nearest(key, tuple(known))}")
+                    raise ArgumentError(no_argument(owner, key, tuple(known)))
         return super().__new__(cls)
 
 
@@ -195,6 +195,12 @@ def nearest(word: str, known: Sequence[str]) -> str:
     close = short or difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}Known: {', '.join(known)}"
+
+
+def no_argument(owner: str, name: str, known: Sequence[str]) -> str:
+    """The message that there is no such argument; Python's own words are in it, since libraries that probe for arguments read them."""
+    hint = nearest(name, known) if known else "it takes none"
+    return f"{owner} takes no argument {name!r}; {hint} (unexpected keyword argument {name!r})"
 
 
 def _initials(name: str) -> str:

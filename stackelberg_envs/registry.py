@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from .arguments import nearest
+from .arguments import no_argument
 from .game import StackelbergGame
 from .plugins import RegistrationError, Registry
 from .references import ReferenceNotFoundError, checked_class, describe
@@ -147,6 +147,5 @@ def _call(make: Any, id: str, arguments: dict[str, Any]) -> Any:
         known = inspect.signature(make).parameters
         unknown = [name for name in arguments if name not in known]
         if unknown and not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
-            hint = nearest(unknown[0], tuple(known)) if known else "it takes none"
-            raise TypeError(f"{id} takes no argument {unknown[0]!r}; {hint}") from error
+            raise TypeError(no_argument(id, unknown[0], tuple(known))) from error
         raise

@@ -80,8 +80,8 @@ class FollowerBatchEnv(CheckedArguments, VectorEnv):
                 f"{self.game.name} is not played in batches: that takes tables, one follower who has all actions always, "
                 f"and at most {LONGEST:,} steps"
             )
-        self.num_envs, self._mode = number_of_environments(num_envs), autoreset(autoreset_mode)
-        self.metadata = {**self._single.metadata, "autoreset_mode": self._mode}
+        self.num_envs, self.autoreset_mode = number_of_environments(num_envs), autoreset(autoreset_mode)
+        self.metadata = {**self._single.metadata, "autoreset_mode": self.autoreset_mode}
         self.single_observation_space, self.single_action_space = self._single.observation_space, self._single.action_space
         self.observation_space, self.action_space = (
             batch_space(space, self.num_envs) for space in (self.single_observation_space, self.single_action_space)
@@ -136,7 +136,7 @@ class FollowerBatchEnv(CheckedArguments, VectorEnv):
         actions = self._legal_actions(actions)
         moving = None
         if self._over.any():
-            if self._mode is AutoresetMode.DISABLED:
+            if self.autoreset_mode is AutoresetMode.DISABLED:
                 raise RuntimeError(f"environments {np.flatnonzero(self._over)} are over: reset them by options={{'reset_mask': ...}}")
             moving = ~self._over
         rewards, _, terminated, truncated = self._batch.advance(actions, moving)
@@ -144,7 +144,7 @@ class FollowerBatchEnv(CheckedArguments, VectorEnv):
             self._start(np.flatnonzero(self._over))
         self._over = terminated | truncated
         infos: dict[str, Any] = {}
-        if self._mode is AutoresetMode.SAME_STEP and self._over.any():
+        if self.autoreset_mode is AutoresetMode.SAME_STEP and self._over.any():
             self._finish(infos)
         infos.update(self._infos(None))
         return self._observations(), rewards, terminated, truncated, infos

@@ -147,13 +147,13 @@ class Episode(CheckedArguments):
         x = np.array(self.game.check_commitment(_one_component(action, self.game.leader_space)), dtype=np.float64)
         if x.ndim != 1:
             raise CommitmentError(f"{LEADER} commits to one vector of {self.game.dimension} numbers, got shape {x.shape}")
-        return _check_vector(LEADER, self.game.leader_space, x, "the commitment")
+        return check_vector(LEADER, self.game.leader_space, x, "the commitment")
 
     def legal_action(self, agent: str, action: Any) -> int | np.ndarray:
         """``action`` as an index of the agent's discrete space, or a vector of its box; raises `ActionError`."""
         space = self.action_spaces[agent]
         if isinstance(space, Box):
-            return _check_vector(agent, space, action, "its action")
+            return check_vector(agent, space, action, "its action")
         count = int(space.n)  # type: ignore[attr-defined]
         index = _index(action)
         if index is None:
@@ -383,7 +383,7 @@ def _one_component(action: Any, space: Box) -> Any:
     return np.reshape(action, (1,)) if space.shape == (1,) and np.ndim(action) == 0 else action
 
 
-def _check_vector(agent: str, space: Box, action: Any, what: str) -> np.ndarray:
+def check_vector(agent: str, space: Box, action: Any, what: str) -> np.ndarray:
     """``action`` as a vector of ``space``, float64; raises `ActionError`."""
     try:
         given = np.array(_one_component(action, space), dtype=np.float64)

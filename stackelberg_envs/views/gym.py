@@ -13,6 +13,7 @@ from ..arguments import CheckedArguments, check_options, check_seed, whole
 from ..game import Follower, StackelbergGame, follower_of, group_by_world
 from ..play.steps import TabularPolicyStepper
 from ..worlds.base import PolicyStepper
+from .commitment_actions import CommitmentActions, Queries
 from .episode import LEADER, RENDER_MODES, Episode, Observations, check_render_mode
 from .tabular_steps import EpisodeHolder, TabularSteps
 
@@ -25,6 +26,7 @@ class SimulatedFollowers:
         self._training: dict[int, Any] = {}
         self._answered = b""
         self._answers: dict[int, list[PolicyStepper]] = {}
+        self._policies: dict[int, Any] = {}
         self._objectives: dict[int, float] = {}
 
     def respond(self, rng: np.random.Generator) -> None:
@@ -32,23 +34,26 @@ class SimulatedFollowers:
         x, context = self.episode.commitment, self.episode.context
         assert x is not None
         if x.tobytes() != self._answered:
-            self._answered, self._answers, self._objectives = x.tobytes(), {}, {}
+            self._answered, self._answers, self._policies, self._objectives = x.tobytes(), {}, {}, {}
         if context not in self._answers:
             response = self.follower.respond(self.episode.game, x, context, rng=rng, state=self._training.get(context))
             self._training[context] = response.state
-            game, worlds = self.episode.game, self.episode.worlds
+            worlds = self.episode.worlds
             self._answers[context] = [
                 world.policy_stepper(policy)
                 for world, policies in zip(worlds, group_by_world(worlds, response.policies), strict=True)
                 for policy in policies
             ]
-            if not game.additive:
-                self._objectives[context] = float(game.objective(worlds, response.policies))
+            self._policies[context] = response.policies
 
     @property
     def objective(self) -> float:
-        """The leader's exact F of the answer in the current context, where the objective is not additive."""
-        return self._objectives[self.episode.context]
+        """The leader's exact return of the answer in the current context: over the steps of an episode, or all where it is no sum."""
+        context, game = self.episode.context, self.episode.game
+        if context not in self._objectives:
+            horizon = self.episode.max_cycles if game.additive else None
+            self._objectives[context] = float(game.objective(self.episode.worlds, self._policies[context], horizon=horizon))
+        return self._objectives[context]
 
     def play_out(self, rng: np.random.Generator) -> None:
         """Play the episode to its end."""
@@ -73,19 +78,31 @@ class LeaderEnv(CheckedArguments, gymnasium.Env):
     """The leader's side, against a chosen follower.
 
     ``mode="round"``: one step is one round.  The action is a commitment, the follower answers it, ``episodes`` are played, and the
-    reward is the leader's mean discounted return; every round is an episode of one step.  ``mode="move"``: one step is one move of the
-    leader in the play view, the reward is that step's, and the follower answers the announced commitment (see `commit`), not the
-    moves: a learner announces its policy anew after each update.
+    reward is the leader's mean discounted return; every round is an episode of one step.
+
+    ``mode="query"``: one step is a part of a commitment, and the last one is paid what the round earns; the others are paid 0.  Where
+    the commitment is a policy, each state in turn is observed and the action is the policy's row there; of other commitments each
+    component is asked for in turn.  It is a Stackelberg POMDP (Brero et al. 2022) in which followers query the leader's policy before
+    they answer (Gerstgrasser and Parkes 2023).  Learn it without discount.
+
+    ``mode="move"``: one step is one move of the leader in the play view, the reward is that step's, and the follower answers the
+    announced commitment (see `commit`), not the moves.  What a learner finds here is the best play against a follower that answers
+    something else: it does not learn to commit.
 
     Where the leader's objective is no sum over steps (``game.additive`` is False), steps pay it nothing: a round then pays the exact
     objective of the answer in each episode's context, and there is no ``"move"`` mode.
 
     Args:
         game: a game, its id, or a reference to it, as in `stackelberg_envs.game`.
-        mode: ``"round"`` or ``"move"``.
+        mode: ``"round"``, ``"query"`` or ``"move"``.
         follower: who answers; the game's default follower if not given.
         episodes: episodes a round.
-        commitment: what is announced at first in ``"move"`` mode; zeros if not given.
+        commitment: what the action 0 stands for with ``leader_scale``, and what is announced at first in ``"move"`` mode; zeros if not
+            given.
+        leader_scale: with it, actions are in the box from -1 to 1, and the commitment is ``commitment + leader_scale * action``, moved to
+            the leader's bounds; without it actions are commitments.
+        rewards: ``"sampled"`` for returns of played episodes, ``"exact"`` for the expected return of the answer over ``max_cycles``
+            steps in the episode's context; then no episode is played.
         observations: ``"vector"`` or ``"index"``.
         max_cycles: steps of a played episode; None for the game's own.
         render_mode: ``"ansi"``, ``"rgb_array"`` or None.
@@ -98,10 +115,12 @@ class LeaderEnv(CheckedArguments, gymnasium.Env):
         self,
         game: StackelbergGame | str,
         *,
-        mode: Literal["round", "move"] = "round",
+        mode: Literal["round", "query", "move"] = "round",
         follower: Follower | None = None,
         episodes: int = 1,
         commitment: Any = None,
+        leader_scale: float | None = None,
+        rewards: Literal["sampled", "exact"] = "sampled",
         observations: Observations = "vector",
         max_cycles: int | None = None,
         render_mode: str | None = None,
@@ -111,22 +130,37 @@ class LeaderEnv(CheckedArguments, gymnasium.Env):
         self.game = build_game(game, kwargs)
         if mode == "move" and not self.game.additive:
             raise ValueError(f"{self.game.name}: its objective is no sum over steps, so no move is paid; use mode='round'")
+        if mode == "move" and (leader_scale is not None or rewards == "exact"):
+            raise ValueError("leader_scale and exact rewards are for commitments: use mode='round' or mode='query'")
         self.mode, self.episodes = mode, episodes
+        self.rewards = rewards if self.game.additive else "exact"
         self.follower = follower_of(self.game, follower)
-        self.episode = Episode(
-            self.game, view="commitment" if mode == "round" else "play", observations=observations, max_cycles=max_cycles
-        )
+        self.episode = Episode(self.game, view="play" if mode == "move" else "commitment", observations=observations, max_cycles=max_cycles)
         self.render_mode = check_render_mode(render_mode)
-        self.observation_space: Space[Any] = self.episode.observation_spaces[LEADER]
-        self.action_space: Space[Any] = self.episode.action_spaces[LEADER]
+        self.commit(np.zeros(self.game.dimension) if commitment is None else commitment)
+        self._actions = CommitmentActions(self.game, leader_scale, self.commitment)
+        self._queries = Queries(self.game, self._actions, observations) if mode == "query" else None
+        asked = self._queries
+        self.observation_space: Space[Any] = asked.observation_space if asked else self.episode.observation_spaces[LEADER]
+        if asked:
+            self.action_space: Space[Any] = asked.action_space
+        else:
+            self.action_space = self._actions.space if leader_scale is not None else self.episode.action_spaces[LEADER]
         self._followers = SimulatedFollowers(self.episode, self.follower)
         self._fixed_context: int | str | None = None
         self._ready = False
-        self.commit(np.zeros(self.game.dimension) if commitment is None else commitment)
 
     def commit(self, x: Any) -> None:
         """Announce the leader's policy; in ``"move"`` mode followers answer it from the next reset on."""
         self.commitment = self.episode.legal_commitment(x)
+
+    def commitment_of(self, action: Any) -> np.ndarray:
+        """The commitment (n,) that a whole action (n,) stands for; rows of ``"query"`` mode make a whole one in their order.
+
+        Raises:
+            ActionError: if the action is not legal.
+        """
+        return self.episode.legal_commitment(self._actions.commitment(action))
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start a round or an episode; ``options`` may hold ``"context"`` and, in ``"move"`` mode, ``"commitment"``.
@@ -146,20 +180,31 @@ class LeaderEnv(CheckedArguments, gymnasium.Env):
         self.episode.begin(self.np_random, context=context, commitment=x if self.mode == "move" else None)
         if self.mode == "move":
             self._followers.respond(self.np_random)
+        if self._queries:
+            self._queries.start(self.episode.context if self.game.context_visibility == "before" else None)
         self._ready = True
-        return self.episode.observe(LEADER), self.episode.info(LEADER)
+        return self._observe(), self.episode.info(LEADER)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """A round, or a move; raises ActionError or CommitmentError, with nothing changed, if the action is not legal."""
+        """A round, a row or a move; raises ActionError or CommitmentError, with nothing changed, if the action is not legal."""
         if not self._ready:
             raise RuntimeError("call reset() before step(), and again after the end of an episode")
-        return self._round(action) if self.mode == "round" else self._move(action)
+        if self.mode == "move":
+            return self._move(action)
+        if self._queries:
+            self._queries.take(action)
+            action = self._queries.action
+            if action is None:
+                return self._observe(), 0.0, False, False, self.episode.info(LEADER)
+        return self._round(self.commitment_of(action))
 
     def render(self) -> Any:
         return self.episode.render(self.render_mode)
 
-    def _round(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        x = self.episode.legal_commitment(action)
+    def _observe(self) -> Any:
+        return self._queries.observe() if self._queries else self.episode.observe(LEADER)
+
+    def _round(self, x: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         total = 0.0
         for played in range(self.episodes):
             if played:
@@ -167,12 +212,13 @@ class LeaderEnv(CheckedArguments, gymnasium.Env):
                 self.episode.begin(self.np_random, context=same if self._fixed_context is None else self._fixed_context)
             self.episode.commit(x, self.np_random)
             self._followers.respond(self.np_random)
-            self._followers.play_out(self.np_random)
-            if not self.game.additive:
+            if self.rewards == "sampled" or not self.game.additive:
+                self._followers.play_out(self.np_random)
+            if self.rewards == "exact":
                 self.episode.returns[LEADER] = self._followers.objective
             total += self.episode.returns[LEADER]
         self._ready = False
-        return self.episode.observe(LEADER), total / self.episodes, True, False, self.episode.info(LEADER)
+        return self._observe(), total / self.episodes, True, False, self.episode.info(LEADER)
 
     def _move(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         episode = self.episode

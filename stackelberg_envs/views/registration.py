@@ -21,7 +21,7 @@ from .parallel import StackelbergParallel
 
 _VIEW_ARGUMENTS = ("view", "observations", "max_cycles", "render_mode")
 _PACKAGE = registry.__name__.rpartition(".")[0]
-_VECTORS = {"Leader": "LeaderVectorEnv", "Follower": "follower_vector_env"}
+_VECTORS = {"Leader": "leader_vector_env", "Follower": "follower_vector_env"}
 _SIDES = tuple(_VECTORS)
 
 

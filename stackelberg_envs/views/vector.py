@@ -13,9 +13,11 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from ..arguments import CheckedArguments, cycles
+from ..game import learns
 from .batch import FollowerBatchEnv, autoreset, number_of_environments
 from .episode import FOLLOWER
 from .gym import FollowerEnv, LeaderEnv, build_game
+from .rounds import LeaderBatchEnv
 
 
 class LeaderVectorEnv(CheckedArguments, SyncVectorEnv):
@@ -46,6 +48,24 @@ class FollowerVectorEnv(CheckedArguments, SyncVectorEnv):
 
     def __init__(self, num_envs: int = 1, autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP, **kwargs: Any) -> None:
         super().__init__(_copies(FollowerEnv, num_envs, kwargs), autoreset_mode=autoreset(autoreset_mode))
+
+
+def leader_vector_env(
+    num_envs: int = 1, autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP, **kwargs: Any
+) -> LeaderBatchEnv | LeaderVectorEnv:
+    """`LeaderEnv`, ``num_envs`` times: a `LeaderBatchEnv` for rounds with exact rewards, a `LeaderVectorEnv` for others and for pictures.
+
+    Args:
+        num_envs: how many.
+        autoreset_mode: when a finished environment starts again.
+        **kwargs: arguments of `LeaderEnv`.
+    """
+    follower = kwargs.get("follower")
+    rounds = kwargs.get("mode", "round") == "round" and kwargs.get("rewards") == "exact"
+    if rounds and kwargs.get("render_mode") is None and not (follower is not None and learns(follower)) and kwargs.get("episodes", 1) == 1:
+        own = {key: value for key, value in kwargs.items() if key not in ("mode", "rewards", "render_mode", "episodes")}
+        return LeaderBatchEnv(num_envs=num_envs, autoreset_mode=autoreset_mode, **own)
+    return LeaderVectorEnv(num_envs, autoreset_mode, **kwargs)
 
 
 def follower_vector_env(

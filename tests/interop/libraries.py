@@ -1,0 +1,40 @@
+"""Which libraries are tried, what each needs, and the recipe that it runs."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Library(NamedTuple):
+    """One row of the table.
+
+    Without recipes, ``why`` says why there are none.
+    """
+
+    name: str
+    package: str
+    """What pip calls it."""
+    requirements: str = ""
+    recipes: tuple[str, ...] = ()
+    """Files beside this one, run in this order; what the last one prints after "result: " is the result."""
+    why: str = ""
+
+
+LIBRARIES = (
+    Library("TorchRL", "torchrl", "torchrl==0.14.1 tensordict==0.14.3", ("torchrl_views", "torchrl_batch", "torchrl_leader")),
+    Library("Stable-Baselines3", "stable-baselines3", "stable-baselines3==2.9.2", ("sb3_views", "sb3_queries", "sb3_leader")),
+    Library("RLlib", "ray", "ray[rllib]==2.60.0", ("rllib_views", "rllib_leader")),
+    Library("One file of PPO in CleanRL's manner (torch)", "torch", "", ("cleanrl_ppo",)),
+    Library("BenchMARL", "benchmarl", "benchmarl==1.5.2", ("benchmarl_task",)),
+    Library("AgileRL", "agilerl", "agilerl==2.58.0 peft", ("agilerl_ippo",)),
+    Library("Tianshou", "tianshou", "tianshou==2.0.1", ("tianshou_dqn",)),
+    Library("SuperSuit", "supersuit", "supersuit==3.11.0 stable-baselines3==2.9.2", ("supersuit_ppo",)),
+    Library("skrl", "skrl", "skrl==2.1.1", ("skrl_ippo",)),
+    Library("Shimmy and OpenSpiel", "shimmy", why="they bring games of OpenSpiel to PettingZoo, and nothing from PettingZoo to OpenSpiel"),
+    Library("EPyMARL", "epymarl", why="not on PyPI, and it wants tuples of Discrete actions of cooperating agents"),
+    Library(
+        "MARLlib",
+        "marllib",
+        why="its last release (1.0.3, April 2023) pins Ray 1.8.0 and torch 1.9.0, without wheels for Python 3.11",
+    ),
+)
