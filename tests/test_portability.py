@@ -159,8 +159,8 @@ from pathlib import Path
 sys.modules.update(dict.fromkeys(["fcntl", "resource", "termios", "pwd", "grp"]))
 del os.sched_getaffinity, os.fork
 os.cpu_count = lambda: 1
-from baselines.bench import cli
-results, failed = cli._run(cli._load("toy.toml").jobs, Path("toy.jsonl"), 0)
+from baselines.bench import commands
+results, failed = commands.run(commands.load("toy.toml").jobs, Path("toy.jsonl"), 0)
 assert not failed and len(results) == 2
 """
     run = python(code, cwd=tmp_path)
