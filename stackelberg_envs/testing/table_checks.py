@@ -72,7 +72,7 @@ def _ends(game: StackelbergGame, points: np.ndarray) -> list[str]:
                 where = f" in context {game.contexts[context]}" if len(game.contexts) > 1 else ""
                 rows = f"{ending.sum()} of {there.sum()} rows{where}"
                 least = f"least sum {sums[s, a, b]:.6g} at ({s=!s}, {a=!s}, {b=!s})"
-                notes.append(f"episodes may end in {rows}, {least}; if no episode should end there, rows lost probability")
+                notes.append(f"episodes may end in {rows}, {least}; if no episode should end there, rows lost probability, and endless=True (--endless) makes this an error")
     return list(dict.fromkeys(notes))
 
 
