@@ -40,7 +40,7 @@ def test_rows_that_end_an_episode_are_noted() -> None:
     world = {"follower_discount": 0.9, "instrument": se.Subsidies(), "available": np.array([[True, True], [True, True], [True, False]])}
     report = check_game(se.from_arrays(transition, 0, [0, 0, 1], **world))
     lost = "episodes may end in 2 of 5 rows, least sum 0.8 at (s=2, a=0, b=0); if no episode should end there, rows lost probability"
-    assert report.notes == [lost]
+    assert report.notes == [f"{lost}; endless=True (--endless) makes this an error"]
     with pytest.raises(ConformanceError) as found:
         check_game(se.from_arrays(transition, 0, [0, 0, 1], **world), endless=True)
     assert found.value.report is not None

@@ -30,7 +30,7 @@ def check_tables(report: Report, game: StackelbergGame, points: np.ndarray, endl
         report.check("episodes have no end", _endless, game, points)
     else:
         with suppress(Exception):  # that there are no such tables has been said
-            report.notes += _ends(game, points[:1])
+            report.notes += [f"{said}; endless=True (--endless) makes this an error" for said in _ends(game, points[:1])]
     report.check("torch agrees and differentiates" if game.smooth else "torch agrees, and nothing has a slope", _torch, game, points)
 
 
@@ -72,7 +72,7 @@ def _ends(game: StackelbergGame, points: np.ndarray) -> list[str]:
                 where = f" in context {game.contexts[context]}" if len(game.contexts) > 1 else ""
                 rows = f"{ending.sum()} of {there.sum()} rows{where}"
                 least = f"least sum {sums[s, a, b]:.6g} at ({s=!s}, {a=!s}, {b=!s})"
-                notes.append(f"episodes may end in {rows}, {least}; if no episode should end there, rows lost probability, and endless=True (--endless) makes this an error")
+                notes.append(f"episodes may end in {rows}, {least}; if no episode should end there, rows lost probability")
     return list(dict.fromkeys(notes))
 
 
