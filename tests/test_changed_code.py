@@ -146,6 +146,12 @@ def test_a_change_in_what_a_solver_imports_is_another_run(folder: Path) -> None:
     assert set(back["id"]) == {line["id"] for line in before}, "what the bench shows is what is read"
     assert sorted(back["again"]) == [0, 0, 1, 1]
     assert len(read_results(folder / "mine.jsonl", every=True)["id"]) == 6
+    (folder / "my_numbers.py").write_text("UP = 0.5\n")
+    assert "2 runs of steps by other code are not shown" in bench(folder), "runs are counted, and not their lines"
+    changed = [line for line in lines(folder) if line["id"] not in {line["id"] for line in before}]
+    rewrite(folder, *before, changed[0])  # the changed code has run once, and then failed
+    with pytest.warns(UserWarning, match="other code"), pytest.warns(UserWarning, match="rows of my_solver:Steps are of 2 sources"):
+        read_results(folder / "mine.jsonl")
 
 
 def test_the_best_of_discarded_runs_is_called_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

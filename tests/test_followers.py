@@ -14,6 +14,7 @@ from scipy.special import logsumexp, softmax
 import stackelberg_envs as se
 from stackelberg_envs.planning.policy_evaluation import policy_value, regularised_reward
 from stackelberg_envs.processes.mdp import joint_policy, stack
+from stackelberg_envs.response import Answer
 from stackelberg_envs.testing import random_games, with_commitments
 
 games_and_points = with_commitments(random_games())
@@ -115,8 +116,27 @@ def test_believes_answers_to_its_own_world() -> None:
     seeing, blind = (se.game("random_markov_game-v0", follower_sees=sees) for sees in ("action", "policy"))
     with pytest.raises(ValueError, match="spaces must agree"):
         se.Believes(seeing, se.Soft(0.1)).respond(blind, np.zeros(15))
-    with pytest.raises(ValueError, match="not a policy that the follower of this game could have"):
+    with pytest.raises(ValueError, match="sees the leader's policy and not its action, and its policy depends on the action"):
         se.evaluate(blind, np.zeros(15), responses=(se.Hard().respond(seeing, np.zeros(15)),), follower=se.Hard())
+
+
+def test_policies_of_others_are_scored_only_if_the_follower_could_have_them() -> None:
+    """A follower that does not see the action gives (S, 1, B) or a row for each action, to one score; a table (S, B) is named."""
+    game, x = se.game("random_markov_game-v0"), np.zeros(15)
+    s, a, b = game.sizes[0]
+    assert game.visibility == ("policy",)
+
+    def score(policy: np.ndarray) -> float:
+        answer = Answer(policy, values=np.zeros(s), certificate=np.nan)
+        return float(se.evaluate(game, x, follower=se.Hard(), responses=(se.Response((answer,)),)).follower_gap)
+
+    row = np.random.default_rng(0).dirichlet(np.ones(b), size=s)
+    assert score(row[:, None]) == pytest.approx(score(np.repeat(row[:, None], a, axis=1)), abs=1e-12)
+    with pytest.raises(ValueError, match=r"follower 0's policy has the shape \(5, 3\): it is \(S, A, B\) = \(5, 3, 3\), or \(5, 1, 3\)"):
+        score(row)
+    worst = np.eye(b)[np.random.default_rng(1).integers(b, size=(s, a))]
+    with pytest.raises(ValueError, match="its policy depends on the action"):
+        score(worst)
 
 
 def test_hard_followers_on_a_corridor_without_discount() -> None:

@@ -121,7 +121,7 @@ def _of_other_code(jobs: Sequence[Job], lines: Iterable[Line]) -> Iterator[str]:
     """Runs with the settings of one of the jobs and another id: of code that has changed since."""
     ids, wanted = {job.id for job in jobs}, {_settings(job.as_dict()): job for job in jobs}
     groups: dict[tuple[str, str], list[str]] = {}
-    for _, result in lines:
+    for _, result in {result["id"]: (number, result) for number, result in lines}.values():  # a run that came back has several lines
         try:
             job = None if result["id"] in ids else wanted.get(_settings(result["job"]))
         except (KeyError, TypeError, ValueError, AttributeError):

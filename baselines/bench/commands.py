@@ -88,9 +88,15 @@ def finished_runs(loaded: Config, config: str, results: Path) -> list[dict[str, 
     path = results / f"{loaded.name}.jsonl"
     if not path.exists():
         raise typer.BadParameter(f"{path} does not exist; run  stackelberg bench {config}  first")
-    checked = audit(loaded.jobs, results_file.read_lines(path))
+    lines = results_file.read_lines(path)
+    checked = audit(loaded.jobs, lines)
     if not checked.results:
         why = "".join(f"\n{remark}" for remark in checked.remarks)
+        why = (
+            why or f" (its {len(lines)} lines are of other settings: give the same --seeds, --budget-scale, ... as to bench)"
+            if lines
+            else ""
+        )
         raise typer.BadParameter(f"{path} has no results of {loaded.name}; run  stackelberg bench {config}  first{why}")
     return checked.results
 

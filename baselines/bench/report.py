@@ -89,8 +89,8 @@ class Part:
         said = ["F: interquartile mean over seeds of the score at the last report, with its 95 % bootstrap interval."]
         if self.only_ours:
             said.append(
-                "This world has no recorded value: the gap is to the best of these runs, which bench stores in best_known.jsonl beside its "
-                "results; stackelberg best makes it a record of your own, and stackelberg polish searches on from every end point."
+                "This world has no recorded value: the gap is to the best of these runs; stackelberg best makes it a record of your own, "
+                "and stackelberg polish searches on from every end point."
             )
         if self.others and self.best:
             said.append(

@@ -112,6 +112,7 @@ def compare(
     first_seed: FirstSeed = None,
     games: Games = None,
     methods: Methods = None,
+    budget_scale: BudgetScale = 1.0,
     output: Annotated[Path, typer.Option(help="Folder for NAME.md and its figures.")] = Path("compared"),
     maps: Annotated[
         list[int] | None, typer.Option(help="Draw maps of this game of the configuration, counted from 0; may be repeated.")
@@ -125,7 +126,7 @@ def compare(
     from . import compare as comparison
     from . import report, results_file
 
-    loaded = commands.load(config, seeds, first_seed, games, methods)
+    loaded = commands.load(config, seeds, first_seed, games, methods, budget_scale)
     path = results / f"{loaded.name}.jsonl"
     if record is not None and record.resolve() == results.resolve():
         raise typer.BadParameter("--record stores a slim copy; give it another folder than --results")

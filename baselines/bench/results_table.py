@@ -133,6 +133,16 @@ def _without_other_code(lines: list[tuple[Path, results_file.Line]]) -> list[tup
             f"{runs} of other code than a later line of the same job, and left out; every=True (as an option, --every) reads them too",
             stacklevel=3,
         )
+    sources: dict[str, set[str]] = {}
+    for _, (_, result) in kept:
+        code = result.get("code")
+        for name, digest in code.items() if isinstance(code, dict) else ():
+            if name != "suite":
+                sources.setdefault(name, set()).add(str(digest))
+    for name, digests in sources.items():
+        if len(digests) > 1:
+            said = f"rows of {name} are of {len(digests)} sources: where the last one has not run, or failed, a row is of one before; "
+            warnings.warn(said + "the column code tells them apart", stacklevel=3)
     return kept
 
 

@@ -61,12 +61,20 @@ class TabularWorld(World):
         return available_actions(self, player)
 
     def check_policies(self, policies: Sequence[Any]) -> None:
-        """Refuse policies that play what is not available.
+        """Refuse policies of other shapes, and those that play what is not available.
 
         Raises:
-            ValueError: naming the first such action.
+            ValueError: naming the first of them.
         """
+        s, a, _ = self.sizes
         for player, policy in enumerate(policies):
+            b = self.actions[player]
+            nodes = tuple(policy.shape[-3:])
+            if nodes not in ((s, a, b), (s, 1, b)) and not (self.joint.follower_sees == "signal" and nodes[::2] == (s, b)):
+                raise ValueError(
+                    f"follower {player}'s policy has the shape {tuple(policy.shape)}: it is (S, A, B) = {(s, a, b)}, "
+                    f"or {(s, 1, b)} where it does not depend on the leader's action"
+                )
             there = self.available_actions(player)
             if there is None or not bool((forbidden := (policy > 0) & ~there).any()):
                 continue
@@ -94,6 +102,11 @@ class TabularWorld(World):
         self.check_policies(policies)
         policy, mdp = policies[player], self.facing(player, policies, temperature)
         xp = array_namespace(policy)
+        if self.joint.follower_sees == "policy" and as_float(xp.max(xp.abs(policy - policy[..., :1, :]))) > 1e-6:
+            raise ValueError(
+                f"follower {player} sees the leader's policy and not its action, and its policy depends on the action: give the same row "
+                "for each of them, or (S, 1, B)"
+            )
         gamma = mdp.follower_discount
 
         def start(values: Array) -> Array:
