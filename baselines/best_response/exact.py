@@ -35,7 +35,7 @@ def exact_response(transition: Any, reward: Any, other: Any, *, initial: Any, di
     """The best response to ``other``, by policy iteration.
 
     Args:
-        transition: P(s'|s,a,b), (S, A, B, S): ``a`` is the other agent's action, ``b`` the responder's, and neither sees the other's
+        transition: ``P(s'|s,a,b)``, (S, A, B, S): ``a`` is the other agent's action, ``b`` the responder's, and neither sees the other's
             before it acts.  Rows may sum to less than 1: the rest ends the episode.
         reward: of the responder, (S, A, B).
         other: the other agent's policy, (S, A).
