@@ -13,6 +13,7 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from stackelberg_envs.planning.value_iteration import (
@@ -110,7 +111,7 @@ def sweep_problems(
     middle, bound = value_interval(swept, low, high, discount, deficit)
     if not float(bound.max()) <= 1.001 * wanted:  # the kernel's own comparison is rounded otherwise
         raise convergence_error(max_sweeps, float(bound.max()), wanted)
-    shape = torch.broadcast_shapes(problem.reward.shape[:-3], problem.weight.shape[:-2], problem.transition.probabilities.shape[:-4])
+    shape = np.broadcast_shapes(problem.reward.shape[:-3], problem.weight.shape[:-2], problem.transition.probabilities.shape[:-4])
     return CertifiedValues(middle.reshape(*shape, s), sweeps, bound.reshape(shape))
 
 
