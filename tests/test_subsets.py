@@ -71,9 +71,6 @@ def test_a_configuration_in_part(folder: Path) -> None:
         whole.select(games=["toy4-v0"])
     with pytest.raises(ConfigError, match=r"no solver here is called 'bchg'"):
         whole.select(solvers=["bchg"])
-    (folder / "twice.toml").write_text(CONFIG + '[[solvers]]\nlabel = "again"\nname = "naive"\nbudget = 20\n')
-    with pytest.raises(ConfigError, match=r"'uphill' and 'again' are the same runs; leave one out"):
-        configuration.load("twice.toml")
 
 
 def test_failed_and_missing_runs_are_said_below_the_table(folder: Path) -> None:

@@ -287,12 +287,6 @@ def _section(
     labels = [job.label for job in jobs if job.seed == seeds[0]]
     if len(set(labels)) < len(labels):
         raise ConfigError(f"{where}: two solvers have the same label ({', '.join(labels)}); give each a label of its own")
-    seen: dict[str, str] = {}
-    for job in (job for job in jobs if job.seed == seeds[0]):
-        run = repr((job.solver, job.build(), job.budget, job.start_scale, job.start, job.access))
-        if run in seen:
-            raise ConfigError(f"{where}: {seen[run]!r} and {job.label!r} are the same runs; leave one out")
-        seen[run] = job.label or ""
     return Section(entry.get("title", world.label), world, referee, score, published, tuple(jobs), tuple(refused[before:]))
 
 
