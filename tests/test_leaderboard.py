@@ -5,32 +5,24 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
+from command_line import command
 
-from baselines.bench import best, cli, entries, results_file
+from baselines.bench import best, entries, results_file
 
 ROOT = Path(__file__).parent.parent
 OURS = ROOT / "docs/leaderboard/stackelberg-envs"
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    yield tmp_path
-    sys.modules.pop("my_solver", None)
-
-
-def command(*arguments: Any) -> tuple[int, str]:
-    """Exit status and what is said, on one line."""
-    done = CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
-    said = done.output if done.exception is None or isinstance(done.exception, SystemExit) else str(done.exception)
-    return done.exit_code, " ".join(said.split())
+    return tmp_path
 
 
 def entry_with(folder: Path, change: Callable[[dict[str, Any]], Any], *, sign: bool = True) -> Path:

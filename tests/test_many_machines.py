@@ -6,7 +6,6 @@ import io
 import itertools
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_line import command
 from rich.console import Console
-from typer.testing import CliRunner
 
-from baselines.bench import best, cli, configuration, executors, merge, results_file, shards
+from baselines.bench import best, configuration, executors, merge, results_file, shards
 from baselines.bench.checkpoints import Checkpoints
 from baselines.bench.execution import attempt
 from baselines.bench.executors import ExecutorError, Task, Worker, supervise
@@ -52,21 +51,13 @@ QUIET = Console(quiet=True)
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr(best, "COMMITTED", tmp_path / "nothing.jsonl")  # which takes seconds to read
     (tmp_path / "sweep.toml").write_text(CONFIG)
     (tmp_path / "my_cluster.py").write_text(BACKWARDS)
-    yield tmp_path
-    sys.modules.pop("my_cluster", None)
-
-
-def command(*arguments: Any) -> tuple[int, str]:
-    """Exit status and what is said, on one line."""
-    done = CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
-    said = done.output if done.exception is None or isinstance(done.exception, SystemExit) else str(done.exception)
-    return done.exit_code, " ".join(said.split())
+    return tmp_path
 
 
 def numbers(path: Path) -> dict[str, dict[str, Any]]:

@@ -19,7 +19,7 @@ except ImportError as error:
 
 from . import check_commands, commands, leaderboard, merge, places, printing, results_commands
 from . import new as templates
-from .commands import BudgetScale, FirstSeed, Games, Methods, Processes, Results
+from .commands import BudgetScale, Executor, FirstSeed, Games, Methods, Processes, Results
 from .deferred import defer
 from .printing import console, problems
 
@@ -152,9 +152,7 @@ def bench(
         list[str] | None,
         typer.Option(metavar="LABEL", help="Run the solvers of this label, or pattern, anew; old results stay in the file."),
     ] = None,
-    executor: Annotated[
-        str, typer.Option(help="Where to run: processes, ray, or an executor of yours, my_cluster.py:MyCluster.")
-    ] = "processes",
+    executor: Executor = "processes",
     address: Annotated[str, typer.Option(help="Of a Ray cluster, as ray.init takes it; none for a Ray of this machine's own.")] = "",
     shard: Annotated[
         str | None,

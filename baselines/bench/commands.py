@@ -92,11 +92,8 @@ def finished_runs(loaded: Config, config: str, results: Path) -> list[dict[str, 
     checked = audit(loaded.jobs, lines)
     if not checked.results:
         why = "".join(f"\n{remark}" for remark in checked.remarks)
-        why = (
-            why or f" (its {len(lines)} lines are of other settings: give the same --seeds, --budget-scale, ... as to bench)"
-            if lines
-            else ""
-        )
+        if lines and not why:
+            why = f" (its {len(lines)} lines are of other settings: give the same --seeds, --budget-scale, ... as to bench)"
         raise typer.BadParameter(f"{path} has no results of {loaded.name}; run  stackelberg bench {config}  first{why}")
     return checked.results
 

@@ -130,16 +130,15 @@ def compare(
     path = results / f"{loaded.name}.jsonl"
     if record is not None and record.resolve() == results.resolve():
         raise typer.BadParameter("--record stores a slim copy; give it another folder than --results")
+    finished = commands.finished_runs(loaded, config, results)
     gathered = report.collect_parts(loaded, path, results / "best_known.jsonl")
     there = sum(len(group) for part in gathered for group in part.groups.values())
-    if not there:
-        raise typer.BadParameter(f"{path} has no results of {config}; run  stackelberg bench {config}  first")
     for i in maps or []:
         if not 0 <= i < len(gathered) or not gathered[i].groups:
             raise typer.BadParameter(f"--maps {i}: games are counted from 0 to {len(gathered) - 1}, and this one needs results")
     comparison.write(loaded.name, gathered, output, mapped=maps or [])
     if record is not None:
-        results_file.record(record / path.name, commands.counted_results(loaded.jobs, path))
+        results_file.record(record / path.name, finished)
     console.print(comparison.table(gathered, f"{loaded.name}: {there} of {len(loaded.jobs)} runs", console.width))
     console.print(f"Table and figures: {escape(str(output.resolve()))}", soft_wrap=True)
 

@@ -48,7 +48,7 @@ class QLearning:
         values: defaultdict[bytes, np.ndarray] = defaultdict(lambda: np.zeros(count))
         visits: defaultdict[bytes, np.ndarray] = defaultdict(lambda: np.zeros(count))
         observation, _ = env.reset(seed=seed)
-        for step in range(self.steps):
+        for _ in range(self.steps):
             key, legal = _key(observation), np.flatnonzero(env.action_masks())
             chosen = int(rng.choice(legal) if rng.random() < self.exploration else legal[np.argmax(values[key][legal])])
             observation, reward, terminated, truncated, _ = env.step(first + chosen)
@@ -58,8 +58,7 @@ class QLearning:
             values[key][chosen] += (target - values[key][chosen]) / visits[key][chosen] ** 0.7
             if terminated or truncated:
                 observation, _ = env.reset()
-            if step % 1000 == 999:
-                on_steps(1000)
+            on_steps(1)
         table = dict(values)
 
         def act(seen: Any, mask: np.ndarray | None, rng: np.random.Generator) -> int:

@@ -6,6 +6,7 @@ agent finds it, or a lower bound of its value.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,14 +24,15 @@ FRUITLESS = 100
 
 def random_policy(space: Space[Any]) -> Policy:
     """The policy that is uniform over legal actions of a Discrete ``space``, or over the whole of another one."""
+    own = copy.deepcopy(space)  # whose generator is nobody else's
 
     def act(observation: Any, mask: np.ndarray | None, rng: np.random.Generator) -> Any:
         del observation
         if isinstance(space, Discrete):
             legal = np.arange(space.n) if mask is None else np.flatnonzero(mask)
             return int(space.start + rng.choice(legal))
-        space.seed(int(rng.integers(2**31)))
-        return space.sample()
+        own.seed(int(rng.integers(2**31)))
+        return own.sample()
 
     return act
 
