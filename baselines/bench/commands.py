@@ -87,7 +87,7 @@ def finished_runs(loaded: Config, config: str, results: Path) -> list[dict[str, 
 
     path = results / f"{loaded.name}.jsonl"
     if not path.exists():
-        raise typer.BadParameter(f"{path} does not exist: there are no results of {loaded.name}; run  stackelberg bench {config}  first")
+        raise typer.BadParameter(f"there are no results of {loaded.name}: {path} does not exist; run  stackelberg bench {config}  first")
     lines = results_file.read_lines(path)
     checked = audit(loaded.jobs, lines)
     if not checked.results:
