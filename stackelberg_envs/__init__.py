@@ -41,6 +41,7 @@ from .processes.successor_lists import SuccessorLists
 from .processes.transitions import expect
 from .registry import game, games
 from .response import Response
+from .transfer_bound import transfer_bound
 from .views.registration import make, make_parallel, pettingzoo_module, register, register_all
 from .worlds.base import WorldError
 from .worlds.markov_game import InducedMarkovGame
@@ -102,6 +103,7 @@ __all__ = [
     "read_prism",
     "read_tntp",
     "register",
+    "transfer_bound",
     "with_deadline",
 ]
 

@@ -47,8 +47,7 @@ def _cooperative_value(game: StackelbergGame) -> float:
         raise BoundError(f"{game.name} has no cooperative value: its objective is not a sum of rewards over steps")
     if not game.tabular:
         raise BoundError(f"{game.name} has no cooperative value: its worlds have no tables")
-    wave = np.cos(np.arange(game.dimension))
-    probes = (np.zeros(game.dimension), wave, -wave, game.leader_space.low, game.leader_space.high)
+    probes = probe_commitments(game)
     total = 0.0
     for context, probability in enumerate(game.context_probabilities):
         (problems, free), *others = (_rewards_before_cost(game, x, context) for x in probes)
@@ -66,6 +65,12 @@ def _cooperative_value(game: StackelbergGame) -> float:
                 raise BoundError(f"{game.name} has no cooperative value: {error}") from error
             total += float(probability) * float(np.asarray(mdp.initial) @ values)
     return total
+
+
+def probe_commitments(game: StackelbergGame) -> tuple[np.ndarray, ...]:
+    """Commitments (n,) at which bounds look whether anything moves that must not: the null one, the corners of the box, and a wave."""
+    wave = np.cos(np.arange(game.dimension))
+    return np.zeros(game.dimension), wave, -wave, game.leader_space.low, game.leader_space.high
 
 
 def _same_dynamics_and_rewards(

@@ -26,6 +26,7 @@ GAMES = {
     "sentinel_intruder-v0": "sentinel_intruder:SentinelIntruder",
     "escape_room-v0": "escape_room:EscapeRoom",
     "contract_tree-v0": "contract_tree:ContractTree",
+    "subsidy-v0": "subsidy:Subsidy",
     "security-v0": "security:Security",
     "preference-v0": "preference:Preference",
     "lq_gain-v0": "lq_gain:LQGain",

@@ -57,6 +57,20 @@ class Payments(Controls):
             return self.scale * xp.logaddexp(x, xp.zeros_like(x))
         return self.budget * array_namespace(x).exp(softmax_policy(x, 1, self.dimension))[..., 0, :-1]
 
+    def commitment(self, payments: np.ndarray, lowest: float) -> np.ndarray:
+        """The commitment (n,) whose `payments` are ``payments`` (k,), as far as components of at least ``lowest`` give them.
+
+        Raises:
+            ValueError: if there is a budget, and they add up to as much or more.
+        """
+        with np.errstate(divide="ignore"):
+            if self.budget is None:
+                y = payments / self.scale
+                return np.maximum(y + np.log(-np.expm1(-y)), lowest)  # softplus, inverted
+            if not payments.sum() < self.budget:
+                raise ValueError(f"payments add up to {payments.sum():g}, and the budget is {self.budget:g}; something has to stay unspent")
+            return np.append(np.maximum(np.log(payments / (self.budget - payments.sum())), lowest), 0.0)
+
     def instruments(self, x: Array) -> dict[str, np.ndarray]:
         """The payments by name."""
         return {self.name: np.asarray(self.payments(np.asarray(x)))}
