@@ -36,6 +36,7 @@ SOLVERS = {
     "line_search": "planners:LineSearch",
     "contract_lp": "contract_lp:ContractLP",
     "security_lp": "security_lp:SecurityLP",
+    "subsidy_planner": "subsidy_planner:SubsidyPlanner",
     "msobirl": "estimators.sobirl:MSoBiRL",
     "sobirl": "estimators.sobirl:SoBiRL",
     "biac": "estimators.biac:BiAC",
