@@ -63,9 +63,7 @@ class SubsidyPlanner(Solver):
         price = float((cost * payment).sum() / (payment**2).sum())
         if not price > 0 or not np.allclose(cost, price * payment):
             raise Declined("subsidy_planner needs payments that cost the leader in proportion")
-        return optimal_subsidies(
-            replace(mdp, follower_reward=mdp.follower_reward - payment, leader_reward=mdp.leader_reward + cost), price
-        )
+        return optimal_subsidies(replace(mdp, follower_reward=mdp.follower_reward - payment, leader_reward=mdp.leader_reward + cost), price)
 
 
 def _invert(oracle: Oracle, payments: np.ndarray) -> np.ndarray:

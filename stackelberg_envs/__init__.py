@@ -27,7 +27,7 @@ from .followers.replication import SoftInside
 from .formats.arrays import from_arrays
 from .formats.cassandra import read_cassandra
 from .formats.gym_tables import from_gymnasium
-from .formats.instruments import MixedActions, Penalties, Subsidies
+from .formats.instruments import MixedActions, Penalties, Quotas, Subsidies
 from .formats.nfg import read_nfg
 from .formats.prism import read_prism
 from .formats.tntp import RoadNetwork, read_tntp
@@ -73,6 +73,7 @@ __all__ = [
     "Penalties",
     "Permission",
     "Quantal",
+    "Quotas",
     "Response",
     "RoadNetwork",
     "Saddle",

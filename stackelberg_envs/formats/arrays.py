@@ -53,13 +53,17 @@ class ArrayGame(StackelbergGame):
         self.leader_space = Box(-20.0, 20.0, (controls.dimension,), np.float64)
         self.follower_discount, self.leader_discount = follower_discount, leader_discount
         self.follower_sees: Literal["action", "policy"] = follower_sees
+        self._controls = controls
         for piece in PIECES:
             setattr(self, piece, getattr(controls, piece))
+        if controls.refusal is not None:
+            self.incentive, self.leader_cost, self.log_kernel = self._moved_incentive, self._moved_cost, self._moved_log_kernel
         each = tuple(tables.values())
         kernels = {id(world.transition): f"transition_{i}" for i, world in enumerate(each)}  # contexts may share one
         self._kernels = tuple(kernels[id(world.transition)] for world in each)
         self._constants = Constants(
             idle=np.ones((each[0].transition.shape[0], 1)),
+            instead=np.zeros(0) if controls.instead is None else np.eye(each[0].transition.shape[2])[controls.instead][:, None],
             **{name: world.transition for name, world in zip(self._kernels, each, strict=True)},
             **{
                 f"{name}_{i}": getattr(world, name)
@@ -71,18 +75,55 @@ class ArrayGame(StackelbergGame):
 
     def induced(self, x: Array, context: int) -> InducedMDP:
         c, acts = self._constants.like(x), self.log_leader_policy
-        follower, leader = getattr(c, f"follower_reward_{context}"), getattr(c, f"leader_reward_{context}")
+        follower, leader = self._rewards(x, context)
         return InducedMDP(
             leader_policy=c.idle if acts is None else array_namespace(x).exp(acts(x)),
-            transition=getattr(c, self._kernels[context]),
-            follower_reward=follower if self.incentive is None else follower + self.incentive(x, context),
-            leader_reward=leader if self.leader_cost is None else leader - self.leader_cost(x, context),
+            transition=self._transition(x, context),
+            follower_reward=follower,
+            leader_reward=leader,
             initial=getattr(c, f"initial_{context}"),
             follower_discount=self.follower_discount,
             leader_discount=self.leader_discount,
             follower_sees=self.follower_sees,
             available=getattr(c, f"available_{context}", None),
         )
+
+    def _rewards(self, x: Array, context: int) -> tuple[Array, Array]:
+        """Rewards of follower and leader, (..., S, A, B), with what is paid and what is refused."""
+        c, controls = self._constants.like(x), self._controls
+        follower, leader = getattr(c, f"follower_reward_{context}"), getattr(c, f"leader_reward_{context}")
+        follower = follower if controls.incentive is None else follower + controls.incentive(x, context)
+        leader = leader if controls.leader_cost is None else leader - controls.leader_cost(x, context)
+        if controls.refusal is None:
+            return follower, leader
+        xp, refusal = array_namespace(x), controls.refusal(x)
+        instead_follower, instead_leader = (xp.sum(c.instead * table, axis=-1, keepdims=True) for table in (follower, leader))
+        return follower + refusal * (instead_follower - follower), leader + refusal * (instead_leader - leader)
+
+    def _transition(self, x: Array, context: int) -> Any:
+        """P(s'|s,a,b), with what is refused."""
+        c, controls = self._constants.like(x), self._controls
+        transition = getattr(c, self._kernels[context])
+        if controls.refusal is None:
+            return transition
+        refusal = controls.refusal(x)[..., None]
+        return (1 - refusal) * transition + refusal * array_namespace(x).sum(c.instead[..., None] * transition, axis=-2, keepdims=True)
+
+    def _moved_incentive(self, x: Array, context: int | str = 0) -> Array:
+        """What the leader does to the follower's reward, (..., S, 1, B): payments, and the difference that a refusal makes."""
+        index = self.context_index(context)
+        return self._rewards(x, index)[0] - getattr(self._constants.like(x), f"follower_reward_{index}")
+
+    def _moved_cost(self, x: Array, context: int | str = 0) -> Array:
+        """What the leader loses to its instruments, likewise."""
+        index = self.context_index(context)
+        return getattr(self._constants.like(x), f"leader_reward_{index}") - self._rewards(x, index)[1]
+
+    def _moved_log_kernel(self, x: Array, context: int | str = 0) -> Array:
+        """log P(s'|s,b), (..., S, 1, B, S), -inf where it is 0."""
+        xp, transition = array_namespace(x), self._transition(x, self.context_index(context))
+        there = transition > 0
+        return xp.where(there, xp.log(xp.where(there, transition, 1.0)), -float("inf"))
 
 
 def from_arrays(
@@ -123,7 +164,8 @@ def from_arrays(
         leader_reward: likewise, all finite.
         follower_discount: in [0, 1]; 1 only where every state that episodes reach can lead to the end.
         leader_discount: likewise; None for that of the follower.
-        instrument: what the leader sets: `Subsidies`, `Penalties` or `MixedActions`, which is what None is where A > 1.
+        instrument: what the leader sets: `Subsidies`, `Penalties`, `Quotas`, a sum of these, or `MixedActions`, which is what None is
+            where A > 1.
         initial: distribution (S,) of the first state, or the state that is certain; None for uniform over all that are not terminal.
         terminal: states, as a list or a boolean mask (S,), whose entering ends the episode.  What next states pay is still paid on
             entering them, and nothing afterwards: their own rewards must be 0.
@@ -173,10 +215,13 @@ def from_arrays(
         raise ValueError(f"name is a word, got {name!r}")
     if layout is not None and (cells := len(getattr(layout, "cells", ()))) != s:
         raise ValueError(f"layout has {cells} cells, and there are {s} states")
+    controls = chosen.controls((s, a, b), _actions_taken(tables))
+    if controls.refusal is not None and not all(isinstance(world.transition, np.ndarray) for world in tables.values()):
+        raise ValueError("quotas change where actions lead, and need dense transitions, (S, B, S); these are lists or shared rows")
     must_end = tables if deadline is None else {}  # a deadline ends every episode
     game = ArrayGame(
         tables,
-        chosen.controls((s, a, b), _actions_taken(tables)),
+        controls,
         follower_discount=_discount("follower_discount", follower_discount, must_end),
         leader_discount=_discount("leader_discount", follower_discount if leader_discount is None else leader_discount, must_end),
         follower_sees=follower_sees,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from ..commitments import softmax_policy
+from ..commitments import sigmoid, softmax_policy
 from ..optional import OptionalPieces
 from ..processes.arrays import Array, array_namespace
 from ..processes.constants import Constants
@@ -14,6 +16,11 @@ from ..processes.constants import Constants
 
 class Controls(OptionalPieces, abc.ABC):
     """The optional pieces of a game, as far as they come from what its leader sets."""
+
+    refusal: Callable[[Array], Array] | None = None
+    """The probability that a pair of state and action is refused, (..., S, 1, B), where the leader sets quotas; see `Refusals`."""
+    instead: np.ndarray | None = None
+    """Then: which action takes place in each state where another is refused, integers (S,)."""
 
     @property
     @abc.abstractmethod
@@ -41,10 +48,8 @@ class Payments(Controls):
         self, name: str, places: np.ndarray, sizes: tuple[int, int], *, sign: float, price: float, budget: float | None, scale: float
     ) -> None:
         self.name, self.sign, self.price, self.budget, self.scale = name, sign, price, budget, scale
-        self.count, self.shape = len(places), sizes[: places.shape[1]]
-        at = np.full(self.shape, self.count, dtype=np.int64)  # where nothing is paid: behind the last payment
-        at[tuple(places.T)] = np.arange(self.count)
-        self._constants = Constants(at=at.ravel())
+        self.count = len(places)
+        self._table = _Table(places, sizes)
 
     @property
     def dimension(self) -> int:
@@ -89,10 +94,97 @@ class Payments(Controls):
 
     def _payment_table(self, x: Array) -> Array:
         """The payments, and 0 where there is none, (..., S, 1, B or 1)."""
-        xp = array_namespace(x)
-        padded = xp.concat([self.payments(x), xp.zeros_like(x[..., :1])], axis=-1)
+        return self._table.fill(self.payments(x))
+
+
+class _Table:
+    """Where the entries of a table over states, or over states and actions, are: at places (k, 1) or (k, 2), and 0 elsewhere."""
+
+    def __init__(self, places: np.ndarray, sizes: tuple[int, int]) -> None:
+        self.shape = sizes[: places.shape[1]]
+        at = np.full(self.shape, len(places), dtype=np.int64)  # elsewhere: behind the last entry
+        at[tuple(places.T)] = np.arange(len(places))
+        self._constants = Constants(at=at.ravel())
+
+    def fill(self, entries: Array) -> Array:
+        """The table (..., S, 1, B or 1) with these entries (..., k)."""
+        xp = array_namespace(entries)
+        padded = xp.concat([entries, xp.zeros_like(entries[..., :1])], axis=-1)
         s, *actions = self.shape
-        return xp.reshape(xp.take(padded, self._constants.like(x).at, axis=-1), (*x.shape[:-1], s, 1, *(actions or [1])))
+        return xp.reshape(xp.take(padded, self._constants.like(entries).at, axis=-1), (*entries.shape[:-1], s, 1, *(actions or [1])))
+
+
+class Refusals(Controls):
+    """Quotas q = sigmoid(x), one at each place: with probability 1 - q the action is refused, and another takes its place in all respects.
+
+    Args:
+        places: pairs of state and action (k, 2), integers.
+        sizes: (S, B).
+        instead: the action that takes place in each state, integers (S,).
+    """
+
+    def __init__(self, places: np.ndarray, sizes: tuple[int, int], instead: np.ndarray) -> None:
+        self.count, self.instead = len(places), instead
+        self._table = _Table(places, sizes)
+
+    @property
+    def dimension(self) -> int:
+        return self.count
+
+    def refusal(self, x: Array) -> Array:
+        """The probability of being refused, (..., S, 1, B)."""
+        return self._table.fill(sigmoid(-x))
+
+    def instruments(self, x: Array) -> dict[str, np.ndarray]:
+        """The quotas."""
+        return {"quotas": sigmoid(np.asarray(x))}
+
+
+class Combination(Controls):
+    """Several controls side by side: a commitment is theirs, one after the other; payments and their costs add up.
+
+    At most one of them refuses actions.  Of two of one name the second is told by a number.
+    """
+
+    def __init__(self, parts: Sequence[Controls]) -> None:
+        self.parts = tuple(parts)
+        ends = np.cumsum([part.dimension for part in parts]).tolist()
+        self._slices = [slice(end - part.dimension, end) for part, end in zip(self.parts, ends, strict=True)]
+        self.instead = next((part.instead for part in parts if part.instead is not None), None)
+        for piece, own in (("incentive", self._incentive), ("leader_cost", self._leader_cost), ("refusal", self._refusal)):
+            if any(getattr(part, piece) is not None for part in parts):
+                setattr(self, piece, own)
+
+    @property
+    def dimension(self) -> int:
+        return sum(part.dimension for part in self.parts)
+
+    def _each(self, piece: str, x: Array, *context: Any) -> list[Any]:
+        """What the parts that have a piece say, each of its own components."""
+        return [
+            getattr(part, piece)(x[..., own], *context)
+            for part, own in zip(self.parts, self._slices, strict=True)
+            if getattr(part, piece) is not None
+        ]
+
+    def _incentive(self, x: Array, context: int | str = 0) -> Array:
+        return sum(self._each("incentive", x, context))
+
+    def _leader_cost(self, x: Array, context: int | str = 0) -> Array:
+        return sum(self._each("leader_cost", x, context))
+
+    def _refusal(self, x: Array) -> Array:
+        (refusal,) = self._each("refusal", x)
+        return refusal
+
+    def instruments(self, x: Array) -> dict[str, np.ndarray]:
+        """Those of all parts, by name."""
+        named: dict[str, np.ndarray] = {}
+        for said in self._each("instruments", np.asarray(x)):
+            for name, values in said.items():
+                again = sum(other.partition(" (")[0] == name for other in named)
+                named[f"{name} ({again + 1})" if again else name] = values
+        return named
 
 
 class Policy(Controls):

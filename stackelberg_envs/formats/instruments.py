@@ -1,4 +1,4 @@
-"""What a leader may set in a world that is given as tables, as data: subsidies, penalties, or its own actions.
+"""What a leader may set in a world that is given as tables, as data: subsidies, penalties, quotas, sums of these, or its own actions.
 
 An instrument knows no world; in one of given sizes it comes to `stackelberg_envs.formats.controls.Controls`.
 """
@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from ..arguments import nearest, real
-from .controls import Controls, Payments, Policy
+from .controls import Combination, Controls, Payments, Policy, Refusals
 from .validation import indices
 
 
@@ -32,7 +32,38 @@ class Instrument(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Transfer:
+class Addend:
+    """An instrument that can be added to others: ``Subsidies(...) + Penalties(...) + Quotas(...)``."""
+
+    def __add__(self, other: Instrument) -> Combined:
+        return Combined((self, other))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, eq=False)
+class Combined(Addend):
+    """Several instruments of one leader; what ``+`` makes.  A commitment is theirs, one after the other.
+
+    Args:
+        parts: the instruments; at most one of them `Quotas`.
+    """
+
+    parts: tuple[Instrument, ...]
+
+    def controls(self, sizes: tuple[int, int, int], available: np.ndarray | None = None) -> Controls:
+        """See `Instrument.controls`."""
+        for part in self.parts:
+            if isinstance(part, type) or not hasattr(part, "controls"):
+                raise ValueError(f"what is added to an instrument is one, such as Penalties(...), got {part!r}")
+        parts = [part.controls(sizes, available) for part in self.parts]
+        if any(part.log_leader_policy is not None for part in parts):
+            raise ValueError("MixedActions() are for a leader that acts, and other instruments for one that does not: they do not add up")
+        if sum(part.refusal is not None for part in parts) > 1:
+            raise ValueError("quotas are named once: take one Quotas(...) with all its pairs")
+        return Combination(parts)
+
+
+@dataclass(frozen=True, eq=False)
+class Transfer(Addend):
     """What `Subsidies` and `Penalties` have in common."""
 
     sign: ClassVar[float]
@@ -109,6 +140,47 @@ class Penalties(Transfer):
 
     where: Any = "states"
     price: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Quotas(Addend):
+    """The leader lets an action pass with probability q = sigmoid(x), one component a pair; else another takes its place.
+
+    The other action takes place in all respects: rewards, payments, and what comes next.  So the leader moves the dynamics, and solvers
+    that only know how rewards are steered decline.  Transitions are then dense.
+
+    Args:
+        where: the pairs that have a quota: a list of pairs (s, b), or a boolean mask (S, B).
+        instead: the action that takes place where one is refused: one for all states, or one for each, integers (S,).
+
+    Raises:
+        ValueError: for places that are not in the world, or a refusal that leads to an action that is not there or has a quota, once
+            there is a world.
+    """
+
+    where: Any
+    instead: Any
+
+    def controls(self, sizes: tuple[int, int, int], available: np.ndarray | None = None) -> Controls:
+        """See `Instrument.controls`."""
+        s, a, b = sizes
+        if a > 1:
+            raise ValueError(f"Quotas are for a leader that does not act, and in this world it has {a} actions: take MixedActions()")
+        there = np.ones((s, b), dtype=bool) if available is None else available[:, 0]
+        places = indices("Quotas.where", self.where, there.shape)
+        instead = np.asarray(self.instead)
+        if instead.dtype.kind not in "iu" or instead.shape not in ((), (s,)) or not ((instead >= 0) & (instead < b)).all():
+            raise ValueError(f"instead is an action from 0 to {b - 1}, or one for each of {s} states, got {self.instead!r}")
+        instead = np.broadcast_to(instead, s).astype(np.int64)
+        ruled = np.zeros((s, b), dtype=bool)
+        ruled[tuple(places.T)] = True
+        wrong = ruled.any(axis=1) & (ruled | ~there)[np.arange(s), instead]
+        if wrong.any():
+            state = int(wrong.argmax())
+            raise ValueError(
+                f"in state {state} action {instead[state]} is to take place instead, and it has a quota itself or is not there"
+            )
+        return Refusals(places, (s, b), instead)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The cheapest way to make a follower do what is best for both: the optimum of a leader who may pay for every pair.
 
-A leader pays b(s, a) >= 0 for each state and action, at a cost of c > 0 a unit: it earns r_L - c b.  Both discount by gamma.  Let V and Q be
-what the follower has unpaid, and pi the best policy for r_L + c r_F, with value W.  The payments::
+A leader pays b(s, a) >= 0 for each state and action, at a cost of c > 0 a unit: it earns r_L - c b.  Both discount alike.  Let V and Q
+be what the follower has unpaid, and pi the best policy for r_L + c r_F, with value W.  The payments::
 
     b(s, a) = V(s) - Q(s, a) where a = pi(s), else 0
 
