@@ -24,6 +24,7 @@ exclude_patterns += [
     "reproductions/thermal*.md",
     "reproductions/lq-gain.md",
     "reproductions/rtq-cost.md",
+    "reproductions/subsidy.md",
 ]
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"

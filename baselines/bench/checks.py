@@ -115,7 +115,8 @@ def best_known(own: Path, ids: list[str] | None) -> int:
             continue
         world = f"{key} {record.world.arguments or ''}"
         try:
-            value, upper = record.rescore(), se.cooperative_value(record.world.game())
+            game, follower = record.world.game(), record.world.answerer()
+            value, bounds = record.rescore(), [se.cooperative_value(game), se.transfer_bound(game, follower)]
         except (KeyError, ReferenceNotFoundError) as error:  # code of others that is not there any more
             failed += 1
             said = f"{escape(record.found_by)}\n[red]{escape(str(error.args[0]))}[/]"
@@ -123,6 +124,7 @@ def best_known(own: Path, ids: list[str] | None) -> int:
             continue
         agrees = abs(value - record.leader_return) < 1e-6
         failed += not agrees
+        upper = min((bound for bound in bounds if bound is not None), default=None)
         bound = "-" if upper is None else f"{upper:.4f}"
         now = f"{value:.6f}" if agrees else f"[red]{value:.6f}[/]"
         rows.append((escape(world), escape(record.found_by), f"{record.leader_return:.6f}", now, bound))

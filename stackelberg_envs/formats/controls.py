@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,8 @@ from ..processes.constants import Constants
 class Controls(OptionalPieces, abc.ABC):
     """The optional pieces of a game, as far as they come from what its leader sets."""
 
-    refusal: Callable[[Array], Array] | None = None
-    """The probability that a pair of state and action is refused, (..., S, 1, B), where the leader sets quotas; see `Refusals`."""
+    refusal: Any = None
+    """A function of a commitment, or None: the probability that a pair of state and action is refused, (..., S, 1, B), where the leader sets quotas; see `Refusals`."""
     instead: np.ndarray | None = None
     """Then: which action takes place in each state where another is refused, integers (S,)."""
 
