@@ -122,9 +122,9 @@ def best_known(own: Path, ids: list[str] | None) -> int:
             said = f"{escape(record.found_by)}\n[red]{escape(str(error.args[0]))}[/]"
             rows.append((escape(world), said, f"{record.leader_return:.6f}", "-", "-"))
             continue
-        agrees = abs(value - record.leader_return) < 1e-6
-        failed += not agrees
         upper = min((bound for bound in bounds if bound is not None), default=None)
+        agrees = abs(value - record.leader_return) < 1e-6 and (upper is None or value <= upper + 1e-6 * (1 + abs(upper)))
+        failed += not agrees
         bound = "-" if upper is None else f"{upper:.4f}"
         now = f"{value:.6f}" if agrees else f"[red]{value:.6f}[/]"
         rows.append((escape(world), escape(record.found_by), f"{record.leader_return:.6f}", now, bound))

@@ -18,7 +18,7 @@ class Controls(OptionalPieces, abc.ABC):
     """The optional pieces of a game, as far as they come from what its leader sets."""
 
     refusal: Any = None
-    """A function of a commitment, or None: the probability that a pair of state and action is refused, (..., S, 1, B), where the leader sets quotas; see `Refusals`."""
+    """Where the leader sets quotas, the method `Refusals.refusal`; else None."""
     instead: np.ndarray | None = None
     """Then: which action takes place in each state where another is refused, integers (S,)."""
 
