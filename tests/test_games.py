@@ -35,6 +35,8 @@ VARIANTS = [
     ("bimatrix-v0", {"preset": "random", "rows": 2, "types": 2, "rounds": 3, "visibility": "after"}),
     ("contract_tree-v0", {}),
     ("contract_tree-v0", {"depth": 3, "commitment": "step", "b_max": 3.0, "seed": 1}),
+    ("subsidy-v0", {}),
+    ("subsidy-v0", {"budget": 0.5, "price": 2.0, "conflict": 1.0, "seed": 1}),
     ("security-v0", {}),
     ("security-v0", {"preset": "types"}),
     ("security-v0", {"preset": "districts"}),

@@ -32,6 +32,7 @@ GAMES: list[tuple[str, dict[str, Any]]] = [
     ("bimatrix-v0", {"preset": "random", "types": 3}),
     ("contract_tree-v0", {}),
     ("contract_tree-v0", {"commitment": "step"}),
+    ("subsidy-v0", {"states": 3}),
     ("random_markov_game-v0", {"follower_sees": "policy"}),
     ("random_markov_game-v0", {"follower_sees": "action"}),
 ]
