@@ -12,6 +12,7 @@ has unpaid: V^g(r_F) + V^g(b) + tau H(g) = V*(r_F + b) >= V*(r_F).  Hence V^g(b)
 
     F(x) = V^g(r_L) - c V^g(b) <= V^g(r_L + c r_F) + c tau H(g) - c V*(r_F) <= W - c V*(r_F).
 
+A soft follower has a tighter bound: it has to be paid for the actions that it would still like (`stackelberg_envs.planning.paid_answers`).
 A follower that gives up to epsilon away for the leader attains at least V*(r_F + b) - epsilon, which adds c epsilon; one that does so
 against the leader leaves it no more than a best response does, which is bounded already.  For c = 1, a hard follower with ties for the
 leader and payments for every pair, the bound is attained (`stackelberg_envs.planning.subsidies`): the welfare-optimal policy is also
@@ -32,6 +33,7 @@ from .followers.exact import Hard, Soft
 from .game import Follower, StackelbergGame, as_tuple, follower_of
 from .planning.hard_policy_iteration import hard_policy_iteration
 from .planning.linear_systems import PlanningError
+from .planning.paid_answers import bounds_answers, paid_welfare
 from .planning.policy_iteration import soft_policy_iteration
 from .processes.mdp import MDP, decision_problem
 from .processes.transitions import equal_tables
@@ -81,6 +83,8 @@ def _transfer_bound(game: StackelbergGame, follower: Follower) -> float:
             welfare = replace(mdp, follower_reward=mdp.leader_reward + rate * mdp.follower_reward)
             try:
                 most, least = _best_value(welfare, rate * follower.temperature), _best_value(mdp, follower.temperature)
+                if follower.temperature > 0 and bounds_answers(mdp):
+                    most = min(most, paid_welfare(mdp, welfare, follower.temperature, rate))
             except PlanningError as error:
                 raise BoundError(f"{game.name} has no transfer bound: {error}") from error
             total += float(probability) * (most - rate * (least - given_away))

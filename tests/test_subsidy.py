@@ -144,6 +144,9 @@ def test_the_bound_shrinks_to_the_optimum_and_is_tighter_than_cooperation() -> N
         assert bound is not None
         assert cooperative is not None
         assert contracts.optimal_contract(tree.tree).value <= bound < cooperative  # type: ignore[attr-defined]
+        soft = se.transfer_bound(tree)
+        assert soft is not None
+        assert solvers.solve(tree, "multistart", budget=40).leader_return <= soft < bound
         assert bound == pytest.approx(contracts.first_best(tree.tree), abs=1e-9)  # type: ignore[attr-defined]
 
 
