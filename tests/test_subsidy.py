@@ -240,7 +240,7 @@ def test_instruments_add_up() -> None:
         (se.Quotas([(0, 1)], 7), "instead is an action from 0 to 3"),
         (se.Quotas([(0, 1)], 1), "in state 0 action 1 is to take place instead, and it has a quota itself"),
         (se.Quotas([(0, 1)], 0) + se.Quotas([(1, 1)], 0), "quotas are named once"),
-        (se.Subsidies() + 3, "what is added to an instrument is one"),
+        (se.Subsidies() + 3, "what is added to an instrument is one"),  # type: ignore[operator]  # what a person may write
         (se.Subsidies() + se.MixedActions(), "MixedActions"),
     ],
 )
