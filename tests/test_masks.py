@@ -287,6 +287,7 @@ NEVER = {
     "contract_lp": "an agent that has both actions",
     "security_lp": "one attack of one attacker",
     "neural_bchg": "worlds without tables",
+    "subsidy_planner": "a payment for each pair of state and action",  # of those that are available: tests/test_subsidy.py
 }
 ONLY = {"hpgd_kernel": ("moves",), "contract_lp": ("contracts",), "multiple_lp": ("one-shot",)}
 
@@ -302,6 +303,7 @@ def test_every_solver_plays_with_masks_or_says_why_not(name: str) -> None:
             "multiple_lp": se.Hard(),
             "contract_lp": se.Hard(),
             "security_lp": se.Hard(),
+            "subsidy_planner": se.Hard(),
         }.get(name)
         for options in OPTIONS.get(name, [{}]):
             try:

@@ -49,7 +49,7 @@ class Payments(Controls):
     ) -> None:
         self.name, self.sign, self.price, self.budget, self.scale = name, sign, price, budget, scale
         self.count = len(places)
-        self._table = _Table(places, sizes)
+        self._table = _SparseTable(places, sizes)
 
     @property
     def dimension(self) -> int:
@@ -97,7 +97,7 @@ class Payments(Controls):
         return self._table.fill(self.payments(x))
 
 
-class _Table:
+class _SparseTable:
     """Where the entries of a table over states, or over states and actions, are: at places (k, 1) or (k, 2), and 0 elsewhere."""
 
     def __init__(self, places: np.ndarray, sizes: tuple[int, int]) -> None:
@@ -125,7 +125,7 @@ class Refusals(Controls):
 
     def __init__(self, places: np.ndarray, sizes: tuple[int, int], instead: np.ndarray) -> None:
         self.count, self.instead = len(places), instead
-        self._table = _Table(places, sizes)
+        self._table = _SparseTable(places, sizes)
 
     @property
     def dimension(self) -> int:
