@@ -16,6 +16,10 @@ from ..processes.mdp import MDP
 
 K = TypeVar("K")
 V = TypeVar("V")
+Move = tuple[tuple[float, ...], tuple[int, ...], float, float]
+"""Cumulative probabilities, next states, follower reward, leader reward."""
+Node = tuple[tuple[list[Move | None], ...], tuple[float, ...]]
+"""Moves by the leader's and the follower's action; the leader's cumulative probabilities, empty at the end."""
 
 
 class Uniform(Protocol):
@@ -107,12 +111,36 @@ class TabularStepper:
         return [self.process.available_actions(player) for player in range(len(self.process.actions))]  # type: ignore[union-attr]
 
     @cached_property
-    def moves(self) -> Memo[int, tuple[list[float], list[int], float, float]]:
-        """Moves of a single follower as Python lists: (cumulative probabilities, next states, follower reward, leader reward).
+    def nodes(self) -> list[Node | None]:
+        """What may happen in each state, for single steps of one follower; None where `node` has not been asked."""
+        return [None] * (self.process.sizes[0] + 1)
 
-        The key is (s A + a) B + b.
-        """
-        return Memo(self._move)
+    def node(self, s: int) -> Node:
+        """What may happen in a state, which `nodes` has from then on; its moves are None until `move` has been asked."""
+        _, a_count, b_count = self.process.sizes
+        policy = () if self.is_end(s) else tuple(self._leader[s].tolist())
+        node = self.nodes[s] = tuple([None] * b_count for _ in range(a_count)), policy
+        return node
+
+    def move(self, s: int, a: int, b: int) -> Move:
+        """The move of a single follower at (s, a, b), which the node of s has from then on."""
+        row = self._row(s, a, b)
+        successors, cumulated, _ = self._transition
+        reached = self.process.kernel.arrivals(np.asarray(s), successors[row]).tolist()
+        moves, _ = self.nodes[s] or self.node(s)
+        thresholds = tuple(cumulated[row].tolist())
+        thresholds = self._thresholds.setdefault(thresholds, thresholds)  # many moves have the same: they stay in the processor's cache
+        move = moves[a][b] = (
+            thresholds,
+            tuple(reached),
+            float(self.process.follower_rewards[0, s, a, b]),
+            0.0 + float(self.process.leader_reward[s, a, b]),
+        )
+        return move
+
+    @cached_property
+    def _thresholds(self) -> dict[tuple[float, ...], tuple[float, ...]]:
+        return {}
 
     @cached_property
     def leader_policy(self) -> Memo[int, list[float]]:
@@ -121,16 +149,6 @@ class TabularStepper:
 
     def _policy_row(self, s: int) -> list[float]:
         return self._leader[s].tolist()
-
-    def _move(self, key: int) -> tuple[list[float], list[int], float, float]:
-        _, a_count, b_count = self.process.sizes
-        node, b = divmod(key, b_count)
-        s, a = divmod(node, a_count)
-        row = self._row(s, a, b)
-        successors, cumulated, _ = self._transition
-        reached = self.process.kernel.arrivals(np.asarray(s), successors[row]).tolist()
-        paid = float(self.process.follower_rewards[0, s, a, b]), 0.0 + float(self.process.leader_reward[s, a, b])
-        return cumulated[row].tolist(), reached, *paid
 
     def _row(self, s: Any, a: Any, b: Any) -> Any:
         """Where the kernel's lists have what (s, a, b) leads to."""

@@ -72,7 +72,7 @@ class StackelbergAEC(EpisodeEnv, AECEnv):
             raise RuntimeError("call reset() before step()")
         if not self.agents:
             raise RuntimeError("the episode is over; call reset() to start another")
-        agent, episode, rng = self.agent_selection, self._episode, self._np_random
+        agent, episode, rng = self.agent_selection, self._episode, self._uniforms
         if self.terminations[agent] or self.truncations[agent]:
             self._was_dead_step(action)
             return
@@ -98,8 +98,8 @@ class StackelbergAEC(EpisodeEnv, AECEnv):
         if steps is None:
             return self._episode.observe(agent)
         if agent == FOLLOWER:
-            return steps.follower_view(steps.state, steps.lead)
-        return steps.leader_view(steps.state, steps.action) if agent == LEADER else self._episode.observe(agent)
+            return steps.follower_observation()
+        return steps.leader_observation() if agent == LEADER else self._episode.observe(agent)
 
     def _step_tables(self, steps: TabularSteps, action: Any) -> None:
         """`step`, where the world has tables and one follower, and everybody is alive."""
@@ -108,26 +108,25 @@ class StackelbergAEC(EpisodeEnv, AECEnv):
             steps.take_lead(int(self._episode.legal_action(LEADER, action)))
             cumulative[LEADER] = leader_reward = follower_reward = 0.0
             self.agent_selection = FOLLOWER
+            self.infos = {agent: steps.info(agent) for agent in self.agents}
         else:
             if action.__class__ is not int or not 0 <= action < steps.choices:
                 action = steps.legal(action)
-            steps.advance(action)
-            leader_reward, follower_reward = steps.leader_reward, steps.follower_reward
+            state, _, time, follower_reward, leader_reward, follower_return, leader_return, over = steps.advance(action)
             cumulative[LEADER] += leader_reward
             cumulative[FOLLOWER] = 0.0 + follower_reward
             if self._episode.view == "play":
                 self.agent_selection = LEADER
-        time = float(steps.count)
+            self.infos = {
+                LEADER: {"time": time, "discounted_return": leader_return},
+                FOLLOWER: {"time": time, "discounted_return": follower_return},
+            }
+            if over:
+                ended = state == steps.end
+                self.terminations, self.truncations = dict.fromkeys(self.agents, ended), dict.fromkeys(self.agents, not ended)
+                self.agent_selection = LEADER
+                self._end()
         self.rewards = {LEADER: leader_reward, FOLLOWER: follower_reward}
-        self.infos = {
-            LEADER: {"time": time, "discounted_return": steps.leader_return},
-            FOLLOWER: {"time": time, "discounted_return": steps.follower_return},
-        }
-        if steps.terminated or steps.truncated:
-            self.terminations = dict.fromkeys(self.agents, steps.terminated)
-            self.truncations = dict.fromkeys(self.agents, steps.truncated)
-            self.agent_selection = LEADER
-            self._write_back()
 
     def _next_agent(self, moved: bool) -> str:
         if self._episode.is_over:

@@ -81,7 +81,12 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
             and FOLLOWER in actions
             and (len(actions) == 2 if LEADER in actions else len(actions) == 1 and not self._leader_moves)
         ):
-            return self._step_tables(steps, actions)
+            action = actions[FOLLOWER]
+            if action.__class__ is not int or not 0 <= action < steps.choices:
+                action = steps.legal(action)
+            if self._leader_moves:
+                steps.take_lead(int(self._episode.legal_action(LEADER, actions[LEADER])))
+            return self._step_tables(steps, action)
         if self._np_random is None:
             raise RuntimeError("call reset() before step()")
         if not self.agents:
@@ -114,36 +119,37 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
             self.agents = []
         return result
 
-    def _step_tables(self, steps: TabularSteps, actions: dict[str, Any]) -> Stepped:
+    def _step_tables(self, steps: TabularSteps, action: int) -> Stepped:
         """`step`, where the world has tables and one follower."""
-        action = actions[FOLLOWER]
-        if action.__class__ is not int or not 0 <= action < steps.choices:
-            action = steps.legal(action)
-        if self._leader_moves:
-            steps.take_lead(int(self._episode.legal_action(LEADER, actions[LEADER])))
-        steps.advance(action)
-        state, time = steps.state, float(steps.count)
-        terminated, truncated = steps.terminated, steps.truncated
-        result = (
-            {LEADER: steps.leader_view(state, action), FOLLOWER: steps.follower_view(state, steps.lead)},
-            {LEADER: steps.leader_reward, FOLLOWER: steps.follower_reward},
+        state, lead, time, follower_reward, leader_reward, follower_return, leader_return, over = steps.advance(action)
+        if steps.leader_rows is None:
+            leader_view, follower_view = steps.leader_view(state, action), steps.follower_view(state, lead)
+        else:
+            leader_view, follower_view = steps.leader_rows[state][action], steps.follower_rows[state][lead]
+        terminated = truncated = False
+        if over:
+            terminated = state == steps.end
+            truncated = not terminated
+            self.agents = []
+            self._end()
+        return (
+            {LEADER: leader_view, FOLLOWER: follower_view},
+            {LEADER: leader_reward, FOLLOWER: follower_reward},
             {LEADER: terminated, FOLLOWER: terminated},
             {LEADER: truncated, FOLLOWER: truncated},
             {
-                LEADER: {"time": time, "discounted_return": steps.leader_return},
-                FOLLOWER: {"time": time, "discounted_return": steps.follower_return},
+                LEADER: {"time": time, "discounted_return": leader_return},
+                FOLLOWER: {"time": time, "discounted_return": follower_return},
             },
         )
-        if terminated or truncated:
-            self.agents = []
-            self._write_back()
-        return result
 
     def _prepare(self) -> None:
         if self.view != "play":
             super()._prepare()
 
     def _observations(self) -> dict[str, Any]:
+        if self._steps is not None:
+            return {LEADER: self._steps.leader_observation(), FOLLOWER: self._steps.follower_observation()}
         return {agent: self._episode.observe(agent) for agent in self.agents}
 
     def _infos(self) -> dict[str, dict[str, Any]]:
