@@ -128,11 +128,9 @@ class TabularStepper:
         successors, cumulated, _ = self._transition
         reached = self.process.kernel.arrivals(np.asarray(s), successors[row]).tolist()
         moves, _ = self.nodes[s] or self.node(s)
-        thresholds = tuple(cumulated[row].tolist())
-        thresholds = self._thresholds.setdefault(thresholds, thresholds)  # many moves have the same: they stay in the processor's cache
         move = moves[a][b] = (
-            thresholds,
-            tuple(reached),
+            _shared(self._thresholds, tuple(cumulated[row].tolist())),
+            _shared(self._reached, tuple(reached)),
             float(self.process.follower_rewards[0, s, a, b]),
             0.0 + float(self.process.leader_reward[s, a, b]),
         )
@@ -140,6 +138,10 @@ class TabularStepper:
 
     @cached_property
     def _thresholds(self) -> dict[tuple[float, ...], tuple[float, ...]]:
+        return {}
+
+    @cached_property
+    def _reached(self) -> dict[tuple[int, ...], tuple[int, ...]]:
         return {}
 
     @cached_property
@@ -222,3 +224,8 @@ class TabularPolicyStepper:
 
     def _row(self, node: tuple[int, int]) -> list[float]:
         return self.cumulated[node].tolist()
+
+
+def _shared(kept: dict[V, V], value: V) -> V:
+    """``value``, or an equal one that is kept: moves that share their parts stay in the processor's cache."""
+    return kept.setdefault(value, value)

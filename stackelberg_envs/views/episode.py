@@ -88,6 +88,8 @@ class Episode(CheckedArguments):
 
         What stands before them (the context) and behind them (the commitment) holds for the whole episode.
         """
+        self._opening_views: dict[tuple[str, int], Any] = {}
+        """What agents see before the commitment, by context: nothing else has happened by then."""
         self.observation_spaces = {agent: self._observation_space(agent) for agent in self.agents}
         state_low, state_high = self._bounds(self._all_slots(), commitment=True)
         self.state_space = Box(state_low, state_high, dtype=np.float32)
@@ -99,7 +101,7 @@ class Episode(CheckedArguments):
             getattr(game, name) != getattr(self.game, name) for name in ("spaces", "leader_space", "contexts", "follower_actions_public")
         ):
             raise ValueError(f"{game!r} cannot stand in for {self.game!r}: spaces, contexts, leader space and what is hidden must agree")
-        self.game, self._committed, self._steppers = game, None, {}
+        self.game, self._committed, self._steppers, self._opening_views = game, None, {}, {}
         self.context_thresholds = self._context_thresholds()  # their probabilities may differ
         self.clear()
 
@@ -260,6 +262,14 @@ class Episode(CheckedArguments):
 
     def observe(self, agent: str) -> np.ndarray | np.int64:
         """A fresh observation in the agent's space."""
+        if self.commitment is None:
+            seen = self._opening_views.get((agent, self.context))
+            if seen is None:
+                seen = self._opening_views[agent, self.context] = self._observe(agent)
+            return seen if self.observations == "index" else seen.copy()
+        return self._observe(agent)
+
+    def _observe(self, agent: str) -> np.ndarray | np.int64:
         slots, observed = self._slots[agent], self._slot_values(agent)
         if self.observations == "index":
             return index_of(slots, observed)

@@ -79,14 +79,39 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
             steps is not None
             and actions.__class__ is dict
             and FOLLOWER in actions
-            and (len(actions) == 2 if LEADER in actions else len(actions) == 1 and not self._leader_moves)
+            and (len(actions) == 1 and not self._leader_moves or len(actions) == 2 and LEADER in actions)
         ):
             action = actions[FOLLOWER]
             if action.__class__ is not int or not 0 <= action < steps.choices:
                 action = steps.legal(action)
             if self._leader_moves:
                 steps.take_lead(int(self._episode.legal_action(LEADER, actions[LEADER])))
-            return self._step_tables(steps, action)
+            advance, rows = steps.advance, steps.leader_rows  # named before they are called: Python is slower to call a slot of an object
+            state, lead, time, follower_reward, leader_reward, follower_return, leader_return, over = advance(action)
+            if rows is not None:
+                leader_view, follower_view = rows[state][action], steps.follower_rows[state][lead]
+            else:
+                leader_view, follower_view = steps.leader_view(state, action), steps.follower_view(state, lead)
+            terminated = truncated = False
+            if over:
+                terminated = state == steps.end
+                truncated = not terminated
+                self.agents = []
+                self._end()
+            return (
+                {LEADER: leader_view, FOLLOWER: follower_view},
+                {LEADER: leader_reward, FOLLOWER: follower_reward},
+                {LEADER: terminated, FOLLOWER: terminated},
+                {LEADER: truncated, FOLLOWER: truncated},
+                {
+                    LEADER: {"time": time, "discounted_return": leader_return},
+                    FOLLOWER: {"time": time, "discounted_return": follower_return},
+                },
+            )
+        return self._step_generally(actions)
+
+    def _step_generally(self, actions: Any) -> Stepped:
+        """`step` in any world, and at the beginning and after the end of an episode."""
         if self._np_random is None:
             raise RuntimeError("call reset() before step()")
         if not self.agents:
@@ -100,11 +125,11 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
             raise ActionError(f"there is no agent {', '.join(map(repr, unknown))}; the agents are {', '.join(self.agents)}")
         if missing := [agent for agent in acting if agent not in actions]:
             raise ActionError(f"no action for {', '.join(missing)}; this step takes the actions of {', '.join(acting)}")
-        self._write_back()
         moved = LEADER not in acting or self.view == "simultaneous"
         if self.view == "commitment" and self._leader_moves:
             self._commit(actions[LEADER])
         else:
+            self._write_back()
             legal = {agent: episode.legal_action(agent, actions[agent]) for agent in acting}
             if LEADER in acting:
                 episode.step_leader(legal[LEADER], self._np_random)
@@ -118,30 +143,6 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
         if episode.is_over:
             self.agents = []
         return result
-
-    def _step_tables(self, steps: TabularSteps, action: int) -> Stepped:
-        """`step`, where the world has tables and one follower."""
-        state, lead, time, follower_reward, leader_reward, follower_return, leader_return, over = steps.advance(action)
-        if steps.leader_rows is None:
-            leader_view, follower_view = steps.leader_view(state, action), steps.follower_view(state, lead)
-        else:
-            leader_view, follower_view = steps.leader_rows[state][action], steps.follower_rows[state][lead]
-        terminated = truncated = False
-        if over:
-            terminated = state == steps.end
-            truncated = not terminated
-            self.agents = []
-            self._end()
-        return (
-            {LEADER: leader_view, FOLLOWER: follower_view},
-            {LEADER: leader_reward, FOLLOWER: follower_reward},
-            {LEADER: terminated, FOLLOWER: terminated},
-            {LEADER: truncated, FOLLOWER: truncated},
-            {
-                LEADER: {"time": time, "discounted_return": leader_return},
-                FOLLOWER: {"time": time, "discounted_return": follower_return},
-            },
-        )
 
     def _prepare(self) -> None:
         if self.view != "play":

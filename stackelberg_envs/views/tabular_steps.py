@@ -110,11 +110,11 @@ class TabularSteps:
         self._episode, self.noise = episode, noise
         self._follower = episode.followers[0]
         self.end, _, self.choices = episode.steppers[0].process.sizes
-        self.advance, self.take_lead, self.now, self._values = _compile(episode, noise)
         if lookups:
             leader, follower = lookups
             self.leader_view, self.follower_view = leader.observe, follower.observe
             self.leader_rows, self.follower_rows = leader.rows, follower.rows
+        self.advance, self.take_lead, self.now, self._values = _compile(episode, noise)
 
     def leader_observation(self) -> np.ndarray | np.int64:
         """What the leader sees now."""
@@ -167,7 +167,7 @@ def _compile(episode: Episode, noise: UniformBlocks) -> tuple[Callable[..., Any]
     stepper = episode.steppers[0]
     assert isinstance(stepper, TabularStepper)
     process, limit, record = stepper.process, episode.max_cycles, episode.paths[0].append
-    nodes, write_node, write_move, end = stepper.nodes, stepper.node, stepper.move, stepper.process.sizes[0]
+    nodes, write_node, write_move, end = stepper.nodes, stepper.node, stepper.move, process.sizes[0]
     variates, refill, times = noise.left, noise.refill, step_times(limit)
     follower_powers, leader_powers = (powers(float(one), limit) for one in (process.follower_discount, process.leader_discount))
     draws = episode.view == "commitment" and stepper.leads
