@@ -11,6 +11,16 @@ from numba import njit
 
 from . import q_learning
 
+LOW, HALF = np.uint64(2**32 - 1), np.uint64(32)
+MULTIPLIER = 0x2360ED051FC65DA44385DF649FCCF645
+FACTOR = (
+    np.uint64(MULTIPLIER >> 64),
+    np.uint64((MULTIPLIER >> 32) & (2**32 - 1)),
+    np.uint64(MULTIPLIER & (2**32 - 1)),
+    np.uint64(MULTIPLIER & (2**64 - 1)),
+)
+"""PCG64's multiplier: its high half, the two parts of its low half, and that."""
+
 
 @njit(cache=True)
 def _inverse_cdf(cumulated: np.ndarray, u: float) -> int:
@@ -129,43 +139,84 @@ def pad_trajectories(
     return states, leads, follows, paid, earned, alive
 
 
+@njit(inline="always")
+def _uniform(states: np.ndarray, i: int) -> float:
+    """The next variate of a PCG64 stream, as NumPy draws it; ``states`` (N, 4) are halves of state and increment, high ones first.
+
+    O'Neill, "PCG: a family of simple fast space-efficient statistically good algorithms for random number generation", 2014: a linear
+    congruence modulo 2^128, of which the halves' exclusive or is rotated by the six highest bits.
+    """
+    low, high = states[i, 1], states[i, 0]
+    first, second = low & LOW, low >> HALF
+    product, one, other = first * FACTOR[2], first * FACTOR[1], second * FACTOR[2]
+    carried = ((product >> HALF) + (one & LOW) + (other & LOW)) >> HALF
+    upper = second * FACTOR[1] + (one >> HALF) + (other >> HALF) + carried + high * FACTOR[3] + low * FACTOR[0]
+    lower = low * FACTOR[3]
+    low = lower + states[i, 3]
+    high = upper + states[i, 2] + np.uint64(low < lower)
+    states[i, 0], states[i, 1] = high, low
+    mixed, turn = high ^ low, high >> np.uint64(58)
+    turned = (mixed >> turn) | (mixed << ((np.uint64(64) - turn) & np.uint64(63)))
+    return np.float64(turned >> np.uint64(11)) * 2.0**-53
+
+
+@njit(cache=True)
+def draw_from(states: np.ndarray, streams: np.ndarray) -> np.ndarray:
+    """`stackelberg_envs.play.streams.CompiledStreams.draw_from`."""
+    drawn = np.empty(streams.shape[0])
+    for k in range(streams.shape[0]):
+        drawn[k] = _uniform(states, streams[k])
+    return drawn
+
+
 @njit(cache=True)
 def advance(
-    episodes: tuple[np.ndarray, ...],
+    streams: np.ndarray,
+    where: np.ndarray,
+    returns: np.ndarray,
     actions: np.ndarray,
     moving: np.ndarray,
-    noise: tuple[np.ndarray, np.ndarray],
     tables: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
     sizes: tuple[int, int, int],
     powers: np.ndarray,
     limit: int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """`stackelberg_envs.play.batches.advance`, one episode after the other."""
-    table, state, lead, count, follower_return, leader_return = episodes
-    thresholds, successors, follower_reward, leader_reward = tables
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`stackelberg_envs.play.batches.EpisodeBatch.advance`, one episode after the other.
+
+    Args:
+        streams: the noise's states, (N, 4).
+        where: table, state, leader's action and steps so far of each episode, (4, N); changed in place.
+        returns: the followers', (N,); changed in place.
+        actions: (N,).
+        moving: which episodes take a step, booleans (N,).
+        tables: thresholds, successors, rewards and leader's policies of `stackelberg_envs.play.batches.StackedTables`.
+        sizes: S, A, B.
+        powers: of the follower's discount, (limit + 1,).
+        limit: steps after which an episode is cut.
+    """
+    thresholds, successors, follower_reward, leader = tables
     states, leads, choices = sizes
-    block, following = noise
-    n, width = state.shape[0], thresholds.shape[0]
-    rewards, paid = np.zeros(n, follower_reward.dtype), np.zeros(n, leader_reward.dtype)
-    terminated, truncated = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
+    n, width = actions.shape[0], thresholds.shape[1]
+    rewards, terminated, truncated = np.zeros(n), np.zeros(n, np.bool_), np.zeros(n, np.bool_)
     for i in range(n):
         if not moving[i]:
             continue
-        node = (table[i] * (states + 1) + state[i]) * leads + max(lead[i], 0)
-        row = node * choices + actions[i]
-        u = block[i, following[i]]
-        following[i] += 1
+        place = where[0, i] * (states + 1)
+        row = ((place + where[1, i]) * leads + max(where[2, i], 0)) * choices + actions[i]
+        u = _uniform(streams, i)
         k = 0
         for j in range(width):  # all of them: processors guess wrong where such a loop ends
-            k += thresholds[j, row] <= u
-        rewards[i], paid[i] = follower_reward[row], leader_reward[row]
-        follower_return[i] += powers[0, count[i]] * rewards[i]
-        leader_return[i] += powers[1, count[i]] * paid[i]
-        state[i] = successors[row * (width + 1) + k]
-        count[i] += 1
-        terminated[i] = state[i] == states
-        truncated[i] = count[i] >= limit and not terminated[i]
-    return rewards, paid, terminated, truncated
+            k += thresholds[row, j] <= u
+        arrived, count = successors[row, k], where[3, i]
+        reward = follower_reward[row]
+        rewards[i] = reward
+        returns[i] += powers[count] * reward
+        where[1, i], where[3, i] = arrived, count + 1
+        terminated[i] = arrived == states
+        truncated[i] = count + 1 >= limit and arrived != states
+        if leads > 1:
+            where[2, i] = -1 if arrived == states else _inverse_cdf(leader[place + arrived], _uniform(streams, i))
+    return rewards, terminated, truncated
 
 
 soft_q_learning = njit(cache=True)(q_learning.soft_q_learning)

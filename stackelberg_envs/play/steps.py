@@ -174,14 +174,14 @@ class TabularStepper:
         """The leader's cumulative probabilities, (S + 1, A): action 0 at the end."""
         return np.concatenate([self._leader, np.ones((1, self.process.sizes[1]))])
 
-    def all_moves(self, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def all_moves(self, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All moves of a single follower, rows (s A + a) B + b, the end included, which leads to itself and pays nothing.
 
         Args:
             width: thresholds of a row; at least `longest`.
 
         Returns:
-            Cumulative probabilities (rows, width), next states (rows, width + 1), follower and leader rewards (rows,).
+            Cumulative probabilities (rows, width), next states (rows, width + 1), follower rewards (rows,).
         """
         s_count, a_count, b_count = sizes = self.process.sizes
         successors, cumulated, _ = self._transition
@@ -191,9 +191,8 @@ class TabularStepper:
         own, end = width - cumulated.shape[-1], a_count * b_count
         thresholds = np.pad(cumulated[row], ((0, end), (0, own)), constant_values=np.inf)
         targets = np.pad(reached, ((0, end), (0, own)), constant_values=s_count)
-        paid = (np.broadcast_to(reward, sizes).reshape(-1) for reward in (self.process.follower_rewards[0], self.process.leader_reward))
-        follower_reward, leader_reward = (np.append(np.asarray(reward, dtype=np.float64), np.zeros(end)) for reward in paid)
-        return thresholds, targets, follower_reward, 0.0 + leader_reward  # as sums of rewards begin with 0
+        paid = np.broadcast_to(self.process.follower_rewards[0], sizes).reshape(-1)
+        return thresholds, targets, np.append(np.asarray(paid, dtype=np.float64), np.zeros(end))
 
     def step(self, s: int, a: int, actions: Sequence[int], rng: Uniform) -> tuple[int, tuple[float, ...], float]:
         """(next state, rewards of the followers in this process, leader reward), given one action of each of them."""

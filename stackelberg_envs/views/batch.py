@@ -12,7 +12,8 @@ from gymnasium.vector.utils import batch_space
 
 from ..arguments import CheckedArguments, check_memory, check_options, check_seed, nearest, whole
 from ..game import StackelbergGame
-from ..play.batches import EpisodeBatch, StackedTables, Streams
+from ..play.batches import EpisodeBatch, StackedTables
+from ..play.streams import streams_of
 from .episode import ActionError, Observations
 from .gym import FollowerEnv
 from .lookups import IndexLookup, VectorLookup
@@ -139,7 +140,7 @@ class FollowerBatchEnv(CheckedArguments, VectorEnv):
             if self.autoreset_mode is AutoresetMode.DISABLED:
                 raise RuntimeError(f"environments {np.flatnonzero(self._over)} are over: reset them by options={{'reset_mask': ...}}")
             moving = ~self._over
-        rewards, _, terminated, truncated = self._batch.advance(actions, moving)
+        rewards, terminated, truncated = self._batch.advance(actions, moving)
         if moving is not None:
             self._start(np.flatnonzero(self._over))
         self._over = terminated | truncated
@@ -190,17 +191,17 @@ class FollowerBatchEnv(CheckedArguments, VectorEnv):
         different, which = np.unique(commitments, axis=0, return_inverse=True)
         key = different.tobytes()
         if key != self._known:
-            tables, lookup, discounts = self._tables(different)
+            tables, lookup, discount = self._tables(different)
             if generators is None:
                 self._batch.tables = tables
             else:
-                self._batch = EpisodeBatch(Streams(generators), tables, self._limit, discounts)
+                self._batch = EpisodeBatch(streams_of(generators), tables, self._limit, discount)
             self._lookup = lookup
         self._known, self._commitment_of = key, which.reshape(-1)
         self._batch.table[:] = self._commitment_of * len(self.game.contexts) + self._context
 
-    def _tables(self, commitments: np.ndarray) -> tuple[StackedTables, Any, tuple[float, float]]:
-        """Tables and observations of every commitment (M, n) in every context, and the discounts of follower and leader."""
+    def _tables(self, commitments: np.ndarray) -> tuple[StackedTables, Any, float]:
+        """Tables and observations of every commitment (M, n) in every context, and the follower's discount."""
         episode, steppers, bases = self._single.episode, [], []
         lookup = IndexLookup if episode.observations == "index" else VectorLookup
         unused = np.random.default_rng(0)
@@ -210,7 +211,7 @@ class FollowerBatchEnv(CheckedArguments, VectorEnv):
                 episode.commit(x, unused)
                 steppers.append(episode.steppers[0])
                 bases.append(lookup(episode, self._single.agent))
-        discounts = {(float(one.process.follower_discount), float(one.process.leader_discount)) for one in steppers}
+        discounts = {float(one.process.follower_discount) for one in steppers}
         if len(discounts) > 1:
             raise ValueError(f"{self.game.name} is not played in batches: its discounts differ between commitments or contexts")
         return StackedTables(steppers), lookup.stack(bases), discounts.pop()
@@ -230,10 +231,11 @@ class FollowerBatchEnv(CheckedArguments, VectorEnv):
         given, count = np.asarray(actions), self._batch.tables.choices
         if given.shape != (self.num_envs,) or given.dtype.kind not in "iu":
             raise ActionError(f"actions are {self.num_envs} integers, got {given.dtype} of shape {given.shape}")
-        if given.min(initial=0) < 0 or given.max(initial=0) >= count:
+        chosen = np.ascontiguousarray(given, dtype=np.int64)
+        if chosen.view(np.uint64).max() >= count:  # where negative numbers are large
             i = int(np.argmax((given < 0) | (given >= count)))
             raise ActionError(f"environment {i}: action {given[i]} is outside its space, 0 to {count - 1}")
-        return np.ascontiguousarray(given, dtype=np.int64)
+        return chosen
 
     def _seeds(self, seed: Any) -> list[int | None]:
         """One per environment; None goes on."""
