@@ -160,23 +160,65 @@ def _uniform(states: np.ndarray, i: int) -> float:
     return np.float64(turned >> np.uint64(11)) * 2.0**-53
 
 
+@njit(inline="always")
+def _start(
+    i: int,
+    context: int,
+    streams: np.ndarray,
+    where: np.ndarray,
+    returns: np.ndarray,
+    contexts: np.ndarray,
+    starts: tuple[np.ndarray, np.ndarray],
+    states: int,
+) -> None:
+    """Begin an episode; see `start`."""
+    initial, leader = starts
+    drawn = np.searchsorted(contexts, _uniform(streams, i), side="right")
+    where[0, i] = where[4, i] + (drawn if context < 0 else context)
+    where[1, i] = np.searchsorted(initial[where[0, i]], _uniform(streams, i), side="right")
+    where[3, i] = 0
+    returns[i] = 0.0
+    if leader.shape[1] > 1:
+        where[2, i] = _inverse_cdf(leader[where[0, i] * (states + 1) + where[1, i]], _uniform(streams, i))
+
+
 @njit(cache=True)
-def draw_from(states: np.ndarray, streams: np.ndarray) -> np.ndarray:
-    """`stackelberg_envs.play.streams.CompiledStreams.draw_from`."""
-    drawn = np.empty(streams.shape[0])
-    for k in range(streams.shape[0]):
-        drawn[k] = _uniform(states, streams[k])
-    return drawn
+def start(
+    chosen: np.ndarray,
+    context: int,
+    streams: np.ndarray,
+    where: np.ndarray,
+    returns: np.ndarray,
+    contexts: np.ndarray,
+    starts: tuple[np.ndarray, np.ndarray],
+    states: int,
+) -> None:
+    """`stackelberg_envs.play.batches.EpisodeBatch.start`, one episode after the other.
+
+    Args:
+        chosen: which episodes, (M,).
+        context: of all of them; -1 where it is drawn.
+        streams: as in `advance`, like what follows.
+        where: changed in place.
+        returns: changed in place.
+        contexts: cumulative probabilities.
+        starts: cumulative probabilities of first states, and leader's policies.
+        states: S.
+    """
+    for i in chosen:
+        _start(i, context, streams, where, returns, contexts, starts, states)
 
 
 @njit(cache=True)
 def advance(
+    actions: np.ndarray,
+    over: np.ndarray,
     streams: np.ndarray,
     where: np.ndarray,
     returns: np.ndarray,
-    actions: np.ndarray,
-    moving: np.ndarray,
-    tables: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    contexts: np.ndarray,
+    starts: tuple[np.ndarray, np.ndarray],
+    tables: tuple[np.ndarray, np.ndarray, np.ndarray],
     sizes: tuple[int, int, int],
     powers: np.ndarray,
     limit: int,
@@ -184,22 +226,24 @@ def advance(
     """`stackelberg_envs.play.batches.EpisodeBatch.advance`, one episode after the other.
 
     Args:
-        streams: the noise's states, (N, 4).
-        where: table, state, leader's action and steps so far of each episode, (4, N); changed in place.
-        returns: the followers', (N,); changed in place.
         actions: (N,).
-        moving: which episodes take a step, booleans (N,).
-        tables: thresholds, successors, rewards and leader's policies of `stackelberg_envs.play.batches.StackedTables`.
+        over: which episodes have ended, and begin anew, booleans (N,).
+        streams: the noise's states, (N, 4).
+        where: table, state, leader's action, steps so far and first table of each episode, (5, N); changed in place.
+        returns: the followers', (N,); changed in place.
+        contexts: cumulative probabilities.
+        starts: cumulative probabilities of first states, and leader's policies.
+        tables: thresholds, successors and rewards of `stackelberg_envs.play.batches.StackedTables`.
         sizes: S, A, B.
         powers: of the follower's discount, (limit + 1,).
         limit: steps after which an episode is cut.
     """
-    thresholds, successors, follower_reward, leader = tables
-    states, leads, choices = sizes
+    (thresholds, successors, follower_reward), (_, leader), (states, leads, choices) = tables, starts, sizes
     n, width = actions.shape[0], thresholds.shape[1]
     rewards, terminated, truncated = np.zeros(n), np.zeros(n, np.bool_), np.zeros(n, np.bool_)
     for i in range(n):
-        if not moving[i]:
+        if over[i]:
+            _start(i, -1, streams, where, returns, contexts, starts, states)
             continue
         place = where[0, i] * (states + 1)
         row = ((place + where[1, i]) * leads + max(where[2, i], 0)) * choices + actions[i]

@@ -1,20 +1,17 @@
 """Uniform variates of many generators, one stream each, in their order.
 
-`Streams` draws blocks from the generators themselves.  `CompiledStreams` steps copies of their states by numba, to the same bits: PCG64,
-which is what Gymnasium seeds, is a few multiplications.
+`Streams` draws blocks from the generators themselves.  Loops by numba draw them one by one from a copy of the generators' states, to the
+same bits: PCG64, which is what Gymnasium seeds, is a few multiplications.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from . import rollouts
-
-if TYPE_CHECKING:
-    from .batches import StackedTables
 
 BLOCK = 256
 """Variates that each stream draws at once."""
@@ -74,63 +71,12 @@ class Streams:
         """How many draws there are in every stream before one is empty."""
 
 
-class CompiledStreams:
-    """`Streams` of PCG64 generators by numba: the generators are left as they are, and nothing is drawn ahead.
-
-    Args:
-        generators: N of them.
-
-    Attributes:
-        count: N.
-    """
-
-    def __init__(self, generators: Sequence[np.random.Generator]) -> None:
-        from . import compiled
-
-        self._compiled = compiled
-        self.count = len(generators)
-        self._states = np.empty((self.count, 4), dtype=np.uint64)
-        self.replace(dict(enumerate(generators)))
-
-    @staticmethod
-    def applies(generators: Sequence[np.random.Generator]) -> bool:
-        """Whether numba is installed and not switched off, and the generators are PCG64."""
-        return rollouts.COMPILED and all(type(one.bit_generator) is np.random.PCG64 for one in generators)
-
-    def replace(self, generators: Mapping[int, np.random.Generator]) -> None:
-        """Give some streams other generators, by index."""
-        for i, generator in generators.items():
-            numbers: Any = generator.bit_generator.state["state"]
-            self._states[i] = [part for one in ("state", "inc") for part in divmod(numbers[one], HALF)]
-
-    def draw_from(self, streams: np.ndarray) -> np.ndarray:
-        """The next variate of some streams, distinct indices (M,)."""
-        return self._compiled.draw_from(self._states, streams)
-
-    def advance(
-        self,
-        where: np.ndarray,
-        returns: np.ndarray,
-        actions: np.ndarray,
-        moving: np.ndarray,
-        tables: StackedTables,
-        powers: np.ndarray,
-        limit: int,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """`stackelberg_envs.play.batches.EpisodeBatch.advance` as one loop; ``where`` and ``returns`` are changed in place."""
-        return self._compiled.advance(
-            self._states,
-            where,
-            returns,
-            actions,
-            moving,
-            (tables.cumulated, tables.successors, tables.follower_reward, tables.leader),
-            (tables.states, tables.leads, tables.choices),
-            powers,
-            limit,
-        )
+def compiles(generators: Sequence[np.random.Generator]) -> bool:
+    """Whether `states_of` these generators serve `stackelberg_envs.play.compiled`: numba is installed and not switched off."""
+    return rollouts.COMPILED and all(type(one.bit_generator) is np.random.PCG64 for one in generators)
 
 
-def streams_of(generators: Sequence[np.random.Generator]) -> Streams | CompiledStreams:
-    """Streams of N generators, compiled where they can be."""
-    return CompiledStreams(generators) if CompiledStreams.applies(generators) else Streams(generators)
+def states_of(generators: Iterable[np.random.Generator]) -> np.ndarray:
+    """States and increments of PCG64 generators in halves, (N, 4) unsigned integers: those of the generators stand still."""
+    numbers: list[Any] = [one.bit_generator.state["state"] for one in generators]
+    return np.array([[*divmod(one["state"], HALF), *divmod(one["inc"], HALF)] for one in numbers], dtype=np.uint64).reshape(-1, 4)

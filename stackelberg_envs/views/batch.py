@@ -12,8 +12,7 @@ from gymnasium.vector.utils import batch_space
 
 from ..arguments import CheckedArguments, check_memory, check_options, check_seed, nearest, whole
 from ..game import StackelbergGame
-from ..play.batches import EpisodeBatch, StackedTables
-from ..play.streams import streams_of
+from ..play.batches import StackedTables, batch_of
 from .episode import ActionError, Observations
 from .gym import FollowerEnv
 from .lookups import IndexLookup, VectorLookup
@@ -91,7 +90,7 @@ class FollowerBatchEnv(CheckedArguments, VectorEnv):
         self._contexts = np.asarray(self._single.episode.context_thresholds)
         self._ready = False
         self._known = b""
-        self._context = np.zeros(self.num_envs, dtype=np.int64)
+        self._nobody = np.zeros(self.num_envs, dtype=bool)
         self._over = np.ones(self.num_envs, dtype=bool)
 
     @staticmethod
@@ -121,8 +120,9 @@ class FollowerBatchEnv(CheckedArguments, VectorEnv):
         self._stack(commitments, [fresh[i] for i in range(self.num_envs)] if first else None)
         self._commitments, self._ready = commitments, True
         if not first:
-            self._batch.streams.replace(fresh)
-        self._start(np.flatnonzero(mask), context)
+            self._batch.replace(fresh)
+        self._batch.start(np.flatnonzero(mask), context)
+        self._over = self._over & ~mask
         return self._observations(), self._infos(mask)
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
@@ -135,14 +135,9 @@ class FollowerBatchEnv(CheckedArguments, VectorEnv):
         if not self._ready:
             raise RuntimeError("call reset() before step()")
         actions = self._legal_actions(actions)
-        moving = None
-        if self._over.any():
-            if self.autoreset_mode is AutoresetMode.DISABLED:
-                raise RuntimeError(f"environments {np.flatnonzero(self._over)} are over: reset them by options={{'reset_mask': ...}}")
-            moving = ~self._over
-        rewards, terminated, truncated = self._batch.advance(actions, moving)
-        if moving is not None:
-            self._start(np.flatnonzero(self._over))
+        if self.autoreset_mode is AutoresetMode.DISABLED and self._over.any():
+            raise RuntimeError(f"environments {np.flatnonzero(self._over)} are over: reset them by options={{'reset_mask': ...}}")
+        rewards, terminated, truncated = self._batch.advance(actions, self._over)
         self._over = terminated | truncated
         infos: dict[str, Any] = {}
         if self.autoreset_mode is AutoresetMode.SAME_STEP and self._over.any():
@@ -151,15 +146,6 @@ class FollowerBatchEnv(CheckedArguments, VectorEnv):
         return self._observations(), rewards, terminated, truncated, infos
 
     # -- inside ------------------------------------------------------------------------------------------------------------------
-
-    def _start(self, chosen: np.ndarray, context: int | None = None) -> None:
-        """Begin an episode in some environments: context, first state and the leader's first action are drawn, in this order."""
-        contexts = self._contexts.searchsorted(self._batch.streams.draw_from(chosen), side="right")
-        if context is not None:
-            contexts[:] = context
-        self._context[chosen] = contexts
-        self._batch.start(chosen, self._commitment_of[chosen] * len(self.game.contexts) + contexts)
-        self._over[chosen] = False
 
     def _finish(self, infos: dict[str, Any]) -> None:
         """Autoreset within the step: what ended is told, and new episodes begin."""
@@ -171,8 +157,8 @@ class FollowerBatchEnv(CheckedArguments, VectorEnv):
             final[i] = seen[i]
         ended = self._infos(over)
         infos.update(final_obs=final, _final_obs=over, final_info=ended, _final_info=over.copy())
-        self._start(chosen)
-        self._over = np.zeros(self.num_envs, dtype=bool)
+        self._batch.start(chosen)
+        self._over = self._nobody
 
     def _observations(self) -> np.ndarray:
         return self._lookup.observe_all(self._batch.table, self._batch.state, self._batch.lead)
@@ -192,13 +178,11 @@ class FollowerBatchEnv(CheckedArguments, VectorEnv):
         key = different.tobytes()
         if key != self._known:
             tables, lookup, discount = self._tables(different)
-            if generators is None:
-                self._batch.tables = tables
-            else:
-                self._batch = EpisodeBatch(streams_of(generators), tables, self._limit, discount)
-            self._lookup = lookup
-        self._known, self._commitment_of = key, which.reshape(-1)
-        self._batch.table[:] = self._commitment_of * len(self.game.contexts) + self._context
+            if generators is not None:
+                self._batch = batch_of(generators, self._contexts, self._limit)
+            self._lookup, self._discount, self._stacked = lookup, discount, tables
+        self._known = key
+        self._batch.play_in(self._stacked, self._discount, which.reshape(-1))
 
     def _tables(self, commitments: np.ndarray) -> tuple[StackedTables, Any, float]:
         """Tables and observations of every commitment (M, n) in every context, and the follower's discount."""

@@ -10,7 +10,6 @@ from pettingzoo import ParallelEnv
 from ..game import StackelbergGame
 from .base import EpisodeEnv
 from .episode import FOLLOWER, LEADER, ActionError, Observations
-from .tabular_steps import TabularSteps
 
 Stepped = tuple[dict[str, Any], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]
 """Observations, rewards, terminations, truncations and infos, by agent."""
@@ -79,7 +78,7 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
             steps is not None
             and actions.__class__ is dict
             and FOLLOWER in actions
-            and (len(actions) == 1 and not self._leader_moves or len(actions) == 2 and LEADER in actions)
+            and ((len(actions) == 1 and not self._leader_moves) or (len(actions) == 2 and LEADER in actions))
         ):
             action = actions[FOLLOWER]
             if action.__class__ is not int or not 0 <= action < steps.choices:
