@@ -166,7 +166,7 @@ class CompiledBatch(EpisodeBatch):
         self._compiled, self._states = compiled, states_of(generators)
 
     def replace(self, generators: dict[int, np.random.Generator]) -> None:
-        self._states[list(generators)] = states_of(generators.values())
+        self._states[:, list(generators)] = states_of(generators.values())
 
     def start(self, chosen: np.ndarray, context: int | None = None) -> None:
         self._compiled.start(chosen, -1 if context is None else context, *self._episodes, self.tables.states)

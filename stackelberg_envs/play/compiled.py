@@ -141,20 +141,20 @@ def pad_trajectories(
 
 @njit(inline="always")
 def _uniform(states: np.ndarray, i: int) -> float:
-    """The next variate of a PCG64 stream, as NumPy draws it; ``states`` (N, 4) are halves of state and increment, high ones first.
+    """The next variate of a PCG64 stream, as NumPy draws it; ``states`` (4, N) are halves of state and increment, high ones first.
 
     O'Neill, "PCG: a family of simple fast space-efficient statistically good algorithms for random number generation", 2014: a linear
     congruence modulo 2^128, of which the halves' exclusive or is rotated by the six highest bits.
     """
-    low, high = states[i, 1], states[i, 0]
+    low, high = states[1, i], states[0, i]
     first, second = low & LOW, low >> HALF
     product, one, other = first * FACTOR[2], first * FACTOR[1], second * FACTOR[2]
     carried = ((product >> HALF) + (one & LOW) + (other & LOW)) >> HALF
     upper = second * FACTOR[1] + (one >> HALF) + (other >> HALF) + carried + high * FACTOR[3] + low * FACTOR[0]
     lower = low * FACTOR[3]
-    low = lower + states[i, 3]
-    high = upper + states[i, 2] + np.uint64(low < lower)
-    states[i, 0], states[i, 1] = high, low
+    low = lower + states[3, i]
+    high = upper + states[2, i] + np.uint64(low < lower)
+    states[0, i], states[1, i] = high, low
     mixed, turn = high ^ low, high >> np.uint64(58)
     turned = (mixed >> turn) | (mixed << ((np.uint64(64) - turn) & np.uint64(63)))
     return np.float64(turned >> np.uint64(11)) * 2.0**-53
@@ -164,6 +164,7 @@ def _uniform(states: np.ndarray, i: int) -> float:
 def _start(
     i: int,
     context: int,
+    u: float,
     streams: np.ndarray,
     where: np.ndarray,
     returns: np.ndarray,
@@ -171,9 +172,9 @@ def _start(
     starts: tuple[np.ndarray, np.ndarray],
     states: int,
 ) -> None:
-    """Begin an episode; see `start`."""
+    """Begin an episode; see `start`.  ``u`` is its first variate."""
     initial, leader = starts
-    drawn = np.searchsorted(contexts, _uniform(streams, i), side="right")
+    drawn = np.searchsorted(contexts, u, side="right")
     where[0, i] = where[4, i] + (drawn if context < 0 else context)
     where[1, i] = np.searchsorted(initial[where[0, i]], _uniform(streams, i), side="right")
     where[3, i] = 0
@@ -206,7 +207,7 @@ def start(
         states: S.
     """
     for i in chosen:
-        _start(i, context, streams, where, returns, contexts, starts, states)
+        _start(i, context, _uniform(streams, i), streams, where, returns, contexts, starts, states)
 
 
 @njit(cache=True)
@@ -228,7 +229,7 @@ def advance(
     Args:
         actions: (N,).
         over: which episodes have ended, and begin anew, booleans (N,).
-        streams: the noise's states, (N, 4).
+        streams: the noise's states, (4, N).
         where: table, state, leader's action, steps so far and first table of each episode, (5, N); changed in place.
         returns: the followers', (N,); changed in place.
         contexts: cumulative probabilities.
@@ -241,16 +242,18 @@ def advance(
     (thresholds, successors, follower_reward), (_, leader), (states, leads, choices) = tables, starts, sizes
     n, width = actions.shape[0], thresholds.shape[1]
     rewards, terminated, truncated = np.zeros(n), np.zeros(n, np.bool_), np.zeros(n, np.bool_)
+    drawn = np.empty(n)
+    for i in range(n):  # a loop of its own, which processors take several episodes at a time
+        drawn[i] = _uniform(streams, i)
     for i in range(n):
         if over[i]:
-            _start(i, -1, streams, where, returns, contexts, starts, states)
+            _start(i, -1, drawn[i], streams, where, returns, contexts, starts, states)
             continue
         place = where[0, i] * (states + 1)
         row = ((place + where[1, i]) * leads + max(where[2, i], 0)) * choices + actions[i]
-        u = _uniform(streams, i)
         k = 0
         for j in range(width):  # all of them: processors guess wrong where such a loop ends
-            k += thresholds[row, j] <= u
+            k += thresholds[row, j] <= drawn[i]
         arrived, count = successors[row, k], where[3, i]
         reward = follower_reward[row]
         rewards[i] = reward

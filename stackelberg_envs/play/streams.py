@@ -77,6 +77,6 @@ def compiles(generators: Sequence[np.random.Generator]) -> bool:
 
 
 def states_of(generators: Iterable[np.random.Generator]) -> np.ndarray:
-    """States and increments of PCG64 generators in halves, (N, 4) unsigned integers: those of the generators stand still."""
+    """States and increments of PCG64 generators in halves, (4, N) unsigned integers: those of the generators stand still."""
     numbers: list[Any] = [one.bit_generator.state["state"] for one in generators]
-    return np.array([[*divmod(one["state"], HALF), *divmod(one["inc"], HALF)] for one in numbers], dtype=np.uint64).reshape(-1, 4)
+    return np.array([[*divmod(one["state"], HALF), *divmod(one["inc"], HALF)] for one in numbers], dtype=np.uint64).reshape(-1, 4).T.copy()

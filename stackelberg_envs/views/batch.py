@@ -90,7 +90,7 @@ class FollowerBatchEnv(CheckedArguments, VectorEnv):
         self._contexts = np.asarray(self._single.episode.context_thresholds)
         self._ready = False
         self._known = b""
-        self._nobody = np.zeros(self.num_envs, dtype=bool)
+        self._nobody, self._everybody = np.zeros(self.num_envs, dtype=bool), np.ones(self.num_envs, dtype=bool)
         self._over = np.ones(self.num_envs, dtype=bool)
 
     @staticmethod
@@ -149,15 +149,13 @@ class FollowerBatchEnv(CheckedArguments, VectorEnv):
 
     def _finish(self, infos: dict[str, Any]) -> None:
         """Autoreset within the step: what ended is told, and new episodes begin."""
-        over = self._over.copy()
+        over, batch = self._over, self._batch
         chosen = np.flatnonzero(over)
-        seen = self._observations()
         final = np.full(self.num_envs, None, dtype=object)
-        for i in chosen:
-            final[i] = seen[i]
-        ended = self._infos(over)
-        infos.update(final_obs=final, _final_obs=over, final_info=ended, _final_info=over.copy())
-        self._batch.start(chosen)
+        for i, seen in zip(chosen, self._lookup.observe_all(batch.table[chosen], batch.state[chosen], batch.lead[chosen]), strict=True):
+            final[i] = seen
+        infos.update(final_obs=final, _final_obs=over, final_info=self._infos(over), _final_info=over.copy())
+        batch.start(chosen)
         self._over = self._nobody
 
     def _observations(self) -> np.ndarray:
@@ -167,9 +165,10 @@ class FollowerBatchEnv(CheckedArguments, VectorEnv):
         """Infos as Gymnasium batches them, of all or of those in ``mask``."""
         time, earned = self._batch.count.astype(np.float64), self._batch.follower_return.copy()
         if mask is None:
-            mask = np.ones(self.num_envs, dtype=bool)
+            mask = self._everybody.copy()
         else:
-            time[~mask] = earned[~mask] = 0.0
+            time *= mask
+            earned = np.where(mask, earned, 0.0)
         return {"time": time, "_time": mask, "discounted_return": earned, "_discounted_return": mask.copy()}
 
     def _stack(self, commitments: np.ndarray, generators: list[np.random.Generator] | None) -> None:

@@ -59,10 +59,10 @@ class StackedVectors:
     def observe_all(self, processes: np.ndarray, states: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """(N, n) float32, fresh."""
         observations = self._bases.take(processes, axis=0)
-        rows = np.arange(len(states))
-        observations[rows, self._state + states] = 1.0
+        flat, first = observations.reshape(-1), np.arange(0, observations.size, observations.shape[1])
+        flat[first + (self._state + states)] = 1.0
         if self._action is not None:
-            observations[rows, np.where(actions < 0, self._none, self._action + actions)] = 1.0
+            flat[first + np.where(actions < 0, self._none, self._action + actions)] = 1.0
         return observations
 
 
