@@ -13,7 +13,7 @@ import numpy as np
 
 from . import rollouts
 
-BLOCK = 256
+BLOCK = 512
 """Variates that each stream draws at once."""
 HALF = 2**64
 
