@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import array_api_compat
@@ -48,6 +50,30 @@ def as_numpy(array: Array) -> np.ndarray:
 def clip(array: Array, low: float | None, high: float | None) -> Array:
     """``array`` between bounds, by its own method: on a few numbers it takes a tenth of the time of array_api_compat's function."""
     return array.clip(low, high)
+
+
+def columns(parts: Sequence[Array]) -> Array:
+    """Arrays (...) of one shape and type as the last axis of one array; of a few numbers NumPy's own function takes five times as long."""
+    if type(parts[0]) is not np.ndarray:
+        return array_namespace(parts[0]).stack(list(parts), axis=-1)
+    together = np.empty((*parts[0].shape, len(parts)), dtype=parts[0].dtype)
+    for i, part in enumerate(parts):
+        together[..., i] = part
+    return together
+
+
+def ones_like(array: Array) -> Array:
+    """Ones; of a few numbers NumPy's own function takes four times as long."""
+    if type(array) is not np.ndarray:
+        return array_namespace(array).ones_like(array)
+    ones = np.empty(array.shape, dtype=array.dtype)
+    ones.fill(1.0)
+    return ones
+
+
+def nowhere(array: Array) -> Array:
+    """False for each number, booleans of its shape."""
+    return array < -math.inf
 
 
 def max_over_actions(table: Array) -> Array:

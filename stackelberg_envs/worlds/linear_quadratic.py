@@ -27,7 +27,7 @@ from gymnasium.spaces import Box
 
 from ..planning.linear_systems import PlanningError
 from ..planning.riccati import blocks, congruent, outer, radii, radius, riccati, sandwich, trace
-from ..processes.arrays import Array, array_namespace, as_float
+from ..processes.arrays import Array, array_namespace, as_float, nowhere
 from ..processes.gaussian import GaussianPolicy, QuadraticValue, quadratic, rows
 from ..processes.payments import Payment, QuadraticPayment
 from ..processes.sampled import Noise, normal
@@ -104,11 +104,10 @@ class LinearQuadratic(SampledProcess):
         return rows(states, self.gain) + (self.leader_sd * normal(u) if self.leads else 0 * u)
 
     def step(self, states: Array, leads: Array, actions: Array, u: Array) -> tuple[Array, Array]:
-        xp = array_namespace(states)
         arrived = rows(states, self.A) + rows(leads, self.C) + rows(actions, self.B)
         if self.noise_sd > 0:
             arrived = arrived + self.noise_sd * normal(u)
-        return arrived, xp.zeros(arrived.shape[:-1], dtype=xp.bool, device=arrived.device)
+        return arrived, nowhere(arrived[..., 0])
 
     def rewards(self, states: Array, leads: Array, actions: Array, arrived: Array) -> tuple[Array, Array]:
         del leads, arrived
