@@ -86,6 +86,10 @@ class LinearQuadratic(SampledProcess):
         return Box(-ACTION_BOUND, ACTION_BOUND, (k,), np.float64) if k else None
 
     @property
+    def leads(self) -> int:
+        return int(self.C.shape[-1])
+
+    @property
     def follower_action(self) -> Box:  # type: ignore[override]
         """[-100, 100]^m; see `ACTION_BOUND`."""
         return Box(-ACTION_BOUND, ACTION_BOUND, (int(self.B.shape[-1]),), np.float64)
