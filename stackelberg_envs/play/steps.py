@@ -214,8 +214,8 @@ class TabularPolicyStepper:
     cumulated: np.ndarray
 
     def act(self, s: int, a: int, rng: Uniform) -> int:
-        """An action; 0 at the end, where nothing comes of it."""
-        return 0 if s == self.cumulated.shape[0] else bisect_right(self._rows[s, a], rng.random())
+        """An action; 0 at the end, where nothing comes of it.  ``a`` below 0 stands for action 0, where the leader has no other."""
+        return 0 if s == self.cumulated.shape[0] else bisect_right(self._rows[s, max(a, 0)], rng.random())
 
     @cached_property
     def _rows(self) -> Memo[tuple[int, int], list[float]]:

@@ -22,7 +22,6 @@ from gymnasium.spaces import Box, Discrete
 
 from .arrays import Array, array_namespace, clip
 
-
 DOUBLE = float(np.finfo(np.float64).eps) / 4
 """The least variate of `normal` in double precision."""
 

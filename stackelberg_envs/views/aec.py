@@ -10,7 +10,8 @@ from pettingzoo import AECEnv
 from ..game import StackelbergGame
 from .base import EpisodeEnv
 from .episode import FOLLOWER, LEADER, Observations, View
-from .tabular_steps import TabularSteps
+from .fast_steps import FastSteps
+from .tabular_steps import ENDED
 
 
 class StackelbergAEC(EpisodeEnv, AECEnv):
@@ -66,7 +67,7 @@ class StackelbergAEC(EpisodeEnv, AECEnv):
         """
         steps = self._steps
         if steps is not None:
-            self._step_tables(steps, action)
+            self._step_fast(steps, action)
             return
         if self._np_random is None:
             raise RuntimeError("call reset() before step()")
@@ -101,18 +102,19 @@ class StackelbergAEC(EpisodeEnv, AECEnv):
             return steps.follower_observation()
         return steps.leader_observation() if agent == LEADER else self._episode.observe(agent)
 
-    def _step_tables(self, steps: TabularSteps, action: Any) -> None:
-        """`step`, where the world has tables and one follower, and everybody is alive."""
+    def _step_fast(self, steps: FastSteps, action: Any) -> None:
+        """`step`, where there are fast steps, and everybody is alive."""
         cumulative = self._cumulative_rewards
         if self.agent_selection == LEADER:
-            steps.take_lead(int(self._episode.legal_action(LEADER, action)))
+            steps.take_lead(self._episode.legal_action(LEADER, action))
             cumulative[LEADER] = leader_reward = follower_reward = 0.0
             self.agent_selection = FOLLOWER
             self.infos = {agent: steps.info(agent) for agent in self.agents}
         else:
             if action.__class__ is not int or not 0 <= action < steps.choices:
                 action = steps.legal(action)
-            state, _, time, follower_reward, leader_reward, follower_return, leader_return, over = steps.advance(action)
+            advance = steps.advance  # named before it is called: Python is slower to call a slot of an object
+            _, _, time, follower_reward, leader_reward, follower_return, leader_return, progress = advance(action)
             cumulative[LEADER] += leader_reward
             cumulative[FOLLOWER] = 0.0 + follower_reward
             if self._episode.view == "play":
@@ -121,8 +123,8 @@ class StackelbergAEC(EpisodeEnv, AECEnv):
                 LEADER: {"time": time, "discounted_return": leader_return},
                 FOLLOWER: {"time": time, "discounted_return": follower_return},
             }
-            if over:
-                ended = state == steps.end
+            if progress:
+                ended = progress == ENDED
                 self.terminations, self.truncations = dict.fromkeys(self.agents, ended), dict.fromkeys(self.agents, not ended)
                 self.agent_selection = LEADER
                 self._end()

@@ -11,7 +11,7 @@ from gymnasium.utils import seeding
 from ..arguments import CheckedArguments, check_options, check_seed, cycles
 from ..game import StackelbergGame
 from .episode import RENDER_MODES, Episode, Observations, RoundTransition, View, check_render_mode
-from .tabular_steps import EpisodeHolder
+from .fast_steps import EpisodeHolder
 
 
 class EpisodeEnv(EpisodeHolder, CheckedArguments):

@@ -14,9 +14,9 @@ from ..arguments import CheckedArguments, check_memory, check_options, check_see
 from ..game import StackelbergGame
 from ..play.batches import StackedTables, batch_of
 from .episode import ActionError, Observations
+from .fast_steps import LONGEST
 from .gym import FollowerEnv
 from .lookups import IndexLookup, VectorLookup
-from .tabular_steps import LONGEST
 
 
 def number_of_environments(count: Any) -> int:

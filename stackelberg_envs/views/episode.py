@@ -342,6 +342,10 @@ class Episode(CheckedArguments):
         """Cumulative probabilities of the contexts."""
         return cumulative(np.asarray(self.game.context_probabilities)).tolist()
 
+    def own_slots(self, agent: str) -> list[Slot]:
+        """The slots of `own_blocks`."""
+        return self._slots[agent][len(self.game.contexts) > 1 :]
+
     def _own_blocks(self, agent: str) -> list[slice]:
         slots = self._slots[agent]
         ends = np.cumsum([len(one.low) for one in slots]).tolist()
@@ -398,7 +402,7 @@ def _one_component(action: Any, space: Box) -> Any:
 def _is_inside(space: Box, vector: np.ndarray) -> bool:
     """Whether finite numbers are between the bounds; of a few numbers Python says so faster than NumPy."""
     numbers = zip(space.low.tolist(), vector.tolist(), space.high.tolist(), strict=True)
-    return all([-math.inf < number < math.inf and low <= number <= high for low, number, high in numbers])
+    return all([-math.inf < number < math.inf and low <= number <= high for low, number, high in numbers])  # noqa: C419 - a generator is slower
 
 
 def check_vector(agent: str, space: Box, action: Any, what: str) -> np.ndarray:

@@ -11,11 +11,11 @@ from gymnasium.spaces import Space
 from .. import registry
 from ..arguments import CheckedArguments, check_options, check_seed, whole
 from ..game import Follower, StackelbergGame, follower_of, group_by_world
-from ..play.steps import TabularPolicyStepper
 from ..worlds.base import PolicyStepper
 from .commitment_actions import CommitmentActions, Queries
 from .episode import LEADER, RENDER_MODES, Episode, Observations, check_render_mode
-from .tabular_steps import EpisodeHolder, TabularSteps, UniformBlocks
+from .fast_steps import KINDS, EpisodeHolder, FastSteps
+from .tabular_steps import CUT, ENDED
 
 
 class SimulatedFollowers:
@@ -58,13 +58,13 @@ class SimulatedFollowers:
     def play_out(self, rng: np.random.Generator) -> None:
         """Play the episode to its end."""
         episode = self.episode
-        if TabularSteps.applies(episode):
-            (policy,), noise = self._answers[episode.context], UniformBlocks(rng)
-            steps = TabularSteps(episode, noise)
-            assert isinstance(policy, TabularPolicyStepper)
+        if FastSteps.applies(episode):
+            (policy,), (_, draws, _) = self._answers[episode.context], KINDS[type(episode.steppers[0])]
+            noise = draws(rng)
+            steps = FastSteps(episode, noise)
             over, (state, lead, _) = episode.is_over, steps.now()
             while not over:
-                state, lead, *_, over = steps.advance(policy.act(state, max(lead, 0), noise))
+                state, lead, *_, over = steps.advance(policy.act(state, lead, noise))
             steps.write_back()
             noise.give_back()
         while not episode.is_over:
@@ -307,7 +307,7 @@ class FollowerEnv(EpisodeHolder, CheckedArguments, gymnasium.Env):
             raise RuntimeError("call reset() before step(), and again after the end of an episode")
         steps = self._steps
         if steps is not None:
-            return self._step_tables(steps, action)
+            return self._step_fast(steps, action)
         episode = self._episode
         own = episode.legal_action(self.agent, action)
         if self._followers is None:  # others are independent, and what they do is nothing to this one
@@ -338,16 +338,16 @@ class FollowerEnv(EpisodeHolder, CheckedArguments, gymnasium.Env):
         self._reseed(value, lent=True)
         self._np_random_seed = -1
 
-    def _step_tables(self, steps: TabularSteps, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+    def _step_fast(self, steps: FastSteps, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """`step`, where the world has tables and one follower."""
         if action.__class__ is not int or not 0 <= action < steps.choices:
             action = steps.legal(action)
-        state, lead, time, reward, _, earned, _, over = steps.advance(action)
-        arrived = state == steps.end
-        if over:
+        advance, view = steps.advance, steps.follower_view
+        state, lead, time, reward, _, earned, _, progress = advance(action)
+        if progress:
             self._ready = False
             self._end()
-        return steps.follower_view(state, lead), reward, arrived, over and not arrived, {"time": time, "discounted_return": earned}
+        return view(state, lead), reward, progress == ENDED, progress == CUT, {"time": time, "discounted_return": earned}
 
     def _new_followers(self) -> SimulatedFollowers | None:
         return None if self.others is None else SimulatedFollowers(self._episode, self.others)

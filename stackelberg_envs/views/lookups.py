@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 
@@ -47,6 +48,28 @@ class VectorLookup:
     def blocks(self) -> tuple[np.ndarray, int, int | None, int]:
         """(what does not change, where states begin, where actions begin or None, where no action is shown)."""
         return self._base, self._state, self._action, self._none
+
+
+class SlotLookup:
+    """Flat observations of one agent where states or actions are vectors: a copy of what does not change, and what its slots show."""
+
+    rows: None = None
+    """Each observation is a new array."""
+
+    def __init__(self, episode: Episode, agent: str) -> None:
+        self._blocks, self._slots = episode.own_blocks[agent], episode.own_slots(agent)
+        base = episode.observe(agent)
+        assert isinstance(base, np.ndarray)
+        for block in self._blocks:
+            base[block] = 0.0
+        self._base = base
+
+    def observe(self, state: Any, action: Any) -> np.ndarray:
+        """(n,) float32; ``action`` is the other's, None where there is none."""
+        observation = self._base.copy()
+        for block, slot, value in zip(self._blocks, self._slots, (state, action), strict=False):
+            slot.write(observation[block], value)
+        return observation
 
 
 class StackedVectors:

@@ -10,6 +10,7 @@ from pettingzoo import ParallelEnv
 from ..game import StackelbergGame
 from .base import EpisodeEnv
 from .episode import FOLLOWER, LEADER, ActionError, Observations
+from .tabular_steps import CUT, ENDED
 
 Stepped = tuple[dict[str, Any], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]
 """Observations, rewards, terminations, truncations and infos, by agent."""
@@ -84,17 +85,16 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
             if action.__class__ is not int or not 0 <= action < steps.choices:
                 action = steps.legal(action)
             if self._leader_moves:
-                steps.take_lead(int(self._episode.legal_action(LEADER, actions[LEADER])))
+                steps.take_lead(self._episode.legal_action(LEADER, actions[LEADER]))
             advance, rows = steps.advance, steps.leader_rows  # named before they are called: Python is slower to call a slot of an object
-            state, lead, time, follower_reward, leader_reward, follower_return, leader_return, over = advance(action)
+            state, lead, time, follower_reward, leader_reward, follower_return, leader_return, progress = advance(action)
             if rows is not None:
                 leader_view, follower_view = rows[state][action], steps.follower_rows[state][lead]
             else:
                 leader_view, follower_view = steps.leader_view(state, action), steps.follower_view(state, lead)
             terminated = truncated = False
-            if over:
-                terminated = state == steps.end
-                truncated = not terminated
+            if progress:
+                terminated, truncated = progress == ENDED, progress == CUT
                 self.agents = []
                 self._end()
             return (

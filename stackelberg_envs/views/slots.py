@@ -84,7 +84,7 @@ def encode(slots: Sequence[Slot], observed: Iterable[Any], after: int = 0) -> np
 
 def within(vector: np.ndarray, low: float, high: float) -> bool:
     """Whether all numbers of a vector (n,) are between bounds; for a few numbers Python says so faster than NumPy."""
-    return all([low <= number <= high for number in vector.tolist()])
+    return all([low <= number <= high for number in vector.tolist()])  # noqa: C419 - a generator is slower
 
 
 def slot(space: Space[Any]) -> Slot:

@@ -13,7 +13,7 @@ from benchmarks.timing import ratio
 import stackelberg_envs as se
 from stackelberg_envs.views.batch import FollowerBatchEnv
 from stackelberg_envs.views.episode import FOLLOWER, LEADER
-from stackelberg_envs.views.tabular_steps import TabularSteps
+from stackelberg_envs.views.fast_steps import FastSteps
 from stackelberg_envs.views.vector import FollowerVectorEnv
 
 pytestmark = pytest.mark.speed
@@ -63,7 +63,7 @@ def test_a_parallel_step_beside_its_dictionaries(observations: str, least: float
 def test_fast_steps_beside_the_general_ones(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     fast = parallel("vector")
     with monkeypatch.context() as patch:
-        patch.setattr(TabularSteps, "applies", staticmethod(lambda episode: False))
+        patch.setattr(FastSteps, "applies", staticmethod(lambda episode: False))
         general = parallel("vector")
         times = [ratio(general, lambda: None, repeat=1)[1] for _ in range(3)]
     faster = statistics.median(times) / statistics.median(ratio(fast, lambda: None, repeat=1)[1] for _ in range(3))
