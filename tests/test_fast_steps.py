@@ -53,9 +53,7 @@ def parallel(id: str, arguments: dict[str, Any], view: Any, observations: Any) -
         while env.agents:
             if episode % 3 == 2 and rng.random() < 0.1:
                 env = pickle.loads(pickle.dumps(env)) if episode % 2 else copy.deepcopy(env)
-            actions = {
-                agent: choose(env.action_space(agent), rng) for agent in env.acting if agent != LEADER or view != "commitment"
-            }
+            actions = {agent: choose(env.action_space(agent), rng) for agent in env.acting if agent != LEADER or view != "commitment"}
             if view == "commitment" and LEADER in env.acting:
                 actions = {LEADER: x}
             yield env.step(actions)

@@ -26,7 +26,7 @@ from ..arguments import check_memory, cycles, real, whole
 from ..followers.feedback import LARGEST_SD, Feedback, squashed_gaussian_action, squashed_gaussian_log_density, weight_count
 from ..game import StackelbergGame
 from ..planning.riccati import riccati
-from ..processes.arrays import Array, array_namespace, clip, columns, ones_like
+from ..processes.arrays import Array, array_namespace, clip, columns, components, ones_like
 from ..processes.constants import Constants
 from ..processes.gaussian import rows
 from ..processes.sampled import Noise
@@ -69,13 +69,13 @@ class GuidedCartPoleProcess(SampledProcess):
     def step(self, states: Array, leads: Array, actions: Array, u: Array) -> tuple[Array, Array]:
         del u
         xp = array_namespace(states)
-        x, speed, angle, spin = (states[..., i] for i in range(4))
-        force, wind = (clip(given[..., 0], -1.0, 1.0) for given in (actions, leads))
+        x, speed, angle, spin = components(states)
+        force, wind = (clip(components(given)[0], -1.0, 1.0) for given in (actions, leads))
         cos, sin = xp.cos(angle), xp.sin(angle)
-        push = (FORCE * force + POLE * HALF * spin**2 * sin) / TOTAL
-        turning = (GRAVITY * sin - cos * push) / (HALF * (4.0 / 3.0 - POLE * cos**2 / TOTAL))
+        push = (FORCE * force + POLE * HALF * (spin * spin) * sin) / TOTAL
+        turning = (GRAVITY * sin - cos * push) / (HALF * (4.0 / 3.0 - POLE * (cos * cos) / TOTAL))
         moving = push - POLE * HALF * turning * cos / TOTAL
-        turning = turning + WIND * self.wind * wind * cos**2
+        turning = turning + WIND * self.wind * wind * (cos * cos)
         arrived = columns([x + DT * speed, speed + DT * moving, angle + DT * spin, spin + DT * turning])
         return arrived, (xp.abs(arrived[..., 0]) > TRACK) | (xp.abs(arrived[..., 2]) > TILT)
 

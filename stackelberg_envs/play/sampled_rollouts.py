@@ -18,6 +18,9 @@ from ..processes.arrays import Array, array_namespace
 from ..processes.sampled import Actor, Noise, SampledDynamics
 from .trajectories import Trajectories
 
+NOTHING = np.zeros((1, 0))
+"""The leader's action of a single step in a design game."""
+
 
 def play_sampled(
     process: SampledDynamics,
@@ -128,7 +131,7 @@ class SampledStepper:
         self, s: np.ndarray, a: np.ndarray | None, actions: Sequence[Any], rng: np.random.Generator
     ) -> tuple[np.ndarray | None, tuple[float, ...], float]:
         """(next state, or None at the end; rewards of the followers; leader reward)."""
-        states, leads, chosen = s[None], np.zeros((1, 0)) if a is None else a[None], np.asarray(actions[0])[None]
+        states, leads, chosen = s[None], NOTHING if a is None else a[None], np.asarray(actions[0])[None]
         arrived, ended = self.process.step(states, leads, chosen, rng.random((1, self._noise.step)))
         rewards = self.process.rewards(states, leads, chosen, arrived)
         earned, paid = float(rewards[0][0]), float(rewards[1][0])
@@ -145,5 +148,5 @@ class SampledPolicyStepper:
 
     def act(self, s: np.ndarray, a: np.ndarray | None, rng: np.random.Generator) -> Any:
         """An action for one state (d,) and the leader's action (k,), or None where it has none."""
-        leads = np.zeros((1, 0)) if a is None else a[None]
+        leads = NOTHING if a is None else a[None]
         return self.policy.act(s[None], leads, rng.random((1, self.policy.noise)))[0]

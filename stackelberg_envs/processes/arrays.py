@@ -49,11 +49,26 @@ def as_numpy(array: Array) -> np.ndarray:
 
 def clip(array: Array, low: float | None, high: float | None) -> Array:
     """``array`` between bounds, by its own method: on a few numbers it takes a tenth of the time of array_api_compat's function."""
+    if type(array) is np.float64 and low is not None and high is not None:
+        return min(max(array, low), high)
     return array.clip(low, high)
 
 
+def components(vectors: Array) -> list[Array]:
+    """The components of vectors (..., d), (...) each, for elementwise work; see `columns`.
+
+    Those of a single vector of NumPy's, (1, d), are NumPy's numbers, with which it calculates to the same bits in a fifth of the time; but
+    write z * z, for their powers are not those of arrays.
+    """
+    if type(vectors) is np.ndarray and vectors.ndim == 2 and len(vectors) == 1:
+        return list(vectors[0])
+    return [vectors[..., i] for i in range(vectors.shape[-1])]
+
+
 def columns(parts: Sequence[Array]) -> Array:
-    """Arrays (...) of one shape and type as the last axis of one array; of a few numbers NumPy's own function takes five times as long."""
+    """Components (...) as the last axis of one array; of a few numbers NumPy's own function takes five times as long."""
+    if type(parts[0]) is np.float64:
+        return np.array([parts])
     if type(parts[0]) is not np.ndarray:
         return array_namespace(parts[0]).stack(list(parts), axis=-1)
     together = np.empty((*parts[0].shape, len(parts)), dtype=parts[0].dtype)
