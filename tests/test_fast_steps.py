@@ -236,3 +236,19 @@ def test_gymnasium_ids_are_spelled_as_the_classes() -> None:
     """And as before: LQGain and LqGain are the same environment."""
     for id in ("Stackelberg/LQGain-Leader-v0", "Stackelberg/LqGain-Leader-v0", "Stackelberg/GuidedCartPole-Follower-v0"):
         assert gymnasium.make(id).unwrapped.game.name in ("lq_gain", "guided_cartpole")  # type: ignore[attr-defined]
+
+
+def test_noise_goes_on_from_one_episode_to_the_next_unless_somebody_has_the_generator() -> None:
+    """Draws ahead are nobody's business: a generator that was asked for, or handed in, is where single draws leave it at each end."""
+    seeded, lent = (FollowerEnv("four_rooms-v0", max_cycles=3) for _ in "ab")
+    generator = np.random.default_rng(5)
+    seeded.reset(seed=5)
+    lent.np_random = generator
+    lent.reset()
+    for env in (seeded, lent):
+        for _ in range(3):
+            env.step(0)
+    assert generator.bit_generator.state == seeded.np_random.bit_generator.state
+    ahead, single = UniformBlocks(np.random.default_rng(1)), np.random.default_rng(1)
+    drawn = [ahead.random(), *ahead.random((2,)), ahead.random(), ahead.integers(100), ahead.random()]
+    assert drawn == [single.random(), *single.random(2), single.random(), single.integers(100), single.random()]

@@ -130,7 +130,7 @@ class TabularStepper:
         moves, _ = self.nodes[s] or self.node(s)
         move = moves[a][b] = (
             _shared(self._thresholds, tuple(cumulated[row].tolist())),
-            _shared(self._reached, tuple(reached)),
+            _shared(self._successors, tuple(reached)),
             float(self.process.follower_rewards[0, s, a, b]),
             0.0 + float(self.process.leader_reward[s, a, b]),
         )
@@ -141,7 +141,7 @@ class TabularStepper:
         return {}
 
     @cached_property
-    def _reached(self) -> dict[tuple[int, ...], tuple[int, ...]]:
+    def _successors(self) -> dict[tuple[int, ...], tuple[int, ...]]:
         return {}
 
     @cached_property

@@ -49,8 +49,8 @@ def as_numpy(array: Array) -> np.ndarray:
 
 def clip(array: Array, low: float | None, high: float | None) -> Array:
     """``array`` between bounds, by its own method: on a few numbers it takes a tenth of the time of array_api_compat's function."""
-    if type(array) is np.float64 and low is not None and high is not None:
-        return min(max(array, low), high)
+    if type(array) is np.float64:  # a single number: Python compares it in a tenth of the time again
+        return min(max(array, -math.inf if low is None else low), math.inf if high is None else high)
     return array.clip(low, high)
 
 

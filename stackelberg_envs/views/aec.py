@@ -11,7 +11,7 @@ from ..game import StackelbergGame
 from .base import EpisodeEnv
 from .episode import FOLLOWER, LEADER, Observations, View
 from .fast_steps import FastSteps
-from .tabular_steps import ENDED
+from .tabular_steps import CUT, ENDED
 
 
 class StackelbergAEC(EpisodeEnv, AECEnv):
@@ -124,8 +124,8 @@ class StackelbergAEC(EpisodeEnv, AECEnv):
                 FOLLOWER: {"time": time, "discounted_return": follower_return},
             }
             if progress:
-                ended = progress == ENDED
-                self.terminations, self.truncations = dict.fromkeys(self.agents, ended), dict.fromkeys(self.agents, not ended)
+                self.terminations = {agent: progress == ENDED for agent in self.agents}
+                self.truncations = {agent: progress == CUT for agent in self.agents}
                 self.agent_selection = LEADER
                 self._end()
         self.rewards = {LEADER: leader_reward, FOLLOWER: follower_reward}

@@ -170,7 +170,7 @@ class EpisodeHolder:
         if self._lent and self._noise is not None:
             self._noise.give_back()
 
-    def _reseed(self, generator: np.random.Generator, *, lent: bool) -> None:
+    def _reseed(self, generator: np.random.Generator | None, *, lent: bool) -> None:
         """Draw from another generator."""
         self._np_random, self._noise, self._lent = generator, None, lent
 

@@ -79,11 +79,19 @@ class UniformBlocks:
         self._drawn = min(4 * self._drawn, LARGEST_BLOCK)
         self.left.extend(self.generator.random(self._drawn)[::-1].tolist())
 
-    def random(self) -> float:
-        """The next variate."""
+    def random(self, size: Any = None) -> Any:
+        """The next variate, or an array of them."""
+        if size is not None:
+            self.give_back()
+            return self.generator.random(size)
         if not self.left:
             self.refill()
         return self.left.pop()
+
+    def __getattr__(self, name: str) -> Any:
+        """What else the generator can draw; nothing is ahead then."""
+        self.give_back()
+        return getattr(self.generator, name)
 
     def give_back(self) -> None:
         """Set the generator to where single calls would have left it."""
