@@ -44,6 +44,7 @@ class StackelbergAEC(EpisodeEnv, AECEnv):
     ) -> None:
         self._set_up(game, view, observations, max_cycles, render_mode)
         self._pending: list[int] = []
+        self._alternates = view == "play"
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
         """Start an episode.
@@ -107,28 +108,29 @@ class StackelbergAEC(EpisodeEnv, AECEnv):
         cumulative = self._cumulative_rewards
         if self.agent_selection == LEADER:
             steps.take_lead(self._episode.legal_action(LEADER, action))
-            cumulative[LEADER] = leader_reward = follower_reward = 0.0
+            cumulative[LEADER] = 0.0
             self.agent_selection = FOLLOWER
+            self.rewards = dict.fromkeys(self.agents, 0.0)
             self.infos = {agent: steps.info(agent) for agent in self.agents}
-        else:
-            if action.__class__ is not int or not 0 <= action < steps.choices:
-                action = steps.legal(action)
-            advance = steps.advance  # named before it is called: Python is slower to call a slot of an object
-            _, _, time, follower_reward, leader_reward, follower_return, leader_return, progress = advance(action)
-            cumulative[LEADER] += leader_reward
-            cumulative[FOLLOWER] = 0.0 + follower_reward
-            if self._episode.view == "play":
-                self.agent_selection = LEADER
-            self.infos = {
-                LEADER: {"time": time, "discounted_return": leader_return},
-                FOLLOWER: {"time": time, "discounted_return": follower_return},
-            }
-            if progress:
-                self.terminations = {agent: progress == ENDED for agent in self.agents}
-                self.truncations = {agent: progress == CUT for agent in self.agents}
-                self.agent_selection = LEADER
-                self._end()
+            return
+        if action.__class__ is not int or not 0 <= action < steps.choices:
+            action = steps.legal(action)
+        advance = steps.advance  # named before it is called: Python is slower to call a slot of an object
+        _, _, time, follower_reward, leader_reward, follower_return, leader_return, progress = advance(action)
+        cumulative[LEADER] += leader_reward
+        cumulative[FOLLOWER] = 0.0 + follower_reward
         self.rewards = {LEADER: leader_reward, FOLLOWER: follower_reward}
+        self.infos = {
+            LEADER: {"time": time, "discounted_return": leader_return},
+            FOLLOWER: {"time": time, "discounted_return": follower_return},
+        }
+        if self._alternates:
+            self.agent_selection = LEADER
+        if progress:
+            ended, cut = progress == ENDED, progress == CUT
+            self.terminations, self.truncations = {LEADER: ended, FOLLOWER: ended}, {LEADER: cut, FOLLOWER: cut}
+            self.agent_selection = LEADER
+            self._end()
 
     def _next_agent(self, moved: bool) -> str:
         if self._episode.is_over:
