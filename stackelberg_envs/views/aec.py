@@ -74,7 +74,7 @@ class StackelbergAEC(EpisodeEnv, AECEnv):
             raise RuntimeError("call reset() before step()")
         if not self.agents:
             raise RuntimeError("the episode is over; call reset() to start another")
-        agent, episode, rng = self.agent_selection, self._episode, self._uniforms
+        agent, episode, rng = self.agent_selection, self._episode, self._np_random
         if self.terminations[agent] or self.truncations[agent]:
             self._was_dead_step(action)
             return
