@@ -91,7 +91,8 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
             if rows is not None:
                 leader_view, follower_view = rows[state][action], steps.follower_rows[state][lead]
             else:
-                leader_view, follower_view = steps.leader_view(state, action), steps.follower_view(state, lead)
+                view_of_leader, view_of_follower = steps.leader_view, steps.follower_view
+                leader_view, follower_view = view_of_leader(state, action), view_of_follower(state, lead)
             terminated = truncated = False
             if progress:
                 terminated, truncated = progress == ENDED, progress == CUT
