@@ -58,7 +58,7 @@ def parallel(observations: Any) -> Callable[[], None]:
     return play
 
 
-@pytest.mark.parametrize(("observations", "least"), [("index", 0.15), ("vector", 0.1)])
+@pytest.mark.parametrize(("observations", "least"), [("index", 0.2), ("vector", 0.15)])
 def test_a_parallel_step_beside_its_dictionaries(observations: str, least: float, capsys: pytest.CaptureFixture[str]) -> None:
     share, _, ours = ratio(dictionaries, parallel(observations), repeat=1)
     with capsys.disabled():
@@ -75,7 +75,7 @@ def test_fast_steps_beside_the_general_ones(monkeypatch: pytest.MonkeyPatch, cap
     faster = statistics.median(times) / statistics.median(ratio(fast, lambda: None, repeat=1)[1] for _ in range(3))
     with capsys.disabled():
         print(f"\nparallel step, vector: {faster:.1f} times the general path")
-    assert faster > 3
+    assert faster > 6
 
 
 def rounds_of_rps(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
@@ -122,7 +122,7 @@ def test_an_aec_step_beside_rock_paper_scissors(
     assert 8 * faster > 4
 
 
-@pytest.mark.parametrize(("id", "least"), [("building-v0", 0.12), ("lq_gain-v0", 0.1), ("guided_cartpole-v0", 0.06)])
+@pytest.mark.parametrize(("id", "least"), [("building-v0", 0.15), ("lq_gain-v0", 0.12), ("guided_cartpole-v0", 0.1)])
 def test_a_step_without_tables_beside_cart_pole(id: str, least: float, capsys: pytest.CaptureFixture[str]) -> None:
     """Gymnasium's cart-pole is a dozen operations on Python's numbers, and leaves out the leader."""
     steps, theirs, ours = STEPS // 8, gymnasium.make("CartPole-v1"), FollowerEnv(id)
@@ -145,7 +145,7 @@ def test_a_step_without_tables_beside_cart_pole(id: str, least: float, capsys: p
     assert share > least
 
 
-@pytest.mark.parametrize(("observations", "least"), [("index", 60), ("vector", 40)])
+@pytest.mark.parametrize(("observations", "least"), [("index", 150), ("vector", 80)])
 def test_a_batch_beside_copies(observations: Any, least: float, capsys: pytest.CaptureFixture[str]) -> None:
     count = 1024
     batch = FollowerBatchEnv("four_rooms-v0", count, observations=observations)
