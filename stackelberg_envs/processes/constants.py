@@ -28,9 +28,9 @@ class Constants:
 
     def like(self, x: Array) -> SimpleNamespace:
         """The tables as arrays like ``x``: floating-point ones in its dtype, the others as they are."""
-        xp = array_namespace(x)
-        key = (xp.__name__, str(x.dtype), str(x.device))
+        key = (type(x), x.dtype, x.device)
         if key not in self._moved:
+            xp = array_namespace(x)
             moved = {}
             for name, table in self._tables.items():
                 dtype = x.dtype if numbers_of(table).dtype.kind == "f" else None

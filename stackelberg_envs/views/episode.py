@@ -7,6 +7,7 @@ step itself.  Observations are flat: a slot for each thing that is seen (see `st
 from __future__ import annotations
 
 import copy
+import math
 import operator
 from bisect import bisect_right
 from typing import Any, Literal, NamedTuple
@@ -20,7 +21,7 @@ from ..drawing import Frame, ansi, rgb_array
 from ..game import StackelbergGame
 from ..processes.inverse_cdf import cumulative
 from ..worlds.base import Stepper, World
-from .slots import Slot, action_slot, index_of, slot
+from .slots import Slot, action_slot, encode, index_of, slot
 
 LEADER = "leader_0"
 FOLLOWER = "follower_0"
@@ -88,6 +89,8 @@ class Episode(CheckedArguments):
 
         What stands before them (the context) and behind them (the commitment) holds for the whole episode.
         """
+        self._opening_views: dict[tuple[str, int], Any] = {}
+        """What agents see before the commitment, by context: nothing else has happened by then."""
         self.observation_spaces = {agent: self._observation_space(agent) for agent in self.agents}
         state_low, state_high = self._bounds(self._all_slots(), commitment=True)
         self.state_space = Box(state_low, state_high, dtype=np.float32)
@@ -99,7 +102,7 @@ class Episode(CheckedArguments):
             getattr(game, name) != getattr(self.game, name) for name in ("spaces", "leader_space", "contexts", "follower_actions_public")
         ):
             raise ValueError(f"{game!r} cannot stand in for {self.game!r}: spaces, contexts, leader space and what is hidden must agree")
-        self.game, self._committed, self._steppers = game, None, {}
+        self.game, self._committed, self._steppers, self._opening_views = game, None, {}, {}
         self.context_thresholds = self._context_thresholds()  # their probabilities may differ
         self.clear()
 
@@ -260,6 +263,14 @@ class Episode(CheckedArguments):
 
     def observe(self, agent: str) -> np.ndarray | np.int64:
         """A fresh observation in the agent's space."""
+        if self.commitment is None:
+            seen = self._opening_views.get((agent, self.context))
+            if seen is None:
+                seen = self._opening_views[agent, self.context] = self._observe(agent)
+            return seen if self.observations == "index" else seen.copy()
+        return self._observe(agent)
+
+    def _observe(self, agent: str) -> np.ndarray | np.int64:
         slots, observed = self._slots[agent], self._slot_values(agent)
         if self.observations == "index":
             return index_of(slots, observed)
@@ -331,6 +342,10 @@ class Episode(CheckedArguments):
         """Cumulative probabilities of the contexts."""
         return cumulative(np.asarray(self.game.context_probabilities)).tolist()
 
+    def own_slots(self, agent: str) -> list[Slot]:
+        """The slots of `own_blocks`."""
+        return self._slots[agent][len(self.game.contexts) > 1 :]
+
     def _own_blocks(self, agent: str) -> list[slice]:
         slots = self._slots[agent]
         ends = np.cumsum([len(one.low) for one in slots]).tolist()
@@ -361,10 +376,11 @@ class Episode(CheckedArguments):
         return Box(low, high, dtype=np.float32)
 
     def _vector(self, slots: list[Slot], observed: list[Any], *, commitment: bool) -> np.ndarray:
-        seen = [one.encode(value) for one, value in zip(slots, observed, strict=True)]
-        if commitment:
-            seen.append(np.zeros(self.game.dimension) if self.commitment is None else self.commitment)
-        return np.concatenate(seen).astype(np.float32)
+        after = self.game.dimension if commitment else 0
+        vector = encode(slots, observed, after)
+        if after and self.commitment is not None:
+            vector[-after:] = self.commitment
+        return vector
 
 
 def _index(action: Any) -> int | None:
@@ -383,8 +399,16 @@ def _one_component(action: Any, space: Box) -> Any:
     return np.reshape(action, (1,)) if space.shape == (1,) and np.ndim(action) == 0 else action
 
 
+def _is_inside(space: Box, vector: np.ndarray) -> bool:
+    """Whether finite numbers are between the bounds; of a few numbers Python says so faster than NumPy."""
+    numbers = zip(space.low.tolist(), vector.tolist(), space.high.tolist(), strict=True)
+    return all([-math.inf < number < math.inf and low <= number <= high for low, number, high in numbers])  # noqa: C419 - a generator is slower
+
+
 def check_vector(agent: str, space: Box, action: Any, what: str) -> np.ndarray:
     """``action`` as a vector of ``space``, float64; raises `ActionError`."""
+    if isinstance(action, np.ndarray) and action.dtype == np.float64 and action.shape == space.low.shape and _is_inside(space, action):
+        return action.copy()
     try:
         given = np.array(_one_component(action, space), dtype=np.float64)
     except (OverflowError, TypeError, ValueError) as error:

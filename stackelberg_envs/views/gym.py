@@ -11,11 +11,11 @@ from gymnasium.spaces import Space
 from .. import registry
 from ..arguments import CheckedArguments, check_options, check_seed, whole
 from ..game import Follower, StackelbergGame, follower_of, group_by_world
-from ..play.steps import TabularPolicyStepper
 from ..worlds.base import PolicyStepper
 from .commitment_actions import CommitmentActions, Queries
 from .episode import LEADER, RENDER_MODES, Episode, Observations, check_render_mode
-from .tabular_steps import EpisodeHolder, TabularSteps
+from .fast_steps import KINDS, EpisodeHolder, FastSteps
+from .tabular_steps import CUT, ENDED
 
 
 class SimulatedFollowers:
@@ -58,12 +58,15 @@ class SimulatedFollowers:
     def play_out(self, rng: np.random.Generator) -> None:
         """Play the episode to its end."""
         episode = self.episode
-        if TabularSteps.applies(episode):
-            steps, (policy,) = TabularSteps(episode, rng), self._answers[episode.context]
-            assert isinstance(policy, TabularPolicyStepper)
-            while not (steps.terminated or steps.truncated):
-                steps.advance(policy.act(steps.state, steps.lead or 0, steps.noise))
+        if FastSteps.applies(episode):
+            (policy,), (_, draws, _) = self._answers[episode.context], KINDS[type(episode.steppers[0])]
+            noise = draws(rng)
+            steps = FastSteps(episode, noise)
+            over, (state, lead, _) = episode.is_over, steps.now()
+            while not over:
+                state, lead, *_, over = steps.advance(policy.act(state, lead, noise))
             steps.write_back()
+            noise.give_back()
         while not episode.is_over:
             episode.step_followers(self.actions(rng), rng)
 
@@ -271,7 +274,7 @@ class FollowerEnv(EpisodeHolder, CheckedArguments, gymnasium.Env):
         self.commitment = self._episode.legal_commitment(np.zeros(self.game.dimension) if commitment is None else commitment)
         self.observation_space: Space[Any] = self._episode.observation_spaces[agent]
         self.action_space: Space[Any] = self._episode.action_spaces[agent]
-        self._ready = False
+        self._ready, self._lookups = False, {}
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start an episode; ``options`` may hold ``"commitment"`` and ``"context"``.  A seed also makes others who learn start anew."""
@@ -280,19 +283,23 @@ class FollowerEnv(EpisodeHolder, CheckedArguments, gymnasium.Env):
         context = options.get("context")
         if context is not None:
             context = self.game.context_index(context)
-        self._write_back()
-        super().reset(seed=seed)
+        if self._steps is not None:
+            self._end()
+        if seed is not None or self._np_random is None:
+            super().reset(seed=seed)
+            self._reseed(super().np_random, lent=False)
         if seed is not None:
             self._followers = self._new_followers()
         self.commitment = x
-        self._episode.begin(self.np_random, context=context)
-        self._episode.commit(self.commitment, self.np_random)
+        self._episode.begin(self._uniforms, context=context)
+        self._episode.commit(self.commitment, self._uniforms)
         if self._followers is not None:
             self._followers.respond(self.np_random)
         else:
             self._prepare()
         self._ready = True
-        return self._episode.observe(self.agent), self._episode.info(self.agent)
+        observation = self._episode.observe(self.agent) if self._steps is None else self._steps.follower_observation()
+        return observation, self._episode.info(self.agent)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """One move; raises ActionError, with nothing changed, if it is not legal."""
@@ -300,7 +307,7 @@ class FollowerEnv(EpisodeHolder, CheckedArguments, gymnasium.Env):
             raise RuntimeError("call reset() before step(), and again after the end of an episode")
         steps = self._steps
         if steps is not None:
-            return self._step_tables(steps, action)
+            return self._step_fast(steps, action)
         episode = self._episode
         own = episode.legal_action(self.agent, action)
         if self._followers is None:  # others are independent, and what they do is nothing to this one
@@ -322,25 +329,25 @@ class FollowerEnv(EpisodeHolder, CheckedArguments, gymnasium.Env):
     def np_random(self) -> np.random.Generator:
         """What the environment draws from."""
         self._write_back()
+        self._lent = True
         return super().np_random
 
     @np_random.setter
     def np_random(self, value: np.random.Generator) -> None:
         self._write_back()
-        self._np_random, self._np_random_seed = value, -1
+        self._reseed(value, lent=True)
+        self._np_random_seed = -1
 
-    def _step_tables(self, steps: TabularSteps, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+    def _step_fast(self, steps: FastSteps, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """`step`, where the world has tables and one follower."""
         if action.__class__ is not int or not 0 <= action < steps.choices:
             action = steps.legal(action)
-        steps.advance(action)
-        arrived, cut = steps.terminated, steps.truncated
-        info = {"time": float(steps.count), "discounted_return": steps.follower_return}
-        observation = steps.follower_view(steps.state, steps.lead)
-        if arrived or cut:
+        advance, view = steps.advance, steps.follower_view
+        state, lead, time, reward, _, earned, _, progress = advance(action)
+        if progress:
             self._ready = False
-            self._write_back()
-        return observation, steps.follower_reward, arrived, cut, info
+            self._end()
+        return view(state, lead), reward, progress == ENDED, progress == CUT, {"time": time, "discounted_return": earned}
 
     def _new_followers(self) -> SimulatedFollowers | None:
         return None if self.others is None else SimulatedFollowers(self._episode, self.others)
