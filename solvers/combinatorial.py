@@ -93,16 +93,16 @@ class Combinatorial(Multistart):
 
         def worth(used: tuple[int, ...]) -> float:
             try:
-                return oracle.returns(self._raised(oracle, used))
+                return oracle.returns(self._start_with(oracle, used))
             except PlanningError:  # nobody can answer there
                 return -np.inf
 
         singles = sorted(((worth((i,)), (i,)) for i in range(n)), reverse=True)
         best = [i for _, (i,) in singles[: self.kept]]
         pairs = [(worth(pair), pair) for pair in combinations(sorted(best), 2)]
-        return [self._raised(oracle, used) for _, used in sorted([*singles, *pairs], reverse=True)[: self.kept]]
+        return [self._start_with(oracle, used) for _, used in sorted([*singles, *pairs], reverse=True)[: self.kept]]
 
-    def _raised(self, oracle: Oracle, used: tuple[int, ...]) -> np.ndarray:
+    def _start_with(self, oracle: Oracle, used: tuple[int, ...]) -> np.ndarray:
         x = np.zeros(oracle.dimension)
         x[list(used)] = self.height
         return np.clip(x, oracle.leader_space.low, oracle.leader_space.high)
