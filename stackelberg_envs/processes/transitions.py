@@ -18,6 +18,7 @@ import numpy as np
 
 from .arrays import Array, array_namespace, as_numpy
 from .chains import DenseChain, MarkovChain
+from .derived import derive
 from .inverse_cdf import cumulative
 
 
@@ -238,6 +239,9 @@ class DenseTransition(Transition):
         return self if a == 1 else DenseTransition(xp.reshape(self.table, (*batch, s, 1, a * b, s)))
 
     def cumulative_successors(self) -> tuple[Array, Array, np.ndarray]:
+        return derive(self.table, "cumulative_successors", self._cumulative_successors)
+
+    def _cumulative_successors(self) -> tuple[Array, Array, np.ndarray]:
         xp, table = array_namespace(self.table), self.table
         s, a, b, _ = table.shape
         next_states, probabilities, _ = positive_entries(table)
