@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from importlib.util import find_spec
 from typing import Any
 
 import array_api_compat
@@ -11,6 +13,8 @@ from array_api_compat import is_numpy_array
 
 Array = Any
 """An array of any library that follows the array-API standard (NumPy, torch, ...)."""
+COMPILED = find_spec("numba") is not None and os.environ.get("STACKELBERG_COMPILED", "1") != "0"
+"""Whether loops run compiled where they can: if numba is installed, and STACKELBERG_COMPILED=0 is not set."""
 MANY_COLUMNS = 16
 """Columns from which on NumPy reduces an axis as fast as it compares columns."""
 

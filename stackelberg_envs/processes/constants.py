@@ -6,7 +6,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-
 from array_api_compat import is_numpy_array
 
 from .arrays import Array, array_namespace
