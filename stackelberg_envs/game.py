@@ -326,6 +326,17 @@ def skip_checks(game: StackelbergGame) -> StackelbergGame:
     return copied
 
 
+def with_worlds(game: StackelbergGame, x: Array, context: int, worlds: tuple[World, ...]) -> StackelbergGame:
+    """A shallow copy that induces ``worlds`` for this very ``x`` in ``context``, so that who asks next need not make them again."""
+    copied = copy.copy(game)
+
+    def problems(asked: Array, where: int | str = 0) -> tuple[Any, ...]:
+        return worlds if asked is x and where == context else game.problems(asked, where)
+
+    vars(copied)["problems"] = problems
+    return copied
+
+
 def _context_errors(game: StackelbergGame) -> list[str]:
     probabilities = np.asarray(game.context_probabilities)
     if probabilities.shape != (len(game.contexts),):

@@ -39,6 +39,11 @@ def as_float(scalar: Array) -> float:
     return float(detach(scalar))
 
 
+def sup_norm(array: Array) -> float:
+    """The largest absolute entry, as a Python float, by methods: they take half the time of a namespace's functions."""
+    return as_float(abs(array).max())
+
+
 def detach(array: Array) -> Array:
     """The same array without the history that torch keeps for derivatives."""
     return array.detach() if hasattr(array, "detach") else array

@@ -33,7 +33,7 @@ class Constants:
     def like(self, x: Array) -> SimpleNamespace:
         """The tables as arrays like ``x``: floating-point ones in its dtype, the others as they are."""
         xp = array_namespace(x)
-        key = (xp.__name__, str(x.dtype), str(x.device))
+        key = (xp.__name__, x.dtype, x.device)
         if key not in self._moved:
 
             def move(numbers: Array) -> Array:

@@ -7,7 +7,7 @@ those that nobody writes to are trusted to stay what they are: `stackelberg_envs
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 
 from .arrays import Array
@@ -30,3 +30,16 @@ def derive(table: Array, name: Hashable, compute: Callable[[], T]) -> T:
     if name not in kept:
         kept[name] = compute()
     return kept[name]
+
+
+def derive_jointly(tables: Sequence[Array], name: str, compute: Callable[[], T]) -> T:
+    """What ``compute`` makes of several tables, kept if all of them were declared constant; not to be written to."""
+    if not all(map(_is_constant, tables)):
+        return compute()
+    first, *others = tables  # held, so that nothing else gets their ids while what was computed is kept
+    return derive(first, (name, *map(id, others)), lambda: (others, compute()))[1]
+
+
+def _is_constant(table: Array) -> bool:
+    declared, _ = _DERIVED.get(id(table), (None, None))
+    return declared is not None and declared() is table

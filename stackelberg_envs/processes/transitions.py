@@ -18,7 +18,7 @@ import numpy as np
 
 from .arrays import Array, array_namespace, as_numpy
 from .chains import DenseChain, MarkovChain
-from .derived import derive
+from .derived import derive, derive_jointly
 from .inverse_cdf import cumulative
 
 
@@ -306,4 +306,6 @@ def stack_transitions(transitions: Sequence[Transition]) -> Transition:
         raise ValueError("processes whose transitions are laid out differently cannot be one batch")
     if len(transitions) == 1:  # a view: copying a table takes longer than solving with it
         return first.map(lambda numbers: numbers[None, ...])
-    return first.map(lambda numbers: array_namespace(numbers).stack([transition.numbers for transition in transitions]))
+    tables = [transition.numbers for transition in transitions]
+    stacked = derive_jointly(tables, "stack", lambda: array_namespace(tables[0]).stack(tables))
+    return first.map(lambda _: stacked)
