@@ -177,7 +177,7 @@ class DenseTransition(Transition):
         return self.table
 
     def row_sums(self) -> Array:
-        return array_namespace(self.table).sum(self.table, axis=-1)
+        return derive(self.table, "row_sums", lambda: array_namespace(self.table).sum(self.table, axis=-1))
 
     def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
         return np.asarray(self.table, *args, **kwargs)
