@@ -19,7 +19,7 @@ _DERIVED: dict[int, tuple[weakref.ref[Any], dict[Hashable, Any]]] = {}
 def declare_constant(table: Array) -> None:
     """Say that nobody will write to ``table`` again."""
     key = id(table)
-    _DERIVED[key] = weakref.ref(table, lambda _: _DERIVED.pop(key, None)), {}
+    _DERIVED[key] = weakref.ref(table, lambda _, kept=_DERIVED: kept.pop(key, None)), {}
 
 
 def derive(table: Array, name: Hashable, compute: Callable[[], T]) -> T:
