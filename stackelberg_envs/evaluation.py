@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field
 from numbers import Integral
 
-from .game import Follower, StackelbergGame, follower_of, group_by_world, with_worlds
+from .game import Follower, StackelbergGame, follower_of, group_by_world, same_worlds
 from .processes.arrays import Array, array_namespace
 from .response import Response
 
@@ -90,7 +90,8 @@ def evaluate(
         batch = committed.shape[:-1]  # tables that do not depend on x have no batch axes
         problems = game.problems(committed, context)
         if responses is None:
-            response = follower.respond(with_worlds(game, committed, context, problems), committed, context)
+            with same_worlds(game, committed, context, problems):
+                response = follower.respond(game, committed, context)
         else:
             response = responses[context]
         responded.append(response)
