@@ -6,19 +6,14 @@ episode and a batched rollout that are fed the same variates visit the same stat
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from importlib.util import find_spec
 
 import numpy as np
 
-from ..processes.arrays import Array, array_namespace
+from ..processes.arrays import COMPILED, Array, array_namespace
 from ..processes.inverse_cdf import cumulative, inverse_cdf
 from ..processes.mdp import MDP
 from .trajectories import Trajectories
-
-COMPILED = find_spec("numba") is not None and os.environ.get("STACKELBERG_COMPILED", "1") != "0"
-"""Whether loops run compiled where they can: if numba is installed, and STACKELBERG_COMPILED=0 is not set."""
 
 
 def simulate(
