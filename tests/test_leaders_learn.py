@@ -103,6 +103,7 @@ def test_ex_ante_rewards_are_the_referee_s_over_all_contexts(id: str) -> None:
     expected = [se.evaluate(game, 0.5 * action, horizon=game.max_cycles).leader_return for action in actions.astype(np.float64)]
     envs.reset(seed=0)
     np.testing.assert_allclose(envs.step(actions)[1], expected, rtol=1e-9)
+    assert not envs.step(actions)[1].any()  # Gymnasium's default: all rounds were over, and this step begins others
     single = LeaderEnv(game, rewards="ex-ante", leader_scale=0.5, mode="query" if id == "LQGain" else "round")
     single.reset(seed=1)
     rows = actions[0].reshape(-1, *single.action_space.shape)

@@ -107,13 +107,11 @@ class LeaderBatchEnv(CheckedArguments, VectorEnv):
             raise RuntimeError(f"environments {np.flatnonzero(self._over)} are over: reset them by options={{'reset_mask': ...}}")
         commitments = np.stack([self._single.commitment_of(action) for action in actions])
         rewards, infos, final = np.zeros(self.num_envs), {}, self._openings[self._context]
-        if self._single.rewards == "ex-ante":
-            chances = self.game.context_probabilities
-            rewards[playing] = sum(p * self._returns(commitments[playing], context) for context, p in enumerate(chances))
-        else:
-            for context in np.unique(self._context[playing]):
-                here = playing & (self._context == context)
-                rewards[here] = self._returns(commitments[here], int(context))
+        for context, chance in enumerate(self.game.context_probabilities):
+            ex_ante = self._single.rewards == "ex-ante"
+            here = playing if ex_ante else playing & (self._context == context)
+            if here.any():
+                rewards[here] += (chance if ex_ante else 1.0) * self._returns(commitments[here], context)
         starting = playing if self.autoreset_mode is AutoresetMode.SAME_STEP else self._over
         if self.autoreset_mode is AutoresetMode.SAME_STEP:
             infos = {"final_obs": _objects(final), "_final_obs": playing.copy()}
