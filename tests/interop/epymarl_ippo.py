@@ -2,7 +2,8 @@
 
     python epymarl_ippo.py FOLDER-OF-EPYMARL
 
-EPyMARL makes environments by Gymnasium id, with tuples of spaces for agents; the module before the colon of its ``env_args.key`` is this one.
+EPyMARL makes environments by Gymnasium id, with tuples of spaces for agents.  The module before the colon of its
+``env_args.key`` is this one.
 """
 
 from __future__ import annotations
@@ -47,7 +48,14 @@ gymnasium.register("RandomMarkovGame-v0", entry_point=AgentsInTuples, kwargs={"g
 
 def main(folder: Path) -> None:
     settings = ["env_args.key=epymarl_ippo:RandomMarkovGame-v0", "env_args.time_limit=50", "common_reward=False", "use_cuda=False"]
-    short = ["t_max=2000", "test_interval=1000", "test_nepisode=10", "log_interval=500", "learner_log_interval=500", "runner_log_interval=500"]
+    short = [
+        "t_max=2000",
+        "test_interval=1000",
+        "test_nepisode=10",
+        "log_interval=500",
+        "learner_log_interval=500",
+        "runner_log_interval=500",
+    ]
     command = [sys.executable, "src/main.py", "--config=ippo", "--env-config=gymma", "with", *settings, *short]
     own = {**os.environ, "PYTHONPATH": f"{Path(__file__).parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
     subprocess.run(command, check=True, cwd=folder, env=own)

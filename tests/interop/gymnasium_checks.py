@@ -40,7 +40,10 @@ def main() -> None:
             envs.step(envs.action_space.sample())
             checked += 1
     first, last = q_learning("Stackelberg/Toy3-Follower-v0", 300, seed=0)
-    print(f"result: check_env and make_vec on {checked} ids of {len(se.games())} games; Q-learning of toy3's follower: {first:.1f} to {last:.1f} an episode")
+    print(
+        f"result: check_env and make_vec on {checked} ids of {len(se.games())} games; "
+        f"Q-learning of toy3's follower, 300 episodes: {first:.1f} to {last:.1f}"
+    )
 
 
 if __name__ == "__main__":
