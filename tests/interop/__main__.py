@@ -61,6 +61,8 @@ def _try(library: Library, venvs: Path | None) -> dict[str, str]:
                 _run([*pip, "-c", str(ROOT / "constraints.txt"), "torch"])
             # its own pins win over ours: AgileRL, for one, wants an older PettingZoo
             _run([*pip, *(["torch==2.13.0"] if library.torch else []), *library.requirements.split(), "-e", str(ROOT)])
+            if library.bare:
+                _run([*pip, "--no-deps", *library.bare.split()])
         if library.clone:
             address, _, commit = library.clone.partition(" ")
             clone = str(folder / library.package)

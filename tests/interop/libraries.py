@@ -17,6 +17,8 @@ class Library(NamedTuple):
     requirements: str = ""
     recipes: tuple[str, ...] = ()
     """Files beside this one, run in this order; what the last one prints after "result: " is the result."""
+    bare: str = ""
+    """What is installed without its own requirements, because it pins some that Python 3.11 has no wheels for."""
     torch: bool = True
     """Whether it needs torch, which is most of an environment."""
     clone: str = ""
@@ -39,8 +41,9 @@ LIBRARIES = (
     Library(
         "EPyMARL",
         "epymarl",
-        "sacred pyyaml einops smaclite@git+https://github.com/uoe-agents/smaclite",
+        "sacred setuptools<81 pyyaml scikit-learn pygame rtree",  # sacred 0.8.7 imports pkg_resources
         ("epymarl_ippo",),
+        bare="smaclite@git+https://github.com/uoe-agents/smaclite",
         clone="https://github.com/uoe-agents/epymarl cbc38c09588064eab978501d0f12c2cf58fa7fc2",
     ),
     Library(
