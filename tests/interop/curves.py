@@ -37,10 +37,10 @@ TASKS = {
     "four_rooms-v0": Task(
         "Stackelberg/FourRooms-Leader-v0",
         20.0,
-        4032,
+        5120,
         -0.0679,
         0.7982,
-        {"preset": "hpgd", "log_std": -2.5, "learning_rate": 0.03, "clip": 0.4},
+        {"preset": "hpgd", "log_std": -2.5, "learning_rate": 0.01},
     ),
 }
 """Scales and settings were chosen on seeds 100 to 102."""

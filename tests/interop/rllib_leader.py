@@ -45,7 +45,6 @@ def train(
     num_envs: int = 64,
     learning_rate: float = 0.02,
     log_std: float = -1.0,
-    clip: float = 0.2,
     **arguments: Any,
 ) -> list[tuple[int, float]]:
     """Rounds played, and the exact value of the mean action's commitment there."""
@@ -70,7 +69,7 @@ def train(
             lambda_=1.0,
             use_kl_loss=False,
             entropy_coeff=0.0,
-            clip_param=clip,
+            clip_param=0.2,
             vf_clip_param=float("inf"),
             grad_clip=0.5,
             grad_clip_by="global_norm",

@@ -84,7 +84,6 @@ def train(
     num_envs: int = 64,
     learning_rate: float = 0.02,
     log_std: float = -1.0,
-    clip: float = 0.2,
     **arguments: Any,
 ) -> list[tuple[int, float]]:
     """Rounds played, and the exact value of the mean action's commitment there."""
@@ -96,7 +95,6 @@ def train(
         n_steps=1,  # a step is a whole episode
         batch_size=num_envs,
         n_epochs=4,
-        clip_range=clip,
         learning_rate=lambda left: learning_rate * left,
         policy_kwargs={"log_std_init": log_std, "net_arch": {"pi": [], "vf": [32]}},
         seed=seed,

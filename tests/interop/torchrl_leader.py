@@ -26,7 +26,6 @@ def train(
     num_envs: int = 64,
     learning_rate: float = 0.02,
     log_std: float = -1.0,
-    clip: float = 0.2,
     **arguments: Any,
 ) -> list[tuple[int, float]]:
     """Rounds played, and the exact value of the mean action's commitment there."""
@@ -49,7 +48,7 @@ def train(
     )
     critic = ValueOperator(nn.Sequential(nn.Linear(width, 32), nn.Tanh(), nn.Linear(32, 1)), in_keys=["observation"])
     estimate = GAE(gamma=1.0, lmbda=1.0, value_network=critic)
-    losses = ClipPPOLoss(actor, critic, clip_epsilon=clip, entropy_coeff=0.0, critic_coeff=0.5, normalize_advantage=True)
+    losses = ClipPPOLoss(actor, critic, clip_epsilon=0.2, entropy_coeff=0.0, critic_coeff=0.5, normalize_advantage=True)
     updates = rounds // num_envs
     optimizer = torch.optim.Adam(losses.parameters(), lr=learning_rate)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, updates)
