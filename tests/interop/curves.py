@@ -40,7 +40,7 @@ TASKS = {
         5120,
         -0.0679,
         0.7982,
-        {"preset": "hpgd", "log_std": -2.5, "learning_rate": 0.01},
+        {"preset": "hpgd", "log_std": -2.5, "learning_rate": 0.0025},
     ),
 }
 """Scales and settings were chosen on seeds 100 to 102."""
