@@ -29,9 +29,10 @@ class SimulatedFollowers:
         self._policies: dict[int, Any] = {}
         self._objectives: dict[int, float] = {}
 
-    def respond(self, rng: np.random.Generator) -> None:
-        """Let the followers answer the current commitment in the current context, once, out of the leader's sight."""
-        x, context = self.episode.commitment, self.episode.context
+    def respond(self, rng: np.random.Generator, context: int | None = None) -> None:
+        """Let the followers answer the current commitment in a context (the current one if not given), once, out of the leader's sight."""
+        x = self.episode.commitment
+        context = self.episode.context if context is None else context
         assert x is not None
         if x.tobytes() != self._answered:
             self._answered, self._answers, self._policies, self._objectives = x.tobytes(), {}, {}, {}
@@ -46,14 +47,21 @@ class SimulatedFollowers:
             ]
             self._policies[context] = response.policies
 
-    @property
-    def objective(self) -> float:
-        """The leader's exact return of the answer in the current context: over the steps of an episode, or all where it is no sum."""
-        context, game = self.episode.context, self.episode.game
+    def objective(self, context: int) -> float:
+        """The leader's exact return of the answer in a context: over the steps of an episode, or all where it is no sum."""
+        game = self.episode.game
         if context not in self._objectives:
             horizon = self.episode.max_cycles if game.additive else None
-            self._objectives[context] = float(game.objective(self.episode.worlds, self._policies[context], horizon=horizon))
+            worlds = self.episode.worlds if context == self.episode.context else game.problems(self.episode.commitment, context)
+            self._objectives[context] = float(game.objective(worlds, self._policies[context], horizon=horizon))
         return self._objectives[context]
+
+    def ex_ante(self, rng: np.random.Generator) -> float:
+        """The expectation of `objective` over contexts."""
+        probabilities = self.episode.game.context_probabilities
+        for context in range(len(probabilities)):
+            self.respond(rng, context)
+        return sum(float(p) * self.objective(context) for context, p in enumerate(probabilities))
 
     def play_out(self, rng: np.random.Generator) -> None:
         """Play the episode to its end."""
@@ -105,7 +113,8 @@ class LeaderEnv(CheckedArguments, gymnasium.Env):
         leader_scale: with it, actions are in the box from -1 to 1, and the commitment is ``commitment + leader_scale * action``, moved to
             the leader's bounds; without it actions are commitments.
         rewards: ``"sampled"`` for returns of played episodes, ``"exact"`` for the expected return of the answer over ``max_cycles``
-            steps in the episode's context; then no episode is played.
+            steps in the episode's context, ``"ex-ante"`` for its expectation over contexts, too, where the leader commits before it sees
+            one.  With the last two no episode is played.
         observations: ``"vector"`` or ``"index"``.
         max_cycles: steps of a played episode; None for the game's own.
         render_mode: ``"ansi"``, ``"rgb_array"`` or None.
@@ -123,7 +132,7 @@ class LeaderEnv(CheckedArguments, gymnasium.Env):
         episodes: int = 1,
         commitment: Any = None,
         leader_scale: float | None = None,
-        rewards: Literal["sampled", "exact"] = "sampled",
+        rewards: Literal["sampled", "exact", "ex-ante"] = "sampled",
         observations: Observations = "vector",
         max_cycles: int | None = None,
         render_mode: str | None = None,
@@ -133,10 +142,12 @@ class LeaderEnv(CheckedArguments, gymnasium.Env):
         self.game = build_game(game, kwargs)
         if mode == "move" and not self.game.additive:
             raise ValueError(f"{self.game.name}: its objective is no sum over steps, so no move is paid; use mode='round'")
-        if mode == "move" and (leader_scale is not None or rewards == "exact"):
+        if mode == "move" and (leader_scale is not None or rewards != "sampled"):
             raise ValueError("leader_scale and exact rewards are for commitments: use mode='round' or mode='query'")
+        if rewards == "ex-ante" and self.game.context_visibility == "before":
+            raise ValueError(f"{self.game.name}: its leader sees the context before it commits; use rewards='exact'")
         self.mode, self.episodes = mode, episodes
-        self.rewards = rewards if self.game.additive else "exact"
+        self.rewards = "exact" if rewards == "sampled" and not self.game.additive else rewards
         self.follower = follower_of(self.game, follower)
         self.episode = Episode(self.game, view="play" if mode == "move" else "commitment", observations=observations, max_cycles=max_cycles)
         self.render_mode = check_render_mode(render_mode)
@@ -218,7 +229,9 @@ class LeaderEnv(CheckedArguments, gymnasium.Env):
             if self.rewards == "sampled" or not self.game.additive:
                 self._followers.play_out(self.np_random)
             if self.rewards == "exact":
-                self.episode.returns[LEADER] = self._followers.objective
+                self.episode.returns[LEADER] = self._followers.objective(self.episode.context)
+            if self.rewards == "ex-ante":
+                self.episode.returns[LEADER] = self._followers.ex_ante(self.np_random)
             total += self.episode.returns[LEADER]
         self._ready = False
         return self._observe(), total / self.episodes, True, False, self.episode.info(LEADER)
