@@ -17,10 +17,12 @@ from .trajectories import Trajectories
 LANES = 16
 """Episodes that are played side by side."""
 CHUNK = 32
-"""Steps that are played before other episodes have their turn."""
+"""Steps that they are played before others have their turn."""
+BLOCK = 512
+"""Episodes that are played to their ends before others begin."""
 NARROW = 16
 """Entries of a row up to which all of them are compared; in longer ones the index is found by bisection."""
-FIRST, SECOND, SHIFT = np.uint64(MULTIPLIERS[0]), np.uint64(MULTIPLIERS[1]), np.uint64(32)
+FIRST, SECOND, SHIFT, ONE = np.uint64(MULTIPLIERS[0]), np.uint64(MULTIPLIERS[1]), np.uint64(32), np.uint64(1)
 WEYL_0, WEYL_1 = np.uint32(WEYL[0]), np.uint32(WEYL[1])
 
 
@@ -38,18 +40,17 @@ def philox4x32(
 
 
 @njit(inline="always")
-def _inverse_cdf(cumulated: np.ndarray, row: int, width: int, u: float) -> int:
+def _inverse_cdf(cumulated: np.ndarray, row: np.uint64, width: int, u: float) -> np.uint64:
     """`stackelberg_envs.processes.inverse_cdf.inverse_cdf` for one row: how many of its entries are at most ``u``."""
-    at, chosen = np.uint64(row * width), 0
+    at, chosen, beyond = row * np.uint64(width), np.uint64(0), np.uint64(width)
     if width <= NARROW:
         for j in range(width):  # all of them: processors guess wrong where such a loop ends
-            chosen += cumulated[at + np.uint64(j)] <= u
+            chosen += np.uint64(cumulated[at + np.uint64(j)] <= u)
         return chosen
-    beyond = width
     while chosen < beyond:
-        middle = (chosen + beyond) // 2
-        if cumulated[at + np.uint64(middle)] <= u:
-            chosen = middle + 1
+        middle = (chosen + beyond) >> ONE
+        if cumulated[at + middle] <= u:
+            chosen = middle + ONE
         else:
             beyond = middle
     return chosen
@@ -61,7 +62,7 @@ def play(
     sizes: tuple[int, int, int],
     row_of: np.ndarray,
     stage: int,
-    rows: np.ndarray,
+    begin: int,
     since: int,
     stands: np.ndarray,
     steps: np.ndarray,
@@ -69,79 +70,87 @@ def play(
     actions: np.ndarray,
     key: tuple[np.uint32, np.uint32],
     first_episode: np.uint64,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Play `CHUNK` steps of some of N episodes, or as many as these have left.
+    chosen: np.ndarray,
+    arrived: np.ndarray,
+) -> None:
+    """Play a block of M of N episodes, those that have not ended, from one step to another.
 
     Args:
         tables: as `stackelberg_envs.play.compiled.roll_out` takes them: leader, follower, kernel and successors, with two axes each.
         sizes: S, A, B.
         row_of: which of the R rows at (s, a) each action takes, (B,).
         stage: the number of states of a stage, 0 where there are none.
-        rows: the episodes, which are at the same step, (M,).
-        since: that step.
+        begin: the block's first episode.
+        since: the step from which on to play, a multiple of `CHUNK`.
         stands: where each episode stands, (N,), changed in place.
         steps: how many steps each episode has, (N,), changed in place.
         limits: steps after which an episode is cut, (N,).
         actions: first actions of the follower, (N,); empty if they are drawn.
         key: the two words of the seed.
-        first_episode: the number of the first episode.
-
-    Returns:
-        Leader and follower action, a B + b, and next state at each step, (M, CHUNK).
+        first_episode: the number of the first of the N.
+        chosen: where leader and follower action, a B + b, are written, (M, T), T the step up to which to play, a multiple of `CHUNK`.
+        arrived: where next states are written, (M, T).
     """
     leads, follows, kernels, targets = tables[0].ravel(), tables[1].ravel(), tables[2].ravel(), tables[3].ravel()
-    s_count, a_count, b_count = sizes
+    s_count, a_count, b_count, stages = np.uint64(sizes[0]), np.uint64(sizes[1]), np.uint64(sizes[2]), np.uint64(max(stage, 1))
     width = tables[2].shape[1]
-    kernel_nodes = stage * a_count if stage > 0 else s_count * a_count
-    shared = tables[2].shape[0] // kernel_nodes
-    chosen, arrived = np.empty((rows.shape[0], CHUNK), np.int32), np.empty((rows.shape[0], CHUNK), np.int32)
+    kernel_nodes = stages * a_count if stage > 0 else s_count * a_count
+    shared = np.uint64(tables[2].shape[0]) // kernel_nodes
     low, high, u = np.zeros(LANES, np.uint32), np.zeros(LANES, np.uint32), np.empty((3, LANES))
-    state, left = np.empty(LANES, np.int64), np.empty(LANES, np.int64)
-    choices, arrivals = np.zeros((LANES, CHUNK), np.int32), np.zeros((LANES, CHUNK), np.int32)
-    for begin in range(0, rows.shape[0], LANES):
-        count = min(LANES, rows.shape[0] - begin)
-        longest = 0
-        for lane in range(count):
-            i = rows[begin + lane]
-            number = first_episode + np.uint64(i)
-            low[lane], high[lane] = np.uint32(number), np.uint32(number >> SHIFT)
-            state[lane], left[lane] = stands[i], limits[i] - since
-            longest = max(longest, left[lane])
-        for q in range(min(longest, CHUNK)):
-            for lane in range(LANES):
-                w0, w1, w2, _ = philox4x32(np.uint32(0), np.uint32(since + q), low[lane], high[lane], key[0], key[1])
-                u[0, lane], u[1, lane], u[2, lane] = (w0 + 0.5) * UNIT, (w1 + 0.5) * UNIT, (w2 + 0.5) * UNIT
-            going = 0
+    state, left = np.empty(LANES, np.uint64), np.empty(LANES, np.int64)
+    rows, running = np.empty(chosen.shape[0], np.int64), 0
+    for i in range(begin, begin + chosen.shape[0]):
+        if stands[i] < sizes[0] and limits[i] > since:
+            rows[running] = i
+            running += 1
+    while running > 0 and since < chosen.shape[1]:
+        for group in range(0, running, LANES):
+            count, longest = min(LANES, running - group), 0
             for lane in range(count):
-                goes = state[lane] < s_count and q < left[lane]
-                s = min(state[lane], s_count - 1)
-                a = 0 if a_count == 1 else _inverse_cdf(leads, s, a_count, u[0, lane])
-                node = s * a_count + a
-                if since + q == 0 and actions.shape[0] > 0:
-                    b = actions[rows[begin + lane]]
-                else:
-                    b = _inverse_cdf(follows, node, b_count, u[1, lane])
-                row = (node % kernel_nodes if stage > 0 else node) * shared + row_of[b]
-                arrives = targets[row * (width + 1) + _inverse_cdf(kernels, row, width, u[2, lane])]
-                if stage > 0:
-                    later = s - s % stage + stage
-                    arrives = later + arrives if arrives < stage and later < s_count else s_count
-                choices[lane, q], arrivals[lane, q] = a * b_count + b, arrives
-                state[lane] = arrives if goes else state[lane]
-                steps[rows[begin + lane]] += goes
-                going += goes
-            if going == 0:
-                break
-        for lane in range(count):
-            stands[rows[begin + lane]] = state[lane]
-            chosen[begin + lane], arrived[begin + lane] = choices[lane], arrivals[lane]
-    return chosen, arrived
+                i = rows[group + lane]
+                number = first_episode + np.uint64(i)
+                low[lane], high[lane] = np.uint32(number), np.uint32(number >> SHIFT)
+                state[lane], left[lane] = np.uint64(stands[i]), min(limits[i] - since, CHUNK)
+                longest = max(longest, left[lane])
+            for q in range(longest):
+                for lane in range(LANES):
+                    w0, w1, w2, _ = philox4x32(np.uint32(0), np.uint32(since + q), low[lane], high[lane], key[0], key[1])
+                    u[0, lane], u[1, lane], u[2, lane] = (w0 + 0.5) * UNIT, (w1 + 0.5) * UNIT, (w2 + 0.5) * UNIT
+                for lane in range(count):
+                    if q >= left[lane]:
+                        continue
+                    s = state[lane]
+                    a = np.uint64(0) if a_count == ONE else _inverse_cdf(leads, s, sizes[1], u[0, lane])
+                    node = s * a_count + a
+                    if since + q == 0 and actions.shape[0] > 0:
+                        b = np.uint64(actions[rows[group + lane]])
+                    else:
+                        b = _inverse_cdf(follows, node, sizes[2], u[1, lane])
+                    row = (node % kernel_nodes if stage > 0 else node) * shared + np.uint64(row_of[b])
+                    arrives = np.uint64(targets[row * np.uint64(width + 1) + _inverse_cdf(kernels, row, width, u[2, lane])])
+                    if stage > 0:
+                        later = s - s % stages + stages
+                        arrives = later + arrives if arrives < stages and later < s_count else s_count
+                    at, t = np.uint64(rows[group + lane] - begin), np.uint64(since + q)
+                    chosen[at, t], arrived[at, t] = a * b_count + b, arrives
+                    state[lane] = arrives
+                    if arrives >= s_count:
+                        left[lane] = q + 1
+            for lane in range(count):
+                i = rows[group + lane]
+                stands[i], steps[i] = state[lane], since + left[lane]
+        since += CHUNK
+        going = 0
+        for m in range(running):
+            if stands[rows[m]] < sizes[0] and limits[rows[m]] > since:
+                rows[going] = rows[m]
+                going += 1
+        running = going
 
 
 @njit(cache=True)
 def write_down(
-    rows: np.ndarray,
-    since: int,
+    begin: int,
     chosen: np.ndarray,
     arrived: np.ndarray,
     steps: np.ndarray,
@@ -149,47 +158,37 @@ def write_down(
     rewards: tuple[np.ndarray, np.ndarray],
     padded: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
-    """Write what `play` returned into the padded arrays of `stackelberg_envs.play.trajectories.Trajectories`, in their order.
+    """Write a block of episodes into the padded arrays of `stackelberg_envs.play.trajectories.Trajectories`, in their order.
 
     Args:
-        rows: the episodes, (M,).
-        since: the step from which on they were played; what was before is written.
-        chosen: actions, (M, CHUNK).
-        arrived: next states, (M, CHUNK).
+        begin: the block's first episode.
+        chosen: what `play` has written.
+        arrived: likewise.
         steps: how many steps each episode has in the end, (N,).
         sizes: S, A, B.
         rewards: of leader and follower, (S * A * B,).
-        padded: arrays (N, T + 1) and (N, T); that of the leader's actions holds zeros.
+        padded: arrays (N, T + 1) and (N, T), with the first states; that of the leader's actions holds zeros.
     """
     paying, earning = rewards
     states, leads, follows, paid, earned, alive = padded
-    _, a_count, b_count = sizes
-    nodes = np.empty(CHUNK, np.int64)
-    for m in range(rows.shape[0]):
-        i, end = rows[m], min(steps[rows[m]], since + CHUNK)
-        count = end - since
-        s = states[i, since]
-        for q in range(count):
-            nodes[q] = s * (a_count * b_count) + chosen[m, q]
-            s = arrived[m, q]
-        states[i, since + 1 : end + 1] = arrived[m, :count]
+    s_count, a_count, b_count = sizes
+    longest = np.uint64(alive.shape[1])
+    for m in range(chosen.shape[0]):
+        i, row, count = np.uint64(begin + m), np.uint64(m), np.uint64(steps[begin + m])
+        s = states[i, np.uint64(0)]
+        for j in range(steps[begin + m]):
+            t = np.uint64(j)
+            choice, arrives = np.int64(chosen[row, t]), np.int64(arrived[row, t])
+            node = np.uint64(s * (a_count * b_count) + choice)
+            paid[i, t], earned[i, t], follows[i, t], alive[i, t], states[i, t + ONE] = paying[node], earning[node], choice, True, arrives
+            s = arrives
         if a_count > 1:
-            leads[i, since:end], follows[i, since:end] = chosen[m, :count] // b_count, chosen[m, :count] % b_count
-        else:
-            follows[i, since:end] = chosen[m, :count]
-        for q in range(count):
-            paid[i, since + q], earned[i, since + q] = paying[nodes[q]], earning[nodes[q]]
-        alive[i, since:end] = True
-
-
-@njit(cache=True)
-def pad(steps: np.ndarray, end: int, padded: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]) -> None:
-    """Write what is behind the ``steps`` (N,) of each episode: the state ``end``, and nothing done or earned."""
-    states, _, follows, paid, earned, alive = padded
-    for i in range(steps.shape[0]):
-        t = steps[i]
-        states[i, t + 1 :] = end
-        follows[i, t:], paid[i, t:], earned[i, t:], alive[i, t:] = 0, 0.0, 0.0, False
+            for j in range(steps[begin + m]):
+                t = np.uint64(j)
+                leads[i, t], follows[i, t] = follows[i, t] // b_count, follows[i, t] % b_count
+        for j in range(longest - count):
+            t = count + np.uint64(j)
+            paid[i, t], earned[i, t], follows[i, t], alive[i, t], states[i, t + ONE] = 0, 0, 0, False, s_count
 
 
 def simulate(
@@ -204,18 +203,23 @@ def simulate(
     noise: Philox,
 ) -> Trajectories:
     """`stackelberg_envs.play.rollouts.simulate` on the noise of ``noise``; `play` and `write_down` have the arguments."""
-    key, begin = (np.uint32(noise.key[0]), np.uint32(noise.key[1])), np.uint64(noise.first_episode)
-    stands, steps, pieces = first.copy(), np.zeros(len(first), dtype=np.int64), []
-    (rows,) = np.nonzero((first < sizes[0]) & (limits > 0))
-    while len(rows):
-        since = CHUNK * len(pieces)
-        pieces.append((rows, since, *play(tables, sizes, row_of, stage, rows, since, stands, steps, limits, actions, key, begin)))
-        rows = rows[(stands[rows] < sizes[0]) & (limits[rows] > since + CHUNK)]
+    key, number = (np.uint32(noise.key[0]), np.uint32(noise.key[1])), np.uint64(noise.first_episode)
+    small = np.uint16 if max(sizes[0], sizes[1] * sizes[2]) < 2**16 else np.int64
+    stands, steps, blocks, width = first.copy(), np.zeros(len(first), dtype=np.int64), [], CHUNK
+    for begin in range(0, len(first), BLOCK):
+        block, since = slice(begin, begin + BLOCK), 0
+        chosen, arrived = np.empty((2, len(first[block]), width), dtype=small)
+        while True:
+            play(tables, sizes, row_of, stage, begin, since, stands, steps, limits, actions, key, number, chosen, arrived)
+            if not ((stands[block] < sizes[0]) & (limits[block] > width)).any():
+                break
+            since, width = width, 2 * width
+            chosen, arrived = (np.concatenate([piece, np.empty_like(piece)], axis=1) for piece in (chosen, arrived))
+        blocks.append((begin, chosen, arrived))
     padded = _padded_arrays(len(first), max(1, int(steps.max(initial=0))), rewards[0].dtype)
     padded[0][:, 0] = first
-    for piece in pieces:
+    for piece in blocks:
         write_down(*piece, steps, sizes, rewards, padded)
-    pad(steps, sizes[0], padded)
     return Trajectories(*padded)
 
 
