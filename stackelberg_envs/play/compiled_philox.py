@@ -43,9 +43,13 @@ def philox4x32(
 def _inverse_cdf(cumulated: np.ndarray, row: np.uint64, width: int, u: float) -> np.uint64:
     """`stackelberg_envs.processes.inverse_cdf.inverse_cdf` for one row: how many of its entries are at most ``u``."""
     at, chosen, beyond = row * np.uint64(width), np.uint64(0), np.uint64(width)
-    if width <= NARROW:
-        for j in range(width):  # all of them: processors guess wrong where such a loop ends
-            chosen += np.uint64(cumulated[at + np.uint64(j)] <= u)
+    if width <= NARROW:  # all entries, four at a time: processors guess wrong where a loop ends that stops at the right one
+        for j in range(width >> 2):
+            k = at + np.uint64(4 * j)
+            for step in range(4):
+                chosen += np.uint64(cumulated[k + np.uint64(step)] <= u)
+        for j in range(width & 3):
+            chosen += np.uint64(cumulated[at + (beyond & ~np.uint64(3)) + np.uint64(j)] <= u)
         return chosen
     while chosen < beyond:
         middle = (chosen + beyond) >> ONE
@@ -97,7 +101,7 @@ def play(
     kernel_nodes = stages * a_count if stage > 0 else s_count * a_count
     shared = np.uint64(tables[2].shape[0]) // kernel_nodes
     low, high, u = np.zeros(LANES, np.uint32), np.zeros(LANES, np.uint32), np.empty((3, LANES))
-    state, left = np.empty(LANES, np.uint64), np.empty(LANES, np.int64)
+    slot, state, left = np.empty(LANES, np.uint64), np.empty(LANES, np.uint64), np.empty(LANES, np.int64)
     rows, running = np.empty(chosen.shape[0], np.int64), 0
     for i in range(begin, begin + chosen.shape[0]):
         if stands[i] < sizes[0] and limits[i] > since:
@@ -110,7 +114,7 @@ def play(
                 i = rows[group + lane]
                 number = first_episode + np.uint64(i)
                 low[lane], high[lane] = np.uint32(number), np.uint32(number >> SHIFT)
-                state[lane], left[lane] = np.uint64(stands[i]), min(limits[i] - since, CHUNK)
+                slot[lane], state[lane], left[lane] = np.uint64(i - begin), np.uint64(stands[i]), min(limits[i] - since, CHUNK)
                 longest = max(longest, left[lane])
             for q in range(longest):
                 for lane in range(LANES):
@@ -131,8 +135,8 @@ def play(
                     if stage > 0:
                         later = s - s % stages + stages
                         arrives = later + arrives if arrives < stages and later < s_count else s_count
-                    at, t = np.uint64(rows[group + lane] - begin), np.uint64(since + q)
-                    chosen[at, t], arrived[at, t] = a * b_count + b, arrives
+                    t = np.uint64(since + q)
+                    chosen[slot[lane], t], arrived[slot[lane], t] = a * b_count + b, arrives
                     state[lane] = arrives
                     if arrives >= s_count:
                         left[lane] = q + 1
@@ -164,18 +168,16 @@ def write_down(
         begin: the block's first episode.
         chosen: what `play` has written.
         arrived: likewise.
-        steps: how many steps each episode has in the end, (N,).
+        steps: how many steps each episode has, (N,).
         sizes: S, A, B.
         rewards: of leader and follower, (S * A * B,).
         padded: arrays (N, T + 1) and (N, T), with the first states; that of the leader's actions holds zeros.
     """
     paying, earning = rewards
     states, leads, follows, paid, earned, alive = padded
-    s_count, a_count, b_count = sizes
-    longest = np.uint64(alive.shape[1])
+    _, a_count, b_count = sizes
     for m in range(chosen.shape[0]):
-        i, row, count = np.uint64(begin + m), np.uint64(m), np.uint64(steps[begin + m])
-        s = states[i, np.uint64(0)]
+        i, row, s = np.uint64(begin + m), np.uint64(m), states[begin + m, 0]
         for j in range(steps[begin + m]):
             t = np.uint64(j)
             choice, arrives = np.int64(chosen[row, t]), np.int64(arrived[row, t])
@@ -186,9 +188,15 @@ def write_down(
             for j in range(steps[begin + m]):
                 t = np.uint64(j)
                 leads[i, t], follows[i, t] = follows[i, t] // b_count, follows[i, t] % b_count
-        for j in range(longest - count):
-            t = count + np.uint64(j)
-            paid[i, t], earned[i, t], follows[i, t], alive[i, t], states[i, t + ONE] = 0, 0, 0, False, s_count
+
+
+@njit(cache=True)
+def pad(steps: np.ndarray, end: int, padded: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]) -> None:
+    """Write what is behind the ``steps`` (N,) of each episode: the state ``end``, and nothing done or earned."""
+    states, _, follows, paid, earned, alive = padded
+    for i in range(steps.shape[0]):
+        for t in range(steps[i], alive.shape[1]):
+            paid[i, t], earned[i, t], follows[i, t], alive[i, t], states[i, t + 1] = 0, 0, 0, False, end
 
 
 def simulate(
@@ -205,28 +213,40 @@ def simulate(
     """`stackelberg_envs.play.rollouts.simulate` on the noise of ``noise``; `play` and `write_down` have the arguments."""
     key, number = (np.uint32(noise.key[0]), np.uint32(noise.key[1])), np.uint64(noise.first_episode)
     small = np.uint16 if max(sizes[0], sizes[1] * sizes[2]) < 2**16 else np.int64
-    stands, steps, blocks, width = first.copy(), np.zeros(len(first), dtype=np.int64), [], CHUNK
-    for begin in range(0, len(first), BLOCK):
+    n, longest, limit = len(first), 1, max(1, int(limits.max(initial=1)))
+    stands, steps = first.copy(), np.zeros(n, dtype=np.int64)
+    chosen, arrived = np.empty((2, min(n, BLOCK), CHUNK), dtype=small)
+    padded = _room(None, 0, n, 1, limit, rewards[0].dtype)
+    for begin in range(0, n, BLOCK):
         block, since = slice(begin, begin + BLOCK), 0
-        chosen, arrived = np.empty((2, len(first[block]), width), dtype=small)
-        while True:
-            play(tables, sizes, row_of, stage, begin, since, stands, steps, limits, actions, key, number, chosen, arrived)
-            if not ((stands[block] < sizes[0]) & (limits[block] > width)).any():
-                break
-            since, width = width, 2 * width
+        chosen, arrived = chosen[: n - begin], arrived[: n - begin]
+        play(tables, sizes, row_of, stage, begin, 0, stands, steps, limits, actions, key, number, chosen, arrived)
+        while ((stands[block] < sizes[0]) & (limits[block] > (since := chosen.shape[1]))).any():
             chosen, arrived = (np.concatenate([piece, np.empty_like(piece)], axis=1) for piece in (chosen, arrived))
-        blocks.append((begin, chosen, arrived))
-    padded = _padded_arrays(len(first), max(1, int(steps.max(initial=0))), rewards[0].dtype)
-    padded[0][:, 0] = first
-    for piece in blocks:
-        write_down(*piece, steps, sizes, rewards, padded)
+            play(tables, sizes, row_of, stage, begin, since, stands, steps, limits, actions, key, number, chosen, arrived)
+        longest = max(longest, int(steps[block].max()))
+        if longest > padded[-1].shape[1] or begin == 0:
+            padded = _room(padded, begin, n, longest, limit, rewards[0].dtype)
+        padded[0][block, 0] = first[block]
+        write_down(begin, chosen, arrived, steps, sizes, rewards, padded)
+    if longest < padded[-1].shape[1]:
+        padded = _room(padded, n, n, longest, longest, rewards[0].dtype)
+    pad(steps, sizes[0], padded)
     return Trajectories(*padded)
 
 
-def _padded_arrays(n: int, longest: int, reward: np.dtype) -> tuple[np.ndarray, ...]:
-    """Memory for the arrays of `Trajectories`; zeros for the leader's actions, and one allocation for the rest: several cost more time."""
+def _room(written: tuple[np.ndarray, ...] | None, rows: int, n: int, longest: int, limit: int, reward: np.dtype) -> tuple[np.ndarray, ...]:
+    """Padded arrays for N episodes, with room to spare up to ``limit`` steps, and the first ``rows`` of those that are ``written``.
+
+    The leader's actions are zeros.  The rest is one allocation: several of their sizes cost more time.
+    """
+    longest = min(limit, longest + longest // 2)
     kinds: list[tuple[Any, int]] = [(np.int64, longest + 1), (np.int64, longest), (reward, longest), (reward, longest), (np.bool_, longest)]
     lengths = [n * width * np.dtype(kind).itemsize for kind, width in kinds]
     blocks = np.split(np.empty(sum(lengths), dtype=np.uint8), np.cumsum(lengths)[:-1])
     states, *others = (block.view(kind).reshape(n, width) for block, (kind, width) in zip(blocks, kinds, strict=True))
-    return states, np.zeros((n, longest), dtype=np.int64), *others
+    padded = states, np.zeros((n, longest), dtype=np.int64), *others
+    for old, new in zip(written or (), padded, strict=bool(written)):
+        width = min(old.shape[1], new.shape[1])
+        new[:rows, :width] = old[:rows, :width]
+    return padded
