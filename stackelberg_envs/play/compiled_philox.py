@@ -62,16 +62,17 @@ def _inverse_cdf(cumulated: np.ndarray, row: np.uint64, width: int, u: float) ->
 
 @njit(cache=True)
 def play(
-    tables: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    leader: np.ndarray | None,
+    tables: tuple[np.ndarray, np.ndarray, np.ndarray],
     sizes: tuple[int, int, int],
     row_of: np.ndarray,
-    stage: int,
+    stage: int | None,
     begin: int,
     since: int,
     stands: np.ndarray,
     steps: np.ndarray,
     limits: np.ndarray,
-    actions: np.ndarray,
+    actions: np.ndarray | None,
     key: tuple[np.uint32, np.uint32],
     first_episode: np.uint64,
     chosen: np.ndarray,
@@ -79,27 +80,29 @@ def play(
 ) -> None:
     """Play a block of M of N episodes, those that have not ended, from one step to another.
 
+    What is None is left out of the loop when it is compiled.
+
     Args:
-        tables: as `stackelberg_envs.play.compiled.roll_out` takes them: leader, follower, kernel and successors, with two axes each.
+        leader: cumulative pi(a|s), (S, A); None where A is 1.
+        tables: follower, kernel and successors, as `stackelberg_envs.play.compiled.roll_out` takes them.
         sizes: S, A, B.
         row_of: which of the R rows at (s, a) each action takes, (B,).
-        stage: the number of states of a stage, 0 where there are none.
+        stage: the number of states of a stage; None where there are none.
         begin: the block's first episode.
         since: the step from which on to play, a multiple of `CHUNK`.
         stands: where each episode stands, (N,), changed in place.
         steps: how many steps each episode has, (N,), changed in place.
         limits: steps after which an episode is cut, (N,).
-        actions: first actions of the follower, (N,); empty if they are drawn.
+        actions: first actions of the follower, (N,); None if they are drawn.
         key: the two words of the seed.
         first_episode: the number of the first of the N.
         chosen: where leader and follower action, a B + b, are written, (M, T), T the step up to which to play, a multiple of `CHUNK`.
         arrived: where next states are written, (M, T).
     """
-    leads, follows, kernels, targets = tables[0].ravel(), tables[1].ravel(), tables[2].ravel(), tables[3].ravel()
-    s_count, a_count, b_count, stages = np.uint64(sizes[0]), np.uint64(sizes[1]), np.uint64(sizes[2]), np.uint64(max(stage, 1))
-    width = tables[2].shape[1]
-    kernel_nodes = stages * a_count if stage > 0 else s_count * a_count
-    shared = np.uint64(tables[2].shape[0]) // kernel_nodes
+    follows, kernels, targets = tables[0].ravel(), tables[1].ravel(), tables[2].ravel()
+    s_count, a_count, b_count = np.uint64(sizes[0]), np.uint64(sizes[1]), np.uint64(sizes[2])
+    stages, width = s_count if stage is None else np.uint64(stage), tables[1].shape[1]
+    shared = np.uint64(tables[1].shape[0]) // (stages * a_count)
     low, high, u = np.zeros(LANES, np.uint32), np.zeros(LANES, np.uint32), np.empty((3, LANES))
     slot, state, left = np.empty(LANES, np.uint64), np.empty(LANES, np.uint64), np.empty(LANES, np.int64)
     rows, running = np.empty(chosen.shape[0], np.int64), 0
@@ -119,24 +122,26 @@ def play(
             for q in range(longest):
                 for lane in range(LANES):
                     w0, w1, w2, _ = philox4x32(np.uint32(0), np.uint32(since + q), low[lane], high[lane], key[0], key[1])
-                    u[0, lane], u[1, lane], u[2, lane] = (w0 + 0.5) * UNIT, (w1 + 0.5) * UNIT, (w2 + 0.5) * UNIT
+                    if leader is not None:
+                        u[0, lane] = (w0 + 0.5) * UNIT
+                    u[1, lane], u[2, lane] = (w1 + 0.5) * UNIT, (w2 + 0.5) * UNIT
                 for lane in range(count):
                     if q >= left[lane]:
                         continue
-                    s = state[lane]
-                    a = np.uint64(0) if a_count == ONE else _inverse_cdf(leads, s, sizes[1], u[0, lane])
-                    node = s * a_count + a
-                    if since + q == 0 and actions.shape[0] > 0:
+                    s = node = state[lane]
+                    if leader is not None:
+                        node = s * a_count + _inverse_cdf(leader.ravel(), s, sizes[1], u[0, lane])
+                    b = _inverse_cdf(follows, node, sizes[2], u[1, lane])
+                    if actions is not None and since + q == 0:
                         b = np.uint64(actions[rows[group + lane]])
-                    else:
-                        b = _inverse_cdf(follows, node, sizes[2], u[1, lane])
-                    row = (node % kernel_nodes if stage > 0 else node) * shared + np.uint64(row_of[b])
+                    at = node if stage is None else node % (stages * a_count)
+                    row = at * shared + np.uint64(row_of[b])
                     arrives = np.uint64(targets[row * np.uint64(width + 1) + _inverse_cdf(kernels, row, width, u[2, lane])])
-                    if stage > 0:
+                    if stage is not None:
                         later = s - s % stages + stages
                         arrives = later + arrives if arrives < stages and later < s_count else s_count
                     t = np.uint64(since + q)
-                    chosen[slot[lane], t], arrived[slot[lane], t] = a * b_count + b, arrives
+                    chosen[slot[lane], t], arrived[slot[lane], t] = (node - s * a_count) * b_count + b, arrives
                     state[lane] = arrives
                     if arrives >= s_count:
                         left[lane] = q + 1
@@ -207,12 +212,13 @@ def simulate(
     rewards: tuple[np.ndarray, np.ndarray],
     first: np.ndarray,
     limits: np.ndarray,
-    actions: np.ndarray,
+    actions: np.ndarray | None,
     noise: Philox,
 ) -> Trajectories:
-    """`stackelberg_envs.play.rollouts.simulate` on the noise of ``noise``; `play` and `write_down` have the arguments."""
+    """`stackelberg_envs.play.rollouts.simulate` on the noise of ``noise``; `stackelberg_envs.play.compiled.roll_out` has the arguments."""
     key, number = (np.uint32(noise.key[0]), np.uint32(noise.key[1])), np.uint64(noise.first_episode)
     small = np.uint16 if max(sizes[0], sizes[1] * sizes[2]) < 2**16 else np.int64
+    world = tables[0] if sizes[1] > 1 else None, tables[1:], sizes, row_of, stage or None
     n, longest, limit = len(first), 1, max(1, int(limits.max(initial=1)))
     stands, steps = first.copy(), np.zeros(n, dtype=np.int64)
     chosen, arrived = np.empty((2, min(n, BLOCK), CHUNK), dtype=small)
@@ -220,10 +226,10 @@ def simulate(
     for begin in range(0, n, BLOCK):
         block, since = slice(begin, begin + BLOCK), 0
         chosen, arrived = chosen[: n - begin], arrived[: n - begin]
-        play(tables, sizes, row_of, stage, begin, 0, stands, steps, limits, actions, key, number, chosen, arrived)
+        play(*world, begin, 0, stands, steps, limits, actions, key, number, chosen, arrived)
         while ((stands[block] < sizes[0]) & (limits[block] > (since := chosen.shape[1]))).any():
             chosen, arrived = (np.concatenate([piece, np.empty_like(piece)], axis=1) for piece in (chosen, arrived))
-            play(tables, sizes, row_of, stage, begin, since, stands, steps, limits, actions, key, number, chosen, arrived)
+            play(*world, begin, since, stands, steps, limits, actions, key, number, chosen, arrived)
         longest = max(longest, int(steps[block].max()))
         if longest > padded[-1].shape[1] or begin == 0:
             padded = _room(padded, begin, n, longest, limit, rewards[0].dtype)
