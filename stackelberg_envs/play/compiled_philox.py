@@ -20,8 +20,8 @@ CHUNK = 32
 """Steps that they are played before others have their turn."""
 BLOCK = 512
 """Episodes that are played to their ends before others begin."""
-NARROW = 16
-"""Entries of a row up to which all of them are compared; in longer ones the index is found by bisection."""
+NARROW = 4
+"""Entries of a row that are all compared.  Shorter rows are made as long; in longer ones the index is found by bisection."""
 FIRST, SECOND, SHIFT, ONE = np.uint64(MULTIPLIERS[0]), np.uint64(MULTIPLIERS[1]), np.uint64(32), np.uint64(1)
 WEYL_0, WEYL_1 = np.uint32(WEYL[0]), np.uint32(WEYL[1])
 
@@ -40,24 +40,27 @@ def philox4x32(
 
 
 @njit(inline="always")
+def _unit(word: np.uint32) -> float:
+    """A word as a variate."""
+    return (word + 0.5) * UNIT
+
+
+@njit(inline="always")
 def _inverse_cdf(cumulated: np.ndarray, row: np.uint64, width: int, u: float) -> np.uint64:
-    """`stackelberg_envs.processes.inverse_cdf.inverse_cdf` for one row: how many of its entries are at most ``u``."""
-    at, chosen, beyond = row * np.uint64(width), np.uint64(0), np.uint64(width)
-    if width <= NARROW:  # all entries, four at a time: processors guess wrong where a loop ends that stops at the right one
-        for j in range(width >> 2):
-            k = at + np.uint64(4 * j)
-            for step in range(4):
-                chosen += np.uint64(cumulated[k + np.uint64(step)] <= u)
-        for j in range(width & 3):
-            chosen += np.uint64(cumulated[at + (beyond & ~np.uint64(3)) + np.uint64(j)] <= u)
-        return chosen
-    while chosen < beyond:
-        middle = (chosen + beyond) >> ONE
-        if cumulated[at + middle] <= u:
-            chosen = middle + ONE
-        else:
-            beyond = middle
-    return chosen
+    """`stackelberg_envs.processes.inverse_cdf.inverse_cdf` for one row of at least four entries: how many of them are at most ``u``.
+
+    No branch depends on the entries: processors would guess wrong.
+    """
+    at = row * np.uint64(width)
+    if width == NARROW:
+        low = np.uint64(cumulated[at] <= u) + np.uint64(cumulated[at + ONE] <= u)
+        return low + np.uint64(cumulated[at + np.uint64(2)] <= u) + np.uint64(cumulated[at + np.uint64(3)] <= u)
+    chosen, left = at, np.uint64(width)
+    while left > ONE:
+        half = left >> ONE
+        chosen += half * np.uint64(cumulated[chosen + half - ONE] <= u)
+        left -= half
+    return chosen - at + np.uint64(cumulated[chosen] <= u)
 
 
 @njit(cache=True)
@@ -66,13 +69,13 @@ def play(
     tables: tuple[np.ndarray, np.ndarray, np.ndarray],
     sizes: tuple[int, int, int],
     row_of: np.ndarray,
-    stage: int | None,
+    stage: int,
     begin: int,
     since: int,
     stands: np.ndarray,
     steps: np.ndarray,
     limits: np.ndarray,
-    actions: np.ndarray | None,
+    actions: np.ndarray,
     key: tuple[np.uint32, np.uint32],
     first_episode: np.uint64,
     chosen: np.ndarray,
@@ -80,20 +83,18 @@ def play(
 ) -> None:
     """Play a block of M of N episodes, those that have not ended, from one step to another.
 
-    What is None is left out of the loop when it is compiled.
-
     Args:
-        leader: cumulative pi(a|s), (S, A); None where A is 1.
-        tables: follower, kernel and successors, as `stackelberg_envs.play.compiled.roll_out` takes them.
+        leader: cumulative pi(a|s), (S, A or more); None where A is 1, and then it is left out of the loop when it is compiled.
+        tables: follower, kernel and successors, as `stackelberg_envs.play.compiled.roll_out` takes them, rows of at least `NARROW`.
         sizes: S, A, B.
         row_of: which of the R rows at (s, a) each action takes, (B,).
-        stage: the number of states of a stage; None where there are none.
+        stage: the number of states of a stage, 0 where there are none.
         begin: the block's first episode.
         since: the step from which on to play, a multiple of `CHUNK`.
         stands: where each episode stands, (N,), changed in place.
         steps: how many steps each episode has, (N,), changed in place.
         limits: steps after which an episode is cut, (N,).
-        actions: first actions of the follower, (N,); None if they are drawn.
+        actions: first actions of the follower, (N,); empty if they are drawn.
         key: the two words of the seed.
         first_episode: the number of the first of the N.
         chosen: where leader and follower action, a B + b, are written, (M, T), T the step up to which to play, a multiple of `CHUNK`.
@@ -101,9 +102,10 @@ def play(
     """
     follows, kernels, targets = tables[0].ravel(), tables[1].ravel(), tables[2].ravel()
     s_count, a_count, b_count = np.uint64(sizes[0]), np.uint64(sizes[1]), np.uint64(sizes[2])
-    stages, width = s_count if stage is None else np.uint64(stage), tables[1].shape[1]
+    stages, width = np.uint64(stage) if stage > 0 else s_count, np.uint64(tables[2].shape[1])
     shared = np.uint64(tables[1].shape[0]) // (stages * a_count)
-    low, high, u = np.zeros(LANES, np.uint32), np.zeros(LANES, np.uint32), np.empty((3, LANES))
+    low, high, u = np.zeros(LANES, np.uint32), np.zeros(LANES, np.uint32), np.empty((4, LANES))
+    v = np.empty((4, LANES))
     slot, state, left = np.empty(LANES, np.uint64), np.empty(LANES, np.uint64), np.empty(LANES, np.int64)
     rows, running = np.empty(chosen.shape[0], np.int64), 0
     for i in range(begin, begin + chosen.shape[0]):
@@ -120,24 +122,28 @@ def play(
                 slot[lane], state[lane], left[lane] = np.uint64(i - begin), np.uint64(stands[i]), min(limits[i] - since, CHUNK)
                 longest = max(longest, left[lane])
             for q in range(longest):
-                for lane in range(LANES):
-                    w0, w1, w2, _ = philox4x32(np.uint32(0), np.uint32(since + q), low[lane], high[lane], key[0], key[1])
-                    if leader is not None:
-                        u[0, lane] = (w0 + 0.5) * UNIT
-                    u[1, lane], u[2, lane] = (w1 + 0.5) * UNIT, (w2 + 0.5) * UNIT
+                if q % 2 == 0:
+                    for lane in range(LANES):
+                        w0, w1, w2, w3 = philox4x32(np.uint32(0), np.uint32((since + q) >> 1), low[lane], high[lane], key[0], key[1])
+                        u[0, lane], u[1, lane], u[2, lane], u[3, lane] = _unit(w0), _unit(w1), _unit(w2), _unit(w3)
+                if leader is not None and q % 4 == 0:
+                    for lane in range(LANES):
+                        w0, w1, w2, w3 = philox4x32(np.uint32(1), np.uint32((since + q) >> 2), low[lane], high[lane], key[0], key[1])
+                        v[0, lane], v[1, lane], v[2, lane], v[3, lane] = _unit(w0), _unit(w1), _unit(w2), _unit(w3)
+                pair = 2 * (q % 2)
                 for lane in range(count):
                     if q >= left[lane]:
                         continue
                     s = node = state[lane]
                     if leader is not None:
-                        node = s * a_count + _inverse_cdf(leader.ravel(), s, sizes[1], u[0, lane])
-                    b = _inverse_cdf(follows, node, sizes[2], u[1, lane])
-                    if actions is not None and since + q == 0:
+                        node = s * a_count + _inverse_cdf(leader.ravel(), s, leader.shape[1], v[q % 4, lane])
+                    b = _inverse_cdf(follows, node, tables[0].shape[1], u[pair, lane])
+                    if since + q == 0 and actions.shape[0] > 0:
                         b = np.uint64(actions[rows[group + lane]])
-                    at = node if stage is None else node % (stages * a_count)
+                    at = node % (stages * a_count) if stage > 0 else node
                     row = at * shared + np.uint64(row_of[b])
-                    arrives = np.uint64(targets[row * np.uint64(width + 1) + _inverse_cdf(kernels, row, width, u[2, lane])])
-                    if stage is not None:
+                    arrives = np.uint64(targets[row * width + _inverse_cdf(kernels, row, tables[1].shape[1], u[pair + 1, lane])])
+                    if stage > 0:
                         later = s - s % stages + stages
                         arrives = later + arrives if arrives < stages and later < s_count else s_count
                     t = np.uint64(since + q)
@@ -182,15 +188,19 @@ def write_down(
     states, leads, follows, paid, earned, alive = padded
     _, a_count, b_count = sizes
     for m in range(chosen.shape[0]):
-        i, row, s = np.uint64(begin + m), np.uint64(m), states[begin + m, 0]
-        for j in range(steps[begin + m]):
+        i, row, count = np.uint64(begin + m), np.uint64(m), steps[begin + m]
+        for t in range(count):  # a loop for each array: several of them in one are not done in vectors
+            states[i, np.uint64(t + 1)] = arrived[row, np.uint64(t)]
+        for t in range(count):
+            follows[i, np.uint64(t)] = chosen[row, np.uint64(t)]
+        for t in range(count):
+            alive[i, np.uint64(t)] = True
+        for j in range(count):
             t = np.uint64(j)
-            choice, arrives = np.int64(chosen[row, t]), np.int64(arrived[row, t])
-            node = np.uint64(s * (a_count * b_count) + choice)
-            paid[i, t], earned[i, t], follows[i, t], alive[i, t], states[i, t + ONE] = paying[node], earning[node], choice, True, arrives
-            s = arrives
+            node = np.uint64(states[i, t] * (a_count * b_count) + follows[i, t])
+            paid[i, t], earned[i, t] = paying[node], earning[node]
         if a_count > 1:
-            for j in range(steps[begin + m]):
+            for j in range(count):
                 t = np.uint64(j)
                 leads[i, t], follows[i, t] = follows[i, t] // b_count, follows[i, t] % b_count
 
@@ -212,17 +222,18 @@ def simulate(
     rewards: tuple[np.ndarray, np.ndarray],
     first: np.ndarray,
     limits: np.ndarray,
-    actions: np.ndarray | None,
+    actions: np.ndarray,
     noise: Philox,
 ) -> Trajectories:
     """`stackelberg_envs.play.rollouts.simulate` on the noise of ``noise``; `stackelberg_envs.play.compiled.roll_out` has the arguments."""
     key, number = (np.uint32(noise.key[0]), np.uint32(noise.key[1])), np.uint64(noise.first_episode)
     small = np.uint16 if max(sizes[0], sizes[1] * sizes[2]) < 2**16 else np.int64
-    world = tables[0] if sizes[1] > 1 else None, tables[1:], sizes, row_of, stage or None
+    leader, follower, kernel = (_at_least_narrow(table) for table in tables[:3])
+    world = leader if sizes[1] > 1 else None, (follower, kernel, tables[3]), sizes, row_of, stage
     n, longest, limit = len(first), 1, max(1, int(limits.max(initial=1)))
     stands, steps = first.copy(), np.zeros(n, dtype=np.int64)
-    chosen, arrived = np.empty((2, min(n, BLOCK), CHUNK), dtype=small)
-    padded = _room(None, 0, n, 1, limit, rewards[0].dtype)
+    chosen, arrived = np.empty((2, min(n, BLOCK), CHUNK * min(-(-limit // CHUNK), 8)), dtype=small)
+    padded: Any = _room(None, 0, n, 1, limit, rewards[0].dtype)
     for begin in range(0, n, BLOCK):
         block, since = slice(begin, begin + BLOCK), 0
         chosen, arrived = chosen[: n - begin], arrived[: n - begin]
@@ -239,6 +250,13 @@ def simulate(
         padded = _room(padded, n, n, longest, longest, rewards[0].dtype)
     pad(steps, sizes[0], padded)
     return Trajectories(*padded)
+
+
+def _at_least_narrow(cumulated: np.ndarray) -> np.ndarray:
+    """Rows of cumulative probabilities, those of fewer than `NARROW` entries with infinite ones behind them."""
+    if cumulated.shape[1] >= NARROW:
+        return cumulated
+    return np.pad(cumulated, ((0, 0), (0, NARROW - cumulated.shape[1])), constant_values=np.inf)
 
 
 def _room(written: tuple[np.ndarray, ...] | None, rows: int, n: int, longest: int, limit: int, reward: np.dtype) -> tuple[np.ndarray, ...]:

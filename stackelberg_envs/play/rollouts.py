@@ -59,7 +59,10 @@ def simulate(
     shared = len(successors) // nodes
     limits = xp.zeros_like(states) + horizon
     if COMPILED and isinstance(noise, np.random.Generator | Philox) and isinstance(states, np.ndarray) and isinstance(policy, np.ndarray):
-        stage, first_actions = mdp.kernel.stage_size, None if actions is None else np.asarray(actions, dtype=np.int64)
+        stage, first_actions = (
+            mdp.kernel.stage_size,
+            np.zeros(0, dtype=np.int64) if actions is None else np.asarray(actions, dtype=np.int64),
+        )
         rewards = np.ravel(mdp.leader_reward), np.ravel(mdp.follower_reward)
         if isinstance(noise, Philox):
             from . import compiled_philox
@@ -68,7 +71,6 @@ def simulate(
             return compiled_philox.simulate(tables, mdp.sizes, row_of, stage, rewards, states, limits, first_actions, noise)
         from . import compiled
 
-        first_actions = np.zeros(0, dtype=np.int64) if first_actions is None else first_actions
         steps = compiled.roll_out(leader, follower, kernel, successors, row_of, stage, states, limits, first_actions, noise)
         return Trajectories(*compiled.pad_trajectories(*steps, states, mdp.sizes, *rewards))
     if isinstance(noise, np.random.Generator):

@@ -45,10 +45,13 @@ def philox4x32(counter: tuple[Array, Array, Array, Array], key: tuple[int, int])
 
 @dataclass(frozen=True)
 class Philox:
-    """The noise of episodes, as `stackelberg_envs.play.rollouts.simulate` takes it: the same on every device and for every batch size.
+    """Noise of episodes for `stackelberg_envs.play.rollouts.simulate`: the same on every device, and in batches of every size.
 
-    Episode i, step t and draw d have the variate (w + 1/2) / 2^32, where w is word d modulo 4 of Philox4x32-10 with the seed as key
-    (low word first) and the counter (d // 4, t, i modulo 2^32, i // 2^32).  It lies between 0 and 1, and has 32 random bits.
+    A variate is (w + 1/2) / 2^32, where w is a word of Philox4x32-10 under the seed as key, its low word first.  The last two words of the
+    counter are the number of the episode, again its low word first.  No word is left unused:
+
+    * the follower's action and the next state at step t: words 2 (t mod 2) and 2 (t mod 2) + 1 of the counter that begins 0, t // 2,
+    * the leader's action at step t: word t mod 4 of the counter that begins 1, t // 4.
 
     Args:
         seed: which noise, 0 to 2^64 - 1.  Two seeds give unrelated noise.
@@ -73,24 +76,20 @@ class Philox:
         return self.seed & WORD, self.seed >> 32
 
     def __call__(self, t: int, rows: Array) -> Array:
-        """The variates of step ``t`` for the episodes ``rows`` of a batch: for the leader, the follower and the next state, (n, 3)."""
-        return self.uniforms(t, rows, 3)
-
-    def uniforms(self, t: int, rows: Array, draws: int) -> Array:
-        """The first ``draws`` variates of step ``t`` for the episodes ``rows`` of a batch.
+        """The variates of one step of some episodes: for the leader's action, the follower's action, and the next state.
 
         Args:
-            t: 0 to 2^32 - 1.
-            rows: integers (n,), counted from ``first_episode``.
-            draws: how many, from 1.
+            t: the step, from 0.
+            rows: integers (n,), numbers of episodes counted from ``first_episode``.
 
         Returns:
-            Doubles (n, draws), in the library and on the device of ``rows``.
+            Doubles (n, 3) between 0 and 1, of 32 random bits each, in the library and on the device of ``rows``.
         """
         xp: Any = array_namespace(rows)
         low = (xp.astype(rows, xp.int64) & WORD) + (self.first_episode & WORD)
-        high = ((rows >> 32) + (self.first_episode >> 32) + (low >> 32)) & WORD
-        time, words = xp.full_like(low, t), []
-        for block in range(-(-draws // 4)):
-            words += philox4x32((xp.full_like(low, block), time, low & WORD, high), self.key)
-        return (xp.astype(xp.stack(words[:draws], axis=-1), xp.float64) + 0.5) * UNIT
+        episode = low & WORD, ((rows >> 32) + (self.first_episode >> 32) + (low >> 32)) & WORD
+        leads, moves = (
+            philox4x32((xp.full_like(low, kind), xp.full_like(low, t // steps), *episode), self.key) for kind, steps in ((1, 4), (0, 2))
+        )
+        words = leads[t % 4], *moves[2 * (t % 2) : 2 * (t % 2) + 2]
+        return (xp.astype(xp.stack(words, axis=-1), xp.float64) + 0.5) * UNIT
