@@ -501,6 +501,22 @@ def test_render_modes_are_those_of_pettingzoo(id: str, capsys: pytest.CaptureFix
     assert all(shown.count(frame + "\n\n") == times for frame, times in zip(drawn, (2, 2, 1), strict=True))
 
 
+@pytest.mark.parametrize("id", [id for id in se.games() if not se.game(id, **SMALLER.get(id, {})).tabular])
+def test_observations_have_finite_widths(id: str) -> None:
+    """Of states without bounds, too: what is beyond a million is shown as a million, and lies in the space."""
+    env = se.make(id, **SMALLER.get(id, {}))
+    for agent in env.possible_agents:
+        space = env.observation_space(agent)
+        assert np.isfinite(space.high - space.low).all()
+        assert space.dtype == (space.high - space.low).dtype == np.float32
+    env.reset(seed=0)
+    env.step(np.zeros(env.game.dimension))
+    bounds = env.game.spaces[0].state
+    env.episode.states = [np.where(np.isfinite(bounds.high), bounds.high, 1e9)]
+    for agent in env.possible_agents:
+        assert env.observation_space(agent).contains(env.observe(agent))
+
+
 RENDERED: Any = ((se.make, "ansi"), (se.make, "human"), (se.make_parallel, "human"))
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete, Space
 
-from ..processes.arrays import clip
-
+UNBOUNDED = 1e6
+"""Where numbers have no bound they are shown up to this one: libraries warn of infinite bounds, and the width of a space of all float32
+numbers is infinite in float32."""
 LARGEST = float(np.finfo(np.float32).max)
-"""Observations are float32, and states beyond its range are shown as its largest number."""
+"""Observations are float32: no bound is larger."""
 
 
 @dataclass(frozen=True)
@@ -46,19 +48,24 @@ class Vector:
     @property
     def low(self) -> np.ndarray:
         """Lower bounds, (width,)."""
-        return np.append(np.clip(np.minimum(self.space.low, 0.0), -LARGEST, None), 0.0)
+        return np.append(np.minimum(np.maximum(self.space.low, -self._largest[0]), 0.0), 0.0)
 
     @property
     def high(self) -> np.ndarray:
         """Upper bounds, (width,)."""
-        return np.append(np.clip(np.maximum(self.space.high, 0.0), None, LARGEST), 1.0)
+        return np.append(np.maximum(np.minimum(self.space.high, self._largest[1]), 0.0), 1.0)
+
+    @cached_property
+    def _largest(self) -> np.ndarray:
+        """The largest magnitudes that are shown below and above 0, (2, width - 1)."""
+        return np.where(np.isfinite([self.space.low, self.space.high]), LARGEST, UNBOUNDED)
 
     def encode(self, value: Any) -> np.ndarray:
         """(width,); ``value`` is an array of the space's shape, or None."""
         if value is None:
             return np.zeros(self.space.shape[0] + 1)
         block = np.ones(self.space.shape[0] + 1)
-        block[:-1] = clip(value, -LARGEST, LARGEST)
+        block[:-1] = np.asarray(value).clip(-self._largest[0], self._largest[1])
         return block
 
 
