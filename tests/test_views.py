@@ -190,6 +190,7 @@ def test_leader_rounds_ask_each_follower_once_and_seeds_start_anew() -> None:
         LeaderEnv(se.game("toy3-v0"), RR=2)
 
 
+@pytest.mark.skipif(not hasattr(pettingzoo, "make"), reason="PettingZoo has a registry from 1.27 on")
 def test_registered_with_pettingzoo_and_silently_again() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
