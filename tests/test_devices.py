@@ -263,8 +263,8 @@ RUNS: list[tuple[str, Callable[[], se.StackelbergGame], dict[str, Any]]] = [
 ]
 FOLLOWERS = {"rtq": se.SoftQLearning(0.05, 1)}
 ON_THE_CPU = {
-    "multistart", "penalty", "independent_pg", "inverse_planning", "multiple_lp", "enumeration", "line_search", "contract_lp",
-    "security_lp", "leader_ppo",
+    "multistart", "combinatorial", "penalty", "independent_pg", "inverse_planning", "multiple_lp", "enumeration", "line_search",
+    "contract_lp", "security_lp", "leader_ppo",
 }  # fmt: skip
 """Solvers that take no device."""
 
