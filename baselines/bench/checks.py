@@ -24,6 +24,7 @@ from . import instances as listing
 from .configuration import Config
 from .jobs import Job
 from .printing import bar, console, fitting_table, problems
+from .quantities import quantity
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ def score_again(jobs: Sequence[Job], path: Path) -> int:
                 wrong.append(f"line {numbers[result['id']]} ({job.title}): it says {said:.6g}, and its x scores {score:.6g}")
     for remark in wrong:
         problems.print(f"[red]{escape(remark)}[/]", highlight=False, soft_wrap=True)
-    console.print(f"{len(checked.results)} results scored again, {len(wrong)} complaints")
+    console.print(f"{quantity(len(checked.results), 'result')} scored again, {quantity(len(wrong), 'complaint')}")
     return len(wrong)
 
 

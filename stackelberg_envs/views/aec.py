@@ -28,7 +28,7 @@ class StackelbergAEC(EpisodeEnv, AECEnv):
         view: ``"commitment"`` or ``"play"``.
         observations: ``"vector"`` or ``"index"``.
         max_cycles: steps until truncation; None for the game's own.  A plain attribute, free to be assigned.
-        render_mode: ``"ansi"``, ``"rgb_array"`` or None.
+        render_mode: ``"human"`` (text in the terminal after each step), ``"ansi"``, ``"rgb_array"`` or None.
     """
 
     has_fast_steps = True
@@ -58,6 +58,7 @@ class StackelbergAEC(EpisodeEnv, AECEnv):
         self.agent_selection = LEADER
         self._cumulative_rewards = dict.fromkeys(self.agents, 0.0)
         self._publish(rewarded=False)
+        self._draw()
 
     def step(self, action: Any) -> None:
         """Act for ``agent_selection``.
@@ -93,6 +94,8 @@ class StackelbergAEC(EpisodeEnv, AECEnv):
         self._publish(rewarded=moved)
         self._accumulate_rewards()
         self.agent_selection = self._next_agent(moved)
+        if moved or agent == LEADER:
+            self._draw()
 
     def observe(self, agent: str) -> np.ndarray | np.int64:
         """A fresh observation."""

@@ -10,7 +10,7 @@ from gymnasium.utils import seeding
 
 from ..arguments import CheckedArguments, check_options, check_seed, cycles
 from ..game import StackelbergGame
-from .episode import RENDER_MODES, Episode, Observations, RoundTransition, View, check_render_mode
+from .episode import TERMINAL_RENDER_MODES, Episode, Observations, RoundTransition, View, check_render_mode
 from .fast_steps import EpisodeHolder
 
 
@@ -26,11 +26,11 @@ class EpisodeEnv(EpisodeHolder, CheckedArguments):
         self.game = game
         self._episode = Episode(game, view=view, observations=observations, max_cycles=max_cycles)
         self._np_random, self._lookups = None, {}
-        self.render_mode = check_render_mode(render_mode)
+        self.render_mode = check_render_mode(render_mode, TERMINAL_RENDER_MODES)
         # aec_to_parallel would let the follower act before it sees the commitment, and no test would notice
         self.metadata: dict[str, Any] = {
             "name": f"{game.name}_v0",
-            "render_modes": list(RENDER_MODES),
+            "render_modes": list(TERMINAL_RENDER_MODES),
             "is_parallelizable": False,
             "render_fps": 4,
         }
@@ -98,8 +98,17 @@ class EpisodeEnv(EpisodeHolder, CheckedArguments):
         return self.episode.round_transition()
 
     def render(self) -> str | np.ndarray | None:
-        """Draw in the render mode; None without one."""
-        return self.episode.render(self.render_mode)
+        """Draw in the render mode; None without one, and in ``"human"``, in which ``reset`` and ``step`` draw of their own accord."""
+        return None if self.render_mode == "human" else self.episode.render(self.render_mode)
+
+    def _prepare(self) -> None:
+        if self.render_mode != "human":  # each step is drawn
+            super()._prepare()
+
+    def _draw(self) -> None:
+        """Write the episode to the terminal, in the render mode ``"human"``."""
+        if self.render_mode == "human":
+            self._episode.render("human")
 
     def close(self) -> None:
         """Nothing to release."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 import copy
 import math
 import operator
+import sys
 from bisect import bisect_right
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -29,6 +31,8 @@ FOLLOWER = "follower_0"
 View = Literal["commitment", "play"]
 Observations = Literal["vector", "index"]
 RENDER_MODES = ("ansi", "rgb_array")
+TERMINAL_RENDER_MODES = ("human", *RENDER_MODES)
+"""Those of PettingZoo's views: ``"human"`` is the text, written to the terminal.  Gymnasium has a window for its own."""
 
 
 class ActionError(ValueError):
@@ -304,10 +308,16 @@ class Episode(CheckedArguments):
         return Frame(self.game, self.commitment, self.context, tuple(tuple(path) for path in self.paths), self.time)
 
     def render(self, mode: str | None) -> str | np.ndarray | None:
-        """Draw in ``mode``; None without one."""
+        """Draw in ``mode``; None without one, and in ``"human"``, which writes the text to the terminal."""
         if mode is None:
             return None
-        return ansi(self.frame()) if mode == "ansi" else rgb_array(self.frame())
+        if mode == "rgb_array":
+            return rgb_array(self.frame())
+        text = ansi(self.frame())
+        if mode == "ansi":
+            return text
+        sys.stdout.write(text + "\n\n")
+        return None
 
     def _slot_values(self, agent: str) -> list[Any]:
         """The values of the agent's slots; None where there is no value yet, or no longer."""
@@ -428,8 +438,8 @@ def check_vector(agent: str, space: Box, action: Any, what: str) -> np.ndarray:
     return np.clip(given, space.low, space.high)
 
 
-def check_render_mode(render_mode: str | None) -> str | None:
-    """``render_mode`` if there is such a one."""
-    if render_mode is not None and (not isinstance(render_mode, str) or render_mode not in RENDER_MODES):
-        raise ValueError(f"render_mode is one of {', '.join(map(repr, RENDER_MODES))} or None, got {render_mode!r}")
+def check_render_mode(render_mode: str | None, modes: Sequence[str] = RENDER_MODES) -> str | None:
+    """``render_mode`` if it is one of ``modes``."""
+    if render_mode is not None and (not isinstance(render_mode, str) or render_mode not in modes):
+        raise ValueError(f"render_mode is one of {', '.join(map(repr, modes))} or None, got {render_mode!r}")
     return render_mode

@@ -29,7 +29,7 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
         view: ``"commitment"``, ``"play"`` or ``"simultaneous"``.
         observations: ``"vector"`` or ``"index"``.
         max_cycles: moves of the world until truncation (a two-phase episode has more steps than that); None for the game's own.
-        render_mode: ``"ansi"``, ``"rgb_array"`` or None.
+        render_mode: ``"human"`` (text in the terminal after each step), ``"ansi"``, ``"rgb_array"`` or None.
     """
 
     has_fast_steps = True
@@ -64,6 +64,7 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
         """Start an episode; see `stackelberg_envs.views.aec.StackelbergAEC.reset`."""
         self._begin(seed, options)
         self._leader_moves = True
+        self._draw()
         return self._observations(), self._infos()
 
     def step(self, actions: dict[str, Any]) -> Stepped:
@@ -142,6 +143,7 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
         result = self._observations(), rewards, terminations, truncations, self._infos()
         if episode.is_over:
             self.agents = []
+        self._draw()
         return result
 
     def _prepare(self) -> None:

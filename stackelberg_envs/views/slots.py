@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from gymnasium.spaces import Box, Discrete, Space
 
-from ..processes.arrays import clip
-
+UNBOUNDED = 1e6
+"""Where numbers have no bound they are shown up to this one: libraries warn of infinite bounds, and the width of a space of all float32
+numbers is infinite in float32."""
 LARGEST = float(np.finfo(np.float32).max)
-"""Observations are float32, and states beyond its range are shown as its largest number."""
-SMALL = 1e76
-"""Sum of squares up to which no number is beyond it; less than its square."""
+"""Observations are float32: no bound is larger."""
+SMALL = UNBOUNDED**2
+"""Sum of squares up to which no number is beyond any bound."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,17 @@ class Vector:
     @property
     def low(self) -> np.ndarray:
         """Lower bounds, (width,)."""
-        return np.append(np.clip(np.minimum(self.space.low, 0.0), -LARGEST, None), 0.0)
+        return np.append(np.minimum(np.maximum(self.space.low, -self._largest[0]), 0.0), 0.0)
 
     @property
     def high(self) -> np.ndarray:
         """Upper bounds, (width,)."""
-        return np.append(np.clip(np.maximum(self.space.high, 0.0), None, LARGEST), 1.0)
+        return np.append(np.maximum(np.minimum(self.space.high, self._largest[1]), 0.0), 1.0)
+
+    @cached_property
+    def _largest(self) -> np.ndarray:
+        """The largest magnitudes that are shown below and above 0, (2, width - 1)."""
+        return np.where(np.isfinite([self.space.low, self.space.high]), LARGEST, UNBOUNDED)
 
     @cached_property
     def width(self) -> int:
@@ -68,7 +74,7 @@ class Vector:
     def write(self, block: np.ndarray, value: Any) -> None:
         """Show an array of the space's shape, or None, in zeros (width,)."""
         if value is not None:
-            block[:-1] = value if value.dot(value) < SMALL else clip(value, -LARGEST, LARGEST)
+            block[:-1] = value if value.dot(value) < SMALL else value.clip(-self._largest[0], self._largest[1])
             block[-1] = 1.0
 
 
