@@ -36,6 +36,7 @@ def write_worlds(folder: Path, key: str, record: Best) -> int:
         committed = game.for_context(x, context)
         (world,) = game.problems(committed, context)
         ((*policies,),) = group_by_world((world,), follower.respond(game, committed, context).policies)
+        world = world.with_crowd(policies)  # of a crowd's, the tables that its own loads make
         shared = isinstance(world.kernel, SharedRows)
         s, a, b = world.sizes
         arrays = {
