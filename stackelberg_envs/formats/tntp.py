@@ -95,6 +95,18 @@ class RoadNetwork:
         links = self.links
         return links["free_flow_time"] * (1 + links["b"] * (np.asarray(flow) / links["capacity"]) ** links["power"])
 
+    def open_links(self, destination: int) -> tuple[np.ndarray, np.ndarray]:
+        """Which links travellers to a destination may take, booleans (L,), and from which nodes a road leads there, (N,), itself included.
+
+        Closed are links that enter a node below ``first_thru_node``, or one from which no road leads on, and those that leave the
+        destination.
+        """
+        end = destination - 1
+        start, after = self.links["init_node"] - 1, self.links["term_node"] - 1
+        open_links = (after + 1 >= self.first_thru_node) | (after == end)
+        leads = _leads_to(end, start[open_links], after[open_links], self.nodes)
+        return open_links & leads[after] & leads[start] & (start != end), leads
+
     def route_choice(self, destination: int, *, origin: int | None = None, time: Any = None) -> WorldTables:
         """The world of travellers to one destination: states are nodes, actions outgoing links, the reward is minus the time they take.
 
@@ -112,9 +124,7 @@ class RoadNetwork:
         end = whole("destination", destination, 1, self.nodes) - 1
         states, actions = self.link_places
         after = self.links["term_node"] - 1
-        open_links = (after + 1 >= self.first_thru_node) | (after == end)
-        leads = _leads_to(end, states[open_links], after[open_links], self.nodes)
-        open_links &= leads[after] & leads[states] & (states != end)
+        open_links, leads = self.open_links(destination)
         initial = self._initial(end, origin, leads)
         b = int(actions.max(initial=0)) + 1
         available = self.link_table(open_links)
