@@ -18,6 +18,7 @@ import stackelberg_envs as se
 from stackelberg_envs.views.aec import StackelbergAEC
 from stackelberg_envs.views.episode import FOLLOWER, LEADER, ActionError
 from stackelberg_envs.views.gym import FollowerEnv, LeaderEnv
+from stackelberg_envs.views.masks import MASK, next_available
 from stackelberg_envs.views.tabular_steps import TabularSteps, UniformBlocks
 
 GAMES = [(id, SMALLER.get(id, {})) for id in se.games() if se.game(id, **SMALLER.get(id, {})).tabular]
@@ -47,7 +48,9 @@ def parallel(id: str, arguments: dict[str, Any], view: Any, observations: Any) -
             if episode % 3 == 2 and rng.random() < 0.1:
                 env = pickle.loads(pickle.dumps(env)) if episode % 2 else copy.deepcopy(env)
             actions = {
-                agent: int(rng.integers(env.action_space(agent).n)) for agent in env.acting if agent != LEADER or view != "commitment"
+                agent: next_available(rng.integers(env.action_space(agent).n), env.infos.get(agent, {}).get(MASK))
+                for agent in env.acting
+                if agent != LEADER or view != "commitment"
             }
             if view == "commitment" and LEADER in env.acting:
                 actions = {LEADER: x}
@@ -74,7 +77,8 @@ def aec(id: str, arguments: dict[str, Any], view: Any, observations: Any) -> Ite
             )
             over = env.terminations[agent] or env.truncations[agent]
             first = agent == LEADER and view == "commitment"
-            env.step(None if over else x if first else int(rng.integers(env.action_space(agent).n)))
+            mask = env.infos[agent].get(MASK)
+            env.step(None if over else x if first else int(next_available(rng.integers(env.action_space(agent).n), mask)))
         yield env.state(), env.episode.paths
     yield env.np_random.bit_generator.state
 
@@ -84,10 +88,12 @@ def followers(id: str, arguments: dict[str, Any], view: Any, observations: Any) 
     env: Any = FollowerEnv(id, observations=observations, max_cycles=25, **arguments)
     rng = np.random.default_rng(1)
     for episode in range(EPISODES):
-        yield env.reset(seed=3 if episode == 0 else None, options={"commitment": commitment(env.game, rng)})
+        observation, info = env.reset(seed=3 if episode == 0 else None, options={"commitment": commitment(env.game, rng)})
+        yield observation, info
         over = False
         while not over:
-            observation, reward, terminated, truncated, info = env.step(np.int64(rng.integers(env.action_space.n)))
+            action = np.int64(next_available(rng.integers(env.action_space.n), info.get(MASK)))
+            observation, reward, terminated, truncated, info = env.step(action)
             yield observation, reward, terminated, truncated, info
             over = terminated or truncated
     yield env.np_random.bit_generator.state

@@ -107,7 +107,8 @@ class TollNetwork(StackelbergGame):
 
     def tolls(self, x: Array) -> Array:
         """Minutes that each link charges, (..., L)."""
-        return array_namespace(x).matmul(self.largest_toll * sigmoid(x), self._constants.like(x).place)
+        posted = self.largest_toll * sigmoid(x)
+        return array_namespace(x).matmul(posted[..., None, :], self._constants.like(x).place)[..., 0, :]
 
     def at_tolls(self, tolls: Any) -> np.ndarray:
         """The commitment (n,) with these tolls (L,) in minutes, cut to what tolled links can charge: 0.001 to 0.999 of the largest."""

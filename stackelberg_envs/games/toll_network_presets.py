@@ -45,7 +45,7 @@ class Traffic:
         return (np.flatnonzero(demand.sum(axis=0) > 0) + 1).tolist()
 
     @cached_property
-    def number(self) -> np.ndarray:
+    def state_at(self) -> np.ndarray:
         """The state of each (destination, node), (N + 1, N + 1), -1 where there is none."""
         table = np.full((self.network.nodes + 1,) * 2, -1)
         table[tuple(self.states.T)] = np.arange(len(self.states))
@@ -58,14 +58,14 @@ class Traffic:
         table = np.full((len(self.states), int(rank.max()) + 1), -1)
         for destination in self.destinations:
             (usable,) = np.nonzero(self.network.open_links(destination)[0])
-            table[self.number[destination, start[usable] + 1], rank[usable]] = usable
+            table[self.state_at[destination, start[usable] + 1], rank[usable]] = usable
         return table
 
     @cached_property
     def transition(self) -> Any:
         """Where each action leads, (S, 1, B, S): one state, or the end where that is the destination."""
         head = np.where(self.link >= 0, self.network.links["term_node"][self.link], 0)
-        after = np.where(self.link >= 0, self.number[self.states[:, :1], head], -1)
+        after = np.where(self.link >= 0, self.state_at[self.states[:, :1], head], -1)
         lists = Successors(np.maximum(after, 0)[:, None, :, None])
         kernel = SuccessorLists(lists, np.where(after >= 0, 1.0, 0.0)[:, None, :, None])
         return kernel.dense() if len(after) <= DENSE else kernel
@@ -91,7 +91,7 @@ class Traffic:
         demand = np.array(self.network.demand)
         np.fill_diagonal(demand, 0.0)
         for origin, destination in np.argwhere(demand > 0) + 1:
-            state = self.number[destination, origin]
+            state = self.state_at[destination, origin]
             if state < 0:
                 raise ValueError(f"no road leads from node {origin} to node {destination}, and there are trips")
             found[state] = demand[origin - 1, destination - 1]

@@ -196,10 +196,6 @@ def hard_crowd(crowd: MeanField, *, loads: np.ndarray | None = None, tolerance: 
     return best
 
 
-def _add_reward(mdp: MDP, temperature: float, prior: np.ndarray | None) -> MDP:
-    return mdp if prior is None else replace(mdp, follower_reward=mdp.follower_reward + temperature * prior)
-
-
 def keep_factors(matrix: np.ndarray | System) -> Factorisation:
     """A `system` of NumPy numbers, made ready for many solves; a few states are solved faster than they are factorised for it."""
     return Dense(matrix) if not isinstance(matrix, System) and len(matrix) <= FEW_STATES else SparseLU(matrix)
