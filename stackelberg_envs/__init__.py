@@ -11,7 +11,7 @@ from typing import Any
 # no later import puts the module in the function's place; `from stackelberg_envs.games.four_rooms import FourRooms` works as ever.
 from . import game as _game_module
 from . import games as _games_folder
-from .bounds import cooperative_value
+from .bounds import cooperative_value, upper_bound
 from .commitments import CommitmentError
 from .deadlines import WithDeadline, with_deadline
 from .evaluation import Evaluation, evaluate
@@ -102,6 +102,7 @@ __all__ = [
     "read_prism",
     "read_tntp",
     "register",
+    "upper_bound",
     "with_deadline",
 ]
 

@@ -104,6 +104,15 @@ class Shading(Protocol):
     def shading(self, x: Array) -> Array: ...
 
 
+class UpperBound(Protocol):
+    """For tables: a proved upper bound on the leader's return, whatever it commits to and whatever its followers want; None for none.
+
+    `stackelberg_envs.bounds.upper_bound` takes it where it is smaller than the cooperative value.
+    """
+
+    def upper_bound(self) -> float | None: ...
+
+
 class OptionalPieces:
     """The pieces of a game, each None unless the game has it: a method of that name, or an attribute set in ``__init__``.
 
@@ -120,6 +129,7 @@ class OptionalPieces:
     marks: Annotated[Any, Marks] = None
     instruments: Annotated[Any, Instruments] = None
     shading: Annotated[Any, Shading] = None
+    upper_bound: Annotated[Any, UpperBound] = None
 
 
 PIECES: dict[str, type] = {name: hint.__metadata__[0] for name, hint in get_type_hints(OptionalPieces, include_extras=True).items()}

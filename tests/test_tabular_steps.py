@@ -43,18 +43,22 @@ def parallel(id: str, arguments: dict[str, Any], view: Any, observations: Any) -
     rng = np.random.default_rng(1)
     for episode in range(EPISODES):
         x = commitment(env.game, rng)
-        yield env.reset(seed=3 if episode == 0 else None, options=None if view == "commitment" else {"commitment": x})
+        began = env.reset(seed=3 if episode == 0 else None, options=None if view == "commitment" else {"commitment": x})
+        yield began
+        infos = began[1]
         while env.agents:
             if episode % 3 == 2 and rng.random() < 0.1:
                 env = pickle.loads(pickle.dumps(env)) if episode % 2 else copy.deepcopy(env)
             actions = {
-                agent: next_available(rng.integers(env.action_space(agent).n), env.infos.get(agent, {}).get(MASK))
+                agent: next_available(rng.integers(env.action_space(agent).n), infos[agent].get(MASK))
                 for agent in env.acting
                 if agent != LEADER or view != "commitment"
             }
             if view == "commitment" and LEADER in env.acting:
                 actions = {LEADER: x}
-            yield env.step(actions)
+            stepped = env.step(actions)
+            yield stepped
+            infos = stepped[-1]
         yield env.state(), env.episode.paths, env.round_transition()
     yield env.np_random.bit_generator.state
 

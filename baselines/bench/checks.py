@@ -115,7 +115,7 @@ def best_known(own: Path, ids: list[str] | None) -> int:
             continue
         world = f"{key} {record.world.arguments or ''}"
         try:
-            value, upper = record.rescore(), se.cooperative_value(record.world.game())
+            value, upper = record.rescore(), se.upper_bound(record.world.game())
         except (KeyError, ReferenceNotFoundError) as error:  # code of others that is not there any more
             failed += 1
             said = f"{escape(record.found_by)}\n[red]{escape(str(error.args[0]))}[/]"
