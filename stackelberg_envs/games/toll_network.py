@@ -35,6 +35,7 @@ from ..commitments import sigmoid
 from ..followers.exact import Soft
 from ..formats.tntp import RoadNetwork, read_tntp
 from ..game import StackelbergGame
+from ..optional import Graph
 from ..planning.mean_field import CrowdPlan, hard_crowd
 from ..processes.arrays import Array, array_namespace
 from ..processes.constants import Constants
@@ -55,6 +56,7 @@ class TollNetwork(StackelbergGame):
 
     Args:
         network: ``"braess"``, ``"bridges"``, a file ``..._net.tntp``, or a `stackelberg_envs.formats.tntp.RoadNetwork` with demand.
+            Coordinates for pictures are those of the file ``..._node.tntp`` beside it, if there is one.
         trips: the file ``..._trips.tntp`` where ``network`` is a file.
         tolled: ``"all"``, or the numbers of the tolled links, from 0, in the order of the file.
         largest_toll: in minutes; None for twice the largest free-flow time, or for 20 where that is more.
@@ -141,6 +143,23 @@ class TollNetwork(StackelbergGame):
         """The toll of each tolled link, in minutes, (..., n)."""
         return {"toll": np.asarray(self.tolls(np.asarray(x)))[..., self.tolled]}
 
+    def graph(self, x: Array, context: int | str, policies: Sequence[Array]) -> Graph:
+        """The network: flow over capacity, and the toll in minutes."""
+        (world,) = self.problems(x, context)
+        (policy,) = policies
+        links, tolls = self.network.links, np.asarray(self.tolls(np.asarray(x)))
+        shown = np.zeros(len(tolls), dtype=bool)
+        shown[self.tolled] = tolls[self.tolled] >= 0.005 * self.largest_toll
+        return Graph(
+            self.network.places,
+            tuple(str(node + 1) for node in range(self.network.nodes)),
+            np.stack([links["init_node"], links["term_node"]], axis=1) - 1,
+            np.asarray(world.loads_of(np.asarray(policy))) / links["capacity"],
+            "flow / capacity",
+            tuple(f"{toll:.3g}" if there else "" for toll, there in zip(tolls, shown, strict=True)),
+            "toll in minutes",
+        )
+
     def induced(self, x: Array, context: int) -> InducedMeanField:
         del context
         c = self._constants.like(x)
@@ -203,7 +222,8 @@ def _network(given: Any, trips: Any) -> RoadNetwork:
     elif given in NETWORKS:
         network = NETWORKS[given]()
     elif Path(given).suffix == ".tntp":
-        network = read_tntp(given, trips=trips)
+        beside = Path(given).with_name(Path(given).name.replace("_net.tntp", "_node.tntp"))
+        network = read_tntp(given, trips=trips, nodes=beside if beside.exists() and beside.name != Path(given).name else None)
     else:
         raise ValueError(f"network is {', '.join(map(repr, NETWORKS))}, or a file ..._net.tntp; got {given!r}")
     if network.demand is None or not network.demand.any():

@@ -101,25 +101,29 @@ class Traffic:
 def _braess() -> RoadNetwork:
     """Braess's example: 10 y and 50 + y on the two routes, 10 + y on the link between them, and six travellers."""
     rows = [(1, 3, 1e-8, 1e9), (1, 4, 50.0, 0.02), (3, 2, 50.0, 0.02), (3, 4, 10.0, 0.1), (4, 2, 1e-8, 1e9)]
-    return _of_rows("braess", 4, 2, [(a, b, time, share, 1.0, 1.0) for a, b, time, share in rows], {(1, 2): 6.0})
+    places = [(0.0, 0.5), (1.0, 0.5), (0.5, 1.0), (0.5, 0.0)]
+    return _of_rows("braess", 2, [(a, b, time, share, 1.0, 1.0) for a, b, time, share in rows], {(1, 2): 6.0}, places)
 
 
 def _bridges() -> RoadNetwork:
     """A town on a river: nodes 1 to 3 on one bank, 4 to 6 on the other; a short narrow bridge 2-5, and a long wide one 3-6."""
     streets = [(1, 2, 4.0, 40.0), (2, 3, 4.0, 40.0), (4, 5, 4.0, 40.0), (5, 6, 4.0, 40.0), (2, 5, 3.0, 10.0), (3, 6, 8.0, 30.0)]
     both = [(*ends, time, 0.15, 4.0, capacity) for a, b, time, capacity in streets for ends in ((a, b), (b, a))]
-    return _of_rows("bridges", 6, 6, both, {(1, 4): 10.0, (1, 5): 8.0, (3, 5): 6.0, (4, 1): 4.0, (6, 2): 5.0, (2, 6): 3.0})
+    trips = {(1, 4): 10.0, (1, 5): 8.0, (3, 5): 6.0, (4, 1): 4.0, (6, 2): 5.0, (2, 6): 3.0}
+    return _of_rows("bridges", 6, both, trips, [(0.0, 1.0), (1.0, 1.0), (2.0, 1.0), (0.0, 0.0), (1.0, 0.0), (2.0, 0.0)])
 
 
-def _of_rows(name: str, nodes: int, zones: int, rows: list[tuple[float, ...]], trips: dict[tuple[int, int], float]) -> RoadNetwork:
-    """A network of rows (from, to, free-flow time, b, power, capacity)."""
+def _of_rows(
+    name: str, zones: int, rows: list[tuple[float, ...]], trips: dict[tuple[int, int], float], places: list[tuple[float, float]]
+) -> RoadNetwork:
+    """A network of rows (from, to, free-flow time, b, power, capacity), with the position of each node."""
     start, end, time, share, power, capacity = (np.array(column, dtype=np.float64) for column in zip(*rows, strict=True))
     links = {"init_node": start.astype(np.int64), "term_node": end.astype(np.int64), "capacity": capacity, "length": time}
     links |= {"free_flow_time": time, "b": share, "power": power}
     demand = np.zeros((zones, zones))
     for (origin, destination), count in trips.items():
         demand[origin - 1, destination - 1] = count
-    return RoadNetwork(name, nodes, zones, 1, links, demand)
+    return RoadNetwork(name, len(places), zones, 1, links, demand, np.array(places))
 
 
 NETWORKS: dict[str, Callable[[], RoadNetwork]] = {"braess": _braess, "bridges": _bridges}
