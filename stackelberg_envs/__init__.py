@@ -45,6 +45,7 @@ from .views.registration import make, make_parallel, pettingzoo_module, register
 from .worlds.base import WorldError
 from .worlds.markov_game import InducedMarkovGame
 from .worlds.mdp import InducedMDP
+from .worlds.mean_field import InducedMeanField
 from .worlds.signal import InducedSignalMDP
 
 __version__ = "0.2.0"
@@ -61,6 +62,7 @@ __all__ = [
     "Hard",
     "InducedMDP",
     "InducedMarkovGame",
+    "InducedMeanField",
     "InducedSignalMDP",
     "Layout",
     "MirrorDescent",

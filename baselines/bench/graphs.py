@@ -79,8 +79,10 @@ def _draw(axis: Axes, graph: Graph, colours: Any) -> None:
             arrow["path_effects"] = [withStroke(linewidth=4.2, foreground="#8a8f96")]  # the palest links are seen on white, too
         axis.annotate("", places[end] + right - cut, places[start] + right + cut, arrowprops=arrow)
         if few and label:
-            where = places[start] + 0.4 * along + 1.9 * right
-            axis.text(*where, label, ha="center", va="center", fontsize=8, color=INK, path_effects=halo)
+            side = 1.5 * right / ASIDE  # so that the text begins beside the link, whatever its length
+            across, up = (("right", "center", "left"), ("top", "center", "bottom"))
+            ha, va = across[1 + round(side[0] / 1.6)], up[1 + round(side[1] / 1.6)]
+            axis.text(*(places[start] + 0.4 * along + 1.4 * right), label, ha=ha, va=va, fontsize=8, color=INK, path_effects=halo)
     axis.plot(*places.T, "o", color="#546c60", ms=15 if few else 2, zorder=3)
     for place, name in zip(places, graph.names, strict=True):
         if few:

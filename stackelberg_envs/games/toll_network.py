@@ -112,9 +112,12 @@ class TollNetwork(StackelbergGame):
         posted = self.largest_toll * sigmoid(x)
         return array_namespace(x).matmul(posted[..., None, :], self._constants.like(x).place)[..., 0, :]
 
-    def at_tolls(self, tolls: Any) -> np.ndarray:
-        """The commitment (n,) with these tolls (L,) in minutes, cut to what tolled links can charge: 0.001 to 0.999 of the largest."""
-        share = np.clip(np.asarray(tolls, dtype=np.float64)[self.tolled] / self.largest_toll, 1e-3, 1 - 1e-3)
+    def at_tolls(self, tolls: Any, *, margin: float = 1e-3) -> np.ndarray:
+        """The commitment (n,) with these tolls (L,) in minutes, cut to ``margin`` to ``1 - margin`` of the largest toll.
+
+        Nearer to the ends than 0.001, tolls hardly move with the commitment, and a method that differentiates stays there.
+        """
+        share = np.clip(np.asarray(tolls, dtype=np.float64)[self.tolled] / self.largest_toll, margin, 1 - margin)
         return np.log(share / (1 - share))
 
     def times(self, flow: Array) -> Array:

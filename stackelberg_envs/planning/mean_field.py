@@ -133,7 +133,15 @@ def soft_crowd(
         PlanningError: if no fixed point is found.
     """
     start = np.zeros(crowd.resources) if loads is None else np.asarray(loads, dtype=np.float64)
-    here = CrowdResponse(crowd, start, temperature, prior=prior)
+    try:
+        here = CrowdResponse(crowd, start, temperature, prior=prior)
+    except PlanningError as error:
+        if crowd.follower_discount < 1:
+            raise
+        raise PlanningError(
+            f"one of the crowd has no best response at the first loads ({error}).  At discount 1, entropy may be worth more than a step "
+            f"costs, and going round in circles for ever is then best: take a temperature below {temperature:g}, or start at larger loads"
+        ) from error
     evaluations = 1
     for step in range(1, MAX_STEPS + 1):
         if here.residual <= tolerance:
