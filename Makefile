@@ -82,7 +82,7 @@ study-warehouse: $(INSTALLED)  ## every layout of the warehouse, and who finds t
 
 reproduce-tolls: $(INSTALLED)  ## tolls on the bundled networks; with NET=..._net.tntp TRIPS=..._trips.tntp [FLOW=..._flow.tntp] published numbers of a network, too
 	$(BIN)/python -m baselines.studies.tolls $(NET) $(TRIPS) $(FLOW)
-	$(BIN)/stackelberg bench tolls && $(BIN)/stackelberg compare tolls
+	$(BIN)/stackelberg bench toll-scores && $(BIN)/stackelberg compare toll-scores
 
 reproduce-preferences: $(INSTALLED)  ## learning a reward from preferences, tabular and with a simulator (an hour on two cores; resumes)
 	$(BIN)/python -m baselines.studies.preferences

@@ -24,6 +24,8 @@ exclude_patterns += [
     "reproductions/thermal*.md",
     "reproductions/lq-gain.md",
     "reproductions/rtq-cost.md",
+    "reproductions/toll-scores.md",
+    "reproductions/tolls-networks.md",
 ]
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"

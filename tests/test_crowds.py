@@ -23,7 +23,7 @@ from solvers.estimators.implicit import exact_gradient
 from stackelberg_envs.games.toll_network import TollNetwork
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.linear_systems import PlanningError
-from stackelberg_envs.planning.mean_field import hard_crowd, soft_crowd
+from stackelberg_envs.planning.mean_field import soft_crowd
 from stackelberg_envs.views.gym import FollowerEnv
 from stackelberg_envs.worlds.mean_field import InducedMeanField
 
@@ -84,10 +84,10 @@ def test_recursive_logit_is_logit_over_routes(temperature: float) -> None:
     np.testing.assert_allclose(loads(game, x), 6 * found.x @ uses, atol=1e-8)
 
 
-@settings(deadline=None, max_examples=8)
+@settings(deadline=None, max_examples=5)
 @given(st.integers(0, 10_000))
 def test_random_towns_have_one_equilibrium_and_a_bound(seed: int) -> None:
-    """Baillon and Cominetti 2008: unique where times rise; a gap of at most 1e-8; no tolls beat the system optimum (total time is convex)."""
+    """Baillon and Cominetti 2008: unique where times rise.  Gaps are at most 1e-8, and no tolls beat the system optimum."""
     game = random_town(seed)
     rng = np.random.default_rng(seed)
     x = 2 * rng.normal(size=game.dimension)
@@ -122,7 +122,7 @@ def test_wardrop_equilibria_minimise_beckmanns_objective() -> None:
     nothing = np.full(game.dimension, -20.0)
     best = loads(game, nothing, se.Hard())
     least = study.beckmann(game, best)
-    for temperature in (0.3, 2.0, 8.0):
+    for temperature in (0.3, 3.0):
         other = loads(game, nothing, se.Soft(temperature))
         along = minimize_scalar(lambda a, other=other: study.beckmann(game, best + a * (other - best)), bounds=(0, 1), method="bounded")
         assert along.fun >= least - 1e-6
@@ -158,10 +158,10 @@ def test_travellers_who_are_sampled_agree_with_the_continuum() -> None:
     policies = se.evaluate(game, x).responses[0].policies
     world = crowd(game, x)
     (trips,) = world.play([np.asarray(policies[0])], np.full(count, game.max_cycles), np.random.default_rng(4))
-    taken = game.traffic.link[trips.states[:, : trips.actions.shape[1]], trips.actions]
-    played = np.arange(trips.actions.shape[1]) < trips.lengths[:, None]
+    traveller, step = np.nonzero(trips.alive)
+    taken = game.traffic.link[trips.states[traveller, step], trips.follower_actions[traveller, step]]
     uses = np.zeros((count, game.dimension))
-    np.add.at(uses, (np.nonzero(played)[0], taken[played]), 1.0)
+    np.add.at(uses, (traveller, taken), 1.0)
     flows, errors = game.traffic.trips * uses.mean(axis=0), game.traffic.trips * uses.std(axis=0) / np.sqrt(count)
     assert (np.abs(flows - world.loads_of(policies[0])) <= 5 * errors + 1e-12).all()
 
@@ -176,9 +176,8 @@ def test_batches_tensors_and_copies_say_the_same() -> None:
     world = crowd(game, points[0])
     again = pickle.loads(pickle.dumps(world))
     np.testing.assert_array_equal(again.follower_reward, world.follower_reward)
-    np.testing.assert_array_equal(
-        [np.asarray(table).sum() for table in again.fingerprint()], [np.asarray(t).sum() for t in world.fingerprint()]
-    )
+    for ours, theirs in zip(again.fingerprint(), world.fingerprint(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
     answer = se.Soft(1.0).respond(game, points[0])
     warm = se.Soft(1.0).respond(game, points[1], state=answer.state)
     np.testing.assert_allclose(warm.policies[0], se.Soft(1.0).respond(game, points[1]).policies[0], atol=1e-9)
@@ -202,7 +201,7 @@ def test_what_a_crowd_cannot_do_is_said() -> None:
     game = town(network="braess")
     with pytest.raises(PlanningError, match=r"a crowd responds to itself: take Soft\(temperature\), or Hard\(\)"):
         se.evaluate(game, np.zeros(5), follower=se.Quantal(0.1))
-    with pytest.raises(Declined, match="bchg plans or trains for one follower, and in toll_network a crowd responds to itself|BCHG plans"):
+    with pytest.raises(Declined, match="plans or trains for one follower, and in toll_network a crowd responds to itself"):
         solve(game, "bchg", budget=2)
     for wrong, message in (
         ({"network": "nowhere"}, "network is 'braess', 'bridges', or a file"),
@@ -213,29 +212,17 @@ def test_what_a_crowd_cannot_do_is_said() -> None:
             TollNetwork(**wrong)  # type: ignore[arg-type]
 
 
-def test_gains_from_company_have_an_equilibrium_or_an_error() -> None:
-    """Where rewards rise with loads uniqueness is lost: what is found is an equilibrium by its certificate, or an error says what to look at."""
-    world = crowd(town(network="braess"), np.zeros(5)).in_numpy()
-
-    def flocking(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        own, paid = world.rewards(flow)
-        return -own / 20 - 100 * (world.available if world.available is not None else 1.0), paid
-
-    from dataclasses import replace
-
-    try:
-        plan = soft_crowd(replace(world, rewards=flocking), 1.0)
-    except PlanningError as error:
-        assert "do rewards fall as loads rise" in str(error)  # noqa: PT017 - either outcome is right
-    else:
-        assert plan.gap <= 1e-8
-    hard = hard_crowd(world)
-    assert hard.gap <= 1e-8
+def test_circles_are_named() -> None:
+    """Entropy of 8 minutes a link is worth more than the links of the town cost: the sum over all walks is infinite, as the error says."""
+    with pytest.raises(PlanningError, match="going round in circles for ever is then best: take a temperature below 8"):
+        se.evaluate(town(), np.full(12, -20.0), follower=se.Soft(8.0))
 
 
 def test_recorded_networks() -> None:
-    """Sioux Falls and Anaheim, whose files are not ours to give away: the published objective, 42.31335287107440e5, to the last digits, marginal-
-    cost tolls reach the system optimum, and the page says what is recorded."""
+    """Files that are not ours to give away: the published objective of Sioux Falls, 42.31335287107440e5, and what theory says of tolls.
+
+    The page says what is recorded.
+    """
     rows = json.loads((FOLDER / "recorded" / "tolls.json").read_text())
     assert (FOLDER / "tolls-networks.md").read_text() == study.page(rows)
     by_name = {row["network"]: row for row in rows}

@@ -48,7 +48,8 @@ def graphs(game: se.StackelbergGame, shown: dict[str, np.ndarray], scored: dict[
 
 def uniform_policies(game: se.StackelbergGame) -> list[np.ndarray]:
     """Policies in which followers of the first context take all actions alike, for what does not depend on them."""
-    return [np.ones(np.shape(world.unloaded().leader_reward)) / world.actions[0] for world in game.null_worlds]
+    worlds: Any = game.null_worlds
+    return [np.ones(np.shape(world.unloaded().leader_reward)) / world.actions[0] for world in worlds]
 
 
 def _height(graph: Graph) -> float:
@@ -79,14 +80,15 @@ def _draw(axis: Axes, graph: Graph, colours: Any) -> None:
             arrow["path_effects"] = [withStroke(linewidth=4.2, foreground="#8a8f96")]  # the palest links are seen on white, too
         axis.annotate("", places[end] + right - cut, places[start] + right + cut, arrowprops=arrow)
         if few and label:
+            where = places[start] + 0.4 * along + 1.4 * right
             side = 1.5 * right / ASIDE  # so that the text begins beside the link, whatever its length
             across, up = (("right", "center", "left"), ("top", "center", "bottom"))
             ha, va = across[1 + round(side[0] / 1.6)], up[1 + round(side[1] / 1.6)]
-            axis.text(*(places[start] + 0.4 * along + 1.4 * right), label, ha=ha, va=va, fontsize=8, color=INK, path_effects=halo)
+            axis.text(where[0], where[1], label, ha=ha, va=va, fontsize=8, color=INK, path_effects=halo)
     axis.plot(*places.T, "o", color="#546c60", ms=15 if few else 2, zorder=3)
     for place, name in zip(places, graph.names, strict=True):
         if few:
-            axis.text(*place, name, ha="center", va="center", fontsize=9, color="#fefefe", weight="bold", zorder=4)
+            axis.text(place[0], place[1], name, ha="center", va="center", fontsize=9, color="#fefefe", weight="bold", zorder=4)
     axis.set_xlim(-0.1, 1.1)
     axis.set_ylim(-0.1, _height(graph) + 0.1)
     axis.set_aspect("equal")

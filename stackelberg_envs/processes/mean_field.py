@@ -86,7 +86,8 @@ class MeanField(ProcessTables):
 
         def converted(loads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             xp = array_namespace(like)
-            follower, leader = rewards(xp.asarray(np.array(loads), dtype=like.dtype, device=like.device))  # torch wants numbers that may be written
+            writable = np.array(loads)  # or torch warns
+            follower, leader = rewards(xp.asarray(writable, dtype=like.dtype, device=like.device))
             return as_numpy(follower), as_numpy(leader)
 
         return replace(
