@@ -79,14 +79,14 @@ def _worth_of_loads(
         oracle.charge(linear_solves=solves)
         return terms
 
-    def slope(terms: torch.Tensor) -> np.ndarray:
+    def gradient_in_loads(terms: torch.Tensor) -> np.ndarray:
         (found,) = torch.autograd.grad(terms, loads, retain_graph=True, allow_unused=True, materialize_grads=True)
         return found.numpy(force=True)
 
-    direct = slope(leader)
+    direct = gradient_in_loads(leader)
     if not direct.any():
         return torch.zeros_like(leader)
-    prices, residual = gmres(lambda v: v - slope(worth(v)), direct, TOLERANCE)
+    prices, residual = gmres(lambda v: v - gradient_in_loads(worth(v)), direct, TOLERANCE)
     if not residual < 1e-6:
         raise PlanningError("the prices of loads were not found: does the crowd's equilibrium stand still where its rewards move a little?")
     return worth(prices)
