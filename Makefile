@@ -93,7 +93,7 @@ reproduce-continuous: $(INSTALLED)  ## Kudo et al. 2026 in linear-quadratic worl
 	for config in thermal lq-gain; do $(BIN)/stackelberg bench $$config && $(BIN)/stackelberg compare $$config || exit 1; done
 	$(BIN)/python -m baselines.studies.noise
 
-interop:  ## nine other libraries, each in a throw-away environment: a training step, and the table of docs/how-to/other-libraries
+interop:  ## twelve other libraries, each in a throw-away environment: a training step, and the table of docs/how-to/other-libraries
 	$(PYTHON) -m tests.interop
 
 check: $(INSTALLED)  ## lint, format, types

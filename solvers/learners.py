@@ -30,7 +30,7 @@ from stackelberg_envs.processes.sampled import normal
 from stackelberg_envs.response import Answer, Response
 from stackelberg_envs.views.episode import Episode
 from stackelberg_envs.views.gym import FollowerEnv
-from stackelberg_envs.views.slots import slot
+from stackelberg_envs.views.slots import encode, slot
 
 from .leader_ppo import private_generators
 
@@ -284,7 +284,9 @@ def _layers(model: Any) -> dict[str, Any]:
 
 def _observation_parts(game: StackelbergGame, context: int, x: np.ndarray) -> dict[str, Any]:
     """What the follower observes beside its state and the leader's action, and the bounds of its own."""
-    before = slot(Discrete(len(game.contexts))).encode(context) if len(game.contexts) > 1 else np.zeros(0)
+    before = np.zeros(0)
+    if len(game.contexts) > 1:
+        before = encode([slot(Discrete(len(game.contexts)))], [context]).astype(np.float64)
     action = game.spaces[0].action
     assert isinstance(action, Box)
     return {"before": before, "commitment": x, "low": action.low, "high": action.high}

@@ -20,6 +20,7 @@ from .base import Solver
 SOLVERS = {
     "implicit": "estimators.implicit:Implicit",
     "multistart": "multistart:Multistart",
+    "combinatorial": "combinatorial:Combinatorial",
     "penalty": "penalty:Penalty",
     "independent_pg": "independent_pg:IndependentPG",
     "inverse_planning": "inverse_planning:InversePlanning",

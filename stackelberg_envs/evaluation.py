@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field
 from numbers import Integral
 
-from .game import Follower, StackelbergGame, follower_of, group_by_world
+from .game import Follower, StackelbergGame, follower_of, group_by_world, same_worlds
 from .processes.arrays import Array, array_namespace
 from .response import Response
 
@@ -89,7 +89,11 @@ def evaluate(
         committed = game.for_context(x, context)
         batch = committed.shape[:-1]  # tables that do not depend on x have no batch axes
         problems = game.problems(committed, context)
-        response = responses[context] if responses is not None else follower.respond(game, committed, context)
+        if responses is None:
+            with same_worlds(game, committed, context, problems):
+                response = follower.respond(game, committed, context)
+        else:
+            response = responses[context]
         responded.append(response)
         groups = group_by_world(problems, response.policies)
         scoring = {"horizon": steps, "max_cycles": game.max_cycles}

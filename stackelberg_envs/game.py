@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import abc
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, Protocol
@@ -174,7 +175,8 @@ class StackelbergGame(CheckedArguments, OptionalPieces, abc.ABC):
 
     def problems(self, x: Array, context: int | str = 0) -> tuple[Any, ...]:
         """`commit` as a tuple: one process for each independent follower, or the one that interacting followers share."""
-        return as_tuple(self.commit(x, context))
+        last_x, last_context, worlds = vars(self).get("_worlds", (None, None, ()))
+        return worlds if last_x is x and last_context == context and worlds else as_tuple(self.commit(x, context))
 
     def objective(
         self,
@@ -329,6 +331,16 @@ def skip_checks(game: StackelbergGame) -> StackelbergGame:
     copied = copy.copy(game)
     vars(copied)["_checked_contexts"] = set(range(len(game.contexts)))
     return copied
+
+
+@contextmanager
+def same_worlds(game: StackelbergGame, x: Array, context: int, worlds: tuple[World, ...]) -> Iterator[None]:
+    """Within it, `StackelbergGame.problems` gives ``worlds`` for this very ``x`` in ``context``, and does not make them again."""
+    vars(game)["_worlds"] = x, context, worlds
+    try:
+        yield
+    finally:
+        vars(game).pop("_worlds", None)
 
 
 def _context_errors(game: StackelbergGame) -> list[str]:

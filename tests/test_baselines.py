@@ -346,11 +346,10 @@ def test_best_known_values_are_found_by_ids_without_version(tmp_path: Path) -> N
         checks.best_known(tmp_path / "none.jsonl", ["lq_gian"])
 
 
-def test_committed_best_known_values_hold() -> None:
-    records = best.read_best(best.COMMITTED)
+def test_committed_best_commitments_are_in_the_leaders_space() -> None:
+    records = best.read_best(best.COMMITTED)  # that they are worth what they say is in test_verify
     assert records
     for record in records.values():
-        assert record.rescore() == pytest.approx(record.leader_return, abs=1e-6)
         assert np.array(record.x) in record.world.game().leader_space
 
 

@@ -12,8 +12,9 @@ from small_games import SMALLER
 
 import stackelberg_envs as se
 from stackelberg_envs.commitments import CommitmentError
-from stackelberg_envs.play import batches
-from stackelberg_envs.play.batches import Streams
+from stackelberg_envs.play import rollouts
+from stackelberg_envs.play.batches import CompiledBatch, EpisodeBatch
+from stackelberg_envs.play.streams import Streams
 from stackelberg_envs.registry import gymnasium_id
 from stackelberg_envs.views.batch import FollowerBatchEnv
 from stackelberg_envs.views.episode import ActionError
@@ -124,21 +125,21 @@ def test_streams_are_their_generators() -> None:
         assert streams.draw_from(wanted).tolist() == [generators[i].random() for i in wanted]
 
 
+@pytest.mark.parametrize("mode", MODES[:2])
 @pytest.mark.parametrize(("id", "arguments"), [("four_rooms-v0", {}), ("random_markov_game-v0", {}), ("contract_tree-v0", {})])
-def test_compiled_batches_are_the_same(id: str, arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_batches_are_the_same(id: str, arguments: dict[str, Any], mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """numba's loop and NumPy's operations give the same bits."""
     pytest.importorskip("numba", reason="the extra 'fast' is not installed")
-    fast = FollowerBatchEnv(id, 5, max_cycles=12, **arguments)
+    fast = FollowerBatchEnv(id, 5, max_cycles=12, autoreset_mode=mode, **arguments)
     fast.reset(seed=2)
-    monkeypatch.setattr(batches, "COMPILED", False)
-    plain_numpy = FollowerBatchEnv(id, 5, max_cycles=12, **arguments)
+    monkeypatch.setattr(rollouts, "COMPILED", False)
+    plain_numpy = FollowerBatchEnv(id, 5, max_cycles=12, autoreset_mode=mode, **arguments)
     plain_numpy.reset(seed=2)
     rng = np.random.default_rng(0)
     for _ in range(60):
         actions = rng.integers(fast.single_action_space.n, size=5)  # type: ignore[attr-defined]
-        np.testing.assert_equal(fast.step(actions), plain_numpy.step(actions))
-    assert fast._batch._advance is not plain_numpy._batch._advance
-    np.testing.assert_array_equal(fast._batch.leader_return, plain_numpy._batch.leader_return)
+        np.testing.assert_equal(plain(fast.step(actions)), plain(plain_numpy.step(actions)))
+    assert [type(env._batch) for env in (fast, plain_numpy)] == [CompiledBatch, EpisodeBatch]
 
 
 def test_a_batch_visits_states_as_often_as_the_model_says() -> None:

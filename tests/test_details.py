@@ -47,7 +47,7 @@ def test_a_run_that_fell_is_told_with_what_to_try(monkeypatch: pytest.MonkeyPatc
     settings = {"batches": "same", "episodes": 300, "lr": 0.5}
     said = descent_note(falling, settings)
     assert said is not None
-    assert said.startswith("F fell, from 2 at the start to 1.5 (at best 3, after 1 commitments). To try: --set batches=independent")
+    assert said.startswith("F fell, from 2 at the start to 1.5 (at best 3, after 1 commitment). To try: --set batches=independent")
     assert "--set episodes=1200 (it was 300), --set lr=0.1 (it was 0.5)" in said
     noisy = [{**row, "standard_error": 0.2} for row in falling]
     assert descent_note(noisy, settings) is None, "by less than two standard errors of each"

@@ -22,6 +22,7 @@ from stackelberg_envs.game import as_tuple
 from stackelberg_envs.play import monte_carlo as sampled_scores
 from stackelberg_envs.play.rollouts import simulate
 from stackelberg_envs.play.trajectories import Trajectories
+from stackelberg_envs.processes.philox import Philox
 from stackelberg_envs.processes.successor_lists import SuccessorLists
 from stackelberg_envs.processes.transitions import numbers_of
 from stackelberg_envs.registry import GAMES
@@ -205,14 +206,15 @@ def assert_same_scores(game: se.StackelbergGame, follower: se.Follower | None, g
 @pytest.mark.parametrize(
     ("id", "arguments"), [("four_rooms-v0", {}), ("toy3-v0", {}), ("tax_design-v0", SMALLER["tax_design-v0"])], ids=str
 )
-def test_episodes(gpu: GPU, id: str, arguments: dict[str, Any]) -> None:
+@pytest.mark.parametrize("noise", [lambda: np.random.default_rng(5), lambda: Philox(5)], ids=["generator", "philox"])
+def test_episodes(gpu: GPU, id: str, arguments: dict[str, Any], noise: Callable[[], Any]) -> None:
     """The same noise, the same episodes."""
     game = se.game(id, **arguments)
     x = commitment(game)
 
     def played(x: Any, states: Any) -> Trajectories:
         (mdp,) = game.problems(x)
-        return simulate(mdp, game.default_follower.respond(game, x).policy, states, np.random.default_rng(5), 30)
+        return simulate(mdp, game.default_follower.respond(game, x).policy, states, noise(), 30)
 
     first = np.arange(40) % (game.sizes[0][0] + 1)
     here = played(x, first)
@@ -261,8 +263,8 @@ RUNS: list[tuple[str, Callable[[], se.StackelbergGame], dict[str, Any]]] = [
 ]
 FOLLOWERS = {"rtq": se.SoftQLearning(0.05, 1)}
 ON_THE_CPU = {
-    "multistart", "penalty", "independent_pg", "inverse_planning", "multiple_lp", "enumeration", "line_search", "contract_lp",
-    "security_lp", "leader_ppo",
+    "multistart", "combinatorial", "penalty", "independent_pg", "inverse_planning", "multiple_lp", "enumeration", "line_search",
+    "contract_lp", "security_lp", "leader_ppo",
 }  # fmt: skip
 """Solvers that take no device."""
 

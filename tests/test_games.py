@@ -312,7 +312,7 @@ def test_senseless_commitments_are_refused(x: object, message: str) -> None:
         (lambda: se.make("toy3-v0", view="ply"), ValueError, "no view 'ply'; did you mean 'play'"),
         (lambda: se.make("four_rooms-v0", view="play"), ValueError, "use view='commitment'"),
         (lambda: se.make("toy3-v0", max_cycles=0), ValueError, "max_cycles is a whole number from 1"),
-        (lambda: se.make("toy3-v0", render_mode="human"), ValueError, "'ansi', 'rgb_array' or None"),
+        (lambda: se.make("toy3-v0", render_mode="window"), ValueError, "'human', 'ansi', 'rgb_array' or None"),
         (lambda: se.nothing_v0, AttributeError, "no attribute 'nothing_v0'"),
     ],
 )

@@ -96,7 +96,7 @@ def test_a_stranger_enters(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     code, said = command("leaderboard", OURS, "mine", forged, "-o", "page.html")
     assert code == 1
     assert "stackelberg-envs: 70 runs score what they say; verified" in said
-    assert "Forgers: 4 runs score what they say; refused: 1 complaints" in said
+    assert "Forgers: 4 runs score what they say; refused: 1 complaint" in said
     page = (folder / "page.html").read_text()
     assert "B. Stranger" in page
     assert "Forgers" not in page

@@ -94,6 +94,35 @@ def test_rounds_side_by_side_are_rounds(id: str, mode: str) -> None:
         assert (envs.step(actions)[1] != 0.0).all() == (mode == "SameStep")
 
 
+@pytest.mark.parametrize("id", ["FourRooms", "LQGain"])
+def test_ex_ante_rewards_are_the_referee_s_over_all_contexts(id: str) -> None:
+    """Before the leader sees the context, a round is worth its expectation: one context or another is no noise in it."""
+    envs = gymnasium.make_vec(f"Stackelberg/{id}-Leader-v0", 3, rewards="ex-ante", leader_scale=0.5)
+    assert isinstance(envs.unwrapped, LeaderBatchEnv)
+    game, actions = envs.unwrapped.game, np.random.default_rng(5).uniform(-1.0, 1.0, envs.action_space.shape)
+    expected = [se.evaluate(game, 0.5 * action, horizon=game.max_cycles).leader_return for action in actions.astype(np.float64)]
+    envs.reset(seed=0)
+    np.testing.assert_allclose(envs.step(actions)[1], expected, rtol=1e-9)
+    assert not envs.step(actions)[1].any()  # Gymnasium's default: all rounds were over, and this step begins others
+    single = LeaderEnv(game, rewards="ex-ante", leader_scale=0.5, mode="query" if id == "LQGain" else "round")
+    single.reset(seed=1)
+    rows = actions[0].reshape(-1, *single.action_space.shape)
+    np.testing.assert_allclose([single.step(row)[1] for row in rows][-1], expected[0], rtol=1e-9)
+
+
+def test_a_leader_that_sees_the_context_has_no_ex_ante_rewards() -> None:
+    game = se.from_arrays(
+        np.ones((1, 1, 2, 1)),
+        np.zeros((1, 2)),
+        np.zeros((1, 2)),
+        context_visibility="before",
+        follower_discount=0.9,
+        instrument=se.Subsidies(),
+    )
+    with pytest.raises(ValueError, match="sees the context before it commits; use rewards='exact'"):
+        LeaderEnv(game, rewards="ex-ante")
+
+
 def test_contexts_of_rounds_side_by_side_are_drawn_by_their_probabilities() -> None:
     envs = LeaderBatchEnv("four_rooms-v0", 2000)
     envs.reset(seed=0)

@@ -91,6 +91,11 @@ def test_a_sweep_is_the_same_wherever_it_runs(folder: Path) -> None:
     parts = sorted(Path("results").glob("shard-*"))
     code, said = command("merge", "results", *parts, "--plan", "sweep.toml")
     assert (code, f"{len(jobs)} of {len(jobs)} runs of sweep are there" in said) == (0, True), said
+    label = str(jobs[0].label or jobs[0].solver)
+    some = len(configuration.load("sweep.toml", seeds=1).select((), [label], 1.0).jobs)
+    code, said = command("merge", "results", *parts, "--plan", "sweep.toml", "--solvers", label, "--seeds", 1)
+    assert (code, f"{some} of {some} run" in said) == (0, True), said
+    assert some < len(jobs)
     assert numbers(folder / "results/sweep.jsonl") == expected
     code, said = command("bench", "sweep.toml", "--jobs", 1, "--shard", "0/5")
     assert code == 0
@@ -156,7 +161,7 @@ def test_lines_that_contradict_each_other_are_refused_and_nothing_is_lost(folder
     again = (json.dumps(results_file.with_checksum(later)) + "\n").encode()
     (folder / "two/sweep.jsonl").write_bytes(first.replace(b'"seed": 0', b'"seed": 7') + again + third[:-20])
     code, said = command("merge", "out", "one", "two")
-    assert (code, "3 lines, 3 of them new; 1 copies left out" in said) == (1, True), said
+    assert (code, "3 lines, 3 of them new; 1 copy left out" in said) == (1, True), said
     assert f"{Path('two/sweep.jsonl')}, line 1: it was changed after it was written" in said
     assert f"{Path('two/sweep.jsonl')}, line 3: it is half written" in said
     assert (folder / "out/sweep.jsonl").read_bytes() == whole

@@ -272,6 +272,7 @@ PLAYED = {
 OPTIONS: dict[str, list[dict[str, Any]]] = {
     "implicit": [{}, {"one_context": True}],
     "multistart": [{"evaluations": 5}],
+    "combinatorial": [{"evaluations": 5, "kept": 1}],
     "penalty": [{"penalty": kind, "form": form, "episodes": 5} for kind in ("value", "bellman") for form in ("exact", "sampled")],
     "inverse_planning": [{"planning_steps": 2, "population": 1}],
     "bchg": [{"level": level} for level in ("value", "policy", "outcome")]

@@ -107,3 +107,26 @@ def test_no_game_beats_cooperation(id: str) -> None:
     for seed in range(5):
         x = 3 * np.random.default_rng(seed).normal(size=game.commitment_shape)
         assert float(se.evaluate(game, x).leader_return) <= bound
+
+
+def test_combinatorial_revives_what_a_softmax_has_given_up() -> None:
+    """With all of the budget unused every other weight is 1e-9, and so is its gradient: a search without lifting ends where it began."""
+    game, follower, start = se.game("four_rooms-v0", preset="bchg"), se.Soft(0.01), np.zeros(105)
+    start[-1] = 20.0
+    stuck = solvers.solve(game, "multistart", follower=follower, start=start, budget=1, evaluations=20)
+    assert stuck.leader_return == pytest.approx(float(se.evaluate(game, start, follower=follower).leader_return), abs=1e-6)
+    lifted = solvers.solve(game, "combinatorial", follower=follower, start=start, budget=1, kept=1, evaluations=20)
+    assert lifted.leader_return > stuck.leader_return + 0.01
+
+
+def test_combinatorial_reproduces_resumes_and_declines() -> None:
+    game = se.game("toy3-v0")
+    once = solvers.solve(game, "combinatorial", budget=120, seed=3, reports=10, kept=2, evaluations=10)
+    half = solvers.solve(game, "combinatorial", budget=60, seed=3, reports=10, kept=2, evaluations=10)
+    resumed = solvers.solve(game, "combinatorial", budget=120, seed=3, reports=10, kept=2, evaluations=10, resume=half.checkpoint)
+    assert np.array_equal(once.x, resumed.x)
+    assert once.leader_return > 34.9  # the published optimum is 34.99
+    with pytest.raises(solvers.Declined, match="combinatorial differentiates a soft response"):
+        solvers.solve(game, "combinatorial", follower=se.Hard())
+    with pytest.raises(ValueError, match="depth"):
+        solvers.build("combinatorial", depth=0.0)

@@ -141,7 +141,7 @@ def test_a_benchmark_runs_and_resumes(locks: str, tmp_path: Path) -> None:
     path, said = tmp_path / "results" / "toy.jsonl", Console(record=True, file=io.StringIO())
     assert run_all(jobs[:1], path, processes=1, console=said) == {}
     assert run_all(jobs[:2], path, processes=1, console=said) == {}
-    assert "1 of 2 runs are already in" in said.export_text()
+    assert "1 of 2 runs is already in" in said.export_text()
     written = results_file.read(path)
     assert list(written) == [job.id for job in jobs[:2]]
     assert results_file.comparable(written[jobs[0].id]) == results_file.comparable(execute(jobs[0]))

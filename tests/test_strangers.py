@@ -19,11 +19,12 @@ from stackelberg_envs.testing import check_env
 
 if {register!r}:
     se.register("canal-v0", "canal.py:Canal")
-aec = pettingzoo.make("aec", "stackelberg/canal-v0", render_mode="ansi")
+there = hasattr(pettingzoo, "make")  # from PettingZoo 1.27 on
+aec = (pettingzoo.make if there else lambda _, __, **mode: se.make("canal-v0", **mode))("aec", "stackelberg/canal-v0", render_mode="ansi")
 aec.reset(seed=0)
 aec.step(np.zeros(3))
 print(aec.render().splitlines()[0])
-check_env(pettingzoo.make("parallel", "stackelberg/canal-v0"))
+check_env(pettingzoo.make("parallel", "stackelberg/canal-v0") if there else se.make_parallel("canal-v0"))
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what Gymnasium recommends of ranges
     for side in ("Leader", "Follower"):

@@ -18,6 +18,7 @@ import pettingzoo.test as pzt
 import pytest
 from broken import BROKEN
 from gymnasium.utils.env_checker import check_env as gymnasium_check_env
+from pettingzoo.test.render_test import render_test
 from pettingzoo.test.state_test import state_test
 from small_games import SMALLER
 
@@ -198,6 +199,7 @@ def test_leader_rounds_ask_each_follower_once_and_seeds_start_anew() -> None:
         LeaderEnv(se.game("toy3-v0"), RR=2)
 
 
+@pytest.mark.skipif(not hasattr(pettingzoo, "make"), reason="PettingZoo has a registry from 1.27 on")
 def test_registered_with_pettingzoo_and_silently_again() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -483,6 +485,49 @@ def test_rendering(id: str) -> None:
     assert image.shape[2] == 3
     env.render_mode = None
     assert env.render() is None
+
+
+@pytest.mark.parametrize("id", se.games())
+def test_render_modes_are_those_of_pettingzoo(id: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """PettingZoo's `render_test`, and ``"human"``: each step is drawn in the terminal, once, in AEC and parallel views."""
+    arguments = {**SMALLER.get(id, {}), "max_cycles": 3}
+    render_test(lambda **mode: se.make(id, **mode, **arguments))
+    capsys.readouterr()
+    text, human, parallel = (make(id, render_mode=mode, **arguments) for make, mode in RENDERED)
+    for env in (text, human, parallel):
+        env.reset(seed=0)
+    drawn = [str(text.render())]
+    for agent in text.agents:
+        space = text.action_space(agent)
+        action = np.zeros(space.shape) if isinstance(space, gymnasium.spaces.Box) else 0
+        for env in (text, human):
+            env.step(action)
+        if agent == "leader_0":
+            drawn.append(str(text.render()))
+            parallel.step({agent: action})
+    drawn.append(str(text.render()))
+    assert human.render() is parallel.render() is None
+    shown = capsys.readouterr().out
+    assert all(shown.count(frame + "\n\n") == times for frame, times in zip(drawn, (2, 2, 1), strict=True))
+
+
+@pytest.mark.parametrize("id", [id for id in se.games() if not se.game(id, **SMALLER.get(id, {})).tabular])
+def test_observations_have_finite_widths(id: str) -> None:
+    """Of states without bounds, too: what is beyond a million is shown as a million, and lies in the space."""
+    env = se.make(id, **SMALLER.get(id, {}))
+    for agent in env.possible_agents:
+        space = env.observation_space(agent)
+        assert np.isfinite(space.high - space.low).all()
+        assert space.dtype == (space.high - space.low).dtype == np.float32
+    env.reset(seed=0)
+    env.step(np.zeros(env.game.dimension))
+    bounds = env.game.spaces[0].state
+    env.episode.states = [np.where(np.isfinite(bounds.high), bounds.high, 1e9)]
+    for agent in env.possible_agents:
+        assert env.observation_space(agent).contains(env.observe(agent))
+
+
+RENDERED: Any = ((se.make, "ansi"), (se.make, "human"), (se.make_parallel, "human"))
 
 
 def test_rendered_map_shows_penalties_path_and_marks() -> None:

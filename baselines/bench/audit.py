@@ -20,6 +20,7 @@ from stackelberg_envs.game import judge_of
 from . import results_file
 from .flaws import flaw
 from .jobs import Job
+from .quantities import be, quantity
 from .results_file import Line
 from .source import suite_digest
 
@@ -133,8 +134,8 @@ def _of_other_code(jobs: Sequence[Job], lines: Iterable[Line]) -> Iterator[str]:
     for (label, why), finished in groups.items():
         days = sorted({when[:10] for when in finished if when})
         made = f", made {' to '.join(dict.fromkeys((days[0], days[-1])))}" if days else ""
-        runs = f"{len(finished)} runs of {label} by other code are" if len(finished) > 1 else f"1 run of {label} by other code is"
-        yield f"{runs} not shown{made}: {why}"
+        runs = quantity(len(finished), "run")
+        yield f"{runs} of {label} by other code {be(len(finished))} not shown{made}: {why}"
 
 
 def _settings(job: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ import stackelberg_envs as se
 
 from . import results_file
 from .jobs import Job, World
+from .quantities import quantity
 
 COMMITTED = Path(__file__).parent.parent / "best_known.jsonl"
 
@@ -72,7 +73,7 @@ def _write(path: Path, entries: dict[str, Best]) -> None:
 
 def of_run(result: dict[str, Any], job: Job) -> Best:
     """What a run ended with, as an entry of a record."""
-    found_by = f"{job.label or job.solver}" + (f", seed {job.seed}, {job.budget} commitments" if job.start is None else "")
+    found_by = f"{job.label or job.solver}" + (f", seed {job.seed}, {quantity(job.budget, 'commitment')}" if job.start is None else "")
     return Best(job.score_world, result["leader_return"], tuple(result["x"]), found_by)
 
 

@@ -20,6 +20,9 @@ def check(
     ] = None,
     best: Annotated[bool, typer.Option("--best", help="Only re-score the stored best commitments.")] = False,
     results: Annotated[Path, typer.Option(help="Folder with results, for its own best commitments.")] = Path("results"),
+    worlds: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write the tables under stored best commitments there, for tests/verify.py.")
+    ] = None,
     set_: Annotated[list[str] | None, typer.Option("--game", help="An argument of what is checked, e.g. --game preset=hpgd")] = None,
     leader: Annotated[str | None, typer.Option(help="The agent that leads in an environment of others; guessed by name.")] = None,
     followers: Annotated[str | None, typer.Option(help="The agents that follow, separated by commas; all others.")] = None,
@@ -37,6 +40,8 @@ def check(
 
     Example: `stackelberg check stackelberg_envs.deadlines:WithDeadline --game game=toy3-v0 --game steps=5`
 
+    Example: `stackelberg check --best --worlds tables && python tests/verify.py tables`, which scores them by a program of its own
+
     Example: `stackelberg check my_package:my_env --leader government --followers worker_0,worker_1`
     """
     from . import checks
@@ -53,7 +58,9 @@ def check(
         (0, what or []) if best else checks.everything(what or list(se.games()), arguments, given, endless=endless, verbose=verbose)
     )
     if (of_games and not arguments) or not what:
-        failed += checks.best_known(results / "best_known.jsonl", of_games if what else None)
+        failed += checks.best_known(results / "best_known.jsonl", of_games if what else None, worlds)
+    elif worlds is not None:
+        raise typer.BadParameter("--worlds is for stored best commitments: name games without --game, or none")
     if failed:
         problems.print(f"[red]{failed} check{'s'[: failed != 1]} failed[/]")
         raise typer.Exit(1)

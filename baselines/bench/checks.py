@@ -19,11 +19,12 @@ from stackelberg_envs.testing import ConformanceError, Report, check_env, check_
 from stackelberg_envs.testing.report import ON_CHECK
 from stackelberg_envs.testing.roles import RolesError
 
-from . import audit, best, kinds, results_file
+from . import audit, best, kinds, results_file, worlds_file
 from . import instances as listing
 from .configuration import Config
 from .jobs import Job
 from .printing import bar, console, fitting_table, problems
+from .quantities import quantity
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,11 @@ def _progress(shown: Progress) -> Iterator[None]:
         ON_CHECK.reset(token)
 
 
-def best_known(own: Path, ids: list[str] | None) -> int:
-    """Score the common record and ``own`` again, of these games or all, and print a table; how many are not worth what they say."""
+def best_known(own: Path, ids: list[str] | None, worlds: Path | None = None) -> int:
+    """Score the common record and ``own`` again, of these games or all, and print a table; how many are not worth what they say.
+
+    With a folder ``worlds``, what they induce is written there, see `baselines.bench.worlds_file`.
+    """
     failed, wanted = 0, {REGISTRY.label(id) for id in ids or ()}
     for id in ids or ():
         REGISTRY.load(id)  # which raises if there is none
@@ -121,6 +125,8 @@ def best_known(own: Path, ids: list[str] | None) -> int:
             said = f"{escape(record.found_by)}\n[red]{escape(str(error.args[0]))}[/]"
             rows.append((escape(world), said, f"{record.leader_return:.6f}", "-", "-"))
             continue
+        if worlds is not None:
+            worlds_file.write_worlds(worlds, key, record)
         agrees = abs(value - record.leader_return) < 1e-6
         failed += not agrees
         bound = "-" if upper is None else f"{upper:.4f}"
@@ -168,7 +174,7 @@ def score_again(jobs: Sequence[Job], path: Path) -> int:
                 wrong.append(f"line {numbers[result['id']]} ({job.title}): it says {said:.6g}, and its x scores {score:.6g}")
     for remark in wrong:
         problems.print(f"[red]{escape(remark)}[/]", highlight=False, soft_wrap=True)
-    console.print(f"{len(checked.results)} results scored again, {len(wrong)} complaints")
+    console.print(f"{quantity(len(checked.results), 'result')} scored again, {quantity(len(wrong), 'complaint')}")
     return len(wrong)
 
 

@@ -22,6 +22,7 @@ from . import new as templates
 from .commands import BudgetScale, Executor, FirstSeed, Games, Methods, Processes, Results
 from .deferred import defer
 from .printing import console, problems
+from .quantities import be, share
 
 MORE, OWN = "More about results", "Your own code"
 """Panels of ``stackelberg --help`` below the first commands."""
@@ -178,7 +179,8 @@ def bench(
         wanted, folder = commands.part_of(loaded, shard, costs or [], results)
         finished, failed = commands.run(wanted, folder / f"{loaded.name}.jsonl", jobs, again, executor, address)
         merge_them = f"stackelberg merge {results} {results}/shard-* --plan {config}"
-        console.print(escape(f"{len(finished)} of {len(wanted)} runs are in {folder};  {merge_them}  puts parts together"), soft_wrap=True)
+        there = f"{share(len(finished), len(wanted), 'run')} {be(len(finished))} in {folder}"
+        console.print(escape(f"{there};  {merge_them}  puts parts together"), soft_wrap=True)
         commands.end(failed)
         return
     if costs:

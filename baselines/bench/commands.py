@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 
 from .printing import console, problems
+from .quantities import be, quantity, share
 
 if TYPE_CHECKING:
     from .configuration import Config
@@ -55,7 +56,7 @@ def part_of(loaded: Config, shard: str, costs: list[Path], results: Path) -> tup
     whole = results / f"{loaded.name}.jsonl"
     there = {result["id"] for result in counted_results(mine, whole)}
     console.print(
-        f"Part {part.index} of {part.count}, counted from 0: {len(mine)} of {len(loaded.jobs)} runs"
+        f"Part {part.index} of {part.count}, counted from 0: {share(len(mine), len(loaded.jobs), 'run')}"
         + (f", {len(there)} of them already in {escape(str(whole))}" if there else ""),
         highlight=False,
         soft_wrap=True,
@@ -75,7 +76,7 @@ def run(
         failed = run_all(wanted, path, console=console, again=again or (), executor=executors.load(executor, workers, address))
     except (KeyboardInterrupt, RunStopped):
         there = len(counted_results(wanted, path))
-        problems.print(f"\nStopped with {there} of {len(wanted)} runs in {escape(str(path))}; the same command goes on from there.")
+        problems.print(f"\nStopped with {share(there, len(wanted), 'run')} in {escape(str(path))}; the same command goes on from there.")
         raise typer.Exit(130) from None
     return counted_results(wanted, path), failed
 
@@ -93,7 +94,8 @@ def finished_runs(loaded: Config, config: str, results: Path) -> list[dict[str, 
     if not checked.results:
         why = "".join(f"\n{remark}" for remark in checked.remarks)
         if lines and not why:
-            why = f" (its {len(lines)} lines are of other settings: give the same --seeds, --budget-scale, ... as to bench)"
+            there = f"its {quantity(len(lines), 'line')} {be(len(lines))}"
+            why = f" ({there} of other settings: give the same --seeds, --budget-scale, ... as to bench)"
         raise typer.BadParameter(f"{path} has no results of {loaded.name}; run  stackelberg bench {config}  first{why}")
     return checked.results
 

@@ -19,6 +19,7 @@ from rich.table import Table
 from . import results_file
 from .figures import learned_figure, plain_text, style, svg
 from .printing import fitting_table
+from .quantities import quantity
 from .report import Part
 from .stats import Interval, mean_interval
 
@@ -227,7 +228,7 @@ def maps(part: Part) -> Figure:
     shown = {}
     for cell in [cell for cell in cells(part) if cell.ours]:
         runs = sorted(part.groups[cell.label], key=tail_mean)
-        shown[f"{cell.label}, median of {len(runs)} seeds"] = np.array(runs[(len(runs) - 1) // 2]["x"])
+        shown[f"{cell.label}, median of {quantity(len(runs), 'seed')}"] = np.array(runs[(len(runs) - 1) // 2]["x"])
     if part.best is not None:
         shown[best_name(part)] = np.array(part.best.x)
     judged = part.section.referee or part.section.world

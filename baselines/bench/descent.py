@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .quantities import quantity
+
 MORE_EPISODES, SMALLER_STEP = 4, 5
 """Factors that are proposed."""
 
@@ -23,7 +25,7 @@ def descent_note(history: Sequence[Mapping[str, Any]], settings: Mapping[str, An
         return None
     best = max(history, key=lambda row: row["leader_return"])
     fell = f"F fell, from {start:.6g} at the start to {end:.6g}"
-    fell += "" if best is first else f" (at best {best['leader_return']:.6g}, after {best['commitments']} commitments)"
+    fell += "" if best is first else f" (at best {best['leader_return']:.6g}, after {quantity(best['commitments'], 'commitment')})"
     return f"{fell}. To try: {', '.join(_proposals(settings)) or 'another --seed, or a larger --start-scale'}"
 
 

@@ -27,6 +27,7 @@ from .flaws import flaw
 from .jobs import Job
 from .merge import title
 from .printing import bar, console, problems
+from .quantities import quantity
 from .shards import kind_of
 
 FILE = "entry.toml"
@@ -216,6 +217,7 @@ def print_check(folder: Path) -> Checked:
     for said in done.complaints:
         problems.print(f"[red]{escape(said)}[/]", highlight=False, soft_wrap=True)
     there = sum(map(len, done.results.values()))
-    verdict = "verified" if not done.complaints else f"refused: {len(done.complaints)} complaints"
-    console.print(escape(f"{done.entry.name}: {there} runs score what they say; {verdict}"), highlight=False, soft_wrap=True)
+    verdict = "verified" if not done.complaints else f"refused: {quantity(len(done.complaints), 'complaint')}"
+    scored = f"{quantity(there, 'run')} {'scores what it says' if there == 1 else 'score what they say'}"
+    console.print(escape(f"{done.entry.name}: {scored}; {verdict}"), highlight=False, soft_wrap=True)
     return done

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from . import results_file
+from .quantities import be, share
 
 
 def file_of(results: Path) -> Path:
@@ -44,6 +45,6 @@ def missing_runs(jobs: Iterable[Any], there: set[str], failed: dict[str, str]) -
         wrong = [job for job in away if job.id in failed]
         if wrong:
             first = failed[wrong[0].id].partition("\n")[0]
-            yield f"{len(wrong)} of {len(group)} runs of {label} failed: {first}"
+            yield f"{share(len(wrong), len(group), 'run')} of {label} failed: {first}"
         if len(away) > len(wrong):
-            yield f"{len(away) - len(wrong)} of {len(group)} runs of {label} are not there yet"
+            yield f"{share(len(away) - len(wrong), len(group), 'run')} of {label} {be(len(away) - len(wrong))} not there yet"

@@ -10,6 +10,7 @@ import numpy as np
 from stackelberg_envs.annotations import allows, in_words
 
 from . import results_file
+from .quantities import quantity
 
 KINDS = {"job": dict, "versions": dict, "x": list, "leader_return": object, "reason": str, "history": list, "cost": dict, "timing": dict}
 """Of the fields that every line has."""
@@ -57,9 +58,9 @@ def _contradictions(result: dict[str, Any]) -> Iterator[str]:
     if abs(score - scores[-1]) > 1e-6 * max(1.0, abs(score)):
         yield f"its leader_return is {score}, and the last report of its history {scores[-1]}"
     if min(cost.values()) < 0 or cost["commitments"] < result["job"]["budget"]:
-        yield f"it ended after {cost['commitments']} commitments, and its job has a budget of {result['job']['budget']}"
+        yield f"it ended after {quantity(cost['commitments'], 'commitment')}, and its job has a budget of {result['job']['budget']}"
     if history[-1].get("commitments", cost["commitments"]) != cost["commitments"]:
-        yield f"it ended after {cost['commitments']} commitments, and its last report after {history[-1]['commitments']}"
+        yield f"it ended after {quantity(cost['commitments'], 'commitment')}, and its last report after {history[-1]['commitments']}"
     if len(result["timing"]["history"]) != len(history):
         yield f"it has times of {len(result['timing']['history'])} reports, and {len(history)} reports"
     if result.get("schema", 1) >= 3 and result.get("checksum") != results_file.checksum(result):

@@ -11,13 +11,17 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from rich.markup import escape
 
-from . import results_file
+from . import commands, results_file
 from .printing import console, problems
+from .quantities import be, quantity, share
+
+if TYPE_CHECKING:
+    from .configuration import Config
 
 NAMED = 20
 """How many contradictions one message names."""
@@ -160,6 +164,9 @@ def command(
     ] = None,
     seeds: Annotated[int | None, typer.Option(help="As given to bench.", min=1)] = None,
     first_seed: Annotated[int | None, typer.Option(help="As given to bench.", min=0)] = None,
+    games: Annotated[list[str] | None, typer.Option("--games", metavar="PATTERN", help="As given to bench.")] = None,
+    methods: Annotated[list[str] | None, typer.Option("--solvers", metavar="PATTERN", help="As given to bench.")] = None,
+    budget_scale: Annotated[float, typer.Option(help="As given to bench.", min=0.0)] = 1.0,
 ) -> None:
     """Put results of several machines together: equal lines of a run once, and nothing where two lines contradict each other.
 
@@ -179,37 +186,38 @@ def command(
     for target, sources in targets.items():
         done = merge_files(target, sources)
         damaged += done.damaged
-        said = f"{target}: {done.there + done.new} lines, {done.new} of them new; {done.copies} copies left out"
+        copies = quantity(done.copies, "copy", "copies")
+        said = f"{target}: {quantity(done.there + done.new, 'line')}, {done.new} of them new; {copies} left out"
         console.print(escape(said), highlight=False, soft_wrap=True)
     for line in damaged:
         problems.print(f"[red]Left out:[/] {escape(line)}", highlight=False, soft_wrap=True)
     if plan is not None:
-        _print_missing(plan, seeds, first_seed, out)
+        _print_missing(commands.load(plan, seeds, first_seed, games, methods, budget_scale), out)
     if damaged:
         raise typer.Exit(1)
 
 
-def _print_missing(plan: str, seeds: int | None, first_seed: int | None, out: Path) -> None:
+def _print_missing(config: Config, out: Path) -> None:
     """Which runs of a configuration are not in a file yet, and about how long they take."""
-    from . import configuration
     from .audit import audit
     from .shards import Costs
 
-    config = configuration.load(plan, seeds=seeds, first_seed=first_seed)
     lines = results_file.read_lines(out if out.suffix == ".jsonl" else out / f"{config.name}.jsonl")
     checked = audit(config.jobs, lines)
     for remark in checked.remarks:
         problems.print(escape(remark), highlight=False, soft_wrap=True)
     there = {result["id"] for result in checked.results}
     missing = [job for job in config.jobs if job.id not in there]
-    console.print(f"{len(config.jobs) - len(missing)} of {len(config.jobs)} runs of {escape(config.name)} are there", highlight=False)
+    found = len(config.jobs) - len(missing)
+    console.print(f"{share(found, len(config.jobs), 'run')} of {escape(config.name)} {be(found)} there", highlight=False)
     if not missing:
         return
     groups: dict[tuple[str, str], list[int]] = {}
     for job in missing:
         groups.setdefault((job.world.label, job.label or job.solver), []).append(job.seed)
     for (game, label), absent in groups.items():
-        console.print(escape(f"Missing: {game}, {label}, seeds {ranges(absent)}"), highlight=False, soft_wrap=True)
+        which = f"seed{'s' if len(absent) > 1 else ''} {ranges(absent)}"
+        console.print(escape(f"Missing: {game}, {label}, {which}"), highlight=False, soft_wrap=True)
     if checked.results:
         costs = Costs((0, result) for result in checked.results)
         hours = sum(map(costs.of, missing)) / 3600

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from .executors import Report
+from .quantities import share
 
 BETWEEN_LINES = 5.0
 """Seconds between two lines of progress, at least: a log of a thousand short runs stays one that people read."""
@@ -72,7 +73,7 @@ def _lines(console: Console, jobs: Sequence[Any], todo: Sequence[Any], unit: str
             return
         said, spent = now, sum(used.values())
         left = f", about {_clock((now - began) * (total - spent) / spent)} left" if 0 < spent < total and done < len(jobs) else ""
-        line = f"{done} of {len(jobs)} runs, {spent} of {total} {unit}, {_clock(now - began)} passed{left}"
+        line = f"{share(done, len(jobs), 'run')}, {spent} of {total} {unit}, {_clock(now - began)} passed{left}"
         console.print(line, highlight=False, soft_wrap=True, markup=False)
         console.file.flush()
 

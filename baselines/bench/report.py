@@ -23,6 +23,7 @@ from .configuration import Config, Section
 from .descent import descent_note
 from .jobs import Job
 from .printing import fitting_table
+from .quantities import share
 from .stats import Interval, summary
 from .story import as_html
 
@@ -103,7 +104,7 @@ class Part:
     def descents(self) -> list[str]:
         """Which solvers ended with less than they began with, and how often."""
         fell = {label: sum(descent_note(run["history"], {}) is not None for run in group) for label, group in self.groups.items()}
-        return [f"F fell in {count} of {len(self.groups[label])} runs of {label}" for label, count in fell.items() if count]
+        return [f"F fell in {share(count, len(self.groups[label]), 'run')} of {label}" for label, count in fell.items() if count]
 
     @property
     def has_claims(self) -> bool:

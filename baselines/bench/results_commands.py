@@ -13,6 +13,7 @@ from . import commands, places
 from .commands import BudgetScale, FirstSeed, Games, Methods, Processes
 from .export import Format
 from .printing import console
+from .quantities import quantity, share
 
 
 def polish(
@@ -139,7 +140,7 @@ def compare(
     comparison.write(loaded.name, gathered, output, mapped=maps or [])
     if record is not None:
         results_file.record(record / path.name, finished)
-    console.print(comparison.table(gathered, f"{loaded.name}: {there} of {len(loaded.jobs)} runs", console.width))
+    console.print(comparison.table(gathered, f"{loaded.name}: {share(there, len(loaded.jobs), 'run')}", console.width))
     console.print(f"Table and figures: {escape(str(output.resolve()))}", soft_wrap=True)
 
 
@@ -175,4 +176,4 @@ def results_table(
     if not len(table["id"]):
         raise typer.BadParameter(f"there are no finished runs in {', '.join(names or [str(results)])}; run  stackelberg bench  first")
     export.write(table, target, kind)
-    console.print(f"Table: {escape(str(target.resolve()))} ({len(table['id'])} rows)", soft_wrap=True)
+    console.print(f"Table: {escape(str(target.resolve()))} ({quantity(len(table['id']), 'row')})", soft_wrap=True)

@@ -20,6 +20,7 @@ from stackelberg_envs.leader.access import Cost
 
 from . import results_file
 from .flaws import flaw
+from .quantities import be, quantity
 
 JOB = (
     *("file", "id", "game", "arguments", "follower", "referee", "score_horizon", "score_discount"),
@@ -128,7 +129,7 @@ def _without_other_code(lines: list[tuple[Path, results_file.Line]]) -> list[tup
         last[key] = max(number, last.get(key, 0))
     kept = [(file, line) for file, line in lines if last[file, results_file.same_run(line[1])] == line[0]]
     if left_out := len(lines) - len(kept):
-        runs = f"{left_out} lines are runs" if left_out > 1 else "1 line is a run"
+        runs = f"{quantity(left_out, 'line')} {be(left_out)} {'a run' if left_out == 1 else 'runs'}"
         warnings.warn(
             f"{runs} of other code than a later line of the same job, and left out; every=True (as an option, --every) reads them too",
             stacklevel=3,

@@ -28,6 +28,7 @@ from .executors import Executor, Task
 from .jobs import Job
 from .processes import Processes
 from .progress import progress
+from .quantities import be, quantity, share
 
 
 def run_all(
@@ -69,7 +70,7 @@ def run_all(
         if back := _returned(checked.results, found):
             for line in back:
                 results_file.append(path, _as_line(line, found))
-            tell(f"{len(back)} of them are of code that has come back: their lines are written once more, to be the last")
+            tell(f"{len(back)} of them {be(len(back))} of code that has come back: their lines are written once more, to be the last")
         failed: dict[str, str] = {}
         stopped, ended = False, set[str]()
         if not todo:
@@ -143,7 +144,7 @@ def _run_again(jobs: Sequence[Job | Runnable], found: dict[str, list[results_fil
 def _state_of(jobs: Sequence[Job | Runnable], todo: Sequence[Job | Runnable], path: Path, there: list[dict[str, Any]]) -> Iterator[str]:
     """What there is to say of runs that are there."""
     if len(todo) < len(jobs):
-        yield f"{len(jobs) - len(todo)} of {len(jobs)} runs are already in {path}"
+        yield f"{share(len(jobs) - len(todo), len(jobs), 'run')} {be(len(jobs) - len(todo))} already in {path}"
     left = {job.id for job in todo}
     if changed := version_differences(result for result in there if result["id"] not in left):
         yield f"They were made by other code: {changed}. Tables keep them apart; --again LABEL (or '*') makes them anew."
@@ -157,7 +158,7 @@ def _checkpoints_there(todo: Sequence[Job | Runnable], kept: Checkpoints) -> Ite
             kept.discard(job.id)
             yield f"{job.title} starts over: where it stood was kept, but {why}"
     if going := sum(kept.path(job.id).exists() for job in there):
-        yield f"{going} runs go on from where they were stopped"
+        yield f"{quantity(going, 'run')} {'goes' if going == 1 else 'go'} on from where {'it was' if going == 1 else 'they were'} stopped"
 
 
 def _preparation(jobs: Sequence[Job | Runnable]) -> _Preparation:

@@ -26,7 +26,8 @@ from ..arguments import check_memory, cycles, real, whole
 from ..followers.feedback import LARGEST_SD, Feedback, squashed_gaussian_action, squashed_gaussian_log_density, weight_count
 from ..game import StackelbergGame
 from ..planning.riccati import riccati
-from ..processes.arrays import Array, array_namespace, clip
+from ..processes.arrays import Array, array_namespace, clip, columns, components, ones_like
+from ..processes.constants import Constants
 from ..processes.gaussian import rows
 from ..processes.sampled import Noise
 from ..worlds.sampled import SampledProcess
@@ -39,6 +40,7 @@ TRACK, TILT = 2.4, 12 * 2 * np.pi / 360
 TARGETS = {"v0": (-0.25, 0.25), "v1": (0.25, 0.75)}
 SCALES = (1 / 2.4, 0.5, 1 / TILT, 0.5)
 DISCOUNT = 0.99
+_CONSTANTS = Constants(scales=np.array(SCALES))
 
 
 @dataclass(frozen=True)
@@ -67,28 +69,27 @@ class GuidedCartPoleProcess(SampledProcess):
     def step(self, states: Array, leads: Array, actions: Array, u: Array) -> tuple[Array, Array]:
         del u
         xp = array_namespace(states)
-        x, speed, angle, spin = (states[..., i] for i in range(4))
-        force, wind = (clip(given[..., 0], -1.0, 1.0) for given in (actions, leads))
+        x, speed, angle, spin = components(states)
+        force, wind = (clip(components(given)[0], -1.0, 1.0) for given in (actions, leads))
         cos, sin = xp.cos(angle), xp.sin(angle)
-        push = (FORCE * force + POLE * HALF * spin**2 * sin) / TOTAL
-        turning = (GRAVITY * sin - cos * push) / (HALF * (4.0 / 3.0 - POLE * cos**2 / TOTAL))
+        push = (FORCE * force + POLE * HALF * (spin * spin) * sin) / TOTAL
+        turning = (GRAVITY * sin - cos * push) / (HALF * (4.0 / 3.0 - POLE * (cos * cos) / TOTAL))
         moving = push - POLE * HALF * turning * cos / TOTAL
-        turning = turning + WIND * self.wind * wind * cos**2
-        arrived = xp.stack([x + DT * speed, speed + DT * moving, angle + DT * spin, spin + DT * turning], axis=-1)
+        turning = turning + WIND * self.wind * wind * (cos * cos)
+        arrived = columns([x + DT * speed, speed + DT * moving, angle + DT * spin, spin + DT * turning])
         return arrived, (xp.abs(arrived[..., 0]) > TRACK) | (xp.abs(arrived[..., 2]) > TILT)
 
     def rewards(self, states: Array, leads: Array, actions: Array, arrived: Array) -> tuple[Array, Array]:
         del states, leads, actions
-        xp, (low, high) = array_namespace(arrived), self.target
-        inside = (arrived[..., 0] > low) & (arrived[..., 0] < high)
-        return xp.ones_like(arrived[..., 0]), xp.astype(inside, arrived.dtype)
+        place, (low, high) = arrived[..., 0], self.target
+        ones = ones_like(place)
+        return ones, ((place > low) & (place < high)) * ones
 
 
 def features(states: Array) -> Array:
     """phi(s) = (x / 2.4, x' / 2, theta / 12 degrees, theta' / 2, 1), (..., 5)."""
-    xp = array_namespace(states)
-    scaled = states * xp.asarray(SCALES, dtype=states.dtype, device=states.device)
-    return xp.concat([scaled, xp.ones_like(states[..., :1])], axis=-1)
+    scaled = states * _CONSTANTS.like(states).scales
+    return array_namespace(states).concat([scaled, ones_like(states[..., :1])], axis=-1)
 
 
 @dataclass(frozen=True)

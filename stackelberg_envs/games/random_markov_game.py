@@ -24,6 +24,7 @@ from ..game import StackelbergGame
 from ..processes.arrays import Array, array_namespace
 from ..processes.chains import DIRECT
 from ..processes.constants import Constants
+from ..processes.garnets import garnet
 from ..processes.successor_lists import SuccessorLists
 from ..processes.successors import Successors
 from ..worlds.mdp import InducedMDP
@@ -154,17 +155,3 @@ class RandomMarkovGame(StackelbergGame):
             leader_discount=self.discount,
             follower_sees=self.follower_sees,
         )
-
-
-def garnet(rng: np.random.Generator, shape: tuple[int, int, int], branching: int, weights: str) -> SuccessorLists:
-    """``branching`` random successors of each (s, a, b), ascending, with random weights."""
-    table, probabilities = np.zeros((*shape, branching), dtype=np.int64), np.zeros((*shape, branching))
-    even = np.ones(branching)
-    for entry in np.ndindex(*shape):
-        table[entry] = rng.choice(shape[0], size=branching, replace=False)
-        probabilities[entry] = rng.dirichlet(even) if weights == "dirichlet" else rng.uniform(size=branching)
-    if weights == "uniform":
-        probabilities = probabilities / probabilities.sum(axis=-1, keepdims=True)
-    order = np.argsort(table, axis=-1)
-    table, probabilities = (np.take_along_axis(drawn, order, axis=-1) for drawn in (table, probabilities))
-    return SuccessorLists(Successors(table), probabilities)

@@ -22,8 +22,8 @@ from ..followers.equilibria import Saddle
 from ..game import StackelbergGame
 from ..processes.arrays import Array, array_namespace
 from ..processes.constants import Constants
+from ..processes.garnets import garnet
 from ..worlds.markov_game import InducedMarkovGame
-from .random_markov_game import garnet
 
 
 class ZeroSumIncentive(StackelbergGame):

@@ -12,10 +12,12 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import Any, Protocol
 
 import numpy as np
+from array_api_compat import is_numpy_array
 
 from ..processes.arrays import Array, array_namespace, as_float, detach, numpy_view
 from ..processes.chains import MarkovChain
@@ -309,9 +311,14 @@ def system(chain: MarkovChain, discount: float, initial: Array | None = None) ->
     if chain.iterative or chain.stages is not None:
         return System(chain, discount)
     matrix = chain.dense()
-    xp = array_namespace(matrix)
-    identity = xp.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
-    return identity - discount * matrix
+    identity, scaled = _identity(array_namespace(matrix), matrix.shape[-1], matrix.dtype, matrix.device), discount * matrix
+    return np.subtract(identity, scaled, out=scaled) if is_numpy_array(scaled) else identity - scaled
+
+
+@lru_cache(maxsize=4)
+def _identity(xp: Any, size: int, dtype: Any, device: Any) -> Array:
+    """The unit matrix, not to be written to: making it took longer than to subtract from it."""
+    return xp.eye(size, dtype=dtype, device=device)
 
 
 def states_that_end(chain: MarkovChain, initial: Array | None) -> Array:

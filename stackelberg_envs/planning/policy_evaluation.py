@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+from array_api_compat import is_numpy_array
+
 from ..processes.arrays import Array, array_namespace
 from ..processes.mdp import MDP, entropy, joint_policy
-from .linear_systems import factorise, system
+from .linear_systems import Factorisation, factorise, system
 
 
 def policy_value(mdp: MDP, policy: Array, reward: Array, discount: float, *, horizon: int | None = None) -> Array:
@@ -21,12 +24,27 @@ def policy_value(mdp: MDP, policy: Array, reward: Array, discount: float, *, hor
     joint = joint_policy(mdp, policy)
     mean = xp.sum(joint * reward, axis=(-2, -1))
     if horizon is None:
-        return factorise(system(mdp.kernel.markov_chain(joint), discount, mdp.initial)).solve(mean)
+        return _factors(mdp, joint, discount).solve(mean)
     chain = mdp.kernel.markov_chain(joint)
     v = xp.zeros_like(mean)
     for _ in range(horizon):
         v = mean + discount * chain.expect(v)
     return v
+
+
+def _factors(mdp: MDP, joint: Array, discount: float) -> Factorisation:
+    """I - gamma P under ``joint`` (..., S, A, B), ready to be solved with.
+
+    The leader's return and what a follower earns are values of one policy, and are asked for in turn: NumPy's last system is kept.
+    """
+    keeps = is_numpy_array(joint)
+    last_discount, last_joint, kept = vars(mdp).get("_last_system", (None, None, None))
+    if keeps and discount == last_discount and np.array_equal(joint, last_joint):
+        return kept
+    kept = factorise(system(mdp.kernel.markov_chain(joint), discount, mdp.initial))
+    if keeps:
+        vars(mdp)["_last_system"] = discount, joint, kept
+    return kept
 
 
 def regularised_reward(mdp: MDP, policy: Array, temperature: float) -> Array:

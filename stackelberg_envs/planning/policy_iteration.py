@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..processes.arrays import Array, array_namespace, as_float
+from ..processes.arrays import Array, array_namespace, as_float, sup_norm
 from ..processes.mdp import MDP, DecisionProblem, broadcast_over_leader_actions, decision_problem
 from .backward_induction import backward_induction
 from .hard_policy_iteration import end_unreached_states
@@ -94,10 +94,10 @@ def soft_policy_iteration(
         kept = factorise(system(problem.transition.markov_chain(problem.weight[..., None] * g), gamma))
         newton = kept.solve(backed_up - v)
         v, before = v + newton, step
-        step = as_float(xp.max(xp.abs(newton)))
+        step = sup_norm(newton)
         if step <= max(tolerance * temperature, rounding_error(v, gamma)) or (gamma >= 1 and _at_rounding(step, before, v)):
             backed_up, g = soft_backup(problem, gamma, temperature, v)
-            bound = as_float(xp.max(xp.abs(backed_up - v))) / (1 - gamma) + rounding_error(v, gamma) if gamma < 1 else float("inf")
+            bound = sup_norm(backed_up - v) / (1 - gamma) + rounding_error(v, gamma) if gamma < 1 else float("inf")
             return Plan(broadcast_over_leader_actions(g, mdp), v, evaluation, step, kept, bound)
     raise _convergence_error(MAX_EVALUATIONS, step)
 
@@ -133,7 +133,7 @@ def _inexact_newton(
     for evaluation in range(1, 10 * MAX_EVALUATIONS + 1):
         backed_up, g = soft_backup(problem, gamma, temperature, v)
         r = backed_up - v
-        size, width_before = as_float(xp.max(xp.abs(r))), width
+        size, width_before = sup_norm(r), width
         middle, half = value_interval(backed_up, xp.min(r, axis=-1), xp.max(r, axis=-1), gamma, deficit)
         width = as_float(xp.max(half))
         goal = max(tolerance, attainable_bound(backed_up, gamma) if gamma < 1 else rounding_error(backed_up, gamma))
@@ -159,14 +159,14 @@ def _inexact_newton(
             forcing = 0.0
         newton = kept.solve(r, max(forcing, 0.1 * goal * max(1 - gamma, 1e-4) / size))
         step_before = step
-        v, size_before, step = v + newton, size, as_float(xp.max(xp.abs(newton)))
+        v, size_before, step = v + newton, size, sup_norm(newton)
         products += getattr(kept, "products", 0)
     raise _convergence_error(evaluation, width)
 
 
 def _at_rounding(step: float, before: float, values: Array) -> bool:
     """Whether a Newton step is small and no longer shrinks: `STALLED`."""
-    return before / 2 <= step <= STALLED * as_float(array_namespace(values).max(abs(values)))
+    return before / 2 <= step <= STALLED * sup_norm(values)
 
 
 def _convergence_error(evaluations: int, step: float) -> PlanningError:

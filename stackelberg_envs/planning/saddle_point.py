@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..processes.arrays import Array, array_namespace, as_float
+from ..processes.arrays import Array, array_namespace, sup_norm
 from ..processes.availability import available_to
 from ..processes.markov_game import MarkovGame
 from ..processes.mdp import broadcast_over_leader_actions, decision_problem
@@ -87,11 +87,11 @@ def saddle_point(
         joint = problem.weight[..., None] * xp.reshape(together, (*together.shape[:-2], -1))
         kept = factorise(system(problem.transition.markov_chain(joint), gamma))
         newton = kept.solve(residual)
-        step = as_float(xp.max(xp.abs(newton)))
+        step = sup_norm(newton)
         done = step <= max(POLICY_TOLERANCE * temperature, rounding_error(v, gamma))
-        t, size = 1.0, as_float(xp.max(xp.abs(residual)))
+        t, size = 1.0, sup_norm(residual)
         stage, following = backup(v + newton, stage.logits)
-        while not done and as_float(xp.max(xp.abs(following))) > (1 - 1e-4 * t) * size and t > 1 / 64:
+        while not done and sup_norm(following) > (1 - 1e-4 * t) * size and t > 1 / 64:
             t /= 2
             stage, following = backup(v + t * newton, stage.logits)
         if not done and t <= 1 / 64:  # a step of value iteration always contracts

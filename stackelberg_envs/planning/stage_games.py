@@ -59,8 +59,8 @@ def stage_saddle(q: Array, temperature: float, logits: Array | None = None, *, a
     start = xp.zeros_like(q[..., 0, :]) if logits is None else logits
     log_w = _log_normalise(start if columns is None else _forbid(xp.where(xp.isfinite(start), start, 0.0), columns))
     best, kept, tolerance = xp.full_like(q[..., 0, 0], float("inf")), log_w, xp.zeros_like(q[..., 0, 0])
+    f, u = _loss(q, log_w, tau, rows)
     for _ in range(MAX_STAGE_STEPS):
-        f, u = _loss(q, log_w, tau, rows)
         scale = 1 + xp.sum(u * _matvec(size, xp.exp(log_w)), axis=-1) + tau  # of payoffs that are met: one that forbids an action is not
         rounded = float(xp.finfo(q.dtype).eps) * scale
         tolerance = rounded * (STAGE_TOLERANCE + 8 * scale / tau)
@@ -74,11 +74,16 @@ def stage_saddle(q: Array, temperature: float, logits: Array | None = None, *, a
         d, slope = _newton(q, log_w, u, tau)
         t = xp.ones_like(f)
         for _ in range(40):
-            worse = _loss(q, _step_weights(log_w, t[..., None] * d), tau, rows)[0] > f + 1e-4 * t * slope + noise
+            ahead = _step_weights(log_w, t[..., None] * d)
+            reached = _loss(q, ahead, tau, rows)
+            worse = reached[0] > f + 1e-4 * t * slope + noise
             if not bool(xp.any(worse)):
                 break
             t = xp.where(worse, t / 2, t)
-        log_w = _step_weights(log_w, t[..., None] * d)
+        else:
+            ahead = _step_weights(log_w, t[..., None] * d)
+            reached = _loss(q, ahead, tau, rows)
+        log_w, (f, u) = ahead, reached
     else:
         if not bool(xp.all(best <= 1e3 * tolerance)):
             raise PlanningError(

@@ -13,9 +13,10 @@ falls as fast as the chain forgets where it started and not as gamma^k: 5 to 900
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-from ..processes.arrays import Array, array_namespace, as_float, max_over_actions
+from ..processes.arrays import Array, array_namespace, as_float, max_over_actions, sup_norm
 from ..processes.mdp import DecisionProblem
 from .linear_systems import PlanningError
 
@@ -36,7 +37,7 @@ def softmax_backup(q: Array, temperature: float) -> tuple[Array, Array]:
     xp = array_namespace(q)
     top = max_over_actions(q)[..., None]
     weights = xp.exp((q - top) / temperature)
-    total = xp.sum(weights, axis=-1, keepdims=True)
+    total = weights.sum(-1)[..., None]
     return (top + temperature * xp.log(total))[..., 0], weights / total
 
 
@@ -81,9 +82,14 @@ def value_interval(backed_up: Array, low: Array, high: Array, discount: float, d
 
 def rounding_error(values: Array, discount: float) -> float:
     """The size of a step that is only rounding: ``eps |V| / (1 - gamma)``, the factor capped for discounts near 1."""
-    xp = array_namespace(values)
-    scale = max(1.0, as_float(xp.max(xp.abs(values))))
-    return 4 * float(xp.finfo(values.dtype).eps) * scale / max(1 - discount, 1e-4)
+    scale = max(1.0, sup_norm(values))
+    return 4 * _epsilon(array_namespace(values), values.dtype) * scale / max(1 - discount, 1e-4)
+
+
+@lru_cache(maxsize=16)
+def _epsilon(xp: Any, dtype: Any) -> float:
+    """The distance from 1 to the next number."""
+    return float(xp.finfo(dtype).eps)
 
 
 def attainable_bound(values: Array, discount: float) -> float:

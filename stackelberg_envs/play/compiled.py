@@ -11,6 +11,16 @@ from numba import njit
 
 from . import q_learning
 
+LOW, HALF = np.uint64(2**32 - 1), np.uint64(32)
+MULTIPLIER = 0x2360ED051FC65DA44385DF649FCCF645
+FACTOR = (
+    np.uint64(MULTIPLIER >> 64),
+    np.uint64((MULTIPLIER >> 32) & (2**32 - 1)),
+    np.uint64(MULTIPLIER & (2**32 - 1)),
+    np.uint64(MULTIPLIER & (2**64 - 1)),
+)
+"""PCG64's multiplier: its high half, the two parts of its low half, and that."""
+
 
 @njit(cache=True)
 def _inverse_cdf(cumulated: np.ndarray, u: float) -> int:
@@ -129,43 +139,131 @@ def pad_trajectories(
     return states, leads, follows, paid, earned, alive
 
 
+@njit(inline="always")
+def _uniform(states: np.ndarray, i: int) -> float:
+    """The next variate of a PCG64 stream, as NumPy draws it; ``states`` (4, N) are halves of state and increment, high ones first.
+
+    O'Neill, "PCG: a family of simple fast space-efficient statistically good algorithms for random number generation", 2014: a linear
+    congruence modulo 2^128, of which the halves' exclusive or is rotated by the six highest bits.
+    """
+    low, high = states[1, i], states[0, i]
+    first, second = low & LOW, low >> HALF
+    product, one, other = first * FACTOR[2], first * FACTOR[1], second * FACTOR[2]
+    carried = ((product >> HALF) + (one & LOW) + (other & LOW)) >> HALF
+    upper = second * FACTOR[1] + (one >> HALF) + (other >> HALF) + carried + high * FACTOR[3] + low * FACTOR[0]
+    lower = low * FACTOR[3]
+    low = lower + states[3, i]
+    high = upper + states[2, i] + np.uint64(low < lower)
+    states[0, i], states[1, i] = high, low
+    mixed, turn = high ^ low, high >> np.uint64(58)
+    turned = (mixed >> turn) | (mixed << ((np.uint64(64) - turn) & np.uint64(63)))
+    return np.float64(turned >> np.uint64(11)) * 2.0**-53
+
+
+@njit(inline="always")
+def _start(
+    i: int,
+    context: int,
+    u: float,
+    streams: np.ndarray,
+    where: np.ndarray,
+    returns: np.ndarray,
+    contexts: np.ndarray,
+    starts: tuple[np.ndarray, np.ndarray],
+    states: int,
+) -> None:
+    """Begin an episode; see `start`.  ``u`` is its first variate."""
+    initial, leader = starts
+    drawn = np.searchsorted(contexts, u, side="right")
+    where[0, i] = where[4, i] + (drawn if context < 0 else context)
+    where[1, i] = np.searchsorted(initial[where[0, i]], _uniform(streams, i), side="right")
+    where[3, i] = 0
+    returns[i] = 0.0
+    if leader.shape[1] > 1:
+        where[2, i] = _inverse_cdf(leader[where[0, i] * (states + 1) + where[1, i]], _uniform(streams, i))
+
+
+@njit(cache=True)
+def start(
+    chosen: np.ndarray,
+    context: int,
+    streams: np.ndarray,
+    where: np.ndarray,
+    returns: np.ndarray,
+    contexts: np.ndarray,
+    starts: tuple[np.ndarray, np.ndarray],
+    states: int,
+) -> None:
+    """`stackelberg_envs.play.batches.EpisodeBatch.start`, one episode after the other.
+
+    Args:
+        chosen: which episodes, (M,).
+        context: of all of them; -1 where it is drawn.
+        streams: as in `advance`, like what follows.
+        where: changed in place.
+        returns: changed in place.
+        contexts: cumulative probabilities.
+        starts: cumulative probabilities of first states, and leader's policies.
+        states: S.
+    """
+    for i in chosen:
+        _start(i, context, _uniform(streams, i), streams, where, returns, contexts, starts, states)
+
+
 @njit(cache=True)
 def advance(
-    episodes: tuple[np.ndarray, ...],
     actions: np.ndarray,
-    moving: np.ndarray,
-    noise: tuple[np.ndarray, np.ndarray],
-    tables: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    over: np.ndarray,
+    streams: np.ndarray,
+    where: np.ndarray,
+    returns: np.ndarray,
+    contexts: np.ndarray,
+    starts: tuple[np.ndarray, np.ndarray],
+    tables: tuple[np.ndarray, np.ndarray, np.ndarray],
     sizes: tuple[int, int, int],
     powers: np.ndarray,
     limit: int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """`stackelberg_envs.play.batches.advance`, one episode after the other."""
-    table, state, lead, count, follower_return, leader_return = episodes
-    thresholds, successors, follower_reward, leader_reward = tables
-    states, leads, choices = sizes
-    block, following = noise
-    n, width = state.shape[0], thresholds.shape[0]
-    rewards, paid = np.zeros(n, follower_reward.dtype), np.zeros(n, leader_reward.dtype)
-    terminated, truncated = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`stackelberg_envs.play.batches.EpisodeBatch.advance`, one episode after the other.
+
+    Args:
+        actions: (N,).
+        over: which episodes have ended, and begin anew, booleans (N,).
+        streams: the noise's states, (4, N).
+        where: table, state, leader's action, steps so far and first table of each episode, (5, N); changed in place.
+        returns: the followers', (N,); changed in place.
+        contexts: cumulative probabilities.
+        starts: cumulative probabilities of first states, and leader's policies.
+        tables: thresholds, successors and rewards of `stackelberg_envs.play.batches.StackedTables`.
+        sizes: S, A, B.
+        powers: of the follower's discount, (limit + 1,).
+        limit: steps after which an episode is cut.
+    """
+    (thresholds, successors, follower_reward), (_, leader), (states, leads, choices) = tables, starts, sizes
+    n, width = actions.shape[0], thresholds.shape[1]
+    rewards, terminated, truncated = np.zeros(n), np.zeros(n, np.bool_), np.zeros(n, np.bool_)
+    drawn = np.empty(n)
+    for i in range(n):  # a loop of its own, which processors take several episodes at a time
+        drawn[i] = _uniform(streams, i)
     for i in range(n):
-        if not moving[i]:
+        if over[i]:
+            _start(i, -1, drawn[i], streams, where, returns, contexts, starts, states)
             continue
-        node = (table[i] * (states + 1) + state[i]) * leads + max(lead[i], 0)
-        row = node * choices + actions[i]
-        u = block[i, following[i]]
-        following[i] += 1
+        place = where[0, i] * (states + 1)
+        row = ((place + where[1, i]) * leads + max(where[2, i], 0)) * choices + actions[i]
         k = 0
         for j in range(width):  # all of them: processors guess wrong where such a loop ends
-            k += thresholds[j, row] <= u
-        rewards[i], paid[i] = follower_reward[row], leader_reward[row]
-        follower_return[i] += powers[0, count[i]] * rewards[i]
-        leader_return[i] += powers[1, count[i]] * paid[i]
-        state[i] = successors[row * (width + 1) + k]
-        count[i] += 1
-        terminated[i] = state[i] == states
-        truncated[i] = count[i] >= limit and not terminated[i]
-    return rewards, paid, terminated, truncated
+            k += thresholds[row, j] <= drawn[i]
+        arrived, count = successors[row, k], where[3, i]
+        reward = follower_reward[row]
+        rewards[i] = reward
+        returns[i] += powers[count] * reward
+        where[1, i], where[3, i] = arrived, count + 1
+        terminated[i] = arrived == states
+        truncated[i] = count + 1 >= limit and arrived != states
+        if leads > 1:
+            where[2, i] = -1 if arrived == states else _inverse_cdf(leader[place + arrived], _uniform(streams, i))
+    return rewards, terminated, truncated
 
 
 soft_q_learning = njit(cache=True)(q_learning.soft_q_learning)

@@ -6,26 +6,22 @@ episode and a batched rollout that are fed the same variates visit the same stat
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from importlib.util import find_spec
 
 import numpy as np
 
-from ..processes.arrays import Array, array_namespace
+from ..processes.arrays import COMPILED, Array, array_namespace
 from ..processes.inverse_cdf import cumulative, inverse_cdf
 from ..processes.mdp import MDP
+from ..processes.philox import Philox
 from .trajectories import Trajectories
-
-COMPILED = find_spec("numba") is not None and os.environ.get("STACKELBERG_COMPILED", "1") != "0"
-"""Whether loops run compiled where they can: if numba is installed, and STACKELBERG_COMPILED=0 is not set."""
 
 
 def simulate(
     mdp: MDP,
     policy: Array,
     states: Array,
-    noise: np.random.Generator | Callable[[int, Array], Array],
+    noise: np.random.Generator | Philox | Callable[[int, Array], Array],
     horizon: int | Array,
     *,
     actions: Array | None = None,
@@ -37,8 +33,9 @@ def simulate(
         policy: g(b|s,a), (S, A, B); rows sum to 1.
         states: first states, integers (N,); S plays nothing.
         noise: ``noise(t, rows)`` gives the uniforms (n, 3) of step t for the n episodes ``rows`` that still run: for the leader's
-            action, the follower's action, and the next state.  A generator gives them as it comes, and then numba (if it is installed)
-            runs the loop: see `stackelberg_envs.play.compiled`.
+            action, the follower's action, and the next state.  A generator gives them as they come.  `Philox` gives each episode noise of
+            its own, the same on every device.  Of either, numba (if it is installed) runs the loop: see `stackelberg_envs.play.compiled`
+            and `stackelberg_envs.play.compiled_philox`.
         horizon: steps after which an episode is cut; an integer or integers (N,).
         actions: first actions of the follower, integers (N,); drawn from ``policy`` if not given.
 
@@ -56,16 +53,23 @@ def simulate(
     nodes = (mdp.kernel.stage_size or s_count) * a_count
     shared = len(successors) // nodes
     limits = xp.zeros_like(states) + horizon
+    if COMPILED and isinstance(noise, np.random.Generator | Philox) and isinstance(states, np.ndarray) and isinstance(policy, np.ndarray):
+        stage, first_actions = (
+            mdp.kernel.stage_size,
+            np.zeros(0, dtype=np.int64) if actions is None else np.asarray(actions, dtype=np.int64),
+        )
+        rewards = np.ravel(mdp.leader_reward), np.ravel(mdp.follower_reward)
+        if isinstance(noise, Philox):
+            from . import compiled_philox
+
+            tables = leader, follower, kernel, successors
+            return compiled_philox.simulate(tables, mdp.sizes, row_of, stage, rewards, states, limits, first_actions, noise)
+        from . import compiled
+
+        steps = compiled.roll_out(leader, follower, kernel, successors, row_of, stage, states, limits, first_actions, noise)
+        return Trajectories(*compiled.pad_trajectories(*steps, states, mdp.sizes, *rewards))
     if isinstance(noise, np.random.Generator):
         generator = noise
-        if COMPILED and isinstance(states, np.ndarray) and isinstance(policy, np.ndarray):
-            from . import compiled
-
-            first_actions = np.zeros(0, dtype=np.int64) if actions is None else np.asarray(actions, dtype=np.int64)
-            stage = mdp.kernel.stage_size
-            steps = compiled.roll_out(leader, follower, kernel, successors, row_of, stage, states, limits, first_actions, generator)
-            rewards = np.ravel(mdp.leader_reward), np.ravel(mdp.follower_reward)
-            return Trajectories(*compiled.pad_trajectories(*steps, states, mdp.sizes, *rewards))
         noise = lambda t, rows: xp.asarray(generator.random((len(rows), 3)), dtype=leader.dtype, device=leader.device)  # noqa: E731
     (rows,) = xp.nonzero((states < s_count) & (limits > 0))
     s, t, played = states[rows], 0, []

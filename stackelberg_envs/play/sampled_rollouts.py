@@ -5,16 +5,21 @@ What `stackelberg_envs.play.rollouts` is for tables.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Discrete
 
 from ..processes.arrays import Array, array_namespace
-from ..processes.sampled import Actor, SampledDynamics
+from ..processes.sampled import Actor, Noise, SampledDynamics
 from .trajectories import Trajectories
+
+NOTHING = np.zeros((1, 0))
+"""The leader's action of a single step in a design game."""
 
 
 def play_sampled(
@@ -96,7 +101,15 @@ class SampledStepper:
     @property
     def leads(self) -> bool:
         """Whether the leader acts in a step."""
+        return self._leads
+
+    @cached_property
+    def _leads(self) -> bool:
         return self.process.leads > 0
+
+    @cached_property
+    def _noise(self) -> Noise:
+        return self.process.noise
 
     def available(self, player: int, s: Any, a: Any) -> None:
         """Actions are always there."""
@@ -108,22 +121,23 @@ class SampledStepper:
 
     def initial(self, rng: np.random.Generator) -> np.ndarray:
         """First state, (d,)."""
-        return self.process.start(rng.random((1, self.process.noise.start)))[0]
+        return self.process.start(rng.random((1, self._noise.start)))[0]
 
     def leader_action(self, s: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """The leader's action by its own policy, (k,)."""
-        return self.process.lead(s[None], rng.random((1, self.process.noise.lead)))[0]
+        return self.process.lead(s[None], rng.random((1, self._noise.lead)))[0]
 
     def step(
         self, s: np.ndarray, a: np.ndarray | None, actions: Sequence[Any], rng: np.random.Generator
     ) -> tuple[np.ndarray | None, tuple[float, ...], float]:
         """(next state, or None at the end; rewards of the followers; leader reward)."""
-        states, leads, chosen = s[None], np.zeros((1, 0)) if a is None else a[None], np.asarray(actions[0])[None]
-        arrived, ended = self.process.step(states, leads, chosen, rng.random((1, self.process.noise.step)))
-        earned, paid = self.process.rewards(states, leads, chosen, arrived)
-        if not (np.isfinite(arrived).all() and np.isfinite(earned).all() and np.isfinite(paid).all()):
+        states, leads, chosen = s[None], NOTHING if a is None else a[None], np.asarray(actions[0])[None]
+        arrived, ended = self.process.step(states, leads, chosen, rng.random((1, self._noise.step)))
+        rewards = self.process.rewards(states, leads, chosen, arrived)
+        earned, paid = float(rewards[0][0]), float(rewards[1][0])
+        if not (math.isfinite(earned) and math.isfinite(paid) and all(map(math.isfinite, arrived[0].tolist()))):
             raise FloatingPointError("a state or reward left the reals: the world is unstable under this commitment and these actions")
-        return None if bool(ended[0]) else arrived[0], (float(earned[0]),), float(paid[0])
+        return None if ended[0] else arrived[0], (earned,), paid
 
 
 @dataclass(frozen=True)
@@ -134,5 +148,5 @@ class SampledPolicyStepper:
 
     def act(self, s: np.ndarray, a: np.ndarray | None, rng: np.random.Generator) -> Any:
         """An action for one state (d,) and the leader's action (k,), or None where it has none."""
-        leads = np.zeros((1, 0)) if a is None else a[None]
+        leads = NOTHING if a is None else a[None]
         return self.policy.act(s[None], leads, rng.random((1, self.policy.noise)))[0]

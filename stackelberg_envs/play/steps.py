@@ -16,6 +16,10 @@ from ..processes.mdp import MDP
 
 K = TypeVar("K")
 V = TypeVar("V")
+Move = tuple[tuple[float, ...], tuple[int, ...], float, float]
+"""Cumulative probabilities, next states, follower reward, leader reward."""
+Node = tuple[tuple[list[Move | None], ...], tuple[float, ...]]
+"""Moves by the leader's and the follower's action; the leader's cumulative probabilities, empty at the end."""
 
 
 class Uniform(Protocol):
@@ -107,12 +111,38 @@ class TabularStepper:
         return [self.process.available_actions(player) for player in range(len(self.process.actions))]  # type: ignore[union-attr]
 
     @cached_property
-    def moves(self) -> Memo[int, tuple[list[float], list[int], float, float]]:
-        """Moves of a single follower as Python lists: (cumulative probabilities, next states, follower reward, leader reward).
+    def nodes(self) -> list[Node | None]:
+        """What may happen in each state, for single steps of one follower; None where `node` has not been asked."""
+        return [None] * (self.process.sizes[0] + 1)
 
-        The key is (s A + a) B + b.
-        """
-        return Memo(self._move)
+    def node(self, s: int) -> Node:
+        """What may happen in a state, which `nodes` has from then on; its moves are None until `move` has been asked."""
+        _, a_count, b_count = self.process.sizes
+        policy = () if self.is_end(s) else tuple(self._leader[s].tolist())
+        node = self.nodes[s] = tuple([None] * b_count for _ in range(a_count)), policy
+        return node
+
+    def move(self, s: int, a: int, b: int) -> Move:
+        """The move of a single follower at (s, a, b), which the node of s has from then on."""
+        row = self._row(s, a, b)
+        successors, cumulated, _ = self._transition
+        reached = self.process.kernel.arrivals(np.asarray(s), successors[row]).tolist()
+        moves, _ = self.nodes[s] or self.node(s)
+        move = moves[a][b] = (
+            _shared(self._thresholds, tuple(cumulated[row].tolist())),
+            _shared(self._successors, tuple(reached)),
+            float(self.process.follower_rewards[0, s, a, b]),
+            0.0 + float(self.process.leader_reward[s, a, b]),
+        )
+        return move
+
+    @cached_property
+    def _thresholds(self) -> dict[tuple[float, ...], tuple[float, ...]]:
+        return {}
+
+    @cached_property
+    def _successors(self) -> dict[tuple[int, ...], tuple[int, ...]]:
+        return {}
 
     @cached_property
     def leader_policy(self) -> Memo[int, list[float]]:
@@ -121,16 +151,6 @@ class TabularStepper:
 
     def _policy_row(self, s: int) -> list[float]:
         return self._leader[s].tolist()
-
-    def _move(self, key: int) -> tuple[list[float], list[int], float, float]:
-        _, a_count, b_count = self.process.sizes
-        node, b = divmod(key, b_count)
-        s, a = divmod(node, a_count)
-        row = self._row(s, a, b)
-        successors, cumulated, _ = self._transition
-        reached = self.process.kernel.arrivals(np.asarray(s), successors[row]).tolist()
-        paid = float(self.process.follower_rewards[0, s, a, b]), 0.0 + float(self.process.leader_reward[s, a, b])
-        return cumulated[row].tolist(), reached, *paid
 
     def _row(self, s: Any, a: Any, b: Any) -> Any:
         """Where the kernel's lists have what (s, a, b) leads to."""
@@ -154,14 +174,14 @@ class TabularStepper:
         """The leader's cumulative probabilities, (S + 1, A): action 0 at the end."""
         return np.concatenate([self._leader, np.ones((1, self.process.sizes[1]))])
 
-    def all_moves(self, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def all_moves(self, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All moves of a single follower, rows (s A + a) B + b, the end included, which leads to itself and pays nothing.
 
         Args:
             width: thresholds of a row; at least `longest`.
 
         Returns:
-            Cumulative probabilities (rows, width), next states (rows, width + 1), follower and leader rewards (rows,).
+            Cumulative probabilities (rows, width), next states (rows, width + 1), follower rewards (rows,).
         """
         s_count, a_count, b_count = sizes = self.process.sizes
         successors, cumulated, _ = self._transition
@@ -171,9 +191,8 @@ class TabularStepper:
         own, end = width - cumulated.shape[-1], a_count * b_count
         thresholds = np.pad(cumulated[row], ((0, end), (0, own)), constant_values=np.inf)
         targets = np.pad(reached, ((0, end), (0, own)), constant_values=s_count)
-        paid = (np.broadcast_to(reward, sizes).reshape(-1) for reward in (self.process.follower_rewards[0], self.process.leader_reward))
-        follower_reward, leader_reward = (np.append(np.asarray(reward, dtype=np.float64), np.zeros(end)) for reward in paid)
-        return thresholds, targets, follower_reward, 0.0 + leader_reward  # as sums of rewards begin with 0
+        paid = np.broadcast_to(self.process.follower_rewards[0], sizes).reshape(-1)
+        return thresholds, targets, np.append(np.asarray(paid, dtype=np.float64), np.zeros(end))
 
     def step(self, s: int, a: int, actions: Sequence[int], rng: Uniform) -> tuple[int, tuple[float, ...], float]:
         """(next state, rewards of the followers in this process, leader reward), given one action of each of them."""
@@ -195,8 +214,8 @@ class TabularPolicyStepper:
     cumulated: np.ndarray
 
     def act(self, s: int, a: int, rng: Uniform) -> int:
-        """An action; 0 at the end, where nothing comes of it."""
-        return 0 if s == self.cumulated.shape[0] else bisect_right(self._rows[s, a], rng.random())
+        """An action; 0 at the end, where nothing comes of it.  ``a`` below 0 stands for action 0, where the leader has no other."""
+        return 0 if s == self.cumulated.shape[0] else bisect_right(self._rows[s, max(a, 0)], rng.random())
 
     @cached_property
     def _rows(self) -> Memo[tuple[int, int], list[float]]:
@@ -204,3 +223,8 @@ class TabularPolicyStepper:
 
     def _row(self, node: tuple[int, int]) -> list[float]:
         return self.cumulated[node].tolist()
+
+
+def _shared(kept: dict[V, V], value: V) -> V:
+    """``value``, or an equal one that is kept: moves that share their parts stay in the processor's cache."""
+    return kept.setdefault(value, value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .arrays import Array, array_namespace, as_float, as_numpy
+from .arrays import Array, array_namespace, as_float, as_numpy, detach, numpy_view
 
 
 def mask_rewards(
@@ -21,7 +21,8 @@ def mask_rewards(
     """
     xp = array_namespace(follower_reward)
     minus_infinity = -float("inf")
-    if available is None and as_float(xp.min(follower_reward)) != minus_infinity:
+    near = numpy_view(detach(follower_reward))  # where NumPy can look itself, it takes a third of the time
+    if available is None and (near.min() if near is not None else as_float(xp.min(follower_reward))) != minus_infinity:
         return None, follower_reward, leader_reward
     there = follower_reward != minus_infinity
     if followers:

@@ -6,13 +6,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from array_api_compat import is_numpy_array
 
 from .arrays import Array, array_namespace
+from .derived import declare_constant
 from .transitions import map_numbers, numbers_of
 
 
 class Constants:
     """A game's constant tables, transitions in any layout, written in NumPy and moved to a commitment's library, dtype and device once.
+
+    Nobody writes to them afterwards: what is computed from them is kept, see `stackelberg_envs.processes.derived`.
 
     Raises:
         ValueError: for a table of less than double precision, whose rounding would stay in the worlds of commitments in double precision.
@@ -28,14 +32,20 @@ class Constants:
 
     def like(self, x: Array) -> SimpleNamespace:
         """The tables as arrays like ``x``: floating-point ones in its dtype, the others as they are."""
-        xp = array_namespace(x)
-        key = (xp.__name__, str(x.dtype), str(x.device))
+        key = (type(x), x.dtype, x.device)
         if key not in self._moved:
-            moved = {}
-            for name, table in self._tables.items():
-                dtype = x.dtype if numbers_of(table).dtype.kind == "f" else None
-                moved[name] = map_numbers(lambda numbers, dtype=dtype: xp.asarray(numbers.copy(), dtype=dtype, device=x.device), table)
-            self._moved[key] = SimpleNamespace(**moved)
+            xp = array_namespace(x)
+
+            def move(numbers: Array) -> Array:
+                floating = numbers.dtype.kind == "f"
+                if is_numpy_array(x) and not (floating and numbers.dtype != x.dtype):
+                    moved = np.asarray(numbers, order="C")[...]  # a copy of a large table takes longer than the rest of a commitment
+                else:
+                    moved = xp.asarray(numbers.copy(), dtype=x.dtype if floating else None, device=x.device)  # torch wants its own
+                declare_constant(moved)
+                return moved
+
+            self._moved[key] = SimpleNamespace(**{name: map_numbers(move, table) for name, table in self._tables.items()})
         return self._moved[key]
 
     def __getstate__(self) -> dict[str, Any]:

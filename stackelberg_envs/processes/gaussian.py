@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from .arrays import Array, array_namespace
 from .sampled import normal
 
@@ -16,6 +18,8 @@ def rows(vectors: Array, matrix: Array) -> Array:
     """
     if matrix.ndim > 2 and matrix.ndim - 2 >= vectors.ndim - 1:
         return (matrix @ vectors[..., None])[..., 0]
+    if type(vectors) is np.ndarray and vectors.ndim == 2 and len(vectors) == 1 and type(matrix) is np.ndarray:
+        return vectors.dot(matrix.T)  # a single step: the same sums in half the time
     return vectors @ matrix.mT
 
 

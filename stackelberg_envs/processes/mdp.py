@@ -82,9 +82,9 @@ def stack(mdps: Sequence[MDP]) -> Any:
         mdps = [mdp if mdp.available is not None else replace(mdp, available=mdp.follower_reward == mdp.follower_reward) for mdp in mdps]
         names.append("available")
     if len(mdps) == 1:
-        return replace(first, **{name: getattr(first, name)[None, ...] for name in names}, transition=transition)
+        return first._with(**{name: getattr(first, name)[None, ...] for name in names}, transition=transition)
     xp = array_namespace(first.leader_policy)
-    return replace(first, **{name: xp.stack([getattr(mdp, name) for mdp in mdps]) for name in names}, transition=transition)
+    return first._with(**{name: xp.stack([getattr(mdp, name) for mdp in mdps]) for name in names}, transition=transition)
 
 
 @dataclass(frozen=True)

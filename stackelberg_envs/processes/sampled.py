@@ -12,6 +12,8 @@ commitments (..., n), or (..., 1, n), plays states (..., N, d).
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
+from functools import cache
 from typing import ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -19,6 +21,9 @@ from array_api_compat import is_torch_array
 from gymnasium.spaces import Box, Discrete
 
 from .arrays import Array, array_namespace, clip
+
+DOUBLE = float(np.finfo(np.float64).eps) / 4
+"""The least variate of `normal` in double precision."""
 
 
 class Noise(NamedTuple):
@@ -100,14 +105,19 @@ class SampledDynamics(abc.ABC):
 
 def normal(u: Array) -> Array:
     """Standard normal variates from uniform ones, by the inverse distribution function; finite for u = 0 too."""
+    if type(u) is np.ndarray and u.dtype == np.float64:
+        return _ndtri()(clip(u, DOUBLE, 1 - 2 * DOUBLE))
     xp = array_namespace(u)
     tiny = float(xp.finfo(u.dtype).eps) / 4
     inside = clip(u, tiny, 1 - 2 * tiny)
-    if is_torch_array(u):
-        return xp.special.ndtri(inside)
-    from scipy.special import ndtri
+    return xp.special.ndtri(inside) if is_torch_array(u) else _ndtri()(inside)
 
-    return ndtri(inside)
+
+@cache
+def _ndtri() -> Callable[[np.ndarray], np.ndarray]:
+    from scipy.special import ndtri  # slow to import
+
+    return ndtri
 
 
 def normal_cdf(z: Array) -> Array:

@@ -20,6 +20,7 @@ import numpy as np
 from . import chains
 from .arrays import Array, array_namespace, as_numpy, numpy_view
 from .chains import MarkovChain
+from .derived import derive
 from .inverse_cdf import cumulative
 from .successors import Successors, scatter
 from .transitions import Transition, as_transition, positive_entries
@@ -192,6 +193,9 @@ class SuccessorLists(Transition):
         return SuccessorLists(shared, xp.reshape(self.probabilities, (*batch, s, 1, a * b, k)))
 
     def cumulative_successors(self) -> tuple[Array, Array, np.ndarray]:
+        return derive(self.probabilities, ("cumulative_successors", self.successors), self._cumulative_successors)
+
+    def _cumulative_successors(self) -> tuple[Array, Array, np.ndarray]:
         xp = array_namespace(self.probabilities)
         s, a, b, k = self.probabilities.shape
         table = xp.reshape(self.successors.like(self.probabilities), self.successors.table.shape)

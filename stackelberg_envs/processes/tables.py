@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
@@ -19,6 +19,10 @@ class ProcessTables:
     """Which actions there are, booleans (..., S, A, B); all if None."""
     tables: ClassVar[tuple[str, ...]]
     """The array fields."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields, without what was kept between two questions."""
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
 
     def _set(self, **fields: Any) -> None:
         """Set fields of a frozen dataclass; for ``__post_init__``."""
@@ -45,7 +49,14 @@ class ProcessTables:
         changed = {name: map_numbers(f, getattr(self, name)) for name in self.tables}
         if self.available is not None:
             changed["available"] = f(self.available) != 0  # f may change the dtype
-        return replace(self, **changed)  # type: ignore[type-var]
+        return self._with(**changed)
+
+    def _with(self, **changed: Any) -> Self:
+        """The same process with other tables, as valid as its own: unlike ``replace`` it does not look at them."""
+        copied = object.__new__(type(self))
+        vars(copied).update({field.name: getattr(self, field.name) for field in fields(self)} | changed)  # type: ignore[arg-type]
+        copied._unwrap_transition()
+        return copied
 
     @property
     def numbers(self) -> dict[str, Array]:

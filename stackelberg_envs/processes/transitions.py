@@ -18,6 +18,7 @@ import numpy as np
 
 from .arrays import Array, array_namespace, as_numpy
 from .chains import DenseChain, MarkovChain
+from .derived import derive, derive_jointly
 from .inverse_cdf import cumulative
 
 
@@ -176,7 +177,7 @@ class DenseTransition(Transition):
         return self.table
 
     def row_sums(self) -> Array:
-        return array_namespace(self.table).sum(self.table, axis=-1)
+        return derive(self.table, "row_sums", lambda: array_namespace(self.table).sum(self.table, axis=-1))
 
     def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
         return np.asarray(self.table, *args, **kwargs)
@@ -238,6 +239,9 @@ class DenseTransition(Transition):
         return self if a == 1 else DenseTransition(xp.reshape(self.table, (*batch, s, 1, a * b, s)))
 
     def cumulative_successors(self) -> tuple[Array, Array, np.ndarray]:
+        return derive(self.table, "cumulative_successors", self._cumulative_successors)
+
+    def _cumulative_successors(self) -> tuple[Array, Array, np.ndarray]:
         xp, table = array_namespace(self.table), self.table
         s, a, b, _ = table.shape
         next_states, probabilities, _ = positive_entries(table)
@@ -302,4 +306,6 @@ def stack_transitions(transitions: Sequence[Transition]) -> Transition:
         raise ValueError("processes whose transitions are laid out differently cannot be one batch")
     if len(transitions) == 1:  # a view: copying a table takes longer than solving with it
         return first.map(lambda numbers: numbers[None, ...])
-    return first.map(lambda numbers: array_namespace(numbers).stack([transition.numbers for transition in transitions]))
+    tables = [transition.numbers for transition in transitions]
+    stacked = derive_jointly(tables, "stack", lambda: array_namespace(tables[0]).stack(tables))
+    return first.map(lambda _: stacked)

@@ -10,7 +10,8 @@ from pettingzoo import AECEnv
 from ..game import StackelbergGame
 from .base import EpisodeEnv
 from .episode import FOLLOWER, LEADER, Observations, View
-from .tabular_steps import TabularSteps
+from .fast_steps import FastSteps
+from .tabular_steps import CUT, ENDED
 
 
 class StackelbergAEC(EpisodeEnv, AECEnv):
@@ -27,7 +28,7 @@ class StackelbergAEC(EpisodeEnv, AECEnv):
         view: ``"commitment"`` or ``"play"``.
         observations: ``"vector"`` or ``"index"``.
         max_cycles: steps until truncation; None for the game's own.  A plain attribute, free to be assigned.
-        render_mode: ``"ansi"``, ``"rgb_array"`` or None.
+        render_mode: ``"human"`` (text in the terminal after each step), ``"ansi"``, ``"rgb_array"`` or None.
     """
 
     has_fast_steps = True
@@ -43,6 +44,7 @@ class StackelbergAEC(EpisodeEnv, AECEnv):
     ) -> None:
         self._set_up(game, view, observations, max_cycles, render_mode)
         self._pending: list[int] = []
+        self._alternates = view == "play"
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
         """Start an episode.
@@ -56,6 +58,7 @@ class StackelbergAEC(EpisodeEnv, AECEnv):
         self.agent_selection = LEADER
         self._cumulative_rewards = dict.fromkeys(self.agents, 0.0)
         self._publish(rewarded=False)
+        self._draw()
 
     def step(self, action: Any) -> None:
         """Act for ``agent_selection``.
@@ -66,7 +69,7 @@ class StackelbergAEC(EpisodeEnv, AECEnv):
         """
         steps = self._steps
         if steps is not None:
-            self._step_tables(steps, action)
+            self._step_fast(steps, action)
             return
         if self._np_random is None:
             raise RuntimeError("call reset() before step()")
@@ -91,6 +94,8 @@ class StackelbergAEC(EpisodeEnv, AECEnv):
         self._publish(rewarded=moved)
         self._accumulate_rewards()
         self.agent_selection = self._next_agent(moved)
+        if moved or agent == LEADER:
+            self._draw()
 
     def observe(self, agent: str) -> np.ndarray | np.int64:
         """A fresh observation."""
@@ -98,36 +103,37 @@ class StackelbergAEC(EpisodeEnv, AECEnv):
         if steps is None:
             return self._episode.observe(agent)
         if agent == FOLLOWER:
-            return steps.follower_view(steps.state, steps.lead)
-        return steps.leader_view(steps.state, steps.action) if agent == LEADER else self._episode.observe(agent)
+            return steps.follower_observation()
+        return steps.leader_observation() if agent == LEADER else self._episode.observe(agent)
 
-    def _step_tables(self, steps: TabularSteps, action: Any) -> None:
-        """`step`, where the world has tables and one follower, and everybody is alive."""
+    def _step_fast(self, steps: FastSteps, action: Any) -> None:
+        """`step`, where there are fast steps, and everybody is alive."""
         cumulative = self._cumulative_rewards
         if self.agent_selection == LEADER:
-            steps.take_lead(int(self._episode.legal_action(LEADER, action)))
-            cumulative[LEADER] = leader_reward = follower_reward = 0.0
+            steps.take_lead(self._episode.legal_action(LEADER, action))
+            cumulative[LEADER] = 0.0
             self.agent_selection = FOLLOWER
-        else:
-            if action.__class__ is not int or not 0 <= action < steps.choices:
-                action = steps.legal(action)
-            steps.advance(action)
-            leader_reward, follower_reward = steps.leader_reward, steps.follower_reward
-            cumulative[LEADER] += leader_reward
-            cumulative[FOLLOWER] = 0.0 + follower_reward
-            if self._episode.view == "play":
-                self.agent_selection = LEADER
-        time = float(steps.count)
+            self.rewards = dict.fromkeys(self.agents, 0.0)
+            self.infos = {agent: steps.info(agent) for agent in self.agents}
+            return
+        if action.__class__ is not int or not 0 <= action < steps.choices:
+            action = steps.legal(action)
+        advance = steps.advance  # named before it is called: Python is slower to call a slot of an object
+        _, _, time, follower_reward, leader_reward, follower_return, leader_return, progress = advance(action)
+        cumulative[LEADER] += leader_reward
+        cumulative[FOLLOWER] = 0.0 + follower_reward
         self.rewards = {LEADER: leader_reward, FOLLOWER: follower_reward}
         self.infos = {
-            LEADER: {"time": time, "discounted_return": steps.leader_return},
-            FOLLOWER: {"time": time, "discounted_return": steps.follower_return},
+            LEADER: {"time": time, "discounted_return": leader_return},
+            FOLLOWER: {"time": time, "discounted_return": follower_return},
         }
-        if steps.terminated or steps.truncated:
-            self.terminations = dict.fromkeys(self.agents, steps.terminated)
-            self.truncations = dict.fromkeys(self.agents, steps.truncated)
+        if self._alternates:
             self.agent_selection = LEADER
-            self._write_back()
+        if progress:
+            ended, cut = progress == ENDED, progress == CUT
+            self.terminations, self.truncations = {LEADER: ended, FOLLOWER: ended}, {LEADER: cut, FOLLOWER: cut}
+            self.agent_selection = LEADER
+            self._end()
 
     def _next_agent(self, moved: bool) -> str:
         if self._episode.is_over:

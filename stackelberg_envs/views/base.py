@@ -10,8 +10,8 @@ from gymnasium.utils import seeding
 
 from ..arguments import CheckedArguments, check_options, check_seed, cycles
 from ..game import StackelbergGame
-from .episode import RENDER_MODES, Episode, Observations, RoundTransition, View, check_render_mode
-from .tabular_steps import EpisodeHolder
+from .episode import TERMINAL_RENDER_MODES, Episode, Observations, RoundTransition, View, check_render_mode
+from .fast_steps import EpisodeHolder
 
 
 class EpisodeEnv(EpisodeHolder, CheckedArguments):
@@ -25,12 +25,12 @@ class EpisodeEnv(EpisodeHolder, CheckedArguments):
     ) -> None:
         self.game = game
         self._episode = Episode(game, view=view, observations=observations, max_cycles=max_cycles)
-        self._np_random = None
-        self.render_mode = check_render_mode(render_mode)
+        self._np_random, self._lookups = None, {}
+        self.render_mode = check_render_mode(render_mode, TERMINAL_RENDER_MODES)
         # aec_to_parallel would let the follower act before it sees the commitment, and no test would notice
         self.metadata: dict[str, Any] = {
             "name": f"{game.name}_v0",
-            "render_modes": list(RENDER_MODES),
+            "render_modes": list(TERMINAL_RENDER_MODES),
             "is_parallelizable": False,
             "render_fps": 4,
         }
@@ -45,18 +45,17 @@ class EpisodeEnv(EpisodeHolder, CheckedArguments):
     def np_random(self) -> np.random.Generator | None:
         """What the environment draws from; None before the first reset."""
         self._write_back()
+        self._lent = True
         return self._np_random
 
     @np_random.setter
     def np_random(self, generator: np.random.Generator | None) -> None:
         self._write_back()
-        self._np_random = generator
+        self._reseed(generator, lent=True)
 
     def _commit(self, action: Any) -> None:
         """Take the leader's commitment, and prepare fast steps where there are any."""
-        episode, rng = self._episode, self._np_random
-        assert rng is not None
-        episode.commit(episode.legal_commitment(action), rng)
+        self._episode.commit(self._episode.legal_commitment(action), self._uniforms)
         self._prepare()
 
     def _begin(self, seed: int | None, options: dict[str, Any] | None) -> None:
@@ -64,13 +63,15 @@ class EpisodeEnv(EpisodeHolder, CheckedArguments):
         options, seed = check_options(options, ("context", "commitment")), check_seed(seed)
         if self._episode.view == "commitment" and "commitment" in options:
             raise ValueError("in the commitment view the leader commits by its first action; options['commitment'] is for the play view")
-        rng = self._np_random if seed is None and self._np_random is not None else seeding.np_random(seed)[0]
+        fresh = None if seed is None and self._np_random is not None else seeding.np_random(seed)[0]
         limit = cycles(self.max_cycles)
         self._episode.legal_start(options.get("context"), options.get("commitment"))
-        self._write_back()
+        if self._steps is not None:
+            self._end()
+        if fresh is not None:
+            self._reseed(fresh, lent=False)
         self._episode.max_cycles = limit
-        self._episode.begin(rng, context=options.get("context"), commitment=options.get("commitment"))
-        self._np_random = rng
+        self._episode.begin(self._uniforms, context=options.get("context"), commitment=options.get("commitment"))
         self.agents = list(self.possible_agents)
         if self._episode.commitment is not None:
             self._prepare()
@@ -97,8 +98,17 @@ class EpisodeEnv(EpisodeHolder, CheckedArguments):
         return self.episode.round_transition()
 
     def render(self) -> str | np.ndarray | None:
-        """Draw in the render mode; None without one."""
-        return self.episode.render(self.render_mode)
+        """Draw in the render mode; None without one, and in ``"human"``, in which ``reset`` and ``step`` draw of their own accord."""
+        return None if self.render_mode == "human" else self.episode.render(self.render_mode)
+
+    def _prepare(self) -> None:
+        if self.render_mode != "human":  # each step is drawn
+            super()._prepare()
+
+    def _draw(self) -> None:
+        """Write the episode to the terminal, in the render mode ``"human"``."""
+        if self.render_mode == "human":
+            self._episode.render("human")
 
     def close(self) -> None:
         """Nothing to release."""

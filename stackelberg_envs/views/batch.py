@@ -12,11 +12,11 @@ from gymnasium.vector.utils import batch_space
 
 from ..arguments import CheckedArguments, check_memory, check_options, check_seed, nearest, whole
 from ..game import StackelbergGame
-from ..play.batches import EpisodeBatch, StackedTables, Streams
+from ..play.batches import StackedTables, batch_of
 from .episode import ActionError, Observations
+from .fast_steps import LONGEST
 from .gym import FollowerEnv
 from .lookups import IndexLookup, VectorLookup
-from .tabular_steps import LONGEST
 
 
 def number_of_environments(count: Any) -> int:
@@ -90,7 +90,7 @@ class FollowerBatchEnv(CheckedArguments, VectorEnv):
         self._contexts = np.asarray(self._single.episode.context_thresholds)
         self._ready = False
         self._known = b""
-        self._context = np.zeros(self.num_envs, dtype=np.int64)
+        self._nobody, self._everybody = np.zeros(self.num_envs, dtype=bool), np.ones(self.num_envs, dtype=bool)
         self._over = np.ones(self.num_envs, dtype=bool)
 
     @staticmethod
@@ -120,8 +120,9 @@ class FollowerBatchEnv(CheckedArguments, VectorEnv):
         self._stack(commitments, [fresh[i] for i in range(self.num_envs)] if first else None)
         self._commitments, self._ready = commitments, True
         if not first:
-            self._batch.streams.replace(fresh)
-        self._start(np.flatnonzero(mask), context)
+            self._batch.replace(fresh)
+        self._batch.start(np.flatnonzero(mask), context)
+        self._over = self._over & ~mask
         return self._observations(), self._infos(mask)
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
@@ -134,14 +135,9 @@ class FollowerBatchEnv(CheckedArguments, VectorEnv):
         if not self._ready:
             raise RuntimeError("call reset() before step()")
         actions = self._legal_actions(actions)
-        moving = None
-        if self._over.any():
-            if self.autoreset_mode is AutoresetMode.DISABLED:
-                raise RuntimeError(f"environments {np.flatnonzero(self._over)} are over: reset them by options={{'reset_mask': ...}}")
-            moving = ~self._over
-        rewards, _, terminated, truncated = self._batch.advance(actions, moving)
-        if moving is not None:
-            self._start(np.flatnonzero(self._over))
+        if self.autoreset_mode is AutoresetMode.DISABLED and self._over.any():
+            raise RuntimeError(f"environments {np.flatnonzero(self._over)} are over: reset them by options={{'reset_mask': ...}}")
+        rewards, terminated, truncated = self._batch.advance(actions, self._over)
         self._over = terminated | truncated
         infos: dict[str, Any] = {}
         if self.autoreset_mode is AutoresetMode.SAME_STEP and self._over.any():
@@ -151,27 +147,16 @@ class FollowerBatchEnv(CheckedArguments, VectorEnv):
 
     # -- inside ------------------------------------------------------------------------------------------------------------------
 
-    def _start(self, chosen: np.ndarray, context: int | None = None) -> None:
-        """Begin an episode in some environments: context, first state and the leader's first action are drawn, in this order."""
-        contexts = self._contexts.searchsorted(self._batch.streams.draw_from(chosen), side="right")
-        if context is not None:
-            contexts[:] = context
-        self._context[chosen] = contexts
-        self._batch.start(chosen, self._commitment_of[chosen] * len(self.game.contexts) + contexts)
-        self._over[chosen] = False
-
     def _finish(self, infos: dict[str, Any]) -> None:
         """Autoreset within the step: what ended is told, and new episodes begin."""
-        over = self._over.copy()
+        over, batch = self._over, self._batch
         chosen = np.flatnonzero(over)
-        seen = self._observations()
         final = np.full(self.num_envs, None, dtype=object)
-        for i in chosen:
-            final[i] = seen[i]
-        ended = self._infos(over)
-        infos.update(final_obs=final, _final_obs=over, final_info=ended, _final_info=over.copy())
-        self._start(chosen)
-        self._over = np.zeros(self.num_envs, dtype=bool)
+        for i, seen in zip(chosen, self._lookup.observe_all(batch.table[chosen], batch.state[chosen], batch.lead[chosen]), strict=True):
+            final[i] = seen
+        infos.update(final_obs=final, _final_obs=over, final_info=self._infos(over), _final_info=over.copy())
+        batch.start(chosen)
+        self._over = self._nobody
 
     def _observations(self) -> np.ndarray:
         return self._lookup.observe_all(self._batch.table, self._batch.state, self._batch.lead)
@@ -180,9 +165,10 @@ class FollowerBatchEnv(CheckedArguments, VectorEnv):
         """Infos as Gymnasium batches them, of all or of those in ``mask``."""
         time, earned = self._batch.count.astype(np.float64), self._batch.follower_return.copy()
         if mask is None:
-            mask = np.ones(self.num_envs, dtype=bool)
+            mask = self._everybody.copy()
         else:
-            time[~mask] = earned[~mask] = 0.0
+            time *= mask
+            earned = np.where(mask, earned, 0.0)
         return {"time": time, "_time": mask, "discounted_return": earned, "_discounted_return": mask.copy()}
 
     def _stack(self, commitments: np.ndarray, generators: list[np.random.Generator] | None) -> None:
@@ -190,17 +176,15 @@ class FollowerBatchEnv(CheckedArguments, VectorEnv):
         different, which = np.unique(commitments, axis=0, return_inverse=True)
         key = different.tobytes()
         if key != self._known:
-            tables, lookup, discounts = self._tables(different)
-            if generators is None:
-                self._batch.tables = tables
-            else:
-                self._batch = EpisodeBatch(Streams(generators), tables, self._limit, discounts)
-            self._lookup = lookup
-        self._known, self._commitment_of = key, which.reshape(-1)
-        self._batch.table[:] = self._commitment_of * len(self.game.contexts) + self._context
+            tables, lookup, discount = self._tables(different)
+            if generators is not None:
+                self._batch = batch_of(generators, self._contexts, self._limit)
+            self._lookup, self._discount, self._stacked = lookup, discount, tables
+        self._known = key
+        self._batch.play_in(self._stacked, self._discount, which.reshape(-1))
 
-    def _tables(self, commitments: np.ndarray) -> tuple[StackedTables, Any, tuple[float, float]]:
-        """Tables and observations of every commitment (M, n) in every context, and the discounts of follower and leader."""
+    def _tables(self, commitments: np.ndarray) -> tuple[StackedTables, Any, float]:
+        """Tables and observations of every commitment (M, n) in every context, and the follower's discount."""
         episode, steppers, bases = self._single.episode, [], []
         lookup = IndexLookup if episode.observations == "index" else VectorLookup
         unused = np.random.default_rng(0)
@@ -210,7 +194,7 @@ class FollowerBatchEnv(CheckedArguments, VectorEnv):
                 episode.commit(x, unused)
                 steppers.append(episode.steppers[0])
                 bases.append(lookup(episode, self._single.agent))
-        discounts = {(float(one.process.follower_discount), float(one.process.leader_discount)) for one in steppers}
+        discounts = {float(one.process.follower_discount) for one in steppers}
         if len(discounts) > 1:
             raise ValueError(f"{self.game.name} is not played in batches: its discounts differ between commitments or contexts")
         return StackedTables(steppers), lookup.stack(bases), discounts.pop()
@@ -230,10 +214,11 @@ class FollowerBatchEnv(CheckedArguments, VectorEnv):
         given, count = np.asarray(actions), self._batch.tables.choices
         if given.shape != (self.num_envs,) or given.dtype.kind not in "iu":
             raise ActionError(f"actions are {self.num_envs} integers, got {given.dtype} of shape {given.shape}")
-        if given.min(initial=0) < 0 or given.max(initial=0) >= count:
+        chosen = np.ascontiguousarray(given, dtype=np.int64)
+        if chosen.view(np.uint64).max() >= count:  # where negative numbers are large
             i = int(np.argmax((given < 0) | (given >= count)))
             raise ActionError(f"environment {i}: action {given[i]} is outside its space, 0 to {count - 1}")
-        return np.ascontiguousarray(given, dtype=np.int64)
+        return chosen
 
     def _seeds(self, seed: Any) -> list[int | None]:
         """One per environment; None goes on."""

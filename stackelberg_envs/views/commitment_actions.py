@@ -14,7 +14,7 @@ from gymnasium.spaces import Box, Discrete, Space
 from ..arguments import real
 from ..game import StackelbergGame
 from .episode import LEADER, Observations, check_vector
-from .slots import Index, Slot, index_of
+from .slots import Index, Slot, encode, index_of
 
 
 class CommitmentActions:
@@ -88,7 +88,7 @@ class Queries:
         seen = [self._context, asked][-len(self._slots) :]
         if self._index:
             return index_of(self._slots, seen)
-        return np.concatenate([one.encode(value) for one, value in zip(self._slots, seen, strict=True)]).astype(np.float32)
+        return encode(self._slots, seen)
 
 
 def _row_width(game: StackelbergGame) -> int:

@@ -7,8 +7,11 @@ step itself.  Observations are flat: a slot for each thing that is seen (see `st
 from __future__ import annotations
 
 import copy
+import math
 import operator
+import sys
 from bisect import bisect_right
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -20,7 +23,7 @@ from ..drawing import Frame, ansi, rgb_array
 from ..game import StackelbergGame
 from ..processes.inverse_cdf import cumulative
 from ..worlds.base import Stepper, World
-from .slots import Slot, action_slot, index_of, slot
+from .slots import Slot, action_slot, encode, index_of, slot
 
 LEADER = "leader_0"
 FOLLOWER = "follower_0"
@@ -28,6 +31,8 @@ FOLLOWER = "follower_0"
 View = Literal["commitment", "play"]
 Observations = Literal["vector", "index"]
 RENDER_MODES = ("ansi", "rgb_array")
+TERMINAL_RENDER_MODES = ("human", *RENDER_MODES)
+"""Those of PettingZoo's views: ``"human"`` is the text, written to the terminal.  Gymnasium has a window for its own."""
 
 
 class ActionError(ValueError):
@@ -88,6 +93,8 @@ class Episode(CheckedArguments):
 
         What stands before them (the context) and behind them (the commitment) holds for the whole episode.
         """
+        self._opening_views: dict[tuple[str, int], Any] = {}
+        """What agents see before the commitment, by context: nothing else has happened by then."""
         self.observation_spaces = {agent: self._observation_space(agent) for agent in self.agents}
         state_low, state_high = self._bounds(self._all_slots(), commitment=True)
         self.state_space = Box(state_low, state_high, dtype=np.float32)
@@ -99,7 +106,7 @@ class Episode(CheckedArguments):
             getattr(game, name) != getattr(self.game, name) for name in ("spaces", "leader_space", "contexts", "follower_actions_public")
         ):
             raise ValueError(f"{game!r} cannot stand in for {self.game!r}: spaces, contexts, leader space and what is hidden must agree")
-        self.game, self._committed, self._steppers = game, None, {}
+        self.game, self._committed, self._steppers, self._opening_views = game, None, {}, {}
         self.context_thresholds = self._context_thresholds()  # their probabilities may differ
         self.clear()
 
@@ -260,6 +267,14 @@ class Episode(CheckedArguments):
 
     def observe(self, agent: str) -> np.ndarray | np.int64:
         """A fresh observation in the agent's space."""
+        if self.commitment is None:
+            seen = self._opening_views.get((agent, self.context))
+            if seen is None:
+                seen = self._opening_views[agent, self.context] = self._observe(agent)
+            return seen if self.observations == "index" else seen.copy()
+        return self._observe(agent)
+
+    def _observe(self, agent: str) -> np.ndarray | np.int64:
         slots, observed = self._slots[agent], self._slot_values(agent)
         if self.observations == "index":
             return index_of(slots, observed)
@@ -293,10 +308,16 @@ class Episode(CheckedArguments):
         return Frame(self.game, self.commitment, self.context, tuple(tuple(path) for path in self.paths), self.time)
 
     def render(self, mode: str | None) -> str | np.ndarray | None:
-        """Draw in ``mode``; None without one."""
+        """Draw in ``mode``; None without one, and in ``"human"``, which writes the text to the terminal."""
         if mode is None:
             return None
-        return ansi(self.frame()) if mode == "ansi" else rgb_array(self.frame())
+        if mode == "rgb_array":
+            return rgb_array(self.frame())
+        text = ansi(self.frame())
+        if mode == "ansi":
+            return text
+        sys.stdout.write(text + "\n\n")
+        return None
 
     def _slot_values(self, agent: str) -> list[Any]:
         """The values of the agent's slots; None where there is no value yet, or no longer."""
@@ -331,6 +352,10 @@ class Episode(CheckedArguments):
         """Cumulative probabilities of the contexts."""
         return cumulative(np.asarray(self.game.context_probabilities)).tolist()
 
+    def own_slots(self, agent: str) -> list[Slot]:
+        """The slots of `own_blocks`."""
+        return self._slots[agent][len(self.game.contexts) > 1 :]
+
     def _own_blocks(self, agent: str) -> list[slice]:
         slots = self._slots[agent]
         ends = np.cumsum([len(one.low) for one in slots]).tolist()
@@ -361,10 +386,11 @@ class Episode(CheckedArguments):
         return Box(low, high, dtype=np.float32)
 
     def _vector(self, slots: list[Slot], observed: list[Any], *, commitment: bool) -> np.ndarray:
-        seen = [one.encode(value) for one, value in zip(slots, observed, strict=True)]
-        if commitment:
-            seen.append(np.zeros(self.game.dimension) if self.commitment is None else self.commitment)
-        return np.concatenate(seen).astype(np.float32)
+        after = self.game.dimension if commitment else 0
+        vector = encode(slots, observed, after)
+        if after and self.commitment is not None:
+            vector[-after:] = self.commitment
+        return vector
 
 
 def _index(action: Any) -> int | None:
@@ -383,8 +409,16 @@ def _one_component(action: Any, space: Box) -> Any:
     return np.reshape(action, (1,)) if space.shape == (1,) and np.ndim(action) == 0 else action
 
 
+def _is_inside(space: Box, vector: np.ndarray) -> bool:
+    """Whether finite numbers are between the bounds; of a few numbers Python says so faster than NumPy."""
+    numbers = zip(space.low.tolist(), vector.tolist(), space.high.tolist(), strict=True)
+    return all([-math.inf < number < math.inf and low <= number <= high for low, number, high in numbers])  # noqa: C419 - a generator is slower
+
+
 def check_vector(agent: str, space: Box, action: Any, what: str) -> np.ndarray:
     """``action`` as a vector of ``space``, float64; raises `ActionError`."""
+    if isinstance(action, np.ndarray) and action.dtype == np.float64 and action.shape == space.low.shape and _is_inside(space, action):
+        return action.copy()
     try:
         given = np.array(_one_component(action, space), dtype=np.float64)
     except (OverflowError, TypeError, ValueError) as error:
@@ -404,8 +438,8 @@ def check_vector(agent: str, space: Box, action: Any, what: str) -> np.ndarray:
     return np.clip(given, space.low, space.high)
 
 
-def check_render_mode(render_mode: str | None) -> str | None:
-    """``render_mode`` if there is such a one."""
-    if render_mode is not None and (not isinstance(render_mode, str) or render_mode not in RENDER_MODES):
-        raise ValueError(f"render_mode is one of {', '.join(map(repr, RENDER_MODES))} or None, got {render_mode!r}")
+def check_render_mode(render_mode: str | None, modes: Sequence[str] = RENDER_MODES) -> str | None:
+    """``render_mode`` if it is one of ``modes``."""
+    if render_mode is not None and (not isinstance(render_mode, str) or render_mode not in modes):
+        raise ValueError(f"render_mode is one of {', '.join(map(repr, modes))} or None, got {render_mode!r}")
     return render_mode

@@ -11,11 +11,11 @@ from gymnasium.spaces import Space
 from .. import registry
 from ..arguments import CheckedArguments, check_options, check_seed, whole
 from ..game import Follower, StackelbergGame, follower_of, group_by_world
-from ..play.steps import TabularPolicyStepper
 from ..worlds.base import PolicyStepper
 from .commitment_actions import CommitmentActions, Queries
 from .episode import LEADER, RENDER_MODES, Episode, Observations, check_render_mode
-from .tabular_steps import EpisodeHolder, TabularSteps
+from .fast_steps import KINDS, EpisodeHolder, FastSteps
+from .tabular_steps import CUT, ENDED
 
 
 class SimulatedFollowers:
@@ -29,9 +29,10 @@ class SimulatedFollowers:
         self._policies: dict[int, Any] = {}
         self._objectives: dict[int, float] = {}
 
-    def respond(self, rng: np.random.Generator) -> None:
-        """Let the followers answer the current commitment in the current context, once, out of the leader's sight."""
-        x, context = self.episode.commitment, self.episode.context
+    def respond(self, rng: np.random.Generator, context: int | None = None) -> None:
+        """Let the followers answer the current commitment in a context (the current one if not given), once, out of the leader's sight."""
+        x = self.episode.commitment
+        context = self.episode.context if context is None else context
         assert x is not None
         if x.tobytes() != self._answered:
             self._answered, self._answers, self._policies, self._objectives = x.tobytes(), {}, {}, {}
@@ -46,24 +47,34 @@ class SimulatedFollowers:
             ]
             self._policies[context] = response.policies
 
-    @property
-    def objective(self) -> float:
-        """The leader's exact return of the answer in the current context: over the steps of an episode, or all where it is no sum."""
-        context, game = self.episode.context, self.episode.game
+    def objective(self, context: int) -> float:
+        """The leader's exact return of the answer in a context: over the steps of an episode, or all where it is no sum."""
+        game = self.episode.game
         if context not in self._objectives:
             horizon = self.episode.max_cycles if game.additive else None
-            self._objectives[context] = float(game.objective(self.episode.worlds, self._policies[context], horizon=horizon))
+            worlds = self.episode.worlds if context == self.episode.context else game.problems(self.episode.commitment, context)
+            self._objectives[context] = float(game.objective(worlds, self._policies[context], horizon=horizon))
         return self._objectives[context]
+
+    def ex_ante(self, rng: np.random.Generator) -> float:
+        """The expectation of `objective` over contexts."""
+        probabilities = self.episode.game.context_probabilities
+        for context in range(len(probabilities)):
+            self.respond(rng, context)
+        return sum(float(p) * self.objective(context) for context, p in enumerate(probabilities))
 
     def play_out(self, rng: np.random.Generator) -> None:
         """Play the episode to its end."""
         episode = self.episode
-        if TabularSteps.applies(episode):
-            steps, (policy,) = TabularSteps(episode, rng), self._answers[episode.context]
-            assert isinstance(policy, TabularPolicyStepper)
-            while not (steps.terminated or steps.truncated):
-                steps.advance(policy.act(steps.state, steps.lead or 0, steps.noise))
+        if FastSteps.applies(episode):
+            (policy,), (_, draws, _) = self._answers[episode.context], KINDS[type(episode.steppers[0])]
+            noise = draws(rng)
+            steps = FastSteps(episode, noise)
+            over, (state, lead, _) = episode.is_over, steps.now()
+            while not over:
+                state, lead, *_, over = steps.advance(policy.act(state, lead, noise))
             steps.write_back()
+            noise.give_back()
         while not episode.is_over:
             episode.step_followers(self.actions(rng), rng)
 
@@ -102,7 +113,8 @@ class LeaderEnv(CheckedArguments, gymnasium.Env):
         leader_scale: with it, actions are in the box from -1 to 1, and the commitment is ``commitment + leader_scale * action``, moved to
             the leader's bounds; without it actions are commitments.
         rewards: ``"sampled"`` for returns of played episodes, ``"exact"`` for the expected return of the answer over ``max_cycles``
-            steps in the episode's context; then no episode is played.
+            steps in the episode's context, ``"ex-ante"`` for its expectation over contexts, too, where the leader commits before it sees
+            one.  With the last two no episode is played.
         observations: ``"vector"`` or ``"index"``.
         max_cycles: steps of a played episode; None for the game's own.
         render_mode: ``"ansi"``, ``"rgb_array"`` or None.
@@ -120,7 +132,7 @@ class LeaderEnv(CheckedArguments, gymnasium.Env):
         episodes: int = 1,
         commitment: Any = None,
         leader_scale: float | None = None,
-        rewards: Literal["sampled", "exact"] = "sampled",
+        rewards: Literal["sampled", "exact", "ex-ante"] = "sampled",
         observations: Observations = "vector",
         max_cycles: int | None = None,
         render_mode: str | None = None,
@@ -130,10 +142,12 @@ class LeaderEnv(CheckedArguments, gymnasium.Env):
         self.game = build_game(game, kwargs)
         if mode == "move" and not self.game.additive:
             raise ValueError(f"{self.game.name}: its objective is no sum over steps, so no move is paid; use mode='round'")
-        if mode == "move" and (leader_scale is not None or rewards == "exact"):
+        if mode == "move" and (leader_scale is not None or rewards != "sampled"):
             raise ValueError("leader_scale and exact rewards are for commitments: use mode='round' or mode='query'")
+        if rewards == "ex-ante" and self.game.context_visibility == "before":
+            raise ValueError(f"{self.game.name}: its leader sees the context before it commits; use rewards='exact'")
         self.mode, self.episodes = mode, episodes
-        self.rewards = rewards if self.game.additive else "exact"
+        self.rewards = "exact" if rewards == "sampled" and not self.game.additive else rewards
         self.follower = follower_of(self.game, follower)
         self.episode = Episode(self.game, view="play" if mode == "move" else "commitment", observations=observations, max_cycles=max_cycles)
         self.render_mode = check_render_mode(render_mode)
@@ -215,7 +229,9 @@ class LeaderEnv(CheckedArguments, gymnasium.Env):
             if self.rewards == "sampled" or not self.game.additive:
                 self._followers.play_out(self.np_random)
             if self.rewards == "exact":
-                self.episode.returns[LEADER] = self._followers.objective
+                self.episode.returns[LEADER] = self._followers.objective(self.episode.context)
+            if self.rewards == "ex-ante":
+                self.episode.returns[LEADER] = self._followers.ex_ante(self.np_random)
             total += self.episode.returns[LEADER]
         self._ready = False
         return self._observe(), total / self.episodes, True, False, self.episode.info(LEADER)
@@ -271,7 +287,7 @@ class FollowerEnv(EpisodeHolder, CheckedArguments, gymnasium.Env):
         self.commitment = self._episode.legal_commitment(np.zeros(self.game.dimension) if commitment is None else commitment)
         self.observation_space: Space[Any] = self._episode.observation_spaces[agent]
         self.action_space: Space[Any] = self._episode.action_spaces[agent]
-        self._ready = False
+        self._ready, self._lookups = False, {}
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start an episode; ``options`` may hold ``"commitment"`` and ``"context"``.  A seed also makes others who learn start anew."""
@@ -280,19 +296,23 @@ class FollowerEnv(EpisodeHolder, CheckedArguments, gymnasium.Env):
         context = options.get("context")
         if context is not None:
             context = self.game.context_index(context)
-        self._write_back()
-        super().reset(seed=seed)
+        if self._steps is not None:
+            self._end()
+        if seed is not None or self._np_random is None:
+            super().reset(seed=seed)
+            self._reseed(super().np_random, lent=False)
         if seed is not None:
             self._followers = self._new_followers()
         self.commitment = x
-        self._episode.begin(self.np_random, context=context)
-        self._episode.commit(self.commitment, self.np_random)
+        self._episode.begin(self._uniforms, context=context)
+        self._episode.commit(self.commitment, self._uniforms)
         if self._followers is not None:
             self._followers.respond(self.np_random)
         else:
             self._prepare()
         self._ready = True
-        return self._episode.observe(self.agent), self._episode.info(self.agent)
+        observation = self._episode.observe(self.agent) if self._steps is None else self._steps.follower_observation()
+        return observation, self._episode.info(self.agent)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """One move; raises ActionError, with nothing changed, if it is not legal."""
@@ -300,7 +320,7 @@ class FollowerEnv(EpisodeHolder, CheckedArguments, gymnasium.Env):
             raise RuntimeError("call reset() before step(), and again after the end of an episode")
         steps = self._steps
         if steps is not None:
-            return self._step_tables(steps, action)
+            return self._step_fast(steps, action)
         episode = self._episode
         own = episode.legal_action(self.agent, action)
         if self._followers is None:  # others are independent, and what they do is nothing to this one
@@ -322,25 +342,25 @@ class FollowerEnv(EpisodeHolder, CheckedArguments, gymnasium.Env):
     def np_random(self) -> np.random.Generator:
         """What the environment draws from."""
         self._write_back()
+        self._lent = True
         return super().np_random
 
     @np_random.setter
     def np_random(self, value: np.random.Generator) -> None:
         self._write_back()
-        self._np_random, self._np_random_seed = value, -1
+        self._reseed(value, lent=True)
+        self._np_random_seed = -1
 
-    def _step_tables(self, steps: TabularSteps, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+    def _step_fast(self, steps: FastSteps, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """`step`, where the world has tables and one follower."""
         if action.__class__ is not int or not 0 <= action < steps.choices:
             action = steps.legal(action)
-        steps.advance(action)
-        arrived, cut = steps.terminated, steps.truncated
-        info = {"time": float(steps.count), "discounted_return": steps.follower_return}
-        observation = steps.follower_view(steps.state, steps.lead)
-        if arrived or cut:
+        advance, view = steps.advance, steps.follower_view
+        state, lead, time, reward, _, earned, _, progress = advance(action)
+        if progress:
             self._ready = False
-            self._write_back()
-        return observation, steps.follower_reward, arrived, cut, info
+            self._end()
+        return view(state, lead), reward, progress == ENDED, progress == CUT, {"time": time, "discounted_return": earned}
 
     def _new_followers(self) -> SimulatedFollowers | None:
         return None if self.others is None else SimulatedFollowers(self._episode, self.others)

@@ -10,7 +10,7 @@ from pettingzoo import ParallelEnv
 from ..game import StackelbergGame
 from .base import EpisodeEnv
 from .episode import FOLLOWER, LEADER, ActionError, Observations
-from .tabular_steps import TabularSteps
+from .tabular_steps import CUT, ENDED
 
 Stepped = tuple[dict[str, Any], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]
 """Observations, rewards, terminations, truncations and infos, by agent."""
@@ -29,7 +29,7 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
         view: ``"commitment"``, ``"play"`` or ``"simultaneous"``.
         observations: ``"vector"`` or ``"index"``.
         max_cycles: moves of the world until truncation (a two-phase episode has more steps than that); None for the game's own.
-        render_mode: ``"ansi"``, ``"rgb_array"`` or None.
+        render_mode: ``"human"`` (text in the terminal after each step), ``"ansi"``, ``"rgb_array"`` or None.
     """
 
     has_fast_steps = True
@@ -64,6 +64,7 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
         """Start an episode; see `stackelberg_envs.views.aec.StackelbergAEC.reset`."""
         self._begin(seed, options)
         self._leader_moves = True
+        self._draw()
         return self._observations(), self._infos()
 
     def step(self, actions: dict[str, Any]) -> Stepped:
@@ -79,9 +80,39 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
             steps is not None
             and actions.__class__ is dict
             and FOLLOWER in actions
-            and (len(actions) == 2 if LEADER in actions else len(actions) == 1 and not self._leader_moves)
+            and ((len(actions) == 1 and not self._leader_moves) or (len(actions) == 2 and LEADER in actions))
         ):
-            return self._step_tables(steps, actions)
+            action = actions[FOLLOWER]
+            if action.__class__ is not int or not 0 <= action < steps.choices:
+                action = steps.legal(action)
+            if self._leader_moves:
+                steps.take_lead(self._episode.legal_action(LEADER, actions[LEADER]))
+            advance, rows = steps.advance, steps.leader_rows  # named before they are called: Python is slower to call a slot of an object
+            state, lead, time, follower_reward, leader_reward, follower_return, leader_return, progress = advance(action)
+            if rows is not None:
+                leader_view, follower_view = rows[state][action], steps.follower_rows[state][lead]
+            else:
+                view_of_leader, view_of_follower = steps.leader_view, steps.follower_view
+                leader_view, follower_view = view_of_leader(state, action), view_of_follower(state, lead)
+            terminated = truncated = False
+            if progress:
+                terminated, truncated = progress == ENDED, progress == CUT
+                self.agents = []
+                self._end()
+            return (
+                {LEADER: leader_view, FOLLOWER: follower_view},
+                {LEADER: leader_reward, FOLLOWER: follower_reward},
+                {LEADER: terminated, FOLLOWER: terminated},
+                {LEADER: truncated, FOLLOWER: truncated},
+                {
+                    LEADER: {"time": time, "discounted_return": leader_return},
+                    FOLLOWER: {"time": time, "discounted_return": follower_return},
+                },
+            )
+        return self._step_generally(actions)
+
+    def _step_generally(self, actions: Any) -> Stepped:
+        """`step` in any world, and at the beginning and after the end of an episode."""
         if self._np_random is None:
             raise RuntimeError("call reset() before step()")
         if not self.agents:
@@ -95,11 +126,11 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
             raise ActionError(f"there is no agent {', '.join(map(repr, unknown))}; the agents are {', '.join(self.agents)}")
         if missing := [agent for agent in acting if agent not in actions]:
             raise ActionError(f"no action for {', '.join(missing)}; this step takes the actions of {', '.join(acting)}")
-        self._write_back()
         moved = LEADER not in acting or self.view == "simultaneous"
         if self.view == "commitment" and self._leader_moves:
             self._commit(actions[LEADER])
         else:
+            self._write_back()
             legal = {agent: episode.legal_action(agent, actions[agent]) for agent in acting}
             if LEADER in acting:
                 episode.step_leader(legal[LEADER], self._np_random)
@@ -112,31 +143,7 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
         result = self._observations(), rewards, terminations, truncations, self._infos()
         if episode.is_over:
             self.agents = []
-        return result
-
-    def _step_tables(self, steps: TabularSteps, actions: dict[str, Any]) -> Stepped:
-        """`step`, where the world has tables and one follower."""
-        action = actions[FOLLOWER]
-        if action.__class__ is not int or not 0 <= action < steps.choices:
-            action = steps.legal(action)
-        if self._leader_moves:
-            steps.take_lead(int(self._episode.legal_action(LEADER, actions[LEADER])))
-        steps.advance(action)
-        state, time = steps.state, float(steps.count)
-        terminated, truncated = steps.terminated, steps.truncated
-        result = (
-            {LEADER: steps.leader_view(state, action), FOLLOWER: steps.follower_view(state, steps.lead)},
-            {LEADER: steps.leader_reward, FOLLOWER: steps.follower_reward},
-            {LEADER: terminated, FOLLOWER: terminated},
-            {LEADER: truncated, FOLLOWER: truncated},
-            {
-                LEADER: {"time": time, "discounted_return": steps.leader_return},
-                FOLLOWER: {"time": time, "discounted_return": steps.follower_return},
-            },
-        )
-        if terminated or truncated:
-            self.agents = []
-            self._write_back()
+        self._draw()
         return result
 
     def _prepare(self) -> None:
@@ -144,6 +151,8 @@ class StackelbergParallel(EpisodeEnv, ParallelEnv):
             super()._prepare()
 
     def _observations(self) -> dict[str, Any]:
+        if self._steps is not None:
+            return {LEADER: self._steps.leader_observation(), FOLLOWER: self._steps.follower_observation()}
         return {agent: self._episode.observe(agent) for agent in self.agents}
 
     def _infos(self) -> dict[str, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from gymnasium.utils import seeding
@@ -17,7 +17,7 @@ from .gym import LeaderEnv
 
 
 class LeaderBatchEnv(CheckedArguments, VectorEnv):
-    """`stackelberg_envs.views.gym.LeaderEnv` with ``mode="round"`` and ``rewards="exact"``, ``num_envs`` times.
+    """`stackelberg_envs.views.gym.LeaderEnv` with ``mode="round"`` and exact rewards, ``num_envs`` times.
 
     Every step is a round and ends an episode; the final observation is the one that the round began with.  Contexts of all rounds come
     from one generator.
@@ -28,6 +28,7 @@ class LeaderBatchEnv(CheckedArguments, VectorEnv):
         follower: who answers, without learning; the game's default follower if not given.
         commitment: what the action 0 stands for with ``leader_scale``; zeros if not given.
         leader_scale: as in `LeaderEnv`.
+        rewards: ``"exact"`` or ``"ex-ante"``, as in `LeaderEnv`.
         observations: ``"vector"`` or ``"index"``.
         max_cycles: steps over which a round is paid; None for the game's own.
         autoreset_mode: when a new round begins; ``"SameStep"`` if not given, by which every step is a round.
@@ -45,6 +46,7 @@ class LeaderBatchEnv(CheckedArguments, VectorEnv):
         follower: Follower | None = None,
         commitment: Any = None,
         leader_scale: float | None = None,
+        rewards: Literal["exact", "ex-ante"] = "exact",
         observations: Observations = "vector",
         max_cycles: int | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
@@ -55,7 +57,7 @@ class LeaderBatchEnv(CheckedArguments, VectorEnv):
             follower=follower,
             commitment=commitment,
             leader_scale=leader_scale,
-            rewards="exact",
+            rewards=rewards,
             observations=observations,
             max_cycles=max_cycles,
             **kwargs,
@@ -105,9 +107,11 @@ class LeaderBatchEnv(CheckedArguments, VectorEnv):
             raise RuntimeError(f"environments {np.flatnonzero(self._over)} are over: reset them by options={{'reset_mask': ...}}")
         commitments = np.stack([self._single.commitment_of(action) for action in actions])
         rewards, infos, final = np.zeros(self.num_envs), {}, self._openings[self._context]
-        for context in np.unique(self._context[playing]):
-            here = playing & (self._context == context)
-            rewards[here] = self._returns(commitments[here], int(context))
+        for context, chance in enumerate(self.game.context_probabilities):
+            ex_ante = self._single.rewards == "ex-ante"
+            here = playing if ex_ante else playing & (self._context == context)
+            if here.any():
+                rewards[here] += (chance if ex_ante else 1.0) * self._returns(commitments[here], context)
         starting = playing if self.autoreset_mode is AutoresetMode.SAME_STEP else self._over
         if self.autoreset_mode is AutoresetMode.SAME_STEP:
             infos = {"final_obs": _objects(final), "_final_obs": playing.copy()}

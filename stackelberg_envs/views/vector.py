@@ -61,9 +61,9 @@ def leader_vector_env(
         **kwargs: arguments of `LeaderEnv`.
     """
     follower = kwargs.get("follower")
-    rounds = kwargs.get("mode", "round") == "round" and kwargs.get("rewards") == "exact"
+    rounds = kwargs.get("mode", "round") == "round" and kwargs.get("rewards") in ("exact", "ex-ante")
     if rounds and kwargs.get("render_mode") is None and not (follower is not None and learns(follower)) and kwargs.get("episodes", 1) == 1:
-        own = {key: value for key, value in kwargs.items() if key not in ("mode", "rewards", "render_mode", "episodes")}
+        own = {key: value for key, value in kwargs.items() if key not in ("mode", "render_mode", "episodes")}
         return LeaderBatchEnv(num_envs=num_envs, autoreset_mode=autoreset_mode, **own)
     return LeaderVectorEnv(num_envs, autoreset_mode, **kwargs)
 

@@ -27,7 +27,7 @@ from gymnasium.spaces import Box
 
 from ..planning.linear_systems import PlanningError
 from ..planning.riccati import blocks, congruent, outer, radii, radius, riccati, sandwich, trace
-from ..processes.arrays import Array, array_namespace, as_float
+from ..processes.arrays import Array, array_namespace, as_float, nowhere
 from ..processes.gaussian import GaussianPolicy, QuadraticValue, quadratic, rows
 from ..processes.payments import Payment, QuadraticPayment
 from ..processes.sampled import Noise, normal
@@ -86,6 +86,10 @@ class LinearQuadratic(SampledProcess):
         return Box(-ACTION_BOUND, ACTION_BOUND, (k,), np.float64) if k else None
 
     @property
+    def leads(self) -> int:
+        return int(self.C.shape[-1])
+
+    @property
     def follower_action(self) -> Box:  # type: ignore[override]
         """[-100, 100]^m; see `ACTION_BOUND`."""
         return Box(-ACTION_BOUND, ACTION_BOUND, (int(self.B.shape[-1]),), np.float64)
@@ -104,11 +108,10 @@ class LinearQuadratic(SampledProcess):
         return rows(states, self.gain) + (self.leader_sd * normal(u) if self.leads else 0 * u)
 
     def step(self, states: Array, leads: Array, actions: Array, u: Array) -> tuple[Array, Array]:
-        xp = array_namespace(states)
         arrived = rows(states, self.A) + rows(leads, self.C) + rows(actions, self.B)
         if self.noise_sd > 0:
             arrived = arrived + self.noise_sd * normal(u)
-        return arrived, xp.zeros(arrived.shape[:-1], dtype=xp.bool, device=arrived.device)
+        return arrived, nowhere(arrived[..., 0])
 
     def rewards(self, states: Array, leads: Array, actions: Array, arrived: Array) -> tuple[Array, Array]:
         del leads, arrived

@@ -56,14 +56,25 @@ def _try(library: Library, venvs: Path | None) -> dict[str, str]:
     try:
         if not python.exists():
             _run([sys.executable, "-m", "venv", str(python.parent.parent)])
-            pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", "-c", str(ROOT / "constraints.txt")]
-            _run([*pip, "torch"])
+            pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-compile"]
+            if library.torch:
+                _run([*pip, "-c", str(ROOT / "constraints.txt"), "torch"])
             # its own pins win over ours: AgileRL, for one, wants an older PettingZoo
-            _run([*pip[:6], "torch==2.13.0", *library.requirements.split(), "-e", str(ROOT)])
-        asked = f"import importlib.metadata as m; print(m.version({library.package!r}))"
-        result["version"] = _run([str(python), "-c", asked])
+            _run([*pip, *(["torch==2.13.0"] if library.torch else []), *library.requirements.split(), "-e", str(ROOT)])
+            if library.bare:
+                _run([*pip, "--no-deps", *library.bare.split()])
+        if library.clone:
+            address, _, commit = library.clone.partition(" ")
+            clone = str(folder / library.package)
+            if not Path(clone).exists():
+                _run(["git", "clone", "-q", address, clone])
+                _run(["git", "-C", clone, "checkout", "-q", commit])
+            result["version"], places = commit[:7], [clone]
+        else:
+            asked = f"import importlib.metadata as m; print(m.version({library.package!r}))"
+            result["version"], places = _run([str(python), "-c", asked]), []
         for recipe in library.recipes:
-            result["result"] = _run([str(python), str(HERE / f"{recipe}.py")])
+            result["result"] = _run([str(python), str(HERE / f"{recipe}.py"), *places])
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         lines = str(error.stderr or error).strip().splitlines()
         errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)]

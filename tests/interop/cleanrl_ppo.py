@@ -41,7 +41,7 @@ def train(
 ) -> list[tuple[int, float]]:
     """Rounds played, and the exact value of the mean action's commitment there."""
     torch.manual_seed(seed)
-    envs = gymnasium.make_vec(id, num_envs, rewards="exact", leader_scale=leader_scale, autoreset_mode="SameStep", **arguments)
+    envs = gymnasium.make_vec(id, num_envs, rewards="ex-ante", leader_scale=leader_scale, autoreset_mode="SameStep", **arguments)
     game, follower = envs.unwrapped.game, envs.unwrapped.follower
     centre = np.zeros(game.dimension)
     agent = Agent(envs.single_observation_space.shape[0], game.dimension, log_std)

@@ -17,6 +17,12 @@ class Library(NamedTuple):
     requirements: str = ""
     recipes: tuple[str, ...] = ()
     """Files beside this one, run in this order; what the last one prints after "result: " is the result."""
+    bare: str = ""
+    """What is installed without its own requirements, because it pins some that Python 3.11 has no wheels for."""
+    torch: bool = True
+    """Whether it needs torch, which is most of an environment."""
+    clone: str = ""
+    """A Git repository that is no package: its address and the commit that is checked out; recipes are told the folder."""
     why: str = ""
 
 
@@ -30,8 +36,22 @@ LIBRARIES = (
     Library("Tianshou", "tianshou", "tianshou==2.0.1", ("tianshou_dqn",)),
     Library("SuperSuit", "supersuit", "supersuit==3.11.0 stable-baselines3==2.9.2", ("supersuit_ppo",)),
     Library("skrl", "skrl", "skrl==2.1.1", ("skrl_ippo",)),
+    Library("PettingZoo's tests", "pettingzoo", "pettingzoo==1.27.0", ("pettingzoo_tests",), torch=False),
+    Library("Gymnasium's checks", "gymnasium", "gymnasium==1.4.0", ("gymnasium_checks",), torch=False),
+    Library(
+        "EPyMARL",
+        "epymarl",
+        "sacred setuptools<81 pyyaml scikit-learn pygame rtree",  # sacred 0.8.7 imports pkg_resources
+        ("epymarl_ippo",),
+        bare="smaclite@git+https://github.com/uoe-agents/smaclite",
+        clone="https://github.com/uoe-agents/epymarl cbc38c09588064eab978501d0f12c2cf58fa7fc2",
+    ),
+    Library(
+        "CleanRL",
+        "cleanrl",
+        why="it asks for Python below 3.11 and Gymnasium 0.29, and this package for newer ones; the one file above is in its manner",
+    ),
     Library("Shimmy and OpenSpiel", "shimmy", why="they bring games of OpenSpiel to PettingZoo, and nothing from PettingZoo to OpenSpiel"),
-    Library("EPyMARL", "epymarl", why="not on PyPI, and it wants tuples of Discrete actions of cooperating agents"),
     Library(
         "MARLlib",
         "marllib",

@@ -1,4 +1,4 @@
-"""A leader in RLlib: PPO whose steps are rounds."""
+"""A leader in RLlib: PPO whose steps are rounds, played side by side."""
 
 from __future__ import annotations
 
@@ -9,54 +9,93 @@ import numpy as np
 import torch
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.columns import Columns
-from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
+from ray.rllib.core.rl_module.apis import ValueFunctionAPI
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.rllib.core.rl_module.torch import TorchRLModule
 from ray.tune.registry import register_env
+from torch import nn
 
 import stackelberg_envs as se
 
 
-def train(id: str, *, leader_scale: float, rounds: int, seed: int, batch: int = 256, **arguments: Any) -> list[tuple[int, float]]:
-    """Rounds played, and the leader's exact value there."""
-    register_env("leader", lambda config: gymnasium.make(id, rewards="exact", leader_scale=leader_scale, **arguments))
+class Gaussian(TorchRLModule, ValueFunctionAPI):
+    """A mean and a standard deviation; RLlib's own modules have no setting for where the exploration begins."""
+
+    def setup(self) -> None:
+        width, actions = self.observation_space.shape[0], self.action_space.shape[0]
+        self.mean, self.value = nn.Linear(width, actions), nn.Sequential(nn.Linear(width, 32), nn.Tanh(), nn.Linear(32, 1))
+        nn.init.zeros_(self.mean.weight)
+        nn.init.zeros_(self.mean.bias)
+        self.log_std = nn.Parameter(torch.full((actions,), self.model_config["log_std"]))
+
+    def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, torch.Tensor]:
+        mean = self.mean(batch[Columns.OBS])
+        return {Columns.ACTION_DIST_INPUTS: torch.cat([mean, self.log_std.expand_as(mean)], dim=-1)}
+
+    def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+        return self.value(batch[Columns.OBS]).squeeze(-1)
+
+
+def train(
+    id: str,
+    *,
+    leader_scale: float,
+    rounds: int,
+    seed: int,
+    num_envs: int = 64,
+    learning_rate: float = 0.02,
+    log_std: float = -1.0,
+    **arguments: Any,
+) -> list[tuple[int, float]]:
+    """Rounds played, and the exact value of the mean action's commitment there."""
+    arguments = {"rewards": "ex-ante", "leader_scale": leader_scale, **arguments}
+    # RLlib steps once more after each end, as Gymnasium's NEXT_STEP asks; those steps are no rounds and cost nothing
+    register_env("leader", lambda config: gymnasium.make_vec(id, config["num_envs"], autoreset_mode="NextStep", **arguments))
     config = (
         PPOConfig()
         .environment("leader", clip_actions=True, normalize_actions=False)
-        .env_runners(num_env_runners=0)
+        .env_runners(
+            num_env_runners=0,
+            num_envs_per_env_runner=num_envs,
+            gym_env_vectorize_mode=gymnasium.VectorizeMode.VECTOR_ENTRY_POINT,
+            rollout_fragment_length=1,
+        )
         .training(
-            train_batch_size_per_learner=batch,
-            minibatch_size=64,
+            train_batch_size_per_learner=num_envs,
+            minibatch_size=num_envs,
             num_epochs=4,
-            lr=[[0, 0.003], [rounds, 0.0]],
+            lr=[[0, learning_rate], [rounds, 0.0]],
             gamma=1.0,
             lambda_=1.0,
             use_kl_loss=False,
+            entropy_coeff=0.0,
+            clip_param=0.2,
             vf_clip_param=float("inf"),
             grad_clip=0.5,
+            grad_clip_by="global_norm",
         )
-        .rl_module(model_config=DefaultModelConfig(fcnet_hiddens=[16], fcnet_activation="linear", vf_share_layers=False, free_log_std=True))
-        .debugging(seed=seed)
+        .rl_module(rl_module_spec=RLModuleSpec(module_class=Gaussian, model_config={"log_std": log_std}))
+        .debugging(seed=seed, log_level="ERROR")
     )
     algorithm = config.build_algo()
-    game = gymnasium.make(id, **arguments).unwrapped.game
-    observation = gymnasium.make(id, **arguments).reset()[0]
-    learner = algorithm.learner_group._learner.module["default_policy"]  # there is no setting for where the exploration begins
-    learner.pi.log_std.data.fill_(-1.0)
-    algorithm.env_runner_group.sync_weights(from_worker_or_learner_group=algorithm.learner_group, inference_only=True)
+    envs = algorithm.env_runner.env.unwrapped
+    game, follower = envs.game, envs.follower
+    observation = torch.as_tensor(envs.reset()[0][:1])
     curve = []
 
     def score(played: int) -> None:
-        module = algorithm.get_module()
         with torch.no_grad():
-            out = module.forward_inference({Columns.OBS: torch.as_tensor(observation)[None]})
+            out = algorithm.get_module().forward_inference({Columns.OBS: observation})
         mean = out[Columns.ACTION_DIST_INPUTS][0, : game.dimension].clamp(-1, 1).numpy()
         x = np.clip(leader_scale * mean, game.leader_space.low, game.leader_space.high)
-        curve.append((played, float(se.evaluate(game, x).leader_return)))
+        curve.append((played, float(se.evaluate(game, x, follower=follower).leader_return)))
 
-    score(0)
-    for update in range(rounds // batch):
+    updates = rounds // num_envs
+    for update in range(updates):
+        if update % max(updates // 20, 1) == 0:
+            score(update * num_envs)
         algorithm.train()
-        if (update + 1) % max(rounds // batch // 20, 1) == 0:
-            score((update + 1) * batch)
+    score(updates * num_envs)
     algorithm.stop()
     return curve
 

@@ -75,9 +75,19 @@ class Curve(BaseCallback):
         self.points.append((self.num_timesteps, float(se.evaluate(self.game, x, follower=self.follower).leader_return)))
 
 
-def train(id: str, *, leader_scale: float, rounds: int, seed: int, num_envs: int = 64, **arguments: Any) -> list[tuple[int, float]]:
-    """Rounds played, and the leader's exact value there."""
-    envs = gymnasium.make_vec(id, num_envs, rewards="exact", leader_scale=leader_scale, autoreset_mode="SameStep", **arguments)
+def train(
+    id: str,
+    *,
+    leader_scale: float,
+    rounds: int,
+    seed: int,
+    num_envs: int = 64,
+    learning_rate: float = 0.02,
+    log_std: float = -1.0,
+    **arguments: Any,
+) -> list[tuple[int, float]]:
+    """Rounds played, and the exact value of the mean action's commitment there."""
+    envs = gymnasium.make_vec(id, num_envs, rewards="ex-ante", leader_scale=leader_scale, autoreset_mode="SameStep", **arguments)
     curve = Curve(envs.unwrapped, leader_scale, rounds)
     model = PPO(
         "MlpPolicy",
@@ -85,8 +95,8 @@ def train(id: str, *, leader_scale: float, rounds: int, seed: int, num_envs: int
         n_steps=1,  # a step is a whole episode
         batch_size=num_envs,
         n_epochs=4,
-        learning_rate=lambda left: 0.02 * left,
-        policy_kwargs={"log_std_init": -1.0, "net_arch": {"pi": [], "vf": [32]}},
+        learning_rate=lambda left: learning_rate * left,
+        policy_kwargs={"log_std_init": log_std, "net_arch": {"pi": [], "vf": [32]}},
         seed=seed,
         device="cpu",
     )

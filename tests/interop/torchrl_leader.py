@@ -17,10 +17,20 @@ from torchrl.objectives.value import GAE
 import stackelberg_envs as se
 
 
-def train(id: str, *, leader_scale: float, rounds: int, seed: int, num_envs: int = 64, **arguments: Any) -> list[tuple[int, float]]:
-    """Rounds played, and the leader's exact value there."""
+def train(
+    id: str,
+    *,
+    leader_scale: float,
+    rounds: int,
+    seed: int,
+    num_envs: int = 64,
+    learning_rate: float = 0.02,
+    log_std: float = -1.0,
+    **arguments: Any,
+) -> list[tuple[int, float]]:
+    """Rounds played, and the exact value of the mean action's commitment there."""
     torch.manual_seed(seed)
-    rounds_at_once = gymnasium.make_vec(id, num_envs, rewards="exact", leader_scale=leader_scale, autoreset_mode="SameStep", **arguments)
+    rounds_at_once = gymnasium.make_vec(id, num_envs, rewards="ex-ante", leader_scale=leader_scale, autoreset_mode="SameStep", **arguments)
     game, follower = rounds_at_once.unwrapped.game, rounds_at_once.unwrapped.follower
     env = GymWrapper(rounds_at_once)
     env.set_seed(seed)
@@ -29,7 +39,7 @@ def train(id: str, *, leader_scale: float, rounds: int, seed: int, num_envs: int
     nn.init.zeros_(mean.weight)
     nn.init.zeros_(mean.bias)
     normal = nn.Sequential(mean, AddStateIndependentNormalScale(game.dimension, scale_mapping="exp"))
-    nn.init.constant_(normal[1].state_independent_scale, -1.0)
+    nn.init.constant_(normal[1].state_independent_scale, log_std)
     actor = ProbabilisticActor(
         TensorDictModule(normal, in_keys=["observation"], out_keys=["loc", "scale"]),
         in_keys=["loc", "scale"],
@@ -40,7 +50,7 @@ def train(id: str, *, leader_scale: float, rounds: int, seed: int, num_envs: int
     estimate = GAE(gamma=1.0, lmbda=1.0, value_network=critic)
     losses = ClipPPOLoss(actor, critic, clip_epsilon=0.2, entropy_coeff=0.0, critic_coeff=0.5, normalize_advantage=True)
     updates = rounds // num_envs
-    optimizer = torch.optim.Adam(losses.parameters(), lr=0.02)
+    optimizer = torch.optim.Adam(losses.parameters(), lr=learning_rate)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, updates)
     observation, curve, scale = env.reset(), [], None
 

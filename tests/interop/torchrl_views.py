@@ -1,8 +1,8 @@
-"""TorchRL's PettingZooWrapper on every view of every game."""
+"""TorchRL's PettingZooWrapper on every view of four games, and its GymEnv on ids of both sides."""
 
 import warnings
 
-from torchrl.envs import PettingZooWrapper, check_env_specs
+from torchrl.envs import GymEnv, PettingZooWrapper, check_env_specs
 
 import stackelberg_envs
 
@@ -30,3 +30,7 @@ for id, views in VIEWS.items():
         check(f"{id} parallel {view}", stackelberg_envs.make_parallel(id, view=view))
 for id in ("random_markov_game-v0", "bimatrix-v0"):
     check(f"{id} parallel simultaneous", stackelberg_envs.make_parallel(id, view="simultaneous"))
+for id in ("Toy3-Follower", "Toy3-Leader", "FourRooms-Follower", "FourRooms-Leader", "Building-Follower", "LQGain-Leader"):
+    env = GymEnv(f"Stackelberg/{id}-v0")
+    check_env_specs(env)
+    print(f"GymEnv {id:38} rollout {tuple(env.rollout(20, break_when_any_done=False).shape)}")
