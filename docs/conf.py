@@ -25,6 +25,8 @@ exclude_patterns += [
     "reproductions/lq-gain.md",
     "reproductions/rtq-cost.md",
     "reproductions/subsidy.md",
+    "reproductions/toll-scores.md",
+    "reproductions/tolls-networks.md",
 ]
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"

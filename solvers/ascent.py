@@ -42,6 +42,8 @@ class Estimator(CheckedArguments, abc.ABC):
     """Whether it needs worlds with tables."""
     signals: ClassVar[bool] = False
     """Whether it handles followers who see a signal of the leader's action; who reads exact returns alone always does."""
+    crowds: ClassVar[bool] = False
+    """Whether it handles a crowd that responds to itself; who learns from outcomes alone always does."""
     exact: ClassVar[bool] = False
     """Whether its estimates are the derivative of the leader's return, without noise or bias; `solvers.testing` then compares them."""
 
@@ -119,6 +121,10 @@ class Ascent(Solver):
     @property
     def signals(self) -> bool:  # type: ignore[override]
         return self.estimator.signals
+
+    @property
+    def crowds(self) -> bool:  # type: ignore[override]
+        return self.estimator.crowds
 
     def declines(self, oracle: Oracle) -> str | None:
         if self.clip_blocks and oracle.commitment_shape != (sum(self.clip_blocks),):

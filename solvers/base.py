@@ -62,6 +62,9 @@ class Solver(CheckedArguments, abc.ABC):
     signals: ClassVar[bool] = False
     """Whether it handles followers who see a signal of the leader's action; who reads exact returns alone always does."""
 
+    crowds: ClassVar[bool] = False
+    """Whether it handles a crowd that responds to itself; who learns from outcomes alone always does."""
+
     @abc.abstractmethod
     def declines(self, oracle: Oracle) -> str | None:
         """Why this method cannot handle the game, or None."""
@@ -151,6 +154,11 @@ def admit(solver: Solver, rounds: RepeatedGame, granted: Access) -> Oracle:
         raise Declined(
             f"{_display_name(solver)} handles followers who see the leader's action, or its policy, and in {rounds.game.name} they see a "
             "signal of the action; implicit, naive, multistart, zeroth_order and line_search play it"
+        )
+    if oracle.crowd and not solver.crowds and (solver.access > Access.INCENTIVE or solver.permissions):
+        raise Declined(
+            f"{_display_name(solver)} plans or trains for one follower, and in {rounds.game.name} a crowd responds to itself; implicit, "
+            "naive, multistart, hpgd, zeroth_order and line_search play it"
         )
     reason = solver.declines(oracle) or needs_whole_pieces(_display_name(solver), solver.access, rounds.game)
     if reason is not None:

@@ -52,6 +52,7 @@ class Multistart(Solver):
     access = Access.MODEL
     tabular = False
     signals = True
+    crowds = True
     scales: tuple[float, ...] = (0.01, 0.3, 1.0, 2.0, 3.0)
     shrink: float = 0.7
     evaluations: int = 200

@@ -11,7 +11,7 @@ from typing import Any
 # no later import puts the module in the function's place; `from stackelberg_envs.games.four_rooms import FourRooms` works as ever.
 from . import game as _game_module
 from . import games as _games_folder
-from .bounds import cooperative_value
+from .bounds import cooperative_value, upper_bound
 from .commitments import CommitmentError
 from .deadlines import WithDeadline, with_deadline
 from .evaluation import Evaluation, evaluate
@@ -46,6 +46,7 @@ from .views.registration import make, make_parallel, pettingzoo_module, register
 from .worlds.base import WorldError
 from .worlds.markov_game import InducedMarkovGame
 from .worlds.mdp import InducedMDP
+from .worlds.mean_field import InducedMeanField
 from .worlds.signal import InducedSignalMDP
 
 __version__ = "0.2.0"
@@ -62,6 +63,7 @@ __all__ = [
     "Hard",
     "InducedMDP",
     "InducedMarkovGame",
+    "InducedMeanField",
     "InducedSignalMDP",
     "Layout",
     "MirrorDescent",
@@ -105,6 +107,7 @@ __all__ = [
     "read_tntp",
     "register",
     "transfer_bound",
+    "upper_bound",
     "with_deadline",
 ]
 

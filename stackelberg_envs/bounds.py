@@ -17,6 +17,12 @@ class BoundError(ValueError):
     """Why a game has no `cooperative_value`."""
 
 
+def upper_bound(game: StackelbergGame) -> float | None:
+    """The smaller of `cooperative_value` and the bound that the game itself proves, its piece ``upper_bound``; None without either."""
+    bounds = (None if game.upper_bound is None else game.upper_bound(), cooperative_value(game))
+    return min((bound for bound in bounds if bound is not None), default=None)
+
+
 def cooperative_value(game: StackelbergGame, *, strict: bool = False) -> float | None:
     """The leader's best return if it chose the followers' actions too: an upper bound on F, whatever the followers want.
 
@@ -45,6 +51,8 @@ def cooperative_value(game: StackelbergGame, *, strict: bool = False) -> float |
 def _cooperative_value(game: StackelbergGame) -> float:
     if not game.additive:
         raise BoundError(f"{game.name} has no cooperative value: its objective is not a sum of rewards over steps")
+    if game.crowd:
+        raise BoundError(f"{game.name} has no cooperative value: its rewards move with what a crowd does")
     if not game.tabular:
         raise BoundError(f"{game.name} has no cooperative value: its worlds have no tables")
     probes = probe_commitments(game)

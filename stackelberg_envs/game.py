@@ -231,6 +231,11 @@ class StackelbergGame(CheckedArguments, OptionalPieces, abc.ABC):
         return all(world.tabular for world in self.null_worlds)
 
     @cached_property
+    def crowd(self) -> bool:
+        """Whether a follower stands for a crowd that responds to itself."""
+        return any(world.crowd for world in self.null_worlds)
+
+    @cached_property
     def closed_forms(self) -> bool:
         """Whether worlds have no tables but closed forms for soft responses and what they earn."""
         return all(world.closed_forms for world in self.null_worlds)

@@ -11,7 +11,8 @@ see are array-API code: NumPy in gives NumPy out, a tensor in gives a tensor wit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Protocol, get_type_hints
 
 import numpy as np
@@ -104,6 +105,41 @@ class Shading(Protocol):
     def shading(self, x: Array) -> Array: ...
 
 
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """Places and the links between them, as a picture shows them."""
+
+    places: np.ndarray
+    """Positions (N, 2), to the right and upwards."""
+    names: tuple[str, ...]
+    """Of the places."""
+    ends: np.ndarray
+    """Indices of the places from which and to which each link leads, (L, 2)."""
+    load: np.ndarray
+    """What the colour of each link says, (L,)."""
+    load_name: str
+    """What that is."""
+    labels: tuple[str, ...]
+    """What is written at each link, "" for nothing."""
+    label_name: str
+    """What that is."""
+
+
+class HasGraph(Protocol):
+    """For pictures: places, links, and what is drawn of them at a commitment while the followers play ``policies``, one each."""
+
+    def graph(self, x: Array, context: int | str, policies: Sequence[Array]) -> Graph: ...
+
+
+class UpperBound(Protocol):
+    """For tables: a proved upper bound on the leader's return, whatever it commits to and whatever its followers want; None for none.
+
+    `stackelberg_envs.bounds.upper_bound` takes it where it is smaller than the cooperative value.
+    """
+
+    def upper_bound(self) -> float | None: ...
+
+
 class OptionalPieces:
     """The pieces of a game, each None unless the game has it: a method of that name, or an attribute set in ``__init__``.
 
@@ -120,6 +156,8 @@ class OptionalPieces:
     marks: Annotated[Any, Marks] = None
     instruments: Annotated[Any, Instruments] = None
     shading: Annotated[Any, Shading] = None
+    graph: Annotated[Any, HasGraph] = None
+    upper_bound: Annotated[Any, UpperBound] = None
 
 
 PIECES: dict[str, type] = {name: hint.__metadata__[0] for name, hint in get_type_hints(OptionalPieces, include_extras=True).items()}

@@ -53,8 +53,9 @@ def piece_errors(game: StackelbergGame, *, private: bool = True) -> list[str]:
 
 
 def induced_worlds(game: StackelbergGame, points: np.ndarray) -> Induced:
-    """What commitments ``points`` (K, n) induce in each context."""
-    return [[game.problems(x, context) for x in points] for context in range(len(game.contexts))]
+    """What commitments ``points`` (K, n) induce in each context; of a crowd, before it reacts."""
+    contexts = range(len(game.contexts))
+    return [[tuple(world.unloaded() for world in game.problems(x, context)) for x in points] for context in contexts]
 
 
 def reward_errors(game: StackelbergGame, points: np.ndarray, induced: Induced, *, private: bool = True) -> list[str]:

@@ -69,7 +69,7 @@ def transfer_bound(game: StackelbergGame, follower: Follower | None = None, *, s
 
 def _transfer_bound(game: StackelbergGame, follower: Follower) -> float:
     _require(isinstance(follower, Hard | Soft | EpsilonOptimal), game, f"{follower!r} is not Hard, Soft or EpsilonOptimal")
-    _require(game.additive and game.tabular, game, "its objective is not a sum of rewards over steps in tables")
+    _require(game.additive and game.tabular and not game.crowd, game, "its objective is not a sum of rewards over steps in tables")
     _require(game.incentive is not None and game.leader_cost is not None, game, "it does not say incentive and leader_cost")
     rate = _rate(game)
     given_away = getattr(follower, "epsilon", 0.0) if getattr(follower, "side", "") == "cooperative" else 0.0

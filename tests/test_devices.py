@@ -74,7 +74,7 @@ def commitment(game: se.StackelbergGame) -> np.ndarray:
 
 def committed(game: se.StackelbergGame, x: Any, context: int) -> list[tuple[str, Any]]:
     """All tables, by name; of what has none the numbers that it holds."""
-    problems = game.problems(game.for_context(x, context), context)
+    problems = [world.unloaded() for world in game.problems(game.for_context(x, context), context)]
     return [
         (name, getattr(numbers_of(getattr(p, name)), "probabilities", numbers_of(getattr(p, name)))) for p in problems for name in p.tables
     ]

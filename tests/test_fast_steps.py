@@ -20,6 +20,7 @@ from stackelberg_envs.views.aec import StackelbergAEC
 from stackelberg_envs.views.episode import FOLLOWER, LEADER, ActionError
 from stackelberg_envs.views.fast_steps import FastSteps
 from stackelberg_envs.views.gym import FollowerEnv, LeaderEnv
+from stackelberg_envs.views.masks import MASK, next_available
 from stackelberg_envs.views.tabular_steps import UniformBlocks
 
 GAMES = [(id, SMALLER.get(id, {})) for id in se.games()]
@@ -33,9 +34,11 @@ GAMES += [
 EPISODES = 6
 
 
-def choose(space: Any, rng: np.random.Generator) -> Any:
-    """An action of a space."""
-    return int(rng.integers(space.n)) if isinstance(space, Discrete) else np.clip(rng.normal(size=space.shape), space.low, space.high)
+def choose(space: Any, rng: np.random.Generator, info: dict[str, Any]) -> Any:
+    """An action of a space, where ``info`` masks some an available one."""
+    if isinstance(space, Discrete):
+        return int(next_available(rng.integers(space.n), info.get(MASK)))
+    return np.clip(rng.normal(size=space.shape), space.low, space.high)
 
 
 def commitment(game: se.StackelbergGame, rng: np.random.Generator) -> np.ndarray:
@@ -49,14 +52,20 @@ def parallel(id: str, arguments: dict[str, Any], view: Any, observations: Any) -
     rng = np.random.default_rng(1)
     for episode in range(EPISODES):
         x = commitment(env.game, rng)
-        yield env.reset(seed=3 if episode == 0 else None, options=None if view == "commitment" else {"commitment": x})
+        began = env.reset(seed=3 if episode == 0 else None, options=None if view == "commitment" else {"commitment": x})
+        yield began
+        infos = began[1]
         while env.agents:
             if episode % 3 == 2 and rng.random() < 0.1:
                 env = pickle.loads(pickle.dumps(env)) if episode % 2 else copy.deepcopy(env)
-            actions = {agent: choose(env.action_space(agent), rng) for agent in env.acting if agent != LEADER or view != "commitment"}
+            actions = {
+                agent: choose(env.action_space(agent), rng, infos[agent]) for agent in env.acting if agent != LEADER or view != "commitment"
+            }
             if view == "commitment" and LEADER in env.acting:
                 actions = {LEADER: x}
-            yield env.step(actions)
+            stepped = env.step(actions)
+            yield stepped
+            infos = stepped[-1]
         yield env.state(), env.episode.paths, env.round_transition()
     yield env.np_random.bit_generator.state
 
@@ -79,7 +88,7 @@ def aec(id: str, arguments: dict[str, Any], view: Any, observations: Any) -> Ite
             )
             over = env.terminations[agent] or env.truncations[agent]
             first = agent == LEADER and view == "commitment"
-            env.step(None if over else x if first else choose(env.action_space(agent), rng))
+            env.step(None if over else x if first else choose(env.action_space(agent), rng, env.infos[agent]))
         yield env.state(), env.episode.paths
     yield env.np_random.bit_generator.state
 
@@ -89,10 +98,11 @@ def followers(id: str, arguments: dict[str, Any], view: Any, observations: Any) 
     env: Any = FollowerEnv(id, observations=observations, max_cycles=25, **arguments)
     rng = np.random.default_rng(1)
     for episode in range(EPISODES):
-        yield env.reset(seed=3 if episode == 0 else None, options={"commitment": commitment(env.game, rng)})
+        observation, info = env.reset(seed=3 if episode == 0 else None, options={"commitment": commitment(env.game, rng)})
+        yield observation, info
         over = False
         while not over:
-            observation, reward, terminated, truncated, info = env.step(choose(env.action_space, rng))
+            observation, reward, terminated, truncated, info = env.step(choose(env.action_space, rng, info))
             yield observation, reward, terminated, truncated, info
             over = terminated or truncated
     yield env.np_random.bit_generator.state

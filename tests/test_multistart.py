@@ -80,6 +80,7 @@ def test_cooperative_values() -> None:
     for without, why in (
         (game, "its objective is not a sum of rewards over steps"),
         (se.game("lq_gain-v0"), "its worlds have no tables"),
+        (se.game("toll_network-v0", network="braess"), "its rewards move with what a crowd does"),
         (moves, "its dynamics, or the leader's rewards before leader_cost, move"),
     ):
         with pytest.raises(BoundError, match=f"{without.name} has no cooperative value: {why}"):
@@ -96,11 +97,13 @@ def test_no_commitment_beats_cooperation(pair: tuple[se.StackelbergGame, np.ndar
 @pytest.mark.parametrize("id", se.games())
 def test_no_game_beats_cooperation(id: str) -> None:
     game = se.game(id, **SMALLER.get(id, {}))
-    bound = se.cooperative_value(game)
-    if not game.tabular or game.log_kernel is not None:
-        assert bound is None, "without tables, or where the leader moves the dynamics, there is no bound of this kind"
+    cooperative, bound = se.cooperative_value(game), se.upper_bound(game)
+    if not game.tabular or game.crowd or game.log_kernel is not None:
+        assert cooperative is None, "without tables, in a crowd, or where the leader moves the dynamics, there is no bound of this kind"
+    if game.upper_bound is None:
+        assert bound == cooperative
+    if bound is None:
         return
-    assert bound is not None
     for seed in range(5):
         x = 3 * np.random.default_rng(seed).normal(size=game.commitment_shape)
         assert float(se.evaluate(game, x).leader_return) <= bound

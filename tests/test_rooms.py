@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, str] = {
     "registry": "arguments game plugins references",
     "deadlines": "arguments game modified_game processes registry",
     "formats": "arguments commitments deadlines followers game optional processes worlds",
-    "games": "arguments commitments followers formats game planning processes worlds",
+    "games": "arguments commitments followers formats game optional planning processes worlds",
     "leader": "arguments commitments game optional play processes response worlds",
     "views": "arguments commitments drawing game play processes references registry worlds",
     "testing": "commitments evaluation followers game modified_game piece_errors play processes references registry views worlds",

@@ -120,7 +120,7 @@ def best_known(own: Path, ids: list[str] | None, worlds: Path | None = None) -> 
         world = f"{key} {record.world.arguments or ''}"
         try:
             game, follower = record.world.game(), record.world.answerer()
-            value, bounds = record.rescore(), [se.cooperative_value(game), se.transfer_bound(game, follower)]
+            value, bounds = record.rescore(), [se.upper_bound(game), se.transfer_bound(game, follower)]
         except (KeyError, ReferenceNotFoundError) as error:  # code of others that is not there any more
             failed += 1
             said = f"{escape(record.found_by)}\n[red]{escape(str(error.args[0]))}[/]"

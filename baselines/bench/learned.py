@@ -17,6 +17,7 @@ from stackelberg_envs.drawing import MARK_NAMES
 from stackelberg_envs.evaluation import Evaluation
 
 from .behaviour import ROWS, draw_behaviour, draw_table, label_table, legend_above
+from .graphs import graphs, uniform_policies
 from .palette import COLOURS, DASHES, INK, plain_text
 from .visits import likeliest_paths
 
@@ -32,7 +33,8 @@ def learned_figure(
     """What each leader learned, and what the followers do about it.
 
     With a map it is one map a leader, shaded by the commitment, with the likeliest paths of the followers.  Without one it is a row a
-    leader: its policy as a table, its instruments, or the components of its commitment on the left, and the followers on the right.
+    leader: its policy as a table, its instruments, or the components of its commitment on the left, and the followers on the right.  A
+    game with a graph is drawn as the graph, one a leader.
 
     Args:
         game: in which commitments are shown and scored.
@@ -41,6 +43,8 @@ def learned_figure(
         score: what the score in a title counts; infinitely many steps if None.
     """
     scored = {label: (score or Score()).of(game, x, follower) for label, x in shown.items()}
+    if game.graph is not None:
+        return graphs(game, shown, scored)
     return _maps(game, shown, scored) if game.layout is not None and game.shading is not None else _rows(game, shown, scored)
 
 
@@ -57,6 +61,9 @@ def caption(game: se.StackelbergGame) -> str:
         meanings = [f"{mark} is {said}" for mark, said in MARK_NAMES.items() if mark in marks]
         legend = f" {', '.join(meanings)}." if meanings else ""
         return f"Shades of red: {shading_name(game)}. Lines are the likeliest paths of the followers' response.{legend}"
+    if game.graph is not None:
+        graph = game.graph(np.zeros(game.commitment_shape), 0, uniform_policies(game))
+        return f"Colours: {graph.load_name}. Numbers: {graph.label_name}. Traffic keeps to the right of the line between two places."
     left = "the leader's policy" if shows_policy(game) else "what the leader set"
     return f"On the left {left}, on the right what the followers do about it; a dash is a state in which they have nothing to decide."
 

@@ -13,8 +13,8 @@ With nodes n of the follower (see `stackelberg_envs.processes.mdp.decision_probl
            + sum y (d r_F + gamma dP V) + sum z U dw                            the reaction
 
 Objectives that are no sums over steps have c from their derivatives, `solvers.estimators.nonadditive`, and opponents in a zero-sum game
-from their stage games, `solvers.estimators.zero_sum`.  Worlds without tables are differentiated where they have closed forms,
-`solvers.estimators.closed_forms`.
+from their stage games, `solvers.estimators.zero_sum`.  A crowd has another fixed point, `solvers.estimators.mean_field`.  Worlds without
+tables are differentiated where they have closed forms, `solvers.estimators.closed_forms`.
 
 Algorithm, for each context and follower:
 
@@ -42,6 +42,7 @@ from ..linear import LU
 from ..needs import needs_smooth_followers
 from ..response import INNER, soft_response
 from .closed_forms import closed_form_hypergradient
+from .mean_field import mean_field_hypergradient
 from .nonadditive import nonadditive_hypergradient
 from .reaction import gradient_in_x, surrogate_objective
 from .zero_sum import zero_sum_hypergradient
@@ -59,6 +60,7 @@ class Implicit(Estimator):
     access: ClassVar[Access] = Access.MODEL
     tabular: ClassVar[bool] = False
     signals: ClassVar[bool] = True
+    crowds: ClassVar[bool] = True
     one_context: bool = False
     inner: Literal["newton", "sweeps"] = "newton"
 
@@ -102,6 +104,8 @@ def exact_gradient(
     leaf = x.detach().clone().requires_grad_()
     drawn = enumerate(oracle.context_probabilities) if context is None else [(context, 1.0)]
     worlds = [(float(p), oracle.commit(leaf, c)) for c, p in drawn]
+    if oracle.crowd:
+        return mean_field_hypergradient(oracle, leaf, worlds, memory, reaction=reaction)
     if not oracle.tabular:
         return closed_form_hypergradient(oracle, leaf, worlds, reaction=reaction)
     if not oracle.additive:

@@ -26,6 +26,7 @@ class Naive(Estimator):
     access: ClassVar[Access] = Access.MODEL
     tabular: ClassVar[bool] = False
     signals: ClassVar[bool] = True
+    crowds: ClassVar[bool] = True
 
     def declines(self, oracle: Oracle) -> str | None:
         return needs_smooth_followers("naive", oracle)

@@ -35,6 +35,9 @@ class Hard(TabularFollower):
     ties: Literal["strong", "weak", "uniform"] = "strong"
     temperature: float = field(default=0.0, init=False)
 
+    def answer_in(self, world: World, memory: Any) -> Answer:
+        return world.hard_answer(self, memory)
+
     def answer(self, mdp: MDP, values: Array | None) -> Answer:
         del values
         own = decision_problem(mdp, mdp.follower_reward)

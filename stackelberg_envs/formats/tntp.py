@@ -24,12 +24,15 @@ LINK = {"init_node": int, "term_node": int, "capacity": float, "length": float, 
 """The columns of a link, in the order of the files."""
 
 
-def read_tntp(net: str | os.PathLike[str], *, trips: str | os.PathLike[str] | None = None) -> RoadNetwork:
-    """A road network, whose `RoadNetwork.route_choice` is the world of a traveller.
+def read_tntp(
+    net: str | os.PathLike[str], *, trips: str | os.PathLike[str] | None = None, nodes: str | os.PathLike[str] | None = None
+) -> RoadNetwork:
+    """A road network, whose `RoadNetwork.route_choice` is the world of a traveller, and which is a `toll_network` of a crowd.
 
     Args:
         net: the file of links, ``..._net.tntp``.
         trips: the file of demand, ``..._trips.tntp``; None for none.
+        nodes: the file of coordinates, ``..._node.tntp``, for pictures; None for none.
 
     Raises:
         ValueError: for what is no such file, naming the line.
@@ -44,13 +47,14 @@ def read_tntp(net: str | os.PathLike[str], *, trips: str | os.PathLike[str] | No
             file.last_line, f"expected {sizes['NUMBER OF LINKS']} links, as <NUMBER OF LINKS> says, and the file has {len(places)}"
         )
     links = dict(zip(LINK, columns, strict=True))
-    nodes = sizes["NUMBER OF NODES"]
+    count = sizes["NUMBER OF NODES"]
     for name in ("init_node", "term_node"):
-        file.check(places, (links[name] < 1) | (links[name] > nodes), f"expected a node of 1 to {nodes}", links[name])
+        file.check(places, (links[name] < 1) | (links[name] > count), f"expected a node of 1 to {count}", links[name])
     file.check(places, links["free_flow_time"] < 0, "expected a free-flow time of at least 0", links["free_flow_time"])
-    zones = sizes.get("NUMBER OF ZONES", nodes)
+    zones = sizes.get("NUMBER OF ZONES", count)
     demand = None if trips is None else _demand(TextFile(trips), zones)
-    return RoadNetwork(file.path.stem.removesuffix("_net"), nodes, zones, sizes.get("FIRST THRU NODE", 1), links, demand)
+    places = None if nodes is None else _coordinates(TextFile(nodes), count)
+    return RoadNetwork(file.path.stem.removesuffix("_net"), count, zones, sizes.get("FIRST THRU NODE", 1), links, demand, places)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +68,7 @@ class RoadNetwork:
         first_thru_node: nodes below it are entered only where a trip ends.
         links: their columns (L,), by the names of `LINK`.
         demand: trips (Z, Z) from row to column, or None.
+        coordinates: of the nodes, to the right and upwards, (N, 2), or None.
     """
 
     name: str
@@ -72,6 +77,26 @@ class RoadNetwork:
     first_thru_node: int
     links: Mapping[str, np.ndarray]
     demand: np.ndarray | None = None
+    coordinates: np.ndarray | None = None
+
+    @cached_property
+    def places(self) -> np.ndarray:
+        """Where pictures draw the nodes, (N, 2): the coordinates, or else by classical scaling of distances (Torgerson 1952).
+
+        Distances are the least numbers of links between two nodes.
+        """
+        if self.coordinates is not None:
+            return self.coordinates
+        from scipy.sparse import csr_array
+        from scipy.sparse.csgraph import shortest_path
+
+        ends = (self.links["init_node"] - 1, self.links["term_node"] - 1)
+        graph = csr_array((np.ones(len(ends[0])), ends), shape=(self.nodes, self.nodes))
+        far = np.asarray(shortest_path(graph, directed=False, unweighted=True))
+        squares = np.where(np.isfinite(far), far, self.nodes) ** 2
+        centred = squares - squares.mean(axis=0)
+        values, vectors = np.linalg.eigh(-0.5 * (centred - centred.mean(axis=1, keepdims=True)))
+        return vectors[:, -2:] * np.sqrt(np.maximum(values[-2:], 0.0))
 
     @cached_property
     def link_places(self) -> tuple[np.ndarray, np.ndarray]:
@@ -95,6 +120,18 @@ class RoadNetwork:
         links = self.links
         return links["free_flow_time"] * (1 + links["b"] * (np.asarray(flow) / links["capacity"]) ** links["power"])
 
+    def open_links(self, destination: int) -> tuple[np.ndarray, np.ndarray]:
+        """Which links travellers to a destination may take, booleans (L,), and from which nodes a road leads there, (N,), itself included.
+
+        Closed are links that enter a node below ``first_thru_node``, or one from which no road leads on, and those that leave the
+        destination.
+        """
+        end = destination - 1
+        start, after = self.links["init_node"] - 1, self.links["term_node"] - 1
+        open_links = (after + 1 >= self.first_thru_node) | (after == end)
+        leads = _leads_to(end, start[open_links], after[open_links], self.nodes)
+        return open_links & leads[after] & leads[start] & (start != end), leads
+
     def route_choice(self, destination: int, *, origin: int | None = None, time: Any = None) -> WorldTables:
         """The world of travellers to one destination: states are nodes, actions outgoing links, the reward is minus the time they take.
 
@@ -112,9 +149,7 @@ class RoadNetwork:
         end = whole("destination", destination, 1, self.nodes) - 1
         states, actions = self.link_places
         after = self.links["term_node"] - 1
-        open_links = (after + 1 >= self.first_thru_node) | (after == end)
-        leads = _leads_to(end, states[open_links], after[open_links], self.nodes)
-        open_links &= leads[after] & leads[states] & (states != end)
+        open_links, leads = self.open_links(destination)
         initial = self._initial(end, origin, leads)
         b = int(actions.max(initial=0)) + 1
         available = self.link_table(open_links)
@@ -202,3 +237,14 @@ def _demand(file: TextFile, zones: int) -> np.ndarray:
                 raise file.error(place, f"expected {what}, got {trip!r}")
             demand[origin - 1, int(found[1]) - 1] = float(found[2])
     return demand
+
+
+def _coordinates(file: TextFile, count: int) -> np.ndarray:
+    """Positions (N, 2) of nodes 1 to N, of lines "node x y ;" below one of names."""
+    lines = [(place, text.rstrip("; \t")) for place, text in file.lines("~")]
+    places, (nodes, x, y), _ = file.numbers(iter(lines[1:]), "node x y", (int, float, float))
+    if sorted(nodes.tolist()) != list(range(1, count + 1)):
+        raise file.error(file.last_line, f"expected the coordinates of nodes 1 to {count}, and the file has {len(places)} lines of them")
+    found = np.empty((count, 2))
+    found[nodes - 1] = np.stack([x, y], axis=1)
+    return found

@@ -71,6 +71,7 @@ class RepeatedGame:
             "sizes": game.sizes if game.tabular else (),
             "spaces": copy.deepcopy(game.spaces),
             "closed_forms": game.closed_forms,
+            "crowd": game.crowd,
             "max_cycles": game.max_cycles,
             "groups": game.groups,
             "leader_discount": problems[0].leader_discount,

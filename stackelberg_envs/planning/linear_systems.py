@@ -197,6 +197,50 @@ def _solve_by_sparse_factors(matrix: Any, discount: float, b: np.ndarray) -> np.
     raise PlanningError("a system was not solved: are the tables finite, and does every episode end where the discount is 1?")
 
 
+class SparseLU:
+    """`Factorisation` by sparse factors that are kept, of NumPy numbers without batch axes: for many solves with one matrix.
+
+    Args:
+        matrix: a `system`, (S, S).
+
+    Raises:
+        PlanningError: if it is singular.
+    """
+
+    def __init__(self, matrix: np.ndarray | System) -> None:
+        from scipy.sparse import csc_array, eye_array
+        from scipy.sparse.linalg import splu
+
+        if isinstance(matrix, System):
+            matrix = eye_array(matrix.chain.states) - matrix.discount * matrix.chain.sparse(0)
+        try:
+            self._factors = splu(csc_array(matrix))
+        except RuntimeError as error:
+            raise PlanningError("a system was not solved: does every episode end where the discount is 1?") from error
+
+    def solve(self, rhs: np.ndarray, tolerance: float | None = None) -> np.ndarray:
+        """M^{-1} rhs for rhs (S,)."""
+        del tolerance
+        return self._factors.solve(rhs)
+
+    def solve_transposed(self, rhs: np.ndarray, tolerance: float | None = None) -> np.ndarray:
+        """M^{-T} rhs for rhs (S,)."""
+        del tolerance
+        return self._factors.solve(rhs, "T")
+
+
+def gmres(times: Callable[[np.ndarray], np.ndarray], b: np.ndarray, tolerance: float) -> tuple[np.ndarray, float]:
+    """x (L,) with ``times(x) = b`` by scipy's GMRES, for products that are dear; and the residual, as a part of the size of b.
+
+    The Euclidean norm of the residual is at most ``tolerance`` times that of b, or 300 products were not enough.
+    """
+    from scipy.sparse import linalg
+
+    operator: Any = linalg.LinearOperator((len(b), len(b)), matvec=lambda v: times(v.ravel()), dtype=np.float64)  # type: ignore[call-arg]
+    x, _ = linalg.gmres(operator, b, rtol=tolerance, atol=0.0, restart=min(len(b), 100), maxiter=3)
+    return x, float(np.linalg.norm(times(x) - b) / max(float(np.linalg.norm(b)), np.finfo(float).tiny))
+
+
 def bicgstab(times: Callable[[Array], Array], b: Array, tolerance: float = TOLERANCE) -> tuple[Array, int]:
     """x (..., S) with ``times(x) = b`` up to ``tolerance * max |b|`` or rounding, for each row of a batch, and the number of products.
 

@@ -10,11 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Array, array_namespace, as_numpy
+from .arrays import Array, array_namespace, as_numpy, detach
 from .inverse_cdf import negligible_deficit
 
 DIRECT = 400
 """States up to which every chain is written out as a matrix and factorised."""
+
+
+FEW_STEPS = 32
+"""Steps after which most chains that end have lost mass from every state."""
 
 
 class MarkovChain(abc.ABC):
@@ -53,6 +57,14 @@ class MarkovChain(abc.ABC):
 
     def reaches_end(self) -> bool:
         """Whether every state leads, by steps that are possible, to one with a deficit."""
+        if self.stages is None:  # a few steps in which every state loses mass are cheaper than a search of the graph
+            xp, left = array_namespace(self.numbers), detach(self.numbers)
+            detached = self.map(detach)
+            going_on: Any = xp.ones((*self.batch, self.states), dtype=left.dtype, device=left.device)
+            for _ in range(FEW_STEPS):
+                going_on = detached.expect(going_on)
+                if xp.max(going_on) < 1 - negligible_deficit(left):
+                    return True
         return not self.endless_states().any()
 
     @abc.abstractmethod

@@ -30,6 +30,8 @@ def compare_with_tables(env: Any, seed: int, steps: int) -> None:
     tally = {"transitions": GoodnessOfFit(rng), "first states": GoodnessOfFit(rng), "leader actions": GoodnessOfFit(rng)}
     moves, episode = 0, 0
     commits = isinstance(env.action_space(env.possible_agents[0]), Box)
+    if inner.game.crowd:  # each commitment takes an equilibrium of the crowd
+        steps //= 20
     while moves < steps:
         driver = Driver(env, seed + episode, calm=0.3)
         episode += 1

@@ -15,10 +15,16 @@ from ..processes.successor_lists import SuccessorLists
 
 
 class GameWithOtherFollowerRewards(ModifiedGame):
-    """A game whose follower rewards r are replaced by ``1 - 3 r`` (``-3 r`` in a zero-sum game); kernel and leader reward are the same."""
+    """A game whose follower rewards r are replaced by ``1 - 3 r`` (``-3 r`` in a zero-sum game); kernel and leader reward are the same.
+
+    Where the discount is 1 they become ``3 r - 1``: a cost that becomes a gain could be earned for ever.  In a crowd they become
+    ``4 r``, and its temperature too is multiplied: its equilibrium is the same to the bit, because 4 is a power of two.
+    """
 
     def modify(self, process: Any) -> Any:
-        return process.with_rewards(-3.0, 1.0)
+        if process.crowd:
+            return process.with_rewards(4.0, 0.0)
+        return process.with_rewards(-3.0, 1.0) if process.follower_discount < 1 else process.with_rewards(3.0, -1.0)
 
 
 class GameWithIneffectiveFollowers(ModifiedGame):

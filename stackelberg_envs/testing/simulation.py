@@ -73,7 +73,7 @@ def check_episodes(game: StackelbergGame, points: np.ndarray) -> None:
         for world in game.problems(points[-1], context):
             policies = [_uniform_policy(world, player) for player in range(len(world.actions))]
             trajectories = world.play(policies, np.full(EPISODES, STEPS), rng)
-            _compare_single_steps(world, _compare_batch(world, trajectories, rng), rng)
+            _compare_single_steps(world, _compare_batch(world.with_crowd(policies), trajectories, rng), rng)
 
 
 def _uniform_policy(world: Any, player: int) -> np.ndarray:

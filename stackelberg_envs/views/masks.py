@@ -13,6 +13,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Discrete
+from gymnasium.utils import RecordConstructorArgs
 from pettingzoo.utils.wrappers import BaseParallelWrapper, TerminateIllegalWrapper
 
 MASK = "action_mask"
@@ -26,7 +27,7 @@ def next_available(action: Any, mask: np.ndarray | None) -> Any:
     return int(order[np.argmax(np.asarray(mask)[order])])
 
 
-class NextAvailable(gymnasium.Wrapper[Any, Any, Any, Any]):
+class NextAvailable(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     """A Gymnasium environment in which an unavailable action stands for the next available one, counted round.
 
     Args:
@@ -34,6 +35,10 @@ class NextAvailable(gymnasium.Wrapper[Any, Any, Any, Any]):
     """
 
     _mask: np.ndarray | None = None
+
+    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+        RecordConstructorArgs.__init__(self)
+        super().__init__(env)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """See `gymnasium.Env.reset`."""

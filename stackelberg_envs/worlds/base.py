@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
@@ -114,6 +115,8 @@ class World(abc.ABC):
     """What it sees of the leader in a step: its ``"action"``, a ``"signal"`` of it, or only its ``"policy"``."""
     actions: Any
     """One entry for each follower in this world: its number of actions, or its action space."""
+    crowd: ClassVar[bool] = False
+    """Whether its follower stands for a crowd that responds to itself, so that a policy is scored where everybody plays it."""
     signals: int = 0
     """K, how many signals of the leader's action its followers may see; 0 where they see the action itself, or only the policy."""
 
@@ -235,6 +238,24 @@ class World(abc.ABC):
         """
         raise PlanningError(f"{follower!r} plans with tables, and {type(self).__name__} has none: take one that learns")
 
+    def hard_answer(self, follower: Any, memory: Any) -> Answer:
+        """The answer of ``follower``, which has no entropy; ``memory`` is what its previous answer left, or None.
+
+        Raises:
+            PlanningError: if this kind of world has none, or it is not found.
+        """
+        mdp = self.tables_for(follower)
+        return replace(follower.answer(mdp, memory), planned_in=mdp)
+
+    def unloaded(self) -> World:
+        """The world in which rewards move only by what the leader sets: of a crowd's, that at no loads; else the world itself."""
+        return self
+
+    def with_crowd(self, policies: Sequence[Any]) -> World:
+        """The world with the rewards while its followers play ``policies``: of a crowd's, that at its loads; else the world itself."""
+        del policies
+        return self
+
     def markov_game_for(self, follower: Any) -> MarkovGame:
         """The tables of the Markov game among its followers, for an equilibrium.
 
@@ -255,7 +276,10 @@ class World(abc.ABC):
 
     @abc.abstractmethod
     def with_rewards(self, factor: float, constant: float) -> World:
-        """The same world with every follower's reward r as ``factor r + constant``; in a zero-sum game the constant is left out."""
+        """The same world with every follower's reward r as ``factor r + constant``; in a zero-sum game the constant is left out.
+
+        In a crowd, too, and its temperature is multiplied as well: it does what it did.
+        """
 
     # -- how it is told apart, and what may be wrong with it
 
