@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +26,7 @@ import numpy as np
 import stackelberg_envs as se
 from stackelberg_envs.games.toll_network import TollNetwork
 
-from ..bench import results_file
+from ..bench import results_file, system
 
 SCALES = (0.5, 1.0, 2.0, 4.0)
 """1 / tau of the logit model, a minute."""
@@ -92,7 +91,7 @@ def measure(net: Path, trips: Path, flow: Path | None = None) -> dict[str, Any]:
     if flow is not None:
         theirs = published_flow(flow, game)
         row["published flow"] = {"objective": beckmann(game, theirs), "total": game.total_time(theirs)}
-    row["megabytes"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    row["megabytes"] = round(system.peak_memory())
     return row
 
 
