@@ -153,12 +153,12 @@ def admit(solver: Solver, rounds: RepeatedGame, granted: Access) -> Oracle:
     if "signal" in oracle.follower_sees and not solver.signals and solver.access > Access.RETURN:
         raise Declined(
             f"{_display_name(solver)} handles followers who see the leader's action, or its policy, and in {rounds.game.name} they see a "
-            "signal of the action; implicit, naive, multistart, zeroth_order and line_search play it"
+            "signal of the action; implicit, naive, multistart, combinatorial, zeroth_order and line_search play it"
         )
     if oracle.crowd and not solver.crowds and (solver.access > Access.INCENTIVE or solver.permissions):
         raise Declined(
             f"{_display_name(solver)} plans or trains for one follower, and in {rounds.game.name} a crowd responds to itself; implicit, "
-            "naive, multistart, hpgd, zeroth_order and line_search play it"
+            "naive, multistart, combinatorial, hpgd, zeroth_order and line_search play it"
         )
     reason = solver.declines(oracle) or needs_whole_pieces(_display_name(solver), solver.access, rounds.game)
     if reason is not None:

@@ -42,8 +42,8 @@ ROUNDS = f"{ENVS}leader/repeated_game.py"
 MUTANTS = {
     "bound over 2 - gamma": Mutant(
         f"{ENVS}planning/policy_iteration.py",
-        "bound = as_float(xp.max(xp.abs(backed_up - v))) / (1 - gamma)",
-        "bound = as_float(xp.max(xp.abs(backed_up - v))) / (2 - gamma)",
+        "bound = sup_norm(backed_up - v) / (1 - gamma)",
+        "bound = sup_norm(backed_up - v) / (2 - gamma)",
     ),
     "runs share their noise": Mutant(ROUNDS, "default_rng([self.seed, 0x0AC1E])", "default_rng([0, 0x0AC1E])"),
     "learners share their noise": Mutant(ROUNDS, "default_rng([self.seed, 0x7EAC4])", "default_rng([0, 0x7EAC4])"),

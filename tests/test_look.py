@@ -148,11 +148,12 @@ def draw(figure: Figure) -> FigureCanvasAgg:
 
 
 def numbers(axis: Any) -> list[Any]:
-    """What a panel shows, as numbers: bars, lines and shades."""
+    """What a panel shows: bars, lines and shades as numbers, and what is written in it."""
     return [
         *(round(bar.get_height(), 6) for bar in axis.patches),
         *(np.round(np.asarray(line.get_ydata(), dtype=float), 6).tolist() for line in axis.lines),
         *(np.round(np.ma.filled(image.get_array(), -1.0), 6).tolist() for image in axis.images),
+        *(text.get_text() for text in axis.texts),
     ]
 
 

@@ -46,6 +46,10 @@ hyperparameters = { planning_steps = 1 }
 name = "multistart"
 budget = 2
 [[games.solvers]]
+name = "combinatorial"
+budget = 2
+hyperparameters = { kept = 1, evaluations = 5 }
+[[games.solvers]]
 name = "line_search"
 budget = 2
 [[games.solvers]]
@@ -66,6 +70,10 @@ solvers = [{ name = "contract_lp", budget = 1 }]
 id = "security-v0"
 follower = { kind = "Hard", ties = "strong" }
 solvers = [{ name = "security_lp", budget = 1 }]
+[[games]]
+id = "subsidy-v0"
+follower = { kind = "Hard", ties = "strong" }
+solvers = [{ name = "subsidy_planner", budget = 1 }]
 [[games]]
 id = "building-v0"
 solvers = [{ name = "naive", budget = 1 }]
@@ -134,7 +142,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "of_others.py").write_text("from solvers.estimators.naive import Naive\n\n\nclass Mine(Naive):\n    pass\n")
     path, wanted = folder / "fresh.jsonl", configuration.load(folder / "fresh.toml").jobs
     assert run_all(wanted, path, processes=1, console=Console(quiet=True)) == {}
-    assert len(lines(path)) == len(wanted) == 14
+    assert len(lines(path)) == len(wanted) == 16
     assert run_all(wanted, path, processes=1, console=Console(quiet=True), again=["naive"]) == {}
     assert len(lines(path)) == len(wanted) + 1
     return path

@@ -38,7 +38,7 @@ MAY_IMPORT: dict[str, str] = {
     "games": "arguments commitments followers formats game optional planning processes worlds",
     "leader": "arguments commitments game optional play processes response worlds",
     "views": "arguments commitments drawing game play processes references registry worlds",
-    "testing": "commitments evaluation followers game modified_game piece_errors play processes references registry views worlds",
+    "testing": "commitments evaluation followers game modified_game piece_errors planning play processes references registry views worlds",
 }
 """Each room of `stackelberg_envs`, folder or file, from the ground up: what it may know of the others."""
 

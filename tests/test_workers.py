@@ -135,7 +135,8 @@ def test_ctrl_c_keeps_runs_in_progress(folder: Path, processes: int, capfd: pyte
     assert {"suite code", "numpy", "python"} <= heads[0]["made_by"].keys()
     copied = shutil.copytree(folder / "long.checkpoints", folder / "older.checkpoints")
     assert call(folder / "long.jsonl", processes=1) == {}
-    assert f"{len(kept)} runs go on from where they were stopped" in printed.getvalue()
+    resumed = "1 run goes on from where it was stopped" if len(kept) == 1 else f"{len(kept)} runs go on from where they were stopped"
+    assert resumed in printed.getvalue()
     assert f"{len(jobs)} of {len(jobs)} runs, " in printed.getvalue()  # a file has lines instead of bars
     assert not (folder / "long.checkpoints").exists()
     for file in copied.iterdir():  # the same, made by another numpy, with a pickle that must not be read

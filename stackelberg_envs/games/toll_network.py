@@ -1,4 +1,4 @@
-"""Toll network: set the tolls of a road network, against the congestion that travellers cause each other.
+"""Toll network: set the tolls of a congested road network.
 
 * **Followers**: a crowd of travellers.  Each goes from its origin to its destination and chooses a link at every node.  What a link costs
   it is the minutes that the link takes, and its toll, in minutes.  Minutes rise with the flow of the whole crowd, by the formula of the

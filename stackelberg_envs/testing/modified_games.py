@@ -11,20 +11,27 @@ from typing import Any
 import numpy as np
 
 from ..modified_game import ModifiedGame
+from ..planning.linear_systems import PlanningError
 from ..processes.successor_lists import SuccessorLists
 
 
 class GameWithOtherFollowerRewards(ModifiedGame):
     """A game whose follower rewards r are replaced by ``1 - 3 r`` (``-3 r`` in a zero-sum game); kernel and leader reward are the same.
 
-    Where the discount is 1 they become ``3 r - 1``: a cost that becomes a gain could be earned for ever.  In a crowd they become
+    Where that could be earned for ever they become ``3 r - 1``: at discount 1, costs of going on would be gains.  In a crowd they become
     ``4 r``, and its temperature too is multiplied: its equilibrium is the same to the bit, because 4 is a power of two.
     """
 
     def modify(self, process: Any) -> Any:
         if process.crowd:
             return process.with_rewards(4.0, 0.0)
-        return process.with_rewards(-3.0, 1.0) if process.follower_discount < 1 else process.with_rewards(3.0, -1.0)
+        reversed_rewards = process.with_rewards(-3.0, 1.0)
+        if process.follower_discount == 1 and process.tabular and len(process.actions) == 1:
+            try:
+                reversed_rewards.soft_answer(1.0, None)
+            except PlanningError:
+                return process.with_rewards(3.0, -1.0)
+        return reversed_rewards
 
 
 class GameWithIneffectiveFollowers(ModifiedGame):
