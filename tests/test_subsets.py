@@ -88,7 +88,7 @@ def test_failed_and_missing_runs_are_said_below_the_table(folder: Path) -> None:
     assert part.best_name == "best of these runs"
     assert [row.gap_text == "-" for row in part.rows] == [False]
     (wider,) = report.collect_parts(configuration.load("mine.toml", seeds=3).select(games=["toy3-v0"], solvers=["uphill"]), results)
-    assert "1 of 3 runs of uphill are not there yet" in wider.statistics
+    assert "1 of 3 runs of uphill is not there yet" in wider.statistics
     (folder / "fails.py").write_text(SOLVER.replace('raise ZeroDivisionError("my own bug")', "return State(state.x, 1)"))
     del sys.modules["fails"]
     config = configuration.load("mine.toml").select(games=["toy3-v0"])
