@@ -45,7 +45,7 @@ class InducedMeanField(MeanField, TabularWorld):  # type: ignore[misc]
     does moves no load.
 
     Args:
-        transition: P(s'|s,b) as (S, 1, B, S), in any layout, as in `stackelberg_envs.InducedMDP`; it does not depend on the crowd.
+        transition: ``P(s'|s,b)`` as (S, 1, B, S), in any layout, as in `stackelberg_envs.InducedMDP`; it does not depend on the crowd.
         resource: which resource action b uses in state s, integers (S, B), 0 to L - 1, or -1 for none.
         rewards: gives (r_F, r_L), each (..., S, 1, B), at loads (..., L).  It is array-API code, and what the leader sets is in it.
         resources: L.
