@@ -17,8 +17,8 @@ from stackelberg_envs.processes.shared_rows import SharedRows
 from .best import Best
 
 
-def write_worlds(folder: Path, key: str, record: Best) -> int:
-    """Write what a commitment induces in each context; how many files were written, 0 for worlds without tables.
+def write_worlds(folder: Path, key: str, record: Best) -> None:
+    """Write what a commitment induces in each context; nothing for worlds without tables.
 
     Arrays: ``leader_policy`` (S, A), ``transition`` (S, A, R, S) and ``rows`` (B,), which of the R rows a joint action takes,
     ``follower_rewards`` (n, S, A, B), ``leader_reward`` (S, A, B), ``initial`` (S,), ``available`` (S, A, B), ``actions`` (n,),
@@ -28,7 +28,7 @@ def write_worlds(folder: Path, key: str, record: Best) -> int:
     """
     game, x = record.world.game(), np.array(record.x)
     if not game.tabular or len(game.groups) > 1:
-        return 0
+        return
     follower: Any = follower_of(game, record.world.answerer())
     name = hashlib.sha256(key.encode()).hexdigest()[:12]
     folder.mkdir(parents=True, exist_ok=True)
@@ -58,4 +58,3 @@ def write_worlds(folder: Path, key: str, record: Best) -> int:
         }
         path = folder / f"{record.world.id}-{name}-{context}.npz"
         np.savez_compressed(path, **{field: np.asarray(array) for field, array in arrays.items()})  # type: ignore[arg-type]
-    return len(game.contexts)
