@@ -42,6 +42,7 @@ from .processes.transitions import expect
 from .registry import game, games
 from .response import Response
 from .transfer_bound import transfer_bound
+from .upper_bounds import upper_bounds
 from .views.registration import make, make_parallel, pettingzoo_module, register, register_all
 from .worlds.base import WorldError
 from .worlds.markov_game import InducedMarkovGame
@@ -108,6 +109,7 @@ __all__ = [
     "register",
     "transfer_bound",
     "upper_bound",
+    "upper_bounds",
     "with_deadline",
 ]
 

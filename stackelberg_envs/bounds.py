@@ -18,7 +18,10 @@ class BoundError(ValueError):
 
 
 def upper_bound(game: StackelbergGame) -> float | None:
-    """The smaller of `cooperative_value` and the bound that the game itself proves, its piece ``upper_bound``; None without either."""
+    """The smaller of `cooperative_value` and the bound that the game itself proves, its piece ``upper_bound``; None without either.
+
+    It holds against every follower; `stackelberg_envs.upper_bounds` adds those that are proved against one.
+    """
     bounds = (None if game.upper_bound is None else game.upper_bound(), cooperative_value(game))
     return min((bound for bound in bounds if bound is not None), default=None)
 

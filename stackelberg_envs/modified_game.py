@@ -27,7 +27,7 @@ class ModifiedGame(StackelbergGame):
             "follower_actions_public",
             "additive",
             "smooth",
-            *(piece for piece in PIECES if piece != "upper_bound"),  # which is proved of the other game
+            *(piece for piece in PIECES if piece not in ("upper_bound", "upper_bound_against")),  # which is proved of the other game
         ):
             setattr(self, attribute, getattr(game, attribute))
 

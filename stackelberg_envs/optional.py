@@ -140,6 +140,12 @@ class UpperBound(Protocol):
     def upper_bound(self) -> float | None: ...
 
 
+class UpperBoundAgainst(Protocol):
+    """For tables: a proved upper bound on the leader's return against one follower, whatever it commits to; None for none."""
+
+    def upper_bound_against(self, follower: Any) -> float | None: ...
+
+
 class OptionalPieces:
     """The pieces of a game, each None unless the game has it: a method of that name, or an attribute set in ``__init__``.
 
@@ -158,6 +164,7 @@ class OptionalPieces:
     shading: Annotated[Any, Shading] = None
     graph: Annotated[Any, HasGraph] = None
     upper_bound: Annotated[Any, UpperBound] = None
+    upper_bound_against: Annotated[Any, UpperBoundAgainst] = None
 
 
 PIECES: dict[str, type] = {name: hint.__metadata__[0] for name, hint in get_type_hints(OptionalPieces, include_extras=True).items()}

@@ -32,6 +32,8 @@ MAY_IMPORT: dict[str, str] = {
     "evaluation": "game processes response",
     "followers": "arguments game planning play processes response worlds",
     "transfer_bound": "bounds followers game planning processes",
+    "policy_bound": "arguments bounds followers game planning processes",
+    "upper_bounds": "bounds game policy_bound transfer_bound",
     "registry": "arguments game plugins references",
     "deadlines": "arguments game modified_game processes registry",
     "formats": "arguments commitments deadlines followers game optional processes worlds",

@@ -13,15 +13,16 @@ move of probability 0.67 and plans with 0.56; here there is one kernel, and ``sl
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, real, whole
-from ..followers.exact import Soft
-from ..game import Layout, StackelbergGame
+from ..followers.exact import Hard, Soft
+from ..game import Layout, StackelbergGame, as_tuple
+from ..planning.budget_bound import budget_bound
 from ..processes.arrays import Array, array_namespace
 from ..processes.constants import Constants
 from ..worlds.mdp import InducedMDP
@@ -182,6 +183,20 @@ class FourRooms(StackelbergGame):
         c = self._constants.like(x)
         tables = tuple(table(getattr(c, f"goal_{i}_{context}")) for i in range(self.followers))
         return tables if self.followers > 1 else tables[0]
+
+    def upper_bound_against(self, follower: Any) -> float | None:
+        """By how far a budget of 0.2 can draw a `Soft` or `Hard` walker from its way; what penalties cost the leader is left out."""
+        if not isinstance(follower, Soft | Hard):
+            return None
+        unused = np.where(np.arange(len(CELLS) + 1) < len(CELLS), self.leader_space.low, self.leader_space.high)
+        c, total = self._constants.like(unused), 0.0
+        for context, probability in enumerate(self.context_probabilities):
+            for i, mdp in enumerate(as_tuple(self.induced(unused, context))):
+                goal = getattr(c, f"goal_{i}_{context}")
+                free = replace(mdp, follower_reward=goal[:, None, None] + 0 * mdp.follower_reward)
+                target = c.target[:, None, None] + 0 * mdp.leader_reward
+                total += float(probability) * budget_bound(free, target, BUDGET, goal == 0, follower.temperature)
+        return total if self.beta >= 0 else None
 
     def marks(self, context: int) -> dict[Cell, str]:
         """What to print on the map: T for the target, S for starts, G for goals."""

@@ -22,10 +22,11 @@ from gymnasium.spaces import Box
 
 from ..arguments import nearest, real_array, whole
 from ..commitments import subset_marginals
-from ..followers.exact import Soft
+from ..followers.exact import Hard, Soft
 from ..game import StackelbergGame
 from ..planning.matrix_programmes import type_weights
-from ..planning.security import TargetPayoffs, coverage_limits
+from ..planning.security import TargetPayoffs, coverage_limits, strong_coverage
+from ..planning.security_bound import soft_coverage_bound
 from ..processes.arrays import Array, array_namespace
 from ..processes.constants import Constants
 from ..worlds.mdp import InducedMDP
@@ -143,6 +144,15 @@ class Security(StackelbergGame):
 
     def _cost(self, coverage: Array, context: int) -> Array:
         return (1 - coverage[..., None, None, :]) * self._constants.like(coverage).saved[context]
+
+    def upper_bound_against(self, follower: Any) -> float | None:
+        """The strong equilibrium, whatever a `Hard` attacker does with ties; of a `Soft` one a bound that is nearly attained."""
+        if isinstance(follower, Soft) and follower.temperature > 0:
+            return soft_coverage_bound(self.payoffs, *self.limits, self.context_probabilities, follower.temperature)
+        if isinstance(follower, Hard):
+            best = strong_coverage(self.payoffs, *self.limits, self.context_probabilities)
+            return None if best is None else best.value
+        return None
 
     def instruments(self, x: Array) -> dict[str, Array]:
         """Coverage, (..., t)."""
