@@ -1,0 +1,198 @@
+r"""The best tariff for households who shift load or leave: who they are, what bounds the retailer, and the optimum by enumeration.
+
+A household of type i (probability pi_i) needs l_it kWh in period t whatever it pays, and ``levels`` units of u_i kWh more, of which it takes
+q_t in period t, at most n_it.  A unit in period t costs it the discomfort d_it.  With prices p it pays and suffers, and the retailer earns::
+
+    B_i(p, q) = sum_t p_t (l_it + u_i q_t) + d_it q_t          R_i(p, q) = sum_t p_t (l_it + u_i q_t) - C_it(q_t)
+
+It plans q to pay least, V_i(p) = min_q B_i(p, q), and takes the offer if that is no more than its bill at the regulated tariff,
+V_i(p) <= O_i; else the retailer has m_i from it.  Where it is indifferent it does what the retailer prefers (`Hard("strong")`).
+
+*The surplus bound.*  A household that takes the offer has B_i(p, q) <= O_i, so R_i(p, q) <= O_i - sum_t (d_it q_t + C_it(q_t)), whatever the
+prices.  With S_i the largest right-hand side, no prices earn more than sum_i pi_i max(m_i, S_i).
+
+*Enumeration.*  What type i does divides the prices into polyhedra: in each it leaves, or takes the offer with one schedule.  A schedule is
+a best one if no unit moved from t to t' saves anything, u_i p_t + d_it <= u_i p_t' + d_it' wherever q_t > 0 and q_t' < n_it' (the schedules
+are the bases of a polymatroid, so what no exchange improves is optimal).  In each intersection of such polyhedra, one a type, earnings are
+linear in p: a linear programme.  Depth first, with what types not yet assigned can earn at most, max(m_i, S_i), to cut branches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+MOST_SCHEDULES = 1_000
+"""Of one type, for `enumerate_tariffs`."""
+GAIN = 1e-9
+"""What a branch must be able to earn beyond the best found."""
+
+
+@dataclass(frozen=True)
+class Consumers:
+    """I types of households in P periods, and what they cost the retailer."""
+
+    probability: np.ndarray
+    """pi, (I,)."""
+    base: np.ndarray
+    """l, kWh that are needed in each period, (I, P)."""
+    unit: np.ndarray
+    """u, kWh of a unit of flexible load, (I,)."""
+    levels: int
+    """How many units each has to take."""
+    most: np.ndarray
+    """n, units that can be taken in each period, integers (I, P)."""
+    discomfort: np.ndarray
+    """d, of a unit taken in each period, (I, P)."""
+    cost: np.ndarray
+    """C, what a period with 0, 1, ... units costs the retailer, (I, P, B)."""
+    outside: np.ndarray
+    """O, bill and discomfort at the regulated tariff, (I,)."""
+    margin: np.ndarray
+    """m, what the retailer has from a household that leaves, (I,)."""
+    limits: tuple[float, float]
+    """The lowest and the highest price."""
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """(I, P)."""
+        types, periods = self.base.shape
+        return types, periods
+
+    @cached_property
+    def surplus(self) -> np.ndarray:
+        """S, what there is to earn from each type at most if it takes the offer, (I,): by dynamic programming over units taken."""
+        burden = self.cost + self.discomfort[:, :, None] * np.arange(self.cost.shape[2])
+        return self.outside - np.array([self._cheapest(i, burden[i]) for i in range(len(self.base))])
+
+    def _cheapest(self, i: int, burden: np.ndarray) -> float:
+        least = np.append(0.0, np.full(self.levels, np.inf))  # by units taken
+        for t, most in enumerate(self.most[i]):
+            shifted = [np.append(np.full(b, np.inf), least[: len(least) - b] + burden[t, b]) for b in range(most + 1)]
+            least = np.min(shifted, axis=0)
+        return float(least[-1])
+
+    @cached_property
+    def upper_bound(self) -> float:
+        """sum_i pi_i max(m_i, S_i): no prices earn more from households who plan exactly."""
+        return float(self.probability @ np.maximum(self.margin, self.surplus))
+
+    def schedules(self, i: int) -> np.ndarray:
+        """Every way in which type i can take its units, integers (n, P).
+
+        Raises:
+            ValueError: if there are more than `MOST_SCHEDULES`.
+        """
+        found = np.zeros((1, 0), dtype=np.int64)
+        for most in self.most[i]:
+            grown = np.array([(*q, b) for q, b in product(found.tolist(), range(most + 1)) if sum(q) + b <= self.levels])
+            if len(found := grown) > 100 * MOST_SCHEDULES:
+                break
+        found = found[found.sum(axis=1) == self.levels]
+        if len(found) > MOST_SCHEDULES:
+            raise ValueError(f"type {i} has more than {MOST_SCHEDULES} schedules: take fewer periods, or fewer levels")
+        return found
+
+    def bills(self, i: int, prices: np.ndarray, schedules: np.ndarray) -> np.ndarray:
+        """B_i, (n,), of schedules (n, P)."""
+        return (self.base[i] + self.unit[i] * schedules) @ prices + schedules @ self.discomfort[i]
+
+    def earnings(self, i: int, prices: np.ndarray, schedule: np.ndarray | None) -> float:
+        """What the retailer has from a household of type i that takes the offer with this schedule (P,), or leaves (None)."""
+        if schedule is None:
+            return float(self.margin[i])
+        return float((self.base[i] + self.unit[i] * schedule) @ prices - self.costs(i, schedule))
+
+    def costs(self, i: int, schedule: np.ndarray) -> float:
+        """sum_t C_it(q_t)."""
+        return float(self.cost[i, np.arange(len(schedule)), schedule].sum())
+
+
+@dataclass(frozen=True)
+class TariffPlan:
+    """A tariff, and what households do at it who break ties for the retailer."""
+
+    value: float
+    """What it earns."""
+    prices: np.ndarray
+    """(P,)."""
+    schedules: tuple[np.ndarray | None, ...]
+    """Units that each type takes in each period, (P,), or None if it leaves."""
+    bound: float
+    """No prices earn more: the value itself where the search was complete."""
+    programmes: int
+    """Linear programmes that were solved, or nodes of the branch and bound."""
+
+
+def best_prices(consumers: Consumers, assigned: dict[int, np.ndarray | None]) -> tuple[float, np.ndarray] | None:
+    """The prices that earn most among those at which the given types take these schedules, or leave (None); None if there are none.
+
+    Args:
+        consumers: all types.
+        assigned: by the number of the type; the others are not looked at.
+    """
+    from scipy.optimize import linprog
+
+    periods = consumers.sizes[1]
+    rows, bounds = [np.zeros((0, periods))], [np.zeros(0)]  # rows @ p <= bounds
+    gain, fixed = np.zeros(periods), 0.0
+    for i, q in assigned.items():
+        base, unit, discomfort = consumers.base[i], consumers.unit[i], consumers.discomfort[i]
+        if q is None:
+            every = consumers.schedules(i)
+            rows.append(-(base + unit * every))
+            bounds.append(every @ discomfort - consumers.outside[i])
+            fixed += consumers.probability[i] * consumers.margin[i]
+            continue
+        moves = [(t, u) for t in np.flatnonzero(q > 0) for u in np.flatnonzero(q < consumers.most[i]) if t != u]
+        exchange = np.zeros((len(moves), periods))
+        for k, (t, u) in enumerate(moves):
+            exchange[k, t], exchange[k, u] = unit, -unit
+        rows += [exchange, (base + unit * q)[None]]
+        bounds += [np.array([discomfort[u] - discomfort[t] for t, u in moves]), np.array([consumers.outside[i] - q @ discomfort])]
+        gain += consumers.probability[i] * (base + unit * q)
+        fixed -= consumers.probability[i] * consumers.costs(i, q)
+    tight = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+    found: Any = linprog(
+        -gain, A_ub=np.concatenate(rows), b_ub=np.concatenate(bounds), bounds=[consumers.limits] * periods, method="highs", options=tight
+    )
+    return (fixed - found.fun, found.x) if found.status == 0 else None
+
+
+def enumerate_tariffs(consumers: Consumers) -> TariffPlan:
+    """The optimum: every combination of what types may do, one linear programme each, with branches cut that cannot earn more.
+
+    Raises:
+        ValueError: if a type has more than `MOST_SCHEDULES` schedules.
+    """
+    promise = consumers.probability * np.maximum(consumers.margin, consumers.surplus)
+    order = np.argsort(-promise)
+    options: list[list[tuple[float, np.ndarray | None]]] = []
+    for i in order:
+        each: list[tuple[float, np.ndarray | None]] = [(float(consumers.margin[i]), None)]
+        each += [(consumers.outside[i] - float(q @ consumers.discomfort[i]) - consumers.costs(i, q), q) for q in consumers.schedules(i)]
+        options.append(sorted(((consumers.probability[i] * most, q) for most, q in each), key=lambda pair: -pair[0]))
+    best, programmes = (-np.inf, np.zeros(0), dict[int, np.ndarray | None]()), 0
+
+    def search(depth: int, assigned: dict[int, np.ndarray | None], promised: float) -> None:
+        nonlocal best, programmes
+        rest = float(promise[order[depth + 1 :]].sum())
+        for most, q in options[depth]:
+            if promised + most + rest <= best[0] + GAIN:
+                return  # what follows promises less
+            chosen = {**assigned, int(order[depth]): q}
+            found, programmes = best_prices(consumers, chosen), programmes + 1
+            if found is None or found[0] + rest <= best[0] + GAIN:
+                continue
+            if depth + 1 == len(order):
+                best = (*found, chosen)
+            else:
+                search(depth + 1, chosen, promised + most)
+
+    search(0, {}, 0.0)
+    value, prices, chosen = best
+    return TariffPlan(value, prices, tuple(chosen[i] for i in range(len(order))), value, programmes)
