@@ -35,7 +35,7 @@ from gymnasium.spaces import Box
 from ..arguments import real, whole
 from ..commitments import sigmoid
 from ..followers.exact import Hard, Soft
-from ..game import StackelbergGame
+from ..game import Follower, StackelbergGame, follower_of
 from ..planning.tariff_programme import best_tariff
 from ..planning.tariffs import TariffPlan
 from ..processes.arrays import Array, array_namespace
@@ -83,7 +83,7 @@ class Tariff(StackelbergGame):
         self,
         *,
         periods: int = 4,
-        households: int | Sequence[Household] = 3,
+        households: int | Sequence[Household] = 4,
         seed: int | None = None,
         levels: int = 4,
         flat_price: float = 0.3,
@@ -201,6 +201,20 @@ class Tariff(StackelbergGame):
     def plan(self) -> TariffPlan:
         """The tariff that earns most against `stackelberg_envs.Hard` with ties for the retailer, and a bound on all others."""
         return best_tariff(self.consumers)
+
+    def bound(self, follower: Follower | None = None) -> float | None:
+        """What no prices beat against `Hard` or `Soft`, the game's own follower if None; None for others.
+
+        Against a hard one it is that of the `plan`, which is the optimum where the search was complete.  It holds for all tie rules.
+        """
+        answers = follower_of(self, follower)
+        if isinstance(answers, Hard):
+            return self.plan.bound
+        return self.consumers.soft_bound(answers.temperature) if isinstance(answers, Soft) else None
+
+    def upper_bound(self) -> float | None:
+        """The `bound` against the game's own follower."""
+        return self.bound()
 
 
 def _households(given: Any, seed: int | None) -> tuple[Household, ...]:

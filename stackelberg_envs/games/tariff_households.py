@@ -60,7 +60,7 @@ HOUSEHOLDS = (
     Household("commuter", base=6, evening=0.6, flexible=8, arrival=6, deadline=18, power=3.7, delay=0.004),
     Household("family", base=10, evening=0.5, flexible=4, arrival=6, deadline=24, power=2, delay=0.01),
     Household("home worker", base=7, evening=0.2, flexible=3, arrival=0, deadline=12, power=2, delay=0.02),
-    Household("pensioner", base=5, evening=0.3, flexible=2, arrival=0, deadline=12, power=1, delay=0.04),
+    Household("evening cook", base=10, evening=0.8, flexible=2, arrival=6, deadline=12, power=3, delay=0.05),
     Household("heat pump", base=6, evening=0.4, flexible=12, arrival=0, deadline=24, power=3, delay=0.002),
 )
 """Types that are bundled."""
@@ -142,7 +142,6 @@ def consumers(
     loads = base[:, :, None] + unit[:, None, None] * np.arange(max(1, int(most.max())) + 1)
     cost = spot_prices(periods)[:, None] * loads + peak_cost * loads**2 / hours
     total = base.sum(axis=1) + levels * unit
-    waiting = np.array([_least(discomfort[i], most[i], levels) for i in range(len(households))])
     return Consumers(
         probability=shares / shares.sum(),
         base=base,
@@ -151,13 +150,8 @@ def consumers(
         most=most,
         discomfort=discomfort,
         cost=cost,
-        outside=flat_price * total + waiting,
+        flat_price=flat_price,
         margin=margin * total,
         limits=limits,
     )
 
-
-def _least(discomfort: np.ndarray, most: np.ndarray, levels: int) -> float:
-    """The least discomfort of taking so many units, the first periods first."""
-    taken = np.diff(np.minimum(np.cumsum(most), levels), prepend=0)
-    return float(discomfort @ taken)

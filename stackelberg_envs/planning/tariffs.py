@@ -11,6 +11,15 @@ V_i(p) <= O_i; else the retailer has m_i from it.  Where it is indifferent it do
 *The surplus bound.*  A household that takes the offer has B_i(p, q) <= O_i, so R_i(p, q) <= O_i - sum_t (d_it q_t + C_it(q_t)), whatever the
 prices.  With S_i the largest right-hand side, no prices earn more than sum_i pi_i max(m_i, S_i).
 
+*With entropy.*  A soft household at temperature tau takes the offer with the odds P / (1 - P) = exp((U_i(p) - F_i) / tau), where U_i and F_i
+are its values with either contract, entropy included.  On the offer retailer and household together have at most W_i, the soft value of
+rewards -(d + C), so the retailer has at most W_i - U_i(p) of those who take it, and of all of type i at most ::
+
+    max_P  P (W_i - F_i - tau log(P / (1 - P))) + (1 - P) m_i  =  m_i + tau omega((W_i - F_i - m_i) / tau - 1)
+
+with omega(a) = W(exp(a)) of Lambert's W: the optimum is at P / (1 - P) = v where v exp(v) = exp((W_i - F_i - m_i) / tau - 1), and is
+m_i + tau v.  It is what a monopolist earns from logit demand, and tends to max(m_i, S_i) as tau falls.
+
 *Enumeration.*  What type i does divides the prices into polyhedra: in each it leaves, or takes the offer with one schedule.  A schedule is
 a best one if no unit moved from t to t' saves anything, u_i p_t + d_it <= u_i p_t' + d_it' wherever q_t > 0 and q_t' < n_it' (the schedules
 are the bases of a polymatroid, so what no exchange improves is optimal).  In each intersection of such polyhedra, one a type, earnings are
@@ -50,8 +59,8 @@ class Consumers:
     """d, of a unit taken in each period, (I, P)."""
     cost: np.ndarray
     """C, what a period with 0, 1, ... units costs the retailer, (I, P, B)."""
-    outside: np.ndarray
-    """O, bill and discomfort at the regulated tariff, (I,)."""
+    flat_price: float
+    """Of the regulated tariff, for all that a household needs."""
     margin: np.ndarray
     """m, what the retailer has from a household that leaves, (I,)."""
     limits: tuple[float, float]
@@ -64,17 +73,43 @@ class Consumers:
         return types, periods
 
     @cached_property
+    def outside(self) -> np.ndarray:
+        """O, bill and discomfort at the regulated tariff, (I,)."""
+        return -self._leaving(0.0)
+
+    @cached_property
     def surplus(self) -> np.ndarray:
         """S, what there is to earn from each type at most if it takes the offer, (I,): by dynamic programming over units taken."""
-        burden = self.cost + self.discomfort[:, :, None] * np.arange(self.cost.shape[2])
-        return self.outside - np.array([self._cheapest(i, burden[i]) for i in range(len(self.base))])
+        return self.outside + self._welfare(0.0)
 
-    def _cheapest(self, i: int, burden: np.ndarray) -> float:
-        least = np.append(0.0, np.full(self.levels, np.inf))  # by units taken
-        for t, most in enumerate(self.most[i]):
-            shifted = [np.append(np.full(b, np.inf), least[: len(least) - b] + burden[t, b]) for b in range(most + 1)]
-            least = np.min(shifted, axis=0)
-        return float(least[-1])
+    def soft_bound(self, temperature: float) -> float:
+        """What no prices beat against `stackelberg_envs.Soft` households, see the module."""
+        from scipy.special import wrightomega
+
+        gain = (self._welfare(temperature) - self._leaving(temperature) - self.margin) / temperature
+        return float(self.probability @ (self.margin + temperature * np.real(wrightomega(gain - 1))))
+
+    def _leaving(self, temperature: float) -> np.ndarray:
+        """What each type has at the regulated tariff, entropy included, (I,)."""
+        units = np.arange(self.cost.shape[2])
+        waiting = [self._value(i, -discomfort[:, None] * units, temperature) for i, discomfort in enumerate(self.discomfort)]
+        return np.array(waiting) - self.flat_price * (self.base.sum(axis=1) + self.levels * self.unit)
+
+    def _welfare(self, temperature: float) -> np.ndarray:
+        """What each type can have at most if its schedule costs it what it costs both, entropy included, (I,)."""
+        burden = self.cost + self.discomfort[:, :, None] * np.arange(self.cost.shape[2])
+        return np.array([self._value(i, -burden[i], temperature) for i in range(len(self.unit))])
+
+    def _value(self, i: int, reward: np.ndarray, temperature: float) -> float:
+        """The optimum of a type that plans alone with rewards (P, B) of units taken, by backward induction over the units left."""
+        value = np.append(0.0, np.full(self.levels, -np.inf))  # at the end all must be taken
+        for t in reversed(range(len(reward))):
+            units = range(self.most[i, t] + 1)
+            q = np.array([np.append(np.full(b, -np.inf), reward[t, b] + value[: self.levels + 1 - b]) for b in units])
+            top = q.max(axis=0)
+            spread = np.exp((q - np.where(np.isfinite(top), top, 0.0)) / temperature).sum(axis=0) if temperature > 0 else np.ones(len(top))
+            value = top + temperature * np.log(np.maximum(spread, 1.0))
+        return float(value[-1])
 
     @cached_property
     def upper_bound(self) -> float:
