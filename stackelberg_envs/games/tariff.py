@@ -26,6 +26,7 @@ Exact values and bounds: `stackelberg_envs.planning.tariffs`, `stackelberg_envs.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -36,6 +37,7 @@ from ..arguments import real, whole
 from ..commitments import sigmoid
 from ..followers.exact import Hard, Soft
 from ..game import Follower, StackelbergGame, follower_of
+from ..optional import Profile
 from ..planning.tariff_programme import best_tariff
 from ..planning.tariffs import TariffPlan
 from ..processes.arrays import Array, array_namespace
@@ -49,6 +51,33 @@ BOUND = 20.0
 MOST_TYPES = 20
 OFFER, FLAT = 0, 1
 """Actions of the first step: take the offer, or the flat tariff."""
+
+
+@dataclass(frozen=True, eq=False)
+class Demand:
+    """What households of I types do in a day of P periods."""
+
+    loads: np.ndarray
+    """Expected kWh of each type in each period, whichever contract it has, (I, P)."""
+    leaves: np.ndarray
+    """The probability that each type takes the flat tariff, (I,)."""
+    probability: np.ndarray
+    """Of each type, (I,)."""
+
+    @property
+    def mean(self) -> np.ndarray:
+        """kWh of a household in each period, (P,)."""
+        return self.probability @ self.loads
+
+    @property
+    def leaving(self) -> float:
+        """The share of households on the flat tariff."""
+        return float(self.probability @ self.leaves)
+
+    @property
+    def peak_to_average(self) -> float:
+        """The largest load of a period over the mean one."""
+        return float(self.mean.max() / self.mean.mean())
 
 
 class Tariff(StackelbergGame):
@@ -196,6 +225,42 @@ class Tariff(StackelbergGame):
     def instruments(self, x: Array) -> dict[str, np.ndarray]:
         """The price of each period, EUR per kWh, (..., P)."""
         return {"price": np.asarray(self.prices(np.asarray(x)))}
+
+    def demand(self, policies: Sequence[Array]) -> Demand:
+        """What households do under their policies, (S, 1, B), one a type.
+
+        Args:
+            policies: in NumPy numbers, in the order of the contexts.
+        """
+        c, (types, periods) = self._constants.like(np.zeros(0)), self.consumers.sizes
+        loads, leaves = np.zeros((types, periods)), np.zeros(types)
+        for i, policy in enumerate(policies):
+            played = np.asarray(policy)
+            visits = c.transition.markov_chain(played).solve_transposed(c.initial, 1.0)
+            used = (visits[:, None, None] * played * getattr(c, f"load_{i}")).reshape(periods + 1, -1).sum(axis=1)
+            loads[i], leaves[i] = used[1:], played[0, 0, FLAT]
+        return Demand(loads, leaves, self.consumers.probability)
+
+    def flat_demand(self) -> Demand:
+        """What households do who pay the flat price and plan exactly: they wait for nothing."""
+        c = self.consumers
+        taken = np.diff(np.minimum(np.cumsum(c.most, axis=1), c.levels), axis=1, prepend=0)
+        return Demand(c.base + c.unit[:, None] * taken, np.zeros(len(taken)), c.probability)
+
+    def profile(self, x: Array, policies: Sequence[Sequence[Array]]) -> Profile:
+        """Prices, and the mean load of all households beside that at the flat price, in kW."""
+        demand, flat = self.demand([own[0] for own in policies]), self.flat_demand()
+        periods = self.consumers.sizes[1]
+        hours = 24 / periods
+        clock = [(12 + hours * t) % 24 for t in range(periods)]
+        return Profile(
+            tuple(f"{int(at):02d}:{round(60 * (at % 1)):02d}" for at in clock),
+            {"load": demand.mean / hours, "load at the flat tariff": flat.mean / hours},
+            "kW a household",
+            np.asarray(self.prices(np.asarray(x))),
+            "price, EUR per kWh",
+            f"{100 * demand.leaving:.0f} % leave; peak/mean {demand.peak_to_average:.2f} (flat: {flat.peak_to_average:.2f})",
+        )
 
     @cached_property
     def plan(self) -> TariffPlan:

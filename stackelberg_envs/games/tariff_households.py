@@ -154,4 +154,3 @@ def consumers(
         margin=margin * total,
         limits=limits,
     )
-
