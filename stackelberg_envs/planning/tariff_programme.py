@@ -30,7 +30,7 @@ import numpy as np
 from .linear_systems import PlanningError
 from .tariffs import Consumers, TariffPlan, best_prices
 
-NODES = 20_000
+NODES = 500
 """Of the branch and bound."""
 Terms = Iterable[tuple[Any, Any]]
 """Indices of unknowns and their coefficients, each a number or an array of one length."""
@@ -50,12 +50,14 @@ def best_tariff(consumers: Consumers, *, nodes: int = NODES, gap: float = 1e-6) 
     from scipy.optimize import Bounds, LinearConstraint, milp
 
     programme = _Programme(consumers)
+    bounds: Any = Bounds(np.array(programme.least), np.array(programme.most))  # type: ignore[arg-type]  # scipy says float of its arrays
+    rows: Any = LinearConstraint(programme.matrix(), np.array(programme.low), np.array(programme.high))  # type: ignore[arg-type]
     options = {"mip_rel_gap": gap, "node_limit": nodes}
     found: Any = milp(
         -programme.gain,
-        constraints=LinearConstraint(programme.matrix(), programme.low, programme.high),
+        constraints=rows,
         integrality=programme.integral,
-        bounds=Bounds(programme.least, programme.most),
+        bounds=bounds,
         options=options,
     )
     if found.x is None:

@@ -1,19 +1,20 @@
 r"""The best tariff for households who shift load or leave: who they are, what bounds the retailer, and the optimum by enumeration.
 
-A household of type i (probability pi_i) needs l_it kWh in period t whatever it pays, and ``levels`` units of u_i kWh more, of which it takes
-q_t in period t, at most n_it.  A unit in period t costs it the discomfort d_it.  With prices p it pays and suffers, and the retailer earns::
+A household of type i (probability pi_i) needs l_it kWh in period t whatever it pays, and ``levels`` units of u_i kWh more, of which it
+takes q_t in period t, at most n_it.  A unit in period t costs it the discomfort d_it.  At prices p it has the burden B, and the retailer
+earns R::
 
     B_i(p, q) = sum_t p_t (l_it + u_i q_t) + d_it q_t          R_i(p, q) = sum_t p_t (l_it + u_i q_t) - C_it(q_t)
 
-It plans q to pay least, V_i(p) = min_q B_i(p, q), and takes the offer if that is no more than its bill at the regulated tariff,
-V_i(p) <= O_i; else the retailer has m_i from it.  Where it is indifferent it does what the retailer prefers (`Hard("strong")`).
+It takes the schedule of least burden, V_i(p) = min_q B_i(p, q), and the offer if that is no more than its burden at the regulated tariff,
+V_i(p) <= O_i; else the retailer has m_i of it.  Where it is indifferent it does what the retailer prefers (`Hard("strong")`).
 
-*The surplus bound.*  A household that takes the offer has B_i(p, q) <= O_i, so R_i(p, q) <= O_i - sum_t (d_it q_t + C_it(q_t)), whatever the
+*The surplus bound.*  A household that takes the offer has B_i(p, q) <= O_i, so R_i(p, q) <= O_i - sum_t (d_it q_t + C_it(q_t)) at any
 prices.  With S_i the largest right-hand side, no prices earn more than sum_i pi_i max(m_i, S_i).
 
-*With entropy.*  A soft household at temperature tau takes the offer with the odds P / (1 - P) = exp((U_i(p) - F_i) / tau), where U_i and F_i
-are its values with either contract, entropy included.  On the offer retailer and household together have at most W_i, the soft value of
-rewards -(d + C), so the retailer has at most W_i - U_i(p) of those who take it, and of all of type i at most ::
+*With entropy.*  A soft household at temperature tau takes the offer with the odds P / (1 - P) = exp((U_i(p) - F_i) / tau), where U_i and
+F_i are its values with either contract, entropy included.  On the offer retailer and household together have at most W_i, the soft value
+of rewards -(d + C), so the retailer has at most W_i - U_i(p) of those who take it, and of all of type i at most ::
 
     max_P  P (W_i - F_i - tau log(P / (1 - P))) + (1 - P) m_i  =  m_i + tau omega((W_i - F_i - m_i) / tau - 1)
 
@@ -21,9 +22,10 @@ with omega(a) = W(exp(a)) of Lambert's W: the optimum is at P / (1 - P) = v wher
 m_i + tau v.  It is what a monopolist earns from logit demand, and tends to max(m_i, S_i) as tau falls.
 
 *Enumeration.*  What type i does divides the prices into polyhedra: in each it leaves, or takes the offer with one schedule.  A schedule is
-a best one if no unit moved from t to t' saves anything, u_i p_t + d_it <= u_i p_t' + d_it' wherever q_t > 0 and q_t' < n_it' (the schedules
-are the bases of a polymatroid, so what no exchange improves is optimal).  In each intersection of such polyhedra, one a type, earnings are
-linear in p: a linear programme.  Depth first, with what types not yet assigned can earn at most, max(m_i, S_i), to cut branches.
+a best one if no unit moved from t to t' saves anything, u_i p_t + d_it <= u_i p_t' + d_it' wherever q_t > 0 and q_t' < n_it' (the
+schedules are the bases of a polymatroid, on which what no exchange improves is optimal).  In each intersection of such polyhedra, one a
+type, earnings are linear in p: a linear programme.  Depth first, with what types not yet assigned can earn at most, max(m_i, S_i), to cut
+branches.
 """
 
 from __future__ import annotations
@@ -173,29 +175,54 @@ def best_prices(consumers: Consumers, assigned: dict[int, np.ndarray | None]) ->
     from scipy.optimize import linprog
 
     periods = consumers.sizes[1]
-    rows, bounds = [np.zeros((0, periods))], [np.zeros(0)]  # rows @ p <= bounds
-    gain, fixed = np.zeros(periods), 0.0
-    for i, q in assigned.items():
-        base, unit, discomfort = consumers.base[i], consumers.unit[i], consumers.discomfort[i]
-        if q is None:
-            every = consumers.schedules(i)
-            rows.append(-(base + unit * every))
-            bounds.append(every @ discomfort - consumers.outside[i])
-            fixed += consumers.probability[i] * consumers.margin[i]
-            continue
-        moves = [(t, u) for t in np.flatnonzero(q > 0) for u in np.flatnonzero(q < consumers.most[i]) if t != u]
-        exchange = np.zeros((len(moves), periods))
-        for k, (t, u) in enumerate(moves):
-            exchange[k, t], exchange[k, u] = unit, -unit
-        rows += [exchange, (base + unit * q)[None]]
-        bounds += [np.array([discomfort[u] - discomfort[t] for t, u in moves]), np.array([consumers.outside[i] - q @ discomfort])]
-        gain += consumers.probability[i] * (base + unit * q)
-        fixed -= consumers.probability[i] * consumers.costs(i, q)
+    blocks = [_Block(consumers, i, q) for i, q in assigned.items()]
+    width = periods + sum(block.duals for block in blocks)
+    rows, bounds, gain, fixed, start = [np.zeros((0, width))], [np.zeros(0)], np.zeros(width), 0.0, periods
+    for block in blocks:
+        placed = np.zeros((len(block.bounds), width))  # placed @ (prices, duals) <= bounds
+        placed[:, :periods] = block.rows[:, :periods]
+        placed[:, start : start + block.duals] = block.rows[:, periods:]
+        start += block.duals
+        rows.append(placed)
+        bounds.append(block.bounds)
+        gain[:periods] += block.gain
+        fixed += block.fixed
+    limits = [consumers.limits] * periods + [limit for block in blocks for limit in block.limits]
     tight = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
-    found: Any = linprog(
-        -gain, A_ub=np.concatenate(rows), b_ub=np.concatenate(bounds), bounds=[consumers.limits] * periods, method="highs", options=tight
-    )
-    return (fixed - found.fun, found.x) if found.status == 0 else None
+    found: Any = linprog(-gain, A_ub=np.concatenate(rows), b_ub=np.concatenate(bounds), bounds=limits, method="highs", options=tight)
+    return (fixed - found.fun, found.x[:periods]) if found.status == 0 else None
+
+
+class _Block:
+    """The rows of one type in the linear programme, over prices and, if it leaves, multipliers of its own.
+
+    A type that leaves has no schedule below O_i.  By duality that is so if for some multiplier lambda and savings s_t >= 0 with
+    s_t >= lambda - u p_t - d_t its burden is sum_t p_t l_t + levels lambda - sum_t n_t s_t >= O_i.
+    """
+
+    limits: list[tuple[float | None, float | None]]
+    """Of the multipliers."""
+
+    def __init__(self, consumers: Consumers, i: int, q: np.ndarray | None) -> None:
+        c = consumers
+        base, unit, discomfort, most = c.base[i], c.unit[i], c.discomfort[i], c.most[i]
+        if q is None:
+            (window,) = np.nonzero(most)
+            k = len(window)
+            saves = np.concatenate([-unit * np.eye(len(base))[window], np.ones((k, 1)), -np.eye(k)], axis=1)
+            self.rows = np.concatenate([saves, -np.concatenate([base, [c.levels], -most[window]])[None]])
+            self.bounds = np.append(discomfort[window], -c.outside[i])
+            self.limits = [(None, None), *[(0.0, None)] * k]
+            self.gain, self.fixed = np.zeros(len(base)), float(c.probability[i] * c.margin[i])
+        else:
+            moves = [(t, u) for t in np.flatnonzero(q > 0) for u in np.flatnonzero(q < most) if t != u]
+            used = base + unit * q
+            exchanges = [unit * (np.eye(len(base))[t] - np.eye(len(base))[u]) for t, u in moves]
+            self.rows = np.array([*exchanges, used])
+            self.bounds = np.array([*(discomfort[u] - discomfort[t] for t, u in moves), c.outside[i] - q @ discomfort])
+            self.limits = []
+            self.gain, self.fixed = c.probability[i] * used, -float(c.probability[i]) * c.costs(i, q)
+        self.duals = len(self.limits)
 
 
 def enumerate_tariffs(consumers: Consumers) -> TariffPlan:
@@ -209,8 +236,8 @@ def enumerate_tariffs(consumers: Consumers) -> TariffPlan:
     options: list[list[tuple[float, np.ndarray | None]]] = []
     for i in order:
         each: list[tuple[float, np.ndarray | None]] = [(float(consumers.margin[i]), None)]
-        each += [(consumers.outside[i] - float(q @ consumers.discomfort[i]) - consumers.costs(i, q), q) for q in consumers.schedules(i)]
-        options.append(sorted(((consumers.probability[i] * most, q) for most, q in each), key=lambda pair: -pair[0]))
+        each += [(float(consumers.outside[i] - q @ consumers.discomfort[i]) - consumers.costs(i, q), q) for q in consumers.schedules(i)]
+        options.append(sorted(((float(consumers.probability[i]) * most, q) for most, q in each), key=lambda pair: -pair[0]))
     best, programmes = (-np.inf, np.zeros(0), dict[int, np.ndarray | None]()), 0
 
     def search(depth: int, assigned: dict[int, np.ndarray | None], promised: float) -> None:
