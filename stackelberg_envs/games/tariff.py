@@ -100,7 +100,7 @@ class Tariff(StackelbergGame):
         largest_price: EUR per kWh, above the smallest.
         peak_cost: k, EUR per kW squared and hour, at least 0.
         flat_margin: what the retailer has from a kWh at the flat tariff, EUR; 0 where another one serves it.
-        temperature: of the default follower `Soft`, EUR a day; None for `Hard`, with ties for the retailer.
+        temperature: of the default follower `Soft`, EUR a day; 0 for `Hard`, with ties for the retailer.
 
     Raises:
         ValueError: for numbers out of range, and households who cannot take their load in time.
@@ -120,7 +120,7 @@ class Tariff(StackelbergGame):
         largest_price: float = 0.6,
         peak_cost: float = 0.02,
         flat_margin: float = 0.0,
-        temperature: float | None = 0.05,
+        temperature: float = 0.05,
     ) -> None:
         if SLOTS % whole("periods", periods, 2):
             raise ValueError(f"periods is a divisor of {SLOTS}, got {periods}")
@@ -144,7 +144,7 @@ class Tariff(StackelbergGame):
         self.contexts = tuple(household.name for household in self.households)
         self.context_probabilities = self.consumers.probability
         self.max_cycles = periods + 1
-        self.default_follower = Hard("strong") if temperature is None else Soft(real("temperature", temperature, 0, open_low=True))
+        self.default_follower = Soft(temperature) if real("temperature", temperature, 0) > 0 else Hard("strong")
         actions = max(2, self.consumers.cost.shape[2])
         stages = np.arange(periods + 1)
         self._constants = Constants(
