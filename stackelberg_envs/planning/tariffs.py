@@ -124,25 +124,17 @@ class Consumers:
         Raises:
             ValueError: if there are more than `MOST_SCHEDULES`.
         """
+        ways = np.append(1, np.zeros(self.levels, dtype=np.int64))  # by units taken
+        for most in self.most[i]:
+            ways = np.array([ways[max(0, k - most) : k + 1].sum() for k in range(self.levels + 1)])
+        if ways[-1] > MOST_SCHEDULES:
+            raise ValueError(
+                f"type {i} has {ways[-1]} schedules, and at most {MOST_SCHEDULES} are tried: take fewer periods, or fewer levels"
+            )
         found = np.zeros((1, 0), dtype=np.int64)
         for most in self.most[i]:
-            grown = np.array([(*q, b) for q, b in product(found.tolist(), range(most + 1)) if sum(q) + b <= self.levels])
-            if len(found := grown) > 100 * MOST_SCHEDULES:
-                break
-        found = found[found.sum(axis=1) == self.levels]
-        if len(found) > MOST_SCHEDULES:
-            raise ValueError(f"type {i} has more than {MOST_SCHEDULES} schedules: take fewer periods, or fewer levels")
-        return found
-
-    def bills(self, i: int, prices: np.ndarray, schedules: np.ndarray) -> np.ndarray:
-        """B_i, (n,), of schedules (n, P)."""
-        return (self.base[i] + self.unit[i] * schedules) @ prices + schedules @ self.discomfort[i]
-
-    def earnings(self, i: int, prices: np.ndarray, schedule: np.ndarray | None) -> float:
-        """What the retailer has from a household of type i that takes the offer with this schedule (P,), or leaves (None)."""
-        if schedule is None:
-            return float(self.margin[i])
-        return float((self.base[i] + self.unit[i] * schedule) @ prices - self.costs(i, schedule))
+            found = np.array([(*q, b) for q, b in product(found.tolist(), range(most + 1)) if sum(q) + b <= self.levels])
+        return found[found.sum(axis=1) == self.levels]
 
     def costs(self, i: int, schedule: np.ndarray) -> float:
         """sum_t C_it(q_t)."""
