@@ -17,9 +17,9 @@ prices until nobody is left.  A household that leaves takes its whole bill with 
 The cost of power is counted for each household by itself.  A cost of the peak of all together would be no sum over households; that two
 types fill the same cheap hour is no loss here.
 
-Sources: time-of-use pricing as a bilevel problem goes back to such as Zugno, Morales, Pinson and Madsen, "A bilevel model for electricity
-retailers' participation in a demand response market environment", Energy Economics 2013; a regulated tariff as outside option is the
-participation constraint of contract theory.  Households, prices and costs are ours (`stackelberg_envs.games.tariff_households`).
+Sources: Zugno, Morales, Pinson, Madsen, "A bilevel model for electricity retailers' participation in a demand response market environment",
+Energy Economics 2013 (a retailer, flexible load, and one mixed-integer programme for both).  The outside option, types, households,
+prices and costs are ours (`stackelberg_envs.games.tariff_households`).
 Exact values and bounds: `stackelberg_envs.planning.tariffs`, `stackelberg_envs.planning.tariff_programme`.
 """
 

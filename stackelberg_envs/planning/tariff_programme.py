@@ -16,8 +16,8 @@ The second row is the surplus bound, schedule by schedule; without it the relaxa
 takes no units here, and has a multiplier of its own, which shows that no schedule is cheap enough.  The prices are computed again by the
 linear programme of what types were found to do (`stackelberg_envs.planning.tariffs.best_prices`).
 
-Bilevel programmes of taxes are written so since Labbe, Marcotte and Savard, "A bilevel model of taxation and its application to optimal
-highway pricing", Management Science 1998.
+Bilevel prices were written so by Zugno, Morales, Pinson, Madsen, "A bilevel model for electricity retailers' participation in a demand
+response market environment", Energy Economics 2013, who have no outside option.
 """
 
 from __future__ import annotations
