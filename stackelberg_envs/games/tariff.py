@@ -1,4 +1,4 @@
-"""Tariff: post prices by the hour, for households that wait for cheap hours or leave.
+"""Tariff: post prices by the hour; households wait or leave.
 
 * **Followers**: households, whose type is the context.  Each decides first whether to take the offer or the regulated flat tariff, and
   then, period by period, how much of its flexible load it serves; what is left at its deadline must have been served.  It pays the posted

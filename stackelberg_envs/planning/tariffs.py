@@ -10,7 +10,7 @@ It takes the schedule of least burden, V_i(p) = min_q B_i(p, q), and the offer i
 V_i(p) <= O_i; else the retailer has m_i of it.  Where it is indifferent it does what the retailer prefers (`Hard("strong")`).
 
 *The surplus bound.*  A household that takes the offer has B_i(p, q) <= O_i, so R_i(p, q) <= O_i - sum_t (d_it q_t + C_it(q_t)) at any
-prices.  With S_i the largest right-hand side, no prices earn more than sum_i pi_i max(m_i, S_i).
+prices.  With S_i the largest right-hand side, no prices earn more than sum_i pi_i max(m_i, S_i).  One type attains it: see the docs.
 
 *With entropy.*  A soft household at temperature tau takes the offer with the odds P / (1 - P) = exp((U_i(p) - F_i) / tau), where U_i and
 F_i are its values with either contract, entropy included.  On the offer retailer and household together have at most W_i, the soft value
