@@ -26,7 +26,6 @@ Exact values and bounds: `stackelberg_envs.planning.tariffs`, `stackelberg_envs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -46,38 +45,10 @@ from ..processes.staged import StagedTransition
 from ..processes.transitions import DenseTransition
 from ..worlds.mdp import InducedMDP
 from .tariff_households import HOUSEHOLDS, SLOTS, Household, consumers, random_households
+from .tariff_tables import FLAT, Demand, household_tables, next_states
 
 BOUND = 20.0
 MOST_TYPES = 20
-OFFER, FLAT = 0, 1
-"""Actions of the first step: take the offer, or the flat tariff."""
-
-
-@dataclass(frozen=True, eq=False)
-class Demand:
-    """What households of I types do in a day of P periods."""
-
-    loads: np.ndarray
-    """Expected kWh of each type in each period, whichever contract it has, (I, P)."""
-    leaves: np.ndarray
-    """The probability that each type takes the flat tariff, (I,)."""
-    probability: np.ndarray
-    """Of each type, (I,)."""
-
-    @property
-    def mean(self) -> np.ndarray:
-        """kWh of a household in each period, (P,)."""
-        return self.probability @ self.loads
-
-    @property
-    def leaving(self) -> float:
-        """The share of households on the flat tariff."""
-        return float(self.probability @ self.leaves)
-
-    @property
-    def peak_to_average(self) -> float:
-        """The largest load of a period over the mean one."""
-        return float(self.mean.max() / self.mean.mean())
 
 
 class Tariff(StackelbergGame):
@@ -149,41 +120,15 @@ class Tariff(StackelbergGame):
         stages = np.arange(periods + 1)
         self._constants = Constants(
             idle=np.ones(((periods + 1) * (2 * levels + 3), 1)),
-            transition=StagedTransition(DenseTransition(_next_states(levels, actions)), periods + 1),
+            transition=StagedTransition(DenseTransition(next_states(levels, actions)), periods + 1),
             initial=np.eye((periods + 1) * (2 * levels + 3))[0],
             period=np.repeat(np.maximum(stages - 1, 0), 2 * levels + 3),
-            **{f"{name}_{i}": table for i in range(len(self.contexts)) for name, table in self._tables(i, flat_price, flat_margin).items()},
+            **{
+                f"{name}_{i}": table
+                for i in range(len(self.contexts))
+                for name, table in household_tables(self.consumers, i, flat_margin).items()
+            },
         )
-
-    def _tables(self, i: int, flat_price: float, flat_margin: float) -> dict[str, np.ndarray]:
-        """Of a type, (S, 1, B) each: available actions, kWh, kWh at posted prices, and rewards that no price moves."""
-        c = self.consumers
-        (_, periods), levels = c.sizes, c.levels
-        actions = max(2, c.cost.shape[2])
-        b, left = np.arange(actions), np.arange(levels + 1)[:, None]
-        shape = (periods + 1, 2, levels + 1, actions)
-        available = np.zeros(shape, dtype=bool)
-        load, own, earned = np.zeros((3, *shape))
-        later = np.append(np.cumsum(c.most[i][::-1])[::-1][1:], 0)
-        for t in range(periods):
-            possible = (b <= np.minimum(left, c.most[i, t])) & (left - b <= later[t])
-            possible[:, 0] |= ~possible.any(axis=1)  # where nobody comes
-            available[t + 1] = possible
-            load[t + 1] = np.where(possible, c.base[i, t] + c.unit[i] * b, 0.0)
-            own[t + 1] = np.where(possible, -c.discomfort[i, t] * b, 0.0)
-            own[t + 1, FLAT] -= flat_price * load[t + 1, FLAT]
-            costs = np.zeros(actions)
-            costs[: c.cost.shape[2]] = c.cost[i, t]
-            earned[t + 1, OFFER] = np.where(possible, -costs, 0.0)
-            earned[t + 1, FLAT] = flat_margin * load[t + 1, FLAT]
-        offered = load * (np.arange(2) == OFFER)[:, None, None]
-        first = np.zeros((periods + 1, 1, actions), dtype=bool)
-        first[:, :, 0] = first[0, :, FLAT] = True
-        available[0, :, :, 0] = True
-        tables = {"load": load, "offered": offered, "own": own, "earned": earned}
-        by_state = {name: np.concatenate([0.0 * first, table.reshape(periods + 1, -1, actions)], axis=1) for name, table in tables.items()}
-        by_state["available"] = np.concatenate([first, available.reshape(periods + 1, -1, actions)], axis=1)
-        return {name: table.reshape(-1, 1, actions) for name, table in by_state.items()}
 
     def prices(self, x: Array) -> Array:
         """The price of each period, EUR per kWh, (..., P)."""
@@ -290,15 +235,3 @@ def _households(given: Any, seed: int | None) -> tuple[Household, ...]:
     if not given or len({household.name for household in given}) < len(given):
         raise ValueError("households needs at least one, and a name of its own for each")
     return tuple(given)
-
-
-def _next_states(levels: int, actions: int) -> np.ndarray:
-    """Where actions lead within a stage's states, (2 L + 3, 1, B, 2 L + 3)."""
-    size = 2 * levels + 3
-    moves = np.zeros((size, 1, actions, size))
-    for b in range(actions):
-        moves[0, 0, b, 1 + levels if b == OFFER else size - 1] = 1.0
-        for e in range(levels + 1):
-            for first in (1, levels + 2):
-                moves[first + e, 0, b, first + max(e - b, 0)] = 1.0
-    return moves
