@@ -37,6 +37,7 @@ GAMES = {
     "tax_design-v0": "tax_design:TaxDesign",
     "tax_economy-v0": "tax_economy:TaxEconomy",
     "warehouse-v0": "warehouse:Warehouse",
+    "tariff-v0": "tariff:Tariff",
     "toll_network-v0": "toll_network:TollNetwork",
 }
 """The suite's own, id to module and class below `stackelberg_envs.games`; imported only when asked for."""

@@ -19,6 +19,7 @@ SMALLER: dict[str, dict[str, Any]] = {
     "sentinel_intruder-v0": {"size": 2},
     "tax_design-v0": {"grid": 21, "hours": 3, "spendings": 2},
     "tax_economy-v0": {"grid": 21, "hours": 3, "spendings": 2},
+    "tariff-v0": {"households": 2, "levels": 2},
     "toll_network-v0": {"network": "braess"},
 }
 """Arguments for tests that go through all games: the defaults of most have millions of transitions."""

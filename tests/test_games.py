@@ -37,6 +37,8 @@ VARIANTS = [
     ("contract_tree-v0", {"depth": 3, "commitment": "step", "b_max": 3.0, "seed": 1}),
     ("subsidy-v0", {}),
     ("subsidy-v0", {"budget": 0.5, "price": 2.0, "conflict": 1.0, "seed": 1}),
+    ("tariff-v0", {}),
+    ("tariff-v0", {"periods": 6, "households": 2, "seed": 1, "levels": 3, "flat_margin": 0.05, "temperature": 0.0}),
     ("security-v0", {}),
     ("security-v0", {"preset": "types"}),
     ("security-v0", {"preset": "districts"}),

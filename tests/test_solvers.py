@@ -33,6 +33,7 @@ GAMES: list[tuple[str, dict[str, Any]]] = [
     ("contract_tree-v0", {}),
     ("contract_tree-v0", {"commitment": "step"}),
     ("subsidy-v0", {"states": 3}),
+    ("tariff-v0", {"households": 2, "levels": 2}),
     ("random_markov_game-v0", {"follower_sees": "policy"}),
     ("random_markov_game-v0", {"follower_sees": "action"}),
 ]
