@@ -31,9 +31,12 @@ from .linear_systems import PlanningError
 from .value_iteration import softmax_backup
 
 MAX_NEWTON_STEPS = 30
+CLOSE = 8
+"""Newton's steps from one temperature to the next: where they do not suffice, the next is nearer."""
 COOLING = 3.0
 """The temperature falls by this factor at a time, and by less where Newton's method does not follow."""
-LEAST_COOLING = 1.0005
+LEAST_COOLING = 1.01
+MAX_FOLD_STEPS = 500
 TOLERANCE = 1e-12
 """Of the residual, as a part of the largest action value."""
 
@@ -156,45 +159,81 @@ def soft_nash(game: MarkovGame, temperature: float) -> SoftNashPlan:
         raise PlanningError("SoftNash needs a discount below 1; where episodes end, Nash(selection) goes backwards from their end")
     equations = StageEquations(game)
     spread = max(float(np.ptp(reward)) for reward in equations.rewards)
-    tau = max(temperature, spread)
-    here, evaluations = _newton(equations.at(np.zeros(equations.dimension), tau))
-    factor = COOLING
+    warm = max(temperature, spread)
+    here, evaluations = _newton(equations.at(np.zeros(equations.dimension), warm), MAX_NEWTON_STEPS)
+    factor, tau = COOLING, warm
     while here is not None and tau > temperature:
-        cooler = max(temperature, tau / factor)
-        found, steps = _newton(equations.at(here.q, cooler))
+        found, steps = _newton(equations.at(here.q, max(temperature, tau / factor)), CLOSE)
         evaluations += steps
-        if found is None:
+        if found is not None:
+            here, factor = found, min(factor**1.5, COOLING)
+        elif factor > LEAST_COOLING:
             factor **= 0.5
-            if factor < LEAST_COOLING:
-                here = None
-            continue
-        here, tau, factor = found, cooler, min(factor**1.5, COOLING)
+        else:
+            here, steps = _around_fold(here, spread)
+            evaluations += steps
+            factor = COOLING
+        tau = temperature if here is None else here.temperature
     if here is None:
         raise PlanningError(
-            f"the equilibrium could be followed to temperature {tau:.3g} and not to {temperature:.3g}: its branch turns back there, or the "
-            "tables are not finite; take a higher temperature"
+            "the branch of equilibria could not be followed to this temperature: are the tables finite?  Or take a higher temperature"
         )
     bound = 2 * here.size / (1 - game.follower_discount)
     return SoftNashPlan(tuple(here.policies), here.values, bound, evaluations)
 
 
-def _newton(start: Linearisation) -> tuple[Linearisation | None, int]:
-    """Where Newton's method leads from ``start``, None for nowhere; and its steps."""
+def _newton(start: Linearisation, most: int) -> tuple[Linearisation | None, int]:
+    """Where at most so many of Newton's steps lead from ``start``, None where the residual does not fall at each; and how many there were."""
     here = start
-    for step in range(MAX_NEWTON_STEPS):
+    for step in range(most):
         if here.size <= TOLERANCE * here.scale:
             return here, step
         try:
-            direction = np.linalg.solve(here.jacobian, -here.residual)
+            there = here.equations.at(here.q - np.linalg.solve(here.jacobian, here.residual), here.temperature)
         except np.linalg.LinAlgError:
             return None, step
-        length = 1.0
-        while length > 1 / 64:
-            there = here.equations.at(here.q + length * direction, here.temperature)
-            if there.size < (1 - 0.1 * length) * here.size:
-                break
-            length /= 2
-        else:
+        if not there.size < here.size:
             return (here if here.size <= 1e3 * TOLERANCE * here.scale else None), step  # what is left is rounding
         here = there
-    return None, MAX_NEWTON_STEPS
+    return None, most
+
+
+def _around_fold(start: Linearisation, unit: float) -> tuple[Linearisation | None, int]:
+    """The branch goes on from ``start`` through higher temperatures: where it is colder again, by pseudo-arclength steps (Keller 1977)."""
+    e, here, evaluations = start.equations, start, 0
+    unit = unit * np.sqrt(e.dimension)  # of q in the length of the curve; log tau has unit 1
+    tangent, length = np.append(np.zeros(e.dimension), -1.0), 0.05
+    for _ in range(MAX_FOLD_STEPS):
+        if here.temperature < start.temperature and here is not start:
+            return here, evaluations
+        extended = _extended(here, tangent, unit)
+        ahead = np.linalg.solve(extended, np.append(np.zeros(e.dimension), 1.0))
+        ahead /= np.linalg.norm(np.append(ahead[:-1] / unit, ahead[-1]))
+        while True:
+            q, log_tau = here.q + length * ahead[:-1], np.log(here.temperature) + length * ahead[-1]
+            there, before = e.at(q, np.exp(log_tau)), np.inf
+            for _ in range(CLOSE):
+                if there.size <= TOLERANCE * there.scale or not there.size < before:
+                    break
+                before = there.size
+                off = np.append(there.q - q, np.log(there.temperature) - log_tau)
+                on_plane = ahead[:-1] @ off[:-1] / unit**2 + ahead[-1] * off[-1]
+                step = np.linalg.solve(_extended(there, ahead, unit), np.append(there.residual, on_plane))
+                there = e.at(there.q - step[:-1], there.temperature * np.exp(-step[-1]))
+                evaluations += 1
+            if there.size <= 1e3 * TOLERANCE * there.scale:
+                break
+            length /= 2
+            if length < 1e-7:
+                return None, evaluations
+        here, tangent, length = there, ahead, min(1.5 * length, 0.3)
+    return None, evaluations
+
+
+def _extended(here: Linearisation, tangent: np.ndarray, unit: float) -> np.ndarray:
+    """The Jacobian in (q, log tau), and below it the row that says how far along ``tangent`` a step goes."""
+    ahead, behind = (here.equations.at(here.q, here.temperature * np.exp(sign * 1e-6)).residual for sign in (1, -1))
+    matrix = np.empty((len(tangent), len(tangent)))
+    matrix[:-1, :-1], matrix[:-1, -1] = here.jacobian, (ahead - behind) / 2e-6
+    matrix[-1] = np.append(tangent[:-1] / unit**2, tangent[-1])
+    return matrix
