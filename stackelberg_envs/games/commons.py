@@ -96,7 +96,7 @@ class Commons(StackelbergGame):
         allowance: int = 1,
         threshold: float = 0.4,
         largest_tax: float | None = None,
-        largest_penalty: float = 2.0,
+        largest_penalty: float = 1.0,
         collection: float = 0.1,
         inspection: float = 0.02,
         noise: float = 0.0,

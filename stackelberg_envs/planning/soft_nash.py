@@ -33,12 +33,18 @@ from .value_iteration import softmax_backup
 MAX_NEWTON_STEPS = 30
 CLOSE = 8
 """Newton's steps from one temperature to the next: where they do not suffice, the next is nearer."""
+TOLERANCE = 1e-12
+"""Of the residual, as a part of the largest action value."""
+ROUNDING = 1e-9
+"""What is left of it where it falls no more, at most."""
 COOLING = 3.0
 """The temperature falls by this factor at a time, and by less where Newton's method does not follow."""
 LEAST_COOLING = 1.01
+BEYOND = 1.1
+"""A fold of the branch is behind where the temperature has fallen by this factor."""
 MAX_FOLD_STEPS = 500
-TOLERANCE = 1e-12
-"""Of the residual, as a part of the largest action value."""
+LONGEST, LEAST_LENGTH = 0.3, 1e-7
+"""Of steps along the branch."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,8 @@ class SoftNashPlan:
     """g_i(b_i|n), shape (S, N, B_i) each."""
     values: np.ndarray
     """V_i(s), shape (n, S)."""
+    action_values: np.ndarray
+    """q of all followers, one flat vector, as `StageEquations` takes it."""
     certificate: float
     """What anybody could gain by deviating alone, in any state, at most."""
     evaluations: int
@@ -56,41 +64,47 @@ class SoftNashPlan:
 
 
 class StageEquations:
-    """The equations for the action values q of all followers, one flat vector, with their derivatives; NumPy numbers, no batch axes.
+    """The equations for the action values q of the followers, one flat vector, with their derivatives; NumPy numbers, no batch axes.
 
     Args:
         game: n followers, discount below 1.
+        reduce: whether q is that of one follower, whose policy all play, where the game is symmetric.
     """
 
-    def __init__(self, game: MarkovGame) -> None:
-        self.game, self.gamma = game, game.follower_discount
-        problems: list[DecisionProblem] = [decision_problem(game.of(i), game.of(i).follower_reward) for i in range(len(game.actions))]
+    def __init__(self, game: MarkovGame, *, reduce: bool = True) -> None:
+        self.game, self.gamma, self.everybody = game, game.follower_discount, range(len(game.actions))
+        problems: list[DecisionProblem] = [decision_problem(game.of(i), game.of(i).follower_reward) for i in self.everybody]
         self.weight = np.asarray(problems[0].weight)
         self.nodes = self.weight.shape
         self.transition = problems[0].transition
+        self.kernel = np.asarray(self.transition.dense())
         self.rewards = [np.broadcast_to(problem.reward, (*self.nodes, game.sizes[2])) for problem in problems]
         there = problems[0].available
-        self.available = [None if there is None else np.asarray(available_to(there, game.actions, i)) for i in range(len(game.actions))]
-        counts = [int(np.prod(self.nodes)) * b for b in game.actions]
+        self.available = [None if there is None else np.asarray(available_to(there, game.actions, i)) for i in self.everybody]
+        self.solved = self.everybody[:1] if reduce and self._symmetric() else self.everybody
+        """The followers whose action values q has."""
+        counts = [int(np.prod(self.nodes)) * game.actions[i] for i in self.solved]
         self._parts = [slice(end - count, end) for end, count in zip(np.cumsum(counts).tolist(), counts, strict=True)]
         self.dimension = sum(counts)
 
-    def split(self, q: np.ndarray) -> list[np.ndarray]:
-        """q as one table a follower, (S, N, B_i)."""
-        return [q[part].reshape(*self.nodes, b) for part, b in zip(self._parts, self.game.actions, strict=True)]
+    def part(self, player: int) -> slice:
+        """Where in q the action values are by which a follower plays."""
+        return self._parts[min(player, len(self._parts) - 1)]
 
-    def join(self, tables: Sequence[np.ndarray]) -> np.ndarray:
-        """The inverse of `split`."""
-        return np.concatenate([table.ravel() for table in tables])
+    def own(self, q: np.ndarray, player: int) -> np.ndarray:
+        """The action values by which a follower plays, (S, N, B_i)."""
+        return q[self.part(player)].reshape(*self.nodes, self.game.actions[player])
 
     def policies_and_values(self, q: np.ndarray, temperature: float) -> tuple[list[np.ndarray], np.ndarray]:
-        """g_i, (S, N, B_i) each, and V_i, (n, S), at action values q."""
+        """g_i, (S, N, B_i) each, and V_i, (n, S), of all followers, at action values q."""
         policies, values = [], []
-        for table, there in zip(self.split(q), self.available, strict=True):
+        for i in self.solved:
+            table, there = self.own(q, i), self.available[i]
             best, policy = softmax_backup(table if there is None else np.where(there, table, -np.inf), temperature)
             policies.append(policy)
             values.append((self.weight * best).sum(-1))
-        return policies, np.stack(values)
+        copies = len(self.everybody) - len(self.solved)
+        return policies + policies[:1] * copies, np.stack(values + values[:1] * copies)
 
     def at(self, q: np.ndarray, temperature: float) -> Linearisation:
         """The equations at q."""
@@ -98,11 +112,30 @@ class StageEquations:
 
     def mean_over(self, table: np.ndarray, policies: Sequence[np.ndarray], kept: Sequence[int]) -> np.ndarray:
         """The mean of a table over joint actions (S, N, B, ...) over all followers but those ``kept``: (S, N, B_i, B_j, ..., ...)."""
-        actions, more = self.game.actions, table.shape[3:]
-        letters = ascii_lowercase[: len(actions)]
-        others = [i for i in range(len(actions)) if i not in kept]
-        formula = ",".join([f"YZ{letters}...", *(f"YZ{letters[i]}" for i in others)]) + "->YZ" + "".join(letters[i] for i in kept) + "..."
-        return np.einsum(formula, table.reshape(*self.nodes, *actions, *more), *(policies[i] for i in others), optimize=len(actions) > 2)
+        mean = table.reshape(*self.nodes, *self.game.actions, -1)
+        for i in reversed(self.everybody):
+            if i not in kept:
+                mean = _contract(mean, policies[i], 2 + i)
+        return mean.reshape(*self.nodes, *(self.game.actions[i] for i in kept), *table.shape[3:])
+
+    def _symmetric(self) -> bool:
+        """Whether the game stays the same when the first follower and another change places."""
+        if len(set(self.game.actions)) > 1 or any(there is not None for there in self.available):
+            return False
+        shape = (*self.nodes, *self.game.actions, -1)
+        kernel, rewards = self.kernel.reshape(shape), [reward.reshape(shape) for reward in self.rewards]
+        for other in self.everybody[1:]:
+            exchanged = [rewards[other], *rewards[1:other], rewards[0], *rewards[other + 1 :]]
+            pairs = [(kernel, kernel), *zip(rewards, exchanged, strict=True)]
+            if not all(np.allclose(a.swapaxes(2, 2 + other), b, rtol=1e-12, atol=1e-12) for a, b in pairs):
+                return False
+        return True
+
+
+def _contract(table: np.ndarray, policy: np.ndarray, axis: int) -> np.ndarray:
+    """The mean over one axis of a table (S, N, ...) under a policy (S, N, B)."""
+    moved = np.moveaxis(table, axis, -1)
+    return (moved * policy.reshape(*policy.shape[:2], *[1] * (moved.ndim - 3), -1)).sum(-1)
 
 
 class Linearisation:
@@ -112,34 +145,34 @@ class Linearisation:
         self.equations, self.q, self.temperature = equations, q, temperature
         self.policies, self.values = equations.policies_and_values(q, temperature)
         gamma, expect = equations.gamma, equations.transition.expect
-        self._payoffs = [reward + gamma * np.asarray(expect(v)) for reward, v in zip(equations.rewards, self.values, strict=True)]
-        answered = [equations.mean_over(table, self.policies, [i]) for i, table in enumerate(self._payoffs)]
-        self.residual = q - equations.join(answered)
+        self._payoffs = [equations.rewards[i] + gamma * np.asarray(expect(self.values[i])) for i in equations.solved]
+        answered = [equations.mean_over(self._payoffs[i], self.policies, [i]).ravel() for i in equations.solved]
+        self.residual = q - np.concatenate(answered)
         self.size = float(np.abs(self.residual).max())
         self.scale = 1 + float(np.abs(q).max())
+
+    @property
+    def action_values(self) -> np.ndarray:
+        """q of all followers, one flat vector."""
+        return np.tile(self.q, len(self.equations.everybody) // len(self.equations.solved))
 
     @cached_property
     def jacobian(self) -> np.ndarray:
         """d residual / d q, (D, D)."""
-        e, tau, players = self.equations, self.temperature, range(len(self.equations.game.actions))
-        (s, n), kernel = e.nodes, np.asarray(e.transition.dense())
-        matrix = np.eye(e.dimension)
-        at_node = np.arange(s * n)
-        for i in players:
-            rows, b = matrix[e._parts[i]], e.game.actions[i]
-            moved = e.gamma * e.mean_over(kernel, self.policies, [i]).reshape(s * n * b, s)
+        e, tau, matrix = self.equations, self.temperature, np.eye(self.equations.dimension)
+        (s, n), at_node = e.nodes, np.arange(e.weight.size)
+        for i in e.solved:
+            rows, b = matrix[e.part(i)], e.game.actions[i]
+            moved = e.gamma * e.mean_over(e.kernel, self.policies, [i]).reshape(s * n * b, s)
             own = (e.weight[..., None] * self.policies[i]).reshape(s, -1)
-            rows[:, e._parts[i]] -= (moved[:, :, None] * own).reshape(s * n * b, -1)
-            for j in players:
-                if j == i:
-                    continue
+            rows[:, e.part(i)] -= (moved[:, :, None] * own).reshape(s * n * b, -1)
+            for j in (j for j in e.everybody if j != i):
                 g = self.policies[j].reshape(s * n, -1)
-                pair = e.mean_over(self._payoffs[i], self.policies, sorted((i, j))).reshape(s * n, *(e.game.actions[k] for k in sorted((i, j))))
-                pair = pair if i < j else pair.swapaxes(-1, -2)
-                reaction = (pair - (pair @ g[..., None])) * g[:, None, :] / tau
-                blocks = rows[:, e._parts[j]].reshape(s * n, b, s * n, -1)
-                blocks[at_node, :, at_node, :] -= reaction
-                rows[:, e._parts[j]] = blocks.reshape(s * n * b, -1)
+                pair = e.mean_over(self._payoffs[i], self.policies, sorted((i, j)))
+                pair = (pair if i < j else pair.swapaxes(-1, -2)).reshape(s * n, b, -1)
+                blocks = rows[:, e.part(j)].reshape(s * n, b, s * n, -1)
+                blocks[at_node, :, at_node, :] -= (pair - pair @ g[..., None]) * g[:, None, :] / tau
+                rows[:, e.part(j)] = blocks.reshape(s * n * b, -1)
         return matrix
 
 
@@ -158,28 +191,26 @@ def soft_nash(game: MarkovGame, temperature: float) -> SoftNashPlan:
     if not game.follower_discount < 1:
         raise PlanningError("SoftNash needs a discount below 1; where episodes end, Nash(selection) goes backwards from their end")
     equations = StageEquations(game)
-    spread = max(float(np.ptp(reward)) for reward in equations.rewards)
-    warm = max(temperature, spread)
+    unit = max(float(np.ptp(reward)) for reward in equations.rewards)
+    warm = max(temperature, 4 * unit / (1 - game.follower_discount))
     here, evaluations = _newton(equations.at(np.zeros(equations.dimension), warm), MAX_NEWTON_STEPS)
-    factor, tau = COOLING, warm
-    while here is not None and tau > temperature:
-        found, steps = _newton(equations.at(here.q, max(temperature, tau / factor)), CLOSE)
+    factor = COOLING
+    while here is not None and here.temperature > temperature:
+        found, steps = _newton(equations.at(here.q, max(temperature, here.temperature / factor)), CLOSE)
         evaluations += steps
         if found is not None:
             here, factor = found, min(factor**1.5, COOLING)
         elif factor > LEAST_COOLING:
             factor **= 0.5
         else:
-            here, steps = _around_fold(here, spread)
-            evaluations += steps
-            factor = COOLING
-        tau = temperature if here is None else here.temperature
+            here, steps = _around_fold(here, unit, max(temperature, here.temperature / BEYOND))
+            evaluations, factor = evaluations + steps, COOLING
     if here is None:
         raise PlanningError(
             "the branch of equilibria could not be followed to this temperature: are the tables finite?  Or take a higher temperature"
         )
     bound = 2 * here.size / (1 - game.follower_discount)
-    return SoftNashPlan(tuple(here.policies), here.values, bound, evaluations)
+    return SoftNashPlan(tuple(here.policies), here.values, here.action_values, bound, evaluations)
 
 
 def _newton(start: Linearisation, most: int) -> tuple[Linearisation | None, int]:
@@ -193,47 +224,53 @@ def _newton(start: Linearisation, most: int) -> tuple[Linearisation | None, int]
         except np.linalg.LinAlgError:
             return None, step
         if not there.size < here.size:
-            return (here if here.size <= 1e3 * TOLERANCE * here.scale else None), step  # what is left is rounding
+            return (here if here.size <= ROUNDING * here.scale else None), step
         here = there
     return None, most
 
 
-def _around_fold(start: Linearisation, unit: float) -> tuple[Linearisation | None, int]:
-    """The branch goes on from ``start`` through higher temperatures: where it is colder again, by pseudo-arclength steps (Keller 1977)."""
-    e, here, evaluations = start.equations, start, 0
-    unit = unit * np.sqrt(e.dimension)  # of q in the length of the curve; log tau has unit 1
-    tangent, length = np.append(np.zeros(e.dimension), -1.0), 0.05
+def _around_fold(start: Linearisation, unit: float, goal: float) -> tuple[Linearisation | None, int]:
+    """Where the branch is at temperature ``goal``, by pseudo-arclength steps (Keller 1977): it may turn to higher ones first."""
+    here, evaluations, length = start, 0, 0.05
+    scales = np.append(np.full(len(start.q), unit * np.sqrt(len(start.q))), 1.0)  # of q and log tau, in the length of the curve
+    tangent = np.append(np.zeros(len(start.q)), -1.0)
     for _ in range(MAX_FOLD_STEPS):
-        if here.temperature < start.temperature and here is not start:
-            return here, evaluations
-        extended = _extended(here, tangent, unit)
-        ahead = np.linalg.solve(extended, np.append(np.zeros(e.dimension), 1.0))
-        ahead /= np.linalg.norm(np.append(ahead[:-1] / unit, ahead[-1]))
+        tangent = _solve_extended(here, tangent / scales**2, np.append(np.zeros(len(here.q)), 1.0))
+        tangent /= np.linalg.norm(tangent / scales)
         while True:
-            q, log_tau = here.q + length * ahead[:-1], np.log(here.temperature) + length * ahead[-1]
-            there, before = e.at(q, np.exp(log_tau)), np.inf
-            for _ in range(CLOSE):
-                if there.size <= TOLERANCE * there.scale or not there.size < before:
-                    break
-                before = there.size
-                off = np.append(there.q - q, np.log(there.temperature) - log_tau)
-                on_plane = ahead[:-1] @ off[:-1] / unit**2 + ahead[-1] * off[-1]
-                step = np.linalg.solve(_extended(there, ahead, unit), np.append(there.residual, on_plane))
-                there = e.at(there.q - step[:-1], there.temperature * np.exp(-step[-1]))
-                evaluations += 1
-            if there.size <= 1e3 * TOLERANCE * there.scale:
+            there, steps = _correct(here, length * tangent, scales)
+            evaluations += steps
+            if there is not None and there.temperature <= goal:
+                part = np.log(here.temperature / goal) / np.log(here.temperature / there.temperature)
+                there, steps = _newton(here.equations.at(here.q + part * (there.q - here.q), goal), CLOSE)
+                if there is not None:
+                    return there, evaluations + steps
+            if there is not None:
                 break
             length /= 2
-            if length < 1e-7:
+            if length < LEAST_LENGTH:
                 return None, evaluations
-        here, tangent, length = there, ahead, min(1.5 * length, 0.3)
+        here, length = there, min(1.5 * length, LONGEST)
     return None, evaluations
 
 
-def _extended(here: Linearisation, tangent: np.ndarray, unit: float) -> np.ndarray:
-    """The Jacobian in (q, log tau), and below it the row that says how far along ``tangent`` a step goes."""
+def _correct(here: Linearisation, ahead: np.ndarray, scales: np.ndarray) -> tuple[Linearisation | None, int]:
+    """The point of the branch in the plane through ``here + ahead`` that ``ahead`` is normal to, None if it is not found; Newton's steps."""
+    normal = ahead / scales**2
+    start = np.append(here.q, np.log(here.temperature)) + ahead
+    there, before = here.equations.at(start[:-1], np.exp(start[-1])), np.inf
+    for step in range(CLOSE):
+        if there.size <= TOLERANCE * there.scale or not there.size < before:
+            return (there if there.size <= ROUNDING * there.scale else None), step
+        before, at = there.size, np.append(there.q, np.log(there.temperature))
+        at = at - _solve_extended(there, normal, np.append(there.residual, normal @ (at - start)))
+        there = here.equations.at(at[:-1], np.exp(at[-1]))
+    return None, CLOSE
+
+
+def _solve_extended(here: Linearisation, row: np.ndarray, rhs: np.ndarray) -> np.ndarray:
+    """The solution (D + 1,) of a system whose matrix is the Jacobian in (q, log tau), and ``row`` below it."""
     ahead, behind = (here.equations.at(here.q, here.temperature * np.exp(sign * 1e-6)).residual for sign in (1, -1))
-    matrix = np.empty((len(tangent), len(tangent)))
-    matrix[:-1, :-1], matrix[:-1, -1] = here.jacobian, (ahead - behind) / 2e-6
-    matrix[-1] = np.append(tangent[:-1] / unit**2, tangent[-1])
-    return matrix
+    matrix = np.empty((len(row), len(row)))
+    matrix[:-1, :-1], matrix[:-1, -1], matrix[-1] = here.jacobian, (ahead - behind) / 2e-6, row
+    return np.linalg.solve(matrix, rhs)
