@@ -20,7 +20,6 @@ from stackelberg_envs.leader.access import Oracle
 from stackelberg_envs.planning.linear_systems import system
 from stackelberg_envs.planning.policy_iteration import Plan
 from stackelberg_envs.planning.soft_nash import Linearisation, StageEquations, soft_nash
-from stackelberg_envs.planning.value_iteration import softmax_backup
 from stackelberg_envs.processes.arrays import as_numpy
 from stackelberg_envs.processes.mdp import broadcast_over_leader_actions, decision_problem, joint_policy
 from stackelberg_envs.worlds.markov_game import InducedMarkovGame
@@ -81,8 +80,7 @@ def _worth_of_payoffs(
     for i in e.everybody:
         mdp = process.facing(i, policies)
         problem = decision_problem(mdp, mdp.follower_reward)
-        own = e.own(equations.q, i)
-        best, _ = softmax_backup(own if e.available[i] is None else np.where(e.available[i], own, -np.inf), equations.temperature)
+        best, _ = e.soft_values(equations.q, i, equations.temperature)
         values = problem.mean_over_nodes(_like(best, process))
         payoffs = problem.reward + mdp.follower_discount * problem.transition.expect(values)
         total = total + inner_product(payoffs, _like(e.own(multipliers, i), process), 3)

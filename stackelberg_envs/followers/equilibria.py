@@ -238,7 +238,7 @@ _AXES = {"leader_policy": 2, "transition": 4, "follower_rewards": 4, "leader_rew
 
 
 def _elements(game: MarkovGame) -> tuple[tuple[int, ...], list[MarkovGame], Callable[[np.ndarray], Array]]:
-    """The batch shape of a game with dense tables, its elements of NumPy numbers, and what makes arrays of the game's library of NumPy's."""
+    """The batch shape of a game with dense tables, its elements of NumPy numbers, and what makes arrays of its library of NumPy's."""
     xp = array_namespace(game.transition)
     plain = game.map(lambda table: np.asarray(table.detach().cpu() if hasattr(table, "detach") else table))
     axes = {name: count for name, count in _AXES.items() if getattr(plain, name) is not None}

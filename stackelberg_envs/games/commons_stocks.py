@@ -11,8 +11,8 @@ condition of one fisher, 1 / h - t = a d A / (1 - sum h), where t is a tax on it
     h = (1 - a d) / N                       each, if they cooperate
     t = (N - 1) / (1 - a d)                 the tax at which the equilibrium is cooperative
 
-**Closed form of the Schaefer model**: the stock at which a sole owner rests, by the golden rule of Clark and Munro (J. Environ. Econ. Manag.
-1975), with e = 1 / d - 1 and z = x_0 / K + 1 - e / r: ``x = K / 4 (z + sqrt(z^2 + 8 x_0 e / (K r)))``.
+**Closed form of the Schaefer model**: the stock at which a sole owner rests, by the golden rule of Clark and Munro (J. Environ. Econ.
+Manag. 1975), with e = 1 / d - 1 and z = x_0 / K + 1 - e / r: ``x = K / 4 (z + sqrt(z^2 + 8 x_0 e / (K r)))``.
 """
 
 from __future__ import annotations

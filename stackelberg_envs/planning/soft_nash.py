@@ -8,8 +8,9 @@ Each of n followers maximises its own rewards and entropy bonus while the others
 
 In a game of one step it is the logit equilibrium of McKelvey and Palfrey (Games and Economic Behavior 1995).  At a high temperature it is
 unique and nearly uniform.  The one that is found is on the **principal branch**: it is followed from there as the temperature falls, by
-Newton's method (Eibelshaeuser and Poensgen, "Markov quantal response equilibrium and a homotopy method", 2019, select so; there, values have
-no entropy bonus).  The choice does not depend on earlier questions, and it is symmetric where the game is.
+Newton's method, and around folds by pseudo-arclength steps (Keller 1977; Eibelshaeuser and Poensgen, "Markov quantal response equilibrium
+and a homotopy method", 2019, select so; there, values have no entropy bonus).  The choice does not depend on earlier questions, and it is
+symmetric where the game is: then one follower stands for all.
 
 The certificate follows from the residual R of the equations for q: the best response and the equilibrium policy move V_i by at most
 max |R| in one Bellman step, so nobody gains more than ``2 max |R| / (1 - gamma)`` in any state.
@@ -20,7 +21,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from string import ascii_lowercase
 
 import numpy as np
 
@@ -37,8 +37,8 @@ TOLERANCE = 1e-12
 """Of the residual, as a part of the largest action value."""
 ROUNDING = 1e-9
 """What is left of it where it falls no more, at most."""
-COOLING = 3.0
-"""The temperature falls by this factor at a time, and by less where Newton's method does not follow."""
+FIRST_COOLING, COOLING = 30.0, 3.0
+"""The temperature falls by these factors at a time, the first until Newton's method does not follow; and then by less where it does not."""
 LEAST_COOLING = 1.01
 BEYOND = 1.1
 """A fold of the branch is behind where the temperature has fallen by this factor."""
@@ -92,15 +92,23 @@ class StageEquations:
         return self._parts[min(player, len(self._parts) - 1)]
 
     def own(self, q: np.ndarray, player: int) -> np.ndarray:
-        """The action values by which a follower plays, (S, N, B_i)."""
+        """The part of q, or of other numbers laid out like it, that is a follower's: (S, N, B_i)."""
         return q[self.part(player)].reshape(*self.nodes, self.game.actions[player])
+
+    def soft_values(self, q: np.ndarray, player: int, temperature: float) -> tuple[np.ndarray, np.ndarray]:
+        """A follower's ``tau LSE(q_i / tau)`` at its nodes, (S, N), and g_i, (S, N, B_i)."""
+        table, there = self.own(q, player), self.available[player]
+        return softmax_backup(table if there is None else np.where(there, table, -np.inf), temperature)
+
+    def others(self, player: int) -> list[tuple[int, int]]:
+        """The other followers, each with the number of those whose policy it stands for."""
+        return [(j, 1) for j in self.everybody if j != player] if len(self.solved) > 1 else [(1, len(self.everybody) - 1)]
 
     def policies_and_values(self, q: np.ndarray, temperature: float) -> tuple[list[np.ndarray], np.ndarray]:
         """g_i, (S, N, B_i) each, and V_i, (n, S), of all followers, at action values q."""
         policies, values = [], []
         for i in self.solved:
-            table, there = self.own(q, i), self.available[i]
-            best, policy = softmax_backup(table if there is None else np.where(there, table, -np.inf), temperature)
+            best, policy = self.soft_values(q, i, temperature)
             policies.append(policy)
             values.append((self.weight * best).sum(-1))
         copies = len(self.everybody) - len(self.solved)
@@ -166,12 +174,12 @@ class Linearisation:
             moved = e.gamma * e.mean_over(e.kernel, self.policies, [i]).reshape(s * n * b, s)
             own = (e.weight[..., None] * self.policies[i]).reshape(s, -1)
             rows[:, e.part(i)] -= (moved[:, :, None] * own).reshape(s * n * b, -1)
-            for j in (j for j in e.everybody if j != i):
+            for j, times in e.others(i):
                 g = self.policies[j].reshape(s * n, -1)
                 pair = e.mean_over(self._payoffs[i], self.policies, sorted((i, j)))
                 pair = (pair if i < j else pair.swapaxes(-1, -2)).reshape(s * n, b, -1)
                 blocks = rows[:, e.part(j)].reshape(s * n, b, s * n, -1)
-                blocks[at_node, :, at_node, :] -= (pair - pair @ g[..., None]) * g[:, None, :] / tau
+                blocks[at_node, :, at_node, :] -= times * (pair - pair @ g[..., None]) * g[:, None, :] / tau
                 rows[:, e.part(j)] = blocks.reshape(s * n * b, -1)
         return matrix
 
@@ -194,12 +202,12 @@ def soft_nash(game: MarkovGame, temperature: float) -> SoftNashPlan:
     unit = max(float(np.ptp(reward)) for reward in equations.rewards)
     warm = max(temperature, 4 * unit / (1 - game.follower_discount))
     here, evaluations = _newton(equations.at(np.zeros(equations.dimension), warm), MAX_NEWTON_STEPS)
-    factor = COOLING
+    factor = FIRST_COOLING
     while here is not None and here.temperature > temperature:
         found, steps = _newton(equations.at(here.q, max(temperature, here.temperature / factor)), CLOSE)
         evaluations += steps
         if found is not None:
-            here, factor = found, min(factor**1.5, COOLING)
+            here, factor = found, max(factor, min(factor**1.5, COOLING))
         elif factor > LEAST_COOLING:
             factor **= 0.5
         else:
@@ -214,7 +222,7 @@ def soft_nash(game: MarkovGame, temperature: float) -> SoftNashPlan:
 
 
 def _newton(start: Linearisation, most: int) -> tuple[Linearisation | None, int]:
-    """Where at most so many of Newton's steps lead from ``start``, None where the residual does not fall at each; and how many there were."""
+    """Where at most so many of Newton's steps lead, None where the residual does not fall at each; and how many there were."""
     here = start
     for step in range(most):
         if here.size <= TOLERANCE * here.scale:
@@ -255,7 +263,7 @@ def _around_fold(start: Linearisation, unit: float, goal: float) -> tuple[Linear
 
 
 def _correct(here: Linearisation, ahead: np.ndarray, scales: np.ndarray) -> tuple[Linearisation | None, int]:
-    """The point of the branch in the plane through ``here + ahead`` that ``ahead`` is normal to, None if it is not found; Newton's steps."""
+    """The point of the branch in the plane through ``here + ahead`` normal to ``ahead``, None if it is not found; and Newton's steps."""
     normal = ahead / scales**2
     start = np.append(here.q, np.log(here.temperature)) + ahead
     there, before = here.equations.at(start[:-1], np.exp(start[-1])), np.inf
