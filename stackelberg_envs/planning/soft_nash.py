@@ -31,7 +31,7 @@ from .linear_systems import PlanningError
 from .value_iteration import softmax_backup
 
 MAX_NEWTON_STEPS = 30
-CLOSE = 8
+CLOSE = 5
 """Newton's steps from one temperature to the next: where they do not suffice, the next is nearer."""
 TOLERANCE = 1e-12
 """Of the residual, as a part of the largest action value."""
@@ -183,6 +183,17 @@ class Linearisation:
                 rows[:, e.part(j)] = blocks.reshape(s * n * b, -1)
         return matrix
 
+    @cached_property
+    def temperature_derivative(self) -> np.ndarray:
+        """d residual / d log tau, (D,), by a central difference; Newton's method does not need its last digits."""
+        ahead, behind = (self.equations.at(self.q, self.temperature * np.exp(sign * 1e-6)).residual for sign in (1, -1))
+        return (ahead - behind) / 2e-6
+
+    @cached_property
+    def slope(self) -> np.ndarray:
+        """d q / d log tau along the branch, (D,)."""
+        return np.linalg.solve(self.jacobian, -self.temperature_derivative)
+
 
 def soft_nash(game: MarkovGame, temperature: float) -> SoftNashPlan:
     """The entropy-regularised Markov-perfect equilibrium on the principal branch.
@@ -204,7 +215,8 @@ def soft_nash(game: MarkovGame, temperature: float) -> SoftNashPlan:
     here, evaluations = _newton(equations.at(np.zeros(equations.dimension), warm), MAX_NEWTON_STEPS)
     factor = FIRST_COOLING
     while here is not None and here.temperature > temperature:
-        found, steps = _newton(equations.at(here.q, max(temperature, here.temperature / factor)), CLOSE)
+        cooler = max(temperature, here.temperature / factor)
+        found, steps = _newton(equations.at(here.q + np.log(cooler / here.temperature) * here.slope, cooler), CLOSE)
         evaluations += steps
         if found is not None:
             here, factor = found, max(factor, min(factor**1.5, COOLING))
@@ -278,7 +290,6 @@ def _correct(here: Linearisation, ahead: np.ndarray, scales: np.ndarray) -> tupl
 
 def _solve_extended(here: Linearisation, row: np.ndarray, rhs: np.ndarray) -> np.ndarray:
     """The solution (D + 1,) of a system whose matrix is the Jacobian in (q, log tau), and ``row`` below it."""
-    ahead, behind = (here.equations.at(here.q, here.temperature * np.exp(sign * 1e-6)).residual for sign in (1, -1))
     matrix = np.empty((len(row), len(row)))
-    matrix[:-1, :-1], matrix[:-1, -1], matrix[-1] = here.jacobian, (ahead - behind) / 2e-6, row
+    matrix[:-1, :-1], matrix[:-1, -1], matrix[-1] = here.jacobian, here.temperature_derivative, row
     return np.linalg.solve(matrix, rhs)
