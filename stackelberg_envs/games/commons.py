@@ -88,7 +88,7 @@ class Commons(StackelbergGame):
         self,
         *,
         stock: Literal["schaefer", "fish_war"] = "schaefer",
-        fishers: int = 3,
+        fishers: int = 2,
         levels: int = 20,
         rates: int = 4,
         mechanism: Sequence[str] = INSTRUMENTS,

@@ -35,6 +35,8 @@ CLOSE = 5
 """Newton's steps from one temperature to the next: where they do not suffice, the next is nearer."""
 TOLERANCE = 1e-12
 """Of the residual, as a part of the largest action value."""
+ON_THE_WAY = 1e-6
+"""Likewise, at higher temperatures than the one that was asked for."""
 ROUNDING = 1e-9
 """What is left of it where it falls no more, at most."""
 FIRST_COOLING, COOLING = 30.0, 3.0
@@ -42,6 +44,8 @@ FIRST_COOLING, COOLING = 30.0, 3.0
 LEAST_COOLING = 1.01
 BEYOND = 1.1
 """A fold of the branch is behind where the temperature has fallen by this factor."""
+LEAP = .05
+"""Of a probability, from where the branch is expected at the next temperature to where it is found."""
 MAX_FOLD_STEPS = 500
 LONGEST, LEAST_LENGTH = 0.3, 1e-7
 """Of steps along the branch."""
@@ -216,9 +220,10 @@ def soft_nash(game: MarkovGame, temperature: float) -> SoftNashPlan:
     factor = FIRST_COOLING
     while here is not None and here.temperature > temperature:
         cooler = max(temperature, here.temperature / factor)
-        found, steps = _newton(equations.at(here.q + np.log(cooler / here.temperature) * here.slope, cooler), CLOSE)
+        predicted = equations.at(here.q + np.log(cooler / here.temperature) * here.slope, cooler)
+        found, steps = _newton(predicted, CLOSE, ON_THE_WAY if cooler > temperature else TOLERANCE)
         evaluations += steps
-        if found is not None:
+        if found is not None and _is_near(predicted, found):
             here, factor = found, max(factor, min(factor**1.5, COOLING))
         elif factor > LEAST_COOLING:
             factor **= 0.5
@@ -233,11 +238,16 @@ def soft_nash(game: MarkovGame, temperature: float) -> SoftNashPlan:
     return SoftNashPlan(tuple(here.policies), here.values, here.action_values, bound, evaluations)
 
 
-def _newton(start: Linearisation, most: int) -> tuple[Linearisation | None, int]:
+def _is_near(one: Linearisation, other: Linearisation) -> bool:
+    """Whether no probability differs by more than `LEAP`: else it may be a point of another branch."""
+    return all(np.abs(p - g).max() <= LEAP for p, g in zip(one.policies, other.policies, strict=True))
+
+
+def _newton(start: Linearisation, most: int, tolerance: float = TOLERANCE) -> tuple[Linearisation | None, int]:
     """Where at most so many of Newton's steps lead, None where the residual does not fall at each; and how many there were."""
     here = start
     for step in range(most):
-        if here.size <= TOLERANCE * here.scale:
+        if here.size <= tolerance * here.scale:
             return here, step
         try:
             there = here.equations.at(here.q - np.linalg.solve(here.jacobian, here.residual), here.temperature)
