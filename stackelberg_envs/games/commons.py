@@ -1,30 +1,31 @@
 """Commons: keep a fishery from being emptied.
 
-* **Followers**: N fishers share one stock of fish.  Each chooses a harvest rate every year, the part of the stock that it catches, and
-  what is left grows.  What one leaves in the water the others may catch: everybody fishes more than is good for all of them.
+* **Followers**: N fishers share one stock of fish.  Each chooses an effort every year; the more effort, the larger the part of the stock
+  that is caught, and what is left grows.  What one leaves in the water the others may catch: everybody fishes more than is good for all.
 * **Leader**: a regulator announces a mechanism that is composed of up to three instruments, and then lets the fishers be:
 
-  - a **tax** on what is caught, one rate for each band of stock levels,
-  - a **quota**: trips are inspected, one probability for each band, and who is inspected lands no more than the allowance,
+  - a **tax** on the catch, one rate for each band of stock levels,
+  - a **quota**: fishers are inspected, with one probability for each band, and who is inspected fishes no more than the allowance,
   - a **threshold penalty**: everybody pays it, whoever fished, where the next stock is below a threshold (an ambient charge: Segerson,
     J. Environ. Econ. Manag. 1988).
 
   It earns what the fishers earn, for money that changes hands is no loss; but collecting money costs a part of it, and inspections cost::
 
-      r_F,i = u_i - tax(stock) base_i - penalty P(next stock < threshold)        u_i, base_i: of what is landed
+      r_F,i = u_i - tax(stock) base_i - penalty P(next stock < threshold)        u_i, base_i: after inspections
       r_L   = sum_i u_i - collection (sum_i tax base_i + penalty P(...)) - inspection sum_i P(inspected)
 
-Two models of the stock x.  ``"schaefer"`` is surplus production, with a price of fish and a cost of effort (Schaefer 1954; the case p = 1
-of Pella and Tomlinson 1969)::
+Two models of the stock x, with efforts h_i and H = sum_i h_i.  ``"schaefer"`` is surplus production, with a price of fish and a cost of
+effort (Schaefer 1954; the case p = 1 of Pella and Tomlinson 1969), where the stock falls during the season (Spence and Starrett 1975)::
 
-    x' = x + r x (1 - x / K) - sum_i h_i x        u_i = h_i (x - x_0) / MSY        base_i = h_i x / MSY
+    x' = f(x e^-H),  f(s) = s + r s (1 - s / K)        base_i = (h_i / H) x (1 - e^-H) / MSY        u_i = base_i - x_0 h_i / MSY
 
-with r = 0.3, K = 1000 tonnes, MSY = r K / 4 = 75; x_0 = 200 is the stock at which a catch just pays its cost (Gordon, JPE 1954).
-``"fish_war"`` is Levhari and Mirman, "The great fish war", Bell J. Econ. 1980, with closed forms (`stackelberg_envs.games.fish_war`)::
+with r = 0.3, K = 1000 tonnes, MSY = r K / 4 = 75; at x_0 = 200 a catch just pays for its effort (Gordon, JPE 1954).  ``"fish_war"`` is Levhari
+and Mirman, "The great fish war", Bell J. Econ. 1980, with a = 0.5::
 
-    x' = (x - sum_i h_i x)^a        u_i = log(h_i x)        base_i = h_i
+    x' = (x - H x)^a        u_i = log(h_i x)        base_i = h_i
 
-Nothing that the leader announces gets more than a planner who tells everybody what to fish: `Commons.upper_bound`.
+Grids and closed forms: `stackelberg_envs.games.commons_stocks`.  Nothing that the leader announces gets more than a planner who tells
+everybody what to do: `Commons.upper_bound`.
 """
 
 from __future__ import annotations
@@ -56,16 +57,16 @@ class Commons(StackelbergGame):
     * Commitment: a number z for each band of stock levels and each of tax and quota, in this order, from the emptiest band, and one for the
       penalty.  A tax is ``largest_tax sigmoid(z)``, a probability of inspection ``sigmoid(z)``, the penalty ``largest_penalty sigmoid(z)``.
     * States: stock levels.  The next stock is at the two levels around its value, with that mean, times a shock where there is noise.
-    * Actions: harvest rates of each fisher, equally far from each other.
+    * Actions: efforts of each fisher, equally far from each other.
 
     Args:
         stock: ``"schaefer"`` or ``"fish_war"``.
         fishers: N, from 2.
         levels: S, stock levels, from 3.
-        rates: B, harvest rates of a fisher, from 2.
+        efforts: B, of a fisher, from 2.
         mechanism: which of ``"tax"``, ``"quota"`` and ``"penalty"``.
         bands: of stock levels, 1 to S.
-        allowance: the harvest rate that who is inspected may land, as the index of a rate.
+        allowance: the largest effort of who is inspected, as an index.
         threshold: of the penalty, as a part of the unfished stock, above 0.
         largest_tax: in units of u over units of base; None for 1 of ``"schaefer"``, the price of fish, and else for
             ``2 (N - 1) / (1 - a discount)``, twice the rate that makes fishers cooperate.
@@ -90,7 +91,7 @@ class Commons(StackelbergGame):
         stock: Literal["schaefer", "fish_war"] = "schaefer",
         fishers: int = 2,
         levels: int = 20,
-        rates: int = 4,
+        efforts: int = 4,
         mechanism: Sequence[str] = INSTRUMENTS,
         bands: int = 4,
         allowance: int = 1,
@@ -112,8 +113,8 @@ class Commons(StackelbergGame):
         self.mechanism = tuple(part for part in INSTRUMENTS if part in mechanism)
         if not self.mechanism:
             raise ValueError(f"mechanism needs at least one of {', '.join(INSTRUMENTS)}")
-        n, s, b = whole("fishers", fishers, 2), whole("levels", levels, 3), whole("rates", rates, 2)
-        check_memory("rates ** fishers x levels", b**n * s * s)
+        n, s, b = whole("fishers", fishers, 2), whole("levels", levels, 3), whole("efforts", efforts, 2)
+        check_memory("efforts ** fishers x levels x levels", b**n * s * s)
         self.followers, self.allowance = n, whole("allowance", allowance, 0, b - 1)
         self.bands = whole("bands", bands, 1, s)
         self.discount = real("discount", discount, 0, 1, open_high=True)
@@ -123,7 +124,7 @@ class Commons(StackelbergGame):
         self.stock: Schaefer | FishWar = STOCKS[stock]
         """The model of the stock."""
         self.tables = stock_tables(self.stock, n, s, b, real("noise", noise, 0))
-        """Stocks, rates, and what catches are worth."""
+        """Stocks, efforts, and what they are worth."""
         usual = self.stock.largest_tax(n, self.discount)
         self.largest_tax = usual if largest_tax is None else real("largest_tax", largest_tax, 0, open_low=True)
         self.largest_penalty = real("largest_penalty", largest_penalty, 0, open_low=True)
@@ -183,8 +184,8 @@ class Commons(StackelbergGame):
             return xp.zeros_like(x[..., :1]) + 0 * c.initial
         return posted + 0 * c.initial if part == "penalty" else xp.matmul(posted[..., None, :], c.in_band)[..., 0, :]
 
-    def _landed(self, table: Array, x: Array) -> Array:
-        """A table over joint actions (..., S, B^N, R), where inspected fishers land no more than the allowance."""
+    def _inspected(self, table: Array, x: Array) -> Array:
+        """A table over joint actions (..., S, B^N, R), where inspected fishers keep to the allowance."""
         if "quota" not in self.parts:
             return table
         xp, c = array_namespace(x), self._constants.like(x)
@@ -201,10 +202,10 @@ class Commons(StackelbergGame):
         xp, c = array_namespace(x), self._constants.like(x)
         utility, base = (xp.permute_dims(table[:, :, 0], (1, 2, 0)) for table in (c.utility, c.base))
         taxed = self._by_level(x, "tax")[..., None, None] * base
-        transition = self._landed(c.transition[:, 0], x)
+        transition = self._inspected(c.transition[:, 0], x)
         punished = self._by_level(x, "penalty")[..., None, None] * xp.matmul(transition, c.below)
-        paid = self._landed(taxed, x) + punished
-        earned = self._landed(utility + 0 * taxed, x)
+        paid = self._inspected(taxed, x) + punished
+        earned = self._inspected(utility + 0 * taxed, x)
         inspections = self.inspection * self.followers * self._by_level(x, "quota")[..., None]
         return transition, earned - paid, xp.sum(earned - self.collection * paid, axis=-1) - inspections
 
@@ -244,7 +245,7 @@ class Commons(StackelbergGame):
 
     @cached_property
     def planner(self) -> HardPlan:
-        """The planner's dynamic programme: the best joint harvest in every state, and what it is worth."""
+        """The planner's dynamic programme: the best efforts in every state, and what it is worth."""
         alone = DecisionProblem(np.ones((len(self.tables.stocks), 1)), self.tables.utility.sum(0), self.tables.transition)
         return hard_policy_iteration(alone, self.discount)
 

@@ -2,7 +2,7 @@
 
 **Grid.**  The next stock is put at the two levels around it with the weights of linear interpolation, which keep its mean: of the stock
 itself in the Schaefer model, and of its logarithm in the fish war.  There the values of all players are linear in the logarithm, and no
-catch leads off the grid.  So the grid changes no value and no policy, however few levels it has; only rates are discretised.
+catch leads off the grid.  So the grid changes no value and no policy, however few levels it has; only efforts are discretised.
 
 **Closed forms of the fish war** with N fishers, growth a and discount d.  V = A log x + B gives A = 1 / (1 - a d), and the first-order
 condition of one fisher, 1 / h - t = a d A / (1 - sum h), where t is a tax on its rate, gives::
@@ -11,8 +11,9 @@ condition of one fisher, 1 / h - t = a d A / (1 - sum h), where t is a tax on it
     h = (1 - a d) / N                       each, if they cooperate
     t = (N - 1) / (1 - a d)                 the tax at which the equilibrium is cooperative
 
-**Closed form of the Schaefer model**: the stock at which a sole owner rests, by the golden rule of Clark and Munro (J. Environ. Econ.
-Manag. 1975), with e = 1 / d - 1 and z = x_0 / K + 1 - e / r: ``x = K / 4 (z + sqrt(z^2 + 8 x_0 e / (K r)))``.
+**Closed form of the Schaefer model.**  A sole owner earns pi(x) - pi(s) by fishing a stock down from x to s, with pi(x) = x - x_0 log x.
+So it goes as fast as it can to the stock s that is left at the maximum of ``d pi(f(s)) - pi(s)``, and stays there (Spence and Starrett, Int.
+Econ. Review 1975; Reed, J. Environ. Econ. Manag. 1979).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ SHOCKS = np.sqrt(3) * np.array([-1.0, 0.0, 1.0]), np.array([1, 4, 1]) / 6
 
 
 class Stock(Protocol):
-    """A stock of fish; x are levels, h harvest rates, in shapes that broadcast."""
+    """A stock of fish; x are levels, h efforts of one fisher, ``total`` the sum of all, in shapes that broadcast."""
 
     @property
     def unfished(self) -> float:
@@ -39,23 +40,23 @@ class Stock(Protocol):
         """The levels, (S,), ascending."""
         ...
 
-    def rates(self, fishers: int, rates: int) -> np.ndarray:
-        """The harvest rates of one fisher, (B,), ascending."""
+    def efforts(self, fishers: int, count: int) -> np.ndarray:
+        """The efforts of one fisher, (B,), ascending."""
         ...
 
     def next_stock(self, x: np.ndarray, total: np.ndarray) -> np.ndarray:
-        """The next stock, where ``total`` is the sum of the rates."""
+        """The next stock."""
         ...
 
     def coordinate(self, x: np.ndarray) -> np.ndarray:
         """In what the levels are equally far from each other."""
         ...
 
-    def utility(self, x: np.ndarray, h: np.ndarray) -> np.ndarray:
+    def utility(self, x: np.ndarray, h: np.ndarray, total: np.ndarray) -> np.ndarray:
         """What a fisher earns."""
         ...
 
-    def base(self, x: np.ndarray, h: np.ndarray) -> np.ndarray:
+    def base(self, x: np.ndarray, h: np.ndarray, total: np.ndarray) -> np.ndarray:
         """What a tax is levied on."""
         ...
 
@@ -80,31 +81,39 @@ class Schaefer:
     def stocks(self, levels: int) -> np.ndarray:
         return self.unfished * np.arange(1, levels + 1) / levels
 
-    def rates(self, fishers: int, rates: int) -> np.ndarray:
-        return np.linspace(0, 0.6 / fishers, rates)
+    def efforts(self, fishers: int, count: int) -> np.ndarray:
+        return np.linspace(0, 0.6 / fishers, count)
+
+    def grow(self, left: np.ndarray) -> np.ndarray:
+        """f(s), the next stock of what is left."""
+        return left + self.growth * left * (1 - left / self.unfished)
 
     def next_stock(self, x: np.ndarray, total: np.ndarray) -> np.ndarray:
-        return x + self.growth * x * (1 - x / self.unfished) - total * x
+        return self.grow(x * np.exp(-total))
 
     def coordinate(self, x: np.ndarray) -> np.ndarray:
         return x
 
-    def utility(self, x: np.ndarray, h: np.ndarray) -> np.ndarray:
-        return h * (x - self.break_even) / self.sustainable_yield
+    def base(self, x: np.ndarray, h: np.ndarray, total: np.ndarray) -> np.ndarray:
+        """The catch: a fisher's part of all that is caught is that of the effort."""
+        return h * x * np.where(total > 0, -np.expm1(-total) / np.where(total > 0, total, 1.0), 1.0) / self.sustainable_yield
 
-    def base(self, x: np.ndarray, h: np.ndarray) -> np.ndarray:
-        return h * x / self.sustainable_yield
+    def utility(self, x: np.ndarray, h: np.ndarray, total: np.ndarray) -> np.ndarray:
+        return self.base(x, h, total) - h * self.break_even / self.sustainable_yield
 
     def largest_tax(self, fishers: int, discount: float) -> float:
         """The price of fish."""
         del fishers, discount
         return 1.0
 
-    def golden_rule(self, discount: float) -> float:
-        """The stock at which a sole owner rests, in tonnes."""
-        rate, cheap = 1 / discount - 1, self.break_even / self.unfished
-        z = cheap + 1 - rate / self.growth
-        return self.unfished / 4 * (z + np.sqrt(z**2 + 8 * cheap * rate / self.growth))
+    def best_escapement(self, discount: float) -> float:
+        """The stock that a sole owner leaves, in tonnes, to a thousandth."""
+        left = np.arange(self.break_even, self.unfished, 1e-3)
+
+        def worth(x: np.ndarray) -> np.ndarray:
+            return x - self.break_even * np.log(x)
+
+        return float(left[(discount * worth(self.grow(left)) - worth(left)).argmax()])
 
 
 @dataclass(frozen=True)
@@ -118,8 +127,8 @@ class FishWar:
         lowest = self.growth / (1 - self.growth) * np.log(0.1)  # where it rests if all fish at the largest rate
         return np.exp(np.linspace(lowest, 0, levels))
 
-    def rates(self, fishers: int, rates: int) -> np.ndarray:
-        return np.linspace(0.1, 0.9, rates) / fishers
+    def efforts(self, fishers: int, count: int) -> np.ndarray:
+        return np.linspace(0.1, 0.9, count) / fishers
 
     def next_stock(self, x: np.ndarray, total: np.ndarray) -> np.ndarray:
         return (x * (1 - total)) ** self.growth
@@ -127,11 +136,11 @@ class FishWar:
     def coordinate(self, x: np.ndarray) -> np.ndarray:
         return np.log(x)
 
-    def utility(self, x: np.ndarray, h: np.ndarray) -> np.ndarray:
-        return np.log(h * x)
+    def utility(self, x: np.ndarray, h: np.ndarray, total: np.ndarray) -> np.ndarray:
+        return np.log(h * x) + 0 * total
 
-    def base(self, x: np.ndarray, h: np.ndarray) -> np.ndarray:
-        return h + 0 * x
+    def base(self, x: np.ndarray, h: np.ndarray, total: np.ndarray) -> np.ndarray:
+        return h + 0 * (x + total)
 
     def largest_tax(self, fishers: int, discount: float) -> float:
         """Twice the rate at which fishers cooperate."""
@@ -160,7 +169,7 @@ class StockTables:
 
     stocks: np.ndarray
     """(S,)."""
-    rates: np.ndarray
+    efforts: np.ndarray
     """(B,)."""
     transition: np.ndarray
     """(S, 1, B^N, S)."""
@@ -170,14 +179,14 @@ class StockTables:
     """(N, S, 1, B^N)."""
 
 
-def stock_tables(stock: Stock, fishers: int, levels: int, rates: int, noise: float) -> StockTables:
+def stock_tables(stock: Stock, fishers: int, levels: int, efforts: int, noise: float) -> StockTables:
     """The tables of a stock; ``noise`` is the standard deviation of the logarithm of the yearly shock."""
-    x, h = stock.stocks(levels), stock.rates(fishers, rates)
+    x, h = stock.stocks(levels), stock.efforts(fishers, efforts)
     each = np.stack(np.meshgrid(*[h] * fishers, indexing="ij")).reshape(fishers, -1)
     arrives = stock.next_stock(x[:, None], each.sum(0))
     shocked = [weight * _at_levels(stock, x, arrives * np.exp(noise * shock)) for shock, weight in zip(*SHOCKS, strict=True)]
     transition = reduce(np.add, shocked) if noise > 0 else _at_levels(stock, x, arrives)
-    of = x[:, None, None], each[:, None, None, :]
+    of = x[:, None, None], each[:, None, None, :], each.sum(0)
     return StockTables(x, h, transition[:, None], stock.utility(*of), stock.base(*of))
 
 

@@ -44,7 +44,7 @@ FIRST_COOLING, COOLING = 30.0, 3.0
 LEAST_COOLING = 1.01
 BEYOND = 1.1
 """A fold of the branch is behind where the temperature has fallen by this factor."""
-LEAP = .05
+LEAP = 0.05
 """Of a probability, from where the branch is expected at the next temperature to where it is found."""
 MAX_FOLD_STEPS = 500
 LONGEST, LEAST_LENGTH = 0.3, 1e-7
