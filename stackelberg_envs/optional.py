@@ -131,9 +131,34 @@ class HasGraph(Protocol):
     def graph(self, x: Array, context: int | str, policies: Sequence[Array]) -> Graph: ...
 
 
-class UpperBound(Protocol):
-    """For tables: a proved upper bound on the leader's return, whatever it commits to and whatever its followers want; None for none.
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """A day, or another cycle, as a picture shows it: what the leader set in each period, and what the followers then do."""
 
+    periods: tuple[str, ...]
+    """Names of the T periods."""
+    amounts: Mapping[str, np.ndarray]
+    """What the followers do, by name, (T,) each: the first is drawn as an area, the others as lines to compare it with."""
+    amount_name: str
+    """What that is, and its unit."""
+    instrument: np.ndarray
+    """What the leader set, (T,)."""
+    instrument_name: str
+    """What that is, and its unit."""
+    note: str
+    """A few words more."""
+
+
+class HasProfile(Protocol):
+    """For pictures: a profile over periods at a commitment, while followers play ``policies``: for each context, one each."""
+
+    def profile(self, x: Array, policies: Sequence[Sequence[Array]]) -> Profile: ...
+
+
+class UpperBound(Protocol):
+    """For tables: a proved upper bound on the leader's return, whatever it commits to; None for none.
+
+    It holds for the game's own follower, and for others as far as the game says so.
     `stackelberg_envs.bounds.upper_bound` takes it where it is smaller than the cooperative value.
     """
 
@@ -157,6 +182,7 @@ class OptionalPieces:
     instruments: Annotated[Any, Instruments] = None
     shading: Annotated[Any, Shading] = None
     graph: Annotated[Any, HasGraph] = None
+    profile: Annotated[Any, HasProfile] = None
     upper_bound: Annotated[Any, UpperBound] = None
 
 

@@ -19,6 +19,7 @@ from stackelberg_envs.evaluation import Evaluation
 from .behaviour import ROWS, draw_behaviour, draw_table, label_table, legend_above
 from .graphs import graphs, uniform_policies
 from .palette import COLOURS, DASHES, INK, plain_text
+from .profiles import profiles
 from .visits import likeliest_paths
 
 FOUR_ROOMS_TOP = 0.15
@@ -34,7 +35,7 @@ def learned_figure(
 
     With a map it is one map a leader, shaded by the commitment, with the likeliest paths of the followers.  Without one it is a row a
     leader: its policy as a table, its instruments, or the components of its commitment on the left, and the followers on the right.  A
-    game with a graph is drawn as the graph, one a leader.
+    game with a graph is drawn as the graph, and one with a profile over periods as that, one a leader.
 
     Args:
         game: in which commitments are shown and scored.
@@ -45,6 +46,8 @@ def learned_figure(
     scored = {label: (score or Score()).of(game, x, follower) for label, x in shown.items()}
     if game.graph is not None:
         return graphs(game, shown, scored)
+    if game.profile is not None:
+        return profiles(game, shown, scored)
     return _maps(game, shown, scored) if game.layout is not None and game.shading is not None else _rows(game, shown, scored)
 
 
@@ -64,6 +67,8 @@ def caption(game: se.StackelbergGame) -> str:
     if game.graph is not None:
         graph = game.graph(np.zeros(game.commitment_shape), 0, uniform_policies(game))
         return f"Colours: {graph.load_name}. Numbers: {graph.label_name}. Traffic keeps to the right of the line between two places."
+    if game.profile is not None:
+        return "Lines in steps: what the leader set in each period. Areas: what the followers then do."
     left = "the leader's policy" if shows_policy(game) else "what the leader set"
     return f"On the left {left}, on the right what the followers do about it; a dash is a state in which they have nothing to decide."
 
