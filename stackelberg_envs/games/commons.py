@@ -32,7 +32,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from gymnasium.spaces import Box
@@ -41,10 +41,12 @@ from ..arguments import check_memory, cycles, nearest, real, whole
 from ..commitments import sigmoid
 from ..followers.equilibria import SoftNash
 from ..game import StackelbergGame
+from ..optional import Profile
 from ..planning.hard_policy_iteration import HardPlan, hard_policy_iteration
 from ..processes.arrays import Array, array_namespace
 from ..processes.constants import Constants
 from ..processes.mdp import DecisionProblem
+from ..processes.transitions import as_transition
 from ..worlds.markov_game import InducedMarkovGame
 from .commons_stocks import STOCKS, FishWar, Schaefer, stock_tables
 
@@ -252,3 +254,35 @@ class Commons(StackelbergGame):
     def upper_bound(self) -> float:
         """What the planner gets from the first stock: no mechanism and no fishers get more, for what a mechanism does costs at least 0."""
         return float(self._constants.like(np.zeros(1)).initial @ self.planner.values)
+
+    def mean_efforts(self, policies: Sequence[Array]) -> np.ndarray:
+        """The mean of the sum of efforts at each stock level, (S,), before inspections."""
+        return sum((np.asarray(policy)[:, 0] @ self.tables.efforts for policy in policies), np.zeros(len(self.tables.stocks)))
+
+    def planned_efforts(self) -> np.ndarray:
+        """The planner's sum of efforts at each stock level, (S,)."""
+        each = np.stack(np.unravel_index(np.argmax(self.planner.action_values[:, 0], axis=-1), (len(self.tables.efforts),) * self.followers))
+        return self.tables.efforts[each].sum(0)
+
+    def mean_stocks(self, transition: Any, joint: np.ndarray, years: int) -> np.ndarray:
+        """The mean stock in each year, (years + 1,), from the first, under a policy over joint actions (S, 1, B^N)."""
+        chain = as_transition(transition).markov_chain(joint)
+        at, means = np.asarray(self._constants.like(np.zeros(1)).initial), []
+        for _ in range(years + 1):
+            means.append(float(at @ self.tables.stocks))
+            at = chain.push_forward(at)
+        return np.array(means)
+
+    def profile(self, x: Array, policies: Sequence[Sequence[Array]]) -> Profile:
+        """Efforts of all fishers together at each stock level, those of the planner, and the tax, or the chance of inspection without one."""
+        part = next(part for part in self.parts)
+        (world,) = self.problems(x)
+        later = self.mean_stocks(world.transition, world.product([np.asarray(policy) for policy in policies[0]]), self.max_cycles)[-1]
+        return Profile(
+            tuple(f"{stock:.3g}" for stock in self.tables.stocks),
+            {"effort of all fishers": self.mean_efforts(policies[0]), "planner": self.planned_efforts()},
+            "effort a year, at each stock",
+            np.asarray(self._by_level(np.asarray(x), part)),
+            part,
+            f"mean stock after {self.max_cycles} years {later:.3g}",
+        )
