@@ -37,7 +37,13 @@ def fish_war(fishers: int, efforts: int) -> dict[str, float]:
     """What each takes: in the equilibrium, if all cooperate, and under the cooperative tax."""
     distance = 0.8 / (efforts - 1) / fishers
     game = Commons(
-        stock="fish_war", fishers=fishers, levels=4, efforts=efforts, mechanism=("tax",), discount=DISCOUNT, temperature=WARMTH * distance**2
+        stock="fish_war",
+        fishers=fishers,
+        levels=4,
+        efforts=efforts,
+        mechanism=("tax",),
+        discount=DISCOUNT,
+        temperature=WARMTH * distance**2,
     )
     tax = FishWar().cooperative_tax(fishers, DISCOUNT)
 
@@ -89,7 +95,9 @@ def draw(game: Commons, mechanism: np.ndarray) -> Figure:
     rows = np.argmax(game.planner.action_values[:, 0], axis=-1)
     pure = np.eye(game.tables.utility.shape[-1])[rows][:, None, :]
     right.plot(game.mean_stocks(game.tables.transition, pure, YEARS), **line)
-    for axis, (x_name, y_name) in zip((left, right), (("stock, tonnes", "effort of all, a year"), ("year", "mean stock, tonnes")), strict=True):
+    for axis, (x_name, y_name) in zip(
+        (left, right), (("stock, tonnes", "effort of all, a year"), ("year", "mean stock, tonnes")), strict=True
+    ):
         _finish(axis, x_name, y_name)
     right.set_ylim(0, 1.05 * game.stock.unfished)
     right.axhline(game.stock.unfished / 2, color="black", lw=0.8, ls=":")

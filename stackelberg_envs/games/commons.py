@@ -261,7 +261,9 @@ class Commons(StackelbergGame):
 
     def planned_efforts(self) -> np.ndarray:
         """The planner's sum of efforts at each stock level, (S,)."""
-        each = np.stack(np.unravel_index(np.argmax(self.planner.action_values[:, 0], axis=-1), (len(self.tables.efforts),) * self.followers))
+        each = np.stack(
+            np.unravel_index(np.argmax(self.planner.action_values[:, 0], axis=-1), (len(self.tables.efforts),) * self.followers)
+        )
         return self.tables.efforts[each].sum(0)
 
     def mean_stocks(self, transition: Any, joint: np.ndarray, years: int) -> np.ndarray:
