@@ -27,6 +27,8 @@ exclude_patterns += [
     "reproductions/subsidy.md",
     "reproductions/toll-scores.md",
     "reproductions/tolls-networks.md",
+    "reproductions/commons-scores.md",
+    "reproductions/commons-closed-forms.md",
 ]
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
