@@ -1,7 +1,7 @@
 """A fishery against its closed forms, and a picture of it: ``python -m baselines.studies.commons``.
 
-* The great fish war (Levhari and Mirman 1980): what each fisher takes in the Markov-perfect equilibrium, if all cooperate, and under the tax
-  that makes them, each beside its closed form, with ever finer efforts.  The temperature falls as the square of their distance.
+* The great fish war (Levhari and Mirman 1980): what each fisher takes in the Markov-perfect equilibrium, if all cooperate, and under the
+  tax that makes them, each beside its closed form, with ever finer efforts.  The temperature falls as the square of their distance.
 * The Schaefer model: the stock that the planner leaves (Spence and Starrett 1975), with ever finer stocks and efforts.
 * The picture: efforts by stock, and the stock over the years, under open access, under a regulator's best mechanism, and under the planner.
 """

@@ -19,8 +19,8 @@ effort (Schaefer 1954; the case p = 1 of Pella and Tomlinson 1969), where the st
 
     x' = f(x e^-H),  f(s) = s + r s (1 - s / K)        base_i = (h_i / H) x (1 - e^-H) / MSY        u_i = base_i - x_0 h_i / MSY
 
-with r = 0.3, K = 1000 tonnes, MSY = r K / 4 = 75; at x_0 = 200 a catch just pays for its effort (Gordon, JPE 1954).  ``"fish_war"`` is Levhari
-and Mirman, "The great fish war", Bell J. Econ. 1980, with a = 0.5::
+with r = 0.3, K = 1000 tonnes, MSY = r K / 4 = 75; at x_0 = 200 a catch just pays for its effort (Gordon, JPE 1954).  ``"fish_war"`` is
+Levhari and Mirman, "The great fish war", Bell J. Econ. 1980, with a = 0.5::
 
     x' = (x - H x)^a        u_i = log(h_i x)        base_i = h_i
 
@@ -186,7 +186,7 @@ class Commons(StackelbergGame):
             return xp.zeros_like(x[..., :1]) + 0 * c.initial
         return posted + 0 * c.initial if part == "penalty" else xp.matmul(posted[..., None, :], c.in_band)[..., 0, :]
 
-    def _inspected(self, table: Array, x: Array) -> Array:
+    def _with_inspections(self, table: Array, x: Array) -> Array:
         """A table over joint actions (..., S, B^N, R), where inspected fishers keep to the allowance."""
         if "quota" not in self.parts:
             return table
@@ -204,10 +204,10 @@ class Commons(StackelbergGame):
         xp, c = array_namespace(x), self._constants.like(x)
         utility, base = (xp.permute_dims(table[:, :, 0], (1, 2, 0)) for table in (c.utility, c.base))
         taxed = self._by_level(x, "tax")[..., None, None] * base
-        transition = self._inspected(c.transition[:, 0], x)
+        transition = self._with_inspections(c.transition[:, 0], x)
         punished = self._by_level(x, "penalty")[..., None, None] * xp.matmul(transition, c.below)
-        paid = self._inspected(taxed, x) + punished
-        earned = self._inspected(utility + 0 * taxed, x)
+        paid = self._with_inspections(taxed, x) + punished
+        earned = self._with_inspections(utility + 0 * taxed, x)
         inspections = self.inspection * self.followers * self._by_level(x, "quota")[..., None]
         return transition, earned - paid, xp.sum(earned - self.collection * paid, axis=-1) - inspections
 
@@ -276,7 +276,7 @@ class Commons(StackelbergGame):
         return np.array(means)
 
     def profile(self, x: Array, policies: Sequence[Sequence[Array]]) -> Profile:
-        """Efforts of all fishers together at each stock level, those of the planner, and the tax, or the chance of inspection without one."""
+        """Efforts of all fishers together at each stock level, those of the planner, and the first instrument."""
         part = next(part for part in self.parts)
         (world,) = self.problems(x)
         later = self.mean_stocks(world.transition, world.product([np.asarray(policy) for policy in policies[0]]), self.max_cycles)[-1]

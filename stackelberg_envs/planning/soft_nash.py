@@ -104,7 +104,7 @@ class StageEquations:
         table, there = self.own(q, player), self.available[player]
         return softmax_backup(table if there is None else np.where(there, table, -np.inf), temperature)
 
-    def others(self, player: int) -> list[tuple[int, int]]:
+    def rivals(self, player: int) -> list[tuple[int, int]]:
         """The other followers, each with the number of those whose policy it stands for."""
         return [(j, 1) for j in self.everybody if j != player] if len(self.solved) > 1 else [(1, len(self.everybody) - 1)]
 
@@ -178,7 +178,7 @@ class Linearisation:
             moved = e.gamma * e.mean_over(e.kernel, self.policies, [i]).reshape(s * n * b, s)
             own = (e.weight[..., None] * self.policies[i]).reshape(s, -1)
             rows[:, e.part(i)] -= (moved[:, :, None] * own).reshape(s * n * b, -1)
-            for j, times in e.others(i):
+            for j, times in e.rivals(i):
                 g = self.policies[j].reshape(s * n, -1)
                 pair = e.mean_over(self._payoffs[i], self.policies, sorted((i, j)))
                 pair = (pair if i < j else pair.swapaxes(-1, -2)).reshape(s * n, b, -1)
