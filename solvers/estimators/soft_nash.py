@@ -49,7 +49,7 @@ def soft_nash_hypergradient(oracle: Oracle, leaf: torch.Tensor, worlds: list[tup
         oracle.charge(newton_evaluations=found.evaluations, factorisations=found.evaluations + 1 + more, linear_solves=solves)
         if reaction:
             equations = StageEquations(plain, reduce=False).at(found.action_values, tau)
-            multipliers = np.linalg.solve(equations.jacobian.T, _slope(frozen, plan, equations, tau))
+            multipliers = np.linalg.solve(equations.jacobian.T, _policy_gradient(frozen, plan, equations, tau))
             terms = terms + _worth_of_payoffs(process, policies, equations, multipliers)
             oracle.charge(factorisations=1, linear_solves=1)
         total = total + probability * terms
@@ -57,7 +57,7 @@ def soft_nash_hypergradient(oracle: Oracle, leaf: torch.Tensor, worlds: list[tup
     return Estimate(gradient_in_x(total, leaf), None, value)
 
 
-def _slope(frozen: InducedMarkovGame, plan: Plan, equations: Linearisation, temperature: float) -> np.ndarray:
+def _policy_gradient(frozen: InducedMarkovGame, plan: Plan, equations: Linearisation, temperature: float) -> np.ndarray:
     """dF/dq, (D,): how the leader's return moves with the action values by which followers play."""
     mdp, gamma, e = frozen.joint, frozen.leader_discount, equations.equations
     leader = factors(system(mdp.kernel.markov_chain(joint_policy(mdp, plan.policy)), gamma))

@@ -11,8 +11,8 @@ condition of one fisher, 1 / h - t = a d A / (1 - sum h), where t is a tax on it
     h = (1 - a d) / N                       each, if they cooperate
     t = (N - 1) / (1 - a d)                 the tax at which the equilibrium is cooperative
 
-**Closed form of the Schaefer model.**  A sole owner earns pi(x) - pi(s) by fishing a stock down from x to s, with pi(x) = x - x_0 log x.  So
-it goes as fast as it can to the stock s that is left at the maximum of ``d pi(f(s)) - pi(s)``, and stays there (Spence and Starrett,
+**Closed form of the Schaefer model.**  A sole owner earns pi(x) - pi(s) by fishing a stock down from x to s, with pi(x) = x - x_0 log x.
+So it goes as fast as it can to the stock s that is left at the maximum of ``d pi(f(s)) - pi(s)``, and stays there (Spence and Starrett,
 Int. Econ. Review 1975; Reed, J. Environ. Econ. Manag. 1979).
 """
 

@@ -194,7 +194,7 @@ class Linearisation:
         return (ahead - behind) / 2e-6
 
     @cached_property
-    def slope(self) -> np.ndarray:
+    def tangent(self) -> np.ndarray:
         """d q / d log tau along the branch, (D,)."""
         return np.linalg.solve(self.jacobian, -self.temperature_derivative)
 
@@ -220,7 +220,7 @@ def soft_nash(game: MarkovGame, temperature: float) -> SoftNashPlan:
     factor = FIRST_COOLING
     while here is not None and here.temperature > temperature:
         cooler = max(temperature, here.temperature / factor)
-        predicted = equations.at(here.q + np.log(cooler / here.temperature) * here.slope, cooler)
+        predicted = equations.at(here.q + np.log(cooler / here.temperature) * here.tangent, cooler)
         found, steps = _newton(predicted, CLOSE, ON_THE_WAY if cooler > temperature else TOLERANCE)
         evaluations += steps
         if found is not None and _is_near(predicted, found):
