@@ -48,7 +48,7 @@ def fish_war(fishers: int, efforts: int) -> dict[str, float]:
     tax = FishWar().cooperative_tax(fishers, DISCOUNT)
 
     def taken(x: np.ndarray) -> float:
-        return float(game.mean_efforts(se.evaluate(game, x).responses[0].policies)[-1]) / fishers
+        return float(game.mean_efforts(x, se.evaluate(game, x).responses[0].policies)[-1]) / fishers
 
     planned = float(game.planned_efforts()[-1]) / fishers
     return {"equilibrium": taken(game.open_access()), "cooperation": planned, "under the tax": taken(game.commitment(tax=tax))}
@@ -87,7 +87,7 @@ def draw(game: Commons, mechanism: np.ndarray) -> Figure:
     for i, (label, x) in enumerate({"open access": game.open_access(), "best mechanism found": mechanism}.items()):
         policies = se.evaluate(game, x).responses[0].policies
         line: dict[str, Any] = figures.style(i) | {"label": label}
-        left.plot(game.tables.stocks, game.mean_efforts(policies), **line)
+        left.plot(game.tables.stocks, game.mean_efforts(x, policies), **line)
         (world,) = game.problems(x)
         right.plot(game.mean_stocks(world.transition, world.product(policies), YEARS), **line)
     line = figures.style(2) | {"label": "planner"}
@@ -101,7 +101,7 @@ def draw(game: Commons, mechanism: np.ndarray) -> Figure:
         _finish(axis, x_name, y_name)
     right.set_ylim(0, 1.05 * game.stock.unfished)
     right.axhline(game.stock.unfished / 2, color="black", lw=0.8, ls=":")
-    right.annotate("maximum sustainable yield", (YEARS, game.stock.unfished / 2), fontsize=8, ha="right", va="bottom")
+    right.annotate("maximum sustainable yield", (YEARS, game.stock.unfished / 2), fontsize=8, ha="right", va="top")
     handles, labels = left.get_legend_handles_labels()
     figure.tight_layout(rect=(0, 0, 1, 0.92))
     figure.legend(handles, labels, loc="upper center", ncol=3, frameon=False, fontsize=10)

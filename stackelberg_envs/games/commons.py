@@ -255,9 +255,11 @@ class Commons(StackelbergGame):
         """What the planner gets from the first stock: no mechanism and no fishers get more, for what a mechanism does costs at least 0."""
         return float(self._constants.like(np.zeros(1)).initial @ self.planner.values)
 
-    def mean_efforts(self, policies: Sequence[Array]) -> np.ndarray:
-        """The mean of the sum of efforts at each stock level, (S,), before inspections."""
-        return sum((np.asarray(policy)[:, 0] @ self.tables.efforts for policy in policies), np.zeros(len(self.tables.stocks)))
+    def mean_efforts(self, x: Array, policies: Sequence[Array]) -> np.ndarray:
+        """The mean of the sum of efforts at each stock level, (S,), after inspections."""
+        efforts, inspected = self.tables.efforts, np.asarray(self._by_level(np.asarray(x), "quota"))[:, None]
+        done = efforts - inspected * np.maximum(efforts - efforts[self.allowance], 0)
+        return sum(((np.asarray(policy)[:, 0] * done).sum(-1) for policy in policies), np.zeros(len(done)))
 
     def planned_efforts(self) -> np.ndarray:
         """The planner's sum of efforts at each stock level, (S,)."""
@@ -282,7 +284,7 @@ class Commons(StackelbergGame):
         later = self.mean_stocks(world.transition, world.product([np.asarray(policy) for policy in policies[0]]), self.max_cycles)[-1]
         return Profile(
             tuple(f"{stock:.3g}" for stock in self.tables.stocks),
-            {"effort of all fishers": self.mean_efforts(policies[0]), "planner": self.planned_efforts()},
+            {"effort of all fishers": self.mean_efforts(x, policies[0]), "planner": self.planned_efforts()},
             "effort a year, at each stock",
             np.asarray(self._by_level(np.asarray(x), part)),
             part,
