@@ -6,7 +6,7 @@ INSTALLED = $(VENV)/.installed
 export OMP_NUM_THREADS = 1
 
 .PHONY: help bench test mutants fuzz kills speed growth cuda reproduce-hpgd reproduce-bchg reproduce-penalty reproduce-tax reproduce-continuous \
-	study-warehouse reproduce-tolls reproduce-preferences interop check docs install clean
+	study-warehouse reproduce-tolls reproduce-commons reproduce-preferences interop check docs install clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
 
@@ -83,6 +83,10 @@ study-warehouse: $(INSTALLED)  ## every layout of the warehouse, and who finds t
 reproduce-tolls: $(INSTALLED)  ## tolls on the bundled networks; with NET=..._net.tntp TRIPS=..._trips.tntp [FLOW=..._flow.tntp] published numbers of a network, too
 	$(BIN)/python -m baselines.studies.tolls $(NET) $(TRIPS) $(FLOW)
 	$(BIN)/stackelberg bench toll-scores && $(BIN)/stackelberg compare toll-scores
+
+reproduce-commons: $(INSTALLED)  ## a fishery against its closed forms, and who regulates it well (ten minutes on one core; resumes)
+	$(BIN)/python -m baselines.studies.commons --figure compared/commons.svg
+	$(BIN)/stackelberg bench commons-scores && $(BIN)/stackelberg compare commons-scores
 
 reproduce-preferences: $(INSTALLED)  ## learning a reward from preferences, tabular and with a simulator (an hour on two cores; resumes)
 	$(BIN)/python -m baselines.studies.preferences

@@ -28,6 +28,8 @@ exclude_patterns += [
     "reproductions/tariff.md",
     "reproductions/toll-scores.md",
     "reproductions/tolls-networks.md",
+    "reproductions/commons-scores.md",
+    "reproductions/commons-closed-forms.md",
 ]
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"

@@ -18,7 +18,7 @@ from .evaluation import Evaluation, evaluate
 from .followers.believes import Believes
 from .followers.bounded import Quantal, Truncated
 from .followers.epsilon_optimal import EpsilonOptimal
-from .followers.equilibria import Nash, Saddle
+from .followers.equilibria import Nash, Saddle, SoftNash
 from .followers.exact import Hard, Soft
 from .followers.feedback import Feedback
 from .followers.learning import NaturalPolicyGradient, SoftQLearning
@@ -83,6 +83,7 @@ __all__ = [
     "SharedRows",
     "Soft",
     "SoftInside",
+    "SoftNash",
     "SoftQLearning",
     "StackelbergGame",
     "Subsidies",

@@ -39,6 +39,7 @@ GAMES = {
     "warehouse-v0": "warehouse:Warehouse",
     "tariff-v0": "tariff:Tariff",
     "toll_network-v0": "toll_network:TollNetwork",
+    "commons-v0": "commons:Commons",
 }
 """The suite's own, id to module and class below `stackelberg_envs.games`; imported only when asked for."""
 

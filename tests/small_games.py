@@ -21,6 +21,7 @@ SMALLER: dict[str, dict[str, Any]] = {
     "tax_economy-v0": {"grid": 21, "hours": 3, "spendings": 2},
     "tariff-v0": {"households": 2, "levels": 2},
     "toll_network-v0": {"network": "braess"},
+    "commons-v0": {"levels": 6, "efforts": 3},
 }
 """Arguments for tests that go through all games: the defaults of most have millions of transitions."""
 

@@ -277,7 +277,9 @@ MISTAKES: dict[str, tuple[Any, str]] = {
     "Quantal at random": (lambda: se.Quantal(float("inf")), "Quantal needs an error above 0, and finite"),
 }
 LEARNING = (se.SoftQLearning, se.NaturalPolicyGradient)
-HOT = {each.__name__: each for each in (se.Soft, se.Truncated, se.MirrorDescent, se.Saddle, se.SoftInside, se.Quantal, *LEARNING)}
+HOT = {
+    each.__name__: each for each in (se.Soft, se.Truncated, se.MirrorDescent, se.Saddle, se.SoftNash, se.SoftInside, se.Quantal, *LEARNING)
+}
 
 
 @pytest.mark.parametrize(("mistake", "said"), MISTAKES.values(), ids=MISTAKES)

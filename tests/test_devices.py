@@ -232,6 +232,7 @@ RUNS: list[tuple[str, Callable[[], se.StackelbergGame], dict[str, Any]]] = [
     ("implicit", lambda: se.game("random_markov_game-v0"), {"clip_blocks": (5, 10)}),
     ("implicit", lambda: listed("random_markov_game-v0"), {}),
     ("implicit", lambda: se.game("zero_sum_incentive-v0", states=3, actions=(2, 3)), {}),
+    ("implicit", lambda: se.game("commons-v0", **SMALLER["commons-v0"]), {}),
     ("implicit", lambda: se.game("preference-v0", objective="likelihood"), {}),
     ("implicit", lambda: se.game("tax_design-v0", **SMALLER["tax_design-v0"]), {}),
     ("implicit", lambda: se.game("building-v0"), {"budget": 1}),

@@ -53,6 +53,8 @@ VARIANTS = [
     ("escape_room-v0", {}),
     ("escape_room-v0", {"agents": 3, "needed": 2, "steps": 2, "payments": "states"}),
     ("escape_room-v0", {"agents": 5, "needed": 3, "steps": 1}),
+    ("commons-v0", {"levels": 6, "efforts": 3}),
+    ("commons-v0", {"stock": "fish_war", "fishers": 3, "levels": 5, "efforts": 2, "mechanism": ["tax", "penalty"]}),
     ("tax_design-v0", {"grid": 21, "hours": 3, "spendings": 2}),
     ("tax_design-v0", {"preset": "legacy", "consumers": 2, "grid": 11, "hours": 2, "spendings": 3}),
     ("preference-v0", {}),

@@ -12,7 +12,7 @@ from .source import foreign
 FOLLOWERS = {
     follower.__name__: follower
     for follower in (
-        *(se.Soft, se.SoftInside, se.Hard, se.Quantal, se.Truncated, se.MirrorDescent, se.EpsilonOptimal, se.Saddle, se.Nash),
+        *(se.Soft, se.SoftInside, se.Hard, se.Quantal, se.Truncated, se.MirrorDescent, se.EpsilonOptimal, se.Saddle, se.Nash, se.SoftNash),
         *(se.SoftQLearning, se.NaturalPolicyGradient),
     )
 }

@@ -8,6 +8,7 @@ interests: there may be many equilibria, pure or mixed, and selection among them
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,10 +20,11 @@ from ..planning.hard_policy_iteration import TIE_TOLERANCE
 from ..planning.linear_systems import PlanningError
 from ..planning.normal_form import action_worths, losses_of_deviating, mixed_equilibria, pure_equilibria, regrets
 from ..planning.saddle_point import saddle_point
+from ..planning.soft_nash import soft_nash
 from ..processes.arrays import Array, array_namespace
 from ..processes.availability import available_to
 from ..processes.markov_game import MarkovGame
-from ..processes.mdp import at_nodes, decision_problem
+from ..processes.mdp import at_nodes, broadcast_over_leader_actions, decision_problem
 from ..response import Answer, Response
 
 if TYPE_CHECKING:
@@ -84,6 +86,39 @@ class Saddle(Equilibrium):
 
 
 @dataclass(frozen=True)
+class SoftNash(Equilibrium):
+    """The entropy-regularised Markov-perfect equilibrium, each follower's entropy at ``temperature``; see `planning.soft_nash`.
+
+    It is for any interests that are not declared opposite, and for episodes without end.  Where there are several equilibria, the one on
+    the principal branch is played, which is followed from high temperatures; in a symmetric game it is symmetric.  The certificate bounds
+    what anybody could gain by deviating alone, in any state.
+
+    Args:
+        temperature: tau > 0.
+
+    Raises:
+        PlanningError: when asked, where the discount is 1, or the branch cannot be followed down to the temperature.
+    """
+
+    temperature: float
+
+    def __post_init__(self) -> None:
+        real("the temperature of SoftNash", self.temperature, 0, open_low=True)
+
+    def answers(self, game: MarkovGame, memory: Any) -> tuple[Answer, ...]:
+        del memory
+        batch, each, like = _elements(replace(game, transition=game.kernel.dense()))
+        plans = [soft_nash(one, self.temperature) for one in each]
+        answers = []
+        for i in range(len(game.actions)):
+            policy, values = np.stack([plan.policies[i] for plan in plans]), np.stack([plan.values[i] for plan in plans])
+            policy, values = (like(table.reshape(*batch, *table.shape[1:])) for table in (policy, values))
+            policy = broadcast_over_leader_actions(policy, game.joint)
+            answers.append(Answer(policy, values, max(plan.certificate for plan in plans), sum(plan.evaluations for plan in plans)))
+        return tuple(answers)
+
+
+@dataclass(frozen=True)
 class Nash(Equilibrium):
     """A subgame-perfect equilibrium, by backward induction, for episodes in which no state is visited twice, or that end after one move.
 
@@ -126,18 +161,12 @@ class Nash(Equilibrium):
             raise PlanningError(f"Nash solves stage games of dense rows, backwards, and there would be {numbers:.1e} numbers: too many")
         if self.mixed and len(game.actions) > 2:
             raise PlanningError(f"Nash(mixed=True) is for two followers, and here {len(game.actions)} interact: leave mixed out")
-        game = replace(game, transition=game.kernel.dense())
-        xp = array_namespace(game.transition)
-        plain = game.map(lambda table: np.asarray(table.detach().cpu() if hasattr(table, "detach") else table))
-        axes = {name: count for name, count in _AXES.items() if getattr(plain, name) is not None}
-        batch = np.broadcast_shapes(*(getattr(plain, name).shape[:-count] for name, count in axes.items()))
-        each = replace(plain, **{name: _broadcast(getattr(plain, name), batch, count) for name, count in axes.items()})
-        solved = [self._backward_induction(each.map(lambda table, at=at: table[at])) for at in np.ndindex(*batch)]
+        batch, each, like = _elements(replace(game, transition=game.kernel.dense()))
+        solved = [self._backward_induction(one) for one in each]
         answers = []
         for i in range(len(game.actions)):
             policy, v = np.stack([one[0][i] for one in solved]), np.stack([one[1][i] for one in solved])
-            policy, v = (table.reshape(*batch, *table.shape[1:]) for table in (policy, v))
-            moved = (xp.asarray(table, dtype=game.transition.dtype, device=game.transition.device) for table in (policy, v))
+            moved = (like(table.reshape(*batch, *table.shape[1:])) for table in (policy, v))
             answers.append(Answer(*moved, certificate=max(one[2] for one in solved)))
         return tuple(answers)
 
@@ -208,5 +237,16 @@ def _first_of_the_largest(scores: np.ndarray) -> int:
 _AXES = {"leader_policy": 2, "transition": 4, "follower_rewards": 4, "leader_reward": 3, "initial": 1, "available": 3}
 
 
-def _broadcast(table: np.ndarray, batch: tuple[int, ...], axes: int) -> np.ndarray:
-    return np.broadcast_to(table, (*batch, *table.shape[-axes:]))
+def _elements(game: MarkovGame) -> tuple[tuple[int, ...], list[MarkovGame], Callable[[np.ndarray], Array]]:
+    """The batch shape of a game with dense tables, its elements of NumPy numbers, and what makes arrays of its library of NumPy's."""
+    xp = array_namespace(game.transition)
+    plain = game.map(lambda table: np.asarray(table.detach().cpu() if hasattr(table, "detach") else table))
+    axes = {name: count for name, count in _AXES.items() if getattr(plain, name) is not None}
+    batch = np.broadcast_shapes(*(getattr(plain, name).shape[:-count] for name, count in axes.items()))
+    full = {name: np.broadcast_to(table := getattr(plain, name), (*batch, *table.shape[-count:])) for name, count in axes.items()}
+    each = replace(plain, **full)
+
+    def like(table: np.ndarray) -> Array:
+        return xp.asarray(table, dtype=game.transition.dtype, device=game.transition.device)
+
+    return batch, [each.map(lambda table, at=at: table[at]) for at in np.ndindex(*batch)], like

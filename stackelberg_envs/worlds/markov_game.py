@@ -47,7 +47,7 @@ class InducedMarkovGame(MarkovGame, TabularWorld):
         return self.tables_for(f"Soft(temperature={temperature})")
 
     def tables_for(self, follower: Any) -> Any:
-        equilibrium = "Saddle(temperature)" if self.zero_sum else "Nash(selection)"
+        equilibrium = "Saddle(temperature)" if self.zero_sum else "SoftNash(temperature) or Nash(selection)"
         raise PlanningError(
             f"{follower} answers for one follower, and here {len(self.actions)} interact: take an equilibrium, {equilibrium}"
         )
