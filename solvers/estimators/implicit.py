@@ -13,8 +13,9 @@ With nodes n of the follower (see `stackelberg_envs.processes.mdp.decision_probl
            + sum y (d r_F + gamma dP V) + sum z U dw                            the reaction
 
 Objectives that are no sums over steps have c from their derivatives, `solvers.estimators.nonadditive`, and opponents in a zero-sum game
-from their stage games, `solvers.estimators.zero_sum`.  A crowd has another fixed point, `solvers.estimators.mean_field`.  Worlds without
-tables are differentiated where they have closed forms, `solvers.estimators.closed_forms`.
+from their stage games, `solvers.estimators.zero_sum`; two followers at a logit equilibrium, `solvers.estimators.general_sum`.  A crowd
+has another fixed point, `solvers.estimators.mean_field`.  Worlds without tables are differentiated where they have closed forms,
+`solvers.estimators.closed_forms`.
 
 Algorithm, for each context and follower:
 
@@ -34,6 +35,7 @@ import torch
 
 from stackelberg_envs.arguments import nearest
 from stackelberg_envs.followers.equilibria import Saddle
+from stackelberg_envs.followers.logit_equilibrium import LogitEquilibrium
 from stackelberg_envs.leader.access import Access, Oracle
 from stackelberg_envs.processes.mdp import MDP, stack
 
@@ -42,6 +44,7 @@ from ..linear import LU
 from ..needs import needs_smooth_followers
 from ..response import INNER, soft_response
 from .closed_forms import closed_form_hypergradient
+from .general_sum import general_sum_hypergradient
 from .mean_field import mean_field_hypergradient
 from .nonadditive import nonadditive_hypergradient
 from .reaction import gradient_in_x, surrogate_objective
@@ -50,7 +53,7 @@ from .zero_sum import zero_sum_hypergradient
 
 @dataclass(frozen=True)
 class Implicit(Estimator):
-    """Exact dF/dx by implicit differentiation (MODEL); for soft followers, and two opponents at their saddle point.
+    """Exact dF/dx by implicit differentiation (MODEL); for soft followers, two opponents at their saddle point, and logit equilibria.
 
     Args:
         one_context: take the gradient of one context, drawn anew at each iteration, as AMD is published; else of all of them.
@@ -112,6 +115,8 @@ def exact_gradient(
         return nonadditive_hypergradient(oracle, leaf, worlds, memory, reaction=reaction)
     if isinstance(oracle.follower, Saddle):
         return zero_sum_hypergradient(oracle, leaf, worlds, memory, reaction=reaction)
+    if isinstance(oracle.follower, LogitEquilibrium):
+        return general_sum_hypergradient(oracle, leaf, worlds, reaction=reaction)
     problems = [(p, each.tables_for(oracle.follower)) for p, world in worlds for each in world]
     surrogate: Any = 0.0
     kept, value = [], 0.0

@@ -49,8 +49,8 @@ MARGIN = 0.1
 class Platform(StackelbergGame):
     """Two sellers on a marketplace that says whom it shows; see the module for its formulas.
 
-    * Commitment: one number z for each of ``instruments``, in their order.  phi = ``sigmoid(z)``; a = ``sigmoid(z)`` times the distance
-      from the Nash price to the joint optimum; b = lowest price + ``sigmoid(z)`` times 1.5 times the range of prices.
+    * Commitment: one number z for each of ``instruments``, in their order.  phi = ``sigmoid(z)``; a = ``sigmoid(z)`` times half the
+      distance from the Nash price to the joint optimum; b = lowest price + ``sigmoid(z)`` times 1.5 times the range of prices.
     * States: ``memory="prices"``: the last prices (j, k) as j m + k.  ``"winner"``: 0 where they were equal, else 1 + the cheaper seller;
       no rule asks for more, and who learns has less to learn from.  ``"none"``: the market is held once.
     * Actions: the prices, from the lowest.  The first state is that of two prices drawn evenly.
@@ -148,7 +148,7 @@ class Platform(StackelbergGame):
         """The numbers of the rule, each (...): a probability, and an advantage and a ceiling in units of price."""
         scale = {
             "prominence": (0.0, 1.0),
-            "advantage": (0.0, self.spread),
+            "advantage": (0.0, 0.5 * self.spread),
             "ceiling": (float(self.prices[0]), 1.5 * float(self.prices[-1] - self.prices[0])),
         }
         shares = sigmoid(x)

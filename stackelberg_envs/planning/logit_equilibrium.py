@@ -7,10 +7,11 @@ temperature, at precision l = 1 / tau, with nodes n of a state s and their weigh
     z_0(s,n,b) = sum_c g_1(c|s,n) (l r_0(s,n,b,c) + gamma sum_s' P(s'|s,n,b,c) U_0(s'))     g_0 = softmax(z_0), and likewise for the other
     U_i(s)     = sum_n w(n|s) log sum_b exp z_i(s,n,b)
 
-At l = 0 everybody plays evenly, and that is the only solution.  As l rises, solutions follow on a path, the principal branch; for almost
-all games it is the only one that leads from l = 0 to any l, and this is how one of several equilibria is selected (Turocy, "A dynamic
-homotopy interpretation of the logistic quantal response equilibrium correspondence", GEB 2005).  The path is followed by Newton's method
-at rising l, each from the last solution, with smaller steps where Newton takes long.
+At l = 0 everybody plays evenly, and that is the only solution.  From there solutions lie on a path, the principal branch, which for almost
+all games leads to every l, and this is how one of several equilibria is selected (Turocy, "A dynamic homotopy interpretation of the
+logistic quantal response equilibrium correspondence", GEB 2005).  It may turn back on the way, and then forth again: it is followed by its
+length, and not by l (pseudo-arclength continuation, Keller 1977), with Newton's method after each step.  Of the points at which it passes
+the wanted l, the first is taken.
 
 States whose tables are equal, row by row, have equal solutions there, and are solved as one.
 """
@@ -29,12 +30,22 @@ from .linear_systems import PlanningError
 
 LARGEST_SYSTEM = 3000
 """Unknowns of a dense linear system, 72 MB: action values of both, in all states that differ."""
-NEWTON_STEPS = 8
-"""On the path; where so many do not do, the step in l was too long."""
-STEP_TOLERANCE = 1e-10
-"""Newton stops when log-probabilities change by less."""
-FASTEST, SLOWEST = 4.0, 1.0005
-"""Factors by which l rises in a step."""
+NEWTON_STEPS = 7
+"""After a step along the path; where so many do not do, it was too long."""
+LONGEST_PATH = 2000
+"""Steps along the path, those in vain included."""
+STEP_TOLERANCE = 1e-11
+"""Newton stops when action values, in units of the temperature, change by less in relation to the largest."""
+LARGEST_STEP = 1e6
+"""A Newton step in vain, in the same units."""
+LEAST_COSINE = 0.7
+"""Between the path's directions before and after a step; where it turns more, the step was too long."""
+LARGEST_CHANGE = 0.05
+"""Of any probability in a step along the path; steps that change more may jump to another path."""
+LARGEST_RISE = 0.2
+"""Of the logarithm of the precision in a step, likewise."""
+SHORTEST = 1e-9
+"""A step along the path."""
 
 
 class LogitSolution(NamedTuple):
@@ -72,8 +83,7 @@ def logit_equilibrium(game: MarkovGame, temperature: float) -> LogitSolution:
         temperature: tau of both, in units of reward.
 
     Raises:
-        PlanningError: if there are not two followers, too many different states, or the path turns back, which is where an equilibrium
-            nearby ceases to exist.
+        PlanningError: if there are not two followers, too many different states, or the path is lost.
     """
     if len(game.actions) != 2:
         raise PlanningError(f"a logit equilibrium is for two followers, and here {len(game.actions)} interact: take Nash(selection)")
@@ -83,72 +93,116 @@ def logit_equilibrium(game: MarkovGame, temperature: float) -> LogitSolution:
         raise PlanningError(
             f"a logit equilibrium of {tables.weight.size} different nodes has {size} unknowns, over {LARGEST_SYSTEM}: take a smaller game"
         )
-    z = tuple(np.zeros(there.shape) for there in tables.there)
-    scale = float(np.abs(tables.rewards).max())
-    precision, target, factor, evaluations = 0.0, 1 / temperature, FASTEST, 0
-    while precision < target:
-        following = min(target, 0.5 / scale if precision == 0 and scale > 0 else precision * factor or target)
-        corrected, step, used = _newton(tables, z, following)
-        evaluations += used
-        if corrected is not None:
-            z, precision, last = corrected, following, step
-            factor = min(FASTEST, factor**1.5) if used < NEWTON_STEPS - 2 else factor
-        elif precision == 0 and scale > 0:
-            scale *= 2
-        else:
-            factor = factor**0.5
-            if factor < SLOWEST:
-                raise PlanningError(
-                    f"the principal branch of logit equilibria turns back at temperature {1 / precision:.4g}, before {temperature:.4g}: "
-                    "take a higher temperature"
-                )
-    policies = tuple(_softmax(each, there)[0][classes] for each, there in zip(z, tables.there, strict=True))
-    values = np.stack([_state_values(tables, each, there)[classes] for each, there in zip(z, tables.there, strict=True)])
-    return LogitSolution(policies, temperature * values, temperature * last, evaluations)  # type: ignore[arg-type]
+    z, step, evaluations = _follow_path(tables, 1 / temperature)
+    parts = list(zip(_split(tables, z), tables.there, strict=True))
+    policies = tuple(_softmax(each, there)[0][classes] for each, there in parts)
+    values = np.stack([_state_values(tables, each, there)[classes] for each, there in parts])
+    return LogitSolution(policies, temperature * values, temperature * step, evaluations)  # type: ignore[arg-type]
 
 
-def _newton(tables: _Tables, z: tuple[np.ndarray, ...], precision: float) -> tuple[Any, float, int]:
-    """(action values of both, size of the last step, steps) at ``precision``, from those nearby; None where it does not converge."""
-    sizes = [each.size for each in z]
+def _follow_path(tables: _Tables, target: float) -> tuple[np.ndarray, float, int]:
+    """(action values of both (M,), size of the last Newton step, Newton steps) where the principal branch first comes to ``target``."""
+    size = sum(there.size for there in tables.there)
+    largest = float(np.abs(tables.rewards).max())
+    precision, end, evaluations = (min(target, 0.5 / largest) if largest > 0 else target), np.log(target), 0
+    upwards = np.eye(size + 1)[-1]
+    while (found := _newton(tables, np.append(np.zeros(size), np.log(precision)), upwards)).point is None:
+        precision /= 2
+    point, length, tangent = found.point, 1.0, _tangent(tables, found.point, upwards)
+    for _ in range(LONGEST_PATH):
+        evaluations += found.evaluations
+        if point[-1] >= end:
+            return point[:-1], found.step, evaluations
+        length = min(length, LARGEST_RISE / abs(tangent[-1]))
+        last = point[-1] + length * tangent[-1] >= end
+        reach = (end - point[-1]) / tangent[-1] if last else length
+        guess = point + reach * tangent
+        found = _newton(tables, guess, upwards if last else tangent)
+        following = None if found.point is None else _tangent(tables, found.point, tangent)
+        turned = following is None or following @ (tangent * _metric(tangent)) < LEAST_COSINE
+        if turned or _largest_change(tables, point, found.point) > LARGEST_CHANGE:
+            length = reach / 2
+            if length < SHORTEST:
+                break
+            continue
+        point, tangent = found.point, following  # type: ignore[assignment]
+        length = reach * (2.0 if found.evaluations < NEWTON_STEPS - 1 else 1.0)
+    raise PlanningError(f"the principal branch of logit equilibria was lost at temperature {np.exp(-point[-1]):.4g}")
+
+
+class _Corrected(NamedTuple):
+    """What Newton's method made of a guess."""
+
+    point: Any
+    """On the path, (M + 1,): action values of both, and the logarithm of the precision.  None where it does not converge."""
+    step: float
+    evaluations: int
+
+
+def _newton(tables: _Tables, guess: np.ndarray, direction: np.ndarray) -> _Corrected:
+    """The point of the path whose difference from ``guess`` has no part along ``direction``, both (M + 1,)."""
+    point, row = guess, (direction * _metric(direction))[None]
     for used in range(1, NEWTON_STEPS + 1):
-        residual, jacobian = _residual(tables, z, precision)
-        step = np.linalg.solve(jacobian, -residual)
+        residual, jacobian = _residual(tables, point)
+        step = np.linalg.solve(np.concatenate([jacobian, row]), -np.append(residual, row @ (point - guess)))
         size = float(np.abs(step).max())
-        if not np.isfinite(size):
-            break
-        parts = np.split(step, sizes[:1])
-        z = tuple(each + part.reshape(each.shape) for each, part in zip(z, parts, strict=True))
-        if size < STEP_TOLERANCE:
-            return z, size, used
-    return None, np.inf, NEWTON_STEPS
+        if not (size < LARGEST_STEP and abs(step[-1]) < 1):
+            return _Corrected(None, np.inf, used)
+        point = point + step
+        if size < STEP_TOLERANCE * max(1.0, float(np.abs(point).max())):
+            return _Corrected(point, size, used)
+    return _Corrected(None, np.inf, NEWTON_STEPS)
 
 
-def _residual(tables: _Tables, z: tuple[np.ndarray, ...], precision: float) -> tuple[np.ndarray, np.ndarray]:
-    """z less its right-hand side, (M,), and the derivative of that, (M, M); the other's values come in by its policy."""
-    residuals, blocks = [], []
-    policies = [_softmax(each, there)[0] for each, there in zip(z, tables.there, strict=True)]
+def _tangent(tables: _Tables, point: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """The direction of the path, of length 1 and onwards from ``before``; (M + 1,)."""
+    _, jacobian = _residual(tables, point)
+    weight = _metric(point)
+    along = np.linalg.solve(np.concatenate([jacobian, (before * weight)[None]]), np.eye(len(point))[-1])
+    return along / np.sqrt(along @ (weight * along))
+
+
+def _metric(point: np.ndarray) -> np.ndarray:
+    """Weights of squares in lengths along the path, (M + 1,): the mean over action values, and the logarithm of the precision."""
+    return np.append(np.full(len(point) - 1, 1 / (len(point) - 1)), 1.0)
+
+
+def _largest_change(tables: _Tables, before: np.ndarray, after: np.ndarray) -> float:
+    """Of any probability, between two points of the path."""
+    played = [[_softmax(z, there)[0] for z, there in zip(_split(tables, point[:-1]), tables.there, strict=True)] for point in (before, after)]
+    return max(float(np.abs(one - other).max()) for one, other in zip(*played, strict=True))
+
+
+def _split(tables: _Tables, z: np.ndarray) -> list[np.ndarray]:
+    """Action values of each (K, N, B_i), from those of both (M,)."""
+    parts = np.split(z, [tables.there[0].size])
+    return [part.reshape(there.shape) for part, there in zip(parts, tables.there, strict=True)]
+
+
+def _residual(tables: _Tables, point: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """z less its right-hand side, (M,), and the derivative of that in z and in the logarithm of the precision, (M, M + 1)."""
+    z, precision = _split(tables, point[:-1]), np.exp(point[-1])
+    residuals, blocks, earned = [], [], []
+    played = [_softmax(each, there) for each, there in zip(z, tables.there, strict=True)]
     k, n = tables.weight.shape
     for i in range(2):
-        own, other = policies[i], policies[1 - i]
+        own, other, there = played[i][0], played[1 - i][0][..., None], tables.there[i]
         rewards, kernel = tables.rewards[i], tables.kernel
         if i == 1:
             rewards, kernel = rewards.swapaxes(-1, -2), kernel.swapaxes(-2, -3)
-        payoffs = precision * rewards + kernel @ _state_values(tables, z[i], tables.there[i])  # (K, N, B_i, B_j)
-        there = tables.there[i]
-        residuals.append(np.where(there, z[i] - np.einsum("knbc,knc->knb", payoffs, other), 0.0).ravel())
-        moved = other[..., None, :] * payoffs
-        moved -= moved.sum(-1, keepdims=True) * other[..., None, :]  # derivative in the other's z, (K, N, B_i, B_j)
-        arrives = np.einsum("knbcl,knc->knbl", kernel, other)
-        later = np.einsum("knbl,lm,lma->knblma", arrives, tables.weight, own)
-        mask = there.astype(float)
-        rows, columns = own[0, 0].size, other[0, 0].size
-        across = np.zeros((k * n, rows, k * n, columns))
-        index = np.arange(k * n)
-        across[index, :, index, :] = (mask[..., None] * moved).reshape(k * n, rows, columns)
-        straight = np.eye(own.size) - (mask[..., None, None, None] * later).reshape(own.size, own.size)
-        blocks.append((straight, -across.reshape(own.size, other.size)))
+        payoffs = precision * rewards + kernel @ (tables.weight * played[i][1]).sum(-1)  # (K, N, B_i, B_j)
+        worth = payoffs @ other
+        residuals.append(np.where(there, z[i] - worth[..., 0], 0.0).ravel())
+        earned.append(np.where(there, -precision * (rewards @ other)[..., 0], 0.0).ravel())
+        moved = there[..., None] * other[..., None, :, 0] * (payoffs - worth)  # derivative in the other's z, (K, N, B_i, B_j)
+        across, index = np.zeros((k * n, own.shape[-1], k * n, other.shape[-2])), np.arange(k * n)
+        across[index, :, index, :] = moved.reshape(k * n, *moved.shape[-2:])
+        arrives = there[..., None] * (kernel.swapaxes(-1, -2) @ other[..., None, :, :])[..., 0]  # (K, N, B_i, K)
+        later = arrives[..., None, None] * tables.weight[:, :, None] * own
+        blocks.append((np.eye(own.size) - later.reshape(own.size, own.size), -across.reshape(own.size, other.size)))
     (first, across_first), (second, across_second) = blocks
-    return np.concatenate(residuals), np.block([[first, across_first], [across_second, second]])
+    (down_first, down_second) = (column[:, None] for column in earned)
+    return np.concatenate(residuals), np.block([[first, across_first, down_first], [across_second, second, down_second]])
 
 
 def _softmax(z: np.ndarray, there: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
