@@ -102,17 +102,8 @@ class IndependentQLearning(CheckedArguments):
         Raises:
             PlanningError: if there are not two who interact, the leader acts in a step, actions are masked, or commitments are a batch.
         """
-        periods = self.steps if budget is None else whole("budget", budget, 0)
-        if not isinstance(x, np.ndarray) or x.ndim != 1:
-            raise PlanningError(f"{self!r} learns one commitment at a time, a NumPy array of one axis; got {type(x).__name__} of {x.shape}")
-        process = game.problems(x, context)[0].markov_game_for(self)
-        if len(process.actions) != 2 or process.sizes[1] > 1 or process.available is not None:
-            raise PlanningError(
-                f"IndependentQLearning is for two followers who have all their actions, and a leader that does not act in a step; here "
-                f"{len(process.actions)} interact, and the leader has {process.sizes[1]} actions"
-            )
-        before = self._initial_state(process, x, state)
-        after = self._train(process, before, periods, np.random.default_rng(0) if rng is None else rng)
+        before = 0 if state is None or not np.array_equal(state.commitment, x) else state.periods
+        process, after = self._learn(game, x, context, self.steps if budget is None else whole("budget", budget, 0), rng, state)
         policies = [np.eye(table.shape[1])[table.argmax(-1)][:, None, :] for table in after.tables]
         faced = [process.facing(i, policies) for i in range(2)]
         answers = tuple(
@@ -122,11 +113,46 @@ class IndependentQLearning(CheckedArguments):
                 _exploitability(mdp, policy),
                 evaluations=0,
                 planned_in=mdp,
-                training_steps=after.periods - before.periods,
+                training_steps=after.periods - before,
             )
             for policy, table, mdp in zip(policies, after.tables, faced, strict=True)
         )
         return Response(answers, state=after)
+
+    def learn(
+        self,
+        game: StackelbergGame,
+        x: np.ndarray,
+        context: int | str = 0,
+        *,
+        periods: int,
+        rng: np.random.Generator,
+        state: IndependentLearners | None = None,
+    ) -> IndependentLearners:
+        """The learners after ``periods`` more, or fewer if they converge: what `respond` does, without an answer and its certificate."""
+        return self._learn(game, x, context, whole("periods", periods, 0), rng, state)[1]
+
+    def _learn(
+        self,
+        game: StackelbergGame,
+        x: np.ndarray,
+        context: int | str,
+        periods: int,
+        rng: np.random.Generator | None,
+        state: IndependentLearners | None,
+    ) -> tuple[MarkovGame, IndependentLearners]:
+        """(the Markov game, the learners after so many periods)."""
+        if not isinstance(x, np.ndarray) or x.ndim != 1:
+            raise PlanningError(f"{self!r} learns one commitment at a time, a NumPy array of one axis; got {type(x).__name__} of {x.shape}")
+        process = game.problems(x, context)[0].markov_game_for(self)
+        if len(process.actions) != 2 or process.sizes[1] > 1 or process.available is not None:
+            raise PlanningError(
+                f"IndependentQLearning is for two followers who have all their actions, and a leader that does not act in a step; here "
+                f"{len(process.actions)} interact, the leader has {process.sizes[1]} actions, and "
+                f"{'all' if process.available is None else 'not all'} actions are available"
+            )
+        noise = np.random.default_rng(0) if rng is None else rng
+        return process, self._train(process, self._initial_state(process, x, state), periods, noise)
 
     def _initial_state(self, process: MarkovGame, x: np.ndarray, old: IndependentLearners | None) -> IndependentLearners:
         """The state in which learning under commitment ``x`` begins, or goes on."""

@@ -26,6 +26,7 @@ platforms", NeurIPS 2022.  The smooth versions are ours.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -144,15 +145,29 @@ class Platform(StackelbergGame):
             **{f"demand_{i}": demand_tables(first, second, cost, self.differentiation) for i, cost in enumerate(self.costs)},
         )
 
+    @cached_property
+    def _ranges(self) -> dict[str, tuple[float, float]]:
+        """The least and the largest of each number of a rule."""
+        low, high = float(self.prices[0]), float(self.prices[-1])
+        ranges = {"prominence": (0.0, 1.0), "advantage": (0.0, 0.5 * self.spread), "ceiling": (low, low + 1.5 * (high - low))}
+        return {name: ranges[name] for name in self.instrument_names}
+
     def rule(self, x: Array) -> dict[str, Array]:
         """The numbers of the rule, each (...): a probability, and an advantage and a ceiling in units of price."""
-        scale = {
-            "prominence": (0.0, 1.0),
-            "advantage": (0.0, 0.5 * self.spread),
-            "ceiling": (float(self.prices[0]), 1.5 * float(self.prices[-1] - self.prices[0])),
-        }
         shares = sigmoid(x)
-        return {name: scale[name][0] + scale[name][1] * shares[..., i] for i, name in enumerate(self.instrument_names)}
+        return {name: low + (high - low) * shares[..., i] for i, (name, (low, high)) in enumerate(self._ranges.items())}
+
+    def at_rule(self, **numbers: float) -> np.ndarray:
+        """The commitment (n,) of a rule, by the names of its numbers; the ends of their ranges up to 2e-9 of these.
+
+        Raises:
+            ValueError: if other numbers are named than ``instruments``, or one is out of its range.
+        """
+        if numbers.keys() != self._ranges.keys():
+            raise ValueError(f"a rule of this game has the numbers {', '.join(self._ranges)}, got {', '.join(numbers) or 'none'}")
+        shares = [(real(name, numbers[name], low, high) - low) / (high - low) for name, (low, high) in self._ranges.items()]
+        within = np.clip(shares, 2.1e-9, 1 - 2.1e-9)
+        return np.clip(np.log(within / (1 - within)), self.leader_space.low, self.leader_space.high)
 
     def instruments(self, x: Array) -> dict[str, np.ndarray]:
         """The numbers of the rule, each (..., 1)."""
