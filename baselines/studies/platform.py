@@ -38,13 +38,13 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, float]]] = {
     "published market, no rule": ({}, {"prominence": 0.0, "advantage": 0.0}),
     "published market, prominence": ({"softness": SHARP}, {"prominence": 1.0, "advantage": 0.0}),
     "published market, dynamic prominence": ({"softness": SHARP}, {"prominence": 1.0, "advantage": 0.09}),
-    "published market, best for the equilibrium": ({}, {"prominence": 0.17, "advantage": 0.06}),
+    "published market, best for the equilibrium": ({}, {"prominence": 0.156, "advantage": 0.095}),
     "published market, half and dynamic": ({}, {"prominence": 0.5, "advantage": 0.09}),
     "published market, ceiling 1.49": ({"softness": SHARP, "instruments": ("ceiling",)}, {"ceiling": 1.49}),
     "prices down to cost, no rule": ({"below": 1.0}, {"prominence": 0.0, "advantage": 0.0}),
     "prices down to cost, prominence": ({"below": 1.0, "softness": SHARP}, {"prominence": 1.0, "advantage": 0.0}),
     "prices down to cost, dynamic prominence": ({"below": 1.0, "softness": SHARP}, {"prominence": 1.0, "advantage": 0.11}),
-    "prices down to cost, best for the equilibrium": ({"below": 1.0}, {"prominence": 0.8, "advantage": 0.06}),
+    "prices down to cost, best for the equilibrium": ({"below": 1.0}, {"prominence": 0.752, "advantage": 0.079}),
 }
 """Arguments of the game, and the rule."""
 DRAWN = (

@@ -47,9 +47,7 @@ def general_sum_hypergradient(
         policy = frozen.product([answer.policy for answer in answers])
         kept = factors(system(frozen.kernel.markov_chain(joint_policy(frozen.joint, policy)), frozen.leader_discount))
         plan = Plan(policy, answers[0].values, answers[0].evaluations, 0.0, kept)
-        terms, returns, solves, factorisations = surrogate_objective(
-            process.joint, frozen.joint, plan, oracle.temperature, reaction=False
-        )
+        terms, returns, solves, factorisations = surrogate_objective(process.joint, frozen.joint, plan, oracle.temperature, reaction=False)
         if reaction:
             terms = terms + _reaction(process, frozen, answers, kept, oracle.temperature)
             solves += 2
@@ -85,7 +83,9 @@ def _reaction(process: InducedMarkovGame, frozen: InducedMarkovGame, answers: tu
 
     adjoint, residual = gmres(times, direct, TOLERANCE)
     if not residual < 1e-6:
-        raise PlanningError("the adjoint of a logit equilibrium was not found: does the equilibrium end where the commitment moves a little?")
+        raise PlanningError(
+            "the adjoint of a logit equilibrium was not found: does the equilibrium end where the commitment moves a little?"
+        )
     weight = decision_problem(process.joint, process.joint.leader_reward).weight
     values = torch.stack([_values(weight, q, there, temperature) for q, there in zip(start, own, strict=True)])
     moved = _action_values(process, [answer.policy for answer in answers], values)

@@ -34,15 +34,15 @@ NEWTON_STEPS = 7
 """After a step along the path; where so many do not do, it was too long."""
 LONGEST_PATH = 2000
 """Steps along the path, those in vain included."""
-STEP_TOLERANCE = 1e-11
-"""Newton stops when action values, in units of the temperature, change by less in relation to the largest."""
+STEP_TOLERANCE, NEAR_ENOUGH = 1e-11, 1e-5
+"""Newton stops when action values, in units of the temperature, change by less in relation to the largest: at the end, and on the way."""
 LARGEST_STEP = 1e6
 """A Newton step in vain, in the same units."""
 LEAST_COSINE = 0.7
 """Between the path's directions before and after a step; where it turns more, the step was too long."""
 LARGEST_CHANGE = 0.05
 """Of any probability in a step along the path; steps that change more may jump to another path."""
-LARGEST_RISE = 0.2
+LARGEST_RISE = 0.3
 """Of the logarithm of the precision in a step, likewise."""
 SHORTEST = 1e-9
 """A step along the path."""
@@ -104,28 +104,30 @@ def _follow_path(tables: _Tables, target: float) -> tuple[np.ndarray, float, int
     """(action values of both (M,), size of the last Newton step, Newton steps) where the principal branch first comes to ``target``."""
     size = sum(there.size for there in tables.there)
     largest = float(np.abs(tables.rewards).max())
-    precision, end, evaluations = (min(target, 0.5 / largest) if largest > 0 else target), np.log(target), 0
+    precision, end, evaluations = (min(target, 0.5 / largest) if largest > 0 else target), np.log(target), NEWTON_STEPS
     upwards = np.eye(size + 1)[-1]
-    while (found := _newton(tables, np.append(np.zeros(size), np.log(precision)), upwards)).point is None:
+    while (found := _newton(tables, np.append(np.zeros(size), np.log(precision)), upwards, STEP_TOLERANCE)) is None:
         precision /= 2
-    point, length, tangent = found.point, 1.0, _tangent(tables, found.point, upwards)
+    point, length, tangent = found.point, 1.0, _tangent(found, upwards)
     for _ in range(LONGEST_PATH):
-        evaluations += found.evaluations
         if point[-1] >= end:
             return point[:-1], found.step, evaluations
         length = min(length, LARGEST_RISE / abs(tangent[-1]))
         last = point[-1] + length * tangent[-1] >= end
         reach = (end - point[-1]) / tangent[-1] if last else length
-        guess = point + reach * tangent
-        found = _newton(tables, guess, upwards if last else tangent)
-        following = None if found.point is None else _tangent(tables, found.point, tangent)
-        turned = following is None or following @ (tangent * _metric(tangent)) < LEAST_COSINE
-        if turned or _largest_change(tables, point, found.point) > LARGEST_CHANGE:
+        corrected = _newton(tables, point + reach * tangent, upwards if last else tangent, STEP_TOLERANCE if last else NEAR_ENOUGH)
+        evaluations += NEWTON_STEPS if corrected is None else corrected.evaluations
+        following = tangent if corrected is None else _tangent(corrected, tangent)
+        if (
+            corrected is None
+            or following @ (tangent * _metric(tangent)) < LEAST_COSINE
+            or _largest_change(tables, point, corrected.point) > LARGEST_CHANGE
+        ):
             length = reach / 2
             if length < SHORTEST:
                 break
             continue
-        point, tangent = found.point, following  # type: ignore[assignment]
+        found, point, tangent = corrected, corrected.point, following
         length = reach * (2.0 if found.evaluations < NEWTON_STEPS - 1 else 1.0)
     raise PlanningError(f"the principal branch of logit equilibria was lost at temperature {np.exp(-point[-1]):.4g}")
 
@@ -133,32 +135,34 @@ def _follow_path(tables: _Tables, target: float) -> tuple[np.ndarray, float, int
 class _Corrected(NamedTuple):
     """What Newton's method made of a guess."""
 
-    point: Any
-    """On the path, (M + 1,): action values of both, and the logarithm of the precision.  None where it does not converge."""
+    point: np.ndarray
+    """On the path, (M + 1,): action values of both, and the logarithm of the precision."""
+    jacobian: np.ndarray
+    """Of what is 0 on the path, (M, M + 1), before the last step."""
     step: float
+    """Size of the last step."""
     evaluations: int
 
 
-def _newton(tables: _Tables, guess: np.ndarray, direction: np.ndarray) -> _Corrected:
-    """The point of the path whose difference from ``guess`` has no part along ``direction``, both (M + 1,)."""
+def _newton(tables: _Tables, guess: np.ndarray, direction: np.ndarray, tolerance: float) -> _Corrected | None:
+    """The point of the path whose difference from ``guess`` has no part along ``direction``, both (M + 1,); None if it is not found."""
     point, row = guess, (direction * _metric(direction))[None]
     for used in range(1, NEWTON_STEPS + 1):
         residual, jacobian = _residual(tables, point)
         step = np.linalg.solve(np.concatenate([jacobian, row]), -np.append(residual, row @ (point - guess)))
         size = float(np.abs(step).max())
         if not (size < LARGEST_STEP and abs(step[-1]) < 1):
-            return _Corrected(None, np.inf, used)
+            return None
         point = point + step
-        if size < STEP_TOLERANCE * max(1.0, float(np.abs(point).max())):
-            return _Corrected(point, size, used)
-    return _Corrected(None, np.inf, NEWTON_STEPS)
+        if size < tolerance * max(1.0, float(np.abs(point).max())):
+            return _Corrected(point, jacobian, size, used)
+    return None
 
 
-def _tangent(tables: _Tables, point: np.ndarray, before: np.ndarray) -> np.ndarray:
+def _tangent(found: _Corrected, before: np.ndarray) -> np.ndarray:
     """The direction of the path, of length 1 and onwards from ``before``; (M + 1,)."""
-    _, jacobian = _residual(tables, point)
-    weight = _metric(point)
-    along = np.linalg.solve(np.concatenate([jacobian, (before * weight)[None]]), np.eye(len(point))[-1])
+    weight = _metric(before)
+    along = np.linalg.solve(np.concatenate([found.jacobian, (before * weight)[None]]), np.eye(len(before))[-1])
     return along / np.sqrt(along @ (weight * along))
 
 
@@ -169,20 +173,22 @@ def _metric(point: np.ndarray) -> np.ndarray:
 
 def _largest_change(tables: _Tables, before: np.ndarray, after: np.ndarray) -> float:
     """Of any probability, between two points of the path."""
-    played = [[_softmax(z, there)[0] for z, there in zip(_split(tables, point[:-1]), tables.there, strict=True)] for point in (before, after)]
+    played = [
+        [_softmax(z, there)[0] for z, there in zip(_split(tables, point[:-1]), tables.there, strict=True)] for point in (before, after)
+    ]
     return max(float(np.abs(one - other).max()) for one, other in zip(*played, strict=True))
 
 
 def _split(tables: _Tables, z: np.ndarray) -> list[np.ndarray]:
     """Action values of each (K, N, B_i), from those of both (M,)."""
-    parts = np.split(z, [tables.there[0].size])
-    return [part.reshape(there.shape) for part, there in zip(parts, tables.there, strict=True)]
+    first, second = tables.there
+    return [z[: first.size].reshape(first.shape), z[first.size :].reshape(second.shape)]
 
 
 def _residual(tables: _Tables, point: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """z less its right-hand side, (M,), and the derivative of that in z and in the logarithm of the precision, (M, M + 1)."""
     z, precision = _split(tables, point[:-1]), np.exp(point[-1])
-    residuals, blocks, earned = [], [], []
+    residuals, derivative, starts = [], np.zeros((len(point) - 1, len(point))), (0, z[0].size, len(point) - 1)
     played = [_softmax(each, there) for each, there in zip(z, tables.there, strict=True)]
     k, n = tables.weight.shape
     for i in range(2):
@@ -193,16 +199,16 @@ def _residual(tables: _Tables, point: np.ndarray) -> tuple[np.ndarray, np.ndarra
         payoffs = precision * rewards + kernel @ (tables.weight * played[i][1]).sum(-1)  # (K, N, B_i, B_j)
         worth = payoffs @ other
         residuals.append(np.where(there, z[i] - worth[..., 0], 0.0).ravel())
-        earned.append(np.where(there, -precision * (rewards @ other)[..., 0], 0.0).ravel())
         moved = there[..., None] * other[..., None, :, 0] * (payoffs - worth)  # derivative in the other's z, (K, N, B_i, B_j)
         across, index = np.zeros((k * n, own.shape[-1], k * n, other.shape[-2])), np.arange(k * n)
         across[index, :, index, :] = moved.reshape(k * n, *moved.shape[-2:])
         arrives = there[..., None] * (kernel.swapaxes(-1, -2) @ other[..., None, :, :])[..., 0]  # (K, N, B_i, K)
         later = arrives[..., None, None] * tables.weight[:, :, None] * own
-        blocks.append((np.eye(own.size) - later.reshape(own.size, own.size), -across.reshape(own.size, other.size)))
-    (first, across_first), (second, across_second) = blocks
-    (down_first, down_second) = (column[:, None] for column in earned)
-    return np.concatenate(residuals), np.block([[first, across_first, down_first], [across_second, second, down_second]])
+        mine, its = slice(starts[i], starts[i + 1]), slice(starts[1 - i], starts[2 - i])
+        derivative[mine, mine] = np.eye(own.size) - later.reshape(own.size, own.size)
+        derivative[mine, its] = -across.reshape(own.size, -1)
+        derivative[mine, -1] = np.where(there, -precision * (rewards @ other)[..., 0], 0.0).ravel()
+    return np.concatenate(residuals), derivative
 
 
 def _softmax(z: np.ndarray, there: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
