@@ -128,8 +128,8 @@ def _mean_price(game: Platform, x: np.ndarray, scored: se.Evaluation) -> float:
 def page(rows: list[dict[str, Any]]) -> str:
     """Quantiles of what sellers came to, and the equilibrium beside them."""
     lines = [
-        "| market and rule | seeds | mean price: 10 %, median, 90 % | surplus: 10 %, median, 90 % | mean profit gain | cycles of one pair | "
-        "median exploitability | median periods | equilibrium: price | surplus |",
+        "| market and rule | seeds | mean price: 10 %, median, 90 % | surplus: 10 %, median, 90 % | mean profit gain | cycles of one pair "
+        "| median exploitability | median periods | equilibrium: price | surplus |",
         "|" + "---|" * 10,
     ]
     for row in rows:

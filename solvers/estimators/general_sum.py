@@ -83,9 +83,7 @@ def _reaction(process: InducedMarkovGame, frozen: InducedMarkovGame, answers: tu
 
     adjoint, residual = gmres(times, direct, TOLERANCE)
     if not residual < 1e-6:
-        raise PlanningError(
-            "the adjoint of a logit equilibrium was not found: does the equilibrium end where the commitment moves a little?"
-        )
+        raise PlanningError("the adjoint of a logit equilibrium was not found: does it end where the commitment moves a little?")
     weight = decision_problem(process.joint, process.joint.leader_reward).weight
     values = torch.stack([_values(weight, q, there, temperature) for q, there in zip(start, own, strict=True)])
     moved = _action_values(process, [answer.policy for answer in answers], values)

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from ..game import StackelbergGame
 
 
+JUDGE = LogitEquilibrium(0.01)
+"""By whom commitments are scored, unless another is named."""
+
+
 @dataclass(frozen=True)
 class IndependentLearners:
     """Two Q-learners under one commitment."""
@@ -74,7 +78,7 @@ class IndependentQLearning(CheckedArguments):
     steps: int = 10_000_000
     patience: int = 100_000
     start: Literal["reset", "carry"] = "reset"
-    judge: LogitEquilibrium = LogitEquilibrium(0.01)
+    judge: LogitEquilibrium = JUDGE
     temperature: float = field(default=0.0, init=False)
 
     learns: ClassVar[bool] = True

@@ -19,7 +19,7 @@ States whose tables are equal, row by row, have equal solutions there, and are s
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
