@@ -234,8 +234,9 @@ def _different_states(game: MarkovGame) -> tuple[_Tables, np.ndarray]:
     successors, cumulated, _ = problem.transition.cumulative_successors()
     each: list[np.ndarray] = [problem.weight, *rewards, there, successors, cumulated]
     rows = np.concatenate([np.asarray(table, dtype=np.float64).reshape(s, -1) for table in each], axis=1)
-    _, first, classes = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-    classes = classes.reshape(-1)
+    found: dict[bytes, int] = {}
+    classes = np.array([found.setdefault(row.tobytes(), len(found)) for row in rows])
+    first = np.unique(classes, return_index=True)[1]
     chosen = np.eye(len(first))[classes].T
     kernel = np.stack([np.asarray(problem.transition.expect(one))[first] for one in chosen], axis=-1)
     shape = (len(first), n, *game.actions)
