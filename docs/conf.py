@@ -26,6 +26,8 @@ exclude_patterns += [
     "reproductions/rtq-cost.md",
     "reproductions/subsidy.md",
     "reproductions/toll-scores.md",
+    "reproductions/platform.md",
+    "reproductions/platform-learners.md",
     "reproductions/tolls-networks.md",
 ]
 autodoc_member_order = "bysource"
