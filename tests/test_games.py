@@ -52,7 +52,10 @@ VARIANTS = [
     ("escape_room-v0", {"agents": 3, "needed": 2, "steps": 2, "payments": "states"}),
     ("escape_room-v0", {"agents": 5, "needed": 3, "steps": 1}),
     ("platform-v0", {"prices": 4}),
-    ("platform-v0", {"prices": 4, "memory": "winner", "instruments": ("prominence", "advantage", "ceiling"), "costs": (1.0, 1.4), "fee": 0.2}),
+    (
+        "platform-v0",
+        {"prices": 4, "memory": "winner", "instruments": ("prominence", "advantage", "ceiling"), "costs": (1.0, 1.4), "fee": 0.2},
+    ),
     ("platform-v0", {"prices": 5, "memory": "none", "instruments": ("ceiling",)}),
     ("tax_design-v0", {"grid": 21, "hours": 3, "spendings": 2}),
     ("tax_design-v0", {"preset": "legacy", "consumers": 2, "grid": 11, "hours": 2, "spendings": 3}),

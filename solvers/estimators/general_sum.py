@@ -72,14 +72,14 @@ def _reaction(process: InducedMarkovGame, frozen: InducedMarkovGame, answers: tu
     leaves = [q.clone().requires_grad_() for q in start]
     policies = [_policy(q, there, temperature) for q, there in zip(leaves, own, strict=True)]
     values = torch.stack([_values(nodes.weight, q, there, temperature) for q, there in zip(leaves, own, strict=True)])
-    direct = _flat(torch.autograd.grad((weighted * frozen.product(policies)).sum(), leaves, retain_graph=True))
+    direct = _as_vector(torch.autograd.grad((weighted * frozen.product(policies)).sum(), leaves, retain_graph=True))
     if not direct.any():
         return torch.zeros((), dtype=values.dtype)
     reached = _action_values(frozen, policies, values)
 
     def times(multipliers: np.ndarray) -> np.ndarray:
-        weights = _shaped(multipliers, start)
-        return multipliers - _flat(torch.autograd.grad(reached, leaves, weights, retain_graph=True))
+        weights = _as_tables(multipliers, start)
+        return multipliers - _as_vector(torch.autograd.grad(reached, leaves, weights, retain_graph=True))
 
     adjoint, residual = gmres(times, direct, TOLERANCE)
     if not residual < 1e-6:
@@ -87,7 +87,7 @@ def _reaction(process: InducedMarkovGame, frozen: InducedMarkovGame, answers: tu
     weight = decision_problem(process.joint, process.joint.leader_reward).weight
     values = torch.stack([_values(weight, q, there, temperature) for q, there in zip(start, own, strict=True)])
     moved = _action_values(process, [answer.policy for answer in answers], values)
-    return sum((weight * q).sum() for weight, q in zip(_shaped(adjoint, start), moved, strict=True))
+    return sum((weight * q).sum() for weight, q in zip(_as_tables(adjoint, start), moved, strict=True))
 
 
 def _action_values(game: InducedMarkovGame, policies: list[torch.Tensor], values: torch.Tensor) -> list[torch.Tensor]:
@@ -112,10 +112,10 @@ def _values(weight: torch.Tensor, q: torch.Tensor, there: torch.Tensor, temperat
     return (weight * temperature * torch.logsumexp(torch.where(there > 0, q / temperature, -torch.inf), dim=-1)).sum(-1)
 
 
-def _flat(tables: Any) -> np.ndarray:
+def _as_vector(tables: Any) -> np.ndarray:
     return torch.cat([table.reshape(-1) for table in tables]).numpy(force=True)
 
 
-def _shaped(flat: np.ndarray, like: list[torch.Tensor]) -> list[torch.Tensor]:
+def _as_tables(flat: np.ndarray, like: list[torch.Tensor]) -> list[torch.Tensor]:
     parts = torch.as_tensor(flat, dtype=like[0].dtype, device=like[0].device).split([table.numel() for table in like])
     return [part.reshape(table.shape) for part, table in zip(parts, like, strict=True)]
