@@ -1,4 +1,4 @@
-"""Platform: show sellers to buyers by a rule, so that sellers who watch each other's prices compete.
+"""Platform: show sellers to buyers by a rule, so that they compete.
 
 * **Followers**: two sellers of similar goods.  Each period each of them posts one of m prices.  It earns what it sells times its margin.
 * **Leader**: a marketplace that announces by which rule it shows sellers.  It wants consumer surplus, and perhaps its own fees.
