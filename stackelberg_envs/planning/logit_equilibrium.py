@@ -18,6 +18,7 @@ States whose tables are equal, row by row, have equal solutions there, and are s
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -42,8 +43,9 @@ LEAST_COSINE = 0.7
 """Between the path's directions before and after a step; where it turns more, the step was too long."""
 LARGEST_CHANGE = 0.05
 """Of any probability in a step along the path; steps that change more may jump to another path."""
-LARGEST_RISE = 0.3
-"""Of the logarithm of the precision in a step, likewise."""
+LARGEST_RISES = (0.3, 0.2, 0.13, 0.07)
+"""Of the logarithm of the precision in a step, likewise; where paths cross, steps of some lengths meet the crossing and are lost there, and
+the next is tried."""
 SHORTEST = 1e-9
 """A step along the path."""
 
@@ -93,14 +95,23 @@ def logit_equilibrium(game: MarkovGame, temperature: float) -> LogitSolution:
         raise PlanningError(
             f"a logit equilibrium of {tables.weight.size} different nodes has {size} unknowns, over {LARGEST_SYSTEM}: take a smaller game"
         )
-    z, step, evaluations = _follow_path(tables, 1 / temperature)
+    z, step, evaluations = _first_found(tables, 1 / temperature)
     parts = list(zip(_split(tables, z), tables.there, strict=True))
     policies = tuple(_softmax(each, there)[0][classes] for each, there in parts)
     values = np.stack([_state_values(tables, each, there)[classes] for each, there in parts])
     return LogitSolution(policies, temperature * values, temperature * step, evaluations)  # type: ignore[arg-type]
 
 
-def _follow_path(tables: _Tables, target: float) -> tuple[np.ndarray, float, int]:
+def _first_found(tables: _Tables, target: float) -> tuple[np.ndarray, float, int]:
+    """`_follow_path` with the first of `LARGEST_RISES` by which it is not lost."""
+    *tried, shortest = LARGEST_RISES
+    for rise in tried:
+        with suppress(PlanningError):
+            return _follow_path(tables, target, rise)
+    return _follow_path(tables, target, shortest)
+
+
+def _follow_path(tables: _Tables, target: float, rise: float) -> tuple[np.ndarray, float, int]:
     """(action values of both (M,), size of the last Newton step, Newton steps) where the principal branch first comes to ``target``."""
     size = sum(there.size for there in tables.there)
     largest = float(np.abs(tables.rewards).max())
@@ -112,7 +123,7 @@ def _follow_path(tables: _Tables, target: float) -> tuple[np.ndarray, float, int
     for _ in range(LONGEST_PATH):
         if point[-1] >= end:
             return point[:-1], found.step, evaluations
-        length = min(length, LARGEST_RISE / abs(tangent[-1]))
+        length = min(length, rise / abs(tangent[-1]))
         last = point[-1] + length * tangent[-1] >= end
         reach = (end - point[-1]) / tangent[-1] if last else length
         corrected = _newton(tables, point + reach * tangent, upwards if last else tangent, STEP_TOLERANCE if last else NEAR_ENOUGH)
