@@ -6,7 +6,7 @@ INSTALLED = $(VENV)/.installed
 export OMP_NUM_THREADS = 1
 
 .PHONY: help bench test mutants fuzz kills speed growth cuda reproduce-hpgd reproduce-bchg reproduce-penalty reproduce-tax reproduce-continuous \
-	study-warehouse reproduce-tolls reproduce-commons reproduce-preferences interop check docs install clean
+	study-warehouse reproduce-tolls reproduce-commons reproduce-platform reproduce-preferences interop check docs install clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
 
@@ -79,6 +79,10 @@ reproduce-tax: $(INSTALLED)  ## Thoma et al. 2024: the tax economy against its e
 
 study-warehouse: $(INSTALLED)  ## every layout of the warehouse, and who finds the best one (six minutes on one core)
 	$(BIN)/python -m baselines.studies.warehouse
+
+reproduce-platform: $(INSTALLED)  ## sellers who learn prices under display rules (twenty minutes on one core), and who finds good rules
+	$(BIN)/python -m baselines.studies.platform
+	$(BIN)/stackelberg bench platform && $(BIN)/stackelberg compare platform
 
 reproduce-tolls: $(INSTALLED)  ## tolls on the bundled networks; with NET=..._net.tntp TRIPS=..._trips.tntp [FLOW=..._flow.tntp] published numbers of a network, too
 	$(BIN)/python -m baselines.studies.tolls $(NET) $(TRIPS) $(FLOW)

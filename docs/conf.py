@@ -27,6 +27,8 @@ exclude_patterns += [
     "reproductions/subsidy.md",
     "reproductions/tariff.md",
     "reproductions/toll-scores.md",
+    "reproductions/platform.md",
+    "reproductions/platform-learners.md",
     "reproductions/tolls-networks.md",
     "reproductions/commons-scores.md",
     "reproductions/commons-closed-forms.md",

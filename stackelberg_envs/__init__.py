@@ -21,7 +21,9 @@ from .followers.epsilon_optimal import EpsilonOptimal
 from .followers.equilibria import Nash, Saddle, SoftNash
 from .followers.exact import Hard, Soft
 from .followers.feedback import Feedback
+from .followers.independent_q_learning import IndependentQLearning
 from .followers.learning import NaturalPolicyGradient, SoftQLearning
+from .followers.logit_equilibrium import LogitEquilibrium
 from .followers.mirror_descent import MirrorDescent
 from .followers.replication import SoftInside
 from .formats.arrays import from_arrays
@@ -62,11 +64,13 @@ __all__ = [
     "Feedback",
     "Follower",
     "Hard",
+    "IndependentQLearning",
     "InducedMDP",
     "InducedMarkovGame",
     "InducedMeanField",
     "InducedSignalMDP",
     "Layout",
+    "LogitEquilibrium",
     "MirrorDescent",
     "MixedActions",
     "Nash",

@@ -40,6 +40,7 @@ GAMES = {
     "tariff-v0": "tariff:Tariff",
     "toll_network-v0": "toll_network:TollNetwork",
     "commons-v0": "commons:Commons",
+    "platform-v0": "platform:Platform",
 }
 """The suite's own, id to module and class below `stackelberg_envs.games`; imported only when asked for."""
 

@@ -22,6 +22,7 @@ SMALLER: dict[str, dict[str, Any]] = {
     "tariff-v0": {"households": 2, "levels": 2},
     "toll_network-v0": {"network": "braess"},
     "commons-v0": {"levels": 6, "efforts": 3},
+    "platform-v0": {"prices": 3, "memory": "winner"},
 }
 """Arguments for tests that go through all games: the defaults of most have millions of transitions."""
 

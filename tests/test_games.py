@@ -55,6 +55,12 @@ VARIANTS = [
     ("escape_room-v0", {"agents": 5, "needed": 3, "steps": 1}),
     ("commons-v0", {"levels": 6, "efforts": 3}),
     ("commons-v0", {"stock": "fish_war", "fishers": 3, "levels": 5, "efforts": 2, "mechanism": ["tax", "penalty"]}),
+    ("platform-v0", {"prices": 4}),
+    (
+        "platform-v0",
+        {"prices": 4, "memory": "winner", "instruments": ("prominence", "advantage", "ceiling"), "costs": (1.0, 1.4), "fee": 0.2},
+    ),
+    ("platform-v0", {"prices": 5, "memory": "none", "instruments": ("ceiling",)}),
     ("tax_design-v0", {"grid": 21, "hours": 3, "spendings": 2}),
     ("tax_design-v0", {"preset": "legacy", "consumers": 2, "grid": 11, "hours": 2, "spendings": 3}),
     ("preference-v0", {}),

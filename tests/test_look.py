@@ -53,6 +53,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "sentinel_intruder-v0": {"size": 2},
     "escape_room-v0": {"steps": 2},
     "warehouse-v0": {"variant": "relaxed"},
+    "platform-v0": {"prices": 3},
     "guided_cartpole-v0": {"max_cycles": 10},
     "guided_pendulum-v0": {"max_cycles": 10},
     "building-v0": {"max_cycles": 10},

@@ -22,7 +22,7 @@ RECORDED = FOLDER / "recorded"
 HPGD = ("hpgd-table", "hpgd-rates", "hpgd-escape", "hpgd-basin")
 NAMES = (
     *HPGD, "toy", "bchg-rooms", "bchg-rooms-1000", "bchg-rates", "bchg-basin", "inverse-large", "thermal", "lq-gain", "subsidy",
-    "toll-scores", "tariff",
+    "toll-scores", "tariff", "platform",
 )  # fmt: skip
 NEW = ("commons-scores",)
 """Configurations whose worlds have no stored best value."""

@@ -16,7 +16,7 @@ from .visits import SERIES, action_shares, decides, likeliest_paths, visits
 
 RESTLESS = 40
 """A state that goes up and down so often that an episode would be a block of colour is shown for so many steps."""
-ROWS, COLUMNS = 12, 12
+ROWS, COLUMNS = 12, 15
 """The largest table, and the most bars, that one panel shows."""
 
 

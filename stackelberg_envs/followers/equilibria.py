@@ -25,6 +25,7 @@ from ..processes.arrays import Array, array_namespace
 from ..processes.availability import available_to
 from ..processes.markov_game import MarkovGame
 from ..processes.mdp import at_nodes, broadcast_over_leader_actions, decision_problem
+from ..processes.transitions import map_numbers, numbers_of
 from ..response import Answer, Response
 
 if TYPE_CHECKING:
@@ -107,15 +108,12 @@ class SoftNash(Equilibrium):
 
     def answers(self, game: MarkovGame, memory: Any) -> tuple[Answer, ...]:
         del memory
-        batch, each, like = _elements(replace(game, transition=game.kernel.dense()))
-        plans = [soft_nash(one, self.temperature) for one in each]
-        answers = []
-        for i in range(len(game.actions)):
-            policy, values = np.stack([plan.policies[i] for plan in plans]), np.stack([plan.values[i] for plan in plans])
-            policy, values = (like(table.reshape(*batch, *table.shape[1:])) for table in (policy, values))
-            policy = broadcast_over_leader_actions(policy, game.joint)
-            answers.append(Answer(policy, values, max(plan.certificate for plan in plans), sum(plan.evaluations for plan in plans)))
-        return tuple(answers)
+        return answers_of_each(replace(game, transition=game.kernel.dense()), self._solve)
+
+    def _solve(self, game: MarkovGame) -> tuple[Any, Any, float, int]:
+        plan = soft_nash(game, self.temperature)
+        policies = [broadcast_over_leader_actions(policy, game.joint) for policy in plan.policies]
+        return policies, np.asarray(plan.values), plan.certificate, plan.evaluations
 
 
 @dataclass(frozen=True)
@@ -161,14 +159,7 @@ class Nash(Equilibrium):
             raise PlanningError(f"Nash solves stage games of dense rows, backwards, and there would be {numbers:.1e} numbers: too many")
         if self.mixed and len(game.actions) > 2:
             raise PlanningError(f"Nash(mixed=True) is for two followers, and here {len(game.actions)} interact: leave mixed out")
-        batch, each, like = _elements(replace(game, transition=game.kernel.dense()))
-        solved = [self._backward_induction(one) for one in each]
-        answers = []
-        for i in range(len(game.actions)):
-            policy, v = np.stack([one[0][i] for one in solved]), np.stack([one[1][i] for one in solved])
-            moved = (like(table.reshape(*batch, *table.shape[1:])) for table in (policy, v))
-            answers.append(Answer(*moved, certificate=max(one[2] for one in solved)))
-        return tuple(answers)
+        return answers_of_each(replace(game, transition=game.kernel.dense()), self._backward_induction)
 
     def alternatives(self, q: np.ndarray) -> list[tuple[np.ndarray, ...]]:
         """The equilibria among which ``selection`` chooses where pure ones are not enough, of stage payoffs (n, B_0, ..., B_{n-1}).
@@ -184,8 +175,8 @@ class Nash(Equilibrium):
             "mixed ones are found for two followers"
         )
 
-    def _backward_induction(self, game: MarkovGame) -> tuple[list[np.ndarray], np.ndarray, float]:
-        """Policies (S, A, B_i), values (n, S), and a bound of what anybody could gain, of one game in NumPy."""
+    def _backward_induction(self, game: MarkovGame) -> tuple[list[np.ndarray], np.ndarray, float, int]:
+        """Policies (S, A, B_i), values (n, S), a bound of what anybody could gain, and 1, of one game in NumPy."""
         joint, (s_count, a_count, _), players = game.joint, game.sizes, range(len(game.actions))
         facing = decision_problem(joint, joint.leader_reward)
         rewards = np.stack([at_nodes(joint, reward) for reward in game.follower_rewards])
@@ -208,7 +199,7 @@ class Nash(Equilibrium):
                 worth[s] += weight * float(mixtures[0] @ action_worths(leader_q, mixtures, 0))
                 for policy, own, each in zip(policies, mixtures, kept, strict=True):
                     policy[s, n, each[s, n]] = own
-        return [np.broadcast_to(policy, (s_count, a_count, policy.shape[-1])) for policy in policies], values, float(bound.max())
+        return [np.broadcast_to(policy, (s_count, a_count, policy.shape[-1])) for policy in policies], values, float(bound.max()), 1
 
     def _select(self, q: np.ndarray, leader_q: np.ndarray) -> tuple[np.ndarray, ...]:
         """The mixtures, one a follower, that are played in a stage game with payoffs (n, B_0, ..., B_{n-1})."""
@@ -237,16 +228,28 @@ def _first_of_the_largest(scores: np.ndarray) -> int:
 _AXES = {"leader_policy": 2, "transition": 4, "follower_rewards": 4, "leader_reward": 3, "initial": 1, "available": 3}
 
 
-def _elements(game: MarkovGame) -> tuple[tuple[int, ...], list[MarkovGame], Callable[[np.ndarray], Array]]:
-    """The batch shape of a game with dense tables, its elements of NumPy numbers, and what makes arrays of its library of NumPy's."""
-    xp = array_namespace(game.transition)
+def answers_of_each(game: MarkovGame, solve: Callable[[MarkovGame], tuple[Any, Any, float, int]]) -> tuple[Answer, ...]:
+    """The answers of all followers in each game of a batch, in the arrays of ``game``, by ``solve`` in NumPy without batch axes.
+
+    Args:
+        game: with batch axes or without.
+        solve: gives policies (S, A, B_i) of each follower, their values (n, S), a certificate, and how many evaluations it took.
+    """
+    numbers = numbers_of(game.transition)
+    xp = array_namespace(numbers)
     plain = game.map(lambda table: np.asarray(table.detach().cpu() if hasattr(table, "detach") else table))
     axes = {name: count for name, count in _AXES.items() if getattr(plain, name) is not None}
     batch = np.broadcast_shapes(*(getattr(plain, name).shape[:-count] for name, count in axes.items()))
-    full = {name: np.broadcast_to(table := getattr(plain, name), (*batch, *table.shape[-count:])) for name, count in axes.items()}
-    each = replace(plain, **full)
+    each = replace(plain, **{name: _broadcast(getattr(plain, name), batch, count) for name, count in axes.items()})
+    solved = [solve(each.map(lambda table, at=at: table[at])) for at in np.ndindex(*batch)]
+    answers = []
+    for i in range(len(game.actions)):
+        policy, v = np.stack([one[0][i] for one in solved]), np.stack([one[1][i] for one in solved])
+        policy, v = (table.reshape(*batch, *table.shape[1:]) for table in (policy, v))
+        moved = (xp.asarray(table, dtype=numbers.dtype, device=numbers.device) for table in (policy, v))
+        answers.append(Answer(*moved, certificate=max(one[2] for one in solved), evaluations=max(one[3] for one in solved)))
+    return tuple(answers)
 
-    def like(table: np.ndarray) -> Array:
-        return xp.asarray(table, dtype=game.transition.dtype, device=game.transition.device)
 
-    return batch, [each.map(lambda table, at=at: table[at]) for at in np.ndindex(*batch)], like
+def _broadcast(table: Any, batch: tuple[int, ...], axes: int) -> Any:
+    return map_numbers(lambda numbers: np.broadcast_to(numbers, (*batch, *numbers.shape[-axes:])), table)

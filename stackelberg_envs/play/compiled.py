@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from . import independent_q_learning as two_learners
 from . import q_learning
 
 LOW, HALF = np.uint64(2**32 - 1), np.uint64(32)
@@ -267,3 +268,4 @@ def advance(
 
 
 soft_q_learning = njit(cache=True)(q_learning.soft_q_learning)
+independent_q_learning = njit(cache=True)(two_learners.independent_q_learning)

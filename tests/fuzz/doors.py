@@ -35,12 +35,15 @@ SMALL: dict[str, dict[str, Any]] = {
     "preference-v0": {"states": 3, "horizon": 2},
     "contract_tree-v0": {"depth": 1},
     "escape_room-v0": {"steps": 1},
+    "platform-v0": {"prices": 3},
 }
 """Arguments that make a game small, so that many inputs can be tried."""
 PLAYED = ("toy3-v0", "bimatrix-v0", "escape_room-v0", "zero_sum_incentive-v0", "guided_pendulum-v0", "tax_design-v0", "contract_tree-v0")
 CHEAP = {"episodes": 1, "steps": 2, "streams": 0, "evaluations": 3, "ramp_steps": 2, "samples": 2, "critic_steps": 1, "planning_steps": 1}
 """Hyperparameters that make a step fast."""
 
+INTERACTING = (se.Nash, se.LogitEquilibrium, se.IndependentQLearning)
+"""Followers who answer where several interact, whatever their interests."""
 ANSWERS = {"temperature": 0.1, "steps": 2, "sweeps": 2, "epsilon": 0.1, "error": 0.1, "selection": "best"}
 """Settings of followers that need some."""
 
@@ -196,7 +199,7 @@ def followers(rng: random.Random, tried: Try) -> None:
     follower = cls(**{**base, **drawn})
     tried.accepted = True
     repr(follower), hash(follower) if cls not in (SAC,) else None
-    game = played("zero_sum_incentive-v0" if cls in (se.Saddle,) else "escape_room-v0" if cls is se.Nash else "toy3-v0")
+    game = played("zero_sum_incentive-v0" if cls in (se.Saddle,) else "escape_room-v0" if cls in INTERACTING else "toy3-v0")
     if cls not in (DQN, SAC) and not _large(drawn):
         follower.respond(game, np.zeros(game.dimension), 0)
 
