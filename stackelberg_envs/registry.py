@@ -38,6 +38,7 @@ GAMES = {
     "tax_economy-v0": "tax_economy:TaxEconomy",
     "warehouse-v0": "warehouse:Warehouse",
     "toll_network-v0": "toll_network:TollNetwork",
+    "patrol-v0": "patrol:Patrol",
 }
 """The suite's own, id to module and class below `stackelberg_envs.games`; imported only when asked for."""
 
