@@ -88,7 +88,12 @@ def _draw(axis: Axes, graph: Graph, colours: Any) -> None:
     axis.plot(*places.T, "o", color="#546c60", ms=15 if few else 2, zorder=3)
     for place, name in zip(places, graph.names, strict=True):
         if few:
-            axis.text(place[0], place[1], name, ha="center", va="center", fontsize=9, color="#fefefe", weight="bold", zorder=4)
+            size = 9 if len(name) < 3 else 7
+            axis.text(place[0], place[1], name, ha="center", va="center", fontsize=size, color="#fefefe", weight="bold", zorder=4)
+    for lines, (colour, below) in zip((graph.notes, graph.alarms), ((INK, 12), ("#b3122a", 21)), strict=True):
+        for place, line in zip(places, lines if few else (), strict=False):
+            offset = {"xytext": (0, -below), "textcoords": "offset points", "ha": "center", "va": "top"}
+            axis.annotate(line, place, fontsize=8, color=colour, path_effects=halo, zorder=5, **offset)
     axis.set_xlim(-0.1, 1.1)
     axis.set_ylim(-0.1, _height(graph) + 0.1)
     axis.set_aspect("equal")

@@ -15,7 +15,9 @@ the exact value where strikes take one step: `stackelberg_envs.planning.patrols`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,7 +27,9 @@ from ..arguments import cycles, nearest, real, whole
 from ..commitments import LOG_ZERO
 from ..followers.exact import Hard, Soft
 from ..game import StackelbergGame
-from ..planning.patrols import Strikes, strike_values
+from ..optional import Graph
+from ..planning.blind_patrols import blind_commitment, blind_value
+from ..planning.patrols import Strikes, Walks, lowest, strike_values, watched_value
 from ..processes.arrays import Array, array_namespace
 from ..processes.constants import Constants
 from ..worlds.mdp import InducedMDP
@@ -33,6 +37,11 @@ from .patrol_presets import GRAPHS, Park, random_park
 from .patrol_states import watched_tables
 
 BOUND = 20.0
+"""Of the leader's box."""
+LONG, LONGEST = 0.999, 500
+"""For pictures: how often a ranger is somewhere is a mean over some thousand steps, and poachers are followed for so many."""
+FAST = 5_000
+"""Walks from a position of which a bound is computed in seconds."""
 
 
 class Patrol(StackelbergGame):
@@ -59,7 +68,7 @@ class Patrol(StackelbergGame):
         memory: 1 if the ranger chooses its move by its node, 2 if by the node before, too.
         watches: whether the poacher sees where the ranger is.
         horizon: steps after which a poacher goes home who does not watch.
-        base: node where the ranger starts.
+        base: node where the ranger starts; the middle one if not given.
         temperature: of the default follower, 0 for a hard one, with ties for the leader.
         max_cycles: steps after which a played episode is cut.
     """
@@ -81,13 +90,13 @@ class Patrol(StackelbergGame):
         memory: int = 1,
         watches: bool = True,
         horizon: int = 20,
-        base: int = 0,
-        temperature: float = 0.02,
+        base: int | None = None,
+        temperature: float = 0.005,
         max_cycles: int = 50,
     ) -> None:
         self.park = _park(park, size, durations, zero_sum, equal, seed)
-        count = len(self.park.places)
-        self.walks = self.park.walks(whole("base", base, 0, count - 1), whole("memory", memory, 1, 2))
+        base = self.park.middle if base is None else whole("base", base, 0, len(self.park.places) - 1)
+        self.walks = self.park.walks(base, whole("memory", memory, 1, 2))
         """Positions of the ranger, and its moves."""
         targets = np.flatnonzero(self.park.values > 0)
         self.discount = real("discount", discount, 0, 1, open_high=True)
@@ -141,6 +150,77 @@ class Patrol(StackelbergGame):
         logits = np.log(np.maximum(likely / likely.max(axis=-1, keepdims=True), np.exp(-BOUND)))
         return logits[self.walks.possible]
 
+    @cached_property
+    def least(self) -> float:
+        """U, the least that a walk of any memory leaves the poacher; a lower bound, of one who watches from as far ahead as is fast."""
+        walks = self.park.walks(int(self.walks.node[self.walks.start]), 1)
+        if not self.watches:
+            return blind_value(walks, self.strikes, self._horizon)
+        longest = int(self.strikes.durations.max())
+        most = [np.linalg.matrix_power(_counts(walks), longest + ahead).sum(axis=1).max() for ahead in (1, 2)]
+        return watched_value(walks, self.strikes, 1 + sum(bool(count <= FAST) for count in most)).value
+
+    def bound(self, temperature: float = 0.0) -> float:
+        """What no walk of any memory earns the rangers of a poacher who best-responds, `Soft` with ``temperature`` or, for 0, `Hard`.
+
+        The walk leaves the poacher U or more, so its answer attains U - temperature h, with h the most entropy that there is; and the
+        rangers have no more than with the best mix of outcomes that pays the poacher so much.  With ``zero_sum`` that is minus this.
+        """
+        losses = self.park.losses[self.strikes.nodes]
+        if not self.watches and temperature == 0:
+            return blind_commitment(self.walks, self.strikes, self._horizon, losses, self.catch)
+        entropy = 0.0
+        for _ in range(10_000 if self.watches else self._horizon):
+            entropy = float(np.logaddexp(np.log(len(losses)), self.discount * entropy))
+        late = self.discount ** (self.strikes.durations - 1.0)
+        poacher = np.array([0.0, -self.strikes.penalty, *late * self.strikes.values])
+        ranger = np.array([0.0, self.catch, *-late * losses])
+        enough = self.least - temperature * entropy
+        shares = lowest(-ranger, -poacher[None], np.array([-enough]), np.ones((1, len(ranger))), np.ones(1))
+        assert shares is not None
+        return float(ranger @ shares)
+
+    def upper_bound(self) -> float:
+        """`bound` for the default follower; it holds for hard ones, too."""
+        return self.bound(self.default_follower.temperature)
+
+    def graph(self, x: Array, context: int | str, policies: Sequence[Array]) -> Graph:
+        """The park: how likely the ranger's moves are, how often it is at each node, and where the poacher strikes."""
+        del context
+        (policy,) = policies
+        walk, count = np.asarray(self.walk(np.asarray(x))), len(self.park.places)
+        far = np.linalg.solve(np.eye(len(walk)) - LONG * walk.T, (1 - LONG) * np.eye(len(walk))[self.walks.start])
+        flow = np.zeros((count, count))
+        np.add.at(flow, (self.walks.node[:, None], self.walks.node), far[:, None] * walk)
+        there = flow.sum(axis=1)
+        moves = flow / np.maximum(there, 1e-300)[:, None]
+        struck = np.zeros(count)
+        struck[self.strikes.nodes] = self._struck(walk, np.asarray(policy))
+        ends = np.argwhere((flow > 0) & ~np.eye(count, dtype=bool))
+        likely = moves[tuple(ends.T)]
+        return Graph(
+            self.park.places,
+            tuple(f"{value:.2f}" for value in self.park.values),
+            ends,
+            likely,
+            "probability of the move",
+            tuple("" for _ in ends),
+            "worth of a node to a poacher; below it how often the ranger is there, and how likely it is to be struck",
+            notes=tuple(f"{100 * share:.0f} %" for share in there),
+            alarms=tuple(f"struck {100 * share:.0f} %" if share >= 0.005 else "" for share in struck),
+        )
+
+    def _struck(self, walk: np.ndarray, policy: np.ndarray) -> np.ndarray:
+        """The probability that the poacher strikes at each target, (M,), within `LONGEST` steps."""
+        waits = len(walk) if self.watches else self._horizon
+        answer = policy[:waits, 0]
+        where, found = np.eye(waits)[self.walks.start if self.watches else 0], np.zeros(answer.shape[1] - 1)
+        after = walk if self.watches else np.eye(waits, k=1)
+        for _ in range(LONGEST):
+            found += where @ answer[:, 1:]
+            where = (where * answer[:, 0]) @ after
+        return found
+
     def _log_leader_policy(self, x: Array) -> Array:
         """log pi(a|s), (..., S, A): the ranger moves alike whatever the poacher is about."""
         return array_namespace(x).take(self.log_moves(x), self._constants.like(x).position, axis=-2)
@@ -185,6 +265,13 @@ class Patrol(StackelbergGame):
             follower_sees="policy",
             available=c.available if self.watches else None,
         )
+
+
+def _counts(walks: Walks) -> np.ndarray:
+    """How many moves lead from each position to each, (P, P)."""
+    table = np.zeros((len(walks.node),) * 2, dtype=np.int64)
+    np.add.at(table, (np.nonzero(walks.possible)[0], walks.moves[walks.possible]), 1)
+    return table
 
 
 def _blind_tables(horizon: int, targets: int) -> dict[str, np.ndarray]:

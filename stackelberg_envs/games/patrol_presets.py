@@ -50,6 +50,15 @@ class Park:
             raise ValueError(f"no path leads from node 0 to node {int(np.flatnonzero(~reached[0])[0])}: rangers could not get there")
 
     @cached_property
+    def middle(self) -> int:
+        """The node that is nearest to all others, by the steps that the farthest of them is away; the first of several."""
+        reached, away = np.eye(len(self.places), dtype=bool), np.zeros(len(self.places), dtype=np.int64)
+        while not reached.all():
+            away += ~reached.all(axis=1)
+            reached = reached @ self._adjacent
+        return int(np.argmin(away))
+
+    @cached_property
     def _adjacent(self) -> np.ndarray:
         """Where a ranger can be after a step, itself included, booleans (N, N)."""
         table = np.eye(len(self.places), dtype=bool)

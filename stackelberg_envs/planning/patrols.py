@@ -4,27 +4,29 @@ A ranger walks on a graph, one move a step.  A strike at target m takes d_m step
 d_m moves, and pays the poacher v_m if it is not, and -f, a penalty, when it is.  All discount with gamma.
 
 * **A poacher who watches** sees where the ranger is, and waits or strikes: V(p) = max(0, strikes at p, gamma E V(p')).  Let the ranger plan
-  its next D moves anew at each step of waiting, D the longest duration::
+  anew after every L steps of waiting.  It draws its walk from a distribution y over walks of L + D - 1 steps, D the longest duration; the
+  poacher, who knows y, waits up to L steps and sees each, and may strike before each::
 
-      U(p) = min over distributions y of D-step walks from p of max(0, max_m E_y[payoff of a strike at m], gamma E_y[U(p')])
+      U(p) = min_y max over such plans of the poacher of E_y[payoff of its strike, or gamma^L U(position after L steps)]
 
-  A patrol of any memory that depends on p alone while the poacher waits has one such y at each p, so V >= U by induction: it leaves the
-  poacher no less.  Each minimum is a matrix game, so U is the value of a stochastic game (Shapley, PNAS 1953), found by the iteration of
-  Hoffman and Karp, Management Science 1966.  If all strikes take one step, y is the next move and nothing else, so the walk that makes
-  these moves attains U everywhere: the bound is the optimum.
-* **A poacher who knows the walk and sees nothing** picks m and a time t in advance.  What a walk protects then depends on its flow on the
-  time-expanded graph, and the least that it can leave the poacher is a linear programme (`blind_value`).  It is exact where strikes take
-  one or two steps; of longer ones a second visit may count, too, so it is a bound.
+  A patrol that depends on p alone while the poacher waits has one such y at each p, so it leaves the poacher V >= U, by induction.  Each
+  minimum is a linear programme, and U the value of a stochastic game (Shapley, PNAS 1953; the iteration is that of Hoffman and Karp,
+  Management Science 1966).  If all strikes take one step, L = 1 is enough: y is the next move and nothing else, the walk
+  that makes these moves attains U everywhere, and the bound is the optimum.
+* **A poacher who knows the walk and sees nothing**: `stackelberg_envs.planning.blind_patrols`.
 
-The game with d_m steps: Basilico, Gatti, Amigoni, "Patrolling security games", Artificial Intelligence 184-185 (2012).  The bounds and
-their proofs are ours.
+The game with d_m steps: Basilico, Gatti, Amigoni, "Patrolling security games", Artificial Intelligence 184-185 (2012).  The bound and its
+proof are ours.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from scipy import sparse
+from scipy.optimize import linprog
 
 from ..processes.arrays import Array, array_namespace
 from .linear_systems import PlanningError
@@ -107,82 +109,124 @@ def strike_values(walk: Array, visits: Array, value: Array, penalty: float, dura
     return worth
 
 
-def watched_value(walks: Walks, strikes: Strikes) -> PatrolBound:
-    """U: the least that a poacher who watches is left with, if the ranger may plan anew while it waits.
+def watched_value(walks: Walks, strikes: Strikes, lookahead: int = 1) -> PatrolBound:
+    """U: the least that a poacher who watches is left with, if the ranger may plan anew after each ``lookahead`` steps of waiting.
 
     Raises:
-        PlanningError: if there are more than `MOST_WALKS` walks of the longest duration from a position.
+        PlanningError: if there are more than `MOST_WALKS` walks of the longest duration and ``lookahead`` - 1 steps from a position.
     """
-    games = [_walk_game(walks, strikes, p) for p in range(len(walks.node))]
-    values, worth = np.zeros(len(games)), np.zeros(len(games))
-    mixtures: list[np.ndarray] = []
+    plans = [_Plan.of(walks, strikes, p, lookahead) for p in range(len(walks.node))]
+    values, worth = np.zeros(len(plans)), np.zeros(len(plans))
     for _ in range(ROUNDS):
-        solved = [_matrix_game(np.column_stack([payoffs, strikes.discount * values[first]])) for payoffs, first in games]
-        mixtures, worth = [y for y, _ in solved], np.array([value for _, value in solved])
+        mixtures = [plan.best(values) for plan in plans]
+        worth = np.array([plan.worth(y, values) for plan, y in zip(plans, mixtures, strict=True)])
         if np.abs(worth - values).max() <= ACCURACY:
             break
-        values = _stopping_values(games, mixtures, strikes.discount)
-    policy = np.zeros(walks.moves.shape)
-    for p, (y, (_, first)) in enumerate(zip(mixtures, games, strict=True)):
-        for a in np.flatnonzero(walks.possible[p]):
-            policy[p, a] = y[first == walks.moves[p, a]].sum()
-    certified = np.minimum(values, worth) - max(float((values - worth).max()), 0.0) / (1 - strikes.discount)
+        change = np.inf
+        while change > 0.1 * ACCURACY:  # what the poacher has against these plans
+            before, values = values, np.array([plan.worth(y, values) for plan, y in zip(plans, mixtures, strict=True)])
+            change = np.abs(values - before).max()
+    policy = np.stack([plan.first_moves(y, walks.moves[p], walks.possible[p]) for p, (plan, y) in enumerate(zip(plans, mixtures, strict=True))])
+    certified = np.minimum(values, worth) - max(float((values - worth).max()), 0.0) / (1 - strikes.discount**lookahead)
     return PatrolBound(float(certified[walks.start]), certified, policy, bool((strikes.durations == 1).all()))
 
 
-def _walk_game(walks: Walks, strikes: Strikes, p: int) -> tuple[np.ndarray, np.ndarray]:
-    """What each walk from p makes of each strike, (walks, M), and the position after its first move; walks that do the same once."""
-    longest = int(strikes.durations.max())
-    paths = np.full((1, 1), p)
-    for _ in range(longest):
-        possible = walks.possible[paths[:, -1]]
-        if possible.sum() > MOST_WALKS:
-            raise PlanningError(f"a position has more than {MOST_WALKS} walks of {longest} steps: take shorter strikes or a smaller graph")
-        rows, moves = np.nonzero(possible)
-        paths = np.column_stack([paths[rows], walks.moves[paths[rows, -1], moves]])
-    there = walks.node[paths[:, 1:, None]] == strikes.nodes  # (walks, D, M)
-    there &= np.arange(longest)[:, None] < strikes.durations
-    caught = there.any(axis=1)
-    payoffs = np.where(
-        caught, -strikes.penalty * strikes.discount ** there.argmax(axis=1), strikes.values * strikes.discount ** (strikes.durations - 1)
-    )
-    rows = np.unique(np.column_stack([paths[:, 1], payoffs]), axis=0)
-    return rows[:, 1:], rows[:, 0].astype(np.int64)
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """The walks that a ranger may plan at a position, and what the poacher makes of them before it plans anew."""
+
+    parents: list[np.ndarray]
+    """The number of the first l steps of each number of the first l + 1, for l = 0 to L - 1; before no step there is one number, 0."""
+    last: np.ndarray
+    """The number of the first L steps of each walk, (W,)."""
+    ends: np.ndarray
+    """The position after them, by their number."""
+    first: np.ndarray
+    """The position after the first step of each walk, (W,)."""
+    payoffs: list[np.ndarray]
+    """What strikes after l steps pay, discounted, (W, M), for l = 0 to L - 1."""
+    discount: float
+    """Of what comes after L steps."""
+
+    @classmethod
+    def of(cls, walks: Walks, strikes: Strikes, start: int, lookahead: int) -> _Plan:
+        longest = int(strikes.durations.max())
+        paths = np.full((1, 1), start)
+        for _ in range(longest + lookahead - 1):
+            possible = walks.possible[paths[:, -1]]
+            if possible.sum() > MOST_WALKS:
+                raise PlanningError(f"a position has more than {MOST_WALKS} walks of {longest + lookahead - 1} steps: look less far ahead")
+            rows, moves = np.nonzero(possible)
+            paths = np.column_stack([paths[rows], walks.moves[paths[rows, -1], moves]])
+        payoffs = [strikes.discount**step * _paid(walks, strikes, paths[:, step + 1 : step + 1 + longest]) for step in range(lookahead)]
+        alike = np.unique(np.column_stack([paths[:, : lookahead + 1], *payoffs]), axis=0)  # walks that do the same once
+        paths, rest = alike[:, : lookahead + 1].astype(np.int64), alike[:, lookahead + 1 :]
+        numbers = [np.unique(paths[:, : step + 1], axis=0, return_inverse=True)[1].ravel() for step in range(lookahead + 1)]
+        parents = [np.zeros(int(numbers[step + 1].max()) + 1, dtype=np.int64) for step in range(lookahead)]
+        for step, table in enumerate(parents):
+            table[numbers[step + 1]] = numbers[step]
+        ends = np.zeros(int(numbers[-1].max()) + 1, dtype=np.int64)
+        ends[numbers[-1]] = paths[:, -1]
+        return cls(parents, numbers[-1], ends, paths[:, 1], np.split(rest, lookahead, axis=1), strikes.discount**lookahead)
+
+    def _numbers(self) -> list[np.ndarray]:
+        """The number of the first l steps of each walk, for l = 0 to L."""
+        found = [self.last]
+        for parent in reversed(self.parents):
+            found.append(parent[found[-1]])
+        return found[::-1]
+
+    def worth(self, y: np.ndarray, values: np.ndarray) -> float:
+        """What the poacher makes of walks of probability ``y`` (W,), if ``values`` (P,) are what comes after them."""
+        numbers = self._numbers()
+        worth = self.discount * values[self.ends] * np.bincount(self.last, y)
+        for step in range(len(self.parents) - 1, -1, -1):
+            waits = np.bincount(self.parents[step], worth)
+            struck = np.stack([np.bincount(numbers[step], y * column) for column in self.payoffs[step].T])
+            worth = np.maximum(np.maximum(waits, 0.0), struck.max(axis=0))
+        return float(worth[0])
+
+    def best(self, values: np.ndarray) -> np.ndarray:
+        """The distribution over walks (W,) of which the poacher makes least."""
+        count, steps = len(self.last), len(self.parents)
+        numbers = self._numbers()
+        sizes = [int(number.max()) + 1 for number in numbers[:-1]]
+        starts = count + np.cumsum([0, *sizes])
+        blocks = []
+        for step, size in enumerate(sizes):
+            own = sparse.eye_array(size, starts[-1], k=int(starts[step]))
+            for column in self.payoffs[step].T:
+                struck = sparse.csr_array((column, (numbers[step], np.arange(count))), shape=(size, starts[-1]))
+                blocks.append(struck - own)
+            if step + 1 < steps:
+                child = np.arange(sizes[step + 1])
+                waits = sparse.csr_array((np.ones(len(child)), (self.parents[step], starts[step + 1] + child)), shape=(size, starts[-1]))
+            else:
+                after = self.discount * values[self.ends[self.last]]
+                waits = sparse.csr_array((after, (numbers[step], np.arange(count))), shape=(size, starts[-1]))
+            blocks.append(waits - own)
+        rows = sparse.vstack(blocks, format="csr")
+        cost, total = np.zeros(starts[-1]), np.zeros((1, starts[-1]))
+        cost[count], total[0, :count] = 1.0, 1.0
+        found = lowest(cost, rows, np.zeros(rows.shape[0]), total, np.ones(1))
+        if found is None:
+            raise PlanningError(f"a programme of {count} walks has no solution")
+        y = np.maximum(found[:count], 0.0)
+        return y / y.sum()
+
+    def first_moves(self, y: np.ndarray, moves: np.ndarray, possible: np.ndarray) -> np.ndarray:
+        """The probabilities of the moves at this position, (A,)."""
+        return np.where(possible, np.bincount(self.first, y, minlength=int(moves.max()) + 1)[moves], 0.0)
 
 
-def _matrix_game(payoffs: np.ndarray) -> tuple[np.ndarray, float]:
-    """The mixture over rows that makes the best of the columns and of 0 least, and what that is."""
-    from scipy.optimize import linprog
-
-    rows, columns = payoffs.shape
-    cost = np.append(np.zeros(rows), 1.0)
-    found = linprog(
-        cost,
-        A_ub=np.column_stack([payoffs.T, -np.ones(columns)]),
-        b_ub=np.zeros(columns),
-        A_eq=np.append(np.ones(rows), 0.0)[None],
-        b_eq=[1.0],
-        method="highs",
-        options=_TIGHT,
-    )
-    if found.x is None:
-        raise PlanningError(f"a matrix game of {payoffs.shape} has no solution: {found.message}")
-    y = np.maximum(found.x[:rows], 0.0)
-    y /= y.sum()
-    return y, max(0.0, float((y @ payoffs).max()))
+def _paid(walks: Walks, strikes: Strikes, paths: np.ndarray) -> np.ndarray:
+    """What a strike pays that begins before walks (W, D), (W, M)."""
+    there = walks.node[paths[:, :, None]] == strikes.nodes
+    there &= np.arange(paths.shape[1])[:, None] < strikes.durations
+    missed = strikes.values * strikes.discount ** (strikes.durations - 1)
+    return np.where(there.any(axis=1), -strikes.penalty * strikes.discount ** there.argmax(axis=1), missed)
 
 
-def _stopping_values(games: list[tuple[np.ndarray, np.ndarray]], mixtures: list[np.ndarray], discount: float) -> np.ndarray:
-    """What the poacher has at each position where the ranger's plans are fixed: it stops when a strike is better than to wait."""
-    count = len(games)
-    stop = np.array([max(0.0, float((y @ payoffs).max())) for y, (payoffs, _) in zip(mixtures, games, strict=True)])
-    walk = np.zeros((count, count))
-    for p, (y, (_, first)) in enumerate(zip(mixtures, games, strict=True)):
-        np.add.at(walk[p], first, y)
-    waits = np.zeros(count, dtype=bool)
-    while True:
-        values = np.linalg.solve(np.eye(count) - discount * waits[:, None] * walk, np.where(waits, 0.0, stop))
-        better = discount * walk @ values > np.maximum(stop, 0.0) + 1e-12
-        if (better <= waits).all():
-            return values
-        waits |= better
+def lowest(cost: np.ndarray, rows: Any, bounds: np.ndarray, equal: Any, equals: np.ndarray) -> np.ndarray | None:
+    """The z >= 0 of min cost.z s.t. rows z <= bounds, equal z = equals; None if there is none."""
+    return linprog(cost, A_ub=rows, b_ub=bounds, A_eq=equal, b_eq=equals, method="highs", options=_TIGHT).x
