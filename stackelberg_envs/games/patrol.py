@@ -192,7 +192,7 @@ class Patrol(StackelbergGame):
         far = np.linalg.solve(np.eye(len(walk)) - LONG * walk.T, (1 - LONG) * np.eye(len(walk))[self.walks.start])
         flow = np.zeros((count, count))
         np.add.at(flow, (self.walks.node[:, None], self.walks.node), far[:, None] * walk)
-        there = flow.sum(axis=1)
+        there, start = flow.sum(axis=1), int(self.walks.node[self.walks.start])
         moves = flow / np.maximum(there, 1e-300)[:, None]
         struck = np.zeros(count)
         struck[self.strikes.nodes] = self._struck(walk, np.asarray(policy))
@@ -205,8 +205,11 @@ class Patrol(StackelbergGame):
             likely,
             "probability of the move",
             tuple("" for _ in ends),
-            "worth of a node to a poacher; below it how often the ranger is there, and how likely it is to be struck",
-            notes=tuple(f"{100 * share:.0f} %" for share in there),
+            "what a node is worth to a poacher; below it the steps of a strike, how often the ranger is there, where strikes are",
+            notes=tuple(
+                f"{'start, ' if node == start else ''}{lasts} steps, {100 * share:.0f} %"
+                for node, (lasts, share) in enumerate(zip(self.park.durations, there, strict=True))
+            ),
             alarms=tuple(f"struck {100 * share:.0f} %" if share >= 0.005 else "" for share in struck),
         )
 
