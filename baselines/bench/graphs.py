@@ -56,7 +56,9 @@ def _annotate(axis: Axes, place: np.ndarray, line: str, colour: str, below: int)
     """A line of text below a place and to the right, between its links; ``below`` in points."""
     if line:
         white = {"boxstyle": "square,pad=0.1", "facecolor": "#fefefe", "edgecolor": "none", "alpha": 0.85}
-        axis.annotate(line, place, (18, -below), textcoords="offset points", va="top", fontsize=8, color=colour, bbox=white, zorder=5)
+        axis.annotate(
+            line, (place[0], place[1]), (18, -below), textcoords="offset points", va="top", fontsize=8, color=colour, bbox=white, zorder=5
+        )
 
 
 def _height(graph: Graph) -> float:

@@ -44,7 +44,7 @@ def clusters(path: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
     with path.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if all(row.values())]
     where = np.array([[float(row["lat"]), float(row["long"])] for row in rows])
-    inside = ((where >= LOW) & (where <= HIGH)).all(axis=1)
+    inside = np.all((where >= LOW) & (where <= HIGH), axis=1)
     animals = len({row["animal_id"] for row, there in zip(rows, inside, strict=True) if there})
     try:
         means = importlib.import_module("sklearn.cluster").KMeans(n_clusters=count, random_state=42, n_init="auto")
@@ -102,10 +102,8 @@ def main() -> None:
     with given.published.open(encoding="utf-8", newline="") as file:
         published = list(csv.DictReader(file))
     parks = {count: clusters(given.positions, count) for count in sorted({int(row["num_clusters"]) for row in published})}
-    found = np.array([
-        equilibrium(*parks[int(row["num_clusters"])], *(int(row[key]) for key in ("dims", "num_defenders", "num_timesteps", "defense_time_threshold")))
-        for row in published
-    ])  # fmt: skip
+    columns = ("dims", "num_defenders", "num_timesteps", "defense_time_threshold")
+    found = np.array([equilibrium(*parks[int(row["num_clusters"])], *(int(row[key]) for key in columns)) for row in published])
     apart = np.abs(found - [float(row["defender_utility"]) for row in published])
     agree = apart <= 1e-8
     numbers: dict[str, Any] = {

@@ -29,17 +29,16 @@ from ..followers.exact import Hard, Soft
 from ..game import StackelbergGame
 from ..optional import Graph
 from ..planning.blind_patrols import blind_commitment, blind_value
-from ..planning.patrols import Strikes, Walks, lowest, strike_values, watched_value
+from ..planning.patrols import Strikes, best_outcomes, farthest_lookahead, strike_values, watched_value
 from ..processes.arrays import Array, array_namespace
 from ..processes.constants import Constants
 from ..worlds.mdp import InducedMDP
+from .patrol_picture import patrol_graph
 from .patrol_presets import GRAPHS, Park, random_park
 from .patrol_states import watched_tables
 
 BOUND = 20.0
 """Of the leader's box."""
-LONG, LONGEST = 0.999, 500
-"""For pictures: how often a ranger is somewhere is a mean over some thousand steps, and poachers are followed for so many."""
 FAST = 5_000
 """Walks from a position of which a bound is computed in seconds."""
 
@@ -100,9 +99,7 @@ class Patrol(StackelbergGame):
         """Positions of the ranger, and its moves."""
         targets = np.flatnonzero(self.park.values > 0)
         self.discount = real("discount", discount, 0, 1, open_high=True)
-        self.strikes = Strikes(
-            targets, self.park.values[targets], self.park.durations[targets], real("penalty", penalty, 0), self.discount
-        )
+        self.strikes = Strikes(targets, self.park.values[targets], self.park.durations[targets], real("penalty", penalty, 0), self.discount)
         """What the poacher can do."""
         usual = self.strikes.penalty if zero_sum else 0.0
         self.catch = real("catch", usual if catch is None else catch, 0)
@@ -156,9 +153,8 @@ class Patrol(StackelbergGame):
         walks = self.park.walks(int(self.walks.node[self.walks.start]), 1)
         if not self.watches:
             return blind_value(walks, self.strikes, self._horizon)
-        longest = int(self.strikes.durations.max())
-        most = [np.linalg.matrix_power(_counts(walks), longest + ahead).sum(axis=1).max() for ahead in (1, 2)]
-        return watched_value(walks, self.strikes, 1 + sum(bool(count <= FAST) for count in most)).value
+        ahead = farthest_lookahead(walks, self.strikes, FAST)
+        return watched_value(walks, self.strikes, ahead).value
 
     def bound(self, temperature: float = 0.0) -> float:
         """What no walk of any memory earns the rangers of a poacher who best-responds, `Soft` with ``temperature`` or, for 0, `Hard`.
@@ -169,16 +165,10 @@ class Patrol(StackelbergGame):
         losses = self.park.losses[self.strikes.nodes]
         if not self.watches and temperature == 0:
             return blind_commitment(self.walks, self.strikes, self._horizon, losses, self.catch)
-        entropy = 0.0
+        choices, entropy = np.log(len(losses)), 0.0
         for _ in range(10_000 if self.watches else self._horizon):
-            entropy = float(np.logaddexp(np.log(len(losses)), self.discount * entropy))
-        late = self.discount ** (self.strikes.durations - 1.0)
-        poacher = np.array([0.0, -self.strikes.penalty, *late * self.strikes.values])
-        ranger = np.array([0.0, self.catch, *-late * losses])
-        enough = self.least - temperature * entropy
-        shares = lowest(-ranger, -poacher[None], np.array([-enough]), np.ones((1, len(ranger))), np.ones(1))
-        assert shares is not None
-        return float(ranger @ shares)
+            entropy = float(np.logaddexp(choices, self.discount * entropy))
+        return best_outcomes(self.strikes, losses, self.catch, self.least - temperature * entropy)
 
     def upper_bound(self) -> float:
         """`bound` for the default follower; it holds for hard ones, too."""
@@ -188,41 +178,8 @@ class Patrol(StackelbergGame):
         """The park: how likely the ranger's moves are, how often it is at each node, and where the poacher strikes."""
         del context
         (policy,) = policies
-        walk, count = np.asarray(self.walk(np.asarray(x))), len(self.park.places)
-        far = np.linalg.solve(np.eye(len(walk)) - LONG * walk.T, (1 - LONG) * np.eye(len(walk))[self.walks.start])
-        flow = np.zeros((count, count))
-        np.add.at(flow, (self.walks.node[:, None], self.walks.node), far[:, None] * walk)
-        there, start = flow.sum(axis=1), int(self.walks.node[self.walks.start])
-        moves = flow / np.maximum(there, 1e-300)[:, None]
-        struck = np.zeros(count)
-        struck[self.strikes.nodes] = self._struck(walk, np.asarray(policy))
-        ends = np.argwhere((flow > 0) & ~np.eye(count, dtype=bool))
-        likely = moves[tuple(ends.T)]
-        return Graph(
-            self.park.places,
-            tuple(f"{value:.2f}" for value in self.park.values),
-            ends,
-            likely,
-            "probability of the move",
-            tuple("" for _ in ends),
-            "what a node is worth to a poacher; below it the steps of a strike, how often the ranger is there, where strikes are",
-            notes=tuple(
-                f"{'start, ' if node == start else ''}{lasts} steps, {100 * share:.0f} %"
-                for node, (lasts, share) in enumerate(zip(self.park.durations, there, strict=True))
-            ),
-            alarms=tuple(f"struck {100 * share:.0f} %" if share >= 0.005 else "" for share in struck),
-        )
-
-    def _struck(self, walk: np.ndarray, policy: np.ndarray) -> np.ndarray:
-        """The probability that the poacher strikes at each target, (M,), within `LONGEST` steps."""
-        waits = len(walk) if self.watches else self._horizon
-        answer = policy[:waits, 0]
-        where, found = np.eye(waits)[self.walks.start if self.watches else 0], np.zeros(answer.shape[1] - 1)
-        after = walk if self.watches else np.eye(waits, k=1)
-        for _ in range(LONGEST):
-            found += where @ answer[:, 1:]
-            where = (where * answer[:, 0]) @ after
-        return found
+        horizon = None if self.watches else self._horizon
+        return patrol_graph(self.park, self.walks, self.strikes, np.asarray(self.walk(np.asarray(x))), np.asarray(policy), horizon)
 
     def _log_leader_policy(self, x: Array) -> Array:
         """log pi(a|s), (..., S, A): the ranger moves alike whatever the poacher is about."""
@@ -268,13 +225,6 @@ class Patrol(StackelbergGame):
             follower_sees="policy",
             available=c.available if self.watches else None,
         )
-
-
-def _counts(walks: Walks) -> np.ndarray:
-    """How many moves lead from each position to each, (P, P)."""
-    table = np.zeros((len(walks.node),) * 2, dtype=np.int64)
-    np.add.at(table, (np.nonzero(walks.possible)[0], walks.moves[walks.possible]), 1)
-    return table
 
 
 def _blind_tables(horizon: int, targets: int) -> dict[str, np.ndarray]:

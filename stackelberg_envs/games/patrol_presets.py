@@ -39,7 +39,12 @@ class Park:
         count = len(self.places)
         if self.places.shape != (count, 2) or any(table.shape != (count,) for table in (self.values, self.losses, self.durations)):
             raise ValueError("a park has places (N, 2), and values, losses and durations (N,)")
-        if self.paths.ndim != 2 or self.paths.shape[1] != 2 or self.paths.size == 0 or not (0 <= self.paths.min() <= self.paths.max() < count):
+        if (
+            self.paths.ndim != 2
+            or self.paths.shape[1] != 2
+            or self.paths.size == 0
+            or not (0 <= self.paths.min() <= self.paths.max() < count)
+        ):
             raise ValueError(f"paths are pairs of nodes from 0 to {count - 1}, (E, 2), and at least one")
         if not np.isfinite([*self.values, *self.losses]).all() or min(self.values.min(), self.losses.min()) < 0 or self.values.max() == 0:
             raise ValueError("values and losses are finite and not below 0, and some value is above")

@@ -1,20 +1,20 @@
 r"""What the best walk leaves a poacher who knows it and sees nothing, and what rangers can have of such a poacher.
 
-The poacher picks a target m and a time t in advance, t = 0 to T - 1, or stays away.  What a walk of any memory does to a strike is linear in
-its flow on the time-expanded graph, f_h(p, a) for moves h = 0 to T + D - 2: with c_k the probability that the ranger comes to m for the
-first time after the k-th move since t,
+The poacher picks a target m and a time t in advance, t = 0 to T - 1, or stays away.  What a walk of any memory does to a strike is linear
+in its flow on the time-expanded graph, f_h(p, a) for moves h = 0 to T + D - 2: with c_k the probability that the ranger comes to m for
+the first time after the k-th move since t,
 
-    poacher  gamma^t (gamma^(d-1) v_m (1 - sum_k c_k) - f sum_k gamma^(k-1) c_k)       rangers  likewise, with -loss and the gain by a catch
+    poacher  gamma^t (gamma^(d-1) v_m (1 - sum_k c_k) - f sum_k gamma^(k-1) c_k)     rangers  likewise, with -loss, and the gain by a catch
 
-    c_1 = all flow that comes to m or stays there,   c_2 = what comes from elsewhere,   c_k <= what comes from elsewhere for k > 2, sum c <= 1
+    c_1 = what comes to m or stays there,  c_2 = what comes from elsewhere,  c_k <= what comes from elsewhere for k > 2,  sum c <= 1
 
 What comes for the third time or later may have been there before, so for d > 2 the programmes have a larger feasible set than there are
 walks, and their values are bounds; for d <= 2 they are exact.
 
 * `blind_value`: the least, over flows, of the most that the poacher can have.
 * `blind_commitment`: the most that the rangers can have, a programme for each (m, t) that is to be a best response (Conitzer and Sandholm,
-  EC 2006), so ties go to the rangers.  Those that cannot beat the best so far are left out: a poacher who is left U is missed at (m, t) with
-  a probability that pays it U.
+  EC 2006), so ties go to the rangers.  Those that cannot beat the best so far are left out: a poacher who is left U is missed at (m, t) so
+  often that it has U.
 
 A walk whose moves depend on the node alone is one of these, so no patrol does better.
 """
@@ -87,8 +87,8 @@ def blind_commitment(walks: Walks, strikes: Strikes, horizon: int, losses: np.nd
 def _hopes(strikes: Strikes, horizon: int, losses: np.ndarray, catch: float, least: float) -> np.ndarray:
     """What the rangers have at most of a strike that leaves the poacher ``least`` or more, (T M,); -inf where none does.
 
-    Of all outcomes of a strike, to be missed or caught after k moves, the poacher's and the rangers' payoffs lie on lines from the first; so
-    the best is on one of these, where the poacher has just enough.
+    What either has of a strike is a mix of one outcome, missed, with others, caught after k moves.  So the rangers' best is a mix of two,
+    in which the poacher has just enough.
     """
     found = np.full((horizon, len(losses)), -np.inf)
     for m, (value, loss, duration) in enumerate(zip(strikes.values, losses, strikes.durations, strict=True)):
@@ -154,13 +154,13 @@ class _Programme:
         for t in range(horizon):
             for m, (value, duration) in enumerate(zip(values.tolist(), strikes.durations.tolist(), strict=True)):
                 free, missed = strikes.discount**t, strikes.discount ** (duration - 1) * value
-                entries += [
-                    (len(constants), at, -free * (missed + strikes.discount**k * penalty)) for k, at in enumerate(self.first[m][t])
-                ]
+                entries += [(len(constants), at, -free * (missed + strikes.discount**k * penalty)) for k, at in enumerate(self.first[m][t])]
                 constants.append(free * missed)
         return _table(entries, len(constants), self.size), np.array(constants)
 
 
 def _table(entries: list[tuple[int, int, float]], rows: int, columns: int) -> Any:
     row, column, numbers = zip(*entries, strict=True) if entries else ((), (), ())
-    return sparse.csr_array((np.array(numbers, dtype=np.float64), (np.array(row, dtype=np.int64), np.array(column, dtype=np.int64))), shape=(rows, columns))
+    return sparse.csr_array(
+        (np.array(numbers, dtype=np.float64), (np.array(row, dtype=np.int64), np.array(column, dtype=np.int64))), shape=(rows, columns)
+    )

@@ -117,6 +117,7 @@ def watched_value(walks: Walks, strikes: Strikes, lookahead: int = 1) -> PatrolB
     """
     plans = [_Plan.of(walks, strikes, p, lookahead) for p in range(len(walks.node))]
     values, worth = np.zeros(len(plans)), np.zeros(len(plans))
+    mixtures: list[np.ndarray] = []
     for _ in range(ROUNDS):
         mixtures = [plan.best(values) for plan in plans]
         worth = np.array([plan.worth(y, values) for plan, y in zip(plans, mixtures, strict=True)])
@@ -126,7 +127,9 @@ def watched_value(walks: Walks, strikes: Strikes, lookahead: int = 1) -> PatrolB
         while change > 0.1 * ACCURACY:  # what the poacher has against these plans
             before, values = values, np.array([plan.worth(y, values) for plan, y in zip(plans, mixtures, strict=True)])
             change = np.abs(values - before).max()
-    policy = np.stack([plan.first_moves(y, walks.moves[p], walks.possible[p]) for p, (plan, y) in enumerate(zip(plans, mixtures, strict=True))])
+    policy = np.stack(
+        [plan.first_moves(y, walks.moves[p], walks.possible[p]) for p, (plan, y) in enumerate(zip(plans, mixtures, strict=True))]
+    )
     certified = np.minimum(values, worth) - max(float((values - worth).max()), 0.0) / (1 - strikes.discount**lookahead)
     return PatrolBound(float(certified[walks.start]), certified, policy, bool((strikes.durations == 1).all()))
 
@@ -205,7 +208,7 @@ class _Plan:
                 after = self.discount * values[self.ends[self.last]]
                 waits = sparse.csr_array((after, (numbers[step], np.arange(count))), shape=(size, starts[-1]))
             blocks.append(waits - own)
-        rows = sparse.vstack(blocks, format="csr")
+        rows: Any = sparse.vstack(blocks, format="csr")
         cost, total = np.zeros(starts[-1]), np.zeros((1, starts[-1]))
         cost[count], total[0, :count] = 1.0, 1.0
         found = lowest(cost, rows, np.zeros(rows.shape[0]), total, np.ones(1))
@@ -225,6 +228,34 @@ def _paid(walks: Walks, strikes: Strikes, paths: np.ndarray) -> np.ndarray:
     there &= np.arange(paths.shape[1])[:, None] < strikes.durations
     missed = strikes.values * strikes.discount ** (strikes.durations - 1)
     return np.where(there.any(axis=1), -strikes.penalty * strikes.discount ** there.argmax(axis=1), missed)
+
+
+def farthest_lookahead(walks: Walks, strikes: Strikes, most: int) -> int:
+    """How far ahead `watched_value` looks, 1 to 3, if no position is to have more than ``most`` walks; 1 whatever there are."""
+    leads = np.zeros((len(walks.node),) * 2)
+    np.add.at(leads, (np.nonzero(walks.possible)[0], walks.moves[walks.possible]), 1.0)
+    longest = int(strikes.durations.max())
+    return 1 + sum(bool(np.linalg.matrix_power(leads, longest + ahead).sum(axis=1).max() <= most) for ahead in (1, 2))
+
+
+def best_outcomes(strikes: Strikes, losses: np.ndarray, catch: float, least: float) -> float:
+    """The most that rangers have of a mix of outcomes that pays the poacher ``least`` or more: none, a catch, or a strike at a target.
+
+    Discounts only mix an outcome with none, for what they take from the poacher they take from the rangers.
+
+    Args:
+        strikes: at M targets.
+        losses: of the rangers by a strike that is not caught, (M,).
+        catch: what they gain by one that is.
+        least: what the poacher has.
+    """
+    late = strikes.discount ** (strikes.durations - 1.0)
+    poacher = np.array([0.0, -strikes.penalty, *late * strikes.values])
+    rangers = np.array([0.0, catch, *-late * losses])
+    shares = lowest(-rangers, -poacher[None], np.array([-least]), np.ones((1, len(rangers))), np.ones(1))
+    if shares is None:
+        raise PlanningError(f"no outcome pays the poacher {least}")
+    return float(rangers @ shares)
 
 
 def lowest(cost: np.ndarray, rows: Any, bounds: np.ndarray, equal: Any, equals: np.ndarray) -> np.ndarray | None:
