@@ -136,7 +136,9 @@ class HasGraph(Protocol):
 
 
 class UpperBound(Protocol):
-    """For tables: a proved upper bound on the leader's return, whatever it commits to and whatever its followers want; None for none.
+    """For tables: a proved upper bound on the leader's return, whatever it commits to; None for none.
+
+    It holds against the default follower, a hard one, and any follower of whom the game says so.
 
     `stackelberg_envs.bounds.upper_bound` takes it where it is smaller than the cooperative value.
     """

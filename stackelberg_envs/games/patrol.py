@@ -29,13 +29,13 @@ from ..followers.exact import Hard, Soft
 from ..game import StackelbergGame
 from ..optional import Graph
 from ..planning.blind_patrols import blind_commitment, blind_value
-from ..planning.patrols import Strikes, best_outcomes, farthest_lookahead, strike_values, watched_value
+from ..planning.patrols import Strikes, best_outcomes, farthest_lookahead, strike_values, watcher_value
 from ..processes.arrays import Array, array_namespace
 from ..processes.constants import Constants
 from ..worlds.mdp import InducedMDP
 from .patrol_picture import patrol_graph
 from .patrol_presets import GRAPHS, Park, random_park
-from .patrol_states import watched_tables
+from .patrol_states import watcher_tables
 
 BOUND = 20.0
 """Of the leader's box."""
@@ -112,7 +112,7 @@ class Patrol(StackelbergGame):
         place = np.zeros(self.walks.possible.shape, dtype=np.int64)
         place[self.walks.possible] = np.arange(self.dimension)
         losses = self.park.losses[targets]
-        tables = watched_tables(self.walks, self.strikes, losses, self.catch) if watches else _blind_tables(self._horizon, len(targets))
+        tables = watcher_tables(self.walks, self.strikes, losses, self.catch) if watches else _blind_tables(self._horizon, len(targets))
         self._constants = Constants(
             place=place,
             possible=self.walks.possible,
@@ -136,7 +136,7 @@ class Patrol(StackelbergGame):
         logits = logits - xp.max(logits, axis=-1, keepdims=True)
         return logits - xp.log(xp.sum(xp.exp(logits), axis=-1, keepdims=True))
 
-    def walk(self, x: Array) -> Array:
+    def walk_matrix(self, x: Array) -> Array:
         """The probabilities of the ranger's next positions, (..., P, P)."""
         xp = array_namespace(x)
         return xp.sum(xp.exp(self.log_moves(x))[..., None] * self._constants.like(x).steps, axis=-2)
@@ -154,7 +154,7 @@ class Patrol(StackelbergGame):
         if not self.watches:
             return blind_value(walks, self.strikes, self._horizon)
         ahead = farthest_lookahead(walks, self.strikes, FAST)
-        return watched_value(walks, self.strikes, ahead).value
+        return watcher_value(walks, self.strikes, ahead).value
 
     def bound(self, temperature: float = 0.0) -> float:
         """What no walk of any memory earns the rangers of a poacher who best-responds, `Soft` with ``temperature`` or, for 0, `Hard`.
@@ -171,7 +171,7 @@ class Patrol(StackelbergGame):
         return best_outcomes(self.strikes, losses, self.catch, self.least - temperature * entropy)
 
     def upper_bound(self) -> float:
-        """`bound` for the default follower; it holds for hard ones, too."""
+        """`bound` for the default follower, a soft one; it holds for hard ones, and for soft ones of no higher temperature, too."""
         return self.bound(self.default_follower.temperature)
 
     def graph(self, x: Array, context: int | str, policies: Sequence[Array]) -> Graph:
@@ -179,7 +179,7 @@ class Patrol(StackelbergGame):
         del context
         (policy,) = policies
         horizon = None if self.watches else self._horizon
-        return patrol_graph(self.park, self.walks, self.strikes, np.asarray(self.walk(np.asarray(x))), np.asarray(policy), horizon)
+        return patrol_graph(self.park, self.walks, self.strikes, np.asarray(self.walk_matrix(np.asarray(x))), np.asarray(policy), horizon)
 
     def _log_leader_policy(self, x: Array) -> Array:
         """log pi(a|s), (..., S, A): the ranger moves alike whatever the poacher is about."""
@@ -187,7 +187,7 @@ class Patrol(StackelbergGame):
 
     def _expected(self, x: Array, value: Array, penalty: float) -> Array:
         """What waiting and strikes pay in advance, after each number of steps of waiting, (..., T, 1, 1 + M), not discounted by these."""
-        xp, c, walk = array_namespace(x), self._constants.like(x), self.walk(x)
+        xp, c, walk = array_namespace(x), self._constants.like(x), self.walk_matrix(x)
         paid = strike_values(walk, c.visits, value, penalty, self.strikes.durations, self.discount)
         where = xp.zeros_like(walk[..., :1, :]) + xp.eye(walk.shape[-1], dtype=x.dtype, device=x.device)[self.walks.start]
         rows = []

@@ -31,7 +31,7 @@ def patrol_graph(park: Park, walks: Walks, strikes: Strikes, walk: np.ndarray, p
     np.add.at(flow, (walks.node[:, None], walks.node), often[:, None] * walk)
     there, start = flow.sum(axis=1), int(walks.node[walks.start])
     struck = np.zeros(count)
-    struck[strikes.nodes] = _struck(walks, walk, policy, horizon)
+    struck[strikes.nodes] = _strike_probabilities(walks, walk, policy, horizon)
     ends = np.argwhere((flow > 0) & ~np.eye(count, dtype=bool))
     return Graph(
         park.places,
@@ -49,7 +49,7 @@ def patrol_graph(park: Park, walks: Walks, strikes: Strikes, walk: np.ndarray, p
     )
 
 
-def _struck(walks: Walks, walk: np.ndarray, policy: np.ndarray, horizon: int | None) -> np.ndarray:
+def _strike_probabilities(walks: Walks, walk: np.ndarray, policy: np.ndarray, horizon: int | None) -> np.ndarray:
     """The probability that the poacher strikes at each target, (M,)."""
     waits = len(walk) if horizon is None else horizon
     answer, after = policy[:waits, 0], walk if horizon is None else np.eye(waits, k=1)

@@ -14,7 +14,7 @@ DENSE = 64
 """States up to which the transition is an array."""
 
 
-def watched_states(walks: Walks, strikes: Strikes) -> np.ndarray:
+def watcher_states(walks: Walks, strikes: Strikes) -> np.ndarray:
     """(position, target, steps left) of each state, (S, 3): first all positions while the poacher waits, with target -1.
 
     During a strike the ranger is elsewhere, and 1 to d - 1 steps are left.
@@ -29,7 +29,7 @@ def watched_states(walks: Walks, strikes: Strikes) -> np.ndarray:
     return np.array(waiting + busy)
 
 
-def watched_tables(walks: Walks, strikes: Strikes, losses: np.ndarray, catch: float) -> dict[str, Any]:
+def watcher_tables(walks: Walks, strikes: Strikes, losses: np.ndarray, catch: float) -> dict[str, Any]:
     """The tables of the world in which the poacher sees where the ranger is.
 
     Args:
@@ -42,7 +42,7 @@ def watched_tables(walks: Walks, strikes: Strikes, losses: np.ndarray, catch: fl
         ``transition``, ``follower_reward``, ``leader_reward``, ``available`` and ``initial`` by name, over S states, A moves of the ranger
         and 1 + M actions of the poacher, and ``position`` of each state.
     """
-    states = watched_states(walks, strikes)
+    states = watcher_states(walks, strikes)
     position, target, left = states.T
     number = {tuple(state): s for s, state in enumerate(states.tolist())}
     count, actions = len(states), 1 + len(strikes.nodes)

@@ -32,10 +32,10 @@ from ..processes.arrays import Array, array_namespace
 from .linear_systems import PlanningError
 
 ROUNDS = 200
-"""Of `watched_value`; ten are usual."""
+"""Of `watcher_value`; ten are usual."""
 ACCURACY = 1e-9
 MOST_WALKS = 20_000
-"""Walks of the longest duration that `watched_value` lists from a position."""
+"""Walks of the longest duration that `watcher_value` lists from a position."""
 _TIGHT = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
 
 
@@ -109,7 +109,7 @@ def strike_values(walk: Array, visits: Array, value: Array, penalty: float, dura
     return worth
 
 
-def watched_value(walks: Walks, strikes: Strikes, lookahead: int = 1) -> PatrolBound:
+def watcher_value(walks: Walks, strikes: Strikes, lookahead: int = 1) -> PatrolBound:
     """U: the least that a poacher who watches is left with, if the ranger may plan anew after each ``lookahead`` steps of waiting.
 
     Raises:
@@ -231,7 +231,7 @@ def _paid(walks: Walks, strikes: Strikes, paths: np.ndarray) -> np.ndarray:
 
 
 def farthest_lookahead(walks: Walks, strikes: Strikes, most: int) -> int:
-    """How far ahead `watched_value` looks, 1 to 3, if no position is to have more than ``most`` walks; 1 whatever there are."""
+    """How far ahead `watcher_value` looks, 1 to 3, if no position is to have more than ``most`` walks; 1 whatever there are."""
     leads = np.zeros((len(walks.node),) * 2)
     np.add.at(leads, (np.nonzero(walks.possible)[0], walks.moves[walks.possible]), 1.0)
     longest = int(strikes.durations.max())
