@@ -29,7 +29,7 @@ from ..followers.exact import Hard, Soft
 from ..game import StackelbergGame
 from ..optional import Graph
 from ..planning.blind_patrols import blind_commitment, blind_value
-from ..planning.patrols import Strikes, best_outcomes, farthest_lookahead, strike_values, watcher_value
+from ..planning.patrols import Strikes, Walks, best_outcomes, farthest_lookahead, strike_values, watcher_value
 from ..processes.arrays import Array, array_namespace
 from ..processes.constants import Constants
 from ..worlds.mdp import InducedMDP
@@ -120,7 +120,6 @@ class Patrol(StackelbergGame):
             visits=(self.walks.node == targets[:, None]) * 1.0,
             values=self.strikes.values,
             lost=-losses,
-            powers=self.discount ** np.arange(self._horizon),
             **tables,
         )
         if watches:
@@ -150,11 +149,15 @@ class Patrol(StackelbergGame):
     @cached_property
     def least(self) -> float:
         """U, the least that a walk of any memory leaves the poacher; a lower bound, of one who watches from as far ahead as is fast."""
-        walks = self.park.walks(int(self.walks.node[self.walks.start]), 1)
         if not self.watches:
-            return blind_value(walks, self.strikes, self._horizon)
-        ahead = farthest_lookahead(walks, self.strikes, FAST)
-        return watcher_value(walks, self.strikes, ahead).value
+            return blind_value(self._any_walks, self.strikes, self._horizon)
+        ahead = farthest_lookahead(self._any_walks, self.strikes, FAST)
+        return watcher_value(self._any_walks, self.strikes, ahead).value
+
+    @cached_property
+    def _any_walks(self) -> Walks:
+        """All walks on the graph: those of a ranger without memory, for bounds are over distributions of whole walks."""
+        return self.park.walks(int(self.walks.node[self.walks.start]), 1)
 
     def bound(self, temperature: float = 0.0) -> float:
         """What no walk of any memory earns the rangers of a poacher who best-responds, `Soft` with ``temperature`` or, for 0, `Hard`.
@@ -163,8 +166,9 @@ class Patrol(StackelbergGame):
         rangers have no more than with the best mix of outcomes that pays the poacher so much.  With ``zero_sum`` that is minus this.
         """
         losses = self.park.losses[self.strikes.nodes]
-        if not self.watches and temperature == 0:
-            return blind_commitment(self.walks, self.strikes, self._horizon, losses, self.catch)
+        opposed = bool((losses == self.strikes.values).all()) and self.catch == self.strikes.penalty
+        if not self.watches and not opposed and temperature == 0:
+            return blind_commitment(self._any_walks, self.strikes, self._horizon, losses, self.catch)
         choices, entropy = np.log(len(losses)), 0.0
         for _ in range(10_000 if self.watches else self._horizon):
             entropy = float(np.logaddexp(choices, self.discount * entropy))
@@ -185,7 +189,7 @@ class Patrol(StackelbergGame):
         """log pi(a|s), (..., S, A): the ranger moves alike whatever the poacher is about."""
         return array_namespace(x).take(self.log_moves(x), self._constants.like(x).position, axis=-2)
 
-    def _expected(self, x: Array, value: Array, penalty: float) -> Array:
+    def _strike_returns(self, x: Array, value: Array, penalty: float) -> Array:
         """What waiting and strikes pay in advance, after each number of steps of waiting, (..., T, 1, 1 + M), not discounted by these."""
         xp, c, walk = array_namespace(x), self._constants.like(x), self.walk_matrix(x)
         paid = strike_values(walk, c.visits, value, penalty, self.strikes.durations, self.discount)
@@ -200,12 +204,12 @@ class Patrol(StackelbergGame):
     def _incentive(self, x: Array, context: int | str = 0) -> Array:
         """What the poacher expects, (..., T, 1, 1 + M): all of it is in the walk."""
         del context
-        return self._expected(x, self._constants.like(x).values, self.strikes.penalty)
+        return self._strike_returns(x, self._constants.like(x).values, self.strikes.penalty)
 
     def _leader_cost(self, x: Array, context: int | str = 0) -> Array:
         """Minus what the rangers expect, likewise."""
         del context
-        return -self._expected(x, self._constants.like(x).lost, -self.catch)
+        return -self._strike_returns(x, self._constants.like(x).lost, -self.catch)
 
     def induced(self, x: Array, context: int) -> InducedMDP:
         del context
