@@ -161,7 +161,9 @@ class _Plan:
                 raise PlanningError(f"a position has more than {MOST_WALKS} walks of {longest + lookahead - 1} steps: look less far ahead")
             rows, moves = np.nonzero(possible)
             paths = np.column_stack([paths[rows], walks.moves[paths[rows, -1], moves]])
-        payoffs = [strikes.discount**step * _paid(walks, strikes, paths[:, step + 1 : step + 1 + longest]) for step in range(lookahead)]
+        payoffs = [
+            strikes.discount**step * _strike_payoffs(walks, strikes, paths[:, step + 1 : step + 1 + longest]) for step in range(lookahead)
+        ]
         alike = np.unique(np.column_stack([paths[:, : lookahead + 1], *payoffs]), axis=0)  # walks that do the same once
         paths, rest = alike[:, : lookahead + 1].astype(np.int64), alike[:, lookahead + 1 :]
         numbers = [np.unique(paths[:, : step + 1], axis=0, return_inverse=True)[1].ravel() for step in range(lookahead + 1)]
@@ -222,7 +224,7 @@ class _Plan:
         return np.where(possible, np.bincount(self.first, y, minlength=int(moves.max()) + 1)[moves], 0.0)
 
 
-def _paid(walks: Walks, strikes: Strikes, paths: np.ndarray) -> np.ndarray:
+def _strike_payoffs(walks: Walks, strikes: Strikes, paths: np.ndarray) -> np.ndarray:
     """What a strike pays that begins before walks (W, D), (W, M)."""
     there = walks.node[paths[:, :, None]] == strikes.nodes
     there &= np.arange(paths.shape[1])[:, None] < strikes.durations
