@@ -20,6 +20,7 @@ SMALLER: dict[str, dict[str, Any]] = {
     "tax_design-v0": {"grid": 21, "hours": 3, "spendings": 2},
     "tax_economy-v0": {"grid": 21, "hours": 3, "spendings": 2},
     "toll_network-v0": {"network": "braess"},
+    "patrol-v0": {"park": "ring", "size": 4, "durations": (1, 2), "temperature": 0.05},
 }
 """Arguments for tests that go through all games: the defaults of most have millions of transitions."""
 
