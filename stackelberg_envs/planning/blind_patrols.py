@@ -25,7 +25,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from .patrols import Strikes, Walks, lowest
 
@@ -38,6 +37,8 @@ def blind_value(walks: Walks, strikes: Strikes, horizon: int) -> float:
         strikes: at M targets.
         horizon: T, after so many steps a poacher goes home.
     """
+    from scipy import sparse
+
     programme = _Programme.of(walks, strikes, horizon)
     payoffs, constants = programme.payoffs(strikes, strikes.values, strikes.penalty)
     level = sparse.csr_array(np.ones((len(constants), 1)))
@@ -63,6 +64,8 @@ def blind_commitment(walks: Walks, strikes: Strikes, horizon: int, losses: np.nd
         losses: of the rangers by a strike that is not caught, (M,).
         catch: what they gain by one that is.
     """
+    from scipy import sparse
+
     programme = _Programme.of(walks, strikes, horizon)
     payoffs, constants = programme.payoffs(strikes, strikes.values, strikes.penalty)
     earned, lost = programme.payoffs(strikes, -losses, -catch)
@@ -160,6 +163,8 @@ class _Programme:
 
 
 def _table(entries: list[tuple[int, int, float]], rows: int, columns: int) -> Any:
+    from scipy import sparse
+
     row, column, numbers = zip(*entries, strict=True) if entries else ((), (), ())
     return sparse.csr_array(
         (np.array(numbers, dtype=np.float64), (np.array(row, dtype=np.int64), np.array(column, dtype=np.int64))), shape=(rows, columns)

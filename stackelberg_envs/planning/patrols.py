@@ -25,8 +25,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import sparse
-from scipy.optimize import linprog
 
 from ..processes.arrays import Array, array_namespace
 from .linear_systems import PlanningError
@@ -193,6 +191,8 @@ class _Plan:
 
     def best(self, values: np.ndarray) -> np.ndarray:
         """The distribution over walks (W,) of which the poacher makes least."""
+        from scipy import sparse
+
         count, steps = len(self.last), len(self.parents)
         numbers = self._numbers()
         sizes = [int(number.max()) + 1 for number in numbers[:-1]]
@@ -262,4 +262,6 @@ def best_outcomes(strikes: Strikes, losses: np.ndarray, catch: float, least: flo
 
 def lowest(cost: np.ndarray, rows: Any, bounds: np.ndarray, equal: Any, equals: np.ndarray) -> np.ndarray | None:
     """The z >= 0 of min cost.z s.t. rows z <= bounds, equal z = equals; None if there is none."""
+    from scipy.optimize import linprog
+
     return linprog(cost, A_ub=rows, b_ub=bounds, A_eq=equal, b_eq=equals, method="highs", options=_TIGHT).x
