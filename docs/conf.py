@@ -26,6 +26,7 @@ exclude_patterns += [
     "reproductions/rtq-cost.md",
     "reproductions/subsidy.md",
     "reproductions/tariff.md",
+    "reproductions/patrol.md",
     "reproductions/toll-scores.md",
     "reproductions/platform.md",
     "reproductions/platform-learners.md",

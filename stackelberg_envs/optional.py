@@ -123,6 +123,10 @@ class Graph:
     """What is written at each link, "" for nothing."""
     label_name: str
     """What that is."""
+    notes: tuple[str, ...] = ()
+    """What is written below each place, if anything."""
+    alarms: tuple[str, ...] = ()
+    """What is written below that, in red, "" for nothing."""
 
 
 class HasGraph(Protocol):

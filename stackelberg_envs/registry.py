@@ -41,6 +41,7 @@ GAMES = {
     "toll_network-v0": "toll_network:TollNetwork",
     "commons-v0": "commons:Commons",
     "platform-v0": "platform:Platform",
+    "patrol-v0": "patrol:Patrol",
 }
 """The suite's own, id to module and class below `stackelberg_envs.games`; imported only when asked for."""
 

@@ -23,6 +23,7 @@ SMALLER: dict[str, dict[str, Any]] = {
     "toll_network-v0": {"network": "braess"},
     "commons-v0": {"levels": 6, "efforts": 3},
     "platform-v0": {"prices": 3, "memory": "winner"},
+    "patrol-v0": {"park": "ring", "size": 4, "durations": (1, 2), "temperature": 0.05},
 }
 """Arguments for tests that go through all games: the defaults of most have millions of transitions."""
 

@@ -21,7 +21,7 @@ FOLDER = Path(__file__).parent.parent / "docs" / "reproductions"
 RECORDED = FOLDER / "recorded"
 HPGD = ("hpgd-table", "hpgd-rates", "hpgd-escape", "hpgd-basin")
 NAMES = (
-    *HPGD, "toy", "bchg-rooms", "bchg-rooms-1000", "bchg-rates", "bchg-basin", "inverse-large", "thermal", "lq-gain", "subsidy",
+    *HPGD, "toy", "bchg-rooms", "bchg-rooms-1000", "bchg-rates", "bchg-basin", "inverse-large", "thermal", "lq-gain", "subsidy", "patrol",
     "toll-scores", "tariff", "platform",
 )  # fmt: skip
 NEW = ("commons-scores",)

@@ -34,6 +34,8 @@ GAMES: list[tuple[str, dict[str, Any]]] = [
     ("contract_tree-v0", {"commitment": "step"}),
     ("subsidy-v0", {"states": 3}),
     ("tariff-v0", {"households": 2, "levels": 2}),
+    ("patrol-v0", {"park": "ring", "size": 4, "durations": (1, 3), "zero_sum": False, "temperature": 0.05}),
+    ("patrol-v0", {"size": 2, "durations": (1, 2), "memory": 2, "watches": False, "horizon": 4, "temperature": 0.05}),
     ("random_markov_game-v0", {"follower_sees": "policy"}),
     ("random_markov_game-v0", {"follower_sees": "action"}),
 ]

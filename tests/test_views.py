@@ -34,7 +34,16 @@ from stackelberg_envs.views.gym import FollowerEnv, LeaderEnv
 from stackelberg_envs.views.masks import NextAvailable, NextAvailableParallel
 from stackelberg_envs.views.registration import register_all
 
-MARKOV = ("toy3-v0", "bimatrix-v0", "random_markov_game-v0", "lq_gain-v0", "continuous_toy-v0", "guided_cartpole-v0", "guided_pendulum-v0")
+MARKOV = (
+    "toy3-v0",
+    "patrol-v0",
+    "bimatrix-v0",
+    "random_markov_game-v0",
+    "lq_gain-v0",
+    "continuous_toy-v0",
+    "guided_cartpole-v0",
+    "guided_pendulum-v0",
+)
 TWO_PHASE = [(id, "commitment", SMALLER.get(id, {})) for id in se.games()] + [(id, "play", {}) for id in MARKOV]
 TWO_PHASE += [("four_rooms-v0", "commitment", {"walkers": 3}), ("random_markov_game-v0", "play", {"follower_sees": "action"})]
 ITERATED = {"preset": "chicken", "rounds": 5}

@@ -52,6 +52,15 @@ def uniform_policies(game: se.StackelbergGame) -> list[np.ndarray]:
     return [np.ones(np.shape(world.unloaded().leader_reward)) / world.actions[0] for world in worlds]
 
 
+def _annotate(axis: Axes, place: np.ndarray, line: str, colour: str, below: int) -> None:
+    """A line of text below a place and to the right, between its links; ``below`` in points."""
+    if line:
+        white = {"boxstyle": "square,pad=0.1", "facecolor": "#fefefe", "edgecolor": "none", "alpha": 0.85}
+        axis.annotate(
+            line, (place[0], place[1]), (18, -below), textcoords="offset points", va="top", fontsize=8, color=colour, bbox=white, zorder=5
+        )
+
+
 def _height(graph: Graph) -> float:
     """Of the picture, as a part of its width."""
     width, height = np.ptp(graph.places, axis=0)
@@ -85,10 +94,14 @@ def _draw(axis: Axes, graph: Graph, colours: Any) -> None:
             across, up = (("right", "center", "left"), ("top", "center", "bottom"))
             ha, va = across[1 + round(side[0] / 1.6)], up[1 + round(side[1] / 1.6)]
             axis.text(where[0], where[1], label, ha=ha, va=va, fontsize=8, color=INK, path_effects=halo)
-    axis.plot(*places.T, "o", color="#546c60", ms=15 if few else 2, zorder=3)
-    for place, name in zip(places, graph.names, strict=True):
-        if few:
+    wide = few and max(map(len, graph.names)) > 2
+    axis.plot(*places.T, "o", color="#546c60", ms=(22 if wide else 15) if few else 2, zorder=3)
+    if few:
+        for place, name in zip(places, graph.names, strict=True):
             axis.text(place[0], place[1], name, ha="center", va="center", fontsize=9, color="#fefefe", weight="bold", zorder=4)
+        for lines, colour, below in ((graph.notes, INK, 13), (graph.alarms, "#b3122a", 23)):
+            for place, line in zip(places, lines, strict=False):
+                _annotate(axis, place, line, colour, below)
     axis.set_xlim(-0.1, 1.1)
     axis.set_ylim(-0.1, _height(graph) + 0.1)
     axis.set_aspect("equal")
