@@ -22,7 +22,7 @@ from ..bench import best, figures, printing, results_file
 
 PAGE = Path("docs/reproductions/brackets-table.md")
 FIGURE = Path("docs/reproductions/brackets.svg")
-BOXES = 12_000
+BOXES = 6_000
 """Of the search over a follower's values, for worlds of at most `SMALL` states; larger worlds have `BOXES_OF_LARGE`."""
 SMALL, BOXES_OF_LARGE = 8, 32
 BEFORE = ("cooperative", "transfers")
@@ -136,7 +136,7 @@ def main() -> None:
     """Bound all worlds, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--record", type=Path, default=best.BOUNDS, help="the bounds that are kept; delete lines to have them made again")
-    parser.add_argument("--boxes", type=int, default=BOXES, help="of the search in worlds of few states; 12,000 take about a minute")
+    parser.add_argument("--boxes", type=int, default=BOXES, help="of the search in worlds of few states; 6,000 take about half a minute")
     parser.add_argument("--only", default="", help="worlds whose key has this text")
     parser.add_argument("--page", type=Path, default=PAGE, help="the table to write")
     parser.add_argument("--figure", type=Path, default=FIGURE, help="the figure to write")
