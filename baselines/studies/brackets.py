@@ -24,7 +24,7 @@ PAGE = Path("docs/reproductions/brackets-table.md")
 FIGURE = Path("docs/reproductions/brackets.svg")
 BOXES = 6_000
 """Of the search over a follower's values, for worlds of at most `SMALL` states; larger worlds have `BOXES_OF_LARGE`."""
-SMALL, BOXES_OF_LARGE = 8, 32
+SMALL, BOXES_OF_LARGE = 8, 1
 BEFORE = ("cooperative", "transfers")
 """Bounds that there were before the games' own and those against one follower."""
 LEVELS = (0.05, 0.2)
