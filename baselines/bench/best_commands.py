@@ -35,7 +35,7 @@ def best(
     With --search, no results are needed: each world is searched for a better commitment, from what is stored and from elsewhere, and what
     is found is stored in RESULTS/best_known.jsonl.  Stop it as you like: the same command goes on with the next world.
 
-    Example: `stackelberg best --search --games four_rooms-v0 --budget 3000`, or  `stackelberg best patrol --search`  for worlds without a record
+    Example: `stackelberg best --search --games toy3-v0 --budget 3000`, or, for any worlds,  `stackelberg best patrol --search`
     """
     from . import best
     from .checks import best_of

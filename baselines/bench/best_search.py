@@ -160,7 +160,7 @@ class _Progress:
                 reports=1,
                 **settings,
             )
-        except (PlanningError, FloatingPointError, ValueError) as error:
+        except (solvers.Declined, PlanningError, FloatingPointError, ValueError) as error:
             self.tried.append({"from": source, "by": solver, "failed": str(error)[:200]})
             self.advance(budget)
             return None
