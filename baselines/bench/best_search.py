@@ -157,7 +157,8 @@ class _Progress:
                 seed=int(self.rng.integers(2**31)),
                 start=start,
                 start_scale=1.0,
-                reports=1,
+                reports=max(1, budget // EVALUATIONS),
+                progress=lambda used, row: self.say(used),
                 **settings,
             )
         except (solvers.Declined, PlanningError, FloatingPointError, ValueError) as error:
@@ -173,10 +174,14 @@ class _Progress:
         return found.x
 
     def advance(self, commitments: int) -> None:
-        """Count what was used, and say so; raises RunStopped there if somebody asked to stop."""
+        """Count what was used."""
         self.used += commitments
+        self.say()
+
+    def say(self, more: int = 0) -> None:
+        """Report what was used; whoever listens raises RunStopped if somebody asked to stop."""
         if self.report is not None:
-            self.report(self.search.id, min(self.used, self.search.budget))
+            self.report(self.search.id, min(self.used + more, self.search.budget))
 
     def polish(self, source: str, start: np.ndarray, most: int) -> None:
         """One local search."""
