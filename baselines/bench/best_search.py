@@ -42,8 +42,8 @@ LOCAL: dict[str, dict[str, Any]] = {
 """Local searches and their settings; the first one that a world admits is used."""
 PLANNERS = ("subsidy_planner", "security_lp", "inverse_planning")
 """Methods whose plans are starts, the exact ones first."""
-SHARES = {"first": 0.4, "anywhere": 0.15, "planned": 0.1, "transfer": 0.15}
-"""Of the budget; the rest is hopping."""
+SHARES = {"first": 0.4, "anywhere": 0.15, "planned": 0.03, "transfer": 0.15}
+"""Of the budget; the rest is hopping.  A round of `inverse_planning` takes as long as about a hundred other commitments."""
 RELATED = 4
 """From how many related worlds commitments are taken."""
 HOPS = ((1.0, 0.1), (0.5, 0.3), (1.0, 1.0), (0.5, 1.0), (1.0, 3.0))
