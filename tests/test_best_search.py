@@ -38,7 +38,7 @@ def test_a_worse_record_is_found_again() -> None:
     """Also from a commitment whose softmax is 0 and 1 up to rounding, where no component has a gradient."""
     known, worse = common(TOY), record_of(TOY, SATURATED)
     assert worse.leader_return < known.leader_return - 1
-    found = BestSearch(TOY, 80, 0, worse).execute()
+    found = BestSearch(TOY, 40, 0, worse).execute()
     assert found["before"] == worse.leader_return
     assert found["after"] == pytest.approx(known.leader_return, abs=0.01)
     assert found["after"] == pytest.approx(record_of(TOY, np.array(found["x"])).leader_return, abs=1e-9)
@@ -46,8 +46,8 @@ def test_a_worse_record_is_found_again() -> None:
 
 def test_followers_without_gradients_are_searched_by_returns() -> None:
     """Against a hard follower no gradient is to be had, and the linear programme of security games is one of the starts."""
-    world = World("security-v0", {"preset": "random"}, {"kind": "Hard", "ties": "strong"})
-    found = BestSearch(world, 60).execute()
+    world = World("security-v0", {"preset": "two_targets"}, {"kind": "Hard", "ties": "strong"})
+    found = BestSearch(world, 10).execute()
     assert not {one["by"] for one in found["tried"]} & {"combinatorial", "multistart"}
     assert found["after"] == pytest.approx(common(world).leader_return, abs=1e-6)
 
@@ -79,7 +79,7 @@ def test_the_command_resumes_and_does_not_depend_on_workers(tmp_path: Path, monk
     )
     config = tmp_path / "two.toml"
     config.write_text(f'{games}[[solvers]]\nname = "multistart"\n')
-    asked = ("best", config, "--search", "--budget", 40)
+    asked = ("best", config, "--search", "--budget", 20)
 
     status, said = command(*asked, "--results", tmp_path / "a", "--jobs", 1, "--games", "R 1")
     assert status == 0

@@ -211,7 +211,7 @@ class _Progress:
         for name in filter(self.admits, PLANNERS):
             budget = self.share("planned") if name == "inverse_planning" else 1
             if (x := self.attempt("a plan", name, budget, None)) is not None:
-                self.polish(f"the plan of {name}", x, EVALUATIONS)
+                self.polish(f"the plan of {name}", x, self.share("anywhere"))
 
     def transfer(self) -> None:
         """From commitments of related worlds."""
