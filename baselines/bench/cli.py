@@ -17,7 +17,7 @@ try:
 except ImportError as error:
     raise SystemExit(str(missing_extra("The command line", error))) from None
 
-from . import check_commands, commands, leaderboard, merge, places, printing, results_commands
+from . import best_commands, check_commands, commands, leaderboard, merge, places, printing, results_commands
 from . import new as templates
 from .commands import BudgetScale, Executor, FirstSeed, Games, Methods, Processes, Results
 from .deferred import defer
@@ -197,7 +197,7 @@ app.command("report")(results_commands.report)
 app.command("results")(results_commands.results_table)
 for name, command in {
     "polish": results_commands.polish,
-    "best": results_commands.best,
+    "best": best_commands.best,
     "verify": results_commands.verify,
     "compare": results_commands.compare,
     "merge": merge.command,

@@ -74,7 +74,7 @@ RUN = {
 }
 """Key to kind; those that are checked elsewhere, in words of their own, may be anything here."""
 CONFIGS = Path(__file__).parent.parent / "configs"
-RESERVED = ("best_known", "polished")
+RESERVED = ("best_known", "best-search", "polished")
 """Names of files that the command line writes beside results."""
 
 

@@ -1,8 +1,7 @@
-"""Commands on results that are there: report, results, compare, verify, best, polish."""
+"""Commands on results that are there: report, results, compare, verify, polish."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -36,32 +35,6 @@ def polish(
     commands.record_best(ends + polished, results / "best_known.jsonl")
     console.print(f"{len(polished)} end points polished")
     commands.end(failed)
-
-
-def best(
-    config: Annotated[str, typer.Argument(help="The configuration whose results to look at.")],
-    results: Annotated[Path, typer.Option(help="Folder with the results.")] = Path("results"),
-    record: Annotated[Path | None, typer.Option(help="Also store these commitments in this file, where they beat what it has.")] = None,
-) -> None:
-    """Show the best commitment known of each game of a configuration, and store those of these runs as a record of your own.
-
-    Example: `stackelberg best my.toml --record my_best.jsonl`, and then  `record = "my_best.jsonl"`  at the top of my.toml: gaps are to it.
-    """
-    from . import best
-    from .checks import best_of
-
-    loaded = commands.load(config)
-    if record is not None:
-        places.check_file("--record", record)
-    finished = commands.finished_runs(loaded, config, results)
-    commands.record_best(finished, results / "best_known.jsonl")
-    own = best_of(loaded, results / "best_known.jsonl")
-    if record is not None:
-        stored = best.keep(record, own)
-        console.print(escape(f"{len(stored)} commitment{'s'[: len(stored) != 1]} stored in {record}"), soft_wrap=True)
-        if loaded.record is None:
-            place = os.path.relpath(record, Path(config).resolve().parent) if Path(config).is_file() else record.resolve()
-            console.print(escape(f'Write  record = "{place}"  at the top of the configuration, and gaps are to it.'), soft_wrap=True)
 
 
 def verify(
