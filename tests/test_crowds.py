@@ -13,7 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import minimize_scalar, root
+from scipy.optimize import brentq, minimize_scalar, root
 
 import stackelberg_envs as se
 from baselines.bench import figures
@@ -149,6 +149,46 @@ def test_gradients_are_central_differences(arguments: dict[str, Any]) -> None:
         step = 1e-4 * np.eye(game.dimension)[i]
         ahead, behind = (float(se.evaluate(game, x + sign * step).leader_return) for sign in (1, -1))
         assert float(exact.gradient[i]) == pytest.approx((ahead - behind) / 2e-4, abs=1e-6)
+
+
+def test_a_missed_target_costs_what_it_says_and_a_met_one_nothing() -> None:
+    """On both sides of the hinge: value and exact gradient, against the game without a target and central differences of its revenue."""
+    plain, weight = town(tolled=(0, 8, 9)), 4.0
+    x = np.random.default_rng(8).normal(size=3)
+
+    def revenue(at: np.ndarray) -> float:
+        return float(plain.revenue(at, loads(plain, at)))
+
+    def exact(game: TollNetwork) -> tuple[float, np.ndarray]:
+        found = exact_gradient(RepeatedGame(game).oracle(se.Access.MODEL), torch.tensor(x), None, reaction=True)
+        assert found.value == pytest.approx(float(se.evaluate(game, x).leader_return), abs=1e-9)
+        return found.value, found.gradient.numpy()
+
+    value, gradient = exact(plain)
+    met = exact(town(tolled=(0, 8, 9), revenue_target=0.99 * revenue(x), shortfall_weight=weight))
+    missed = exact(town(tolled=(0, 8, 9), revenue_target=1.01 * revenue(x), shortfall_weight=weight))
+    slope = np.array([(revenue(x + step) - revenue(x - step)) / 2e-4 for step in 1e-4 * np.eye(3)])
+    assert met[0] == value
+    np.testing.assert_array_equal(met[1], gradient)
+    assert missed[0] == pytest.approx(value - weight * 0.01 * revenue(x), abs=1e-9)
+    np.testing.assert_allclose(missed[1], gradient + weight * slope, atol=1e-6)
+    assert np.abs(slope).min() > 1e-2
+
+
+def test_a_target_for_revenue_is_met_at_the_least_time() -> None:
+    """With one toll, on Braess's short cut, the best is the larger of two tolls that raise the target: a root of another program."""
+    arguments: dict[str, Any] = {"network": "braess", "tolled": (3,)}
+    game = town(**arguments, revenue_target=0.9, shortfall_weight=3.0)
+    found = solve(game, "multistart", budget=30, evaluations=30, start=np.full(1, -3.0))
+    raised = float(game.revenue(found.x, loads(game, found.x)))
+    assert raised == pytest.approx(0.9, rel=1e-3)
+    free = town(**arguments)
+    toll = brentq(lambda z: float(free.revenue(np.array([z]), loads(free, np.array([z])))) - 0.9, -2.5, -1.5)
+    assert float(game.tolls(found.x)[3]) == pytest.approx(float(free.tolls(np.array([toll]))[3]), rel=1e-3)
+    bound = game.upper_bound()
+    assert bound == free.upper_bound()
+    assert bound is not None
+    assert found.leader_return <= float(se.evaluate(free, np.zeros(1)).leader_return) <= bound
 
 
 def test_travellers_who_are_sampled_agree_with_the_continuum() -> None:
