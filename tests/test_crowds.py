@@ -161,6 +161,7 @@ def test_a_missed_target_costs_what_it_says_and_a_met_one_nothing() -> None:
 
     def exact(game: TollNetwork) -> tuple[float, np.ndarray]:
         found = exact_gradient(RepeatedGame(game).oracle(se.Access.MODEL), torch.tensor(x), None, reaction=True)
+        assert found.value is not None
         assert found.value == pytest.approx(float(se.evaluate(game, x).leader_return), abs=1e-9)
         return found.value, found.gradient.numpy()
 
