@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -276,6 +276,51 @@ def test_recorded_networks() -> None:
         assert row["user, charged"]["total"] == pytest.approx(row["optimum"]["total"], rel=1e-7)
         soft = [*row["soft"].values(), *row["soft, charged"].values()]
         assert all(entry["gap"] <= 1e-8 and entry["total"] >= row["optimum"]["total"] for entry in soft)
+
+
+BRAESS = """<NUMBER OF ZONES> 2
+<NUMBER OF NODES> 4
+<FIRST THRU NODE> 1
+<NUMBER OF LINKS> 5
+<END OF METADATA>
+~ init_node term_node capacity length free_flow_time b power speed toll link_type ;
+1 3 1 1 1e-8 1e9 1 0 0 1 ;
+1 4 1 1 50 0.02 1 0 0 1 ;
+3 2 1 1 50 0.02 1 0 0 1 ;
+3 4 1 1 10 0.1 1 0 0 1 ;
+4 2 1 1 1e-8 1e9 1 0 0 1 ;
+"""
+
+
+def test_a_study_goes_on_after_an_interruption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its numbers are those of Braess 1968, and those of a run at once; nothing is computed twice, and other files start anew."""
+    net, trips, parts = tmp_path / "braess_net.tntp", tmp_path / "braess_trips.tntp", tmp_path / "parts.json"
+    net.write_text(BRAESS)
+    trips.write_text("<NUMBER OF ZONES> 2\n<END OF METADATA>\nOrigin 1\n 2 : 6.0;\n")
+    monkeypatch.setattr(study, "SCALES", (1.0,))
+    numbers = ("optimum", "user", "user, charged", "soft", "soft, charged")
+    whole = study.measure(net, trips, None, parts)
+    assert whole["user"]["total"] == pytest.approx(6 * 92, abs=1e-3)
+    assert whole["optimum"]["total"] == pytest.approx(6 * 83, abs=1e-3)
+    evaluate, calls = se.evaluate, []
+
+    def interrupted(*given: Any, **options: Any) -> se.Evaluation:
+        calls.append(options)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return evaluate(*given, **options)
+
+    monkeypatch.setattr(se, "evaluate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        study.measure(net, trips, None, parts)
+    half = parts.read_text()
+    again = study.measure(net, trips, None, parts)
+    assert len(calls) == 1 + 1 + 3
+    strip = partial(json.loads, object_hook=lambda entry: {key: value for key, value in entry.items() if key != "seconds"})
+    assert [strip(json.dumps(again[name])) for name in numbers] == [strip(json.dumps(whole[name])) for name in numbers]
+    parts.write_text(half)
+    trips.write_text(trips.read_text().replace("6.0", "3.0"))
+    assert study.measure(net, trips, None, parts)["user"]["total"] < 6 * 46
 
 
 def test_networks_are_drawn_with_flows_and_tolls(tmp_path: Path) -> None:
