@@ -25,6 +25,7 @@ exclude_patterns += [
     "reproductions/lq-gain.md",
     "reproductions/rtq-cost.md",
     "reproductions/subsidy.md",
+    "reproductions/brackets-table.md",
     "reproductions/tariff.md",
     "reproductions/patrol.md",
     "reproductions/toll-scores.md",

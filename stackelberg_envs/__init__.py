@@ -37,6 +37,7 @@ from .formats.world_tables import WorldTables
 from .game import Follower, Layout, StackelbergGame
 from .leader.access import Access, AccessError, Cost, Oracle, Permission
 from .play.outcomes import Outcome
+from .policy_bound import PolicyBound, policy_bound
 from .processes.inverse_cdf import draw
 from .processes.shared_rows import SharedRows
 from .processes.successor_lists import SuccessorLists
@@ -79,6 +80,7 @@ __all__ = [
     "Outcome",
     "Penalties",
     "Permission",
+    "PolicyBound",
     "Quantal",
     "Quotas",
     "Response",
@@ -107,6 +109,7 @@ __all__ = [
     "make",
     "make_parallel",
     "pettingzoo_module",
+    "policy_bound",
     "read_cassandra",
     "read_nfg",
     "read_prism",

@@ -126,7 +126,7 @@ def test_layouts_are_bounded_by_quickest_trips() -> None:
 
 
 def test_every_best_known_value_has_its_bounds_recorded_and_is_below_them() -> None:
-    recorded = results_file.read(brackets.RECORD)
+    recorded = results_file.read(best.BOUNDS)
     known = best.read_best(best.COMMITTED)
     assert set(recorded) == set(known)
     for key, line in recorded.items():
@@ -137,5 +137,5 @@ def test_every_best_known_value_has_its_bounds_recorded_and_is_below_them() -> N
 def test_recorded_bounds_are_what_the_search_proves() -> None:
     entries = [entry for entry in best.read_best(best.COMMITTED).values() if entry.world.arguments == {"seed": 2005}]
     (line,) = [brackets.bracket(entry, 200) for entry in entries]
-    recorded = results_file.read(brackets.RECORD)[line["id"]]["bounds"]
+    recorded = results_file.read(best.BOUNDS)[line["id"]]["bounds"]
     assert entries[0].leader_return <= recorded["policies"] <= line["bounds"]["policies"] <= line["bounds"]["cooperative"]

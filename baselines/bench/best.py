@@ -20,6 +20,8 @@ from .jobs import Job, World
 from .quantities import quantity
 
 COMMITTED = Path(__file__).parent.parent / "best_known.jsonl"
+BOUNDS = Path(__file__).parent.parent / "bounds.jsonl"
+"""Upper bounds of these worlds, among them those that take a long search: ``python -m baselines.studies.brackets`` proves them again."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,12 @@ def read_best(*paths: Path) -> dict[str, Best]:
             if key not in best or found.leader_return > best[key].leader_return:
                 best[key] = found
     return best
+
+
+def upper_bounds(entry: Best, path: Path = BOUNDS) -> dict[str, float]:
+    """What is proved of its world: by a short calculation now, and what ``path`` has of longer ones."""
+    recorded = results_file.read(path).get(entry.world.key, {}).get("bounds", {})
+    return {**recorded, **se.upper_bounds(entry.world.game(), entry.world.answerer())}
 
 
 def keep(path: Path, entries: dict[str, Best]) -> dict[str, Best]:

@@ -119,8 +119,7 @@ def best_known(own: Path, ids: list[str] | None, worlds: Path | None = None) -> 
             continue
         world = f"{key} {record.world.arguments or ''}"
         try:
-            game, follower = record.world.game(), record.world.answerer()
-            value, bounds = record.rescore(), [se.upper_bound(game), se.transfer_bound(game, follower)]
+            value, bounds = record.rescore(), best.upper_bounds(record).values()
         except (KeyError, ReferenceNotFoundError) as error:  # code of others that is not there any more
             failed += 1
             said = f"{escape(record.found_by)}\n[red]{escape(str(error.args[0]))}[/]"
@@ -128,7 +127,7 @@ def best_known(own: Path, ids: list[str] | None, worlds: Path | None = None) -> 
             continue
         if worlds is not None:
             worlds_file.write_worlds(worlds, key, record)
-        upper = min((bound for bound in bounds if bound is not None), default=None)
+        upper = min(bounds, default=None)
         agrees = abs(value - record.leader_return) < 1e-6 and (upper is None or value <= upper + 1e-6 * (1 + abs(upper)))
         failed += not agrees
         bound = "-" if upper is None else f"{upper:.4f}"

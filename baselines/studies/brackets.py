@@ -20,15 +20,13 @@ import stackelberg_envs as se
 
 from ..bench import best, figures, printing, results_file
 
-RECORD = Path(__file__).parent.parent / "bounds.jsonl"
 PAGE = Path("docs/reproductions/brackets-table.md")
 FIGURE = Path("docs/reproductions/brackets.svg")
-BOXES = 12_000
+BOXES = 6_000
 """Of the search over a follower's values, for worlds of at most `SMALL` states; larger worlds have `BOXES_OF_LARGE`."""
-SMALL, BOXES_OF_LARGE = 8, 32
-BEFORE = ("cooperative", "game", "transfers")
-"""Bounds that there were before those against one follower, of which that of a game was that of tolls only."""
-EARLIER_GAMES = ("toll_network-v0",)
+SMALL, BOXES_OF_LARGE = 8, 1
+BEFORE = ("cooperative", "transfers")
+"""Bounds that there were before the games' own and those against one follower."""
 LEVELS = (0.05, 0.2)
 """Gaps that are counted: the goals are half of all worlds within the first, and nine tenths within the second."""
 
@@ -49,8 +47,7 @@ class Bracket:
     @property
     def upper_before(self) -> float:
         """The least of those that there were."""
-        names = BEFORE if self.world.startswith(EARLIER_GAMES) else BEFORE[::2]
-        return min((self.bounds[name] for name in names if name in self.bounds), default=float("inf"))
+        return min((self.bounds[name] for name in BEFORE if name in self.bounds), default=float("inf"))
 
     @property
     def reason(self) -> str:
@@ -138,8 +135,8 @@ def draw(brackets: list[Bracket]) -> Figure:
 def main() -> None:
     """Bound all worlds, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--record", type=Path, default=RECORD, help="the bounds that are kept; delete lines to have them made again")
-    parser.add_argument("--boxes", type=int, default=BOXES, help="of the search in worlds of few states; 12,000 take about a minute")
+    parser.add_argument("--record", type=Path, default=best.BOUNDS, help="the bounds that are kept; delete lines to have them made again")
+    parser.add_argument("--boxes", type=int, default=BOXES, help="of the search in worlds of few states; 6,000 take about half a minute")
     parser.add_argument("--only", default="", help="worlds whose key has this text")
     parser.add_argument("--page", type=Path, default=PAGE, help="the table to write")
     parser.add_argument("--figure", type=Path, default=FIGURE, help="the figure to write")
