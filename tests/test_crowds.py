@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import minimize_scalar, root
+from scipy.optimize import brentq, minimize_scalar, root
 
 import stackelberg_envs as se
 from baselines.bench import figures
@@ -151,6 +151,47 @@ def test_gradients_are_central_differences(arguments: dict[str, Any]) -> None:
         assert float(exact.gradient[i]) == pytest.approx((ahead - behind) / 2e-4, abs=1e-6)
 
 
+def test_a_missed_target_costs_what_it_says_and_a_met_one_nothing() -> None:
+    """On both sides of the hinge: value and exact gradient, against the game without a target and central differences of its revenue."""
+    plain, weight = town(tolled=(0, 8, 9)), 4.0
+    x = np.random.default_rng(8).normal(size=3)
+
+    def revenue(at: np.ndarray) -> float:
+        return float(plain.revenue(at, loads(plain, at)))
+
+    def exact(game: TollNetwork) -> tuple[float, np.ndarray]:
+        found = exact_gradient(RepeatedGame(game).oracle(se.Access.MODEL), torch.tensor(x), None, reaction=True)
+        assert found.value is not None
+        assert found.value == pytest.approx(float(se.evaluate(game, x).leader_return), abs=1e-9)
+        return found.value, found.gradient.numpy()
+
+    value, gradient = exact(plain)
+    met = exact(town(tolled=(0, 8, 9), revenue_target=0.99 * revenue(x), shortfall_weight=weight))
+    missed = exact(town(tolled=(0, 8, 9), revenue_target=1.01 * revenue(x), shortfall_weight=weight))
+    slope = np.array([(revenue(x + step) - revenue(x - step)) / 2e-4 for step in 1e-4 * np.eye(3)])
+    assert met[0] == value
+    np.testing.assert_array_equal(met[1], gradient)
+    assert missed[0] == pytest.approx(value - weight * 0.01 * revenue(x), abs=1e-9)
+    np.testing.assert_allclose(missed[1], gradient + weight * slope, atol=1e-6)
+    assert np.abs(slope).min() > 1e-2
+
+
+def test_a_target_for_revenue_is_met_at_the_least_time() -> None:
+    """With one toll, on Braess's short cut, the best is the larger of two tolls that raise the target: a root of another program."""
+    arguments: dict[str, Any] = {"network": "braess", "tolled": (3,)}
+    game = town(**arguments, revenue_target=0.9, shortfall_weight=3.0)
+    found = solve(game, "multistart", budget=30, evaluations=30, start=np.full(1, -3.0))
+    raised = float(game.revenue(found.x, loads(game, found.x)))
+    assert raised == pytest.approx(0.9, rel=1e-3)
+    free = town(**arguments)
+    toll = brentq(lambda z: float(free.revenue(np.array([z]), loads(free, np.array([z])))) - 0.9, -2.5, -1.5)
+    assert float(game.tolls(found.x)[3]) == pytest.approx(float(free.tolls(np.array([toll]))[3]), rel=1e-3)
+    bound = game.upper_bound()
+    assert bound == free.upper_bound()
+    assert bound is not None
+    assert found.leader_return <= float(se.evaluate(free, np.zeros(1)).leader_return) <= bound
+
+
 def test_travellers_who_are_sampled_agree_with_the_continuum() -> None:
     """The law of large numbers: flows of 100,000 trips lie within five standard errors of the crowd's."""
     game, count = town(), 100_000
@@ -235,6 +276,51 @@ def test_recorded_networks() -> None:
         assert row["user, charged"]["total"] == pytest.approx(row["optimum"]["total"], rel=1e-7)
         soft = [*row["soft"].values(), *row["soft, charged"].values()]
         assert all(entry["gap"] <= 1e-8 and entry["total"] >= row["optimum"]["total"] for entry in soft)
+
+
+BRAESS = """<NUMBER OF ZONES> 2
+<NUMBER OF NODES> 4
+<FIRST THRU NODE> 1
+<NUMBER OF LINKS> 5
+<END OF METADATA>
+~ init_node term_node capacity length free_flow_time b power speed toll link_type ;
+1 3 1 1 1e-8 1e9 1 0 0 1 ;
+1 4 1 1 50 0.02 1 0 0 1 ;
+3 2 1 1 50 0.02 1 0 0 1 ;
+3 4 1 1 10 0.1 1 0 0 1 ;
+4 2 1 1 1e-8 1e9 1 0 0 1 ;
+"""
+
+
+def test_a_study_goes_on_after_an_interruption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its numbers are those of Braess 1968, and those of a run at once; nothing is computed twice, and other files start anew."""
+    net, trips, parts = tmp_path / "braess_net.tntp", tmp_path / "braess_trips.tntp", tmp_path / "parts.json"
+    net.write_text(BRAESS)
+    trips.write_text("<NUMBER OF ZONES> 2\n<END OF METADATA>\nOrigin 1\n 2 : 6.0;\n")
+    monkeypatch.setattr(study, "SCALES", (1.0,))
+    numbers = ("optimum", "user", "user, charged", "soft", "soft, charged")
+    whole = study.measure(net, trips, None, parts)
+    assert whole["user"]["total"] == pytest.approx(6 * 92, abs=1e-3)
+    assert whole["optimum"]["total"] == pytest.approx(6 * 83, abs=1e-3)
+    evaluate, calls = se.evaluate, []
+
+    def interrupted(*given: Any, **options: Any) -> se.Evaluation:
+        calls.append(options)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return evaluate(*given, **options)
+
+    monkeypatch.setattr(se, "evaluate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        study.measure(net, trips, None, parts)
+    half = parts.read_text()
+    again = study.measure(net, trips, None, parts)
+    assert len(calls) == 1 + 1 + 3
+    strip = partial(json.loads, object_hook=lambda entry: {key: value for key, value in entry.items() if key != "seconds"})
+    assert [strip(json.dumps(again[name])) for name in numbers] == [strip(json.dumps(whole[name])) for name in numbers]
+    parts.write_text(half)
+    trips.write_text(trips.read_text().replace("6.0", "3.0"))
+    assert study.measure(net, trips, None, parts)["user"]["total"] < 6 * 46
 
 
 def test_networks_are_drawn_with_flows_and_tolls(tmp_path: Path) -> None:

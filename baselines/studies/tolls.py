@@ -9,15 +9,18 @@ for academic research and stay where they are:
 * soft route choice at `SCALES`, without tolls and with these tolls, as ratios to the system optimum
 * seconds of processor time of each, and the peak memory
 
-``--record`` keeps the numbers, ``--page`` writes tables of all records beside it.
+``--record`` keeps the numbers, ``--page`` writes tables of all records beside it.  Large networks take minutes: what is found is kept
+after each equilibrium, and the same command goes on from there after an interruption.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,42 +59,63 @@ def timed(compute: Callable[[], Any]) -> tuple[Any, float]:
     return compute(), round(time.process_time() - start, 2)
 
 
-def measure(net: Path, trips: Path, flow: Path | None = None) -> dict[str, Any]:
-    """All numbers of a network."""
+def measure(net: Path, trips: Path, flow: Path | None, parts: Path) -> dict[str, Any]:
+    """All numbers of a network; each equilibrium is kept in the file ``parts`` once it is found, and read from there."""
     game, seconds = timed(lambda: TollNetwork(network=net, trips=trips))
-    optimum, optimum_seconds = timed(lambda: game.system_optimum)
-    tolls = game.marginal_cost_tolls()
-    game = TollNetwork(network=game.network, largest_toll=max(20.0, 1.25 * float(tolls.max())))
-    free, charged = np.full(game.dimension, -20.0), game.at_tolls(tolls, margin=1e-8)
     count = game.traffic.trips
+    files = hashlib.sha256(net.read_bytes() + trips.read_bytes()).hexdigest()
+    kept: dict[str, Any] = json.loads(parts.read_text(encoding="utf-8")) if parts.exists() else {}
+    if kept.get("files") != files:  # what is kept is of another network
+        kept = {"files": files}
+
+    def keep(name: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        if name not in kept:
+            kept[name] = compute()
+            kept["megabytes"] = max(kept.get("megabytes", 0), round(system.peak_memory()))
+            results_file.replace(parts, json.dumps(kept) + "\n")
+        return kept[name]
+
+    def optimum() -> dict[str, Any]:
+        plan, took = timed(lambda: game.system_optimum)
+        tolls = game.external_times(plan.loads).tolist()
+        return {"total": game.total_time(plan.loads), "gap": plan.gap, "seconds": took, "tolls": tolls}
+
+    best = dict(keep("optimum", optimum))
+    tolls = np.array(best.pop("tolls"))
+    scored_game = TollNetwork(network=game.network, largest_toll=max(20.0, 1.25 * float(tolls.max())))
+    free, charged = np.full(game.dimension, -20.0), scored_game.at_tolls(tolls, margin=1e-8)
 
     def equilibrium(x: np.ndarray, follower: se.Follower) -> dict[str, Any]:
-        scored, took = timed(lambda: se.evaluate(game, x, follower=follower))
+        scored, took = timed(lambda: se.evaluate(scored_game, x, follower=follower))
         (policy,) = scored.responses[0].policies
-        loads = game.problems(x)[0].loads_of(policy)
+        loads = scored_game.problems(x)[0].loads_of(policy)
         return {
             "total": -float(scored.leader_return) * count,
-            "objective": beckmann(game, loads),
-            "revenue": float(game.tolls(x) @ loads),
+            "objective": beckmann(scored_game, loads),
+            "revenue": float(scored_game.tolls(x) @ loads),
             "gap": float(np.max(scored.follower_gap)),
             "seconds": took,
         }
+
+    def soft(title: str, x: np.ndarray) -> dict[str, Any]:
+        return {str(scale): keep(f"{title} {scale}", partial(equilibrium, x, se.Soft(1 / scale))) for scale in SCALES}
 
     row: dict[str, Any] = {
         "network": game.network.name,
         "size": {"nodes": game.network.nodes, "links": game.dimension, "trips": count, "states": len(game.traffic.states)},
         "building": seconds,
-        "optimum": {"total": game.total_time(optimum.loads), "gap": optimum.gap, "seconds": optimum_seconds},
+        "optimum": best,
         "largest marginal-cost toll": float(tolls.max()),
-        "user": equilibrium(free, se.Hard()),
-        "user, charged": equilibrium(charged, se.Hard()),
-        "soft": {str(scale): equilibrium(free, se.Soft(1 / scale)) for scale in SCALES},
-        "soft, charged": {str(scale): equilibrium(charged, se.Soft(1 / scale)) for scale in SCALES},
+        "user": keep("user", partial(equilibrium, free, se.Hard())),
+        "user, charged": keep("user, charged", partial(equilibrium, charged, se.Hard())),
+        "soft": soft("soft", free),
+        "soft, charged": soft("soft, charged", charged),
     }
     if flow is not None:
         theirs = published_flow(flow, game)
         row["published flow"] = {"objective": beckmann(game, theirs), "total": game.total_time(theirs)}
-    row["megabytes"] = round(system.peak_memory())
+    row["megabytes"] = kept["megabytes"]
+    parts.unlink()
     return row
 
 
@@ -142,12 +166,14 @@ def main() -> None:
     parser.add_argument("flow", type=Path, nargs="?", help="..._flow.tntp, the best flow that the collection knows; may be left out")
     parser.add_argument("--record", type=Path, default=Path("results/tolls.json"), help="where numbers are kept, by network")
     parser.add_argument("--page", type=Path, default=Path("compared/tolls.md"), help="the tables to write")
+    parser.add_argument("--parts", type=Path, help="where equilibria of an interrupted run are kept; beside the record unless given")
     arguments = parser.parse_args()
     recorded = json.loads(arguments.record.read_text(encoding="utf-8")) if arguments.record.exists() else []
     if arguments.net is not None:
         if arguments.trips is None:
             parser.error("say which trips there are, too: NET TRIPS")
-        row = measure(arguments.net, arguments.trips, arguments.flow)
+        parts = arguments.parts or arguments.record.with_name(f"{arguments.net.stem}.parts.json")
+        row = measure(arguments.net, arguments.trips, arguments.flow, parts)
         recorded = [other for other in recorded if other["network"] != row["network"]] + [row]
         results_file.replace(arguments.record, json.dumps(recorded, indent=1) + "\n")
     results_file.replace(arguments.page, page(recorded))

@@ -13,6 +13,11 @@ Tolls move money and no time, so they are no cost to the leader.  Charging each 
 at the system optimum, makes a crowd without entropy choose that optimum (Pigou 1920; Beckmann, McGuire and Winsten 1956).  No tolls do
 better, whatever the followers' temperature: the total time of any flow is at least that of the system optimum, `TollNetwork.upper_bound`.
 
+A leader that must raise a revenue of R minutes of toll per traveller loses v max(0, R - revenue) with each trip, where the trip ends.  A
+best commitment that meets the target is the best under the constraint.  The penalty is exact (Zangwill, Management Science 1967; Han and
+Mangasarian, Math. Program. 1979): a local optimum under the constraint, with second-order sufficient conditions and a multiplier below v,
+is one of the return.
+
 Networks: Braess's paradox (Braess, Unternehmensforschung 1968; four nodes, six travellers), a town of our own with two bridges, and any in
 the format of the Transportation Networks collection (https://github.com/bstabler/TransportationNetworks), whose files are for academic
 research and not bundled.
@@ -51,8 +56,8 @@ class TollNetwork(StackelbergGame):
     * Commitment: a number z for each tolled link; its toll is ``largest_toll * sigmoid(z)`` minutes.
     * States: (destination, node), for each destination of some trip and each node from which a road leads there.
     * Actions: the links that leave a node, in the order of the file.
-    * The return is minus the mean travel time of a traveller in minutes, plus ``revenue_weight`` times the mean toll that it pays.  An
-      episode is the trip of one traveller, at discount 1.
+    * The return is minus the mean travel time of a traveller in minutes, plus ``revenue_weight`` times the mean toll that it pays, minus
+      ``shortfall_weight`` times what is missing of ``revenue_target``.  An episode is the trip of one traveller, at discount 1.
 
     Args:
         network: ``"braess"``, ``"bridges"``, a file ``..._net.tntp``, or a `stackelberg_envs.formats.tntp.RoadNetwork` with demand.
@@ -61,6 +66,8 @@ class TollNetwork(StackelbergGame):
         tolled: ``"all"``, or the numbers of the tolled links, from 0, in the order of the file.
         largest_toll: in minutes; None for twice the largest free-flow time, or for 20 where that is more.
         revenue_weight: w, what a minute of toll is worth to the leader, at least 0.
+        revenue_target: R, the mean toll that a traveller is to pay, in minutes, above 0; None for none.
+        shortfall_weight: v, what each minute that is missing of the target costs the leader, above 0.
         temperature: tau of the default follower, `Soft`, in minutes; 1 / tau is the scale of the logit model.
         max_cycles: links after which a played trip is cut.
 
@@ -78,6 +85,8 @@ class TollNetwork(StackelbergGame):
         tolled: Literal["all"] | Sequence[int] = "all",
         largest_toll: float | None = None,
         revenue_weight: float = 0.0,
+        revenue_target: float | None = None,
+        shortfall_weight: float = 10.0,
         temperature: float = 1.0,
         max_cycles: int = 200,
     ) -> None:
@@ -93,6 +102,8 @@ class TollNetwork(StackelbergGame):
         usual = max(20.0, 2 * float(self.network.links["free_flow_time"].max()))
         self.largest_toll = real("largest_toll", usual if largest_toll is None else largest_toll, 0, open_low=True)
         self.revenue_weight = real("revenue_weight", revenue_weight, 0)
+        self.revenue_target = None if revenue_target is None else real("revenue_target", revenue_target, 0, open_low=True)
+        self.shortfall_weight = real("shortfall_weight", shortfall_weight, 0, open_low=True)
         self.max_cycles = cycles(max_cycles)
         self.leader_space = Box(-BOUND, BOUND, (len(self.tolled),), np.float64)
         self.default_follower = Soft(real("temperature", temperature, 0, open_low=True))
@@ -103,6 +114,7 @@ class TollNetwork(StackelbergGame):
             initial=self.traffic.initial,
             available=self._resource[:, None, :] >= 0,
             link=np.maximum(self._resource, 0)[:, None, :],
+            arrives=np.where(self.traffic.arrives, 1.0, 0.0)[:, None, :],
             place=np.eye(links)[self.tolled],
             **own,
         )
@@ -131,7 +143,10 @@ class TollNetwork(StackelbergGame):
         return -self._by_action(self.tolls(x))
 
     def leader_cost(self, x: Array, context: int | str = 0) -> Array:
-        """Minus what the toll of each action is worth to the leader, (..., S, 1, B)."""
+        """Minus what the toll of each action is worth to the leader, (..., S, 1, B).
+
+        What is missing of a revenue target is not in it, because that depends on the flow.
+        """
         del context
         return -self.revenue_weight * self._by_action(self.tolls(x))
 
@@ -182,7 +197,20 @@ class TollNetwork(StackelbergGame):
     def _rewards(self, tolls: Array, flow: Array) -> tuple[Array, Array]:
         """(r_F, r_L), each (..., S, 1, B), at a flow (..., L)."""
         times = self.times(flow)
-        return self._by_action(-(times + tolls)), self._by_action(-times + self.revenue_weight * tolls)
+        follower, leader = self._by_action(-(times + tolls)), self._by_action(-times + self.revenue_weight * tolls)
+        if self.revenue_target is None:
+            return follower, leader
+        xp = array_namespace(flow)
+        missing = self.revenue_target - self._revenue(tolls, flow)
+        paid = self.shortfall_weight * xp.where(missing > 0, missing, xp.zeros_like(missing))
+        return follower, leader - paid[..., None, None, None] * self._constants.like(flow).arrives  # each trip arrives once
+
+    def _revenue(self, tolls: Array, flow: Array) -> Array:
+        return array_namespace(flow).sum(tolls * flow, axis=-1) / self.traffic.trips
+
+    def revenue(self, x: Array, flow: Array) -> Array:
+        """The mean toll that a traveller pays at a flow (..., L), in minutes, (...)."""
+        return self._revenue(self.tolls(x), flow)
 
     def total_time(self, flow: np.ndarray) -> float:
         """Minutes that all travellers together are under way at a flow, (L,)."""
@@ -212,7 +240,10 @@ class TollNetwork(StackelbergGame):
         return self.external_times(self.system_optimum.loads)
 
     def upper_bound(self) -> float | None:
-        """Minus the mean travel time at the system optimum: no tolls and no followers do better.  None where revenue counts, too."""
+        """Minus the mean travel time at the system optimum: no tolls and no followers do better, and a target for revenue only costs.
+
+        None where revenue has a weight.
+        """
         if self.revenue_weight > 0:
             return None
         plan = self.system_optimum

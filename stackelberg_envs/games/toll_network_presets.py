@@ -64,11 +64,20 @@ class Traffic:
     @cached_property
     def transition(self) -> Any:
         """Where each action leads, (S, 1, B, S): one state, or the end where that is the destination."""
-        head = np.where(self.link >= 0, self.network.links["term_node"][self.link], 0)
-        after = np.where(self.link >= 0, self.state_at[self.states[:, :1], head], -1)
+        after = np.where(self.link >= 0, self.state_at[self.states[:, :1], self._head], -1)
         lists = Successors(np.maximum(after, 0)[:, None, :, None])
         kernel = SuccessorLists(lists, np.where(after >= 0, 1.0, 0.0)[:, None, :, None])
         return kernel.dense() if len(after) <= DENSE else kernel
+
+    @cached_property
+    def arrives(self) -> np.ndarray:
+        """Whether each action ends the trip at its destination, (S, B)."""
+        return self._head == self.states[:, :1]
+
+    @cached_property
+    def _head(self) -> np.ndarray:
+        """The node to which each action leads, (S, B), 0 where there is no action."""
+        return np.where(self.link >= 0, self.network.links["term_node"][self.link], 0)
 
     @cached_property
     def trips(self) -> float:
