@@ -19,7 +19,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from ..processes.mdp import MDP, decision_problem
 from .hard_policy_iteration import hard_policy_iteration
@@ -41,6 +40,8 @@ def budget_bound(mdp: MDP, leader_reward: np.ndarray, budget: float, penalised: 
         penalised: which states may have penalties, booleans (S,).
         temperature: of the follower; 0 for one without entropy.
     """
+    from scipy.optimize import minimize_scalar  # when asked: games are listed without scipy
+
     start, reward = np.asarray(mdp.initial), np.asarray(mdp.follower_reward)
     best, policy = _optimum(mdp, reward, temperature)
     visits = _visits(mdp, policy)

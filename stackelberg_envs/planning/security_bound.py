@@ -15,8 +15,6 @@ quantal response in security games", AAMAS 2012, for approximate optima; here al
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import linprog
-from scipy.sparse import block_diag, csr_array
 
 from .security import TargetPayoffs
 
@@ -47,6 +45,9 @@ def soft_coverage_bound(payoffs: TargetPayoffs, rows: np.ndarray, bounds: np.nda
 
 
 def _bound(payoffs: TargetPayoffs, rows: np.ndarray, bounds: np.ndarray, temperature: float) -> float:
+    from scipy.optimize import linprog  # when asked: games are listed without scipy
+    from scipy.sparse import block_diag, csr_array
+
     t = payoffs.sizes[1]
     ends = np.linspace(0, 1, INTERVALS + 1)
     defender, attacker = (np.concatenate([f(np.full(t, c)) for c in ends]).T for f in (payoffs.defender, payoffs.attacker))
@@ -72,6 +73,8 @@ def _bound(payoffs: TargetPayoffs, rows: np.ndarray, bounds: np.ndarray, tempera
 
 def _least_of_best(payoffs: TargetPayoffs, rows: np.ndarray, bounds: np.ndarray) -> float:
     """min over what guards can do of the most that a target is worth to the attacker."""
+    from scipy.optimize import linprog
+
     t = payoffs.sizes[1]
     slope = payoffs.attacker_covered[0] - payoffs.attacker_uncovered[0]
     system = np.block([[np.diag(slope), -np.ones((t, 1))], [rows, np.zeros((len(rows), 1))]])
