@@ -22,10 +22,8 @@ RECORDED = FOLDER / "recorded"
 HPGD = ("hpgd-table", "hpgd-rates", "hpgd-escape", "hpgd-basin")
 NAMES = (
     *HPGD, "toy", "bchg-rooms", "bchg-rooms-1000", "bchg-rates", "bchg-basin", "inverse-large", "thermal", "lq-gain", "subsidy", "patrol",
-    "toll-scores", "tariff", "platform",
+    "toll-scores", "tariff", "platform", "commons-scores",
 )  # fmt: skip
-NEW = ("commons-scores",)
-"""Configurations whose worlds have no stored best value."""
 CLAIMED = ("penalty-games", "zero-sum", "sentinel")
 REACHED = ("outcomes", "heldout", "inverse-toy", "inverse-ablations", "inverse-limits", "inverse-penalty")
 
@@ -34,13 +32,13 @@ def recorded(name: str) -> dict[str, dict[str, Any]]:
     return results_file.read(RECORDED / f"{name}.jsonl")
 
 
-@pytest.mark.parametrize("name", [*NAMES, *NEW, *REACHED, *CLAIMED, "tax", "hpgd-tuning", "bchg-tuning"])
+@pytest.mark.parametrize("name", [*NAMES, *REACHED, *CLAIMED, "tax", "hpgd-tuning", "bchg-tuning"])
 def test_every_run_of_the_configuration_is_recorded(name: str) -> None:
     wanted = jobs.load(name).jobs
     assert {job.id for job in wanted} == set(recorded(name))
 
 
-@pytest.mark.parametrize("name", [*NAMES, *NEW])
+@pytest.mark.parametrize("name", NAMES)
 def test_the_page_is_what_the_record_says(name: str) -> None:
     parts = report.collect_parts(jobs.load(name), RECORDED / f"{name}.jsonl")
     assert compare.page(parts) == (FOLDER / f"{name}.md").read_text(), f"run  stackelberg compare {name} --results {RECORDED}"
@@ -129,7 +127,7 @@ def test_recorded_penalties() -> None:
         assert se.evaluate(job.world.game(), np.array(result["x"])).duality_gap < 1e-8
 
 
-@pytest.mark.parametrize("name", [*NAMES, *NEW, *REACHED, *CLAIMED])
+@pytest.mark.parametrize("name", [*NAMES, *REACHED, *CLAIMED])
 def test_recorded_commitments_score_what_they_say(name: str) -> None:
     """Every seventh; recorded commitments are rounded, which shows at a needle."""
     for result in list(recorded(name).values())[::7]:
