@@ -243,7 +243,7 @@ def _park(park: Any, size: int | None, durations: tuple[int, int] | None, zero_s
         if (size, durations, seed) != (None, None, None) or equal:
             raise ValueError("size, durations, equal and seed are drawn of a park by name; this one has its own")
         return replace(park, losses=park.values) if zero_sum else park
-    if park not in GRAPHS:
+    if not isinstance(park, str) or park not in GRAPHS:
         raise ValueError(f"patrol has no park {park!r}; {nearest(str(park), tuple(GRAPHS))}; or give a Park")
     least, most = (2, 4) if durations is None else durations
     least, most = whole("the least of durations", least, 1), whole("the most of durations", most, least)

@@ -253,9 +253,9 @@ class TollNetwork(StackelbergGame):
 def _network(given: Any, trips: Any) -> RoadNetwork:
     if isinstance(given, RoadNetwork):
         network = given
-    elif given in NETWORKS:
+    elif isinstance(given, str) and given in NETWORKS:
         network = NETWORKS[given]()
-    elif Path(given).suffix == ".tntp":
+    elif isinstance(given, str | Path) and Path(given).suffix == ".tntp":
         beside = Path(given).with_name(Path(given).name.replace("_net.tntp", "_node.tntp"))
         network = read_tntp(given, trips=trips, nodes=beside if beside.exists() and beside.name != Path(given).name else None)
     else:
