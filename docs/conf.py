@@ -26,6 +26,7 @@ exclude_patterns += [
     "reproductions/rtq-cost.md",
     "reproductions/subsidy.md",
     "reproductions/brackets-table.md",
+    "reproductions/blind-search-table.md",
     "reproductions/tariff.md",
     "reproductions/patrol.md",
     "reproductions/toll-scores.md",
