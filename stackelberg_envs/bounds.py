@@ -84,6 +84,12 @@ def probe_commitments(game: StackelbergGame) -> tuple[np.ndarray, ...]:
     return np.zeros(game.dimension), wave, -wave, game.leader_space.low, game.leader_space.high
 
 
+def same_tables(mdp: Any, other: Any, names: tuple[str, ...], tolerance: float) -> bool:
+    """Whether two processes have the same dynamics, and tables of these ``names`` that differ by ``tolerance`` at most."""
+    same = all(np.allclose(getattr(mdp, name), getattr(other, name), rtol=0, atol=tolerance) for name in names)
+    return same and equal_tables(mdp.transition, other.transition)
+
+
 def _same_dynamics_and_rewards(
     problems: tuple[Any, ...], free: list[np.ndarray], others: tuple[Any, ...], rewards: list[np.ndarray]
 ) -> bool:

@@ -15,17 +15,15 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from .arguments import real, whole
-from .bounds import BoundError, probe_commitments
+from .bounds import BoundError, probe_commitments, same_tables
 from .followers.exact import Hard, Soft
 from .game import Follower, StackelbergGame, follower_of
 from .planning.value_boxes import ValueBoxes
 from .processes.mdp import MDP
-from .processes.transitions import equal_tables
 
 BATCH = 64
 """Boxes that are cut at a time."""
@@ -159,17 +157,12 @@ def _process(game: StackelbergGame, follower: Follower) -> tuple[MDP, float]:
     alone = game.followers == 1 and len(game.contexts) == 1 and not any(game.signals)
     require(alone, "it has several contexts or followers, or signals")
     mdp, *others = (game.problems(x, 0)[0] for x in probe_commitments(game))
-    require(all(_same(mdp, other) for other in others), "more than the leader's policy moves with the commitment")
+    require(
+        all(same_tables(mdp, other, ("follower_reward", "leader_reward"), 1e-12) for other in others),
+        "more than the leader's policy moves with the commitment",
+    )
     require(mdp.available is None, "some actions are not always available")
     require(max(mdp.follower_discount, mdp.leader_discount) < 1, "it does not discount")
     total = np.asarray(mdp.kernel.expect(np.ones(mdp.sizes[0])))
     require(bool(np.allclose(total, 1, rtol=0, atol=1e-12)), "its episodes end")
     return mdp, getattr(follower, "temperature", 0.0)
-
-
-def _same(mdp: Any, other: Any) -> bool:
-    """Whether two processes have the same dynamics and rewards."""
-    rewards = all(
-        np.allclose(getattr(mdp, name), getattr(other, name), rtol=0, atol=1e-12) for name in ("follower_reward", "leader_reward")
-    )
-    return rewards and equal_tables(mdp.transition, other.transition)

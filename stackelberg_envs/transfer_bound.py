@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from .bounds import BoundError, probe_commitments
+from .bounds import BoundError, probe_commitments, same_tables
 from .followers.epsilon_optimal import EpsilonOptimal
 from .followers.exact import Hard, Soft
 from .game import Follower, StackelbergGame, as_tuple, follower_of
@@ -36,8 +36,8 @@ from .planning.linear_systems import PlanningError
 from .planning.paid_answers import bounds_answers, paid_welfare
 from .planning.policy_iteration import soft_policy_iteration
 from .processes.mdp import MDP, decision_problem
-from .processes.transitions import equal_tables
 
+TABLES = ("leader_policy", "follower_reward", "leader_reward")
 TOLERANCE = 1e-9
 """Tables that differ by less are the same."""
 
@@ -76,7 +76,7 @@ def _transfer_bound(game: StackelbergGame, follower: Follower) -> float:
     total = 0.0
     for context, probability in enumerate(game.context_probabilities):
         unpaid, *others = (_without_payments(game, x, context) for x in probe_commitments(game))
-        same = all(_same(mdp, moved) for other in others for mdp, moved in zip(unpaid, other, strict=True))
+        same = all(same_tables(mdp, moved, TABLES, TOLERANCE) for other in others for mdp, moved in zip(unpaid, other, strict=True))
         _require(same, game, "more than payments moves with the commitment")
         for mdp in unpaid:
             _require(mdp.follower_discount == mdp.leader_discount, game, "leader and follower discount differently")
@@ -130,13 +130,6 @@ def _without_payments(game: StackelbergGame, x: np.ndarray, context: int) -> lis
         replace(mdp, follower_reward=mdp.follower_reward - payment, leader_reward=mdp.leader_reward + cost)
         for mdp, payment, cost in zip(game.problems(x, context), *_pieces(game, x, context), strict=True)
     ]
-
-
-def _same(mdp: MDP, other: MDP) -> bool:
-    """Whether two processes have the same dynamics, leader policy and rewards."""
-    tables = ("leader_policy", "follower_reward", "leader_reward")
-    same = all(np.allclose(getattr(mdp, name), getattr(other, name), rtol=0, atol=TOLERANCE) for name in tables)
-    return same and equal_tables(mdp.transition, other.transition)
 
 
 def _best_value(mdp: MDP, temperature: float) -> float:
