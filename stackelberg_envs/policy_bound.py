@@ -30,7 +30,7 @@ BATCH = 64
 DEPTHS = (0.4, 0.15, 0.06, 0.03)
 """Cells of the simplex are halved once more for each of these that the mean width of boxes is below."""
 WEIGHT = 0.8
-"""Of the width of e for each state, where a box is cut, because e moves h in all of them."""
+"""Of the width of e for each state, where a box is cut, because e moves h in all of them; seen on three random games to save boxes."""
 NARROWINGS, NARROWER = 8, 0.95
 """A box that has become narrower than this share of what it was is bounded again, so many times at most."""
 MOST_NUMBERS = 4_000_000
