@@ -6,7 +6,6 @@ import numpy as np
 
 from stackelberg_envs.followers.equilibria import Saddle, SoftNash
 from stackelberg_envs.followers.exact import Soft
-from stackelberg_envs.followers.logit_equilibrium import LogitEquilibrium
 from stackelberg_envs.followers.mirror_descent import MirrorDescent
 from stackelberg_envs.game import StackelbergGame
 from stackelberg_envs.leader.access import Access, Oracle
@@ -43,7 +42,7 @@ def needs_soft_follower(name: str, oracle: Oracle) -> str | None:
 
 def needs_smooth_followers(name: str, oracle: Oracle) -> str | None:
     """Exact gradients differentiate a soft response, and any objective; or an equilibrium that moves smoothly, and an additive one."""
-    if isinstance(oracle.follower, (Saddle, SoftNash, LogitEquilibrium)):
+    if isinstance(oracle.follower, (Saddle, SoftNash)):
         return needs_derivatives(name, oracle) or needs_paid_steps(name, oracle)
     return needs_soft_follower(name, oracle)
 

@@ -23,7 +23,6 @@ from .followers.exact import Hard, Soft
 from .followers.feedback import Feedback
 from .followers.independent_q_learning import IndependentQLearning
 from .followers.learning import NaturalPolicyGradient, SoftQLearning
-from .followers.logit_equilibrium import LogitEquilibrium
 from .followers.mirror_descent import MirrorDescent
 from .followers.replication import SoftInside
 from .formats.arrays import from_arrays
@@ -71,7 +70,6 @@ __all__ = [
     "InducedMeanField",
     "InducedSignalMDP",
     "Layout",
-    "LogitEquilibrium",
     "MirrorDescent",
     "MixedActions",
     "Nash",

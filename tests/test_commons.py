@@ -18,7 +18,9 @@ from stackelberg_envs.games.commons_stocks import FishWar, Schaefer
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning import soft_nash as planner
 from stackelberg_envs.planning.linear_systems import PlanningError
+from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 from stackelberg_envs.planning.soft_nash import StageEquations, soft_nash
+from stackelberg_envs.processes.mdp import broadcast_over_leader_actions
 from stackelberg_envs.testing.small_game import SmallGame
 
 SOFT = se.SoftNash(0.4)
@@ -97,7 +99,9 @@ def test_one_follower_stands_for_all_where_the_game_is_symmetric() -> None:
         (world,) = game(kind).problems(np.zeros(game(kind).dimension))
         found = soft_nash(world, 0.3)
         assert len(StageEquations(world).solved) == solved
-        assert StageEquations(world, reduce=False).at(found.action_values, 0.3).size < 1e-9
+        policies = [broadcast_over_leader_actions(policy, world.joint) for policy in found.policies]
+        for i, policy in enumerate(policies):
+            np.testing.assert_allclose(soft_policy_iteration(world.facing(i, policies), 0.3).policy, policy, atol=1e-8)
 
 
 def test_the_choice_of_an_equilibrium_is_that_of_the_branch(monkeypatch: pytest.MonkeyPatch) -> None:

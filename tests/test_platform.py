@@ -23,8 +23,8 @@ from solvers.estimators.implicit import exact_gradient
 from stackelberg_envs.games.platform import Platform
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.linear_systems import PlanningError
-from stackelberg_envs.planning.logit_equilibrium import logit_equilibrium
 from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
+from stackelberg_envs.planning.soft_nash import soft_nash
 from stackelberg_envs.play import rollouts
 from stackelberg_envs.processes.markov_game import MarkovGame
 
@@ -73,7 +73,7 @@ def test_the_market_held_once_has_that_nash_price() -> None:
     hard = se.evaluate(game, free, follower=se.Nash("payoff"))
     found = [game.prices[policy[0, 0].argmax()] for policy in hard.responses[0].policies]
     np.testing.assert_allclose(found, 1.473, atol=game.prices[1] - game.prices[0])
-    soft = [float(se.evaluate(game, free, follower=se.LogitEquilibrium(tau)).leader_return) for tau in (0.01, 0.001, 0.0003)]
+    soft = [float(se.evaluate(game, free, follower=se.SoftNash(tau)).leader_return) for tau in (0.01, 0.001, 0.0003)]
     gaps = np.abs(np.array(soft) - float(hard.leader_return))
     assert (np.diff(gaps) < 0).all()
     assert gaps[-1] < 3e-3
@@ -180,7 +180,7 @@ class Rivals(Umpired):
 
     def __init__(self, *, follower_sees: Any, contexts: int = 1, temperature: float = 0.2) -> None:
         super().__init__(follower_sees=follower_sees, contexts=contexts)
-        self.default_follower: Any = se.LogitEquilibrium(temperature)
+        self.default_follower: Any = se.SoftNash(temperature)
 
     def induced(self, x: Any, context: int) -> se.InducedMarkovGame:
         opposed = super().induced(x, context)
@@ -208,7 +208,8 @@ def test_opponents_who_meet_once_are_at_their_saddle_point() -> None:
     """What an opponent's entropy costs does not matter in the last step."""
     game = se.game("zero_sum_incentive-v0", states=4, actions=(2, 3), discount=0.0)
     x = np.random.default_rng(1).normal(size=game.dimension)
-    for one, other in zip(*(follower(0.1).respond(game, x).policies for follower in (se.Saddle, se.LogitEquilibrium)), strict=True):
+    saddle, (world,) = se.Saddle(0.1).respond(game, x).policies, game.problems(x)
+    for one, other in zip(saddle, soft_nash(replace(world, zero_sum=False), 0.1).policies, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-9)
 
 
@@ -216,9 +217,9 @@ def test_opponents_who_meet_once_are_at_their_saddle_point() -> None:
 def test_the_principal_branch_ends_at_the_risk_dominant_equilibrium(hare: float) -> None:
     """McKelvey and Palfrey 1995; Turocy 2005: in a stag hunt hares are dominant in risk from 1/2 on, though stags pay more."""
     payoff = np.array([[1.0, 0.0], [hare, hare]])
-    found = logit_equilibrium(once(np.stack([payoff, payoff.T])), 0.01)
+    found = soft_nash(once(np.stack([payoff, payoff.T])), 0.01)
     assert all(policy[0, 0, 1] > 1 - 1e-6 for policy in found.policies)
-    stag = logit_equilibrium(once(np.stack([payoff - [[0, 0], [0.3, 0.3]], (payoff - [[0, 0], [0.3, 0.3]]).T])), 0.01)
+    stag = soft_nash(once(np.stack([payoff - [[0, 0], [0.3, 0.3]], (payoff - [[0, 0], [0.3, 0.3]]).T])), 0.01)
     assert all(policy[0, 0, 0] > 1 - 1e-6 for policy in stag.policies) == (hare - 0.3 < 0.5)
 
 
@@ -227,7 +228,7 @@ def test_paths_lead_to_equilibria_in_random_games(seed: int) -> None:
     """At errors that are rare, and across the folds on the way: soft gaps are rounding, and hard ones within what entropy is worth."""
     rng = np.random.default_rng(seed)
     payoffs = rng.normal(size=(2, 4, 5))
-    found = logit_equilibrium(once(payoffs), 0.01)
+    found = soft_nash(once(payoffs), 0.01)
     own, other = (policy[0, 0] for policy in found.policies)
     for table, mine, its in ((payoffs[0], own, other), (payoffs[1].T, other, own)):
         worth = table @ its
@@ -239,20 +240,17 @@ def test_paths_lead_to_equilibria_in_random_games(seed: int) -> None:
 def test_masked_and_idle_games() -> None:
     """An action that is not there is not played, and where nobody has anything to win all is played evenly."""
     game = once(np.zeros((2, 2, 3)))
-    assert all(np.ptp(policy) < 1e-12 for policy in logit_equilibrium(game, 0.1).policies)
+    assert all(np.ptp(policy) < 1e-12 for policy in soft_nash(game, 0.1).policies)
     payoffs = np.random.default_rng(0).normal(size=(2, 2, 3))
     there = np.array([True, True, False] * 2).reshape(1, 1, 6)
-    masked = logit_equilibrium(replace(once(payoffs), available=there), 0.1)
-    fewer = logit_equilibrium(once(payoffs[:, :, :2]), 0.1)
+    masked = soft_nash(replace(once(payoffs), available=there), 0.1)
+    fewer = soft_nash(once(payoffs[:, :, :2]), 0.1)
     assert masked.policies[1][0, 0, 2] == 0
     np.testing.assert_allclose(masked.policies[1][0, 0, :2], fewer.policies[1][0, 0], atol=1e-10)
-    with pytest.raises(PlanningError, match="unknowns, over 3000: take a smaller game"):
-        logit_equilibrium(once(np.random.default_rng(0).normal(size=(2, 16, 3000))), 0.1)
-    room = se.game("escape_room-v0", agents=3, needed=1)
-    with pytest.raises(PlanningError, match=r"for two followers, and here 3 interact: take Nash\(selection\)"):
-        se.evaluate(room, np.zeros(3), follower=se.LogitEquilibrium(0.1))
+    with pytest.raises(PlanningError, match="action values to solve for, over 3000: take a smaller game"):
+        soft_nash(once(np.random.default_rng(0).normal(size=(2, 16, 3000))), 0.1)
     with pytest.raises(PlanningError, match="here they do not"):
-        se.evaluate(se.game("toy3-v0"), np.zeros(6), follower=se.LogitEquilibrium(0.1))
+        se.evaluate(se.game("toy3-v0"), np.zeros(6), follower=se.SoftNash(0.1))
 
 
 GAMES: dict[str, se.StackelbergGame] = {
@@ -270,7 +268,7 @@ GAMES: dict[str, se.StackelbergGame] = {
 def test_the_gradient_is_that_of_the_score(name: str) -> None:
     """Central differences, in games with deterministic and moved dynamics, with one shot and no end, and with leaders who act."""
     game = GAMES[name]
-    follower = game.default_follower if name != "escape" else se.LogitEquilibrium(0.5)
+    follower = game.default_follower if name != "escape" else se.SoftNash(0.5)
     x = np.random.default_rng(0).normal(size=game.dimension)
     oracle = RepeatedGame(game, follower).oracle(se.Access.MODEL)
     found = exact_gradient(oracle, torch.tensor(x), None, reaction=True)
@@ -362,7 +360,7 @@ def test_the_certificate_is_exploitability() -> None:
 def test_commitments_are_scored_by_the_judge() -> None:
     game = Platform(prices=3, memory="winner")
     found = solve(game, "zeroth_order", follower=se.IndependentQLearning(steps=200), budget=2, seed=0)
-    assert found.leader_return == pytest.approx(float(se.evaluate(game, found.x, follower=se.LogitEquilibrium(0.01)).leader_return))
+    assert found.leader_return == pytest.approx(float(se.evaluate(game, found.x, follower=se.SoftNash(0.01)).leader_return))
     with pytest.raises(PlanningError, match="two followers who have all their actions"):
         se.evaluate(se.game("escape_room-v0", agents=3), np.zeros(3), follower=se.IndependentQLearning(steps=1))
     with pytest.raises(PlanningError, match="one commitment at a time"):

@@ -96,7 +96,7 @@ def best_values(world, i, temperature, reward):
 def wrong_responses(world):
     """What is wrong with the followers' policies, in words."""
     kind, parameter = str(world.kind), float(world.parameter)
-    temperature = parameter if kind in ("Soft", "Saddle", "SoftNash", "LogitEquilibrium") else 0.0
+    temperature = parameter if kind in ("Soft", "Saddle", "SoftNash") else 0.0
     for i in world.players:
         if np.abs(world.policies[i].sum(-1) - 1).max() > 1e-9 or world.policies[i].min() < 0:
             yield f"follower {i} has no policy"

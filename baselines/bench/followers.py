@@ -13,7 +13,7 @@ FOLLOWERS = {
     follower.__name__: follower
     for follower in (
         *(se.Soft, se.SoftInside, se.Hard, se.Quantal, se.Truncated, se.MirrorDescent, se.EpsilonOptimal, se.Saddle, se.Nash, se.SoftNash),
-        *(se.LogitEquilibrium, se.SoftQLearning, se.NaturalPolicyGradient, se.IndependentQLearning),
+        *(se.SoftQLearning, se.NaturalPolicyGradient, se.IndependentQLearning),
     )
 }
 

@@ -121,7 +121,7 @@ ASSUMPTIONS = (
 FOLLOWERS = (
     *(se.Soft(0.1), se.SoftInside(0.1), se.Hard("strong"), se.Hard("weak"), se.EpsilonOptimal(0.1), se.Quantal(0.1), se.Truncated(0.1, 5)),
     *(se.MirrorDescent(0.1), se.SoftQLearning(0.1, 100), se.NaturalPolicyGradient(0.1), se.Saddle(0.1), se.Nash("best")),
-    *(se.LogitEquilibrium(0.1), se.IndependentQLearning(steps=100)),
+    *(se.SoftNash(0.1), se.IndependentQLearning(steps=100)),
 )
 """Followers that are tried where a solver knows who answers."""
 
@@ -165,7 +165,7 @@ def _followers(solver: Solver, access: Access) -> tuple[str, str] | None:
     oracles = [oracle for oracle in _oracles(access, solver.permissions) if "follower" in vars(oracle)]
     plays, said = [], []
     for follower in FOLLOWERS:
-        interacts = isinstance(follower, (se.Saddle, se.Nash, se.LogitEquilibrium, se.IndependentQLearning))
+        interacts = isinstance(follower, (se.Saddle, se.Nash, se.SoftNash, se.IndependentQLearning))
         fitting = [oracle for oracle in oracles if any(len(group) > 1 for group in oracle.groups) == interacts]
         changed = {"follower": follower, "temperature": follower.temperature, "learns": learns(follower)}
         answers = [_answers(solver, oracle, {key: value for key, value in changed.items() if key in vars(oracle)}) for oracle in fitting]

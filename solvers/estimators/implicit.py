@@ -13,9 +13,8 @@ With nodes n of the follower (see `stackelberg_envs.processes.mdp.decision_probl
            + sum y (d r_F + gamma dP V) + sum z U dw                            the reaction
 
 Objectives that are no sums over steps have c from their derivatives, `solvers.estimators.nonadditive`, and opponents in a zero-sum game
-from their stage games, `solvers.estimators.zero_sum`.  Other followers who interact have `solvers.estimators.soft_nash`, and two at a
-logit equilibrium `solvers.estimators.general_sum`.  A crowd has another fixed point, `solvers.estimators.mean_field`.  Worlds without
-tables are differentiated where they have closed forms,
+from their stage games, `solvers.estimators.zero_sum`.  Other followers who interact have `solvers.estimators.soft_nash`, and a crowd has
+another fixed point, `solvers.estimators.mean_field`.  Worlds without tables are differentiated where they have closed forms,
 `solvers.estimators.closed_forms`.
 
 Algorithm, for each context and follower:
@@ -36,7 +35,6 @@ import torch
 
 from stackelberg_envs.arguments import nearest
 from stackelberg_envs.followers.equilibria import Saddle, SoftNash
-from stackelberg_envs.followers.logit_equilibrium import LogitEquilibrium
 from stackelberg_envs.leader.access import Access, Oracle
 from stackelberg_envs.processes.mdp import MDP, stack
 
@@ -45,7 +43,6 @@ from ..linear import LU
 from ..needs import needs_smooth_followers
 from ..response import INNER, soft_response
 from .closed_forms import closed_form_hypergradient
-from .general_sum import general_sum_hypergradient
 from .mean_field import mean_field_hypergradient
 from .nonadditive import nonadditive_hypergradient
 from .reaction import gradient_in_x, surrogate_objective
@@ -119,8 +116,6 @@ def exact_gradient(
         return zero_sum_hypergradient(oracle, leaf, worlds, memory, reaction=reaction)
     if isinstance(oracle.follower, SoftNash):
         return soft_nash_hypergradient(oracle, leaf, worlds, reaction=reaction)
-    if isinstance(oracle.follower, LogitEquilibrium):
-        return general_sum_hypergradient(oracle, leaf, worlds, reaction=reaction)
     problems = [(p, each.tables_for(oracle.follower)) for p, world in worlds for each in world]
     surrogate: Any = 0.0
     kept, value = [], 0.0

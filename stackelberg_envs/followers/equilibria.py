@@ -108,7 +108,7 @@ class SoftNash(Equilibrium):
 
     def answers(self, game: MarkovGame, memory: Any) -> tuple[Answer, ...]:
         del memory
-        return answers_of_each(replace(game, transition=game.kernel.dense()), self._solve)
+        return answers_of_each(game, self._solve)
 
     def _solve(self, game: MarkovGame) -> tuple[Any, Any, float, int]:
         plan = soft_nash(game, self.temperature)

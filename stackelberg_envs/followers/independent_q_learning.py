@@ -18,13 +18,13 @@ from ..processes.inverse_cdf import cumulative
 from ..processes.markov_game import MarkovGame
 from ..processes.mdp import MDP, decision_problem
 from ..response import Answer, Response
-from .logit_equilibrium import LogitEquilibrium
+from .equilibria import SoftNash
 
 if TYPE_CHECKING:
     from ..game import StackelbergGame
 
 
-JUDGE = LogitEquilibrium(0.01)
+JUDGE = SoftNash(0.01)
 """By whom commitments are scored, unless another is named."""
 
 
@@ -78,7 +78,7 @@ class IndependentQLearning(CheckedArguments):
     steps: int = 10_000_000
     patience: int = 100_000
     start: Literal["reset", "carry"] = "reset"
-    judge: LogitEquilibrium = JUDGE
+    judge: SoftNash = JUDGE
     temperature: float = field(default=0.0, init=False)
 
     learns: ClassVar[bool] = True

@@ -34,7 +34,7 @@ from gymnasium.spaces import Box
 
 from ..arguments import check_memory, cycles, real, whole
 from ..commitments import sigmoid
-from ..followers.logit_equilibrium import LogitEquilibrium
+from ..followers.equilibria import SoftNash
 from ..game import StackelbergGame
 from ..processes.arrays import Array, array_namespace
 from ..processes.constants import Constants
@@ -70,7 +70,7 @@ class Platform(StackelbergGame):
         fee: share of the price that the leader keeps, at least 0 and below 1.
         fee_weight: what a unit of fees is worth to the leader, in units of surplus.
         discount: delta of everybody; published: 0.95.
-        temperature: of the default follower, `LogitEquilibrium`, in units of profit; static Nash profits are 0.223.
+        temperature: of the default follower, `SoftNash`, in units of profit; static Nash profits are 0.223.
         max_cycles: periods after which a played episode is cut.
 
     Raises:
@@ -123,7 +123,7 @@ class Platform(StackelbergGame):
         self.contexts = ("only",) if len(self.costs) == 1 else tuple(f"cost {cost:g}" for cost in self.costs)
         self.context_probabilities = np.full(len(self.costs), 1 / len(self.costs))
         self.leader_space = Box(-20.0, 20.0, (len(self.instrument_names),), np.float64)
-        self.default_follower = LogitEquilibrium(real("temperature", temperature, 0, open_low=True))
+        self.default_follower = SoftNash(real("temperature", temperature, 0, open_low=True))
         first, second = (price.ravel() for price in np.meshgrid(self.prices, self.prices, indexing="ij"))
         cheaper = np.sign(second - first)
         after = {"prices": np.arange(m * m), "winner": np.where(cheaper == 0, 0, np.where(cheaper > 0, 1, 2)), "none": np.zeros(m * m, int)}

@@ -27,9 +27,12 @@ import numpy as np
 from ..processes.availability import available_to
 from ..processes.markov_game import MarkovGame
 from ..processes.mdp import DecisionProblem, decision_problem
+from .equal_states import merge_equal_states
 from .linear_systems import PlanningError
 from .value_iteration import softmax_backup
 
+LARGEST_SYSTEM = 3000
+"""Unknowns of a dense linear system, 72 MB: action values of all followers, in all states that differ."""
 MAX_NEWTON_STEPS = 30
 CLOSE = 5
 """Newton's steps from one temperature to the next: where they do not suffice, the next is nearer."""
@@ -59,8 +62,6 @@ class SoftNashPlan:
     """g_i(b_i|n), shape (S, N, B_i) each."""
     values: np.ndarray
     """V_i(s), shape (n, S)."""
-    action_values: np.ndarray
-    """q of all followers, one flat vector, as `StageEquations` takes it."""
     certificate: float
     """What anybody could gain by deviating alone, in any state, at most."""
     evaluations: int
@@ -71,11 +72,10 @@ class StageEquations:
     """The equations for the action values q of the followers, one flat vector, with their derivatives; NumPy numbers, no batch axes.
 
     Args:
-        game: n followers, discount below 1.
-        reduce: whether q is that of one follower, whose policy all play, where the game is symmetric.
+        game: n followers, discount below 1.  Where it is symmetric, q is that of one follower, whose policy all play.
     """
 
-    def __init__(self, game: MarkovGame, *, reduce: bool = True) -> None:
+    def __init__(self, game: MarkovGame) -> None:
         self.game, self.gamma, self.everybody = game, game.follower_discount, range(len(game.actions))
         problems: list[DecisionProblem] = [decision_problem(game.of(i), game.of(i).follower_reward) for i in self.everybody]
         self.weight = np.asarray(problems[0].weight)
@@ -85,7 +85,7 @@ class StageEquations:
         self.rewards = [np.broadcast_to(problem.reward, (*self.nodes, game.sizes[2])) for problem in problems]
         there = problems[0].available
         self.available = [None if there is None else np.asarray(available_to(there, game.actions, i)) for i in self.everybody]
-        self.solved = self.everybody[:1] if reduce and self._symmetric() else self.everybody
+        self.solved = self.everybody[:1] if self._symmetric() else self.everybody
         """The followers whose action values q has."""
         counts = [int(np.prod(self.nodes)) * game.actions[i] for i in self.solved]
         self._parts = [slice(end - count, end) for end, count in zip(np.cumsum(counts).tolist(), counts, strict=True)]
@@ -163,11 +163,6 @@ class Linearisation:
         self.size = float(np.abs(self.residual).max())
         self.scale = 1 + float(np.abs(q).max())
 
-    @property
-    def action_values(self) -> np.ndarray:
-        """q of all followers, one flat vector."""
-        return np.tile(self.q, len(self.equations.everybody) // len(self.equations.solved))
-
     @cached_property
     def jacobian(self) -> np.ndarray:
         """d residual / d q, (D, D)."""
@@ -207,13 +202,16 @@ def soft_nash(game: MarkovGame, temperature: float) -> SoftNashPlan:
         temperature: tau > 0, of all.
 
     Raises:
-        PlanningError: if the discount is 1, or the branch cannot be followed down to the temperature.
+        PlanningError: if the discount is 1, too many states differ, or the branch cannot be followed down to the temperature.
     """
     if game.zero_sum:
         raise PlanningError("opponents have a saddle point, and it is unique: take Saddle(temperature)")
     if not game.follower_discount < 1:
         raise PlanningError("SoftNash needs a discount below 1; where episodes end, Nash(selection) goes backwards from their end")
-    equations = StageEquations(game)
+    merged, classes = merge_equal_states(game)
+    equations = StageEquations(merged)
+    if equations.dimension > LARGEST_SYSTEM:
+        raise PlanningError(f"SoftNash has {equations.dimension} action values to solve for, over {LARGEST_SYSTEM}: take a smaller game")
     unit = max(float(np.ptp(reward)) for reward in equations.rewards)
     warm = max(temperature, 4 * unit / (1 - game.follower_discount))
     here, evaluations = _newton(equations.at(np.zeros(equations.dimension), warm), MAX_NEWTON_STEPS)
@@ -235,7 +233,7 @@ def soft_nash(game: MarkovGame, temperature: float) -> SoftNashPlan:
             "the branch of equilibria could not be followed to this temperature: are the tables finite?  Or take a higher temperature"
         )
     bound = 2 * here.size / (1 - game.follower_discount)
-    return SoftNashPlan(tuple(here.policies), here.values, here.action_values, bound, evaluations)
+    return SoftNashPlan(tuple(policy[classes] for policy in here.policies), here.values[:, classes], bound, evaluations)
 
 
 def _is_near(one: Linearisation, other: Linearisation) -> bool:

@@ -42,7 +42,7 @@ PLAYED = ("toy3-v0", "bimatrix-v0", "escape_room-v0", "zero_sum_incentive-v0", "
 CHEAP = {"episodes": 1, "steps": 2, "streams": 0, "evaluations": 3, "ramp_steps": 2, "samples": 2, "critic_steps": 1, "planning_steps": 1}
 """Hyperparameters that make a step fast."""
 
-INTERACTING = (se.Nash, se.LogitEquilibrium, se.IndependentQLearning)
+INTERACTING = (se.Nash, se.SoftNash, se.IndependentQLearning)
 """Followers who answer where several interact, whatever their interests."""
 ANSWERS = {"temperature": 0.1, "steps": 2, "sweeps": 2, "epsilon": 0.1, "error": 0.1, "selection": "best"}
 """Settings of followers that need some."""
