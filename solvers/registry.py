@@ -40,6 +40,7 @@ SOLVERS = {
     "subsidy_planner": "subsidy_planner:SubsidyPlanner",
     "msobirl": "estimators.sobirl:MSoBiRL",
     "sobirl": "estimators.sobirl:SoBiRL",
+    "aho": "estimators.aho:AHO",
     "biac": "estimators.biac:BiAC",
     "leader_ppo": "leader_ppo:LeaderPPO",
 }
