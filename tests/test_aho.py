@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from array_api_compat import array_namespace
-from gymnasium.spaces import Box
-from small_games import Bonuses
+from small_games import Bonuses, Three
 
 import solvers
 import stackelberg_envs as se
@@ -17,41 +15,9 @@ from solvers.estimators.aho import AHO
 from solvers.estimators.hpgd import HPGD
 from solvers.estimators.implicit import exact_gradient
 from stackelberg_envs.leader.repeated_game import RepeatedGame
-from stackelberg_envs.worlds.mdp import InducedMDP
 
-TAU, GAMMA, GAMMA_L = 0.4, 0.7, 0.6
+TAU, GAMMA, GAMMA_L = Three.temperature, Three.discount, 0.6
 X = np.array([0.5, -0.3, 0.2, 0.1, -0.6, 0.4])
-
-
-class Three(se.StackelbergGame):
-    """Three states, two actions, a bonus for each pair at a price."""
-
-    name, max_cycles = "three", 30
-
-    def __init__(self) -> None:
-        rng = np.random.default_rng(3)
-        self.leader_space = Box(-5.0, 5.0, (6,), np.float64)
-        self.default_follower = se.Soft(TAU)
-        self.tables = rng.dirichlet(np.ones(3), size=(3, 1, 2)), rng.uniform(size=(3, 1, 2)), rng.uniform(size=(3, 1, 2))
-
-    def incentive(self, x: Any, context: int | str = 0) -> Any:
-        return array_namespace(x).reshape(x, (*x.shape[:-1], 3, 1, 2))
-
-    def leader_cost(self, x: Any, context: int | str = 0) -> Any:
-        return 0.2 * self.incentive(x) ** 2
-
-    def induced(self, x: Any, context: int) -> InducedMDP:
-        xp = array_namespace(x)
-        transition, own, paid = (xp.asarray(table, dtype=x.dtype) for table in self.tables)
-        return InducedMDP(
-            leader_policy=xp.ones((3, 1), dtype=x.dtype),
-            transition=transition,
-            follower_reward=own + self.incentive(x),
-            leader_reward=paid - self.leader_cost(x),
-            initial=xp.asarray([0.5, 0.3, 0.2], dtype=x.dtype),
-            follower_discount=GAMMA,
-            leader_discount=GAMMA_L,
-        )
 
 
 def formula(game: Three, x: np.ndarray, g: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
