@@ -41,7 +41,7 @@ SOLVERS = {
     "msobirl": "estimators.sobirl:MSoBiRL",
     "sobirl": "estimators.sobirl:SoBiRL",
     "aho": "estimators.aho:AHO",
-    "first_order": "estimators.first_order:FirstOrder",
+    "first_order": "first_order:FirstOrder",
     "biac": "estimators.biac:BiAC",
     "leader_ppo": "leader_ppo:LeaderPPO",
 }

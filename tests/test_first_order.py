@@ -12,9 +12,9 @@ from small_games import Bonuses, Doors, Three
 
 import solvers
 import stackelberg_envs as se
-from solvers.estimators.first_order import FirstOrder
-from solvers.estimators.first_order_sampled import Trained
 from solvers.estimators.implicit import exact_gradient
+from solvers.first_order import FirstOrder
+from solvers.first_order_sampled import Trained
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 

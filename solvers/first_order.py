@@ -16,7 +16,7 @@ the same, of order sigma: g' is g* moved by sigma A_L / tau, and sigma is to be 
 1. g* and g' by soft policy iteration, each from its last values
 2. three returns, F and J of g' and J of g*, and their vector-Jacobian products
 
-``form="sampled"`` (INCENTIVE): followers act as the leader says, and are never asked; see `solvers.estimators.first_order_sampled`.
+``form="sampled"`` (INCENTIVE): followers act as the leader says, and are never asked; see `solvers.first_order_sampled`.
 
 The constrained form (CBSO, arXiv 2602.00282) is not built: no game of the suite has a follower with constraints of its own.
 """
@@ -33,12 +33,12 @@ import torch
 from stackelberg_envs.leader.access import Access, Oracle, Permission
 from stackelberg_envs.planning.policy_evaluation import regularised_reward
 
-from ..ascent import Estimate, Estimator
-from ..copies import derivatives, induced_processes
-from ..needs import needs_a_regularised_follower, needs_derivatives, needs_paid_steps, needs_sampled_leader
-from ..penalties import expected_return, visits
-from ..response import soft_response
+from .ascent import Estimate, Estimator
+from .copies import derivatives, induced_processes
 from .first_order_sampled import Trained, sampled_difference
+from .needs import needs_a_regularised_follower, needs_derivatives, needs_paid_steps, needs_sampled_leader
+from .penalties import expected_return, visits
+from .response import soft_response
 
 FORMS = ("exact", "sampled")
 

@@ -1,4 +1,4 @@
-"""`solvers.estimators.first_order` from episodes: two copies of each follower learn by policy gradients, and their difference is followed.
+"""`solvers.first_order` from episodes: two copies of each follower learn by policy gradients, and their difference is followed.
 
 In each context, with G^L and G^F the discounted rewards from step t on (the follower's with its entropy bonus), V_L and V_F tables of
 values from earlier batches, and sigma_0 = 0, sigma_1 = sigma for the copies g_0 (of g*) and g_1 (of g'):
@@ -26,10 +26,10 @@ from stackelberg_envs.leader.access import Oracle
 from stackelberg_envs.play.outcomes import Outcome
 from stackelberg_envs.processes.mdp import entropy
 
-from ..copies import derivatives
-from ..optimisers import OPTIMISERS, Optimiser
-from ..penalty_sampled import direct_surrogate, entries_along, move_baseline, policy_and_log, powers, table_shapes, weights_by_action
-from .visits import discounted_sums
+from .copies import derivatives
+from .estimators.visits import discounted_sums
+from .optimisers import OPTIMISERS, Optimiser
+from .penalty_sampled import direct_surrogate, entries_along, move_baseline, policy_and_log, powers, table_shapes, weights_by_action
 
 
 @dataclass
