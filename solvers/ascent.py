@@ -31,6 +31,10 @@ class Estimate:
     memory: Any = None
     value: float | None = None
     """F(x), from estimators that know it."""
+    direct: torch.Tensor | None = None
+    """Its part with the follower's policy held fixed, (n,), from estimators that know it apart."""
+    response: torch.Tensor | None = None
+    """The rest, through the follower's policy, (n,)."""
 
 
 class Estimator(CheckedArguments, abc.ABC):
