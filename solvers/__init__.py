@@ -59,6 +59,7 @@ def solve(
     resume: Checkpoint | None = None,
     stop: Callable[[], bool] | None = None,
     threads: int | None = 1,
+    telemetry: bool = False,
     **hyperparameters: Any,
 ) -> Solution:
     """Run a solver on a game.
@@ -83,6 +84,8 @@ def solve(
         stop: asked between steps; True ends the run as Ctrl-C does, with a `Solution` that is not ``finished``.
         threads: of NumPy, SciPy and torch, during the run; None: as many as they are set to.  A seed reproduces a run bit for bit on one
             number of threads: sums are added in another order on another.
+        telemetry: also measure, at each report, how good the last gradient was, and how far followers who learn were from their best
+            response; see `solvers.telemetry`.  This takes exact solves, which are in no ledger.
         **hyperparameters: of the solver.
 
     Raises:
@@ -91,9 +94,12 @@ def solve(
         Declined: if the solver cannot handle the game or follower.
         ValueError: if ``resume`` belongs to another run, or was made with other versions.
     """
+    solver, measure = build(name, **hyperparameters), None  # first, for this imports torch if the solver needs it
+    if telemetry:
+        from .telemetry import telemetry_row as measure
     with thread_limit(threads):
         return run(
-            build(name, **hyperparameters),
+            solver,
             game,
             follower=follower,
             referee=referee,
@@ -107,4 +113,5 @@ def solve(
             progress=progress,
             resume=resume,
             stop=stop,
+            telemetry=measure,
         )

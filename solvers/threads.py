@@ -6,10 +6,10 @@ run by more: `leader_ppo` on ``random_markov_game-v0`` ended at 5.9996 on one th
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
 from threadpoolctl import threadpool_limits
 
 from stackelberg_envs.arguments import whole
@@ -24,10 +24,13 @@ def thread_limit(threads: int | None) -> Iterator[None]:
     whole("threads", threads, 1)
     import scipy.linalg  # noqa: F401  # SciPy brings a library of its own, which can be limited only once it is there
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    torch = sys.modules["torch"] if "torch._C" in sys.modules else None  # planners do without, and the command line defers it
+    before = 0 if torch is None else torch.get_num_threads()
     try:
+        if torch is not None:
+            torch.set_num_threads(threads)
         with threadpool_limits(threads):
             yield
     finally:
-        torch.set_num_threads(before)
+        if torch is not None:
+            torch.set_num_threads(before)
