@@ -94,6 +94,7 @@ reproduce-commons: $(INSTALLED)  ## a fishery against its closed forms, and who 
 
 reproduce-gradients: $(INSTALLED)  ## gradient methods after 2024 beside HPGD, BC-HG and penalties (seven minutes of CPU time; resumes)
 	$(BIN)/stackelberg bench rivals-gradients && $(BIN)/stackelberg compare rivals-gradients
+	$(BIN)/python -m baselines.studies.spent rivals-gradients
 
 reproduce-preferences: $(INSTALLED)  ## learning a reward from preferences, tabular and with a simulator (an hour on two cores; resumes)
 	$(BIN)/python -m baselines.studies.preferences
