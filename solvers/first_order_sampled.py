@@ -59,7 +59,7 @@ def sampled_difference(settings: Any, oracle: Oracle, x: torch.Tensor, trained: 
         climbed, earned, gained = (torch.zeros((), dtype=x.dtype) for _ in range(3))
         for j, sigma in enumerate((0.0, settings.sigma)):
             for c, probability in enumerate(map(float, oracle.context_probabilities)):
-                copy, paid, own = _surrogates(settings, oracle, leaf, c, trained, j, sigma)
+                copy, paid, own = copy_surrogates(settings, oracle, leaf, c, trained, j, sigma, oracle.temperature)
                 climbed, gained = climbed + probability * copy, gained + (2 * j - 1) * probability * own
                 earned = earned + j * probability * paid
         if last:  # 4
@@ -72,10 +72,13 @@ def sampled_difference(settings: Any, oracle: Oracle, x: torch.Tensor, trained: 
     return direct, response
 
 
-def _surrogates(
-    settings: Any, oracle: Oracle, x: torch.Tensor, context: int, trained: Trained, j: int, sigma: float
+def copy_surrogates(
+    settings: Any, oracle: Oracle, x: torch.Tensor, context: int, trained: Trained, j: int, sigma: float, tau: float
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Of copy j in one context: scalars whose gradients are those of J + sigma F in its logits, and of F and of J in ``x``."""
+    """Of copy j in one context: scalars whose gradients are those of J + sigma F in its logits, and of F and of J in ``x``.
+
+    ``tau`` is the temperature of the entropy bonus in J.
+    """
     here, x = x.detach().numpy(), x[context] if oracle.context_visibility == "before" else x
     own = range(context * oracle.followers, (context + 1) * oracle.followers)
     there = zip(own, oracle.available[context], oracle.sizes, strict=True)
@@ -86,7 +89,6 @@ def _surrogates(
     climbed, earned, gained = (torch.zeros((), dtype=x.dtype) for _ in range(3))
     for i, (k, (policy, log), gamma) in enumerate(zip(own, copies, oracle.follower_discounts, strict=True)):
         V_L, V_F = trained.baselines[j][k]
-        tau = oracle.temperature
         follows = discounted_sums(rewards[:, i] + tau * entries_along(entropy(acting[i]), seen, i), gamma, ahead=True)
         states, t_L, t_F = seen.states[:, i, :-1], powers(oracle.leader_discount, leads), powers(gamma, follows)
         credits = t_L * (leads - np.append(V_L, 0.0)[states]), t_F * (follows - np.append(V_F, 0.0)[states])

@@ -297,6 +297,8 @@ def test_one_context_an_iteration_is_right_on_average() -> None:
         ("sobirl", {"weights": "steps", "episodes": 10}),
         ("aho", {"samples": 10}),
         ("first_order", {}),
+        ("slac", {}),
+        ("slac", {"form": "sampled", "episodes": 5}),
         ("first_order", {"form": "sampled", "episodes": 5, "copy_steps": 2}),
         ("implicit", {"one_context": True}),
         ("zeroth_order", {"one_context": True}),
