@@ -10,8 +10,8 @@ import torch
 from small_games import Three
 
 import stackelberg_envs as se
+from solvers.adjoint_mirror import AdjointMirror, gradient_through
 from solvers.copies import induced_processes
-from solvers.estimators.adjoint_mirror import AdjointMirror, gradient_through
 from solvers.estimators.implicit import exact_gradient
 from solvers.penalties import expected_return, visits
 from stackelberg_envs.leader.repeated_game import RepeatedGame

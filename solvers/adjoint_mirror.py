@@ -33,10 +33,10 @@ from stackelberg_envs.followers.mirror_descent import MirrorDescent
 from stackelberg_envs.leader.access import Access, Oracle
 from stackelberg_envs.processes.mdp import at_nodes, available_at_nodes, broadcast_over_leader_actions
 
-from ..ascent import Estimate, Estimator
-from ..copies import induced_processes, mask_logits
-from ..needs import needs_a_regularised_follower, needs_derivatives, needs_paid_steps
-from ..penalties import expected_return, visits
+from .ascent import Estimate, Estimator
+from .copies import induced_processes, mask_logits
+from .needs import needs_a_regularised_follower, needs_derivatives, needs_paid_steps
+from .penalties import expected_return, visits
 
 Step = Callable[[torch.Tensor], torch.Tensor]
 
