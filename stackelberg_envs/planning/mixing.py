@@ -36,7 +36,7 @@ ROUNDS = 30
 """Of improving the leader's values if actions are visible, for the best is found exactly."""
 TOLERANCES = (0.1, 0.05, 0.03, 0.02, 0.02)
 """In each round if they are not, of a state's best mixture, in units of the range of rewards."""
-MOST_CELLS = 200_000
+MOST_CELLS = 60_000
 """Of the simplex, over all states of a round."""
 ANSWERS = 200
 """That are tried for the least value that a mixture leaves."""
