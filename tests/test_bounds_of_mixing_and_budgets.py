@@ -14,7 +14,7 @@ import stackelberg_envs as se
 from stackelberg_envs.bounds import BoundError
 from stackelberg_envs.games.random_markov_game import RandomMarkovGame
 from stackelberg_envs.mixing_bound import mixing_bound
-from stackelberg_envs.planning.budget_bound import budget_bound
+from stackelberg_envs.planning.budget_bound import Penalised, budget_bound
 from stackelberg_envs.planning.mixing import Mixing
 from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 from stackelberg_envs.worlds.mdp import InducedMDP
@@ -136,7 +136,7 @@ def test_no_spread_of_a_budget_beats_its_bound_which_is_near_the_best_of_a_fine_
             visits = np.linalg.solve((np.eye(5) - 0.9 * chain).T, np.eye(5)[0])
             best = max(best, earned - price * spent * float(visits[4]))
     cost = price * np.broadcast_to(np.eye(5)[4][:, None, None], (5, 1, 2))
-    bound = budget_bound(mdp, np.asarray(mdp.leader_reward), budget, penalised, temperature, cost)
+    bound = budget_bound([Penalised(mdp, np.asarray(mdp.leader_reward), penalised, cost)], budget, temperature)
     anything = soft_policy_iteration(replace(mdp, follower_reward=np.asarray(mdp.leader_reward)), 1e-4)
     assert best <= bound + 1e-9
     assert bound <= float(np.asarray(anything.values)[0]) + 1e-9

@@ -1,6 +1,7 @@
 r"""What no budget of penalties can make a follower do.
 
-The leader takes p(s) >= 0 for each visit of state s, at most u in all, and pays c |p| for it where it is charged.  Let g be the follower's
+The leader takes p(s) >= 0 for each visit of state s, at most u in all, and pays c |p| for it where it is charged.  It may do so in several
+processes at once, of which each has a probability; what follows is a mean over them, with lambda(k) for each.  Let g be the follower's
 answer, d^g(s) its discounted visits of s, and V^g(r) its discounted sum of r.  It is no worse than any other policy k::
 
     V^g(r_F) + tau H(g) - p.d^g  >=  V^k(r_F) + tau H(k) - p.d^k
@@ -19,7 +20,8 @@ Of a follower without entropy the first inequality holds for tau = 0, and entrop
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,30 +39,41 @@ ENOUGH = 0.005
 """The search ends if the cuts leave no more than this share of the bound to be gained."""
 
 
-def budget_bound(
-    mdp: MDP, leader_reward: np.ndarray, budget: float, penalised: np.ndarray, temperature: float, cost: np.ndarray | float = 0.0
-) -> float:
-    """An upper bound on what the leader earns in one process, for every way to spread the budget.
+@dataclass(frozen=True)
+class Penalised:
+    """A process in which penalties are felt."""
+
+    mdp: MDP
+    """Without penalties; both discount alike, below 1."""
+    leader_reward: np.ndarray
+    """What the leader earns before it pays, (S, A, B)."""
+    felt: np.ndarray
+    """In which states, booleans (S,)."""
+    cost: np.ndarray
+    """What the leader pays for a unit of penalties, (S, A, B), not below 0."""
+    probability: float = 1.0
+
+
+def budget_bound(processes: Sequence[Penalised], budget: float, temperature: float) -> float:
+    """An upper bound on what the leader earns, for every way to spread the budget.
 
     Args:
-        mdp: the process without penalties; both discount alike, below 1.
-        leader_reward: what the leader earns before it pays, (S, A, B).
+        processes: in which the same penalties are announced.
         budget: u.
-        penalised: in which states penalties are felt, booleans (S,).
         temperature: of the follower; 0 for one without entropy.
-        cost: what the leader pays for a unit of penalties, (S, A, B), not below 0.
     """
     from scipy.optimize import linprog  # when asked: games are listed without scipy
 
-    corners = _Corners(mdp, leader_reward, np.vstack([np.zeros(len(penalised)), budget * np.eye(len(penalised))[penalised]]), cost)
-    others = corners.answers(temperature)
-    unit = float(np.abs(leader_reward).max()) / max(float(np.abs(mdp.follower_reward).max()), 1e-12)
-    n = len(others)
+    states = np.eye(len(processes[0].felt))[np.any([process.felt for process in processes], axis=0)]
+    penalties = np.vstack([0 * states[:1], budget * states])
+    corners = [_Corners(process, penalties) for process in processes]
+    others = [each.answers(temperature) for each in corners]
+    n, unit = len(penalties) * len(corners), max(each.unit for each in corners)
     lowest, at, cuts, offsets = np.inf, np.zeros(n), [], []
-    trials = [np.full(n, scale * unit / n) for scale in SCALES]
+    trials = [np.full(n, scale * unit / len(penalties)) for scale in SCALES]
     while trials:
         weights = trials.pop(0)
-        values, slopes = corners.dual(weights, others, temperature or SMOOTHING)
+        values, slopes = _dual(corners, others, weights, temperature or SMOOTHING)
         cuts.append(slopes)
         offsets.append(values - slopes @ weights)
         if values.max() < lowest:
@@ -82,15 +95,28 @@ def budget_bound(
     return lowest
 
 
+def _dual(corners: list[_Corners], others: list[np.ndarray], weights: np.ndarray, temperature: float) -> tuple[np.ndarray, np.ndarray]:
+    """The bound at each corner, (n,), and its derivatives by the weights of all processes, (n, n C)."""
+    parts = zip(corners, others, np.split(weights, len(corners)), strict=True)
+    values, slopes = zip(*(each.dual(part, other, temperature) for each, other, part in parts), strict=True)
+    probabilities = [each.probability for each in corners]
+    weighted = [p * slope for p, slope in zip(probabilities, slopes, strict=True)]
+    return np.average(values, axis=0, weights=probabilities) * sum(probabilities), np.concatenate(weighted, axis=1)
+
+
 class _Corners:
     """One process under several penalties at once, (n, S)."""
 
-    def __init__(self, mdp: MDP, leader_reward: np.ndarray, penalties: np.ndarray, cost: np.ndarray | float) -> None:
-        self.mdp, self.penalties, self.start = mdp, penalties, np.asarray(mdp.initial)
-        self.reward = np.asarray(mdp.follower_reward)
-        self.charged = penalties[:, :, None, None] + 0 * self.reward
-        self.leader = leader_reward - penalties.sum(axis=1)[:, None, None, None] * np.asarray(cost)
-        self._values: np.ndarray | None = None
+    def __init__(self, process: Penalised, penalties: np.ndarray) -> None:
+        self.mdp, self.probability = process.mdp, process.probability
+        self.penalties, self.start, self.reward = (
+            penalties * process.felt,
+            np.asarray(self.mdp.initial),
+            np.asarray(self.mdp.follower_reward),
+        )
+        self.charged = self.penalties[:, :, None, None] + 0 * self.reward
+        self.leader = process.leader_reward - penalties.sum(axis=1)[:, None, None, None] * process.cost
+        self.unit = float(np.abs(process.leader_reward).max()) / max(float(np.abs(self.reward).max()), 1e-12)
 
     def answers(self, temperature: float) -> np.ndarray:
         """What the best answer at each corner has at every corner, (n, n): first of whom, then where."""

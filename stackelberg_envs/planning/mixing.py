@@ -6,15 +6,16 @@ maximum over b ::
     v(s) = V_tau over b of  sum_a pi(a|s) [ r_F(s,a,b) + gamma_F D(s,a,b) v ]                                                (1)
 
 because rows of D sum to 0.  So v lies in a box, the fixed point of the extremes of (1).  With its centre c and v = c + d, the follower's
-answer is the softmax of q(s,b) + t(s,b), where q = r_F + gamma_F D c and the *tilt* is t = gamma_F D d.  Alone, each state may tilt as far as
-the box allows.  Together they may not, for d is one vector.  Let C be D less its mean over b, and N(s) >= gamma_F^2 sum_b C' C for each a,
-and let k be so large that k mean(N) >= sum_s' P(s'|s,a,b) N(s') for all (s,a,b), as quadratic forms.  Then under every policy, with
-discounted visits y and initial distribution rho, ::
+answer is the softmax of q(s,b) + t(s,b), where q = r_F + gamma_F D c and the *tilt* is t = gamma_F D d.  Alone, each state may tilt as far
+as the box allows.  Together they may not, for d is one vector.  Let C be D less its mean over b, let the forms N(s) be at least
+f(s,a) gamma_F^2 sum_b C' C for each a, with shares f of the price, and let k be so large that k mean(N) >= sum_s' P(s'|s,a,b) N(s') for all
+(s,a,b).  Then under every policy, with discounted visits y(s,a) and initial distribution rho, ::
 
-    sum_s y(s) osc_b(t(s,.))^2 / 2  <=  sum_s y(s) |C t|^2  <=  d' [ sum_s rho(s) N(s) + gamma_L k / (1 - gamma_L) mean(N) ] d  <=  Q     (2)
+    sum y f osc_b(t)^2 / 2  <=  sum y f |gamma_F C d|^2  <=  d' [ sum rho(s) N(s) + gamma_L k / (1 - gamma_L) mean(N) ] d  <=  Q     (2)
 
-(The second step is induction over the time that is left, in which the bracket is the value.)  So for every price kappa >= 0 the leader
-has at most kappa Q more than in the decision process in which each state tilts as it likes and pays kappa osc^2 / 2 for it.
+The second step is induction: K(s) = N(s) + gamma_L k / (1 - gamma_L) mean(N) is at least f gamma_F^2 sum_b C' C + gamma_L sum_s' P K(s').
+So for every price kappa >= 0 the leader has at most kappa Q more than in the decision process in which each state tilts as it likes and
+pays kappa f osc^2 / 2 for it.
 """
 
 from __future__ import annotations
