@@ -29,13 +29,13 @@ from .value_boxes import best_ratio, soft_answer, soft_maximum, weight_ranges
 
 SETTLED = 1e-4
 """Of the box of v."""
-LEAST, MOST, LEVELS = 0.1, 4.0, 100
+LEAST, MOST, LEVELS = 0.1, 4.0, 250
 """Half oscillations of tilts that are priced, in units of the temperature; each is charged what the next smaller one costs."""
 SHARES = (0.75, 0.5, 0.25, 0.1, 0.0)
 """Of the price, that actions may pay for which it makes no difference."""
-ROUNDS = 30
-"""Of improving the leader's values if actions are visible, for the best is found exactly."""
-TOLERANCES = (0.1, 0.05, 0.03, 0.02, 0.02)
+ROUNDS, CONVERGED = 30, 1e-5
+"""Of improving the leader's values if actions are visible, for the best is found exactly; they end when values move by less."""
+TOLERANCES = (0.1, 0.05, 0.03, *(0.02,) * 5, *(0.01,) * 10)
 """In each round if they are not, of a state's best mixture, in units of the range of rewards."""
 MOST_CELLS = 60_000
 """Of the simplex, over all states of a round."""
@@ -77,7 +77,10 @@ class Mixing:
             ahead = self.leader_reward + discount * (self.transition @ values)
             best = self._visible(ahead, price).max(axis=1) if self.visible else self._announced(ahead, tolerance * span)
             reached = float(self.initial @ best) + discount / (1 - discount) * max(float((best - values).max()), 0.0)
-            values = best + discount / (1 - discount) * float((best - values).mean())
+            step = best - values
+            values = best + discount / (1 - discount) * float(step.mean())
+            if self.visible and np.abs(step).max() < CONVERGED * span:
+                break
         if not (self.visible and price):
             return reached
         shares = np.ones(self.sizes[:2])
