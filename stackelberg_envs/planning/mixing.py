@@ -172,7 +172,8 @@ class Mixing:
             worth = best_ratio(table, weights).max(axis=1)
             split = (worth > attained[owner] + tolerance) & (cells <= MOST_CELLS) & (a > 1)
             np.maximum.at(upper, owner[~split], worth[~split])
-            owner, mixtures, q, table, reach = (some[split] for some in (owner, mixtures, q, table, reach))
+            owner = owner[split]
+            mixtures, q, table, reach = (some[split] for some in (mixtures, q, table, reach))
             if not len(owner):
                 break
             i, j = pairs[np.abs(q[:, pairs[:, 0]] - q[:, pairs[:, 1]]).max(axis=-1).argmax(axis=1)].T
