@@ -264,7 +264,8 @@ def weight_ranges(least: np.ndarray, most: np.ndarray, temperature: float) -> np
     if temperature > 0:
         exponents = (np.stack([least, most], axis=1) - least.max(axis=1)[:, None, None]) / temperature
         return np.exp(np.minimum(exponents, LARGEST_EXPONENT))  # which leaves out shares below e^-300, and none that is larger
-    possible = most >= least.max(axis=1, keepdims=True) - SLACK
+    # What is best at worst is possible; where rounding has turned a range round, so is what is best at best.
+    possible = most >= np.minimum(least.max(axis=1, keepdims=True), most.max(axis=1, keepdims=True)) - SLACK
     return np.stack([possible & (possible.sum(axis=1, keepdims=True) == 1), possible], axis=1).astype(np.float64)
 
 
