@@ -182,9 +182,9 @@ telemetry = true
 id = "four_rooms-v0"
 follower = { kind = "SoftQLearning", temperature = 0.05, steps = 50 }
 [[games.solvers]]
-name = "hpgd"
+name = "aho"
 budget = 1
-hyperparameters = { episodes = 5 }
+hyperparameters = { samples = 5 }
 """
 
 
