@@ -60,6 +60,7 @@ def solve(
     stop: Callable[[], bool] | None = None,
     threads: int | None = 1,
     telemetry: bool = False,
+    believed: tuple[StackelbergGame, Follower | None] | None = None,
     **hyperparameters: Any,
 ) -> Solution:
     """Run a solver on a game.
@@ -86,6 +87,8 @@ def solve(
             number of threads: sums are added in another order on another.
         telemetry: also measure, at each report, how good the last gradient was, and how far followers who learn were from their best
             response; see `solvers.telemetry`.  This takes exact solves, which are in no ledger.
+        believed: (game, follower) that the leader takes for the true ones: what it knows by its access level is of these, and what it
+            watches and reads is of the true ones, which also score it; None for no error.
         **hyperparameters: of the solver.
 
     Raises:
@@ -114,4 +117,5 @@ def solve(
             resume=resume,
             stop=stop,
             telemetry=measure,
+            believed=believed,
         )

@@ -219,6 +219,7 @@ def run(
     resume: Checkpoint | None = None,
     stop: Callable[[], bool] | None = None,
     telemetry: Callable[[RepeatedGame, State], dict[str, float]] | None = None,
+    believed: tuple[StackelbergGame, Follower | None] | None = None,
 ) -> Solution:
     """Run ``solver`` until ``budget`` commitments are used; see `solvers.solve` for the arguments."""
     if not isinstance(game, StackelbergGame):
@@ -232,8 +233,14 @@ def run(
     judge = judge if judge is None else judge_of(judge)
     granted, score = solver.access if access is None else access, score or Score()
     settings = (repr(solver), granted, seed, repr(judge), repr(score), *(["telemetry"] if telemetry else []))
+    if believed is not None:
+        settings += (f"believed: {follower_of(*believed)!r}",)
     if resume is None:
-        rounds, rng, interval = RepeatedGame(game, follower, seed), np.random.default_rng([seed, 0x501]), max(1, budget // reports)
+        rounds, rng, interval = (
+            RepeatedGame(game, follower, seed, believed=believed),
+            np.random.default_rng([seed, 0x501]),
+            max(1, budget // reports),
+        )
         oracle = admit(solver, rounds, granted)
         x = start_scale * rng.normal(size=game.commitment_shape) if start is None else _first_commitment(game, start)
         if x.shape != game.commitment_shape:
@@ -242,7 +249,7 @@ def run(
     else:
         if changed := version_changes(dict(resume.versions), versions()):
             raise ValueError(f"the checkpoint was made with other versions: {changed}; start the run over, or install those versions")
-        if resume.settings != settings or not _same_world(resume.rounds, game, follower):
+        if resume.settings != settings or not _same_world(resume.rounds, game, follower, believed):
             raise ValueError(
                 "the checkpoint belongs to another run: its solver, access, seed, game, follower, referee, score or telemetry differ"
             )
@@ -323,8 +330,12 @@ def _as_lists(instruments: dict[str, np.ndarray]) -> dict[str, Any]:
     return {name: np.asarray(values).tolist() for name, values in instruments.items()}
 
 
-def _same_world(rounds: RepeatedGame, game: StackelbergGame, follower: Follower | None) -> bool:
-    """Whether a run plays ``game`` against ``follower``: the same tables at 0, and the same follower by its settings."""
+def _same_world(
+    rounds: RepeatedGame, game: StackelbergGame, follower: Follower | None, believed: tuple[StackelbergGame, Follower | None] | None
+) -> bool:
+    """Whether a run plays ``game`` against ``follower``, and believes alike: the same tables at 0, the same follower by its settings."""
+    if believed is not None and (rounds.believed is None or not _same_world(RepeatedGame(*rounds.believed), *believed, None)):
+        return False
     expected = game.default_follower if follower is None else follower
     if repr(rounds.follower) != repr(expected) or (rounds.game.name, rounds.game.contexts) != (game.name, game.contexts):
         return False

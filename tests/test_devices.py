@@ -249,7 +249,6 @@ RUNS: list[tuple[str, Callable[[], se.StackelbergGame], dict[str, Any]]] = [
     ("hpgd", lambda: se.game("four_rooms-v0"), {"streams": 2, "steps": 200}),
     ("aho", lambda: se.game("four_rooms-v0"), {"samples": 10}),
     ("adjoint_mirror", lambda: se.game("toy3-v0"), {"steps": 3}),
-    ("slac", lambda: se.game("toy3-v0"), {}),
     ("first_order", lambda: se.game("toy3-v0"), {}),
     ("first_order", lambda: se.game("four_rooms-v0"), {"form": "sampled", "episodes": 10, "copy_steps": 2}),
     ("hpgd_kernel", lambda: se.game("tax_design-v0", temperature=0.2, **SMALLER["tax_design-v0"]), {"episodes": 5}),
@@ -269,7 +268,7 @@ RUNS: list[tuple[str, Callable[[], se.StackelbergGame], dict[str, Any]]] = [
 ]
 FOLLOWERS = {"rtq": se.SoftQLearning(0.05, 1)}
 ON_THE_CPU = {
-    "multistart", "combinatorial", "penalty", "independent_pg", "inverse_planning", "multiple_lp", "enumeration", "line_search",
+    "multistart", "combinatorial", "penalty", "slac", "independent_pg", "inverse_planning", "multiple_lp", "enumeration", "line_search",
     "contract_lp", "security_lp", "subsidy_planner", "leader_ppo",
 }  # fmt: skip
 """Solvers that take no device."""

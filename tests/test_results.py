@@ -116,7 +116,7 @@ KINDS = {
     "list of tables": {list},
 }
 KINDS |= {"null": {type(None)}, "any": {str, int, float, bool, dict, list, type(None)}}
-INSIDE = {"job.referee": "job.world.", "history": "history[]."} | {
+INSIDE = {"job.referee": "job.world.", "job.believed": "job.world.", "history": "history[]."} | {
     field: f"{field}." for field in FIELDS if any(other.startswith(f"{field}.") for other in FIELDS)
 }
 """Tables whose own fields the page has, and how these begin."""
@@ -184,6 +184,7 @@ follower = { kind = "SoftQLearning", temperature = 0.05, steps = 50 }
 [[games.solvers]]
 name = "aho"
 budget = 1
+believes = { follower = { kind = "Soft", temperature = 0.1 } }
 hyperparameters = { samples = 5 }
 """
 

@@ -70,7 +70,7 @@ GAME = {
 PUBLISHED = {"label": Any, "value": Any, "error": Any, "seeds": int, "budget": Any, "source": str}
 RUN = {
     **{"label": str, "name": Any, "budget": Any, "seeds": Any, "start_scale": float, "start": dict, "hyperparameters": dict},
-    **{"outcomes": Any, "access": str},
+    **{"outcomes": Any, "access": str, "believes": dict},
 }
 """Key to kind; those that are checked elsewhere, in words of their own, may be anything here."""
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -335,6 +335,17 @@ def _runs(run: dict[str, Any], world: World, referee: World | None, score: solve
         ours, theirs = ((game.spaces, game.contexts, game.visibility) for game in (world.game(), referee.game()))
         if ours != theirs:
             raise ConfigError(f"{where}.outcomes: followers cannot take {ours} for {theirs} (spaces, contexts, who sees what)")
+    believed = None
+    if "believes" in run:
+        _check_keys(run["believes"], {"arguments": dict, "follower": Any}, f"{where}.believes")
+        believed = world_of(
+            {
+                "id": world.id,
+                "arguments": {**world.arguments, **run["believes"].get("arguments", {})},
+                "follower": run["believes"].get("follower", world.follower),
+            },
+            f"{where}.believes",
+        )
     template = Job(
         world=world,
         solver=run["name"],
@@ -346,11 +357,13 @@ def _runs(run: dict[str, Any], world: World, referee: World | None, score: solve
         referee=referee,
         label=run.get("label", solvers.registry.REGISTRY.label(run["name"])),
         score=score,
+        believed=believed,
     )
     try:
         if "access" in run:
             template = dataclasses.replace(template, access=access_level(run["access"]))
-        solvers.admit(template.build(), RepeatedGame(world.game(), world.answerer()), template.granted_access)
+        taken_for = None if believed is None else (believed.game(), believed.answerer())
+        solvers.admit(template.build(), RepeatedGame(world.game(), world.answerer(), believed=taken_for), template.granted_access)
         template.first_commitment()
     except (se.AccessError, solvers.Declined) as error:
         raise CannotPlayError(f"{where}: {error.args[0]}") from error

@@ -58,6 +58,7 @@ def execute(job: Job, report: Report | None = None, *, stop: Stop | None = None,
         resume=None if kept is None else kept.load(job.id),
         stop=stop,
         telemetry=job.telemetry,
+        believed=(job.believed.game(), job.believed.answerer()) if job.believed else None,
         **job.hyperparameters,
     )
     if not solution.finished:

@@ -127,6 +127,8 @@ class Job:
     """Granted instead of the level that the solver declares."""
     score: solvers.Score | None = None
     """What the referee counts, if it is not the infinite horizon at the game's discount."""
+    believed: World | None = None
+    """What the leader takes its world for; None for no error."""
     telemetry: bool = False
     """Whether reports also measure gradients, and followers who learn (`solvers.telemetry`)."""
 
@@ -152,6 +154,8 @@ class Job:
             content["access"] = self.granted_access.name
         if self.score is not None:
             content["score"] = dataclasses.asdict(self.score)
+        if self.believed is not None:
+            content["believed"] = self.believed.key
         if self.telemetry:
             content["telemetry"] = True
         if self.foreign_code:
@@ -161,7 +165,9 @@ class Job:
     @cached_property
     def foreign_code(self) -> dict[str, str]:
         """What is run that is not the suite's own: ``module:Name`` and a hash of its source."""
-        return digests(solvers.solver_class(self.solver), *self.world.code, *self.score_world.code)
+        return digests(
+            solvers.solver_class(self.solver), *self.world.code, *self.score_world.code, *(self.believed.code if self.believed else ())
+        )
 
     def verify_code(self) -> None:
         """Raise RuntimeError if the source of others that this process runs is not what the job's id stands for.
@@ -213,9 +219,9 @@ class Job:
         return self.referee or self.world
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data, for a results line; access, score and telemetry only where the configuration gives them."""
+        """Plain data, for a results line; access, score, belief and telemetry only where the configuration gives them."""
         plain = {**dataclasses.asdict(self), "access": None if self.access is None else self.access.name}
-        return {key: value for key, value in plain.items() if value or key not in ("access", "score", "telemetry")}
+        return {key: value for key, value in plain.items() if value or key not in ("access", "score", "believed", "telemetry")}
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> Job:
@@ -223,6 +229,8 @@ class Job:
         made = {**data, "world": World(**data["world"]), "referee": World(**data["referee"]) if data["referee"] else None}
         if "access" in data:
             made["access"] = Access[data["access"]]
+        if "believed" in data:
+            made["believed"] = World(**data["believed"])
         if "score" in data:
             made["score"] = solvers.Score(**data["score"])
         return Job(**made)

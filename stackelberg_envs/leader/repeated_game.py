@@ -34,15 +34,33 @@ class RepeatedGame:
         game: the world that produces outcomes.
         follower: who answers; the game's default follower if None.
         seed: of the outcomes' noise, and of that of followers who learn, each a stream of its own.
+        cost: the ledger so far.
+        believed: (game, follower) that the leader takes for this one; None for the truth.  What an oracle says about the world and the
+            follower (discounts of followers, temperature, incentives, costs, the model) is of these, and what is played, read or returned
+            is of the true ones.  A follower of None is the believed game's default.
+
+    Raises:
+        ValueError: if the believed game has other spaces, contexts or commitments.
     """
 
     game: StackelbergGame
     follower: Follower | None = None
     seed: int = 0
     cost: Cost = field(default_factory=Cost)
+    believed: tuple[StackelbergGame, Follower | None] | None = None
 
     def __post_init__(self) -> None:
         self.follower = follower_of(self.game, self.follower)
+        self._model, self._model_follower = self.game, self.follower
+        if self.believed is not None:
+            self._model, given = self.believed
+            self._model_follower = follower_of(self._model, given)
+            facts = [(g.spaces, g.contexts, g.visibility, g.commitment_shape, g.groups) for g in (self.game, self._model)]
+            if facts[0] != facts[1]:
+                raise ValueError(
+                    f"a leader in {self.game.name} cannot take it for {self._model.name} with {self._model_follower!r}: spaces, contexts, "
+                    "what followers see, and commitments must be the same"
+                )
         self._rng = np.random.default_rng([self.seed, 0x0AC1E])
         self._training_rng = np.random.default_rng([self.seed, 0x7EAC4])
         self._commitment: np.ndarray | None = None
@@ -55,8 +73,8 @@ class RepeatedGame:
 
     def oracle(self, access: Access, permissions: Permission = Permission.NONE) -> Oracle:
         """The solver's handle at a level; closures only, so that it does not contain the rest."""
-        game, follower = self.game, self.follower
-        problems = game.null_worlds
+        game, model, follower = self.game, self._model, self._model_follower
+        problems, believed = game.null_worlds, model.null_worlds
         probabilities = np.array(game.context_probabilities)
         probabilities.flags.writeable = False
         granted: dict[str, Any] = {
@@ -75,7 +93,7 @@ class RepeatedGame:
             "max_cycles": game.max_cycles,
             "groups": game.groups,
             "leader_discount": problems[0].leader_discount,
-            "follower_discounts": tuple(process.follower_discount for process in problems for _ in process.actions),
+            "follower_discounts": tuple(process.follower_discount for process in believed for _ in process.actions),
             "follower_sees": game.visibility,
             "available": self._available(),
             "follower_actions_public": game.follower_actions_public,
@@ -86,11 +104,11 @@ class RepeatedGame:
         facts: dict[str, Callable[[], Any]] = {
             "temperature": lambda: getattr(follower, "temperature"),  # noqa: B009 - set in __post_init__
             "follower": lambda: follower,
-            "learns": lambda: follower is not None and learns(follower),
+            "learns": lambda: self.follower is not None and learns(self.follower),
         }
         for name in GRANTS:
             if not missing_access(name, access, permissions):
-                granted[name] = facts[name]() if name in facts else _closure(getattr(game if name in PIECES else self, name))
+                granted[name] = facts[name]() if name in facts else _closure(getattr(model if name in PIECES else self, name))
         return Oracle(granted, access, permissions)
 
     def _available(self) -> tuple[tuple[np.ndarray | None, ...], ...]:
@@ -259,12 +277,12 @@ class RepeatedGame:
         index = self.game.context_index(context)
         self._commit(x)
         self.cost.model_calls += 1
-        return self.game.problems(self.game.for_context(x, index), index)
+        return self._model.problems(self._model.for_context(x, index), index)
 
     def objective(self, problems: Sequence[World], policies: Sequence[Array]) -> Array:
         """The leader's exact F in one context, for what `commit` returned and any policies (S, A, B), one a follower; differentiable."""
         self.cost.queries += 1
-        return self.game.objective(problems, policies)
+        return self._model.objective(problems, policies)
 
     def train(self, x: Array, context: int | str, steps: int) -> None:
         """Commit to ``x``, and let followers who learn train for ``steps`` more in ``context``.
