@@ -15,7 +15,7 @@ H_k is the Fisher information of all responses so far and of the prior.  One rou
 2. count transitions and rewards, and maximise the pooled likelihood (`solvers.inference.irl`) from where the last round ended
 3. report x_k instead of the incumbent if the estimates predict a return that is higher by ``margin``
 4. in the first ``informative`` rounds: search for the largest gain, in ``planning_steps`` generations of 1 + ``population`` candidates:
-   random ones first, then N(best so far, spread_i^2) with a spread that falls to a tenth
+   the first half are random ones, the others N(best so far, spread_i^2) with a spread that falls to a tenth
 5. afterwards: ascend from the incumbent and from each of a population by the exact gradient of J, and take the end with the largest sum of
    return and weighted gain
 6. commit to it next
@@ -75,9 +75,9 @@ class ActiveInverse(OutcomePlanner):
         """(commitment, its gain) of a random search."""
         best, most = now.starts[0], -np.inf
         generations = max(1, self.planning_steps)
+        anywhere = (generations + 1) // 2
         for i in range(generations):
-            spread = self.spread * 0.1 ** (max(0, i - 1) / generations)
-            centre = 0.0 if i == 0 else best
+            centre, spread = (0.0, self.spread) if i < anywhere else (best, self.spread * 0.1 ** ((i - anywhere) / anywhere))
             candidates = np.clip(centre + spread * rng.normal(size=now.starts.shape), -self.largest, self.largest)
             gains = self._gains(now, candidates)
             if (largest := float(gains.max())) > most:

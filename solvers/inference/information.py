@@ -13,7 +13,9 @@ from .irl import response_jacobian
 
 
 def expected_information(mdp: MDP, temperature: float, *, episodes: int, steps: int) -> np.ndarray:
-    """Fisher information about the follower's rewards of episodes under each of K commitments, (K, n, n) with n = S A B::
+    """Fisher information about the follower's rewards, expected of episodes under each of K commitments.
+
+    In the notation of `solvers.inference.irl`::
 
         I(x) = sum_n N_x(n) sum_b g(b|n) D(n,b) D(n,b)^T ,   D = d log g / d r
 
@@ -22,6 +24,9 @@ def expected_information(mdp: MDP, temperature: float, *, episodes: int, steps: 
         temperature: the follower's.
         episodes: how many are watched.
         steps: how long one is at most; N_x counts the expected visits of a decision node until then.
+
+    Returns:
+        (K, n, n) with n = S A B.
     """
     count = len(mdp.leader_policy) if mdp.leader_policy.ndim > 2 else len(mdp.follower_reward)
     mdp = replace(mdp, follower_reward=np.broadcast_to(mdp.follower_reward, (count, *mdp.sizes)))

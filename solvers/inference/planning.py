@@ -87,7 +87,7 @@ def ascend(game: EstimatedGame, xs: np.ndarray, *, steps: int, lr: float, larges
     optimiser = Adam((leaves, float(lr)))
     values = None
     for _ in range(steps):
-        terms, _, values = _surrogate(game, points, joint, values, reaction=True)
+        terms, _, values = planner_surrogate(game, points, joint, values)
         optimiser.zero_grad()
         terms.sum().backward()
         optimiser.step()
@@ -101,14 +101,22 @@ def ascend(game: EstimatedGame, xs: np.ndarray, *, steps: int, lr: float, larges
 def joint_values(game: EstimatedGame, xs: np.ndarray, joint: JointPlanning) -> tuple[np.ndarray, np.ndarray]:
     """(``weight * J - price``, J) of commitments (K, n) in the games that ``joint`` chooses, (K,) each."""
     with torch.no_grad():
-        _, returns, _ = _surrogate(game, torch.tensor(xs), joint, None, reaction=False)
+        _, returns, _ = planner_surrogate(game, torch.tensor(xs), joint, reaction=False)
         return (joint.weight * returns - joint.price()).numpy(), returns.numpy()
 
 
-def _surrogate(
-    game: EstimatedGame, points: torch.Tensor, joint: JointPlanning | None, values: torch.Tensor | None, *, reaction: bool
+def planner_surrogate(
+    game: EstimatedGame, points: torch.Tensor, joint: JointPlanning | None, values: torch.Tensor | None = None, *, reaction: bool = True
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(scalars (K,) whose gradients are those of the planner's objective, returns (K,), the follower's soft values)."""
+    """What a planner ascends on: (scalars (K,) whose gradients are those of its objective, returns (K,), the follower's soft values).
+
+    Args:
+        game: where to plan.
+        points: commitments (K, n).
+        joint: what is chosen jointly with them.
+        values: soft values of the follower to start its planning from, (K, S).
+        reaction: whether the gradients are wanted as well as the returns.
+    """
     mdp = game.problems(points)[0].joint
     mdp = mdp if joint is None else joint.choose(mdp)
     frozen = mdp.map(torch.Tensor.detach)
