@@ -103,9 +103,7 @@ class OutcomePlanner(Solver):
         if (reason := needs_one_follower(self._name, oracle)) is not None:
             return reason
         if (rewards := int(np.prod(oracle.sizes[0]))) >= LARGE:
-            return (
-                f"{self._name} keeps a Fisher matrix of {rewards} x {rewards} rewards; inverse_planning does without from {LARGE} on"
-            )
+            return f"{self._name} keeps a Fisher matrix of {rewards} x {rewards} rewards; inverse_planning does without from {LARGE} on"
         return None
 
     @cached_property

@@ -76,7 +76,7 @@ class PlanAfterEstimation(OutcomePlanner):
         eta: weight of the leader's return beside likelihood and Bellman error, in nats per unit of return.
     """
 
-    eta: float = 1.0
+    eta: float = 0.1
 
     @property
     def _name(self) -> str:

@@ -79,7 +79,7 @@ class QSEMLE(OutcomePlanner):
         bonus: of the leader's reward where it has never been; it falls with the root of the visits.
     """
 
-    beta: float = 2.0
+    beta: float = 0.5
     bonus: float = 0.1
 
     @property

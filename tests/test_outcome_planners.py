@@ -42,10 +42,10 @@ def learned(sees: str, commitments: int = 5, episodes: int = 4) -> tuple[Estimat
 
 def brute_force(mdp: Any, reward: torch.Tensor, leader_reward: torch.Tensor, policy: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """(log g (S, N, B), the leader's return) of one process by 110 sweeps of its definition, for torch to differentiate."""
-    P, rho, gamma = (torch.as_tensor(np.asarray(table)) for table in (mdp.transition, mdp.initial, mdp.follower_discount))
-    V = torch.zeros(3, dtype=torch.float64)
+    P, rho = (torch.as_tensor(np.asarray(table)) for table in (mdp.transition, mdp.initial))
+    V, Q = torch.zeros(3, dtype=torch.float64), reward
     for _ in range(110):
-        Q = reward + gamma * torch.einsum("sabt,t->sab", P, V)
+        Q = reward + mdp.follower_discount * torch.einsum("sabt,t->sab", P, V)
         if mdp.follower_sees == "policy":
             Q = torch.einsum("sa,sab->sb", policy, Q)[:, None]
         U = TAU * torch.logsumexp(Q / TAU, -1)
@@ -181,7 +181,8 @@ def test_the_confidence_set_is_one() -> None:
             g = soft_policy_iteration(replace(data.mdp, follower_reward=np.broadcast_to(r, (4, 3, 2, 2))), TAU).policy[:, :, :1]
             return float((data.counts * np.log(g)).sum() - (r**2).sum() / 2)
 
-        lost = likelihood(belief.reward) - likelihood(belief.reward + reward_gap(replace(state, belief=belief), joint.u[0].detach()).numpy())
+        moved = belief.reward + reward_gap(replace(state, belief=belief), joint.u[0].detach()).numpy()
+        lost = likelihood(belief.reward) - likelihood(moved)
         if many > 1000:
             assert lost == pytest.approx(norm[0] / 2, rel=0.1)
     assert excess[1] < 0.2 * excess[0]
