@@ -33,9 +33,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .game_ascent import predicted_returns
 from .inference.information import expected_information, information_gain
 from .inference.model import induced_mdp
-from .inference.planning import predicted_returns
 from .outcome_planner import Choice, OutcomePlanner, Round
 
 
@@ -50,8 +50,8 @@ class ActiveInverse(OutcomePlanner):
         curiosity: what a nat is worth in return afterwards, in the first round; it falls with 1/sqrt(1 + k).
     """
 
-    informative: int = 6
-    curiosity: float = 0.0
+    informative: int = 0
+    curiosity: float = 0.1
 
     @property
     def _name(self) -> str:

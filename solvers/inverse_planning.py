@@ -30,8 +30,8 @@ import numpy as np
 from stackelberg_envs.leader.access import Access, Oracle
 
 from .base import Solver, State
+from .game_ascent import PlannerMemory, ascend, confirm, predicted_returns
 from .inference.model import EstimatedGame
-from .inference.planning import PlannerMemory, ascend, confirm, predicted_returns
 from .inference.state import InferenceState, Settings
 from .needs import needs_one_follower
 

@@ -18,8 +18,8 @@ import torch
 from stackelberg_envs.leader.access import Access, Oracle
 
 from .base import Solver, State
+from .game_ascent import JointPlanning, PlannerMemory, ascend, confirm, joint_values
 from .inference.model import EstimatedGame
-from .inference.planning import JointPlanning, PlannerMemory, ascend, confirm, joint_values
 from .inference.state import LARGE, InferenceState, Settings
 from .needs import needs_one_follower
 

@@ -35,7 +35,7 @@ import torch
 
 from stackelberg_envs.processes.mdp import MDP
 
-from .inference.planning import JointPlanning
+from .game_ascent import JointPlanning
 from .outcome_planner import Choice, OutcomePlanner, Round, whitener
 
 

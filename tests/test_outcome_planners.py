@@ -13,10 +13,10 @@ import solvers
 import stackelberg_envs as se
 from baselines.studies import reach
 from solvers.active_inverse import ActiveInverse
+from solvers.game_ascent import ascend, joint_values, planner_surrogate, predicted_returns
 from solvers.inference.information import expected_information, information_gain
 from solvers.inference.irl import Responses, fit, response_jacobian
 from solvers.inference.model import EstimatedGame, induced_mdp
-from solvers.inference.planning import ascend, joint_values, planner_surrogate, predicted_returns
 from solvers.inference.state import InferenceState, Settings
 from solvers.outcome_planner import Round
 from solvers.plan_after_estimation import RegularisedEstimates
@@ -191,7 +191,7 @@ def test_the_confidence_set_is_one() -> None:
 def test_information_is_worth_a_search() -> None:
     """The commitment that active learning chooses tells more than any of a hundred random ones, and it says how much."""
     game, state, _, _ = learned("policy", commitments=2)
-    solver, rng = ActiveInverse(episodes=4), np.random.default_rng(0)
+    solver, rng = ActiveInverse(episodes=4, informative=6), np.random.default_rng(0)
     now = Round(game, state, Settings(TAU, 1.0, 0.1, 24), 1.5 * rng.normal(size=(7, 6)))
     choice = solver._choose(now, rng)
     random = solver._gains(now, np.clip(1.5 * rng.normal(size=(100, 6)), -5, 5))

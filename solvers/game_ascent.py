@@ -15,11 +15,11 @@ import torch
 from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 from stackelberg_envs.processes.mdp import MDP
 
-from ..estimators.reaction import surrogate_objective
-from ..linear import LU
-from ..optimisers import Adam
-from .model import EstimatedGame
-from .state import InferenceState
+from .estimators.reaction import surrogate_objective
+from .inference.model import EstimatedGame
+from .inference.state import InferenceState
+from .linear import LU
+from .optimisers import Adam
 
 
 @dataclass(frozen=True)
