@@ -68,7 +68,7 @@ def test_likelihood_and_information_by_brute_force(sees: str) -> None:
     plan = soft_policy_iteration(batch, TAU)
     D = response_jacobian(batch, plan, TAU)
     information = expected_information(mdp, TAU, episodes=3, steps=50)
-    for k in range(4):
+    for k in range(2):
         policy = torch.as_tensor(mdp.leader_policy[k])
 
         def likelihood(reward: torch.Tensor, weights: Any, policy: torch.Tensor = policy) -> torch.Tensor:
