@@ -106,7 +106,16 @@ def tables(heading: str) -> list[dict[str, str]]:
 
 FIELDS = {row["field"]: row for row in tables("A line") + tables("Reports")}
 COLUMNS = {row["column"]: row for row in tables("Tables")}
-KINDS = {"text": {str}, "whole number": {int}, "number": {int, float}, "table": {dict}, "list of numbers": {list}, "list of tables": {list}}
+KINDS = {
+    "text": {str},
+    "true": {bool},
+    "false": {bool},
+    "whole number": {int},
+    "number": {int, float},
+    "table": {dict},
+    "list of numbers": {list},
+    "list of tables": {list},
+}
 KINDS |= {"null": {type(None)}, "any": {str, int, float, bool, dict, list, type(None)}}
 INSIDE = {"job.referee": "job.world.", "history": "history[]."} | {
     field: f"{field}." for field in FIELDS if any(other.startswith(f"{field}.") for other in FIELDS)
@@ -166,8 +175,24 @@ def stackelberg(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     return run
 
 
-def test_the_page_has_every_field_and_no_other(fresh: Path) -> None:
-    found = {pair for path in [fresh, *RESULTS] for result in lines(path) for pair in leaves(result)}
+MEASURED = """
+name = "measured"
+seeds = 1
+telemetry = true
+[[games]]
+id = "four_rooms-v0"
+follower = { kind = "SoftQLearning", temperature = 0.05, steps = 50 }
+[[games.solvers]]
+name = "hpgd"
+budget = 1
+hyperparameters = { episodes = 5 }
+"""
+
+
+def test_the_page_has_every_field_and_no_other(fresh: Path, tmp_path: Path) -> None:
+    (tmp_path / "measured.toml").write_text(MEASURED)
+    run_all(configuration.load(tmp_path / "measured.toml").jobs, tmp_path / "measured.jsonl", processes=1, console=Console(quiet=True))
+    found = {pair for path in [fresh, tmp_path / "measured.jsonl", *RESULTS] for result in lines(path) for pair in leaves(result)}
     assert {name for name, _ in found} == set(FIELDS)
     for name, kind in found:
         assert kind in set().union(*(KINDS[word] for word in FIELDS[name]["type"].split(" or "))), name
