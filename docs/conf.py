@@ -26,6 +26,7 @@ exclude_patterns += [
     "reproductions/rtq-cost.md",
     "reproductions/subsidy.md",
     "reproductions/rivals-outcomes.md",
+    "reproductions/rivals-gradients*.md",
     "reproductions/brackets-table.md",
     "reproductions/blind-search-table.md",
     "reproductions/tariff.md",

@@ -39,7 +39,7 @@ class Declined(RuntimeError):
 
 @dataclass(frozen=True)
 class StepGradient:
-    """The gradient that a step followed, before clipping, for `solvers.telemetry`."""
+    """The gradient that a step followed, or will follow next, before clipping, for `solvers.telemetry`."""
 
     x: np.ndarray
     """Where it was estimated, (n,)."""

@@ -109,7 +109,7 @@ def divergence(mdp: MDP, policy: Any, best: Any) -> float:
         logs = np.where(policy > 0, np.log(np.where(policy > 0, policy, 1.0)) - np.log(best), 0.0)
     costs = np.broadcast_to((policy * logs).sum(-1)[..., None], policy.shape)
     spent, steps = (mdp.initial @ policy_value(mdp, policy, paid, mdp.follower_discount) for paid in (costs, np.ones_like(costs)))
-    return float(spent / steps)
+    return max(0.0, float(spent / steps))  # what is left below 0 is rounding
 
 
 def bellman_residual(answer: Answer, temperature: float) -> float:

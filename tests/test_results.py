@@ -38,9 +38,20 @@ hyperparameters = { lr = 0.1 }
 name = "independent_pg"
 budget = 2
 [[games.solvers]]
+name = "slac"
+budget = 2
+[[games.solvers]]
 name = "inverse_planning"
 budget = 1
 access = "INCENTIVE"
+hyperparameters = { planning_steps = 1 }
+[[games.solvers]]
+name = "qse_mle"
+budget = 1
+hyperparameters = { planning_steps = 1 }
+[[games.solvers]]
+name = "plan_after_estimation"
+budget = 1
 hyperparameters = { planning_steps = 1 }
 [[games.solvers]]
 name = "active_inverse"
@@ -155,7 +166,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "of_others.py").write_text("from solvers.estimators.naive import Naive\n\n\nclass Mine(Naive):\n    pass\n")
     path, wanted = folder / "fresh.jsonl", configuration.load(folder / "fresh.toml").jobs
     assert run_all(wanted, path, processes=1, console=Console(quiet=True)) == {}
-    assert len(lines(path)) == len(wanted) == 17
+    assert len(lines(path)) == len(wanted) == 20
     assert run_all(wanted, path, processes=1, console=Console(quiet=True), again=["naive"]) == {}
     assert len(lines(path)) == len(wanted) + 1
     return path
@@ -203,7 +214,7 @@ def test_the_page_says_which_solver_writes_what(fresh: Path) -> None:
     wrote = {(f"history[].{key}", result["job"]["solver"]) for result in lines(fresh) for row in result["history"] for key in row}
     assert said == {(name, solver) for name, solver in wrote if "`" in FIELDS[name]["written by"]}
     ascending = {solver for name, solver in wrote if name == "history[].gradient_norm" and ":" not in solver}
-    assert ascending == {"naive", "zeroth_order", "penalty", "independent_pg"}
+    assert ascending == {"naive", "zeroth_order", "penalty", "independent_pg", "slac"}
     for result in lines(fresh):  # what every run writes is in every report
         every = {name.removeprefix("history[].") for name, row in FIELDS.items() if row.get("written by") == "every run"}
         assert all(every <= row.keys() for row in result["history"])
