@@ -45,6 +45,7 @@ SOLVERS = {
     "sobirl": "estimators.sobirl:SoBiRL",
     "aho": "estimators.aho:AHO",
     "first_order": "first_order:FirstOrder",
+    "adjoint_mirror": "estimators.adjoint_mirror:AdjointMirror",
     "slac": "slac:SLAC",
     "biac": "estimators.biac:BiAC",
     "leader_ppo": "leader_ppo:LeaderPPO",
