@@ -13,6 +13,11 @@ hypergradient of the suite, which makes better use of an outcome than following 
 6. explore, ever more rarely: plan instead in a game drawn from the posterior, with optimism where the leader has never been
 
 What is reported is the incumbent, never an exploration.
+
+Maximum likelihood of a quantal response and planning in what was estimated are not new: greedy `solvers.qse_mle` (Chen, Wang, Yang 2023,
+arXiv 2307.14085) and `solvers.plan_after_estimation` (OpenReview Nw7i9Gd1WU) are kin, and pooled inverse RL before planning is older.  New
+here are how it is done for a follower who plans ahead: one reward pooled through the exact soft response, the quadratic memory of old
+commitments, the confirmation in step 4, and planning by exact hypergradients.
 """
 
 from __future__ import annotations
@@ -21,29 +26,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 
 from stackelberg_envs.leader.access import Access, Oracle
-from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 
 from .base import Solver, State
-from .estimators.reaction import surrogate_objective
+from .game_ascent import PlannerMemory, ascend, confirm, predicted_returns
 from .inference.model import EstimatedGame
 from .inference.state import InferenceState, Settings
-from .linear import LU
 from .needs import needs_one_follower
-from .optimisers import Adam
-
-
-@dataclass(frozen=True)
-class PlannerMemory:
-    """What the leader keeps between two rounds."""
-
-    inference: InferenceState
-    population: np.ndarray
-    """Candidates, (P, n)."""
-    trying: np.ndarray
-    """The next commitment, (n,)."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +92,7 @@ class InversePlanning(Solver):
         return Settings(self.temperature, self.scale, self.kernel_prior, self.window)
 
     def init(self, oracle: Oracle, x: np.ndarray) -> State:
-        return State(x, carried=PlannerMemory(InferenceState.prior(oracle, self.settings), np.zeros((0, x.size)), x.copy()))
+        return State(x, carried=PlannerMemory.at(x, InferenceState.prior(oracle, self.settings)))
 
     def step(self, oracle: Oracle, state: State, rng: np.random.Generator) -> State:
         memory: PlannerMemory = state.carried
@@ -110,11 +100,9 @@ class InversePlanning(Solver):
         seen = oracle.play(x, episodes=self.episodes)  # 1
         inference = memory.inference.update(oracle, x, seen, settings)  # 2, 3
         believed = inference.game(oracle, settings)
-        incumbent = state.x
-        if not np.array_equal(x, incumbent):  # 4
-            tried, kept = _values(believed, np.stack([x, incumbent]))
-            incumbent = x if tried > kept + self.margin * abs(kept) else incumbent
-        best, value, population = self._plan(believed, incumbent, self._refresh_population(memory, rng, x.size))  # 5
+        incumbent = confirm(believed, x, state.x, self.margin)  # 4
+        fresh = memory.refresh(rng, self.population, self.spread, self.largest)
+        best, value, population = self._plan(believed, incumbent, fresh)  # 5
         following, explores = best, rng.random() < self.explore / np.sqrt(1 + rounds / 20)
         if rounds < self.first:
             following = np.clip(self.spread * rng.normal(size=x.size), -self.largest, self.largest)
@@ -123,50 +111,12 @@ class InversePlanning(Solver):
             following, _, _ = self._plan(possible, incumbent, population)
         return State(incumbent, state.iteration + 1, PlannerMemory(inference, population, following), {"planned_return": value})
 
-    def _refresh_population(self, memory: PlannerMemory, rng: np.random.Generator, n: int) -> np.ndarray:
-        """The population; every fifth round one member is replaced by a random one."""
-        fresh = np.clip(self.spread * rng.normal(size=(self.population, n)), -self.largest, self.largest)
-        if len(memory.population) == 0:
-            return fresh
-        population = memory.population.copy()
-        rounds = memory.inference.rounds
-        if rounds % 5 == 0:
-            population[rounds // 5 % self.population] = fresh[0]
-        return population
-
     def _plan(self, game: EstimatedGame, incumbent: np.ndarray, population: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
         """(commitment, its predicted return, population) after some steps of ascent; less than ``margin`` moves nobody."""
-        planned = ascend(game, np.concatenate([incumbent[None], population]), self)
-        values = _values(game, np.concatenate([incumbent[None], planned]))
+        starts = np.concatenate([incumbent[None], population])
+        planned = ascend(game, starts, steps=self.planning_steps, lr=self.lr, largest=self.largest)
+        values = predicted_returns(game, np.concatenate([incumbent[None], planned]))
         i = int(np.argmax(values))
         if values[i] <= values[0] + self.margin * abs(values[0]):
             i = 0
         return (incumbent if i == 0 else planned[i - 1]), float(values[i]), planned[1:]
-
-
-def ascend(game: EstimatedGame, xs: np.ndarray, settings: InversePlanning) -> np.ndarray:
-    """Adam on the exact hypergradient of ``game`` from each of ``xs`` (K, n)."""
-    points = torch.tensor(xs, requires_grad=True)
-    optimiser = Adam(([points], float(settings.lr)))
-    values = None
-    for _ in range(settings.planning_steps):
-        mdp = game.problems(points)[0].joint
-        frozen = mdp.map(torch.Tensor.detach)
-        with torch.no_grad():
-            plan = soft_policy_iteration(frozen, game.soft.temperature, values=values, factorise=LU)
-            values = plan.values
-        terms, _, _, _ = surrogate_objective(mdp, frozen, plan, game.soft.temperature, reaction=True)
-        optimiser.zero_grad()
-        terms.sum().backward()
-        optimiser.step()
-        with torch.no_grad():
-            points.clamp_(-settings.largest, settings.largest)
-    return points.detach().numpy()
-
-
-def _values(game: EstimatedGame, xs: np.ndarray) -> np.ndarray:
-    """Predicted returns of commitments (K, n)."""
-    with torch.no_grad():
-        problems = game.problems(torch.tensor(xs))
-        policy = game.soft.answer_in(problems[0], None).policy
-        return game.objective(problems, (policy,)).numpy()

@@ -269,6 +269,7 @@ RUNS: list[tuple[str, Callable[[], se.StackelbergGame], dict[str, Any]]] = [
 FOLLOWERS = {"rtq": se.SoftQLearning(0.05, 1)}
 ON_THE_CPU = {
     "multistart", "combinatorial", "penalty", "slac", "independent_pg", "inverse_planning", "multiple_lp", "enumeration", "line_search",
+    "qse_mle", "plan_after_estimation", "active_inverse",
     "contract_lp", "security_lp", "subsidy_planner", "leader_ppo",
 }  # fmt: skip
 """Solvers that take no device."""

@@ -275,6 +275,9 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "combinatorial": [{"evaluations": 5, "kept": 1}],
     "penalty": [{"penalty": kind, "form": form, "episodes": 5} for kind in ("value", "bellman") for form in ("exact", "sampled")],
     "inverse_planning": [{"planning_steps": 2, "population": 1}],
+    "qse_mle": [{"planning_steps": 2, "population": 1}],
+    "plan_after_estimation": [{"planning_steps": 2, "population": 1}],
+    "active_inverse": [{"planning_steps": 2, "population": 1, "informative": 1}],
     "bchg": [{"level": level} for level in ("value", "policy", "outcome")]
     + [{"critic": critic} for critic in ("sarsa", "returns", "reset")],
     "hpgd": [{"batches": kind, "episodes": 20} for kind in ("same", "independent", "geometric")],

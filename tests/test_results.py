@@ -46,6 +46,18 @@ budget = 1
 access = "INCENTIVE"
 hyperparameters = { planning_steps = 1 }
 [[games.solvers]]
+name = "qse_mle"
+budget = 1
+hyperparameters = { planning_steps = 1 }
+[[games.solvers]]
+name = "plan_after_estimation"
+budget = 1
+hyperparameters = { planning_steps = 1 }
+[[games.solvers]]
+name = "active_inverse"
+budget = 1
+hyperparameters = { planning_steps = 1 }
+[[games.solvers]]
 name = "multistart"
 budget = 2
 [[games.solvers]]
@@ -154,7 +166,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "of_others.py").write_text("from solvers.estimators.naive import Naive\n\n\nclass Mine(Naive):\n    pass\n")
     path, wanted = folder / "fresh.jsonl", configuration.load(folder / "fresh.toml").jobs
     assert run_all(wanted, path, processes=1, console=Console(quiet=True)) == {}
-    assert len(lines(path)) == len(wanted) == 17
+    assert len(lines(path)) == len(wanted) == 20
     assert run_all(wanted, path, processes=1, console=Console(quiet=True), again=["naive"]) == {}
     assert len(lines(path)) == len(wanted) + 1
     return path

@@ -107,7 +107,7 @@ class Config:
     name: str
     sections: tuple[Section, ...]
     reach: dict[str, Any] = field(default_factory=dict)
-    """How `baselines.studies.reach` is to draw it: ``at``, ``target``, ``of``, ``split``, ``only``."""
+    """How `baselines.studies.reach` is to draw it: ``at``, ``target``, ``of``, ``split``, ``only``, ``stays``."""
     record: Path | None = None
     """A file of best commitments that gaps are to, beside the common record."""
     refused: tuple[str, ...] = ()
@@ -206,7 +206,7 @@ def load(
         announce(said)
     if not sections:
         raise ConfigError(f"{file} has no [[games]]" if not refused else f"{file}: no game admits a solver; {'; '.join(refused)}")
-    _check_keys(data.get("reach", {}), dict.fromkeys(("at", "target", "of", "split", "only"), Any), f"{file}, reach")
+    _check_keys(data.get("reach", {}), dict.fromkeys(("at", "target", "of", "split", "only", "stays"), Any), f"{file}, reach")
     return Config(name, tuple(sections), data.get("reach", {}), None if record is None else file.parent / record, tuple(refused))
 
 

@@ -49,7 +49,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
     "slac": ({"form": "sampled"},),
     "rtq": ({"form": "sampled"},),
     "bchg": ({"level": "value"}, {"level": "outcome"}),
-    "inverse_planning": ({"access": Access.INCENTIVE},),
+    **dict.fromkeys(("inverse_planning", "qse_mle", "plan_after_estimation", "active_inverse"), ({"access": Access.INCENTIVE},)),
 }
 """Settings, beside the defaults, on which the needs of solvers depend, and access that is granted beyond what they ask for."""
 

@@ -1,9 +1,10 @@
 """Who comes how close to the best, how soon, and in how many runs: ``python -m baselines.studies.reach CONFIG`` over a configuration.
 
 A run's normalised score is (J - J_start) / (J* - J_start), with J* the best known value of its game, or J / J* with ``of = "optimum"``;
-J is always the referee's.  A run reaches the target at the first report from which its score is that high; what it has later is in the
-columns of scores.  The configuration's ``reach`` says what to show: ``at`` (commitments at which scores are quoted: 10 and 100), ``target``
-(0.95), ``of`` ("gain" or "optimum"), ``split`` (tell games apart by their titles), ``only`` (labels of methods).
+J is always the referee's.  A run reaches the target at its first report with a score that high; what it has later is in the columns of
+scores.  With ``stays`` it reaches the target at the first report from which on no score is lower.  The configuration's ``reach`` says what
+to show: ``at`` (commitments at which scores are quoted: 10 and 100), ``target`` (0.95), ``of`` ("gain" or "optimum"), ``split`` (tell games
+apart by their titles), ``only`` (labels of methods), ``stays``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
+from scipy.stats import quantile_test
 
 from ..bench import figures, measured
 from ..bench.configuration import Config
@@ -34,9 +36,14 @@ class Run:
         """The score after so many commitments: that of the last report until then; NaN before the first."""
         return float(step_function(self.commitments, self.scores, np.array(commitments)))
 
-    def commitments_to_reach(self, target: float) -> float:
-        """Commitments at the first report with a score of at least ``target``; infinite if there is none."""
-        (there,) = np.nonzero(self.scores >= target)
+    def commitments_to_reach(self, target: float, *, stays: bool = False) -> float:
+        """Commitments at the first report with a score of at least ``target``; infinite if there is none.
+
+        With ``stays`` all later reports have it too.
+        """
+        above = self.scores >= target
+        above = np.logical_and.accumulate(above[::-1])[::-1] if stays else above
+        (there,) = np.nonzero(above)
         return float(self.commitments[there[0]]) if len(there) else float("inf")
 
 
@@ -69,25 +76,43 @@ def runs_to_show(config: Config, parts: list[Part]) -> dict[str, list[Run]]:
 
 def page(config: Config, parts: list[Part]) -> str:
     """The table of a configuration."""
-    return markdown(runs_to_show(config, parts), config.reach.get("at", [10, 100]), config.reach.get("target", TARGET))
+    wanted = config.reach
+    runs, at = runs_to_show(config, parts), wanted.get("at", [10, 100])
+    return markdown(runs, at, wanted.get("target", TARGET), stays=wanted.get("stays", False))
 
 
-def markdown(runs: dict[str, list[Run]], at: list[int], target: float) -> str:
+def markdown(runs: dict[str, list[Run]], at: list[int], target: float, *, stays: bool = False) -> str:
     """One row a method: mean score at some commitments, runs that have reached the target by then, and the median of when.
 
-    A mean is "-" where a run has not reported yet.
+    A mean is "-" where a run has not reported yet.  With ``stays`` the median has its interval, by the sign test.
     """
-    heads = [f"score at {k}" for k in at] + [f"reached {target:.2f} by {k}" for k in at] + ["median commitments to it", "runs"]
+    heads = (
+        [f"score at {k}" for k in at]
+        + [f"{'holds' if stays else 'reached'} {target:.2f} by {k}" for k in at]
+        + ["median commitments to it", "runs"]
+    )
     lines = ["| method | " + " | ".join(heads) + " |", "|" + "---|" * (len(heads) + 1)]
     for label, group in runs.items():
-        when = np.array([run.commitments_to_reach(target) for run in group])
+        when = np.array([run.commitments_to_reach(target, stays=stays) for run in group])
         scores = [[run.score_after(k) for run in group] for k in at]
         cells = ["-" if np.isnan(found).any() else str(mean_interval(found)) for found in scores]
         cells += [str(share(int((when <= k).sum()), len(group))) for k in at]
-        median = float(np.quantile(when, 0.5, method="higher"))
-        cells += [f"{median:.0f}" if np.isfinite(median) else "never", str(len(group))]
+        cells += [_median(when, interval=stays and len(when) > 1), str(len(group))]
         lines.append(f"| {label} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _median(when: np.ndarray, *, interval: bool) -> str:
+    """The median of commitments to a target, with its 95 % interval of order statistics (`scipy.stats.quantile_test`) if wanted."""
+
+    def words(commitments: float) -> str:
+        return f"{commitments:.0f}" if np.isfinite(commitments) else "never"
+
+    median = words(float(np.quantile(when, 0.5, method="higher")))
+    if not interval:
+        return median
+    low, high = quantile_test(when, p=0.5).confidence_interval(0.95)
+    return f"{median} [{words(low)}, {words(high)}]"
 
 
 def draw(runs: dict[str, list[Run]], target: float) -> Figure:
