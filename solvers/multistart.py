@@ -6,7 +6,8 @@ what crosses the flat stretch between the basins of Four Rooms, and restarts do 
 
 1. start: first the run's own; then in turn anywhere, N(0, sigma^2 I), and near the best so far, N(shrink x_best, sigma^2 I), with sigma
    going round ``scales``.  Shrinking matters where x is a softmax: what it has given up for dead has no gradient, and comes to life again
-2. L-BFGS until it converges or has used ``evaluations`` commitments
+2. L-BFGS until it converges or has used ``evaluations`` commitments; with ``lift``, once more from its end, whose logits are lifted
+   (`stackelberg_envs.commitments.Saturation.lift`), for as long as that gains: what a softmax has given up has no gradient
 3. keep the best commitment so far, by its exact return
 """
 
@@ -18,13 +19,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from stackelberg_envs.commitments import Saturation
 from stackelberg_envs.leader.access import Access, Oracle
 from stackelberg_envs.planning.linear_systems import PlanningError
 
+from .ascent import check_lift, lift_declines, short_repr
 from .base import Solver, State
 from .estimators.implicit import exact_gradient
 from .needs import needs_smooth_followers
 
+GAIN = 1e-7
+"""A search goes on from a lifted end while it gains more than this, in relation to the value."""
 UNANSWERED = 1e12
 """Loss of a commitment that followers cannot answer, as in a linear-quadratic world that none of them can stabilise."""
 
@@ -47,6 +52,8 @@ class Multistart(Solver):
         evaluations: about how many commitments a search may use; its last line search is finished, and so a run's budget may be overshot
             by the rest of a search.
         tolerance: a search has converged when no component of the gradient (off the bounds) exceeds this.
+        lift: how far below the largest of their softmax logits are lifted where a search ends, in games that say which they are; None to
+            leave ends as they are.
     """
 
     access = Access.MODEL
@@ -57,15 +64,20 @@ class Multistart(Solver):
     shrink: float = 0.7
     evaluations: int = 200
     tolerance: float = 1e-6
+    lift: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scales", tuple(float(scale) for scale in self.scales))
         numbers = (*self.scales, self.shrink, self.tolerance)
         if not self.scales or not np.isfinite(numbers).all() or min(*self.scales, self.evaluations, self.tolerance) <= 0:
             raise ValueError(f"multistart needs positive scales, evaluations and tolerance, and a finite shrink, got {self!r}")
+        check_lift(self.lift)
+
+    def __repr__(self) -> str:
+        return short_repr(self, "lift")
 
     def declines(self, oracle: Oracle) -> str | None:
-        return needs_smooth_followers("multistart", oracle)
+        return lift_declines(self.lift, oracle) or needs_smooth_followers("multistart", oracle)
 
     def init(self, oracle: Oracle, x: np.ndarray) -> State:
         return State(x, carried=Best(-np.inf, x, 0))
@@ -75,11 +87,23 @@ class Multistart(Solver):
         start, (pair, near) = state.x, divmod(best.searches - 1, 2)
         if best.searches > 0:  # 1
             start = near * self.shrink * best.x + self.scales[pair % len(self.scales)] * rng.normal(size=state.x.shape)
-        x, value, slope = self._search(oracle, start)  # 2
+        x, value, slope = self._search_lifted(oracle, start, oracle.saturation, self.lift)  # 2
         if value > best.value:  # 3
             best = best._replace(value=value, x=x)
         best = best._replace(searches=best.searches + 1)
         return State(best.x, state.iteration + 1, best, {"search_return": value, "largest_slope": slope})
+
+    def _search_lifted(
+        self, oracle: Oracle, start: np.ndarray, saturation: Saturation | None, depth: float | None
+    ) -> tuple[np.ndarray, float, float]:
+        """`_search`, and again from its lifted end while that gains, if there is a ``depth`` to lift to."""
+        found = self._search(oracle, start)
+        while saturation is not None and depth is not None:
+            before, again = found[1], self._search(oracle, saturation.lift(found[0], depth))
+            found = max(found, again, key=lambda end: end[1])
+            if not again[1] - before > GAIN * (1 + abs(before)):
+                break
+        return found
 
     def _search(self, oracle: Oracle, start: np.ndarray) -> tuple[np.ndarray, float, float]:
         """(end point, its return, largest component of its gradient) of one local search."""

@@ -25,6 +25,7 @@ import numpy as np
 import solvers
 import stackelberg_envs as se
 from solvers.versions import versions
+from stackelberg_envs.commitments import Saturation
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.linear_systems import PlanningError
 
@@ -223,7 +224,7 @@ class _Progress:
         lifted, turn = -np.inf, 0
         while (left := self.search.budget - self.used) > 0:
             value, x, _ = self.top
-            raised = np.maximum(x, x.max() - DEPTH)
+            raised = (self.game.saturation or Saturation.softmax(x.shape[-1])).lift(x, DEPTH)
             if value > lifted + WORTH_LIFTING * (1 + abs(value)) and not np.array_equal(raised, x):
                 lifted = value
                 self.polish("the best so far, lifted", raised, left)
