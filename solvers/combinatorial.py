@@ -74,11 +74,11 @@ class Combinatorial(Multistart):
         left = (state.x, *self._starts(oracle)) if state.iteration == 0 else at.left  # 1
         start = left[0] if left else at.x + self.noise * rng.normal(size=at.x.shape)
         saturation = oracle.saturation or Saturation.softmax(oracle.dimension)
-        x, value, slope = self._search_lifted(oracle, start, saturation, self.depth)  # 2, 3
-        if value > at.value:  # 4
-            at = at._replace(value=value, x=x)
+        end = self._search_lifted(oracle, self._search(oracle, start), saturation, self.depth)  # 2, 3
+        if end.value > at.value:  # 4
+            at = at._replace(value=end.value, x=end.x)
         at = at._replace(left=tuple(left[1:]))
-        return State(at.x, state.iteration + 1, at, {"search_return": value, "largest_slope": slope})
+        return State(at.x, state.iteration + 1, at, {"search_return": end.value, "largest_slope": end.slope})
 
     def _starts(self, oracle: Oracle) -> list[np.ndarray]:
         """The best of single components and of pairs of the best of these, the best first."""

@@ -6,9 +6,11 @@ what crosses the flat stretch between the basins of Four Rooms, and restarts do 
 
 1. start: first the run's own; then in turn anywhere, N(0, sigma^2 I), and near the best so far, N(shrink x_best, sigma^2 I), with sigma
    going round ``scales``.  Shrinking matters where x is a softmax: what it has given up for dead has no gradient, and comes to life again
-2. L-BFGS until it converges or has used ``evaluations`` commitments; with ``lift``, once more from its end, whose logits are lifted
-   (`stackelberg_envs.commitments.Saturation.lift`), for as long as that gains: what a softmax has given up has no gradient
+2. L-BFGS until it converges or has used ``evaluations`` commitments
 3. keep the best commitment so far, by its exact return
+
+What a softmax has given up has no gradient, and a search ends where it could gain.  With ``lift``, a best commitment is lifted
+(`stackelberg_envs.commitments.Saturation.lift`) and searched from again, for as long as that gains; and starts near it are near the lifted.
 """
 
 from __future__ import annotations
@@ -34,6 +36,15 @@ UNANSWERED = 1e12
 """Loss of a commitment that followers cannot answer, as in a linear-quadratic world that none of them can stabilise."""
 
 
+class End(NamedTuple):
+    """Where a local search ends."""
+
+    x: np.ndarray
+    value: float
+    slope: float
+    """Largest component of the gradient there."""
+
+
 class Best(NamedTuple):
     """Where the searches stand."""
 
@@ -52,8 +63,8 @@ class Multistart(Solver):
         evaluations: about how many commitments a search may use; its last line search is finished, and so a run's budget may be overshot
             by the rest of a search.
         tolerance: a search has converged when no component of the gradient (off the bounds) exceeds this.
-        lift: how far below the largest of their softmax logits are lifted where a search ends, in games that say which they are; None to
-            leave ends as they are.
+        lift: how far below the largest of their softmax logits may be where searches begin again, in games that say which they are; such a
+            search may use ``evaluations`` commitments anew.  None to leave ends as they are.
     """
 
     access = Access.MODEL
@@ -85,28 +96,29 @@ class Multistart(Solver):
     def step(self, oracle: Oracle, state: State, rng: np.random.Generator) -> State:
         best: Best = state.carried
         start, (pair, near) = state.x, divmod(best.searches - 1, 2)
+        saturation, depth = (None, 0.0) if self.lift is None else (oracle.saturation, self.lift)
         if best.searches > 0:  # 1
-            start = near * self.shrink * best.x + self.scales[pair % len(self.scales)] * rng.normal(size=state.x.shape)
-        x, value, slope = self._search_lifted(oracle, start, oracle.saturation, self.lift)  # 2
-        if value > best.value:  # 3
-            best = best._replace(value=value, x=x)
+            centre = best.x if saturation is None else saturation.lift(best.x, depth)
+            start = near * self.shrink * centre + self.scales[pair % len(self.scales)] * rng.normal(size=state.x.shape)
+        end = self._search(oracle, start)  # 2
+        if end.value > best.value:  # 3
+            if saturation is not None:
+                end = self._search_lifted(oracle, end, saturation, depth)
+            best = best._replace(value=end.value, x=end.x)
         best = best._replace(searches=best.searches + 1)
-        return State(best.x, state.iteration + 1, best, {"search_return": value, "largest_slope": slope})
+        return State(best.x, state.iteration + 1, best, {"search_return": end.value, "largest_slope": end.slope})
 
-    def _search_lifted(
-        self, oracle: Oracle, start: np.ndarray, saturation: Saturation | None, depth: float | None
-    ) -> tuple[np.ndarray, float, float]:
-        """`_search`, and again from its lifted end while that gains, if there is a ``depth`` to lift to."""
-        found = self._search(oracle, start)
-        while saturation is not None and depth is not None:
-            before, again = found[1], self._search(oracle, saturation.lift(found[0], depth))
-            found = max(found, again, key=lambda end: end[1])
-            if not again[1] - before > GAIN * (1 + abs(before)):
-                break
-        return found
+    def _search_lifted(self, oracle: Oracle, end: End, saturation: Saturation, depth: float) -> End:
+        """Searches from the lifted end of one, and from their own, for as long as that gains; the best end."""
+        while True:
+            again = self._search(oracle, saturation.lift(end.x, depth))
+            gained = again.value - end.value > GAIN * (1 + abs(end.value))
+            end = max(end, again, key=lambda each: each.value)
+            if not gained:
+                return end
 
-    def _search(self, oracle: Oracle, start: np.ndarray) -> tuple[np.ndarray, float, float]:
-        """(end point, its return, largest component of its gradient) of one local search."""
+    def _search(self, oracle: Oracle, start: np.ndarray) -> End:
+        """One local search."""
         from scipy.optimize import minimize
 
         memory: list[Any] = [None]
@@ -130,4 +142,4 @@ class Multistart(Solver):
             options={"maxfun": self.evaluations, "maxiter": self.evaluations, "gtol": self.tolerance, "ftol": 0.0},
         )
         oracle.charge(gradient_steps=int(found.nit))
-        return found.x.reshape(start.shape), -float(found.fun), float(np.abs(found.jac).max())
+        return End(found.x.reshape(start.shape), -float(found.fun), float(np.abs(found.jac).max()))
