@@ -54,6 +54,7 @@ class Combinatorial(Multistart):
     depth: float = 12.0
     noise: float = 1.0
     lift: ClassVar[None] = None  # type: ignore[misc]  # ``depth`` says it
+    least_gain: ClassVar[float] = 0.0  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         super().__post_init__()
