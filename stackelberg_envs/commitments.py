@@ -136,6 +136,6 @@ class Saturation:
         lifted = np.where(self.high, np.minimum(x, depth), x)
         lifted = np.where(self.low, np.maximum(lifted, -depth), lifted)
         tops = np.full((*x.shape[:-1], self.group.max(initial=-1) + 2), -np.inf)  # of each softmax; the last is of components in none
-        np.maximum.at(tops, (..., self.group), lifted)
+        np.maximum.at(tops, (..., self.group), lifted)  # type: ignore[arg-type]
         tops[..., -1] = -np.inf
         return np.maximum(lifted, tops[..., self.group] - depth)

@@ -52,7 +52,7 @@ HOPS = ((1.0, 0.1), (0.5, 0.3), (1.0, 1.0), (0.5, 1.0), (1.0, 3.0))
 DEPTH = 12.0
 """How far below the largest of their softmax logits are lifted."""
 FEW = 200
-"""Components of a commitment up to which single ones and pairs are tried."""
+"""Components of a commitment up to which single ones and pairs are tried, and `inverse_planning`, whose rounds take minutes beyond."""
 EVALUATIONS = 200
 """Commitments that a local search may use, at most."""
 GAIN = 1e-9
@@ -213,7 +213,8 @@ class _Progress:
 
     def plan(self) -> None:
         """From what other methods plan."""
-        for name in filter(self.admits, PLANNERS):
+        few = np.size(self.top[1]) <= FEW
+        for name in filter(self.admits, PLANNERS if few else PLANNERS[:-1]):
             budget = self.share("planned") if name == "inverse_planning" else 1
             if (x := self.attempt("a plan", name, budget, None)) is not None:
                 self.polish(f"the plan of {name}", x, self.share("anywhere"))
