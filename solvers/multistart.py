@@ -66,8 +66,9 @@ class Multistart(Solver):
         evaluations: about how many commitments a search may use; its last line search is finished, and so a run's budget may be overshot
             by the rest of a search.
         tolerance: a search has converged when no component of the gradient (off the bounds) exceeds this.
-        lift: how far below the largest of their softmax logits may be where searches begin again, in games that say which they are; such a
-            search may use ``evaluations`` commitments anew.  None to leave ends as they are.
+        lift: how far below the largest of their softmax logits may be where searches begin again, in games that say which they are; None
+            to leave ends as they are.  Up to 20 such searches follow a best one, each with ``evaluations`` commitments at most, and a run's
+            budget is overshot by as much.
         least_gain: a search has also converged when an iteration gains no more than this, in relation to the value; one from a lifted end
             goes on.  With 0.00001 there are twice as many searches, and ``lift`` improves the best.
     """
