@@ -25,6 +25,7 @@ exclude_patterns += [
     "reproductions/lq-gain.md",
     "reproductions/rtq-cost.md",
     "reproductions/subsidy.md",
+    "reproductions/rivals-gradients*.md",
     "reproductions/brackets-table.md",
     "reproductions/blind-search-table.md",
     "reproductions/tariff.md",

@@ -17,6 +17,7 @@ try:
     from .ascent import Ascent, Estimate, Estimator
     from .base import Checkpoint, Declined, Score, Solution, Solver, State, admit, run
     from .registry import SOLVERS, build, names, register, solver_class
+    from .threads import thread_limit
 except ImportError as error:
     raise missing_extra("solvers", error) from None
 
@@ -57,6 +58,8 @@ def solve(
     progress: Callable[[int, dict[str, Any]], None] | None = None,
     resume: Checkpoint | None = None,
     stop: Callable[[], bool] | None = None,
+    threads: int | None = 1,
+    telemetry: bool = False,
     **hyperparameters: Any,
 ) -> Solution:
     """Run a solver on a game.
@@ -79,6 +82,10 @@ def solve(
         resume: `Solution.checkpoint` of an earlier run with the same settings and versions; commitment, scores and cost become the
             same as without the stop (the history has one more row where that run's budget ended).
         stop: asked between steps; True ends the run as Ctrl-C does, with a `Solution` that is not ``finished``.
+        threads: of NumPy, SciPy and torch, during the run; None: as many as they are set to.  A seed reproduces a run bit for bit on one
+            number of threads: sums are added in another order on another.
+        telemetry: also measure, at each report, how good the last gradient was, and how far followers who learn were from their best
+            response; see `solvers.telemetry`.  This takes exact solves, which are in no ledger.
         **hyperparameters: of the solver.
 
     Raises:
@@ -87,19 +94,24 @@ def solve(
         Declined: if the solver cannot handle the game or follower.
         ValueError: if ``resume`` belongs to another run, or was made with other versions.
     """
-    return run(
-        build(name, **hyperparameters),
-        game,
-        follower=follower,
-        referee=referee,
-        score=score,
-        access=access,
-        budget=budget,
-        seed=seed,
-        start=start,
-        start_scale=start_scale,
-        reports=reports,
-        progress=progress,
-        resume=resume,
-        stop=stop,
-    )
+    solver, measure = build(name, **hyperparameters), None  # first, for this imports torch if the solver needs it
+    if telemetry:
+        from .telemetry import telemetry_row as measure
+    with thread_limit(threads):
+        return run(
+            solver,
+            game,
+            follower=follower,
+            referee=referee,
+            score=score,
+            access=access,
+            budget=budget,
+            seed=seed,
+            start=start,
+            start_scale=start_scale,
+            reports=reports,
+            progress=progress,
+            resume=resume,
+            stop=stop,
+            telemetry=measure,
+        )

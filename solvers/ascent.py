@@ -19,7 +19,7 @@ import torch
 from stackelberg_envs.arguments import CheckedArguments, nearest, real
 from stackelberg_envs.leader.access import Access, Oracle, Permission
 
-from .base import Solver, State
+from .base import Solver, State, StepGradient
 from .optimisers import OPTIMISERS, Optimiser
 
 
@@ -32,6 +32,10 @@ class Estimate:
     memory: Any = None
     value: float | None = None
     """F(x), from estimators that know it."""
+    direct: torch.Tensor | None = None
+    """Its part with the follower's policy held fixed, (n,), from estimators that know it apart."""
+    response: torch.Tensor | None = None
+    """The rest, through the follower's policy, (n,)."""
 
 
 class Estimator(CheckedArguments, abc.ABC):
@@ -142,7 +146,8 @@ class Ascent(Solver):
 
     def step(self, oracle: Oracle, state: State, rng: np.random.Generator) -> State:
         carried: _AscentState = state.carried
-        estimate = self.estimator.estimate(oracle, carried.parameter.detach().clone(), carried.memory, rng)  # 1
+        here = carried.parameter.detach().clone()
+        estimate = self.estimator.estimate(oracle, here, carried.memory, rng)  # 1
         gradient = estimate.gradient.detach()
         norm = float(torch.linalg.vector_norm(gradient))
         if self.clip is not None:  # 2
@@ -152,11 +157,19 @@ class Ascent(Solver):
         carried.optimiser.step()
         oracle.charge(gradient_steps=1)
         carried.memory = estimate.memory
-        x = carried.parameter.detach().cpu().numpy().copy()
+        x = _numbers(carried.parameter)
         if self.lift is not None:  # 4
             x = oracle.saturation.lift(x, self.lift)
             carried.parameter.data.copy_(torch.from_numpy(x))
-        return State(x, state.iteration + 1, carried, {"gradient_norm": norm})
+        parts = [None if part is None else _numbers(part) for part in (estimate.direct, estimate.response)]
+        return State(
+            x, state.iteration + 1, carried, {"gradient_norm": norm}, StepGradient(_numbers(here), _numbers(estimate.gradient), *parts)
+        )
+
+
+def _numbers(vector: torch.Tensor) -> np.ndarray:
+    """A copy that nobody changes."""
+    return vector.detach().cpu().numpy().copy()
 
 
 def check_lift(depth: float | None) -> None:

@@ -38,6 +38,20 @@ class Declined(RuntimeError):
 
 
 @dataclass(frozen=True)
+class StepGradient:
+    """The gradient that a step followed, or will follow next, before clipping, for `solvers.telemetry`."""
+
+    x: np.ndarray
+    """Where it was estimated, (n,)."""
+    gradient: np.ndarray
+    """(n,)."""
+    direct: np.ndarray | None = None
+    """Its part with the follower's policy held fixed, (n,), from estimators that know it apart."""
+    response: np.ndarray | None = None
+    """The rest of it, (n,)."""
+
+
+@dataclass(frozen=True)
 class State:
     """Where a solver stands between two steps; picklable."""
 
@@ -50,6 +64,8 @@ class State:
     row: dict[str, float] | None = None
     """What the last step has to say for the history; with ``claimed_return``, the leader's own score of ``x``, the history also gets
     ``optimism_gap``: by how much that exceeds the referee's."""
+    gradient: StepGradient | None = None
+    """What the last step followed, of solvers that ascend a gradient."""
 
 
 class Solver(CheckedArguments, abc.ABC):
@@ -104,7 +120,7 @@ class Checkpoint:
     rng: np.random.Generator
     history: tuple[dict[str, Any], ...]
     settings: tuple[Any, ...]
-    """Solver, access, seed, the referee's follower and score; a resumed run must have the same."""
+    """Solver, access, seed, the referee's follower and score, whether there is telemetry; a resumed run must have the same."""
     interval: int
     """Commitments between two reports; a resumed run keeps it."""
     versions: tuple[tuple[str, str], ...] = ()
@@ -202,6 +218,7 @@ def run(
     progress: Callable[[int, dict[str, Any]], None] | None = None,
     resume: Checkpoint | None = None,
     stop: Callable[[], bool] | None = None,
+    telemetry: Callable[[RepeatedGame, State], dict[str, float]] | None = None,
 ) -> Solution:
     """Run ``solver`` until ``budget`` commitments are used; see `solvers.solve` for the arguments."""
     if not isinstance(game, StackelbergGame):
@@ -214,7 +231,7 @@ def run(
     judge_game, judge = referee if referee is not None else (game, game.default_follower if follower is None else follower)
     judge = judge if judge is None else judge_of(judge)
     granted, score = solver.access if access is None else access, score or Score()
-    settings = (repr(solver), granted, seed, repr(judge), repr(score))
+    settings = (repr(solver), granted, seed, repr(judge), repr(score), *(["telemetry"] if telemetry else []))
     if resume is None:
         rounds, rng, interval = RepeatedGame(game, follower, seed), np.random.default_rng([seed, 0x501]), max(1, budget // reports)
         oracle = admit(solver, rounds, granted)
@@ -226,7 +243,9 @@ def run(
         if changed := version_changes(dict(resume.versions), versions()):
             raise ValueError(f"the checkpoint was made with other versions: {changed}; start the run over, or install those versions")
         if resume.settings != settings or not _same_world(resume.rounds, game, follower):
-            raise ValueError("the checkpoint belongs to another run: its solver, access, seed, game, follower, referee or score differ")
+            raise ValueError(
+                "the checkpoint belongs to another run: its solver, access, seed, game, follower, referee, score or telemetry differ"
+            )
         resume = copy.deepcopy(resume)
         rounds, rng, state, history, interval = resume.rounds, resume.rng, resume.state, list(resume.history), resume.interval
         oracle = admit(solver, rounds, granted)
@@ -243,6 +262,7 @@ def run(
                     **({} if judge_game.instruments is None else {"instruments": _as_lists(judge_game.instruments(state.x))}),
                     **({} if (learned := rounds.learned_gap) is None or np.isnan(learned) else {"learned_gap": learned}),
                     **(state.row or {}),
+                    **(telemetry(rounds, state) if telemetry else {}),
                 }
                 if "claimed_return" in row:  # what the leader expects of followers of its own making, beyond what real ones give it
                     row["optimism_gap"] = row["claimed_return"] - row["leader_return"]

@@ -23,7 +23,7 @@ from stackelberg_envs.arguments import nearest
 from stackelberg_envs.leader.access import Access, Oracle, Permission
 from stackelberg_envs.processes.mdp import MDP, available_actions, broadcast_over_leader_actions
 
-from .base import Solver, State
+from .base import Solver, State, StepGradient
 from .estimators.implicit import batches
 from .optimisers import OPTIMISERS, Optimiser
 
@@ -102,7 +102,8 @@ class CopyAscent(Solver):
     def _state(self, oracle: Oracle, copies: Copies) -> State:
         row = self.compute_gradients(oracle, copies)
         row["gradient_norm"] = float(torch.linalg.vector_norm(copies.gradients[0]))
-        return State(copies.x.detach().numpy().copy(), copies.updates, copies, row)
+        x, gradient = copies.x.detach().numpy().copy(), copies.gradients[0].detach().numpy().copy()
+        return State(x, copies.updates, copies, row, StepGradient(x, gradient))
 
 
 def induced_processes(oracle: Oracle, x: torch.Tensor) -> list[tuple[torch.Tensor, MDP]]:

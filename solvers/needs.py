@@ -75,15 +75,18 @@ def needs_still_dynamics(name: str, oracle: Oracle) -> str | None:
     return None
 
 
-def needs_sampled_leader(name: str, oracle: Oracle) -> str | None:
-    """Score functions of the leader's policy and derivatives of its incentives, from episodes in every context."""
+def needs_sampled_leader(name: str, oracle: Oracle, *, regularised: bool = True) -> str | None:
+    """Score functions of the leader's policy and derivatives of its incentives, from episodes in every context.
+
+    ``regularised``: of followers with an entropy bonus.
+    """
     if (reason := needs_derivatives(name, oracle)) is not None:
         return reason
     if oracle.log_leader_policy is None and oracle.incentive is None:
         return f"{name} with form='sampled' needs a leader that acts or sets rewards, and this one does neither"
     if (reason := needs_still_dynamics(name, oracle)) is not None:
         return reason
-    if not oracle.temperature > 0:
+    if regularised and not oracle.temperature > 0:
         return f"{name} trains a copy of a follower with an entropy bonus, and this one has no temperature"
     if oracle.context_visibility == "never":
         return f"{name} with form='sampled' trains a copy in each context, and this leader never sees it"

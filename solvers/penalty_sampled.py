@@ -69,7 +69,7 @@ def _context_surrogate(
     """The surrogate of one context, and (return claimed, penalty) of its episodes."""
     x = x[context] if oracle.context_visibility == "before" else x
     there = oracle.available[context]
-    copies = [_policy_and_log(y, mask, size) for y, mask, size in zip(logits, there, oracle.sizes, strict=True)]
+    copies = [policy_and_log(y, mask, size) for y, mask, size in zip(logits, there, oracle.sizes, strict=True)]
     acting = [policy.detach().numpy() for policy, _ in copies]
     best, values = oracle.policies(here, context), oracle.values(here, context)
     how: dict[str, Any] = {"episodes": settings.episodes, "horizon": settings.horizon or None}
@@ -79,19 +79,19 @@ def _context_surrogate(
     surrogate, slack = torch.zeros((), dtype=torch.float64), 0.0
     for i, ((policy, log), gamma) in enumerate(zip(copies, oracle.follower_discounts, strict=True)):
         lam = 0.0 if bellman else weight
-        own = discounted_sums(earned[:, i] + tau * _entries_along(entropy(acting[i]), seen, i), gamma, ahead=True)
-        hat = discounted_sums(gained[:, i] + tau * _entries_along(entropy(best[i]), after, i), gamma, ahead=True)
+        own = discounted_sums(earned[:, i] + tau * entries_along(entropy(acting[i]), seen, i), gamma, ahead=True)
+        hat = discounted_sums(gained[:, i] + tau * entries_along(entropy(best[i]), after, i), gamma, ahead=True)
         V = np.append(values[i], 0.0)
         states, arrived = seen.states[:, i, :-1], after.states[:, i, :-1]
-        t_L, t_F, t_hat = _powers(gamma_leader, leads), _powers(gamma, own), _powers(gamma, hat)
+        t_L, t_F, t_hat = powers(gamma_leader, leads), powers(gamma, own), powers(gamma, hat)
         credit = t_L * (leads - np.append(baselines[i], 0.0)[states]) + lam * t_F * (own - V[states])  # 2
-        credited, visited = (_weights_by_action(seen, i, oracle, weights) for weights in (credit, t_F))
-        paid = _weights_by_action(seen, i, oracle, np.broadcast_to(t_L, leads.shape))
+        credited, visited = (weights_by_action(seen, i, oracle, weights) for weights in (credit, t_F))
+        paid = weights_by_action(seen, i, oracle, np.broadcast_to(t_L, leads.shape))
         scored, rewarded = credited, lam * visited
         surrogate = surrogate + (credited * log).sum() - lam * tau * (visited * (policy * log).sum(-1, keepdim=True)).sum()
         if not bellman:  # 3
-            scored = scored - weight * _weights_by_action(after, i, oracle, t_hat * (hat - V[arrived]))
-            rewarded = rewarded - weight * _weights_by_action(after, i, oracle, t_hat)
+            scored = scored - weight * weights_by_action(after, i, oracle, t_hat * (hat - V[arrived]))
+            rewarded = rewarded - weight * weights_by_action(after, i, oracle, t_hat)
         else:  # 4
             stiff = weight / (1 - gamma)
             spread = (entropy(best[i]) - entropy(acting[i]))[arrived[:, 0], after.leader_actions[:, i, 0]]
@@ -99,16 +99,16 @@ def _context_surrogate(
             odds = 1 - acting[i][took] / best[i][took]
             pushed = odds[:, None] * t_hat * (hat - V[arrived])
             pushed[:, 0] += tau * spread - odds * tau * entropy(best[i])[took[:2]]
-            scored = scored - stiff * _weights_by_action(after, i, oracle, pushed)
-            rewarded = rewarded - stiff * _weights_by_action(after, i, oracle, odds[:, None] * t_hat)
+            scored = scored - stiff * weights_by_action(after, i, oracle, pushed)
+            rewarded = rewarded - stiff * weights_by_action(after, i, oracle, odds[:, None] * t_hat)
             surrogate = surrogate + stiff * _initial_action_values(oracle, here, context, x, i, after, (policy, log))
-        surrogate = surrogate + _direct_surrogate(oracle, x, context, i, scored, rewarded, paid)
+        surrogate = surrogate + direct_surrogate(oracle, x, context, i, scored, rewarded, paid)
         slack += float(hat[:, 0].mean() - own[:, 0].mean())
-        _learn(baselines[i], leads, seen, i, settings.baseline_rate)
+        move_baseline(baselines[i], leads, seen, i, settings.baseline_rate)
     return surrogate, (float(leads[:, 0].mean()), slack)
 
 
-def _policy_and_log(logits: torch.Tensor, available: np.ndarray | None, size: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+def policy_and_log(logits: torch.Tensor, available: np.ndarray | None, size: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
     """A copy's policy and its logarithm, (S, A, B); both are 0 where an action is not available."""
     log = torch.broadcast_to(torch.log_softmax(logits, -1), size)
     if available is None:
@@ -118,7 +118,7 @@ def _policy_and_log(logits: torch.Tensor, available: np.ndarray | None, size: tu
     return log.exp(), torch.where(mask, log, 0.0)
 
 
-def _direct_surrogate(oracle: Oracle, x: torch.Tensor, context: int, follower: int, scored: Any, rewarded: Any, paid: Any) -> torch.Tensor:
+def direct_surrogate(oracle: Oracle, x: torch.Tensor, context: int, follower: int, scored: Any, rewarded: Any, paid: Any) -> torch.Tensor:
     """The direct part of the gradient: the scores of the leader's policy, its incentives and their cost; multipliers (S, A, B)."""
     surrogate = torch.zeros((), dtype=x.dtype)
     if oracle.log_leader_policy is not None:
@@ -145,25 +145,26 @@ def _initial_action_values(
     return (torch.as_tensor(starts) * (leader * worth).sum(-1)).sum()
 
 
-def _powers(discount: float, like: np.ndarray) -> np.ndarray:
+def powers(discount: float, like: np.ndarray) -> np.ndarray:
+    """discount^t along the steps of episodes, (N, T)."""
     return np.broadcast_to(discount ** np.arange(like.shape[1]), like.shape)
 
 
-def _entries_along(table: np.ndarray, seen: Outcome, follower: int) -> np.ndarray:
+def entries_along(table: np.ndarray, seen: Outcome, follower: int) -> np.ndarray:
     """Entries of a table (S, A) along the steps of one follower, (N, T); 0 where its episode is over."""
     padded = np.concatenate([table, np.zeros_like(table[:1])])
     alive = seen.alive[:, follower]
     return np.where(alive, padded[np.where(alive, seen.states[:, follower, :-1], len(table)), seen.leader_actions[:, follower]], 0.0)
 
 
-def _weights_by_action(seen: Outcome, follower: int, oracle: Oracle, weights: np.ndarray) -> torch.Tensor:
+def weights_by_action(seen: Outcome, follower: int, oracle: Oracle, weights: np.ndarray) -> torch.Tensor:
     """Mean over episodes of the weights (N, T) of the steps at each (s, a, b), (S, A, B)."""
     (s, a, b), alive = oracle.sizes[follower], seen.alive[:, follower]
     node = (seen.states[:, follower, :-1] * a + seen.leader_actions[:, follower]) * b + seen.follower_actions[:, follower]
     return torch.as_tensor(np.bincount(node[alive], weights[alive], s * a * b).reshape(s, a, b) / len(alive))
 
 
-def _learn(table: np.ndarray, leads: np.ndarray, seen: Outcome, follower: int, rate: float) -> None:
+def move_baseline(table: np.ndarray, leads: np.ndarray, seen: Outcome, follower: int, rate: float) -> None:
     """Move the table of the leader's values, in place, towards the means of this batch, which has been used by now."""
     alive = seen.alive[:, follower]
     at = seen.states[:, follower, :-1][alive]

@@ -40,6 +40,9 @@ SOLVERS = {
     "subsidy_planner": "subsidy_planner:SubsidyPlanner",
     "msobirl": "estimators.sobirl:MSoBiRL",
     "sobirl": "estimators.sobirl:SoBiRL",
+    "aho": "estimators.aho:AHO",
+    "first_order": "first_order:FirstOrder",
+    "slac": "slac:SLAC",
     "biac": "estimators.biac:BiAC",
     "leader_ppo": "leader_ppo:LeaderPPO",
 }

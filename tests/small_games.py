@@ -65,6 +65,38 @@ class Bonuses(se.StackelbergGame):
         )
 
 
+class Three(se.StackelbergGame):
+    """Three states, two actions, a bonus for each pair at a price: small enough for formulas to be computed component by component."""
+
+    name, max_cycles, temperature, discount = "three", 30, 0.4, 0.7
+
+    def __init__(self, leader_discount: float = 0.6) -> None:
+        self.leader_discount = leader_discount
+        rng = np.random.default_rng(3)
+        self.leader_space = Box(-5.0, 5.0, (6,), np.float64)
+        self.default_follower = se.Soft(self.temperature)
+        self.tables = rng.dirichlet(np.ones(3), size=(3, 1, 2)), rng.uniform(size=(3, 1, 2)), rng.uniform(size=(3, 1, 2))
+
+    def incentive(self, x: Any, context: int | str = 0) -> Any:
+        return array_namespace(x).reshape(x, (*x.shape[:-1], 3, 1, 2))
+
+    def leader_cost(self, x: Any, context: int | str = 0) -> Any:
+        return 0.2 * self.incentive(x) ** 2
+
+    def induced(self, x: Any, context: int) -> InducedMDP:
+        xp = array_namespace(x)
+        transition, own, paid = (xp.asarray(table, dtype=x.dtype) for table in self.tables)
+        return InducedMDP(
+            leader_policy=xp.ones((3, 1), dtype=x.dtype),
+            transition=transition,
+            follower_reward=own + self.incentive(x),
+            leader_reward=paid - self.leader_cost(x),
+            initial=xp.asarray([0.5, 0.3, 0.2], dtype=x.dtype),
+            follower_discount=self.discount,
+            leader_discount=self.leader_discount,
+        )
+
+
 class Doors(se.StackelbergGame):
     """Four states in which the leader moves the dynamics, P(.|s,b) = softmax of its logits, and also where an episode starts."""
 

@@ -271,10 +271,13 @@ def test_recorded_networks() -> None:
     assert falls["user"]["objective"] == pytest.approx(42.31335287107440e5, rel=1e-12)
     assert falls["size"] == {"nodes": 24, "links": 76, "trips": 360600.0, "states": 552}
     assert falls["optimum"]["total"] == pytest.approx(7_194_256.05, abs=0.1)
+    assert by_name["Anaheim"]["user"]["objective"] == pytest.approx(1_286_032.171096, rel=1e-12)
+    circles = [scale for scale, entry in by_name["Anaheim"]["soft"].items() if "going round in circles" in entry.get("none", "")]
+    assert circles == ["0.5", "1.0"]
     for row in rows:
         assert row["user"]["objective"] == pytest.approx(row["published flow"]["objective"], rel=1e-9)
         assert row["user, charged"]["total"] == pytest.approx(row["optimum"]["total"], rel=1e-7)
-        soft = [*row["soft"].values(), *row["soft, charged"].values()]
+        soft = [entry for entry in (*row["soft"].values(), *row["soft, charged"].values()) if "none" not in entry]
         assert all(entry["gap"] <= 1e-8 and entry["total"] >= row["optimum"]["total"] for entry in soft)
 
 

@@ -278,6 +278,9 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "bchg": [{"level": level} for level in ("value", "policy", "outcome")]
     + [{"critic": critic} for critic in ("sarsa", "returns", "reset")],
     "hpgd": [{"batches": kind, "episodes": 20} for kind in ("same", "independent", "geometric")],
+    "aho": [{"samples": 20}],
+    "first_order": [{}, {"form": "sampled", "episodes": 5}],
+    "slac": [{}, {"form": "sampled", "episodes": 5}],
     "hpgd_kernel": [{"form": form, "episodes": 20} for form in ("kernel", "published")],
     "rtq": [{"form": form, "steps": 10, "levels": 2} for form in ("exact", "sampled")],
     "sobirl": [{"episodes": 20}],

@@ -15,14 +15,14 @@ import stackelberg_envs as se
 from baselines.bench import best, compare, report, results_file
 from baselines.bench import configuration as jobs
 from baselines.bench.execution import execute
-from baselines.studies import claims, noise, reach, rtq, tax, tax_dqn
+from baselines.studies import claims, noise, reach, rtq, spent, tax, tax_dqn
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reproductions"
 RECORDED = FOLDER / "recorded"
 HPGD = ("hpgd-table", "hpgd-rates", "hpgd-escape", "hpgd-basin")
 NAMES = (
     *HPGD, "toy", "bchg-rooms", "bchg-rooms-1000", "bchg-rates", "bchg-basin", "inverse-large", "thermal", "lq-gain", "subsidy", "patrol",
-    "toll-scores", "tariff", "platform", "commons-scores",
+    "toll-scores", "tariff", "platform", "commons-scores", "rivals-gradients",
 )  # fmt: skip
 CLAIMED = ("penalty-games", "zero-sum", "sentinel")
 REACHED = ("outcomes", "heldout", "inverse-toy", "inverse-ablations", "inverse-limits", "inverse-penalty")
@@ -49,6 +49,21 @@ def test_the_reached_page_is_what_the_record_says(name: str) -> None:
     config = jobs.load(name)
     page = reach.page(config, report.collect_parts(config, RECORDED / f"{name}.jsonl"))
     assert page == (FOLDER / f"{name}-reach.md").read_text(), f"run  python -m baselines.studies.reach {name} --results {RECORDED}"
+
+
+def test_what_was_spent_is_what_the_record_says() -> None:
+    """The tables, and what the page says: AHO is between both HPGDs, and penalised optima leave the plateau of Four Rooms."""
+    name = "rivals-gradients"
+    parts = report.collect_parts(jobs.load(name), RECORDED / f"{name}.jsonl")
+    said = (FOLDER / f"{name}-spent.md").read_text()
+    assert spent.markdown(parts) == said, f"run  python -m baselines.studies.spent {name} --results {RECORDED}"
+    rooms = next(part for part in parts if part.section.title == "Four Rooms, one goal").groups
+    ends = {label: [run["leader_return"] for run in runs] for label, runs in rooms.items()}
+    assert min(ends["two penalised optima, exact"]) > 0.4 > 0.01 > max(ends["exact gradient"] + ends["HPGD, one batch"])
+    for part in parts:
+        if part.section.title.startswith("Subsidies"):
+            means = {label: np.mean([run["leader_return"] for run in runs]) for label, runs in part.groups.items()}
+            assert means["HPGD, geometric horizons"] < means["AHO"] < means["HPGD, one batch"]
 
 
 @pytest.mark.parametrize("name", CLAIMED)

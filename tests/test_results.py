@@ -38,6 +38,9 @@ hyperparameters = { lr = 0.1 }
 name = "independent_pg"
 budget = 2
 [[games.solvers]]
+name = "slac"
+budget = 2
+[[games.solvers]]
 name = "inverse_planning"
 budget = 1
 access = "INCENTIVE"
@@ -102,7 +105,16 @@ def tables(heading: str) -> list[dict[str, str]]:
 
 FIELDS = {row["field"]: row for row in tables("A line") + tables("Reports")}
 COLUMNS = {row["column"]: row for row in tables("Tables")}
-KINDS = {"text": {str}, "whole number": {int}, "number": {int, float}, "table": {dict}, "list of numbers": {list}, "list of tables": {list}}
+KINDS = {
+    "text": {str},
+    "true": {bool},
+    "false": {bool},
+    "whole number": {int},
+    "number": {int, float},
+    "table": {dict},
+    "list of numbers": {list},
+    "list of tables": {list},
+}
 KINDS |= {"null": {type(None)}, "any": {str, int, float, bool, dict, list, type(None)}}
 INSIDE = {"job.referee": "job.world.", "history": "history[]."} | {
     field: f"{field}." for field in FIELDS if any(other.startswith(f"{field}.") for other in FIELDS)
@@ -142,7 +154,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "of_others.py").write_text("from solvers.estimators.naive import Naive\n\n\nclass Mine(Naive):\n    pass\n")
     path, wanted = folder / "fresh.jsonl", configuration.load(folder / "fresh.toml").jobs
     assert run_all(wanted, path, processes=1, console=Console(quiet=True)) == {}
-    assert len(lines(path)) == len(wanted) == 16
+    assert len(lines(path)) == len(wanted) == 17
     assert run_all(wanted, path, processes=1, console=Console(quiet=True), again=["naive"]) == {}
     assert len(lines(path)) == len(wanted) + 1
     return path
@@ -162,8 +174,24 @@ def stackelberg(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     return run
 
 
-def test_the_page_has_every_field_and_no_other(fresh: Path) -> None:
-    found = {pair for path in [fresh, *RESULTS] for result in lines(path) for pair in leaves(result)}
+MEASURED = """
+name = "measured"
+seeds = 1
+telemetry = true
+[[games]]
+id = "four_rooms-v0"
+follower = { kind = "SoftQLearning", temperature = 0.05, steps = 50 }
+[[games.solvers]]
+name = "hpgd"
+budget = 1
+hyperparameters = { episodes = 5 }
+"""
+
+
+def test_the_page_has_every_field_and_no_other(fresh: Path, tmp_path: Path) -> None:
+    (tmp_path / "measured.toml").write_text(MEASURED)
+    run_all(configuration.load(tmp_path / "measured.toml").jobs, tmp_path / "measured.jsonl", processes=1, console=Console(quiet=True))
+    found = {pair for path in [fresh, tmp_path / "measured.jsonl", *RESULTS] for result in lines(path) for pair in leaves(result)}
     assert {name for name, _ in found} == set(FIELDS)
     for name, kind in found:
         assert kind in set().union(*(KINDS[word] for word in FIELDS[name]["type"].split(" or "))), name
@@ -174,7 +202,7 @@ def test_the_page_says_which_solver_writes_what(fresh: Path) -> None:
     wrote = {(f"history[].{key}", result["job"]["solver"]) for result in lines(fresh) for row in result["history"] for key in row}
     assert said == {(name, solver) for name, solver in wrote if "`" in FIELDS[name]["written by"]}
     ascending = {solver for name, solver in wrote if name == "history[].gradient_norm" and ":" not in solver}
-    assert ascending == {"naive", "zeroth_order", "penalty", "independent_pg"}
+    assert ascending == {"naive", "zeroth_order", "penalty", "independent_pg", "slac"}
     for result in lines(fresh):  # what every run writes is in every report
         every = {name.removeprefix("history[].") for name, row in FIELDS.items() if row.get("written by") == "every run"}
         assert all(every <= row.keys() for row in result["history"])

@@ -13,11 +13,13 @@ import pytest
 import torch
 from benchmarks.amd import AMD
 from hypothesis import given, settings
+from threadpoolctl import threadpool_info
 
 import solvers
 import stackelberg_envs as se
 from solvers.estimators.implicit import Implicit, exact_gradient
 from solvers.estimators.zeroth_order import ZerothOrder
+from solvers.threads import thread_limit
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.testing import random_games, with_commitments
 
@@ -254,6 +256,24 @@ def test_a_seed_reproduces_and_a_stop_changes_nothing(name: str, optimiser: str)
         go(40, resume=half.checkpoint)
 
 
+@pytest.mark.parametrize("name", ["implicit", "leader_ppo"])
+def test_a_run_does_not_depend_on_the_number_of_threads(name: str) -> None:
+    """Linear algebra adds up in another order on two threads, from some hundred states on; a net of 64 units does too.  A run uses one."""
+    pytest.importorskip("stable_baselines3", reason="leader_ppo needs the extra 'rl'")
+    sizes = {"states": 120, "branching": 120} if name == "implicit" else {}
+    game, commitments = se.game("random_markov_game-v0", **sizes), []
+    for threads in (1, 2):
+        with thread_limit(threads):
+            before = {pool["filepath"]: pool["num_threads"] for pool in threadpool_info()}
+            commitments.append(solvers.solve(game, name, budget=3, seed=2003).x)
+            after = {pool["filepath"]: pool["num_threads"] for pool in threadpool_info()}
+            assert torch.get_num_threads() == threads
+            assert before.items() <= after.items(), "afterwards there are as many as before"
+    np.testing.assert_array_equal(*commitments)
+    with pytest.raises(ValueError, match="threads is a whole number from 1, got 0"):
+        solvers.solve(game, name, budget=1, threads=0)
+
+
 def test_one_context_an_iteration_is_right_on_average() -> None:
     """The published way: gradients of a context that is drawn; their mean over the contexts is the whole gradient, and each comes up."""
     game = se.game("four_rooms-v0")
@@ -275,6 +295,11 @@ def test_one_context_an_iteration_is_right_on_average() -> None:
         ("hpgd", {"batches": "independent", "episodes": 10}),
         ("hpgd", {"batches": "geometric", "episodes": 10}),
         ("sobirl", {"weights": "steps", "episodes": 10}),
+        ("aho", {"samples": 10}),
+        ("first_order", {}),
+        ("slac", {}),
+        ("slac", {"form": "sampled", "episodes": 5}),
+        ("first_order", {"form": "sampled", "episodes": 5, "copy_steps": 2}),
         ("implicit", {"one_context": True}),
         ("zeroth_order", {"one_context": True}),
         ("inverse_planning", {}),

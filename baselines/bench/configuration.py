@@ -62,7 +62,7 @@ from .followers import FOLLOWERS
 from .jobs import Job, World
 
 MOST_SEEDS = 100_000
-FILE = {"name": str, "seeds": Any, "first_seed": Any, "games": Any, "solvers": Any, "reach": dict, "record": Any}
+FILE = {"name": str, "seeds": Any, "first_seed": Any, "games": Any, "solvers": Any, "reach": dict, "record": Any, "telemetry": bool}
 GAME = {
     **{"id": Any, "title": Any, "arguments": dict, "follower": Any, "referee": dict, "score": dict, "published": Any, "seeds": Any},
     "solvers": Any,
@@ -200,7 +200,8 @@ def load(
         _check_keys(entry, GAME, where)
         count = _count(entry, "seeds", common, where) if seeds is None else seeds
         if (section := _section(entry, shared, range(first, first + count), where, refused)) is not None:
-            sections.append(section)
+            jobs = tuple(replace(job, telemetry=data.get("telemetry", False)) for job in section.jobs)
+            sections.append(replace(section, jobs=jobs))
     for said in refused:
         announce(said)
     if not sections:

@@ -57,6 +57,7 @@ def execute(job: Job, report: Report | None = None, *, stop: Stop | None = None,
         progress=(lambda used, row: report(job.id, used)) if report else None,
         resume=None if kept is None else kept.load(job.id),
         stop=stop,
+        telemetry=job.telemetry,
         **job.hyperparameters,
     )
     if not solution.finished:

@@ -1,4 +1,4 @@
-"""Tables of results as files that other programs read: CSV and Parquet."""
+"""Tables of results as files that other programs read: CSV, Parquet, and event files of TensorBoard."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from stackelberg_envs.arguments import nearest
 
-from . import results_file
+from . import results_file, tensorboard
 
 
 class Format(StrEnum):
@@ -21,6 +21,7 @@ class Format(StrEnum):
 
     CSV = "csv"
     PARQUET = "parquet"
+    TENSORBOARD = "tensorboard"
 
 
 def find_results_file(name: str, folder: Path) -> Path:
@@ -40,11 +41,14 @@ def find_results_file(name: str, folder: Path) -> Path:
 
 
 def write(table: dict[str, np.ndarray], path: Path, kind: Format = Format.CSV) -> None:
-    """Write a table: CSV in UTF-8, with missing cells empty and floats with all their digits, or Parquet.
+    """Write a table: CSV in UTF-8, with missing cells empty and floats with all their digits, Parquet, or a folder of event files.
 
     Raises:
-        ImportError: for Parquet without pyarrow.
+        ImportError: for Parquet without pyarrow, and event files without tensorboard.
     """
+    if kind is Format.TENSORBOARD:
+        tensorboard.write(table, path)
+        return
     results_file.replace(path, {Format.CSV: _csv, Format.PARQUET: _parquet}[kind](table))
 
 

@@ -127,6 +127,8 @@ class Job:
     """Granted instead of the level that the solver declares."""
     score: solvers.Score | None = None
     """What the referee counts, if it is not the infinite horizon at the game's discount."""
+    telemetry: bool = False
+    """Whether reports also measure gradients, and followers who learn (`solvers.telemetry`)."""
 
     @cached_property
     def id(self) -> str:
@@ -150,6 +152,8 @@ class Job:
             content["access"] = self.granted_access.name
         if self.score is not None:
             content["score"] = dataclasses.asdict(self.score)
+        if self.telemetry:
+            content["telemetry"] = True
         if self.foreign_code:
             content["code"] = [f"{name} {digest}" for name, digest in sorted(self.foreign_code.items())]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
@@ -209,9 +213,9 @@ class Job:
         return self.referee or self.world
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data, for a results line; access and score only where the configuration gives them."""
+        """Plain data, for a results line; access, score and telemetry only where the configuration gives them."""
         plain = {**dataclasses.asdict(self), "access": None if self.access is None else self.access.name}
-        return {key: value for key, value in plain.items() if value is not None or key not in ("access", "score")}
+        return {key: value for key, value in plain.items() if value or key not in ("access", "score", "telemetry")}
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> Job:

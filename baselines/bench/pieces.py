@@ -45,6 +45,8 @@ FOLLOWERS: tuple[Follower | None, ...] = (None, se.Hard("strong"), se.SoftQLearn
 
 SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
     "penalty": ({"form": "sampled"},),
+    "first_order": ({"form": "sampled"},),
+    "slac": ({"form": "sampled"},),
     "rtq": ({"form": "sampled"},),
     "bchg": ({"level": "value"}, {"level": "outcome"}),
     "inverse_planning": ({"access": Access.INCENTIVE},),

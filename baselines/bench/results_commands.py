@@ -123,7 +123,10 @@ def results_table(
         typer.Argument(metavar="NAME", help="A configuration, a file or a folder; all of --results if none is given."),
     ] = None,
     to: Annotated[Format | None, typer.Option(help="The kind of file; if not given, what --output ends in, or CSV.")] = None,
-    output: Annotated[Path | None, typer.Option(help="The file; results.csv, or history.csv with --history, if not given.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="The file, or the folder for tensorboard; results.csv or the like, if not given."),
+    ] = None,
     history: Annotated[bool, typer.Option("--history", help="A row a report of a run, instead of a row a run.")] = False,
     every: Annotated[bool, typer.Option("--every", help="Also runs of code that has changed since.")] = False,
     results: Annotated[Path, typer.Option(help="Folder with the results; docs/reproductions/recorded has ours.")] = Path("results"),
@@ -133,13 +136,16 @@ def results_table(
 
     Example: `stackelberg results default heldout --to csv --output runs.csv`, and then in Python `pandas.read_csv("runs.csv")`.
 
+    With --to tensorboard, the reports of each run are event files in the folder tensorboard: `tensorboard --logdir tensorboard`.
+
     What the columns are is in docs/reference/results.md.  `baselines.read_results` gives the same table without a file.
     """
     from . import export
     from .results_table import files, read_results
 
     kind = to or (Format.PARQUET if output and output.suffix == ".parquet" else Format.CSV)
-    target = output or Path(f"{'history' if history else 'results'}.{kind}")
+    history = history or kind is Format.TENSORBOARD
+    target = output or Path("tensorboard" if kind is Format.TENSORBOARD else f"{'history' if history else 'results'}.{kind}")
     read = files([export.find_results_file(name, results) for name in names or []] or [results])
     if target.exists() and not force:
         raise typer.BadParameter(f"{target} exists; give another --output, or --force to replace it")

@@ -182,9 +182,16 @@ def comparable(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def trim_history(result: dict[str, Any]) -> dict[str, Any]:
-    """What a record in the repository keeps of a result: everything but the finer points of its history, and 9 digits of x."""
-    keys = ("iteration", "commitments", "outcome_steps", "leader_return", "optimism_gap", "penalty", "instruments")
-    rows = [{key: row[key] for key in keys if key in row} for row in result["history"]]
+    """What a record in the repository keeps of a result: everything but the finer points of its history, and 9 digits of x.
+
+    Of telemetry, what pages show: the direction of each gradient, and how the follower did at the end.
+    """
+    keys = ["iteration", "commitments", "outcome_steps", "leader_return", "optimism_gap", "penalty", "instruments"]
+    measured = result["job"].get("telemetry", False)
+    last = ["online_return", "best_response_return", "follower_kl", "bellman_residual", "learned_gap"] if measured else []
+    keys += ["cosine", "exact_norm"] if measured else []
+    *earlier, end = result["history"]
+    rows = [{key: row[key] for key in keys if key in row} for row in earlier] + [{key: end[key] for key in keys + last if key in end}]
     slim = {
         **result,
         "x": json.loads(json.dumps(result["x"]), parse_float=lambda digits: float(f"{float(digits):.9g}")),

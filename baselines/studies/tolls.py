@@ -28,6 +28,7 @@ import numpy as np
 
 import stackelberg_envs as se
 from stackelberg_envs.games.toll_network import TollNetwork
+from stackelberg_envs.planning.linear_systems import PlanningError
 
 from ..bench import results_file, system
 
@@ -97,8 +98,14 @@ def measure(net: Path, trips: Path, flow: Path | None, parts: Path) -> dict[str,
             "seconds": took,
         }
 
+    def soft_equilibrium(x: np.ndarray, scale: float) -> dict[str, Any]:
+        try:
+            return equilibrium(x, se.Soft(1 / scale))
+        except PlanningError as error:  # where streets are short, the entropy of going round in circles is worth more than it takes
+            return {"none": str(error)}
+
     def soft(title: str, x: np.ndarray) -> dict[str, Any]:
-        return {str(scale): keep(f"{title} {scale}", partial(equilibrium, x, se.Soft(1 / scale))) for scale in SCALES}
+        return {str(scale): keep(f"{title} {scale}", partial(soft_equilibrium, x, scale)) for scale in SCALES}
 
     row: dict[str, Any] = {
         "network": game.network.name,
@@ -126,7 +133,7 @@ def page(rows: list[dict[str, Any]]) -> str:
     soft = ["| network | 1 / tau | total / system optimum, no tolls | marginal-cost tolls | gap, minutes | seconds |", "|" + "---|" * 6]
     for row in rows:
         name, size, best = row["network"], row["size"], row["optimum"]["total"]
-        mean = np.mean([entry["seconds"] for entry in row["soft"].values()])
+        mean = np.mean([entry["seconds"] for entry in row["soft"].values() if "none" not in entry])
         sizes.append(
             f"| {name} | {size['nodes']} | {size['links']} | {size['trips']:,.0f} | {size['states']} | {row['user']['seconds']:.1f} | "
             f"{row['optimum']['seconds']:.1f} | {mean:.1f} | {row['megabytes']} |"
@@ -137,6 +144,9 @@ def page(rows: list[dict[str, Any]]) -> str:
         hard.append(f"| {name} | user equilibrium / system optimum | {row['user']['total'] / best:.5f} | - | - |")
         for scale, free in row["soft"].items():
             charged = row["soft, charged"][scale]
+            if "none" in free or "none" in charged:
+                soft.append(f"| {name} | {scale} | {_ratio(free, best)} | {_ratio(charged, best)} | - | - |")
+                continue
             gap = max(free["gap"], charged["gap"])
             soft.append(
                 f"| {name} | {scale} | {free['total'] / best:.4f} | {charged['total'] / best:.4f} | {gap:.0e} | "
@@ -144,6 +154,10 @@ def page(rows: list[dict[str, Any]]) -> str:
             )
     titles = ("Size, processor time and memory", "Without entropy", "Soft route choice")
     return "\n\n".join(f"**{title}**\n\n" + "\n".join(table) for title, table in zip(titles, (sizes, hard, soft), strict=True)) + "\n"
+
+
+def _ratio(entry: dict[str, Any], best: float) -> str:
+    return "no equilibrium" if "none" in entry else f"{entry['total'] / best:.4f}"
 
 
 def _beside(row: dict[str, Any]) -> list[tuple[str, float, float, str]]:

@@ -11,6 +11,9 @@ The leader needs outcomes from states of its choice (RESET).  For each of N samp
    is the direct part; a walker whose episode had ended before that step contributes nothing more
 2. AU: leader rewards of an episode from (s, b) less those of one from s, to independent geometric times of mean 1/(1 - gamma_L)
 3. dA: visits of an episode from (s, b) less those of one from s, to independent geometric times of mean 1/(1 - gamma)
+
+`solvers.estimators.aho` takes a share k of a discount as weights: step t counts gamma^(k t), and a time survives each step with probability
+gamma^(1 - k) in 2 and 3.  With k = 0 that is what stands above.
 """
 
 from __future__ import annotations
@@ -23,35 +26,44 @@ from stackelberg_envs.play.outcomes import Outcome
 from .visits import Tables
 
 
-def geometric_tables(oracle: Oracle, x: np.ndarray, samples: int, rng: np.random.Generator) -> tuple[int, list[Tables]]:
-    """The context, and for each follower the multipliers (S, B) of d_x r and of -d_x cost."""
+def geometric_tables(
+    oracle: Oracle, x: np.ndarray, samples: int, rng: np.random.Generator, *, share: float = 0.0
+) -> tuple[int, list[Tables]]:
+    """The context, and for each follower the multipliers (S, B) of d_x r and of -d_x cost; ``share`` is k, in [0, 1)."""
     leader = oracle.leader_discount
 
     def geometric_times(count: int, discount: float) -> np.ndarray:
-        return rng.geometric(1 - discount, size=count)
+        return rng.geometric(1 - discount ** (1 - share), size=count)
 
-    stops = geometric_times(samples, leader)
+    stops = rng.geometric(1 - leader, size=samples)
     seen = oracle.play(x, episodes=samples, horizon=stops, one_context=True)  # 1
     context = int(seen.contexts[0])
     tables = [
-        Tables(np.zeros((s, b)), _weighted_visits(seen, i, (s, b), np.ones(samples)) / samples) for i, (s, _, b) in enumerate(oracle.sizes)
+        Tables(np.zeros((s, b)), _weighted_visits(seen, i, (s, b), np.ones((samples, 1))) / samples)
+        for i, (s, _, b) in enumerate(oracle.sizes)
     ]
     ends = np.array([s for s, _, _ in oracle.sizes])
     states, actions = _states_and_actions_at(seen, stops - 1, ends)
     if len(states) == 0:
         return context, tables
     count = len(states)
-    worth = [
-        oracle.play_from(x, context, states, actions=chosen, horizon=geometric_times(count, leader)).leader_rewards.sum(-1)
-        for chosen in (actions, None)
-    ]  # 2
+    worth = []
+    for chosen in (actions, None):  # 2
+        paid = oracle.play_from(x, context, states, actions=chosen, horizon=geometric_times(count, leader)).leader_rewards
+        worth.append((paid * _powers(leader**share, paid)).sum(-1))
     weight = (worth[0] - worth[1]) / ((1 - leader) * oracle.temperature * samples)
     for i, (size, discount) in enumerate(zip(oracle.sizes, oracle.follower_discounts, strict=True)):
         for chosen, sign in ((actions, 1.0), (None, -1.0)):  # 3
             walked = oracle.play_from(x, context, _only_follower(states, i, ends), actions=chosen, horizon=geometric_times(count, discount))
-            reaction = tables[i].reaction + _weighted_visits(walked, i, (size[0], size[2]), sign * weight)
+            weights = sign * weight[:, None] * _powers(discount**share, walked.leader_rewards)
+            reaction = tables[i].reaction + _weighted_visits(walked, i, (size[0], size[2]), weights)
             tables[i] = tables[i]._replace(reaction=reaction)
     return context, tables
+
+
+def _powers(base: float, like: np.ndarray) -> np.ndarray:
+    """base^t for the steps t of episodes (N, T), as (T,)."""
+    return base ** np.arange(like.shape[1])
 
 
 def _states_and_actions_at(seen: Outcome, step: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -69,7 +81,7 @@ def _only_follower(states: np.ndarray, follower: int, ends: np.ndarray) -> np.nd
 
 
 def _weighted_visits(seen: Outcome, follower: int, shape: tuple[int, int], weights: np.ndarray) -> np.ndarray:
-    """Visits of each pair (s, b), each episode counted by its weight (N,), as a table (S, B)."""
+    """Visits of each pair (s, b), each step counted by its weight, (N, T) or (N, 1), as a table (S, B)."""
     alive = seen.alive[:, follower]
-    counted = np.broadcast_to(weights[:, None], alive.shape)
+    counted = np.broadcast_to(weights, alive.shape)
     return np.bincount(seen.pairs(follower, shape[1])[alive], counted[alive], minlength=shape[0] * shape[1]).reshape(shape)

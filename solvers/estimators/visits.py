@@ -44,6 +44,13 @@ def incentive_gradient(oracle: Oracle, x: torch.Tensor, context: int, tables: li
     return gradient
 
 
+def incentive_parts(oracle: Oracle, x: torch.Tensor, context: int, tables: list[Tables]) -> tuple[torch.Tensor, torch.Tensor]:
+    """The two sums of `incentive_gradient`, (n,) each: what the leader pays, and how followers respond."""
+    paid = [table._replace(reaction=np.zeros_like(table.reaction)) for table in tables]
+    reaction = [table._replace(paid=np.zeros_like(table.paid)) for table in tables]
+    return incentive_gradient(oracle, x, context, paid), incentive_gradient(oracle, x, context, reaction)
+
+
 def discounted_sums(x: np.ndarray, discount: float, *, ahead: bool = False) -> np.ndarray:
     """y_t = x_t + discount y_{t-1} along the last axis, or, looking ``ahead``, x_t + discount y_{t+1}: a recursive filter of scipy's."""
     from scipy.signal import lfilter

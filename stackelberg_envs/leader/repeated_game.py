@@ -348,6 +348,11 @@ class RepeatedGame:
         self.cost.training_steps += sum(answer.training_steps for answer in response.answers)
 
     @property
+    def last_responses(self) -> tuple[np.ndarray | None, dict[int, Response]]:
+        """The frozen commitment (None before the first), and what followers have answered to it, by context."""
+        return self._commitment, dict(self._responses)
+
+    @property
     def learned_gap(self) -> float | None:
         """The largest certificate of what followers who learn have answered last; None for others, and before the first answer."""
         assert self.follower is not None
