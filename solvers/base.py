@@ -174,7 +174,7 @@ def admit(solver: Solver, rounds: RepeatedGame, granted: Access) -> Oracle:
     if oracle.crowd and not solver.crowds and (solver.access > Access.INCENTIVE or solver.permissions):
         raise Declined(
             f"{_display_name(solver)} plans or trains for one follower, and in {rounds.game.name} a crowd responds to itself; implicit, "
-            "naive, multistart, combinatorial, hpgd, zeroth_order and line_search play it"
+            "adjoint_mirror, naive, multistart, combinatorial, hpgd, zeroth_order and line_search play it"
         )
     reason = solver.declines(oracle) or needs_whole_pieces(_display_name(solver), solver.access, rounds.game)
     if reason is not None:

@@ -42,6 +42,7 @@ SOLVERS = {
     "sobirl": "estimators.sobirl:SoBiRL",
     "aho": "estimators.aho:AHO",
     "first_order": "first_order:FirstOrder",
+    "adjoint_mirror": "adjoint_mirror:AdjointMirror",
     "slac": "slac:SLAC",
     "biac": "estimators.biac:BiAC",
     "leader_ppo": "leader_ppo:LeaderPPO",

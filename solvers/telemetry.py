@@ -104,7 +104,7 @@ def follower_row(rounds: RepeatedGame) -> dict[str, float]:
 
 
 def divergence(mdp: MDP, policy: Any, best: Any) -> float:
-    """KL(policy | best) from state to state, policies (S, A, B), averaged over the follower's discounted steps under ``policy``."""
+    """``KL(policy | best)`` from state to state, policies (S, A, B), averaged over the follower's discounted steps under ``policy``."""
     with np.errstate(divide="ignore"):
         logs = np.where(policy > 0, np.log(np.where(policy > 0, policy, 1.0)) - np.log(best), 0.0)
     costs = np.broadcast_to((policy * logs).sum(-1)[..., None], policy.shape)
@@ -113,7 +113,7 @@ def divergence(mdp: MDP, policy: Any, best: Any) -> float:
 
 
 def bellman_residual(answer: Answer, temperature: float) -> float:
-    """max_s |(T V)(s) - V(s)| of the values by which a follower planned."""
+    """``max_s |(T V)(s) - V(s)|`` of the values by which a follower planned."""
     assert answer.planned_in is not None
     mdp = answer.planned_in
     backed_up, _ = soft_backup(decision_problem(mdp, mdp.follower_reward), mdp.follower_discount, temperature, answer.values)

@@ -76,7 +76,7 @@ def policy_bound(
     """
     gap, boxes = real("gap", gap, 0, 1, open_high=True), whole("boxes", boxes, 1)
     try:
-        mdp, temperature = _process(game, follower_of(game, follower))
+        mdp, temperature = announced_process(game, follower_of(game, follower))
     except BoundError:
         if strict:
             raise
@@ -141,8 +141,8 @@ def _finest(relaxation: ValueBoxes) -> int:
     return depth
 
 
-def _process(game: StackelbergGame, follower: Follower) -> tuple[MDP, float]:
-    """The one process that the game is, and the follower's temperature.
+def announced_process(game: StackelbergGame, follower: Follower) -> tuple[MDP, float]:
+    """The one process of a game whose leader announces a policy, and the follower's temperature.
 
     Raises:
         BoundError: if it is not of the kind.

@@ -44,8 +44,9 @@ def exact(game: se.StackelbergGame, x: np.ndarray) -> np.ndarray:
     return exact_gradient(RepeatedGame(game).oracle(se.Access.MODEL), torch.tensor(x), None, reaction=True).gradient.numpy()
 
 
-def draws(game: se.StackelbergGame, x: np.ndarray, estimator: Any, count: int, follower: Any = None) -> list[Any]:
-    oracle, rng = RepeatedGame(game, follower, seed=1).oracle(se.Access.INCENTIVE, estimator.permissions), np.random.default_rng(0)
+def draws(game: se.StackelbergGame, x: np.ndarray, estimator: Any, count: int, rounds: RepeatedGame | None = None) -> list[Any]:
+    rounds, rng = rounds or RepeatedGame(game, seed=1), np.random.default_rng(0)
+    oracle = rounds.oracle(se.Access.INCENTIVE, estimator.permissions)
     return [estimator.estimate(oracle, torch.tensor(x), None, rng) for _ in range(count)]
 
 
@@ -70,15 +71,18 @@ def test_the_formula_is_the_hypergradient_where_the_follower_has_converged() -> 
         assert errors[0] > 0.01, "there is something to converge from"
 
 
-@pytest.mark.parametrize("follower", [None, se.MirrorDescent(TAU, 1, rate=1.0, start="reset"), se.Truncated(TAU, 1, start="reset")])
-@pytest.mark.parametrize("share", [0.0, 0.5])
+@pytest.mark.parametrize(
+    "follower", [None, se.MirrorDescent(TAU, 1, rate=1.0, start="reset"), se.Truncated(TAU, 1, start="reset"), se.SoftQLearning(TAU, 60)]
+)
+@pytest.mark.parametrize("share", [0.5, 0.8])
 def test_estimates_have_no_bias_under_the_current_policy(follower: Any, share: float) -> None:
     """Direct and response part within four standard errors of the formula, at two sample sizes, for followers who have converged or not."""
     game = Three()
-    (policy,) = (follower or game.default_follower).respond(game, X).policies
+    rounds = RepeatedGame(game, follower, seed=1)
+    (policy,) = rounds.policies(X)  # of a follower who learns, what it has learned by then: it trains when the commitment changes
     wanted = np.concatenate(formula(game, X, policy[:, 0]))
     for samples in (300, 1500):
-        drawn = draws(game, X, AHO(samples, share), 20, follower)
+        drawn = draws(game, X, AHO(samples, share), 20, rounds)
         parts = np.stack([np.concatenate([estimate.direct.numpy(), estimate.response.numpy()]) for estimate in drawn])
         error = parts.std(axis=0, ddof=1) / np.sqrt(len(parts))
         assert (np.abs(parts.mean(axis=0) - wanted) < 4 * error).all()
@@ -119,6 +123,21 @@ def test_it_climbs_to_a_stationary_point() -> None:
     for follower in (None, se.MirrorDescent(TAU, 1)):
         found = solvers.solve(game, "aho", follower=follower, budget=80, samples=1500, lr=0.4, clip=None, start=start, reports=1)
         assert np.linalg.norm(exact(game, found.x)) < 0.1 * np.linalg.norm(exact(game, start))
+
+
+def test_both_parts_are_measured_along_a_run() -> None:
+    """By telemetry: their norms are those of the estimate that the step followed, and beside them the exact gradient's."""
+    game, estimator = Three(), AHO(50)
+    row = solvers.solve(game, "aho", budget=1, samples=50, start=X, reports=1, telemetry=True).history[-1]
+    oracle = RepeatedGame(game, seed=0).oracle(se.Access.INCENTIVE, estimator.permissions)
+    found = estimator.estimate(oracle, torch.tensor(X), None, np.random.default_rng([0, 0x501]))
+    assert found.direct is not None
+    assert found.response is not None
+    assert row["direct_norm"] == pytest.approx(float(found.direct.norm()), abs=1e-12)
+    assert row["response_norm"] == pytest.approx(float(found.response.norm()), abs=1e-12)
+    true = exact(game, X)
+    cosine = found.gradient.numpy() @ true / np.linalg.norm(found.gradient.numpy()) / np.linalg.norm(true)
+    assert row["cosine"] == pytest.approx(cosine, abs=1e-9)
 
 
 def test_declining() -> None:

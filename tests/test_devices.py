@@ -248,6 +248,7 @@ RUNS: list[tuple[str, Callable[[], se.StackelbergGame], dict[str, Any]]] = [
     ("hpgd", lambda: se.game("four_rooms-v0"), {"batches": "geometric", "episodes": 10}),
     ("hpgd", lambda: se.game("four_rooms-v0"), {"streams": 2, "steps": 200}),
     ("aho", lambda: se.game("four_rooms-v0"), {"samples": 10}),
+    ("adjoint_mirror", lambda: se.game("toy3-v0"), {"steps": 3}),
     ("slac", lambda: se.game("toy3-v0"), {}),
     ("first_order", lambda: se.game("toy3-v0"), {}),
     ("first_order", lambda: se.game("four_rooms-v0"), {"form": "sampled", "episodes": 10, "copy_steps": 2}),

@@ -280,6 +280,7 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "hpgd": [{"batches": kind, "episodes": 20} for kind in ("same", "independent", "geometric")],
     "aho": [{"samples": 20}],
     "first_order": [{}, {"form": "sampled", "episodes": 5}],
+    "adjoint_mirror": [{"steps": 3}],
     "slac": [{}, {"form": "sampled", "episodes": 5}],
     "hpgd_kernel": [{"form": form, "episodes": 20} for form in ("kernel", "published")],
     "rtq": [{"form": form, "steps": 10, "levels": 2} for form in ("exact", "sampled")],

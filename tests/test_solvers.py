@@ -297,6 +297,7 @@ def test_one_context_an_iteration_is_right_on_average() -> None:
         ("sobirl", {"weights": "steps", "episodes": 10}),
         ("aho", {"samples": 10}),
         ("first_order", {}),
+        ("adjoint_mirror", {"steps": 3}),
         ("slac", {}),
         ("slac", {"form": "sampled", "episodes": 5}),
         ("first_order", {"form": "sampled", "episodes": 5, "copy_steps": 2}),

@@ -70,15 +70,24 @@ def bracket(entry: best.Best, boxes: int) -> dict[str, Any]:
     return {"id": entry.world.key, "arguments": entry.world.arguments, "found": entry.leader_return, "boxes": searched, "bounds": bounds}
 
 
-def record(path: Path, boxes: int, only: str) -> None:
-    """Bound every world that ``path`` does not have."""
+def record(path: Path, boxes: int, only: str, again: bool = False) -> None:
+    """Bound every world that ``path`` does not have; all of them ``again``, of whose bounds the smaller are kept."""
     there = results_file.read(path)
-    wanted = {key: entry for key, entry in best.read_best(best.COMMITTED).items() if only in key}
-    left = [key for key in wanted if key not in there]
+    wanted = {key: entry for key, entry in best.read_best(best.COMMITTED).items() if only in f"{key} {entry.world.arguments}"}
+    left = [key for key in wanted if again or key not in there]
     with printing.bar() as progress:
         for key in progress.track(left, description="worlds"):
-            there[key] = bracket(wanted[key], boxes)
+            there[key] = smaller(bracket(wanted[key], boxes), there.get(key))
             results_file.replace(path, "".join(json.dumps(line) + "\n" for line in there.values()))
+
+
+def smaller(line: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any]:
+    """A line with the smaller of its bounds and those from before."""
+    if before is None:
+        return line
+    old, new = before["bounds"], line["bounds"]
+    bounds = {name: min(some[name] for some in (old, new) if name in some) for name in (*old, *(name for name in new if name not in old))}
+    return {**line, "boxes": max(line["boxes"], before["boxes"]), "bounds": bounds}
 
 
 def read(path: Path) -> list[Bracket]:
@@ -139,11 +148,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--record", type=Path, default=best.BOUNDS, help="the bounds that are kept; delete lines to have them made again")
     parser.add_argument("--boxes", type=int, default=BOXES, help="of the search in worlds of few states; 6,000 take about half a minute")
-    parser.add_argument("--only", default="", help="worlds whose key has this text")
+    parser.add_argument("--only", default="", help="worlds whose key or arguments have this text")
+    parser.add_argument("--again", action="store_true", help="also worlds that are there, of whose bounds the smaller are kept")
     parser.add_argument("--page", type=Path, default=PAGE, help="the table to write")
     parser.add_argument("--figure", type=Path, default=FIGURE, help="the figure to write")
     arguments = parser.parse_args()
-    record(arguments.record, arguments.boxes, arguments.only)
+    record(arguments.record, arguments.boxes, arguments.only, arguments.again)
     brackets = read(arguments.record)
     results_file.replace(arguments.page, table(brackets))
     results_file.replace(arguments.figure, figures.svg(draw(brackets)))

@@ -23,7 +23,7 @@ from ..arguments import cycles, real, whole
 from ..commitments import Saturation
 from ..followers.exact import Hard, Soft
 from ..game import Layout, StackelbergGame, as_tuple
-from ..planning.budget_bound import budget_bound
+from ..planning.budget_bound import Penalised, budget_bound
 from ..processes.arrays import Array, array_namespace
 from ..processes.constants import Constants
 from ..worlds.mdp import InducedMDP
@@ -187,18 +187,17 @@ class FourRooms(StackelbergGame):
         return tables if self.followers > 1 else tables[0]
 
     def upper_bound_against(self, follower: Any) -> float | None:
-        """By how far a budget of 0.2 can draw a `Soft` or `Hard` walker from its way; what penalties cost the leader is left out."""
-        if not isinstance(follower, Soft | Hard):
+        """By how far a budget of 0.2 can draw a `Soft` or `Hard` walker from its way, less what that costs the leader."""
+        if not isinstance(follower, Soft | Hard) or self.beta < 0:
             return None
         unused = np.where(np.arange(len(CELLS) + 1) < len(CELLS), self.leader_space.low, self.leader_space.high)
-        c, total = self._constants.like(unused), 0.0
+        c, processes = self._constants.like(unused), []
         for context, probability in enumerate(self.context_probabilities):
             for i, mdp in enumerate(as_tuple(self.induced(unused, context))):
                 goal = getattr(c, f"goal_{i}_{context}")
-                free = replace(mdp, follower_reward=goal[:, None, None] + 0 * mdp.follower_reward)
-                target = c.target[:, None, None] + 0 * mdp.leader_reward
-                total += float(probability) * budget_bound(free, target, BUDGET, goal == 0, follower.temperature)
-        return total if self.beta >= 0 else None
+                free, target, cost = (some[:, None, None] + 0 * mdp.follower_reward for some in (goal, c.target, self.beta * goal))
+                processes.append(Penalised(replace(mdp, follower_reward=free), target, goal == 0, cost, float(probability)))
+        return budget_bound(processes, BUDGET, follower.temperature)
 
     def marks(self, context: int) -> dict[Cell, str]:
         """What to print on the map: T for the target, S for starts, G for goals."""

@@ -136,7 +136,7 @@ class ValueBoxes:
         worth = np.zeros(len(rows))
         for _ in range(4):
             brackets = grid.leader_brackets(self, values)[cells.owner[:, None], cells.vertices]
-            at_vertices = _best_ratio(brackets, cells.weights)
+            at_vertices = best_ratio(brackets, cells.weights)
             vertex = at_vertices.argmax(axis=1)
             worth = at_vertices[rows, vertex]
             starts, best = _by_owner(cells.owner, worth, np.maximum)
@@ -204,7 +204,7 @@ class _Grid:
         apart = np.stack([gamma * end.reshape(n * s, *shape[1:]) for end in _expectations(self._relative, h)])
         targets = (h + boxes[:, s:]).reshape(-1, 2) + np.array([-SLACK, SLACK])
         relative = reward - reward.mean(axis=-1, keepdims=True) + apart
-        return _Ranges(reward + low, _soft_maximum(reward + high, of.temperature), relative, targets)
+        return _Ranges(reward + low, soft_maximum(reward + high, of.temperature), relative, targets)
 
     def cells(self, of: ValueBoxes, tables: _Ranges, owner: np.ndarray, number: np.ndarray, level: int) -> _Cells:
         """These cells of a level, without those in which (1) cannot hold."""
@@ -214,8 +214,8 @@ class _Grid:
         high = tables.highest_value[at].max(axis=1)
         q = tables.lowest[at]
         middle = q.mean(axis=1)
-        answer = _answer(middle, of.temperature)
-        entropy = _soft_maximum(middle, of.temperature) - (answer * middle).sum(axis=1)
+        answer = soft_answer(middle, of.temperature)
+        entropy = soft_maximum(middle, of.temperature) - (answer * middle).sum(axis=1)
         low = np.einsum("nb,nvb->nv", answer, q).min(axis=1) + entropy
         target = tables.targets[owner]
         # Under visible actions values are mixed over a, so that no single a has to meet the target.
@@ -223,7 +223,7 @@ class _Grid:
         owner, number, vertices = owner[keep], number[keep], vertices[keep]
         at = owner[:, None], vertices
         least, most = tables.relative[0][at].min(axis=1), tables.relative[1][at].max(axis=1)
-        weights = _weights(least, most, of.temperature)
+        weights = weight_ranges(least, most, of.temperature)
         return _Cells(owner, number, np.full(len(owner), level), vertices, np.stack([low[keep], high[keep]], axis=1), weights)
 
 
@@ -246,29 +246,30 @@ def _expectations(shifts: list[np.ndarray], h: np.ndarray) -> tuple[np.ndarray, 
     )
 
 
-def _soft_maximum(q: np.ndarray, temperature: float) -> np.ndarray:
+def soft_maximum(q: np.ndarray, temperature: float) -> np.ndarray:
     """tau log sum exp(q / tau) over the last axis, or the maximum."""
     top = q.max(axis=-1)
     return top if temperature == 0 else top + temperature * np.log(np.exp((q - top[..., None]) / temperature).sum(axis=-1))
 
 
-def _answer(q: np.ndarray, temperature: float) -> np.ndarray:
-    """Probabilities that attain `_soft_maximum`."""
+def soft_answer(q: np.ndarray, temperature: float) -> np.ndarray:
+    """Probabilities that attain `soft_maximum`."""
     top = q.max(axis=-1, keepdims=True)
     weights = (q == top).astype(np.float64) if temperature == 0 else np.exp((q - top) / temperature)
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
-def _weights(least: np.ndarray, most: np.ndarray, temperature: float) -> np.ndarray:
+def weight_ranges(least: np.ndarray, most: np.ndarray, temperature: float) -> np.ndarray:
     """Between which numbers the weight of each action is, (n, 2, B), if q is between ``least`` and ``most``, (n, B)."""
     if temperature > 0:
         exponents = (np.stack([least, most], axis=1) - least.max(axis=1)[:, None, None]) / temperature
         return np.exp(np.minimum(exponents, LARGEST_EXPONENT))  # which leaves out shares below e^-300, and none that is larger
-    possible = most >= least.max(axis=1, keepdims=True) - SLACK
+    # What is best at worst is possible; where rounding has turned a range round, so is what is best at best.
+    possible = most >= np.minimum(least.max(axis=1, keepdims=True), most.max(axis=1, keepdims=True)) - SLACK
     return np.stack([possible & (possible.sum(axis=1, keepdims=True) == 1), possible], axis=1).astype(np.float64)
 
 
-def _best_ratio(brackets: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def best_ratio(brackets: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """max over e of sum e R / sum e, for R (n, V, B) and e between weights[:, 0] and weights[:, 1], (n, B): (n, V)."""
     low, high = weights[:, None, 0], weights[:, None, 1]
     ratio = (high * brackets).sum(axis=-1) / high.sum(axis=-1)
