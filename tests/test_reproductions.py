@@ -22,7 +22,7 @@ RECORDED = FOLDER / "recorded"
 HPGD = ("hpgd-table", "hpgd-rates", "hpgd-escape", "hpgd-basin")
 NAMES = (
     *HPGD, "toy", "bchg-rooms", "bchg-rooms-1000", "bchg-rates", "bchg-basin", "inverse-large", "thermal", "lq-gain", "subsidy", "patrol",
-    "toll-scores", "tariff", "platform", "commons-scores", "rivals-gradients", "rivals-outcomes",
+    "toll-scores", "tariff", "platform", "commons-scores", "rivals-gradients", "rivals-outcomes", "fading-entropy",
 )  # fmt: skip
 CLAIMED = ("penalty-games", "zero-sum", "sentinel")
 REACHED = ("outcomes", "heldout", "rivals-outcomes", "inverse-toy", "inverse-ablations", "inverse-limits", "inverse-penalty")

@@ -231,7 +231,7 @@ def test_a_seed_reproduces_and_a_stop_changes_nothing(name: str, optimiser: str)
         id, other_world = "tax_design-v0", {"grid": 21, "hours": 3, "spendings": 3}
     arguments = {"grid": 21, "hours": 3, "spendings": 2, "temperature": 0.2} if name in MOVING else {}
     game, follower = se.game(id, **arguments), LEARNED.get(name)
-    slow = {"steps": 20, "levels": 3} if name == "rtq" else {"episodes": 5} if name in MOVING else {}
+    slow = {"rtq": {"steps": 20, "levels": 3}, "adjoint_mirror": {"steps": 2}}.get(name) or ({"episodes": 5} if name in MOVING else {})
 
     def go(budget: int, **more: Any) -> solvers.Solution:
         settings = {"budget": budget, "seed": 7, "optimiser": optimiser, "lr": 0.1, "follower": follower, **slow}

@@ -65,16 +65,21 @@ def _row(label: str, count: int, runs: list[dict[str, Any]]) -> tuple[str, ...]:
     ends = [run["history"][-1] for run in runs]
     online, best = ([end[name] for end in ends] for name in ("online_return", "leader_return"))
     against, counted = negative_share(runs)
-    failed = sum(run["leader_return"] < run["history"][0]["leader_return"] for run in runs)
+    failed = sum(run["history"][-1]["leader_return"] < run["history"][0]["leader_return"] for run in runs)
     spent = ledger(runs)
     return (
         *(label, str(count), str(mean_interval(online)), str(mean_interval(best))),
-        *(f"{np.mean([end[name] for end in ends]):.2g}" for name in ("learned_gap", "follower_kl")),
+        *(_small(float(np.mean([end[name] for end in ends]))) for name in ("learned_gap", "follower_kl")),
         f"{share(against, counted)}" if counted else "-",
         f"{failed} of {len(runs)}",
         *(f"{amount:,.0f}" for amount in spent.values()),
         f"{float(np.median([run['timing']['seconds'] for run in runs])):.1f}",
     )
+
+
+def _small(number: float) -> str:
+    """Two digits; records keep seven decimals."""
+    return f"{number:.2g}" if number >= 1e-6 else "< 1e-6"
 
 
 def markdown(parts: list[Part]) -> str:
@@ -124,7 +129,7 @@ def draw(parts: list[Part]) -> Figure:
 
 def main() -> None:
     """Write the tables and the figure of a configuration's results."""
-    measured.from_results(__doc__, "online", lambda _, parts: markdown(parts), lambda _, parts: draw(parts))
+    measured.from_results(__doc__, "table", lambda _, parts: markdown(parts), lambda _, parts: draw(parts))
 
 
 if __name__ == "__main__":
