@@ -6,7 +6,7 @@ INSTALLED = $(VENV)/.installed
 export OMP_NUM_THREADS = 1
 
 .PHONY: help bench test mutants fuzz kills speed growth cuda reproduce-hpgd reproduce-bchg reproduce-penalty reproduce-tax reproduce-continuous \
-	study-warehouse reproduce-tolls reproduce-commons reproduce-platform reproduce-preferences reproduce-gradients interop check docs install clean
+	study-warehouse reproduce-tolls reproduce-commons reproduce-platform reproduce-preferences reproduce-gradients reproduce-online interop check docs install clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
 
@@ -92,9 +92,14 @@ reproduce-commons: $(INSTALLED)  ## a fishery against its closed forms, and who 
 	$(BIN)/python -m baselines.studies.commons --figure compared/commons.svg
 	$(BIN)/stackelberg bench commons-scores && $(BIN)/stackelberg compare commons-scores
 
-reproduce-gradients: $(INSTALLED)  ## gradient methods after 2024 beside HPGD, BC-HG and penalties (seven minutes of CPU time; resumes)
+reproduce-gradients: $(INSTALLED)  ## gradient methods after 2024 beside HPGD, BC-HG and penalties (a quarter of an hour of CPU time; resumes)
 	$(BIN)/stackelberg bench rivals-gradients && $(BIN)/stackelberg compare rivals-gradients
 	$(BIN)/python -m baselines.studies.spent rivals-gradients
+	$(BIN)/stackelberg bench fading-entropy && $(BIN)/stackelberg compare fading-entropy
+
+reproduce-online: $(INSTALLED)  ## followers who learn at their leader's pace (half an hour of CPU time; resumes)
+	$(BIN)/stackelberg bench online
+	$(BIN)/python -m baselines.studies.online online
 
 reproduce-preferences: $(INSTALLED)  ## learning a reward from preferences, tabular and with a simulator (an hour on two cores; resumes)
 	$(BIN)/python -m baselines.studies.preferences

@@ -38,8 +38,6 @@ from .copies import induced_processes, mask_logits
 from .needs import needs_a_regularised_follower, needs_derivatives, needs_paid_steps
 from .penalties import expected_return, visits
 
-Step = Callable[[torch.Tensor], torch.Tensor]
-
 
 @dataclass(frozen=True)
 class AdjointMirror(Estimator):
@@ -94,7 +92,9 @@ class AdjointMirror(Estimator):
         return [(p[None], crowd) for c, p in enumerate(probabilities) for crowd in oracle.commit(leaf, c)]
 
 
-def gradient_through(improve: Step, earn: Step, start: torch.Tensor, x: torch.Tensor, steps: int) -> tuple[float, torch.Tensor]:
+def gradient_through(
+    improve: Callable[..., Any], earn: Callable[..., Any], start: torch.Tensor, x: torch.Tensor, steps: int
+) -> tuple[float, torch.Tensor]:
     """F and dF/dx of F(z_T), z_{t+1} = improve(z_t), both functions of ``x`` too, whose graph is kept.
 
     Args:

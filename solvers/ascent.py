@@ -3,6 +3,7 @@
 1. estimate dF/dx at x through the oracle (one estimator a file, in ``estimators/``)
 2. clip its global norm
 3. ascend by an update of `solvers.optimisers`
+4. with ``lift``, move components whose softmax or sigmoid has no derivative any more back to where it has one
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from stackelberg_envs.arguments import CheckedArguments, nearest
+from stackelberg_envs.arguments import CheckedArguments, nearest, real
 from stackelberg_envs.leader.access import Access, Oracle, Permission
 
 from .base import Solver, State, StepGradient
@@ -88,6 +89,8 @@ class Ascent(Solver):
         clip: largest norm of a gradient; None for no clipping.
         device: where torch works.
         clip_blocks: sizes of consecutive blocks of components that are clipped each on its own, e.g. (1, 3); empty: all together.
+        lift: how far logits may be below the largest of their softmax, as in `stackelberg_envs.commitments.Saturation.lift`, where a game
+            says which they are; None to let them go, and lose their derivative.
     """
 
     estimator: Estimator
@@ -96,6 +99,7 @@ class Ascent(Solver):
     clip: float | None = 1.0
     device: str = "cpu"
     clip_blocks: tuple[int, ...] = ()
+    lift: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "clip_blocks", tuple(self.clip_blocks))
@@ -106,9 +110,10 @@ class Ascent(Solver):
         check_device(self.device)
         if not self.lr > 0 or (self.clip is not None and not self.clip > 0):
             raise ValueError(f"lr and clip are positive, got {self.lr} and {self.clip}")
+        check_lift(self.lift)
 
     def __repr__(self) -> str:
-        return short_repr(self, "clip_blocks")
+        return short_repr(self, "clip_blocks", "lift")
 
     @property
     def access(self) -> Access:  # type: ignore[override]
@@ -133,7 +138,7 @@ class Ascent(Solver):
     def declines(self, oracle: Oracle) -> str | None:
         if self.clip_blocks and oracle.commitment_shape != (sum(self.clip_blocks),):
             return f"clip_blocks {self.clip_blocks} do not divide a commitment of shape {oracle.commitment_shape}"
-        return self.estimator.declines(oracle)
+        return lift_declines(self.lift, oracle) or self.estimator.declines(oracle)
 
     def init(self, oracle: Oracle, x: np.ndarray) -> State:
         parameter = torch.tensor(x, dtype=torch.float64, device=self.device)
@@ -153,6 +158,9 @@ class Ascent(Solver):
         oracle.charge(gradient_steps=1)
         carried.memory = estimate.memory
         x = _numbers(carried.parameter)
+        if self.lift is not None:  # 4
+            x = oracle.saturation.lift(x, self.lift)
+            carried.parameter.data.copy_(torch.from_numpy(x))
         parts = [None if part is None else _numbers(part) for part in (estimate.direct, estimate.response)]
         return State(
             x, state.iteration + 1, carried, {"gradient_norm": norm}, StepGradient(_numbers(here), _numbers(estimate.gradient), *parts)
@@ -162,6 +170,19 @@ class Ascent(Solver):
 def _numbers(vector: torch.Tensor) -> np.ndarray:
     """A copy that nobody changes."""
     return vector.detach().cpu().numpy().copy()
+
+
+def check_lift(depth: float | None) -> None:
+    """Raise ValueError unless a depth to lift logits to is positive, or None."""
+    if depth is not None:
+        real("lift", depth, 0, open_low=True)
+
+
+def lift_declines(depth: float | None, oracle: Oracle) -> str | None:
+    """Why logits cannot be lifted in a game, or None where they can, or are not to be."""
+    if depth is None or oracle.saturation is not None:
+        return None
+    return "lift raises what a softmax or a sigmoid has given up, and this game does not say where its commitment saturates: leave lift out"
 
 
 def short_repr(record: Any, *silent: str) -> str:

@@ -7,7 +7,7 @@ given up has no gradient any more, because its weight is 0 up to rounding: the e
 1. score ``height`` on each component alone, and on each pair of the ``kept`` best of these
 2. L-BFGS (as in `solvers.multistart`) from the next best start; once all are used, from the best so far plus noise, N(0, sigma^2 I)
    (basin hopping: Wales and Doye, J. Phys. Chem. A 1997)
-3. lift the end, ``max(x, max x - depth)``, and search on while that gains
+3. lift the end (`stackelberg_envs.commitments.Saturation.lift`), and search on while that gains
 4. keep the best commitment so far, by its exact return
 """
 
@@ -15,20 +15,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from stackelberg_envs.arguments import real, whole
+from stackelberg_envs.commitments import Saturation
 from stackelberg_envs.leader.access import Oracle
 from stackelberg_envs.planning.linear_systems import PlanningError
 
 from .base import State
 from .multistart import Multistart
 from .needs import needs_smooth_followers
-
-GAIN = 1e-7
-"""A search goes on from a lifted end while it gains more than this, in relation to the value."""
 
 
 class Starts(NamedTuple):
@@ -47,7 +45,7 @@ class Combinatorial(Multistart):
     Args:
         height: of the components that a start uses, the others being 0.
         kept: of how many single components pairs are scored, and how many starts are searched from.
-        depth: how far below the largest component a lifted one may be.
+        depth: how far below the largest of their softmax logits are lifted; of all components, where a game does not say which they are.
         noise: sigma, of the starts once all others are used.
     """
 
@@ -55,6 +53,8 @@ class Combinatorial(Multistart):
     kept: int = 8
     depth: float = 12.0
     noise: float = 1.0
+    lift: ClassVar[None] = None  # type: ignore[misc]  # ``depth`` says it
+    least_gain: ClassVar[float] = 0.0  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -74,18 +74,12 @@ class Combinatorial(Multistart):
         at: Starts = state.carried
         left = (state.x, *self._starts(oracle)) if state.iteration == 0 else at.left  # 1
         start = left[0] if left else at.x + self.noise * rng.normal(size=at.x.shape)
-        x, value, slope = self._search(oracle, start)  # 2
-        while True:  # 3
-            raised, again, slope_again = self._search(oracle, np.maximum(x, x.max() - self.depth))
-            gained = again - value
-            if gained > 0:
-                x, value, slope = raised, again, slope_again
-            if not gained > GAIN * (1 + abs(value)):
-                break
-        if value > at.value:  # 4
-            at = at._replace(value=value, x=x)
+        saturation = oracle.saturation or Saturation.softmax(oracle.dimension)
+        end = self._search_lifted(oracle, self._search(oracle, start), saturation, self.depth)  # 2, 3
+        if end.value > at.value:  # 4
+            at = at._replace(value=end.value, x=end.x)
         at = at._replace(left=tuple(left[1:]))
-        return State(at.x, state.iteration + 1, at, {"search_return": value, "largest_slope": slope})
+        return State(at.x, state.iteration + 1, at, {"search_return": end.value, "largest_slope": end.slope})
 
     def _starts(self, oracle: Oracle) -> list[np.ndarray]:
         """The best of single components and of pairs of the best of these, the best first."""

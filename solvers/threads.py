@@ -9,8 +9,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from stackelberg_envs.arguments import whole
 
@@ -29,8 +30,15 @@ def thread_limit(threads: int | None) -> Iterator[None]:
     try:
         if torch is not None:
             torch.set_num_threads(threads)
-        with threadpool_limits(threads):
+        with _libraries(torch is not None).limit(limits=threads):
             yield
     finally:
         if torch is not None:
             torch.set_num_threads(before)
+
+
+@cache
+def _libraries(with_torch: bool) -> ThreadpoolController:
+    """The libraries of NumPy, SciPy and, once it is loaded, torch; they are found in some 10 ms."""
+    del with_torch
+    return ThreadpoolController()

@@ -1,7 +1,8 @@
-"""Commitments: vectors of R^n, and the usual maps from them to prices, policies and random sets."""
+"""Commitments: vectors of R^n, the usual maps from them to prices, policies and random sets, and where these maps saturate."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -88,3 +89,53 @@ def subset_marginals(x: Array, most: int) -> Array:
     top = xp.max(pairs, axis=-1)
     others = top + xp.log(xp.sum(xp.exp(pairs - top[..., None]), axis=-1))
     return xp.exp(x + others - after[n][..., -1:])
+
+
+@dataclass(frozen=True, eq=False)
+class Saturation:
+    """Where components of a commitment lose their derivative: the softmaxes, sigmoids and softplus that they go through.
+
+    `softmax`, `sigmoid` and `softplus` make one, and ``+`` puts one behind another, as their components follow each other.
+
+    Args:
+        group: the softmax of each component, integers (n,) from 0; -1 for none.
+        low: which components lose it far below 0, booleans (n,).
+        high: which lose it far above 0, booleans (n,).
+    """
+
+    group: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    @classmethod
+    def softmax(cls, *sizes: int) -> Saturation:
+        """Logits of softmaxes with so many options each, one after the other."""
+        return cls(np.repeat(np.arange(len(sizes)), sizes), *np.zeros((2, sum(sizes)), dtype=bool))
+
+    @classmethod
+    def sigmoid(cls, count: int) -> Saturation:
+        """``count`` components, each of a sigmoid."""
+        return cls(np.full(count, -1), *np.ones((2, count), dtype=bool))
+
+    @classmethod
+    def softplus(cls, count: int) -> Saturation:
+        """``count`` components, each of log(1 + exp(x)), which is as good as 0 far below 0."""
+        return cls(np.full(count, -1), np.ones(count, dtype=bool), np.zeros(count, dtype=bool))
+
+    def __add__(self, other: Saturation) -> Saturation:
+        moved = np.where(other.group < 0, -1, other.group + self.group.max(initial=-1) + 1)
+        pairs = ((self.group, moved), (self.low, other.low), (self.high, other.high))
+        return Saturation(*(np.concatenate(pair) for pair in pairs))
+
+    def lift(self, x: np.ndarray, depth: float) -> np.ndarray:
+        """The nearest commitment (..., n) whose logits are at most ``depth`` below the largest of their softmax.
+
+        Components of sigmoids are moved to at most ``depth`` from 0 likewise, and of softplus to at least ``-depth``.  Then derivatives are
+        not lost: e^-12 of a weight is 6e-6, small enough to be worth nothing, and large enough to be improved from.
+        """
+        lifted = np.where(self.high, np.minimum(x, depth), x)
+        lifted = np.where(self.low, np.maximum(lifted, -depth), lifted)
+        tops = np.full((*x.shape[:-1], self.group.max(initial=-1) + 2), -np.inf)  # of each softmax; the last is of components in none
+        np.maximum.at(tops, (..., self.group), lifted)  # type: ignore[arg-type]
+        tops[..., -1] = -np.inf
+        return np.maximum(lifted, tops[..., self.group] - depth)

@@ -18,7 +18,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from .arguments import ArgumentError, CheckedArguments, nearest, whole
-from .commitments import CommitmentError, check_commitment
+from .commitments import CommitmentError, Saturation, check_commitment
 from .optional import OptionalPieces
 from .processes.arrays import Array, array_namespace
 from .response import Response
@@ -139,6 +139,9 @@ class StackelbergGame(CheckedArguments, OptionalPieces, abc.ABC):
     """Whether the leader sees what followers do, or (hidden action) only which states come of it; then ``leader_reward`` may not depend
     on the follower's action, and whatever a leader sees leaves the actions out.  TRAINING shows a
     leader the actions that it steers itself, and no others."""
+    saturation: Saturation | None = None
+    """Where components of a commitment lose their derivative, such as logits of a softmax; None if they do not, or nobody said.  Solvers
+    that ascend gradients can then lift commitments out of there."""
     layout: Layout | None = None
     """The positions of states on a map, if there is one; see `stackelberg_envs.drawing`."""
 

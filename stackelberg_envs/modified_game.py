@@ -27,6 +27,7 @@ class ModifiedGame(StackelbergGame):
             "follower_actions_public",
             "additive",
             "smooth",
+            "saturation",
             *(piece for piece in PIECES if piece not in ("upper_bound", "upper_bound_against")),  # which is proved of the other game
         ):
             setattr(self, attribute, getattr(game, attribute))

@@ -2,7 +2,7 @@
 
 One run is one world.  It improves what it has from several directions, and the budget is shared among them:
 
-1. the commitment that is stored, or 0, by `solvers.combinatorial`
+1. the commitment that is stored, or 0, by `solvers.combinatorial` or, if there are many components, by local search from its lifted end
 2. starts anywhere, by `solvers.multistart`
 3. what another method plans: `PLANNERS`, where they can play
 4. transfer: commitments that are stored for related worlds, those of the same game and shape, the nearest settings first
@@ -25,6 +25,7 @@ import numpy as np
 import solvers
 import stackelberg_envs as se
 from solvers.versions import versions
+from stackelberg_envs.commitments import Saturation
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.linear_systems import PlanningError
 
@@ -49,7 +50,9 @@ RELATED = 4
 HOPS = ((1.0, 0.1), (0.5, 0.3), (1.0, 1.0), (0.5, 1.0), (1.0, 3.0))
 """How much of the best commitment is kept, and the standard deviation of the noise, in turn."""
 DEPTH = 12.0
-"""How far below the largest component a lifted one may be."""
+"""How far below the largest of their softmax logits are lifted."""
+FEW = 200
+"""Components of a commitment up to which single ones and pairs are tried, and `inverse_planning`, whose rounds take minutes beyond."""
 EVALUATIONS = 200
 """Commitments that a local search may use, at most."""
 GAIN = 1e-9
@@ -194,8 +197,10 @@ class _Progress:
     def improve_first(self) -> None:
         """From what is stored, or from 0."""
         _, x, source = self.top
-        if self.admits("combinatorial"):
+        if self.admits("combinatorial") and x.size <= FEW:
             self.attempt(source, "combinatorial", self.share("first"), x)
+        elif self.local == "multistart" and self.game.saturation is not None:
+            self.attempt(source, "multistart", 1, x, evaluations=self.share("first"), lift=DEPTH)
         else:
             self.polish(source, x, self.share("first"))
 
@@ -208,7 +213,8 @@ class _Progress:
 
     def plan(self) -> None:
         """From what other methods plan."""
-        for name in filter(self.admits, PLANNERS):
+        few = np.size(self.top[1]) <= FEW
+        for name in filter(self.admits, PLANNERS if few else PLANNERS[:-1]):
             budget = self.share("planned") if name == "inverse_planning" else 1
             if (x := self.attempt("a plan", name, budget, None)) is not None:
                 self.polish(f"the plan of {name}", x, self.share("anywhere"))
@@ -223,7 +229,7 @@ class _Progress:
         lifted, turn = -np.inf, 0
         while (left := self.search.budget - self.used) > 0:
             value, x, _ = self.top
-            raised = np.maximum(x, x.max() - DEPTH)
+            raised = (self.game.saturation or Saturation.softmax(x.shape[-1])).lift(x, DEPTH)
             if value > lifted + WORTH_LIFTING * (1 + abs(value)) and not np.array_equal(raised, x):
                 lifted = value
                 self.polish("the best so far, lifted", raised, left)

@@ -12,6 +12,8 @@ from stackelberg_envs.leader.repeated_game import RepeatedGame
 from .jobs import Job
 
 EVALUATIONS = 1000
+LIFT = 12.0
+"""How far below the largest of their softmax logits are lifted where a search ends."""
 
 
 def polishing(results: list[dict[str, Any]]) -> list[Job]:
@@ -30,6 +32,7 @@ def polishing(results: list[dict[str, Any]]) -> list[Job]:
             continue
         start = {str(i): float(value) for i, value in enumerate(np.ravel(result["x"]))}
         label = f"{job.label or job.solver}, seed {job.seed}, polished"
-        polished = Job(world, "multistart", 1, 0, start=start, hyperparameters={"evaluations": EVALUATIONS}, label=label)
+        lifted = {} if world.game().saturation is None else {"lift": LIFT}
+        polished = Job(world, "multistart", 1, 0, start=start, hyperparameters={"evaluations": EVALUATIONS, **lifted}, label=label)
         searches.setdefault(polished.id, polished)
     return list(searches.values())

@@ -51,6 +51,7 @@ class ArrayGame(StackelbergGame):
     ) -> None:
         self.contexts = tuple(tables)
         self.leader_space = Box(-20.0, 20.0, (controls.dimension,), np.float64)
+        self.saturation = controls.saturation
         self.follower_discount, self.leader_discount = follower_discount, leader_discount
         self.follower_sees: Literal["action", "policy"] = follower_sees
         self._controls = controls

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..commitments import sigmoid, softmax_policy
+from ..commitments import Saturation, sigmoid, softmax_policy
 from ..optional import OptionalPieces
 from ..processes.arrays import Array, array_namespace
 from ..processes.constants import Constants
@@ -26,6 +26,11 @@ class Controls(OptionalPieces, abc.ABC):
     @abc.abstractmethod
     def dimension(self) -> int:
         """n, the number of components of a commitment."""
+
+    @property
+    @abc.abstractmethod
+    def saturation(self) -> Saturation:
+        """Where they lose their derivative."""
 
 
 class Payments(Controls):
@@ -54,6 +59,10 @@ class Payments(Controls):
     @property
     def dimension(self) -> int:
         return self.count if self.budget is None else self.count + 1
+
+    @property
+    def saturation(self) -> Saturation:
+        return Saturation.softplus(self.dimension) if self.budget is None else Saturation.softmax(self.dimension)
 
     def payments(self, x: Array) -> Array:
         """The payment at each place, (..., k)."""
@@ -131,6 +140,10 @@ class Refusals(Controls):
     def dimension(self) -> int:
         return self.count
 
+    @property
+    def saturation(self) -> Saturation:
+        return Saturation.sigmoid(self.dimension)
+
     def refusal(self, x: Array) -> Array:
         """The probability of being refused, (..., S, 1, B)."""
         return self._table.fill(sigmoid(-x))
@@ -158,6 +171,10 @@ class Combination(Controls):
     @property
     def dimension(self) -> int:
         return sum(part.dimension for part in self.parts)
+
+    @property
+    def saturation(self) -> Saturation:
+        return sum((part.saturation for part in self.parts), Saturation.softmax())
 
     def _each(self, piece: str, x: Array, *context: Any) -> list[Any]:
         """What the parts that have a piece say, each of its own components."""
@@ -196,6 +213,10 @@ class Policy(Controls):
     @property
     def dimension(self) -> int:
         return self.states * self.actions
+
+    @property
+    def saturation(self) -> Saturation:
+        return Saturation.softmax(*[self.actions] * self.states)
 
     def log_leader_policy(self, x: Array) -> Array:
         """log pi(a|s), (..., S, A)."""

@@ -18,7 +18,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from ..arguments import check_memory, nearest, real, real_array
-from ..commitments import softmax_policy
+from ..commitments import Saturation, softmax_policy
 from ..followers.exact import Soft
 from ..game import StackelbergGame
 from ..planning.matrix_programmes import payoff_tables, type_weights
@@ -92,6 +92,7 @@ class Bimatrix(StackelbergGame):
         self.states = 1 if rounds == 1 else 1 + m * n
         self.max_cycles = 1 if rounds == 1 else int(np.ceil(EPISODES_CUT * rounds))
         self.leader_space = Box(-20.0, 20.0, (self.states * m,), np.float64)
+        self.saturation = Saturation.softmax(*[m] * self.states)
         self.default_follower = Soft(0.1)
         transition = np.zeros((self.states, m, n, self.states))
         if rounds > 1:

@@ -23,7 +23,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from ..arguments import check_memory, cycles, real, whole
-from ..commitments import sigmoid
+from ..commitments import Saturation, sigmoid
 from ..followers.exact import Soft
 from ..game import StackelbergGame
 from ..processes.arrays import Array, array_namespace
@@ -64,6 +64,7 @@ class Building(StackelbergGame):
         n = self.zones
         check_memory("zones", 4 * n**3)
         self.leader_space = Box(-10.0, 10.0, (2 * n,), np.float64)
+        self.saturation = Saturation.sigmoid(self.dimension)
         self.default_follower = Soft(real("temperature", temperature, 0.0, open_low=True))
         self.max_cycles = cycles(max_cycles)
         around = np.arange(n)

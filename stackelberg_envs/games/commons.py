@@ -38,7 +38,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from ..arguments import check_memory, cycles, nearest, real, whole
-from ..commitments import sigmoid
+from ..commitments import Saturation, sigmoid
 from ..followers.equilibria import SoftNash
 from ..game import StackelbergGame
 from ..optional import Profile
@@ -134,6 +134,7 @@ class Commons(StackelbergGame):
         self.parts = {part: 1 if part == "penalty" else self.bands for part in self.mechanism}
         """How many components of a commitment each instrument has."""
         self.leader_space = Box(-20.0, 20.0, (sum(self.parts.values()),), np.float64)
+        self.saturation = Saturation.sigmoid(self.dimension)
         self.band = np.arange(s) * self.bands // s
         """The band of each stock level, integers (S,)."""
         below = self.tables.stocks < self.threshold * self.stock.unfished

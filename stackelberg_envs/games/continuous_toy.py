@@ -22,7 +22,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 
 from ..arguments import cycles, nearest, real
-from ..commitments import sigmoid
+from ..commitments import Saturation, sigmoid
 from ..followers.exact import Soft
 from ..game import StackelbergGame
 from ..planning.policy_iteration import soft_policy_iteration
@@ -192,6 +192,7 @@ class ContinuousToy(StackelbergGame):
         self.variant, self.leader_sd = variant, real("leader_sd", leader_sd, 0.0, 1.0)
         self.max_cycles = VARIANTS[variant].steps if max_cycles is None else cycles(max_cycles)
         self.leader_space = Box(-20.0, 20.0, (3,), np.float64)
+        self.saturation = Saturation.sigmoid(self.dimension)
         self.default_follower = Soft(0.05)
         (table,) = Toy3(variant=variant, R=R).problems(np.zeros(6))
         names = ("transition", "follower_reward", "leader_reward", "initial")

@@ -19,7 +19,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from ..arguments import real, whole
-from ..commitments import sigmoid
+from ..commitments import Saturation, sigmoid
 from ..followers.exact import Soft
 from ..game import StackelbergGame
 from ..planning.contracts import Tree, subgame_perfect
@@ -65,6 +65,7 @@ class ContractTree(StackelbergGame):
         self.b_max, self.commitment = real("b_max", b_max, 0, open_low=True), commitment
         self.max_cycles = depth + 1
         self.leader_space = Box(-BOUND, BOUND, (2 * nodes,), np.float64)
+        self.saturation = Saturation.sigmoid(self.dimension)
         self.default_follower = Soft(0.05)
         low, high = (float(self.payments(np.asarray(bound))) for bound in (-BOUND, BOUND))
         self.tree = Tree(

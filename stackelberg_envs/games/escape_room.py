@@ -21,7 +21,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, real, whole
-from ..commitments import sigmoid
+from ..commitments import Saturation, sigmoid
 from ..followers.equilibria import Nash
 from ..game import StackelbergGame
 from ..processes.arrays import Array, array_namespace
@@ -83,6 +83,7 @@ class EscapeRoom(StackelbergGame):
                 if not any(out) and t + 1 < steps:
                     transition[s, 0, b, index[t + 1, goes]] = 1.0
         self.leader_space = Box(-20.0, 20.0, (3 * (shape[0] if payments == "states" else 1),), np.float64)
+        self.saturation = Saturation.sigmoid(self.dimension)
         self.default_follower = Nash("payoff")
         self._constants = Constants(
             leader_policy=np.ones(shape[:2]),

@@ -20,6 +20,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, real, whole
+from ..commitments import Saturation
 from ..followers.exact import Hard, Soft
 from ..game import Layout, StackelbergGame, as_tuple
 from ..planning.budget_bound import Penalised, budget_bound
@@ -118,6 +119,7 @@ class FourRooms(StackelbergGame):
         self.followers = len(self.walkers)
         self.max_cycles = cycles(max_cycles)
         self.leader_space = Box(-20.0, 20.0, (len(CELLS) + 1,), np.float64)
+        self.saturation = Saturation.softmax(len(CELLS) + 1)
         self.default_follower = Soft(0.003)
         self.layout = Layout(MAP, CELLS)
         self._constants = Constants(

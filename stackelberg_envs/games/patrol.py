@@ -24,7 +24,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, nearest, real, whole
-from ..commitments import LOG_ZERO
+from ..commitments import LOG_ZERO, Saturation
 from ..followers.exact import Hard, Soft
 from ..game import StackelbergGame
 from ..optional import Graph
@@ -106,6 +106,7 @@ class Patrol(StackelbergGame):
         self.watches = bool(watches)
         self.max_cycles = cycles(max_cycles)
         self.leader_space = Box(-BOUND, BOUND, (int(self.walks.possible.sum()),), np.float64)
+        self.saturation = Saturation.softmax(*self.walks.possible.sum(axis=1))
         temperature = real("temperature", temperature, 0)
         self.default_follower = Soft(temperature) if temperature > 0 else Hard("strong")
         self._horizon = whole("horizon", horizon, 1)

@@ -33,7 +33,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from ..arguments import check_memory, cycles, real, whole
-from ..commitments import sigmoid
+from ..commitments import Saturation, sigmoid
 from ..followers.equilibria import SoftNash
 from ..game import StackelbergGame
 from ..processes.arrays import Array, array_namespace
@@ -123,6 +123,7 @@ class Platform(StackelbergGame):
         self.contexts = ("only",) if len(self.costs) == 1 else tuple(f"cost {cost:g}" for cost in self.costs)
         self.context_probabilities = np.full(len(self.costs), 1 / len(self.costs))
         self.leader_space = Box(-20.0, 20.0, (len(self.instrument_names),), np.float64)
+        self.saturation = Saturation.sigmoid(self.dimension)
         self.default_follower = SoftNash(real("temperature", temperature, 0, open_low=True))
         first, second = (price.ravel() for price in np.meshgrid(self.prices, self.prices, indexing="ij"))
         cheaper = np.sign(second - first)

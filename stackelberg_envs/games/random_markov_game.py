@@ -18,7 +18,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from ..arguments import check_memory, cycles, real, whole
-from ..commitments import softmax_policy
+from ..commitments import Saturation, softmax_policy
 from ..followers.exact import Soft
 from ..game import StackelbergGame
 from ..processes.arrays import Array, array_namespace
@@ -120,6 +120,7 @@ class RandomMarkovGame(StackelbergGame):
         self.discount = real("discount", discount, 0, 1, open_high=True)
         self.max_cycles = cycles(max_cycles)
         self.leader_space = Box(-20.0, 20.0, (s * a,), np.float64)
+        self.saturation = Saturation.softmax(*[a] * s)
         self.default_follower = Soft(PRESETS[preset]["temperature"])
         rng = np.random.default_rng(whole("seed", seed, 0))
         lists = garnet(rng, self.shape, successors, kind)

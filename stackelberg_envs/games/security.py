@@ -21,7 +21,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from ..arguments import nearest, real_array, whole
-from ..commitments import subset_marginals
+from ..commitments import Saturation, subset_marginals
 from ..followers.exact import Hard, Soft
 from ..game import StackelbergGame
 from ..planning.matrix_programmes import type_weights
@@ -102,6 +102,7 @@ class Security(StackelbergGame):
         self.context_probabilities = type_weights(shares if shares is None else real_array("type_probabilities", shares), count)
         self.max_cycles = 1
         self.leader_space = Box(-BOUND, BOUND, (t,), np.float64)
+        self.saturation = Saturation(np.zeros(t, dtype=np.int64), *np.ones((2, t), dtype=bool))
         self.default_follower = Soft(0.1)
         sets = np.zeros((1, t)) if alike else _sets(self.protects)
         self.limits = (

@@ -19,7 +19,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, real, whole
-from ..commitments import sigmoid
+from ..commitments import Saturation, sigmoid
 from ..followers.equilibria import Saddle
 from ..game import Layout, StackelbergGame
 from ..processes.arrays import Array, array_namespace
@@ -71,6 +71,7 @@ class SentinelIntruder(StackelbergGame):
         self.count = count
         self.max_cycles = cycles(max_cycles)
         self.leader_space = Box(-20.0, 20.0, (count,), np.float64)
+        self.saturation = Saturation.sigmoid(self.dimension)
         self.default_follower = Saddle(0.1)
         self._size = size
         places = tuple(tuple(cells[s // count] if i == 0 else cells[s % count] for s in range(count**2)) for i in range(2))

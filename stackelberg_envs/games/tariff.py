@@ -33,7 +33,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from ..arguments import real, whole
-from ..commitments import sigmoid
+from ..commitments import Saturation, sigmoid
 from ..followers.exact import Hard, Soft
 from ..game import Follower, StackelbergGame, follower_of
 from ..optional import Profile
@@ -101,6 +101,7 @@ class Tariff(StackelbergGame):
         low = real("smallest_price", smallest_price, -np.inf)
         self._prices = low, real("largest_price", largest_price, low, open_low=True) - low
         self.leader_space = Box(-BOUND, BOUND, (periods,), np.float64)
+        self.saturation = Saturation.sigmoid(self.dimension)
         ends = self.prices(np.array([-BOUND, BOUND]))
         self.consumers = consumers(
             self.households,

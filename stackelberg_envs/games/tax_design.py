@@ -40,7 +40,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from ..arguments import check_memory, cycles, real, whole
-from ..commitments import sigmoid
+from ..commitments import Saturation, sigmoid
 from ..followers.exact import Soft
 from ..game import StackelbergGame
 from ..processes.arrays import Array, array_namespace
@@ -120,6 +120,7 @@ class TaxDesign(StackelbergGame):
         self.context_probabilities = np.full(2, 0.5)
         self.max_cycles = cycles(max_cycles)
         self.leader_space = Box(-10.0, 10.0, (1 + GOODS,), np.float64)
+        self.saturation = Saturation.sigmoid(self.dimension)
         self.default_follower = Soft(real("temperature", temperature, 0.0, open_low=True))
         sizes = whole("grid", grid, 11), whole("hours", hours, 2), whole("spendings", spendings, 2)
         check_memory("grid x hours x spendings", (GOODS + 1 + sizes[0]) * sizes[1] * sizes[2] ** GOODS + sizes[0] ** 2)

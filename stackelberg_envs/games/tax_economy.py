@@ -92,6 +92,7 @@ class TaxEconomy(StackelbergGame):
         """The same economy on a grid."""
         self.context_probabilities = self.on_grid.context_probabilities
         self.leader_space = self.on_grid.leader_space
+        self.saturation = self.on_grid.saturation
         self.default_follower = self.on_grid.default_follower
         self.max_cycles = cycles(max_cycles)
         self._parts = (hours, *[spendings] * GOODS)

@@ -36,7 +36,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, real, whole
-from ..commitments import sigmoid
+from ..commitments import Saturation, sigmoid
 from ..followers.exact import Soft
 from ..formats.tntp import RoadNetwork, read_tntp
 from ..game import StackelbergGame
@@ -106,6 +106,7 @@ class TollNetwork(StackelbergGame):
         self.shortfall_weight = real("shortfall_weight", shortfall_weight, 0, open_low=True)
         self.max_cycles = cycles(max_cycles)
         self.leader_space = Box(-BOUND, BOUND, (len(self.tolled),), np.float64)
+        self.saturation = Saturation.sigmoid(self.dimension)
         self.default_follower = Soft(real("temperature", temperature, 0, open_low=True))
         self._resource = self.traffic.link
         own = {name: self.network.links[name] for name in ("free_flow_time", "b", "power", "capacity")}

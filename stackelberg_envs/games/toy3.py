@@ -21,7 +21,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from ..arguments import cycles, nearest, real
-from ..commitments import softmax_policy
+from ..commitments import Saturation, softmax_policy
 from ..followers.exact import Soft
 from ..game import StackelbergGame
 from ..processes.arrays import Array, array_namespace
@@ -109,6 +109,7 @@ class Toy3(StackelbergGame):
         self.follower_sees: Literal["action", "policy"] = follower_sees
         self.max_cycles = chosen.steps if max_cycles is None else cycles(max_cycles)
         self.leader_space = Box(-20.0, 20.0, (6,), np.float64)
+        self.saturation = Saturation.softmax(2, 2, 2)
         self.default_follower = Soft(0.05)
         transition = np.zeros((3, 2, 3, 3))
         follower_reward, leader_reward = np.zeros((3, 2, 3)), np.zeros((3, 2, 3))

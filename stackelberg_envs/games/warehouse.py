@@ -39,7 +39,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from ..arguments import check_memory, cycles, real, whole
-from ..commitments import sigmoid
+from ..commitments import Saturation, sigmoid
 from ..followers.exact import Soft
 from ..game import Layout, StackelbergGame, as_tuple
 from ..planning.hard_policy_iteration import hard_policy_iteration
@@ -138,6 +138,7 @@ class Warehouse(StackelbergGame):
         self.followers = len(self.pickers)
         self.max_cycles = cycles(max_cycles)
         self.leader_space = Box(-LARGEST, LARGEST, (len(self.sites),), np.float64)
+        self.saturation = Saturation.softmax(len(self.sites)) if self.smooth else None
         self.default_follower = Soft(0.2)
         cells = tuple(product(range(rows), range(columns)))
         self.layout = Layout((" " * columns,) * rows, cells + cells)

@@ -17,7 +17,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from ..arguments import check_memory, cycles, real, whole
-from ..commitments import sigmoid
+from ..commitments import Saturation, sigmoid
 from ..followers.equilibria import Saddle
 from ..game import StackelbergGame
 from ..processes.arrays import Array, array_namespace
@@ -69,6 +69,7 @@ class ZeroSumIncentive(StackelbergGame):
         check_memory("states x actions", int(np.prod(self.shape, dtype=object)) * (states + 3 * branching + 6))
         self.max_cycles = cycles(max_cycles)
         self.leader_space = Box(-20.0, 20.0, (states * actions[0] * actions[1],), np.float64)
+        self.saturation = Saturation.sigmoid(self.dimension)
         self.default_follower = Saddle(0.1)
         rng = np.random.default_rng(whole("seed", seed, 0))
         reward, leader_reward = rng.uniform(size=(2, *self.shape))

@@ -99,6 +99,7 @@ class RepeatedGame:
             "follower_actions_public": game.follower_actions_public,
             "additive": game.additive,
             "smooth": game.smooth,
+            "saturation": game.saturation,
             "charge": _closure(self._charge),
         }
         facts: dict[str, Callable[[], Any]] = {
