@@ -59,11 +59,11 @@ reproduce-hpgd: $(INSTALLED)  ## Thoma et al. 2024: Table 1, why HPGD escapes, b
 	$(BIN)/stackelberg compare hpgd-basin
 	$(BIN)/pytest -m slow tests/test_reproductions.py
 
-MARKOV = toy outcomes heldout rivals-outcomes inverse-toy inverse-ablations inverse-limits inverse-large inverse-penalty bchg-tuning bchg-rooms bchg-rooms-1000 bchg-rates bchg-basin
+MARKOV = toy outcomes heldout rivals-outcomes misspecification inverse-toy inverse-ablations inverse-limits inverse-large inverse-penalty bchg-tuning bchg-rooms bchg-rooms-1000 bchg-rates bchg-basin
 reproduce-bchg: $(INSTALLED)  ## Kudo et al. 2026, and our method from outcomes alone (two hours on two cores; resumes)
 	for config in $(MARKOV); do $(BIN)/stackelberg bench $$config || exit 1; done
 	for config in toy inverse-large rivals-outcomes bchg-rooms bchg-rooms-1000 bchg-rates bchg-basin; do $(BIN)/stackelberg compare $$config || exit 1; done
-	for config in outcomes heldout rivals-outcomes inverse-toy inverse-ablations inverse-limits inverse-penalty; do $(BIN)/python -m baselines.studies.reach $$config || exit 1; done
+	for config in outcomes heldout rivals-outcomes misspecification inverse-toy inverse-ablations inverse-limits inverse-penalty; do $(BIN)/python -m baselines.studies.reach $$config || exit 1; done
 	$(BIN)/python -m baselines.studies.quality
 
 PENALTY = penalty-games zero-sum sentinel

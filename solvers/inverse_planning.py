@@ -16,8 +16,8 @@ What is reported is the incumbent, never an exploration.
 
 Maximum likelihood of a quantal response and planning in what was estimated are not new: greedy `solvers.qse_mle` (Chen, Wang, Yang 2023,
 arXiv 2307.14085) and `solvers.plan_after_estimation` (OpenReview Nw7i9Gd1WU) are kin, and pooled inverse RL before planning is older.  New
-here are how it is done for a follower who plans ahead: one reward pooled through the exact soft response, the quadratic memory of old
-commitments, the confirmation in step 4, and planning by exact hypergradients.
+here, as far as abstracts tell, are how it is done for a follower who plans ahead: one reward pooled through the exact soft response, the
+quadratic memory of old commitments, the confirmation in step 4, and planning by exact hypergradients.
 """
 
 from __future__ import annotations

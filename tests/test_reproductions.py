@@ -25,7 +25,9 @@ NAMES = (
     "toll-scores", "tariff", "platform", "commons-scores", "rivals-gradients", "rivals-outcomes", "fading-entropy",
 )  # fmt: skip
 CLAIMED = ("penalty-games", "zero-sum", "sentinel")
-REACHED = ("outcomes", "heldout", "rivals-outcomes", "inverse-toy", "inverse-ablations", "inverse-limits", "inverse-penalty")
+REACHED = (
+    "outcomes", "heldout", "rivals-outcomes", "misspecification", "inverse-toy", "inverse-ablations", "inverse-limits", "inverse-penalty",
+)  # fmt: skip
 
 
 def recorded(name: str) -> dict[str, dict[str, Any]]:
