@@ -24,6 +24,8 @@ NAMES = (
     *HPGD, "toy", "bchg-rooms", "bchg-rooms-1000", "bchg-rates", "bchg-basin", "inverse-large", "thermal", "lq-gain", "subsidy", "patrol",
     "toll-scores", "tariff", "platform", "commons-scores", "rivals-gradients", "rivals-outcomes", "fading-entropy",
 )  # fmt: skip
+UNSEARCHED = ("rivals-gradients", "fading-entropy", "misspecification")
+"""Configurations with worlds in which nothing was searched for; their pages compare with the best of their own runs."""
 CLAIMED = ("penalty-games", "zero-sum", "sentinel")
 REACHED = (
     "outcomes", "heldout", "rivals-outcomes", "misspecification", "inverse-toy", "inverse-ablations", "inverse-limits", "inverse-penalty",
@@ -172,7 +174,8 @@ def test_best_known_values() -> None:
             if job.score is not None:
                 continue
             key = job.score_world.key
-            assert result["leader_return"] <= known[key].leader_return + 1e-6
+            if key in known or name not in UNSEARCHED:
+                assert result["leader_return"] <= known[key].leader_return + 1e-6
 
 
 def test_recorded_bias() -> None:
