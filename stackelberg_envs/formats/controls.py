@@ -28,9 +28,9 @@ class Controls(OptionalPieces, abc.ABC):
         """n, the number of components of a commitment."""
 
     @property
-    @abc.abstractmethod
-    def saturation(self) -> Saturation:
-        """Where they lose their derivative."""
+    def saturation(self) -> Saturation | None:
+        """Where they lose their derivative; None where their author does not say."""
+        return None
 
 
 class Payments(Controls):
@@ -173,8 +173,10 @@ class Combination(Controls):
         return sum(part.dimension for part in self.parts)
 
     @property
-    def saturation(self) -> Saturation:
-        return sum((part.saturation for part in self.parts), Saturation.softmax())
+    def saturation(self) -> Saturation | None:
+        parts = [part.saturation for part in self.parts]
+        known = [part for part in parts if part is not None]
+        return sum(known, Saturation.softmax()) if len(known) == len(parts) else None
 
     def _each(self, piece: str, x: Array, *context: Any) -> list[Any]:
         """What the parts that have a piece say, each of its own components."""
