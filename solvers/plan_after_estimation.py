@@ -15,9 +15,9 @@ One round:
 1. commit to x_k, and watch some episodes
 2. count transitions and rewards, and maximise L from where the last round ended
 3. report x_k instead of the incumbent if the estimates predict a return that is higher by ``margin``
-4. write r = r_k + d with d H d = |u|^2, H the Fisher information at r_k, so that L falls by |u|^2 / 2 to second order, and
+4. write r = r_k + d with ``d H d = |u|^2``, H the Fisher information at r_k, so that L falls by ``|u|^2 / 2`` to second order, and
    e = w / sqrt(1 + N)
-5. from the incumbent and from each of a population, ascend jointly in (x, u, w): eta J(x, r, r_L + e) - |u|^2 / 2 - |w|^2 / 2
+5. from the incumbent and from each of a population, ascend jointly in (x, u, w): ``eta J(x, r, r_L + e) - |u|^2 / 2 - |w|^2 / 2``
 6. commit to the x of the best triple next: it maximises J for the maximising estimates, which is the greedy commitment
 
 A fair rewrite, not the paper's: that has a horizon and a follower that is myopic, whose response needs no values of its own.  The planner

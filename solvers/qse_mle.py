@@ -14,7 +14,7 @@ One round:
 1. commit to x_k, and watch some episodes
 2. count transitions and rewards, and maximise L from where the last round ended
 3. report x_k instead of the incumbent if the estimates predict a return that is higher by ``margin``
-4. write r = r_k + d with d H d = |u|^2, H the Fisher information at r_k: to second order in d, C_k is the ball |u|^2 <= 2 beta
+4. write r = r_k + d with ``d H d = |u|^2``, H the Fisher information at r_k: to second order in d, C_k is the ball ``|u|^2 <= 2 beta``
 5. from the incumbent and from each of a population, ascend jointly in (x, u) by the exact gradients of J, and project u on the ball
 6. commit to the x of the best pair next
 
