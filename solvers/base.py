@@ -176,7 +176,7 @@ def admit(solver: Solver, rounds: RepeatedGame, granted: Access) -> Oracle:
             f"{_display_name(solver)} plans or trains for one follower, and in {rounds.game.name} a crowd responds to itself; implicit, "
             "adjoint_mirror, naive, multistart, combinatorial, hpgd, zeroth_order and line_search play it"
         )
-    reason = solver.declines(oracle) or needs_whole_pieces(_display_name(solver), solver.access, rounds.game)
+    reason = solver.declines(oracle) or needs_whole_pieces(_display_name(solver), solver.access, rounds.model)
     if reason is not None:
         raise Declined(reason)
     assert rounds.follower is not None

@@ -51,14 +51,14 @@ class RepeatedGame:
 
     def __post_init__(self) -> None:
         self.follower = follower_of(self.game, self.follower)
-        self._model, self._model_follower = self.game, self.follower
+        self.model, self._model_follower = self.game, self.follower
         if self.believed is not None:
-            self._model, given = self.believed
-            self._model_follower = follower_of(self._model, given)
-            facts = [(g.spaces, g.contexts, g.visibility, g.commitment_shape, g.groups) for g in (self.game, self._model)]
+            self.model, given = self.believed
+            self._model_follower = follower_of(self.model, given)
+            facts = [(g.spaces, g.contexts, g.visibility, g.commitment_shape, g.groups) for g in (self.game, self.model)]
             if facts[0] != facts[1]:
                 raise ValueError(
-                    f"a leader in {self.game.name} cannot take it for {self._model.name} with {self._model_follower!r}: spaces, contexts, "
+                    f"a leader in {self.game.name} cannot take it for {self.model.name} with {self._model_follower!r}: spaces, contexts, "
                     "what followers see, and commitments must be the same"
                 )
         self._rng = np.random.default_rng([self.seed, 0x0AC1E])
@@ -73,7 +73,7 @@ class RepeatedGame:
 
     def oracle(self, access: Access, permissions: Permission = Permission.NONE) -> Oracle:
         """The solver's handle at a level; closures only, so that it does not contain the rest."""
-        game, model, follower = self.game, self._model, self._model_follower
+        game, model, follower = self.game, self.model, self._model_follower
         problems, believed = game.null_worlds, model.null_worlds
         probabilities = np.array(game.context_probabilities)
         probabilities.flags.writeable = False
@@ -278,12 +278,12 @@ class RepeatedGame:
         index = self.game.context_index(context)
         self._commit(x)
         self.cost.model_calls += 1
-        return self._model.problems(self._model.for_context(x, index), index)
+        return self.model.problems(self.model.for_context(x, index), index)
 
     def objective(self, problems: Sequence[World], policies: Sequence[Array]) -> Array:
         """The leader's exact F in one context, for what `commit` returned and any policies (S, A, B), one a follower; differentiable."""
         self.cost.queries += 1
-        return self._model.objective(problems, policies)
+        return self.model.objective(problems, policies)
 
     def train(self, x: Array, context: int | str, steps: int) -> None:
         """Commit to ``x``, and let followers who learn train for ``steps`` more in ``context``.
