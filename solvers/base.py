@@ -251,7 +251,8 @@ def run(
             raise ValueError(f"the checkpoint was made with other versions: {changed}; start the run over, or install those versions")
         if resume.settings != settings or not _same_world(resume.rounds, game, follower, believed):
             raise ValueError(
-                "the checkpoint belongs to another run: its solver, access, seed, game, follower, referee, score or telemetry differ"
+                "the checkpoint belongs to another run: its solver, access, seed, game, follower, referee, score, belief or "
+                "telemetry differ"
             )
         resume = copy.deepcopy(resume)
         rounds, rng, state, history, interval = resume.rounds, resume.rng, resume.state, list(resume.history), resume.interval

@@ -27,9 +27,9 @@ from stackelberg_envs.play.outcomes import Outcome
 from stackelberg_envs.processes.mdp import entropy
 
 from .copies import derivatives
-from .estimators.visits import discounted_sums
+from .estimators.visits import discounted_sums, powers
 from .optimisers import OPTIMISERS, Optimiser
-from .penalty_sampled import direct_surrogate, entries_along, move_baseline, policy_and_log, powers, table_shapes, weights_by_action
+from .penalty_sampled import direct_surrogate, entries_along, move_baseline, policy_and_log, table_shapes, weights_by_action
 
 
 @dataclass

@@ -30,7 +30,7 @@ from stackelberg_envs.play.outcomes import Outcome
 from stackelberg_envs.processes.mdp import entropy
 
 from .copies import Copies, derivatives, mask_logits
-from .estimators.visits import discounted_sums
+from .estimators.visits import discounted_sums, powers
 from .penalty_settings import PenaltySettings
 
 
@@ -143,11 +143,6 @@ def _initial_action_values(
     policy, log = copy
     worth = (policy * (torch.where(torch.isfinite(q), q, 0.0) - oracle.temperature * log)).sum(-1)
     return (torch.as_tensor(starts) * (leader * worth).sum(-1)).sum()
-
-
-def powers(discount: float, like: np.ndarray) -> np.ndarray:
-    """discount^t along the steps of episodes, (N, T)."""
-    return np.broadcast_to(discount ** np.arange(like.shape[1]), like.shape)
 
 
 def entries_along(table: np.ndarray, seen: Outcome, follower: int) -> np.ndarray:

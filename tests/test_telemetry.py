@@ -46,7 +46,7 @@ def test_it_changes_nothing_and_is_not_charged() -> None:
     assert set(measured.history[-1]) >= ONLINE
     for before, now in zip(plain.history, measured.history, strict=True):
         assert {**before, "seconds": 0} == {**{name: now[name] for name in before}, "seconds": 0}
-    with pytest.raises(ValueError, match="score or telemetry differ"):
+    with pytest.raises(ValueError, match="score, belief or telemetry differ"):
         solvers.solve(game, "hpgd", resume=measured.checkpoint, **{**settings, "budget": 8})
     half = solvers.solve(game, "hpgd", telemetry=True, **{**settings, "budget": 2})
     resumed = solvers.solve(game, "hpgd", telemetry=True, resume=half.checkpoint, **settings)

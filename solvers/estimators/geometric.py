@@ -23,7 +23,7 @@ import numpy as np
 from stackelberg_envs.leader.access import Oracle
 from stackelberg_envs.play.outcomes import Outcome
 
-from .visits import Tables
+from .visits import Tables, powers
 
 
 def geometric_tables(
@@ -50,20 +50,15 @@ def geometric_tables(
     worth = []
     for chosen in (actions, None):  # 2
         paid = oracle.play_from(x, context, states, actions=chosen, horizon=geometric_times(count, leader)).leader_rewards
-        worth.append((paid * _powers(leader**share, paid)).sum(-1))
+        worth.append((paid * powers(leader**share, paid)).sum(-1))
     weight = (worth[0] - worth[1]) / ((1 - leader) * oracle.temperature * samples)
     for i, (size, discount) in enumerate(zip(oracle.sizes, oracle.follower_discounts, strict=True)):
         for chosen, sign in ((actions, 1.0), (None, -1.0)):  # 3
             walked = oracle.play_from(x, context, _only_follower(states, i, ends), actions=chosen, horizon=geometric_times(count, discount))
-            weights = sign * weight[:, None] * _powers(discount**share, walked.leader_rewards)
+            weights = sign * weight[:, None] * powers(discount**share, walked.leader_rewards)
             reaction = tables[i].reaction + _weighted_visits(walked, i, (size[0], size[2]), weights)
             tables[i] = tables[i]._replace(reaction=reaction)
     return context, tables
-
-
-def _powers(base: float, like: np.ndarray) -> np.ndarray:
-    """base^t for the steps t of episodes (N, T), as (T,)."""
-    return base ** np.arange(like.shape[1])
 
 
 def _states_and_actions_at(seen: Outcome, step: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

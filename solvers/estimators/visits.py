@@ -51,6 +51,11 @@ def incentive_parts(oracle: Oracle, x: torch.Tensor, context: int, tables: list[
     return incentive_gradient(oracle, x, context, paid), incentive_gradient(oracle, x, context, reaction)
 
 
+def powers(discount: float, like: np.ndarray) -> np.ndarray:
+    """discount^t along the steps of episodes, (N, T)."""
+    return np.broadcast_to(discount ** np.arange(like.shape[1]), like.shape)
+
+
 def discounted_sums(x: np.ndarray, discount: float, *, ahead: bool = False) -> np.ndarray:
     """y_t = x_t + discount y_{t-1} along the last axis, or, looking ``ahead``, x_t + discount y_{t+1}: a recursive filter of scipy's."""
     from scipy.signal import lfilter
