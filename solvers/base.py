@@ -66,6 +66,8 @@ class State:
     ``optimism_gap``: by how much that exceeds the referee's."""
     gradient: StepGradient | None = None
     """What the last step followed, of solvers that ascend a gradient."""
+    finished: str | None = None
+    """Why the solver wants no further step, in words, where it has a rule of its own to stop by."""
 
 
 class Solver(CheckedArguments, abc.ABC):
@@ -261,7 +263,7 @@ def run(
     with deferred_interrupts() as interrupted:
         while True:
             due = not history or rounds.cost.commitments >= history[-1]["commitments"] + interval
-            done = rounds.cost.commitments >= budget
+            done = rounds.cost.commitments >= budget or state.finished is not None
             if (due or done) and not (history and history[-1]["iteration"] == state.iteration):
                 row = {
                     "iteration": state.iteration,
@@ -278,6 +280,7 @@ def run(
                 if progress is not None:
                     progress(min(rounds.cost.commitments, budget), row)
             if done:
+                reason = state.finished or reason
                 break
             if interrupted() or (stop is not None and stop()):
                 reason, finished = f"interrupted after {rounds.cost.commitments} of {budget} commitments", False

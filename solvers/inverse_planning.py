@@ -14,6 +14,16 @@ hypergradient of the suite, which makes better use of an outcome than following 
 
 What is reported is the incumbent, never an exploration.
 
+Options, all off by default, so that runs of old stay what they were:
+
+* ``curiosity`` prices information in step 5: of the planned commitments that with the largest return plus price of its Fisher information
+  is tried, as in `solvers.active_inverse`
+* ``confidence`` confirms by what was seen under each commitment in step 4, pooled over all times it was played (`solvers.inference.tried`):
+  the incumbent changes only where another commitment that was tried is better with this probability.  The history tells the return that the
+  incumbent has with this probability, ``confirmed_return``, and by how much it is below the highest one so far, ``retracted``
+* ``tolerance`` stops where, with this confidence, no plan beats the incumbent by more (`solvers.improvement`)
+* ``temperatures`` and ``horizons`` compare what may be assumed of the follower by its evidence (`solvers.inference.hypotheses`)
+
 Maximum likelihood of a quantal response and planning in what was estimated are not new: greedy `solvers.qse_mle` (Chen, Wang, Yang 2023,
 arXiv 2307.14085) and `solvers.plan_after_estimation` (OpenReview Nw7i9Gd1WU) are kin, and pooled inverse RL before planning is older.  New
 here, as far as abstracts tell, are how it is done for a follower who plans ahead: one reward pooled through the exact soft response, the
@@ -22,18 +32,63 @@ quadratic memory of old commitments, the confirmation in step 4, and planning by
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
+from stackelberg_envs.arguments import real, whole
 from stackelberg_envs.leader.access import Access, Oracle
 
+from .ascent import short_repr
 from .base import Solver, State
 from .game_ascent import PlannerMemory, ascend, confirm, predicted_returns
-from .inference.model import EstimatedGame
-from .inference.state import InferenceState, Settings
+from .improvement import improvement_draws
+from .inference.hypotheses import Hypotheses
+from .inference.information import expected_information, information_gain
+from .inference.model import EstimatedGame, induced_mdp, instrument_cost
+from .inference.state import LARGE, InferenceState, Settings
+from .inference.tried import TriedCommitments, believed_tables, return_draws
 from .needs import needs_one_follower
+
+OPTIONS = ("curiosity", "searches", "confidence", "draws", "tolerance", "temperatures", "horizons")
+"""Left out of a ``repr`` where they have their defaults, which names recorded runs."""
+
+
+@dataclass(frozen=True)
+class Memory(PlannerMemory):
+    """What the leader keeps between two rounds, with what the options need."""
+
+    hypotheses: Hypotheses = field(kw_only=True)
+    tried: TriedCommitments = field(kw_only=True)
+    highest: float = field(default=-np.inf, kw_only=True)
+    """The highest return that was confirmed so far."""
+
+
+class Now(NamedTuple):
+    """What the leader has in a round once it has learned from the outcome."""
+
+    oracle: Oracle
+    inference: InferenceState
+    settings: Settings
+    tried: TriedCommitments
+    game: EstimatedGame
+    """As it is believed to be."""
+    rng: np.random.Generator
+
+
+class Confirmed(NamedTuple):
+    """What a round comes to."""
+
+    incumbent: np.ndarray
+    """The commitment to report, (n,)."""
+    doubtful: np.ndarray | None
+    """A commitment that is better by ``margin`` in the mean, without the confidence: worth another look."""
+    highest: float
+    """The highest return that was confirmed so far."""
+    row: dict[str, float]
+    """For the history."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +110,13 @@ class InversePlanning(Solver):
         optimism: what exploration believes the leader earns where it has never been.
         margin: share of its predicted return by which another commitment has to beat the incumbent.
         largest: bound on the components of planned commitments.
+        curiosity: what a nat of information is worth in return, in the first round; it falls with 1/sqrt(1 + k).
+        searches: random commitments a round that are planned from beside the population, and forgotten where they are not the best.
+        confidence: with which a commitment has to be better than the incumbent; 0 to go by predicted returns and ``margin``.
+        draws: from the posterior, for ``confidence`` and ``tolerance``.
+        tolerance: stop where, with this ``confidence``, nothing is better than the incumbent by more than this share of its return.
+        temperatures: factors of the temperature that are compared.
+        horizons: factors of the follower's horizon that are compared.
     """
 
     episodes: int = 3
@@ -71,10 +133,34 @@ class InversePlanning(Solver):
     optimism: float = 0.5
     margin: float = 0.01
     largest: float = 5.0
+    curiosity: float = 0.0
+    searches: int = 0
+    confidence: float = 0.0
+    draws: int = 32
+    tolerance: float | None = None
+    temperatures: tuple[float, ...] = (1.0,)
+    horizons: tuple[float, ...] = (1.0,)
 
     access = Access.OUTCOME
 
+    def __repr__(self) -> str:
+        return short_repr(self, *OPTIONS)
+
     def __post_init__(self) -> None:
+        for name in ("temperatures", "horizons"):
+            object.__setattr__(self, name, tuple(float(factor) for factor in getattr(self, name)))
+            if not getattr(self, name) or not all(0 < factor < np.inf for factor in getattr(self, name)):
+                raise ValueError(f"inverse_planning needs at least one positive factor in {name}; got {self!r}")
+        real("curiosity", self.curiosity, 0)
+        whole("searches", self.searches, 0)
+        whole("draws", self.draws, 2)
+        real("confidence", self.confidence, 0)
+        if self.confidence >= 1:
+            raise ValueError(f"confidence is a probability below 1; got {self!r}")
+        if self.tolerance is not None:
+            real("tolerance", self.tolerance, 0, open_low=True)
+            if self.confidence == 0:
+                raise ValueError("tolerance stops with a stated confidence: set confidence, such as 0.9, too")
         _ = self.settings
         least = {"episodes": 1, "population": 0, "planning_steps": 0, "first": 0, "spread": 0, "explore": 0, "margin": 0}
         short = [name for name, low in least.items() if not low <= getattr(self, name) < np.inf]
@@ -84,39 +170,127 @@ class InversePlanning(Solver):
     def declines(self, oracle: Oracle) -> str | None:
         if len(oracle.contexts) > 1:
             return "inverse_planning explains one follower in one context"
-        return needs_one_follower("inverse_planning", oracle)
+        if (reason := needs_one_follower("inverse_planning", oracle)) is not None:
+            return reason
+        if (rewards := int(np.prod(oracle.sizes[0]))) >= LARGE and (self.curiosity > 0 or self._compares):
+            return (
+                f"inverse_planning keeps no Fisher matrix of {rewards} x {rewards} rewards, from {LARGE} on: "
+                "leave curiosity, temperatures and horizons out"
+            )
+        return None
+
+    @property
+    def _compares(self) -> bool:
+        """Whether there is more than one hypothesis about the follower."""
+        return len(self.temperatures) * len(self.horizons) > 1
 
     @cached_property
     def settings(self) -> Settings:
-        """Settings of the inference from outcomes."""
-        return Settings(self.temperature, self.scale, self.kernel_prior, self.window)
+        """Settings of the inference from outcomes; where hypotheses are compared no commitment is forgotten."""
+        return Settings(self.temperature, self.scale, self.kernel_prior, EVERY if self._compares else self.window)
 
     def init(self, oracle: Oracle, x: np.ndarray) -> State:
-        return State(x, carried=PlannerMemory.at(x, InferenceState.prior(oracle, self.settings)))
+        hypotheses = Hypotheses.prior(oracle, self.settings.for_oracle(oracle), self.temperatures, self.horizons)
+        tried = TriedCommitments.none(x.size, oracle.sizes[0])
+        none = np.zeros((0, x.size))
+        return State(x, carried=Memory(hypotheses.states[0], none, x.copy(), hypotheses=hypotheses, tried=tried))
 
     def step(self, oracle: Oracle, state: State, rng: np.random.Generator) -> State:
-        memory: PlannerMemory = state.carried
-        x, rounds, settings = memory.trying, memory.inference.rounds, self.settings.for_oracle(oracle)
+        memory: Memory = state.carried
+        x, rounds = memory.trying, memory.inference.rounds
         seen = oracle.play(x, episodes=self.episodes)  # 1
-        inference = memory.inference.update(oracle, x, seen, settings)  # 2, 3
-        believed = inference.game(oracle, settings)
-        incumbent = confirm(believed, x, state.x, self.margin)  # 4
+        hypotheses = memory.hypotheses.update(oracle, x, seen)  # 2, 3
+        tried = memory.tried.add_outcome(x, seen, instrument_cost(oracle, x))
+        inference, settings = hypotheses.best(oracle)
+        now = Now(oracle, inference, settings, tried, self._believed(oracle, inference, settings, tried), rng)
+        incumbent, doubtful, highest, row = self._confirm(now, memory, state.x)  # 4
         fresh = memory.refresh(rng, self.population, self.spread, self.largest)
-        best, value, population = self._plan(believed, incumbent, fresh)  # 5
+        best, value, population = self._plan(now, now.game, incumbent, fresh)  # 5
         following, explores = best, rng.random() < self.explore / np.sqrt(1 + rounds / 20)
         if rounds < self.first:
             following = np.clip(self.spread * rng.normal(size=x.size), -self.largest, self.largest)
         elif explores:  # 6
             possible = inference.posterior_sample(oracle, settings, rng, optimism=self.optimism)
-            following, _, _ = self._plan(possible, incumbent, population)
-        return State(incumbent, state.iteration + 1, PlannerMemory(inference, population, following), {"planned_return": value})
+            following, _, _ = self._plan(now, possible, incumbent, population)
+        elif doubtful is not None:
+            following = doubtful
+        after = Memory(inference, population, following, hypotheses=hypotheses, tried=tried, highest=highest)
+        row |= {"planned_return": value}
+        if self._compares:
+            row |= {"temperature": settings.temperature, "follower_discount": settings.follower_discount(oracle)}
+        finished = None if self.tolerance is None or rounds < self.first else self._reason_to_stop(now, incumbent, population, row)
+        return State(incumbent, state.iteration + 1, after, row, finished=finished)
 
-    def _plan(self, game: EstimatedGame, incumbent: np.ndarray, population: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
-        """(commitment, its predicted return, population) after some steps of ascent; less than ``margin`` moves nobody."""
-        starts = np.concatenate([incumbent[None], population])
+    def _believed(self, oracle: Oracle, inference: InferenceState, settings: Settings, tried: TriedCommitments) -> EstimatedGame:
+        """The game that is planned in; with ``confidence`` the leader's rewards are posterior means, and else means of what was seen."""
+        if self.confidence == 0:
+            return inference.game(oracle, settings)
+        known = believed_tables(inference.counts, tried.squares, settings.kernel_prior)
+        return inference.game_with(oracle, settings, known, inference.belief.reward)
+
+    def _confirm(self, now: Now, memory: Memory, incumbent: np.ndarray) -> Confirmed:
+        """The commitment to report, and with ``confidence`` what is known of it."""
+        if self.confidence == 0:
+            return Confirmed(confirm(now.game, memory.trying, incumbent, self.margin), None, memory.highest, {})
+        xs, counts = now.tried.xs, now.inference.counts
+        returns = return_draws(now.tried, now.game, now.oracle, counts, now.settings.kernel_prior, now.rng, self.draws)
+        old, means = int(np.flatnonzero((xs == incumbent).all(axis=1))[0]), returns.mean(axis=0)
+        better = (returns > returns[:, [old]]).mean(axis=0) >= self.confidence
+        best = int(np.argmax(np.where(better, means, -np.inf))) if better.any() else old
+        likely = int(np.argmax(means))
+        doubtful = xs[likely] if means[likely] > means[best] + self.margin * abs(means[best]) else None
+        bound = float(np.quantile(returns[:, best], 1 - self.confidence))
+        highest = max(memory.highest, bound)
+        return Confirmed(xs[best], doubtful, highest, {"confirmed_return": bound, "retracted": highest - bound})
+
+    def _plan(self, now: Now, game: EstimatedGame, incumbent: np.ndarray, population: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
+        """(commitment, its predicted return, population) after some steps of ascent.
+
+        Without ``curiosity`` less than ``margin`` moves nobody.
+        """
+        random = now.rng.normal(size=(self.searches, incumbent.size))
+        starts = np.concatenate([incumbent[None], population, np.clip(self.spread * random, -self.largest, self.largest)])
         planned = ascend(game, starts, steps=self.planning_steps, lr=self.lr, largest=self.largest)
         values = predicted_returns(game, np.concatenate([incumbent[None], planned]))
-        i = int(np.argmax(values))
-        if values[i] <= values[0] + self.margin * abs(values[0]):
-            i = 0
-        return (incumbent if i == 0 else planned[i - 1]), float(values[i]), planned[1:]
+        if self.curiosity > 0:
+            i = 1 + int(np.argmax(values[1:] + self._price_of_information(now, game, planned)))
+        else:
+            i = int(np.argmax(values))
+            if values[i] <= values[0] + self.margin * abs(values[0]):
+                i = 0
+        kept = planned[1 : 1 + len(population)]
+        if i > 1 + len(population):  # a random search was the best: it takes the place of the worst of the population
+            kept[int(np.argmin(values[2 : 2 + len(population)]))] = planned[i - 1]
+        return (incumbent if i == 0 else planned[i - 1]), float(values[i]), kept
+
+    def _price_of_information(self, now: Now, game: EstimatedGame, xs: np.ndarray) -> np.ndarray:
+        """What commitments (K, n) would tell about the follower's reward, in units of return, (K,)."""
+        mdp, temperature = induced_mdp(game, xs), now.settings.temperature
+        information = expected_information(mdp, temperature, episodes=self.episodes, steps=game.max_cycles)
+        gain = information_gain(now.inference.belief.precision, information)  # type: ignore[union-attr]
+        return self.curiosity / np.sqrt(now.inference.rounds) * gain
+
+    def _reason_to_stop(self, now: Now, incumbent: np.ndarray, population: np.ndarray, row: dict[str, float]) -> str | None:
+        """Why no further commitment is needed, or None; ``row`` gets the bound on what is left to gain."""
+        improvements = improvement_draws(
+            now.inference,
+            now.tried,
+            now.oracle,
+            now.settings,
+            np.concatenate([incumbent[None], population]),
+            now.rng,
+            draws=self.draws,
+            steps=self.planning_steps,
+            lr=self.lr,
+            largest=self.largest,
+        )
+        bound = row["improvement_bound"] = float(np.quantile(improvements, self.confidence))
+        assert self.tolerance is not None
+        allowed = self.tolerance * abs(row["confirmed_return"])
+        if bound > allowed:
+            return None
+        return f"with probability {self.confidence:g} no plan gains more than {allowed:.3g} on the incumbent"
+
+
+EVERY = 10**9
+"""A window that forgets nothing."""

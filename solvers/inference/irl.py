@@ -84,6 +84,13 @@ def fit(belief: Belief, responses: Responses, temperature: float, scale: float, 
     return Belief(r.reshape(belief.reward.shape), fisher, belief.memory, mu)
 
 
+def log_evidence(belief: Belief, responses: Responses, temperature: float, scale: float) -> float:
+    """Laplace's approximation of the log-probability of all responses, the reward integrated out, in nats; see `fit`."""
+    r = belief.reward.ravel()
+    score, _, fisher = _with_priors(_local(r, responses, temperature), r, belief.memory, scale)
+    return score - float(np.linalg.slogdet(scale**2 * fisher)[1]) / 2
+
+
 def forget(belief: Belief, leaving: Responses, temperature: float) -> Belief:
     """Fold commitments that leave the window into the memory."""
     r = belief.reward.ravel()

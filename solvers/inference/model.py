@@ -75,11 +75,19 @@ class EstimatedGame(StackelbergGame):
 
     name = "estimated"
 
-    def __init__(self, oracle: Oracle, temperature: float, tables: dict[str, np.ndarray], follower_reward: np.ndarray) -> None:
+    def __init__(
+        self,
+        oracle: Oracle,
+        temperature: float,
+        tables: dict[str, np.ndarray],
+        follower_reward: np.ndarray,
+        follower_discount: float | None = None,
+    ) -> None:
         self.leader_space, self.max_cycles, self.contexts = oracle.leader_space, oracle.max_cycles, oracle.contexts
         self.context_probabilities = oracle.context_probabilities
         self.default_follower = self.soft = Soft(temperature)
         self._oracle = oracle
+        self._follower_discount = oracle.follower_discounts[0] if follower_discount is None else follower_discount
         masks = {f"available_{context}": mask for context, (mask,) in enumerate(oracle.available) if mask is not None}
         self._constants = Constants(**tables, follower_reward=follower_reward, **masks)
 
@@ -92,7 +100,7 @@ class EstimatedGame(StackelbergGame):
             follower_reward=c.follower_reward,
             leader_reward=c.leader_reward,
             initial=c.initial,
-            follower_discount=oracle.follower_discounts[0],
+            follower_discount=self._follower_discount,
             leader_discount=oracle.leader_discount,
             follower_sees=oracle.follower_sees[0],
             available=getattr(c, f"available_{context}", None),

@@ -9,7 +9,7 @@ import numpy as np
 from stackelberg_envs.leader.access import Oracle
 from stackelberg_envs.play.outcomes import Outcome
 
-from .irl import Belief, Responses, fit, forget
+from .irl import Belief, Responses, fit, forget, log_evidence
 from .model import Counts, EstimatedGame, induced_mdp, instrument_cost, tables
 from .products import LargeBelief, fit_by_products
 
@@ -29,21 +29,32 @@ class Settings:
         scale: prior standard deviation of the follower's rewards.
         kernel_prior: mass of the Dirichlet prior over the next state of each (s, a, b).
         window: commitments that are kept exactly; older ones are kept as a quadratic form.  From `LARGE` rewards on all are kept.
+        horizon: what the follower's horizon 1 / (1 - gamma) is taken for, as a factor of the one that is public.
     """
 
     temperature: float
     scale: float
     kernel_prior: float
     window: int
+    horizon: float = 1.0
 
     def __post_init__(self) -> None:
-        positive = (self.temperature, self.scale, self.kernel_prior)
+        positive = (self.temperature, self.scale, self.kernel_prior, self.horizon)
         if not (np.isfinite(positive).all() and min(positive) > 0 and self.window >= 1):
             raise ValueError(f"inference needs a positive temperature, scale and kernel_prior, and a window from 1; got {self!r}")
 
     def for_oracle(self, oracle: Oracle) -> Settings:
         """The settings for a run: with the true temperature where the leader sets rewards."""
         return replace(self, temperature=oracle.temperature) if oracle.sizes[0][1] == 1 else self
+
+    def scaled(self, temperature: float, horizon: float) -> Settings:
+        """The settings with the temperature and the horizon times these factors."""
+        return replace(self, temperature=temperature * self.temperature, horizon=horizon * self.horizon)
+
+    def follower_discount(self, oracle: Oracle) -> float:
+        """The discount of a follower with this horizon, at least 0."""
+        public = oracle.follower_discounts[0]
+        return public if self.horizon == 1 else max(0.0, 1 - (1 - public) / self.horizon)
 
 
 @dataclass(frozen=True)
@@ -84,17 +95,34 @@ class InferenceState:
 
     def game(self, oracle: Oracle, settings: Settings, *, optimism: float = 0.0) -> EstimatedGame:
         """The game as it is believed to be; the leader earns ``optimism`` where it has never been."""
-        return EstimatedGame(oracle, settings.temperature, tables(self.counts, settings.kernel_prior, bonus=optimism), self.belief.reward)
+        known = tables(self.counts, settings.kernel_prior, bonus=optimism)
+        return self.game_with(oracle, settings, known, self.belief.reward)
+
+    def game_with(self, oracle: Oracle, settings: Settings, known: dict[str, np.ndarray], reward: np.ndarray) -> EstimatedGame:
+        """A game with the tables ``known`` (`solvers.inference.model.tables`) and the follower's ``reward`` (S, A, B)."""
+        return EstimatedGame(oracle, settings.temperature, known, reward, settings.follower_discount(oracle))
+
+    def log_evidence(self, oracle: Oracle, settings: Settings) -> float:
+        """Laplace's approximation of the log-probability of the follower's actions, in nats; all commitments have to be in the window.
+
+        Raises:
+            ValueError: where commitments were forgotten, or the inference keeps no Fisher matrix.
+        """
+        if isinstance(self.belief, LargeBelief) or len(self.commitments) < self.rounds:
+            raise ValueError("evidence needs a Fisher matrix and every commitment: below solvers.inference.state.LARGE rewards, no window")
+        data = _responses(oracle, self.counts, self.commitments, self.responses, settings)
+        return log_evidence(self.belief, data, settings.temperature, settings.scale)
 
     def posterior_sample(self, oracle: Oracle, settings: Settings, rng: np.random.Generator, *, optimism: float) -> EstimatedGame:
         """A game drawn from the posterior over kernels and rewards."""
         known = tables(self.counts, settings.kernel_prior, bonus=optimism, rng=rng)
-        return EstimatedGame(oracle, settings.temperature, known, self.belief.draw(rng))
+        return self.game_with(oracle, settings, known, self.belief.draw(rng))
 
 
 def _responses(oracle: Oracle, counts: Counts, xs: np.ndarray, visits: np.ndarray, settings: Settings) -> Responses:
     """Commitments (K, n) and the visits under them, as `irl.fit` takes them."""
-    unknown = EstimatedGame(oracle, settings.temperature, tables(counts, settings.kernel_prior), 0 * counts.paid)
+    known = tables(counts, settings.kernel_prior)
+    unknown = EstimatedGame(oracle, settings.temperature, known, 0 * counts.paid, settings.follower_discount(oracle))
     mdp = induced_mdp(unknown, xs)
     sees_policy = mdp.follower_sees == "policy" and mdp.sizes[1] > 1
     return Responses(mdp, visits.sum(-2, keepdims=True) if sees_policy else visits)
