@@ -76,7 +76,7 @@ def test_how_much_the_model_is_worth() -> None:
 
 
 def test_the_leaders_rewards_are_shrunk_by_their_noise() -> None:
-    """Without noise the means are exact; with it the posterior is calibrated over 2,000 cells and closer than the means; unseen is prior."""
+    """Without noise means are exact; with it the posterior of 2,000 cells is calibrated, and closer than means; unseen is prior."""
     rng = np.random.default_rng(0)
     truth = rng.normal(0.5, 0.3, size=(2000, 1, 1))
     visits = rng.integers(0, 8, size=truth.shape)
