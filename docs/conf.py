@@ -37,6 +37,7 @@ exclude_patterns += [
     "reproductions/tolls-networks.md",
     "reproductions/commons-scores.md",
     "reproductions/commons-closed-forms.md",
+    "reproductions/confirmation.md",
 ]
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"

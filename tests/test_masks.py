@@ -274,7 +274,10 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "multistart": [{"evaluations": 5}],
     "combinatorial": [{"evaluations": 5, "kept": 1}],
     "penalty": [{"penalty": kind, "form": form, "episodes": 5} for kind in ("value", "bellman") for form in ("exact", "sampled")],
-    "inverse_planning": [{"planning_steps": 2, "population": 1}],
+    "inverse_planning": [
+        {"planning_steps": 2, "population": 1},
+        {"planning_steps": 2, "population": 1, "curiosity": 0.1, "confidence": 0.9, "tolerance": 0.01, "draws": 4, "horizons": (0.5, 1.0)},
+    ],
     "qse_mle": [{"planning_steps": 2, "population": 1}],
     "plan_after_estimation": [{"planning_steps": 2, "population": 1}],
     "active_inverse": [{"planning_steps": 2, "population": 1, "informative": 1}],

@@ -46,6 +46,12 @@ budget = 1
 access = "INCENTIVE"
 hyperparameters = { planning_steps = 1 }
 [[games.solvers]]
+label = "inverse planning, with options"
+name = "inverse_planning"
+budget = 1
+access = "INCENTIVE"
+hyperparameters = { planning_steps = 1, first = 0, confidence = 0.9, tolerance = 0.1, draws = 2, horizons = [1.0, 2.0] }
+[[games.solvers]]
 name = "qse_mle"
 budget = 1
 hyperparameters = { planning_steps = 1 }
@@ -166,7 +172,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "of_others.py").write_text("from solvers.estimators.naive import Naive\n\n\nclass Mine(Naive):\n    pass\n")
     path, wanted = folder / "fresh.jsonl", configuration.load(folder / "fresh.toml").jobs
     assert run_all(wanted, path, processes=1, console=Console(quiet=True)) == {}
-    assert len(lines(path)) == len(wanted) == 20
+    assert len(lines(path)) == len(wanted) == 21
     assert run_all(wanted, path, processes=1, console=Console(quiet=True), again=["naive"]) == {}
     assert len(lines(path)) == len(wanted) + 1
     return path

@@ -304,6 +304,7 @@ def test_one_context_an_iteration_is_right_on_average() -> None:
         ("implicit", {"one_context": True}),
         ("zeroth_order", {"one_context": True}),
         ("inverse_planning", {}),
+        ("inverse_planning", {"curiosity": 0.1, "searches": 1, "confidence": 0.9, "tolerance": 1e-6, "draws": 4, "horizons": (1.0, 2.0)}),
         ("qse_mle", {"episodes": 1}),
         ("plan_after_estimation", {"episodes": 1}),
         ("active_inverse", {"episodes": 1, "informative": 2}),

@@ -1,11 +1,14 @@
 """What the options of `solvers.inverse_planning` keep and promise: ``python -m baselines.studies.confirmation``.
 
-Incumbents: on three instances of the reporting list (1, 5 and 7) with two seeds and 60 commitments, followers that are adversarial within
+Spent: on the tuning list, seeds 1000 and 1001, parts of what the leader believes are replaced by the truth: next states with its own
+rewards, the follower's reward, or both.  What it then does without is what its commitments are spent on.
+
+Incumbents: on three instances of the reporting list (1, 5 and 7) with two seeds and 40 commitments, followers that are adversarial within
 epsilon of their optimum, and rewards between 0 and 1 with noise of standard deviation 2.  Score is (J - J_start) / (J* - J_start)
 at the follower that answers, J* the best known value against a soft one, so an adversarial follower may allow much less than 1.  A fall is
 how far an incumbent is below the best one before it.
 
-Stopping: sixty random games of three states and 2 x 2 actions, seeds 6000 to 6059.  A stop is wrong where the best of ``multistart`` (400
+Stopping: forty random games of three states and 2 x 2 actions, seeds 6000 to 6039.  A stop is wrong where the best of ``multistart`` (400
 commitments) is better than the incumbent by more than the tolerance, a share of the return that was confirmed.
 
 Assumptions: the three held-out games of ``misspecification`` with the follower's horizon, and three subsidy games with its temperature,
@@ -16,8 +19,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,12 @@ import numpy as np
 
 import solvers
 import stackelberg_envs as se
+from solvers import base
+from solvers.inference.model import EstimatedGame, tables
+from solvers.inference.state import InferenceState, Settings
+from solvers.inference.tried import TriedCommitments
+from solvers.inverse_planning import InversePlanning
+from stackelberg_envs.leader.access import Oracle
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.play.outcomes import Outcome
 
@@ -43,8 +52,13 @@ PRICED: dict[str, Any] = {
 LEADERS = {
     "default": DEFAULT,
     "default, confidence 0.9": {**DEFAULT, "confidence": 0.9},
-    "priced information": PRICED,
     "priced information, confidence 0.9": {**PRICED, "margin": 0.01, "confidence": 0.9},
+}
+KNOWS = {
+    "nothing": "nothing",
+    "dynamics": "next states and its own rewards",
+    "follower": "the follower's reward",
+    "both": "the whole game",
 }
 SITUATIONS = ("adversarial follower", "noisy rewards")
 SMALL = {"states": 3, "leader_actions": 2, "follower_actions": 2}
@@ -61,7 +75,37 @@ class NoisyRounds(RepeatedGame):
         return replace(seen, leader_rewards=np.where(seen.alive.any(axis=1), seen.leader_rewards + noise, 0.0))
 
 
-def incumbents(situation: str, leader: str, instance: int, seed: int, commitments: int = 60) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Informed(InversePlanning):
+    """Believes the truth about part of the game."""
+
+    true_tables: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
+    true_reward: np.ndarray | None = field(default=None, repr=False)
+
+    def _believed(self, oracle: Oracle, inference: InferenceState, settings: Settings, tried: TriedCommitments) -> EstimatedGame:
+        known = {**tables(inference.counts, settings.kernel_prior), **self.true_tables}
+        return inference.game_with(oracle, settings, known, inference.belief.reward if self.true_reward is None else self.true_reward)
+
+
+def spend(knows: str, instance: int, seed: int, commitments: int = 20) -> dict[str, Any]:
+    """The first commitment from which on 0.95 is held, None if there is none, and the score after three and five."""
+    game = se.game(GAME, seed=instance)
+    known = next(one for one in instances.candidates("tuning") if one.seed == instance)
+    truth = game.problems(np.zeros(game.dimension))[0].joint
+    own = {name: np.asarray(getattr(truth, name)) for name in ("transition", "leader_reward", "initial")}
+    informed = Informed(
+        **PRICED,
+        true_tables=own if knows in ("dynamics", "both") else {},
+        true_reward=np.asarray(truth.follower_reward) if knows in ("follower", "both") else None,
+    )
+    run = base.run(informed, game, start=np.zeros(game.dimension), budget=commitments, seed=seed, reports=commitments)
+    scores = np.array([(row["leader_return"] - known.uniform) / (known.best - known.uniform) for row in run.history])
+    below = np.flatnonzero(scores < 0.95)
+    first = int(below[-1]) + 1
+    return {"held_from": first if first <= commitments else None, "at3": round(float(scores[3]), 6), "at5": round(float(scores[5]), 6)}
+
+
+def incumbents(situation: str, leader: str, instance: int, seed: int, commitments: int = 40) -> dict[str, Any]:
     """Scores of the incumbents of one run, and what was confirmed of them."""
     game = se.game(GAME, seed=instance)
     known = next(one for one in instances.candidates("reporting") if one.seed == instance)
@@ -82,7 +126,7 @@ def incumbents(situation: str, leader: str, instance: int, seed: int, commitment
     unsaid = None
     if held is not None:  # falls by more than a hundredth of the best so far, of which the history said nothing
         best = np.maximum.accumulate([value for value, _, _ in rows])
-        unsaid = sum(value < 0.99 * top and back <= 0 for (value, _, back), top in zip(rows, best, strict=True))
+        unsaid = int(sum(value < 0.99 * top and back <= 0 for (value, _, back), top in zip(rows, best, strict=True)))
     return {"scores": np.round(scores, 6).tolist(), "held": held, "unsaid": unsaid}
 
 
@@ -126,27 +170,38 @@ def assume(what: str, instance: int, factor: float, compares: bool) -> dict[str,
     return {"at10": round(scores[10], 6), "at20": round(scores[-1], 6), "taken": None if taken is None else round(taken, 6)}
 
 
-def measure() -> Iterator[dict[str, Any]]:
-    """All records, one after the other."""
-    for situation, leader, instance, seed in product(SITUATIONS, LEADERS, (1, 5, 7), (0, 1)):
-        about = {"situation": situation, "leader": leader, "instance": instance, "seed": seed}
-        yield {"part": "incumbents", **about, **incumbents(situation, leader, instance, seed)}
-    for seed in range(6000, 6060):
-        yield {"part": "stopping", "seed": seed, **stop(seed, 0.9)}
-    for what, compares, factor in product(("horizon", "temperature"), (False, True), FACTORS):
-        for instance in (2003, 2004, 2008) if what == "horizon" else (0, 1, 2):
-            about = {"what": what, "compares": compares, "factor": factor, "instance": instance}
-            yield {"part": "assumptions", **about, **assume(what, instance, factor, compares)}
+def wanted() -> Iterator[tuple[dict[str, Any], Callable[..., dict[str, Any]], tuple[Any, ...]]]:
+    """What each record is about, and what measures it, with its arguments."""
+    for about in product(KNOWS, instances.seeds("tuning"), (1000, 1001)):
+        yield {"part": "spent", **dict(zip(("knows", "instance", "seed"), about, strict=True))}, spend, about
+    for about in product(SITUATIONS, LEADERS, (1, 5, 7), (0, 1)):
+        yield {"part": "incumbents", **dict(zip(("situation", "leader", "instance", "seed"), about, strict=True))}, incumbents, about
+    for seed in range(6000, 6040):
+        yield {"part": "stopping", "seed": seed}, stop, (seed, 0.9)
+    for what, instances_of in (("horizon", (2003, 2004, 2008)), ("temperature", (0, 1, 2))):
+        for instance, factor, compares in product(instances_of, FACTORS, (False, True)):
+            about = (what, instance, factor, compares)
+            yield {"part": "assumptions", **dict(zip(("what", "instance", "factor", "compares"), about, strict=True))}, assume, about
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
-    """Three tables for the documentation."""
-    return "\n".join((_incumbents(rows), _stopping(rows), _assumptions(rows)))
+    """Four tables for the documentation."""
+    return "\n".join((_spent(rows), _incumbents(rows), _stopping(rows), _assumptions(rows)))
+
+
+def _spent(rows: list[dict[str, Any]]) -> str:
+    lines = ["| what is known | holds 0.95 by 20 | median commitments to it | score at 3 | score at 5 |", "|---|---|---|---|---|"]
+    for knows, words in KNOWS.items():
+        runs = [row for row in rows if row["part"] == "spent" and row["knows"] == knows]
+        when = sorted(np.inf if row["held_from"] is None else row["held_from"] for row in runs)
+        means = " | ".join(f"{np.mean([row[key] for row in runs]):.3f}" for key in ("at3", "at5"))
+        lines.append(f"| {words} | {int(np.isfinite(when).sum())} of {len(runs)} | {when[len(when) // 2]:g} | {means} |")
+    return "\n".join(lines) + "\n"
 
 
 def _incumbents(rows: list[dict[str, Any]]) -> str:
     lines = [
-        "| situation: leader | score at 10 | at 30 | at 60 | largest fall, mean | largest fall, worst | bound holds | falls unsaid |",
+        "| situation: leader | score at 10 | at 20 | at 40 | largest fall, mean | largest fall, worst | bound holds | falls unsaid |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for situation, leader in product(SITUATIONS, LEADERS):
@@ -156,7 +211,7 @@ def _incumbents(rows: list[dict[str, Any]]) -> str:
         said = runs[0]["held"] is not None
         held = f"{np.mean([row['held'] for row in runs]):.2f}" if said else "-"
         unsaid = str(sum(row["unsaid"] for row in runs)) if said else "all"
-        means = " | ".join(f"{scores[:, k - 1].mean():.3f}" for k in (10, 30, 60))
+        means = " | ".join(f"{scores[:, k - 1].mean():.3f}" for k in (10, 20, 40))
         lines.append(f"| {situation}: {leader} | {means} | {falls.mean():.3f} | {falls.max():.3f} | {held} | {unsaid} |")
     return "\n".join(lines) + "\n"
 
@@ -177,7 +232,7 @@ def _stopping(rows: list[dict[str, Any]]) -> str:
 
 
 def _assumptions(rows: list[dict[str, Any]]) -> str:
-    lines = ["| assumed | compared | score at 10 | at 20 | factor that was taken, times the assumed |", "|---|---|---|---|---|"]
+    lines = ["| assumed | compared | score at 10 | at 20 | taken in the end, as a factor of the truth |", "|---|---|---|---|---|"]
     for what, compares, factor in product(("horizon", "temperature"), (False, True), FACTORS):
         wanted = ("assumptions", what, compares, factor)
         runs = [row for row in rows if (row["part"], row.get("what"), row.get("compares"), row.get("factor")) == wanted]
@@ -191,13 +246,17 @@ def main() -> None:
     """Measure what is not recorded yet, and write the record and the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("compared"), help="folder for confirmation.jsonl and confirmation.md")
-    parser.add_argument("--rows", action="store_true", help="write the tables from what is recorded, without measuring")
-    wanted = parser.parse_args()
-    record = wanted.output / "confirmation.jsonl"
-    rows = [json.loads(line) for line in record.read_text().splitlines()] if wanted.rows else list(measure())
-    if not wanted.rows:
-        results_file.replace(record, "".join(json.dumps(row) + "\n" for row in rows))
-    results_file.replace(wanted.output / "confirmation.md", markdown(rows))
+    output = parser.parse_args().output
+    output.mkdir(parents=True, exist_ok=True)
+    record = output / "confirmation.jsonl"
+    rows = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
+    with record.open("a", encoding="utf-8") as file:
+        for about, measure, arguments in wanted():
+            if not any(about.items() <= row.items() for row in rows):
+                rows.append({**about, **measure(*arguments)})
+                file.write(json.dumps(rows[-1]) + "\n")
+                file.flush()
+    results_file.replace(output / "confirmation.md", markdown(rows))
     print(markdown(rows))
 
 
