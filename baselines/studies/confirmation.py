@@ -11,8 +11,8 @@ how far an incumbent is below the best one before it.
 Stopping: forty random games of three states and 2 x 2 actions, seeds 6000 to 6039.  A stop is wrong where the best of ``multistart`` (400
 commitments) is better than the incumbent by more than the tolerance, a share of the return that was confirmed.
 
-Assumptions: the three held-out games of ``misspecification`` with the follower's horizon, and three subsidy games with its temperature,
-assumed at half and twice the truth, with and without a comparison of the factors 0.5, 1 and 2 by evidence.
+Assumptions: three subsidy games whose follower's temperature is taken for half and twice the truth, with and without a comparison of the
+factors 0.5, 1 and 2 by evidence.
 """
 
 from __future__ import annotations
@@ -146,28 +146,20 @@ def stop(seed: int, confidence: float) -> dict[str, Any]:
     }
 
 
-def assume(what: str, instance: int, factor: float, compares: bool) -> dict[str, Any]:
-    """A run of 20 commitments whose leader assumes ``factor`` times the truth, and which factor of its own it takes in the end."""
-    options: dict[str, Any] = dict(PRICED)
-    if what == "horizon":
-        game, access = se.game(GAME, seed=instance), se.Access.OUTCOME
-        told = se.game(GAME, seed=instance, discount=1 - 0.1 / factor)
-        believed = (told, None)
-    else:
-        game, access = se.game("subsidy-v0", seed=instance), se.Access.INCENTIVE
-        true = getattr(game.default_follower, "temperature")  # noqa: B009 - of Soft
-        believed = (game, se.Soft(factor * true))
+def assume(instance: int, factor: float, compares: bool) -> dict[str, Any]:
+    """A run of 20 commitments whose leader assumes ``factor`` times the temperature, and what it takes in the end, over the truth."""
+    game, options = se.game("subsidy-v0", seed=instance), dict(PRICED)
+    true = getattr(game.default_follower, "temperature")  # noqa: B009 - of Soft
     if compares:
-        options["horizons" if what == "horizon" else "temperatures"] = FACTORS
+        options["temperatures"] = FACTORS
     start = np.zeros(game.dimension)
     best = solvers.solve(game, "multistart", start=start, budget=300, reports=1).leader_return
-    run = solvers.solve(game, "inverse_planning", access=access, believed=believed, start=start, budget=20, seed=0, reports=20, **options)
-    scores = [(row["leader_return"] - run.history[0]["leader_return"]) / (best - run.history[0]["leader_return"]) for row in run.history]
-    last = run.history[-1]
-    taken = None
-    if compares:
-        taken = (1 - last["follower_discount"]) ** -1 / 10 if what == "horizon" else last["temperature"] / true
-    return {"at10": round(scores[10], 6), "at20": round(scores[-1], 6), "taken": None if taken is None else round(taken, 6)}
+    told: dict[str, Any] = {"access": se.Access.INCENTIVE, "believed": (game, se.Soft(factor * true)), "start": start}
+    run = solvers.solve(game, "inverse_planning", budget=20, seed=0, reports=20, **told, **options)
+    first, last = run.history[0], run.history[-1]
+    scores = [(row["leader_return"] - first["leader_return"]) / (best - first["leader_return"]) for row in run.history]
+    taken = round(last["temperature"] / true, 6) if compares else None
+    return {"at10": round(scores[10], 6), "at20": round(scores[-1], 6), "taken": taken}
 
 
 def wanted() -> Iterator[tuple[dict[str, Any], Callable[..., dict[str, Any]], tuple[Any, ...]]]:
@@ -178,10 +170,8 @@ def wanted() -> Iterator[tuple[dict[str, Any], Callable[..., dict[str, Any]], tu
         yield {"part": "incumbents", **dict(zip(("situation", "leader", "instance", "seed"), about, strict=True))}, incumbents, about
     for seed in range(6000, 6040):
         yield {"part": "stopping", "seed": seed}, stop, (seed, 0.9)
-    for what, instances_of in (("horizon", (2003, 2004, 2008)), ("temperature", (0, 1, 2))):
-        for instance, factor, compares in product(instances_of, FACTORS, (False, True)):
-            about = (what, instance, factor, compares)
-            yield {"part": "assumptions", **dict(zip(("what", "instance", "factor", "compares"), about, strict=True))}, assume, about
+    for about in product((0, 1, 2), FACTORS, (False, True)):
+        yield {"part": "assumptions", **dict(zip(("instance", "factor", "compares"), about, strict=True))}, assume, about
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
@@ -232,13 +222,12 @@ def _stopping(rows: list[dict[str, Any]]) -> str:
 
 
 def _assumptions(rows: list[dict[str, Any]]) -> str:
-    lines = ["| assumed | compared | score at 10 | at 20 | taken in the end, as a factor of the truth |", "|---|---|---|---|---|"]
-    for what, compares, factor in product(("horizon", "temperature"), (False, True), FACTORS):
-        wanted = ("assumptions", what, compares, factor)
-        runs = [row for row in rows if (row["part"], row.get("what"), row.get("compares"), row.get("factor")) == wanted]
+    lines = ["| temperature assumed | compared | score at 10 | at 20 | taken in the end, over the truth |", "|---|---|---|---|---|"]
+    for compares, factor in product((False, True), FACTORS):
+        runs = [row for row in rows if (row["part"], row.get("compares"), row.get("factor")) == ("assumptions", compares, factor)]
         taken = ", ".join(f"{row['taken']:g}" for row in runs) if compares else "-"
         means = " | ".join(f"{np.mean([row[key] for row in runs]):.3f}" for key in ("at10", "at20"))
-        lines.append(f"| {what} x {factor:g} | {'yes' if compares else 'no'} | {means} | {taken} |")
+        lines.append(f"| x {factor:g} | {'yes' if compares else 'no'} | {means} | {taken} |")
     return "\n".join(lines) + "\n"
 
 
