@@ -21,6 +21,8 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
+from stackelberg_envs.planning import linear_systems
+
 aten = torch.ops.aten
 GPU = torch.device("cuda", 0)
 INDEXING = (aten.index.Tensor, aten.index_put.default, aten.index_put_.default, aten._index_put_impl_.default)
@@ -148,6 +150,10 @@ def _index(index: Any) -> Any:
 
 @contextmanager
 def pretend_gpu() -> Iterator[str]:
-    """``device="cuda"`` makes pretend tensors, within."""
-    with Moves(), Computes():
-        yield "cuda"
+    """``device="cuda"`` makes pretend tensors, within; kept matrices are forgotten, for a real GPU's have the same key."""
+    linear_systems._identity.cache_clear()
+    try:
+        with Moves(), Computes():
+            yield "cuda"
+    finally:
+        linear_systems._identity.cache_clear()

@@ -1,8 +1,9 @@
-"""Soft sweeps on a GPU: the Triton kernel against compiled and eager torch, on Four Rooms, one process to many thousand.
+"""A GPU: soft sweeps by the Triton kernel, compiled and eager torch; whole outer iterations beside one thread of the CPU.
 
-``make cuda`` (python -m baselines.studies.gpu) first asks that all three come to the same values, then times 500 sweeps of each, and says
-which part of the issue bound the kernel reaches: the seconds in which the device could issue the kernel's instructions if it did nothing
-else, ``sweeps * instructions * warps * M / (4 * processors * clock)``.  Without a GPU ``--device cpu`` times the two forms of torch alone.
+``make cuda`` (python -m baselines.studies.gpu) times 496 sweeps on Four Rooms, from one process to many thousand, once all three forms
+came to the same values.  It says which part of the issue bound the kernel reaches: the seconds in which the device could issue the
+kernel's instructions if it did nothing else, ``sweeps * instructions * warps * M / (4 * processors * clock)``.  It then times exact
+hypergradients of `baselines.studies.growth` on the GPU and on the CPU.  Without a GPU ``--device cpu`` times what runs there.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -28,11 +30,21 @@ from stackelberg_envs.processes.mdp import DecisionProblem, decision_problem
 from stackelberg_envs.processes.successor_lists import SuccessorLists
 
 from ..bench import results_file
+from .growth import works
+from .growth.page import format_seconds
+from .growth.timing import machine
 
 RECORD = Path("docs/reproductions/recorded/gpu.json")
-TEMPERATURE, SWEEPS, REPEAT = 0.003, 496, 11
+TEMPERATURE, SWEEPS, REPEAT, ENOUGH = 0.003, 496, 11, 2.0
 """496 sweeps are 62 chunks, and 124 looks of the kernel at its residual."""
 BATCHES = (1, 64, 1024, 4096, 65536)
+ITERATIONS: dict[str, tuple[tuple[int, ...], Callable[[int, str], works.Work]]] = {
+    "Four Rooms, Newton": ((1, 16, 256, 512), works.rooms_newton),
+    "Four Rooms, HPGD": ((100, 10_000), works.rooms_sampled),
+    "random world, dense": ((400, 1600), lambda s, device: works.of_states(works.random_world(s).dense().to(device))),
+    "random world, lists": ((1000, 10_000, 100_000), lambda s, device: works.of_states(works.random_world(s).to(device))),
+}
+"""Outer iterations in float64: sizes (commitments in a batch, episodes of an estimate, or states) and how each is built."""
 
 
 def rooms(batch: int, device: str) -> DecisionProblem:
@@ -80,11 +92,13 @@ def compile_sweeps(tables: StackedProblems) -> Callable[[], torch.Tensor]:
     with torch.cuda.graph(graph):
         out = run()
 
-    def replay() -> torch.Tensor:
-        graph.replay()
-        return out
+    # A graph reads where its tables were, so they must not be freed while it can be replayed.
+    return partial(_replay, graph, out, start, r, successors, p, w, tau)
 
-    return replay
+
+def _replay(graph: torch.cuda.CUDAGraph, out: torch.Tensor, *_kept: torch.Tensor) -> torch.Tensor:
+    graph.replay()
+    return out
 
 
 def fused_kernel(tables: StackedProblems) -> Callable[[], torch.Tensor] | None:
@@ -97,10 +111,10 @@ def fused_kernel(tables: StackedProblems) -> Callable[[], torch.Tensor] | None:
     return lambda: sweep_many(*tables, **options)[0]
 
 
-def seconds(run: Callable[[], torch.Tensor], device: str) -> float:
-    """The median of several runs, on the clock of the wall."""
-    times = []
-    for _ in range(REPEAT):
+def seconds(run: Callable[[], object], device: str) -> float:
+    """The median of several runs, on the clock of the wall; the first warms up, and where runs last seconds they are fewer."""
+    times: list[float] = []
+    while len(times) < 2 or (len(times) < REPEAT and sum(times) < ENOUGH):
         _wait(device)
         began = time.perf_counter()
         run()
@@ -135,6 +149,34 @@ def measure(batch: int, device: str) -> dict[str, Any]:
     return row
 
 
+def measure_iteration(name: str, size: int, device: str) -> dict[str, Any]:
+    """One row: how far the two gradients are apart, then the seconds of each, on one thread of the CPU and on the GPU."""
+    build, row = ITERATIONS[name][1], {"iteration": name, "size": size}
+    here = build(size, "cpu")
+    row |= {"cpu": seconds(here.run, "cpu")}
+    if device.startswith("cuda"):
+        there = build(size, device)
+        gradients: list[Any] = [work.run() for work in (here, there)]
+        expected, found = (gradient.cpu() for gradient, _ in gradients)
+        row |= {"apart": float((found - expected).abs().max() / expected.abs().max()), "gpu": seconds(there.run, device)}
+        row |= {"over_cpu": row["cpu"] / row["gpu"]}
+    return row
+
+
+def tables(record: dict[str, Any]) -> str:
+    """The two tables of docs/reproductions/gpu.md, in Markdown."""
+    lines = ["| outer iteration | size | one thread of the CPU | GPU | CPU / GPU | gradients apart |", "|---|---|---|---|---|---|"]
+    for row in (row for row in record["rows"] if "gpu" in row):
+        cpu, gpu = format_seconds(row["cpu"]), format_seconds(row["gpu"])
+        lines.append(f"| {row['iteration']} | {row['size']:,} | {cpu} | {gpu} | {row['over_cpu']:.3g} | {row['apart']:.0e} |")
+    lines += ["", "| processes | eager | compiled, one CUDA graph | Triton kernel | compiled / kernel | part of the issue bound |"]
+    lines += ["|---|---|---|---|---|---|"]
+    for row in (row for row in record["rows"] if "fused" in row):
+        times = " | ".join(format_seconds(row[name]) for name in ("eager", "compiled", "fused"))
+        lines.append(f"| {row['batch']:,} | {times} | {row['over_compiled']:.3g} | {100 * row['reached']:.2g} % |")
+    return "\n".join(lines)
+
+
 def _wait(device: str) -> None:
     if device.startswith("cuda"):
         torch.cuda.synchronize(device)
@@ -147,6 +189,7 @@ def main() -> None:
     )
     parser.add_argument("--device", default="cuda", help="where torch works (default: cuda)")
     parser.add_argument("--batches", type=int, nargs="+", default=list(BATCHES), help="numbers of processes at once")
+    parser.add_argument("--largest", type=int, default=10**6, help="the largest size of an iteration (default: 1,000,000 states)")
     parser.add_argument("--record", type=Path, default=RECORD, help=f"where rows go (default: {RECORD})")
     options = parser.parse_args()
     if options.device.startswith("cuda") and not torch.cuda.is_available():
@@ -155,10 +198,15 @@ def main() -> None:
         )
     torch.set_num_threads(1)
     name = torch.cuda.get_device_name(options.device) if options.device.startswith("cuda") else platform.processor() or platform.machine()
-    rows = [measure(batch, options.device) for batch in track(options.batches, description="batches")]
-    for row in rows:
-        print("  ".join(f"{key} {value:.4g}" for key, value in row.items()))
-    results_file.replace(options.record, json.dumps({"device": name, "torch": torch.__version__, "rows": rows}, indent=1) + "\n")
+    work = [partial(measure_iteration, kind, size, options.device) for kind, (sizes, _) in ITERATIONS.items() for size in sizes]
+    work = [one for one in work if one.args[1] <= options.largest] + [partial(measure, batch, options.device) for batch in options.batches]
+    found: dict[str, Any] = {"device": name, "machine": machine(), "rows": []}
+    for one in track(work, description="rows"):
+        row = one()
+        found["rows"].append(row)
+        print("  ".join(f"{key} {value if isinstance(value, str) else format(value, '.4g')}" for key, value in row.items()))
+        results_file.replace(options.record, json.dumps(found, indent=1) + "\n")  # at once: what is measured is not lost
+    print(tables(found))
     print(options.record)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 import stackelberg_envs as se
+from solvers.estimators.hpgd import HPGD
 from solvers.estimators.implicit import exact_gradient
 from solvers.estimators.reaction import gradient_in_x, soft_reaction, surrogate_objective
 from solvers.kernels.sweeps import CHUNK, chunk, stack_problems
@@ -23,6 +24,7 @@ from stackelberg_envs.planning.value_iteration import soft_backup, soft_value_it
 from stackelberg_envs.processes.mdp import DecisionProblem, decision_problem, joint_policy
 from stackelberg_envs.processes.successor_lists import SuccessorLists
 from stackelberg_envs.processes.successors import Successors
+from stackelberg_envs.processes.transitions import as_transition
 from stackelberg_envs.worlds.markov_game import InducedMarkovGame
 from stackelberg_envs.worlds.mdp import InducedMDP
 
@@ -57,7 +59,7 @@ class World:
 
     def with_subsidy(self, subsidy: torch.Tensor) -> InducedMDP:
         """What the follower faces where the leader pays ``subsidy``, broadcastable to (S, 1, B)."""
-        one = torch.ones(self.states, 1, dtype=torch.float64)
+        one = torch.ones(self.states, 1, dtype=torch.float64, device=self.initial.device)
         return InducedMDP(one, self.transition, self.follower + subsidy, self.leader - subsidy, self.initial, DISCOUNT, DISCOUNT)
 
     def induced(self, x: torch.Tensor) -> InducedMDP:
@@ -67,6 +69,11 @@ class World:
     def dense(self) -> World:
         """The same with a dense kernel."""
         return replace(self, transition=self.transition.dense())
+
+    def to(self, device: str) -> World:
+        """The same on another device."""
+        p = as_transition(self.transition).map(lambda p: p.to(device))
+        return World(p, self.follower.to(device), self.leader.to(device), self.initial.to(device))
 
 
 def random_world(states: int, actions: int = 4, successors: int = 5, seed: int = 0) -> World:
@@ -117,7 +124,7 @@ def _surrogate(mdp: InducedMDP, temperature: float) -> tuple[torch.Tensor, dict[
 
 def of_states(world: World) -> Work:
     """An iteration at x = 0."""
-    return iteration(world.induced, torch.zeros(world.states, dtype=torch.float64))
+    return iteration(world.induced, torch.zeros_like(world.initial))
 
 
 class Linear:
@@ -164,10 +171,22 @@ class Linear:
         return Work(run, {"right_sides": len(self.x)})
 
 
-def rooms_newton(batch: int) -> Work:
+def rooms_newton(batch: int, device: str = "cpu") -> Work:
     """An iteration of so many commitments to Four Rooms as one batch, at the first goal."""
     game = se.game("four_rooms-v0")
-    return iteration(lambda x: game.problems(x)[0], _commitments(game, batch), ROOMS)
+    return iteration(lambda x: game.problems(x)[0], _commitments(game, batch).to(device), ROOMS)
+
+
+def rooms_sampled(episodes: int, device: str = "cpu") -> Work:
+    """An estimate of HPGD from so many episodes of Four Rooms, played by NumPy wherever the tables are."""
+    game, estimator = se.game("four_rooms-v0"), HPGD(episodes=episodes)
+    x = 0.3 * _commitments(game, 1)[0].to(device)
+
+    def run() -> tuple[torch.Tensor, dict[str, int]]:
+        oracle = RepeatedGame(game, se.Soft(ROOMS), 2).oracle(estimator.access, estimator.permissions)
+        return estimator.estimate(oracle, x, None, np.random.default_rng(0)).gradient, {"episodes": episodes}
+
+    return Work(run, run()[1])
 
 
 def rooms_sweep(batch: int) -> Work:
