@@ -3,7 +3,7 @@
 Spent: on the tuning list, seeds 1000 and 1001, parts of what the leader believes are replaced by the truth: next states with its own
 rewards, the follower's reward, or both.  What it then does without is what its commitments are spent on.
 
-Incumbents: on three instances of the reporting list (1, 5 and 7) with two seeds and 40 commitments, followers that are adversarial within
+Incumbents: on three instances of the reporting list (1, 5 and 7) with one seed and 40 commitments, followers that are adversarial within
 epsilon of their optimum, and rewards between 0 and 1 with noise of standard deviation 2.  Score is (J - J_start) / (J* - J_start)
 at the follower that answers, J* the best known value against a soft one, so an adversarial follower may allow much less than 1.  A fall is
 how far an incumbent is below the best one before it.
@@ -166,7 +166,7 @@ def wanted() -> Iterator[tuple[dict[str, Any], Callable[..., dict[str, Any]], tu
     """What each record is about, and what measures it, with its arguments."""
     for about in product(KNOWS, instances.seeds("tuning"), (1000, 1001)):
         yield {"part": "spent", **dict(zip(("knows", "instance", "seed"), about, strict=True))}, spend, about
-    for about in product(SITUATIONS, LEADERS, (1, 5, 7), (0, 1)):
+    for about in product(SITUATIONS, LEADERS, (1, 5, 7), (0,)):
         yield {"part": "incumbents", **dict(zip(("situation", "leader", "instance", "seed"), about, strict=True))}, incumbents, about
     for seed in range(6000, 6040):
         yield {"part": "stopping", "seed": seed}, stop, (seed, 0.9)
