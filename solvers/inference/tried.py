@@ -5,7 +5,7 @@ and no number of outcomes corrects the prediction.  Here the response to a commi
 decision node n, around the model's response g and from the actions N_x that were seen under x, pooled over all times that it was played::
 
     g_x(.|n)   ~ Dirichlet(m g(.|n) + N_x(n, .))                      m: what the model is worth, in observations
-    P(.|s,a,b) ~ Dirichlet(counts + prior)                            pooled over commitments
+    P(.|s,a,b) ~ Dirichlet(counts + prior)                            pooled over commitments, and so the first states
     r_L(s,a,b) ~ N(shrunk mean, its variance)                         pooled over commitments, see `leader_reward_posterior`
     J(x)       = the leader's return of (x, g_x) in (P, r_L)
 
@@ -85,10 +85,13 @@ def leader_reward_posterior(counts: Counts, squares: np.ndarray) -> tuple[np.nda
 
 
 def believed_tables(counts: Counts, squares: np.ndarray, prior: float, rng: np.random.Generator | None = None) -> dict[str, np.ndarray]:
-    """`solvers.inference.model.tables` with the leader's rewards of `leader_reward_posterior`: posterior means, or a draw."""
+    """`solvers.inference.model.tables` with the leader's rewards of `leader_reward_posterior`: posterior means, or a draw of all tables."""
     mean, deviation = leader_reward_posterior(counts, squares)
     known = tables(counts, prior, rng=rng)
-    return {**known, "leader_reward": mean if rng is None else mean + deviation * rng.normal(size=mean.shape)}
+    if rng is None:
+        return {**known, "leader_reward": mean}
+    first = rng.standard_gamma(counts.firsts + prior / len(counts.firsts)) + 1e-300
+    return {**known, "leader_reward": mean + deviation * rng.normal(size=mean.shape), "initial": first / first.sum()}
 
 
 def return_draws(
