@@ -70,3 +70,28 @@ def test_a_record_is_measured_again(part: str) -> None:
     about, measure, arguments = list(confirmation.wanted())[index]
     for key, value in measure(*arguments).items():
         assert records()[index][key] == pytest.approx(value, abs=1e-6), (about, key)
+
+
+def test_every_run_with_priced_information_holds_whatever_is_assumed() -> None:
+    """But those of a follower who learns by samples; and nobody else from outcomes ends higher, but one at twice the horizon."""
+    settings = ("exact temperature", "half the temperature", "twice the temperature", "half the horizon", "twice the horizon")
+    for setting in (*settings, "quantal follower", "one sweep a commitment"):
+        assert np.isfinite(held_from(f"{setting}: {OURS}", "misspecification")).all()
+        end = np.mean([run.scores[-1] for run in runs("misspecification")[f"{setting}: {OURS}"]])
+        assert 0.985 < end < 0.996
+        higher = [rival for rival in RIVALS if np.mean([run.scores[-1] for run in runs("misspecification")[f"{setting}: {rival}"]]) > end]
+        assert higher == ([RIVALS[2]] if setting == "twice the horizon" else [])
+
+
+def test_what_the_page_says_of_the_study() -> None:
+    """Falls, bounds, stops and temperatures."""
+    runs_of = {(row["situation"], row["leader"], row["instance"]): row for row in records() if row["part"] == "incumbents"}
+    falls = {key: float((np.maximum.accumulate(row["scores"]) - row["scores"]).max()) for key, row in runs_of.items()}
+    assert max(fall for key, fall in falls.items() if "confidence" in key[1]) < 0.0105
+    assert max(falls.values()) == pytest.approx(0.032, abs=1e-3)
+    assert all(row["unsaid"] == 0 for key, row in runs_of.items() if "confidence" in key[1])
+    stops = [row for row in records() if row["part"] == "stopping"]
+    assert (sum(row["stopped"] for row in stops), sum(row["left"] > confirmation.TOLERANCE for row in stops)) == (40, 1)
+    assert np.median([row["commitments"] for row in stops]) == 3
+    taken = [row["taken"] for row in records() if row["part"] == "assumptions" and row["compares"]]
+    assert taken == [1.0] * 9

@@ -34,7 +34,7 @@ class Hypotheses:
     @staticmethod
     def prior(oracle: Oracle, settings: Settings, temperatures: tuple[float, ...], horizons: tuple[float, ...]) -> Hypotheses:
         """All pairs of factors of the temperature of ``settings`` and of the horizon 1 / (1 - gamma) that is public, without outcomes."""
-        every = tuple(settings.scaled(temperature, horizon) for temperature, horizon in product(temperatures, horizons))
+        every = tuple(settings.with_factors(temperature, horizon) for temperature, horizon in product(temperatures, horizons))
         return Hypotheses(every, tuple(InferenceState.prior(oracle, each) for each in every))
 
     def update(self, oracle: Oracle, x: np.ndarray, seen: Outcome) -> Hypotheses:

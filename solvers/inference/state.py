@@ -47,7 +47,7 @@ class Settings:
         """The settings for a run: with the true temperature where the leader sets rewards."""
         return replace(self, temperature=oracle.temperature) if oracle.sizes[0][1] == 1 else self
 
-    def scaled(self, temperature: float, horizon: float) -> Settings:
+    def with_factors(self, temperature: float, horizon: float) -> Settings:
         """The settings with the temperature and the horizon times these factors."""
         return replace(self, temperature=temperature * self.temperature, horizon=horizon * self.horizon)
 
