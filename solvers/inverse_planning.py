@@ -202,7 +202,7 @@ class InversePlanning(Solver):
         hypotheses = memory.hypotheses.update(oracle, x, seen)  # 2, 3
         tried = memory.tried.add_outcome(x, seen, instrument_cost(oracle, x))
         inference, settings = hypotheses.best(oracle)
-        now = Now(oracle, inference, settings, tried, self._believed(oracle, inference, settings, tried), rng)
+        now = Now(oracle, inference, settings, tried, self._model_of(oracle, inference, settings, tried), rng)
         incumbent, doubtful, highest, row = self._confirm(now, memory, state.x)  # 4
         fresh = memory.refresh(rng, self.population, self.spread, self.largest)
         best, value, population = self._plan(now, now.game, incumbent, fresh)  # 5
@@ -221,7 +221,7 @@ class InversePlanning(Solver):
         finished = None if self.tolerance is None or rounds < self.first else self._reason_to_stop(now, incumbent, population, row)
         return State(incumbent, state.iteration + 1, after, row, finished=finished)
 
-    def _believed(self, oracle: Oracle, inference: InferenceState, settings: Settings, tried: TriedCommitments) -> EstimatedGame:
+    def _model_of(self, oracle: Oracle, inference: InferenceState, settings: Settings, tried: TriedCommitments) -> EstimatedGame:
         """The game that is planned in; with ``confidence`` the leader's rewards are posterior means, and else means of what was seen."""
         if self.confidence == 0:
             return inference.game(oracle, settings)

@@ -82,7 +82,7 @@ class Informed(InversePlanning):
     true_tables: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
     true_reward: np.ndarray | None = field(default=None, repr=False)
 
-    def _believed(self, oracle: Oracle, inference: InferenceState, settings: Settings, tried: TriedCommitments) -> EstimatedGame:
+    def _model_of(self, oracle: Oracle, inference: InferenceState, settings: Settings, tried: TriedCommitments) -> EstimatedGame:
         known = {**tables(inference.counts, settings.kernel_prior), **self.true_tables}
         return inference.game_with(oracle, settings, known, inference.belief.reward if self.true_reward is None else self.true_reward)
 
