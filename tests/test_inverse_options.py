@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,8 +29,8 @@ SETTINGS = Settings(0.05, 1.0, 0.1, 10**9)
 class NoisyRounds(RepeatedGame):
     """Every reward of the leader comes with noise of standard deviation 2, where the rewards lie between 0 and 1."""
 
-    def _seen(self, outcome: Outcome) -> Outcome:
-        seen = super()._seen(outcome)
+    def play(self, *arguments: Any, **options: Any) -> Outcome:
+        seen = super().play(*arguments, **options)
         noise = 2.0 * self._rng.normal(size=seen.leader_rewards.shape)
         return replace(seen, leader_rewards=np.where(seen.alive.any(axis=1), seen.leader_rewards + noise, 0.0))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -148,8 +149,8 @@ def test_inverse_planning_declines() -> None:
 class NoisyRounds(RepeatedGame):
     """Every reward of the leader comes with noise of standard deviation .5."""
 
-    def _seen(self, outcome: Outcome) -> Outcome:
-        seen = super()._seen(outcome)
+    def play(self, *arguments: Any, **options: Any) -> Outcome:
+        seen = super().play(*arguments, **options)
         noise = 0.5 * self._rng.normal(size=seen.leader_rewards.shape)
         return replace(seen, leader_rewards=np.where(seen.alive.any(axis=1), seen.leader_rewards + noise, 0.0))
 

@@ -69,8 +69,8 @@ FACTORS = (0.5, 1.0, 2.0)
 class NoisyRounds(RepeatedGame):
     """Every reward of the leader comes with normal noise."""
 
-    def _seen(self, outcome: Outcome) -> Outcome:
-        seen = super()._seen(outcome)
+    def play(self, *arguments: Any, **options: Any) -> Outcome:
+        seen = super().play(*arguments, **options)
         noise = NOISE * self._rng.normal(size=seen.leader_rewards.shape)
         return replace(seen, leader_rewards=np.where(seen.alive.any(axis=1), seen.leader_rewards + noise, 0.0))
 
@@ -176,10 +176,10 @@ def wanted() -> Iterator[tuple[dict[str, Any], Callable[..., dict[str, Any]], tu
 
 def markdown(rows: list[dict[str, Any]]) -> str:
     """Four tables for the documentation."""
-    return "\n".join((_spent(rows), _incumbents(rows), _stopping(rows), _assumptions(rows)))
+    return "\n".join((_spending(rows), _incumbents(rows), _stopping(rows), _assumptions(rows)))
 
 
-def _spent(rows: list[dict[str, Any]]) -> str:
+def _spending(rows: list[dict[str, Any]]) -> str:
     lines = ["| what is known | holds 0.95 by 20 | median commitments to it | score at 3 | score at 5 |", "|---|---|---|---|---|"]
     for knows, words in KNOWS.items():
         runs = [row for row in rows if row["part"] == "spent" and row["knows"] == knows]
