@@ -87,9 +87,17 @@ def test_what_the_page_says_of_the_study() -> None:
     """Falls, bounds, stops and temperatures."""
     runs_of = {(row["situation"], row["leader"], row["instance"]): row for row in records() if row["part"] == "incumbents"}
     falls = {key: float((np.maximum.accumulate(row["scores"]) - row["scores"]).max()) for key, row in runs_of.items()}
-    assert max(fall for key, fall in falls.items() if "confidence" in key[1]) < 0.0105
-    assert max(falls.values()) == pytest.approx(0.032, abs=1e-3)
-    assert all(row["unsaid"] == 0 for key, row in runs_of.items() if "confidence" in key[1])
+    noisy, adversarial = (
+        {key[1:]: fall for key, fall in falls.items() if key[0] == situation} for situation in reversed(confirmation.SITUATIONS)
+    )
+    default, confident, priced = confirmation.LEADERS
+    of_default = [fall for key, fall in noisy.items() if key[0] == default]
+    assert (np.mean(of_default), max(of_default)) == pytest.approx((0.373, 0.527), abs=1e-3)
+    assert max(fall for key, fall in noisy.items() if key[0] == confident) < 0.0125
+    assert max(fall for key, fall in noisy.items() if key[0] == priced) == pytest.approx(0.164, abs=1e-3)
+    assert max(fall for key, fall in adversarial.items() if key[0] == default) == pytest.approx(0.032, abs=1e-3)
+    assert max(fall for key, fall in adversarial.items() if key[0] != default) < 0.0085
+    assert [sum(row["unsaid"] for key, row in runs_of.items() if key[1] == leader) for leader in (confident, priced)] == [0, 1]
     stops = [row for row in records() if row["part"] == "stopping"]
     assert (sum(row["stopped"] for row in stops), sum(row["left"] > confirmation.TOLERANCE for row in stops)) == (40, 1)
     assert np.median([row["commitments"] for row in stops]) == 3
