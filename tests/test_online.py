@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import solvers
 import stackelberg_envs as se
 from baselines.bench import configuration, report, results_file
 from baselines.studies import online
+from stackelberg_envs.arguments import ArgumentError
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.play.outcomes import Outcome
 
@@ -69,3 +72,35 @@ def test_every_step_is_in_one_ledger(start: str, monkeypatch: pytest.MonkeyPatch
     assert learner.steps == (6 * 70 if start == "carry" else 70)
     spent = online.ledger([{"cost": vars(cost)}])
     assert spent == {"outcome_steps": sum(watched) / 6, "training_steps": 70.0, "queries": cost.queries / 6}
+
+
+@pytest.mark.parametrize(
+    ("follower", "own"),
+    [
+        (se.SoftQLearning(0.05, 70), {"training_steps": 70, "critic_updates": 70}),
+        (se.NaturalPolicyGradient(0.05, 3), {"actor_updates": 3, "follower_evaluations": 3}),
+    ],
+)
+def test_pre_training_is_an_entry_of_its_own(follower: Any, own: dict[str, int]) -> None:
+    """The ledger of a pre-trained follower is that of the follower without, and the steps before the first answer; in each context once."""
+    game, ledgers = se.game("random_markov_game-v0"), []
+    for who in (follower, se.Pretrained(follower, 500)):
+        solution = solvers.solve(game, "bchg", follower=who, budget=4, seed=0, episodes=2)
+        ledgers.append({name: amount for name, amount in solution.cost.as_dict().items() if name not in ("seconds", "outcome_steps")})
+    plain, pretrained = ledgers
+    assert pretrained == {**plain, "pretraining_steps": 500}
+    assert {name: plain[name] for name in own} == {name: 4 * amount for name, amount in own.items()}
+
+
+def test_a_pre_trained_follower_is_nearer_to_its_best_response() -> None:
+    """As near as one that made its steps in the open, bit for bit; a follower who begins anew, or does not learn, is refused."""
+    game, x, follower = se.game("random_markov_game-v0"), np.full(15, 0.1), se.SoftQLearning(0.1, 100)
+    first = se.Pretrained(follower, 20_000).respond(game, x, rng=np.random.default_rng(3))
+    rng = np.random.default_rng(3)
+    open_ = follower.respond(game, x, rng=rng, state=follower.respond(game, x, budget=20_000, rng=rng).state)
+    np.testing.assert_array_equal(first.policy, open_.policy)
+    assert first.certificate < 0.5 * follower.respond(game, x, rng=np.random.default_rng(3)).certificate
+    with pytest.raises(ArgumentError, match="would forget what it was pre-trained to"):
+        se.Pretrained(se.SoftQLearning(0.1, 100, start="reset"), 10)
+    with pytest.raises(ArgumentError, match="is for followers who learn"):
+        se.Pretrained(se.Soft(0.1), 10)
