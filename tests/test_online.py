@@ -22,7 +22,9 @@ RECORD = FOLDER / "recorded" / "online.jsonl"
 
 def test_the_table_is_what_the_record_says() -> None:
     config = configuration.load("online")
-    assert {job.id for job in config.jobs} == set(results_file.read(RECORD))
+    recorded = set(results_file.read(RECORD))
+    assert recorded <= {job.id for job in config.jobs}
+    assert {job.id for job in config.jobs if job.seed < 5} <= recorded
     table = online.markdown(report.collect_parts(config, RECORD))
     assert table == (FOLDER / "online-table.md").read_text(), (
         "run  python -m baselines.studies.online online --results docs/reproductions/recorded"
@@ -34,10 +36,10 @@ def test_what_the_page_says() -> None:
     found = online.settings(report.collect_parts(configuration.load("online"), RECORD))
 
     def mean(setting: tuple[str, str], count: int, label: str, name: str = "leader_return") -> float:
-        ends = [run["history"][-1][name] for run in found[setting][count].groups[label]]
+        ends = [run["history"][-1][name] for run in found[setting][label][count]]
         return sum(ends) / len(ends)
 
-    exact, sampled = online.LEARNERS["NaturalPolicyGradient"], online.LEARNERS["SoftQLearning"]
+    exact, sampled = online.LEARNERS["NaturalPolicyGradient"][0], online.LEARNERS["SoftQLearning"][0]
     for game in ("toy3", "Garnet 11", "Garnet 12", "Four Rooms"):
         setting = game, exact
         assert mean(setting, 1, "BC-HG, values read") > 0.99 * mean(setting, 20, "BC-HG, values read")
@@ -71,7 +73,10 @@ def test_every_step_is_in_one_ledger(start: str, monkeypatch: pytest.MonkeyPatch
     (learner,) = responses[0].state
     assert learner.steps == (6 * 70 if start == "carry" else 70)
     spent = online.ledger([{"cost": vars(cost)}])
-    assert spent == {"outcome_steps": sum(watched) / 6, "training_steps": 70.0, "queries": cost.queries / 6}
+    assert spent == {
+        **{"outcome_steps": sum(watched) / 6, "training_steps": 70.0, "queries": cost.queries / 6},
+        **{"actor_updates": 0.0, "critic_updates": 70.0},
+    }
 
 
 @pytest.mark.parametrize(
