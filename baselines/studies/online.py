@@ -141,9 +141,7 @@ def markdown(parts: list[Part]) -> str:
     seeds = sorted({len(group) for part in parts for group in part.groups.values()})
     words = " to ".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
     hours = sum(run["timing"]["seconds"] for run in runs) / 3600
-    said = (
-        f"{len(runs):,} runs, {words} seeds a row, {hours:.1f} hours of leaders and followers in all (telemetry and referee not counted)."
-    )
+    said = f"{len(runs):,} runs, {words} seeds a row, {hours:.1f} hours of leaders and followers (no telemetry, no referee)."
     tables = [f"*{said}*", "**What is kept at the fewest updates, of the gain at the most**", survival(parts)]
     for (game, learner), panel in settings(parts).items():
         rows = [_row(method, count, runs) for method, by in panel.items() for count, runs in sorted(by.items())]
