@@ -12,6 +12,8 @@ import solvers
 import stackelberg_envs as se
 from baselines.bench import configuration, report, results_file
 from baselines.studies import online
+from solvers.dqn import DQN
+from solvers.learners import SAC
 from stackelberg_envs.arguments import ArgumentError
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.play.outcomes import Outcome
@@ -20,14 +22,16 @@ FOLDER = Path(__file__).parent.parent / "docs" / "reproductions"
 RECORD = FOLDER / "recorded" / "online.jsonl"
 
 
-def test_the_table_is_what_the_record_says() -> None:
-    config = configuration.load("online")
-    recorded = set(results_file.read(RECORD))
+@pytest.mark.parametrize("name", ["online", "online-starts", "online-rates", "online-networks"])
+def test_the_table_is_what_the_record_says(name: str) -> None:
+    """And every row has the first seed at least; the lines above the tables say how many there are."""
+    config, record = configuration.load(name), FOLDER / "recorded" / f"{name}.jsonl"
+    recorded = set(results_file.read(record))
     assert recorded <= {job.id for job in config.jobs}
-    assert {job.id for job in config.jobs if job.seed < 5} <= recorded
-    table = online.markdown(report.collect_parts(config, RECORD))
-    assert table == (FOLDER / "online-table.md").read_text(), (
-        "run  python -m baselines.studies.online online --results docs/reproductions/recorded"
+    assert {job.id for job in config.jobs if job.seed == 0} <= recorded
+    table = online.markdown(report.collect_parts(config, record))
+    assert table == (FOLDER / f"{name}-table.md").read_text(), (
+        f"run  python -m baselines.studies.online {name} --results docs/reproductions/recorded --output docs/reproductions"
     )
 
 
@@ -43,6 +47,14 @@ def test_what_the_page_says() -> None:
     for game in ("toy3", "Garnet 11", "Garnet 12", "Four Rooms"):
         setting = game, exact
         assert mean(setting, 1, "BC-HG, values read") > 0.99 * mean(setting, 20, "BC-HG, values read")
+    assert mean(("Four Rooms", exact), 1, "HPGD") > 0.99 * mean(("Four Rooms", exact), 20, "HPGD")
+    starts = [run["history"][0]["leader_return"] for run in found["toy3", exact]["two points, sampled returns"][1]]
+    assert mean(("toy3", exact), 1, "two points, sampled returns") < min(starts)
+    assert 0.98 < sum(starts) / len(starts) / 15 < 1.02
+    for method in ("AHO", "two points, sampled returns"):
+        for learner in (exact, sampled):
+            against, counted = online.negative_share([run for runs in found["Four Rooms", learner][method].values() for run in runs])
+            assert 0.35 < against / counted < 0.65
     assert mean(("Garnet 11", exact), 1, "BC-HG, from outcomes") < 0.9 * mean(("Garnet 11", exact), 20, "BC-HG, from outcomes")
     assert (
         mean(("Four Rooms", sampled), 1, "BC-HG, values read", "online_return")
@@ -77,6 +89,33 @@ def test_every_step_is_in_one_ledger(start: str, monkeypatch: pytest.MonkeyPatch
         **{"outcome_steps": sum(watched) / 6, "training_steps": 70.0, "queries": cost.queries / 6},
         **{"actor_updates": 0.0, "critic_updates": 70.0},
     }
+
+
+@pytest.mark.parametrize("kind", ["SAC", "DQN"])
+def test_updates_of_networks_are_those_of_their_optimisers(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted where the library and the network take their steps; environment steps are the follower's own, and none is the leader's."""
+    stable_baselines3 = pytest.importorskip("stable_baselines3", reason="the extra 'rl' is not installed")
+    steps = []
+    if kind == "SAC":
+        train = stable_baselines3.SAC.train
+
+        def counting(model: Any, gradient_steps: int, batch_size: int) -> None:
+            steps.append(gradient_steps)
+            train(model, gradient_steps, batch_size)
+
+        monkeypatch.setattr(stable_baselines3.SAC, "train", counting)
+        game, follower = se.game("guided_cartpole-v0"), SAC(20, learning_starts=10, hidden=(8,), batch_size=16)
+    else:
+        learn = DQN._learn
+        monkeypatch.setattr(DQN, "_learn", lambda *args: (steps.append(1), learn(*args)))
+        game = se.game("tax_economy-v0", grid=21, hours=3, spendings=2)
+        follower = DQN(0.3, 15, replay=100, batch=50, start="carry")
+    rounds = RepeatedGame(game, follower, seed=1)
+    for x in (np.zeros(game.dimension), np.ones(game.dimension)):
+        rounds.play(x, one_context=True)
+    assert rounds.cost.critic_updates == sum(steps) > 0
+    assert rounds.cost.actor_updates == (sum(steps) if kind == "SAC" else 0)
+    assert rounds.cost.training_steps == 2 * (20 if kind == "SAC" else 15 * 10)
 
 
 @pytest.mark.parametrize(

@@ -54,14 +54,18 @@ def written_rule(game: str) -> se.Follower:
 
 
 def settings(parts: list[Part]) -> dict[tuple[str, str], Methods]:
-    """(game, learner) to method to U to runs."""
+    """(game, learner) to method to U to runs, seed by seed, whichever version of the suite's code made them."""
     found: dict[tuple[str, str], Methods] = {}
     for part in parts:
         follower, game = part.section.world.follower, part.section.title.partition(",")[0]
         assert follower is not None
         learner, updates = LEARNERS[follower["kind"]]
-        for label, runs in part.groups.items():
-            found.setdefault((game, learner), {}).setdefault(label + _begins(follower), {})[updates(follower)] = runs
+        for run in (run for runs in part.groups.values() for run in runs):
+            methods = found.setdefault((game, learner), {})
+            methods.setdefault(run["job"]["label"] + _begins(follower), {}).setdefault(updates(follower), []).append(run)
+    for by_updates in (by_updates for methods in found.values() for by_updates in methods.values()):
+        for runs in by_updates.values():
+            runs.sort(key=lambda run: run["job"]["seed"])
     return found
 
 
@@ -79,8 +83,9 @@ def negative_share(runs: list[dict[str, Any]]) -> tuple[int, int]:
 
 
 def ledger(runs: list[dict[str, Any]]) -> dict[str, float]:
-    """Means over runs of what a commitment took; a step is in one entry."""
-    return {name: float(np.mean([run["cost"].get(name, 0) / run["cost"]["commitments"] for run in runs])) for name in LEDGER}
+    """Means over runs of what a commitment took, those that count it; a step is in one entry."""
+    spent = {name: [run["cost"][name] / run["cost"]["commitments"] for run in runs if name in run["cost"]] for name in LEDGER}
+    return {name: float(np.mean(amounts)) if amounts else 0.0 for name, amounts in spent.items()}
 
 
 def _row(label: str, count: int, runs: list[dict[str, Any]]) -> tuple[str, ...]:
@@ -137,11 +142,13 @@ def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 def markdown(parts: list[Part]) -> str:
     """How many runs there are, what is kept at the fewest updates, and a table a game and learner."""
-    runs = [run for part in parts for group in part.groups.values() for run in group]
-    seeds = sorted({len(group) for part in parts for group in part.groups.values()})
+    groups = [runs for panel in settings(parts).values() for by_updates in panel.values() for runs in by_updates.values()]
+    runs, seeds = [run for group in groups for run in group], sorted({len(group) for group in groups})
     words = " to ".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
     hours = sum(run["timing"]["seconds"] for run in runs) / 3600
-    said = f"{len(runs):,} runs, {words} seeds a row, {hours:.1f} hours of leaders and followers (no telemetry, no referee)."
+    codes = len({(run["code"]["suite"], *sorted(run["versions"].items())) for run in runs})
+    said = f"{len(runs):,} runs, seeds a row: {words}; {hours:.1f} hours of leaders and followers (no telemetry, no referee)."
+    said += f" Made by {codes} versions of the suite's code or of its packages." if codes > 1 else ""
     tables = [f"*{said}*", "**What is kept at the fewest updates, of the gain at the most**", survival(parts)]
     for (game, learner), panel in settings(parts).items():
         rows = [_row(method, count, runs) for method, by in panel.items() for count, runs in sorted(by.items())]
