@@ -107,15 +107,17 @@ class PPO(CheckedArguments):
         """Make ``budget`` (or ``updates``) updates, and respond; see `stackelberg_envs.game.Follower.respond`.
 
         Raises:
-            PlanningError: in worlds without tables, of several followers, or whose followers lack actions; for batches of commitments.
+            PlanningError: in worlds without tables, of several followers, or whose followers lack actions or see signals; for batches of
+                commitments.
             ImportError: if stable-baselines3 is missing.
         """
         count = self.updates if budget is None else whole("budget", budget, 1)
         if not isinstance(x, np.ndarray) or x.ndim != 1:
             raise PlanningError(f"{self!r} learns one commitment at a time, a NumPy array of one axis; got {type(x).__name__}")
-        if not game.tabular or game.followers > 1 or game.masked:
+        if not game.tabular or game.followers > 1 or game.masked or "signal" in game.visibility:
             raise PlanningError(
-                f"{self!r} answers for one follower in a world with tables in which all actions are available; {game.name} is another"
+                f"{self!r} answers for one follower in a world with tables, in which all actions are available and no signal is seen; "
+                f"{game.name} is another"
             )
         (world,) = game.problems(x, context)
         mdp: MDP = world.tables_for(self)
@@ -127,7 +129,7 @@ class PPO(CheckedArguments):
                 model.policy.load_state_dict(known.weights)
                 model.policy.optimizer.load_state_dict(known.optimiser)
             for _ in range(count):
-                model.rollout_buffer = self._rollout(model, mdp, noise)  # 1, 2
+                model.rollout_buffer = self._rollout(model, world, noise)  # 1, 2
                 played += model.rollout_buffer.pos
                 model.train()  # 3
         policy, values = _tables(model, mdp)
@@ -142,10 +144,11 @@ class PPO(CheckedArguments):
         )
         return Response((answer,), state=PPOState(model.policy.state_dict(), model.policy.optimizer.state_dict(), trained, x.copy()))
 
-    def _rollout(self, model: Any, mdp: MDP, rng: np.random.Generator) -> Any:
+    def _rollout(self, model: Any, world: Any, rng: np.random.Generator) -> Any:
         """Steps 1 and 2: the library's buffer of played episodes."""
+        mdp: MDP = world.tables_for(self)
         policy, values = _tables(model, mdp)
-        (seen,) = mdp.play((policy,), np.full(self.episodes, self.horizon), rng)
+        (seen,) = world.play((policy,), np.full(self.episodes, self.horizon), rng)
         nodes = _nodes(mdp)
         alive, s, a, b = seen.alive, seen.states[:, :-1], seen.leader_actions, seen.follower_actions
         at = (s * nodes + (a if nodes > 1 else 0))[alive]

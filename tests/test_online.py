@@ -65,7 +65,7 @@ def test_what_the_page_says() -> None:
 
 
 @pytest.mark.parametrize("start", ["carry", "reset"])
-def test_every_step_is_in_one_ledger(start: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_step_is_in_one_ledger(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was watched and what was learned from, each counted by hand; episodes that the leader watches teach the follower nothing."""
     watched, play = [], RepeatedGame.play
 

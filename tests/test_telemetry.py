@@ -149,7 +149,7 @@ def test_the_report_draws_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert [axis.get_title() for axis in shown] == list(QUANTITIES.values())
     line = shown[0].get_lines()[list(there["online_return"]).index("bchg")]
     last = [run["history"][-1]["online_return"] for run in groups["bchg"]]
-    assert line.get_ydata()[-1] == pytest.approx(np.mean(last))
+    assert np.asarray(line.get_ydata())[-1] == pytest.approx(np.mean(last))
     plain = {label: [{**run, "history": [{"commitments": 0}] * 3} for run in runs] for label, runs in groups.items()}
     assert telemetry_curves(plain) is None
 

@@ -118,21 +118,23 @@ def gain(runs: list[dict[str, Any]]) -> float:
 
 
 def kept(by_updates: dict[int, list[dict[str, Any]]]) -> float | None:
-    """The gain at the fewest updates over that at the most; None where the latter is not clearly above 0."""
+    """The gain at the fewest updates over that at the most; None where the latter is not clearly above 0, or seeds are fewer than three."""
     least, most = min(by_updates), max(by_updates)
     gains = [run["history"][-1]["leader_return"] - run["history"][0]["leader_return"] for run in by_updates[most]]
-    return gain(by_updates[least]) / gain(by_updates[most]) if least < most and mean_interval(gains).low > 0 else None
+    known = least < most and len(gains) > 2 and mean_interval(gains).low > 0
+    return gain(by_updates[least]) / gain(by_updates[most]) if known else None
 
 
 def survival(parts: list[Part]) -> str:
-    """A table of `kept`, a row a game and learner and a column a method."""
+    """A table of `kept`, a row a game and learner and a column a method; nothing where nothing is known yet."""
     panels = settings(parts)
     methods = list(dict.fromkeys(method for panel in panels.values() for method in panel))
     rows = []
     for (game, learner), panel in panels.items():
         shares = [kept(panel[method]) if method in panel else None for method in methods]
         rows.append((f"{game}: {learner}", *("-" if part is None else f"{100 * part:.0f} %" for part in shares)))
-    return _table(("", *methods), rows)
+    known = any(cell != "-" for row in rows for cell in row[1:])
+    return "**What is kept at the fewest updates, of the gain at the most**\n\n" + _table(("", *methods), rows) if known else ""
 
 
 def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
@@ -149,7 +151,7 @@ def markdown(parts: list[Part]) -> str:
     codes = len({(run["code"]["suite"], *sorted(run["versions"].items())) for run in runs})
     said = f"{len(runs):,} runs, seeds a row: {words}; {hours:.1f} hours of leaders and followers (no telemetry, no referee)."
     said += f" Made by {codes} versions of the suite's code or of its packages." if codes > 1 else ""
-    tables = [f"*{said}*", "**What is kept at the fewest updates, of the gain at the most**", survival(parts)]
+    tables = [f"*{said}*", *filter(None, [survival(parts)])]
     for (game, learner), panel in settings(parts).items():
         rows = [_row(method, count, runs) for method, by in panel.items() for count, runs in sorted(by.items())]
         columns = [i for i in range(len(HEADER)) if any(row[i] not in NOTHING for row in rows)]
