@@ -174,7 +174,7 @@ def draw(parts: list[Part]) -> Figure:
                 intervals = [mean_interval([run["history"][-1][name] for run in by_updates[count]]) for count in counts]
                 centres = [interval.centre for interval in intervals]
                 error = [[i.centre - i.low for i in intervals], [i.high - i.centre for i in intervals]]
-                line = {**figures.style(labels.index(label)), "ls": dashes, "marker": "o", "ms": 3}
+                line = {**figures.style(labels.index(label)), "ls": dashes, "ms": 4, "markevery": 1}
                 axis.errorbar(counts, centres, error, capsize=2, label=figures.plain_text(label) if dashes == "-" else None, **line)
         axis.set_xscale("log")
         axis.set_xticks((ticks := sorted({count for by in panel.values() for count in by})), [str(tick) for tick in ticks], minor=False)
