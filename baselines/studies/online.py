@@ -117,7 +117,7 @@ def gain(runs: list[dict[str, Any]]) -> float:
     return float(np.mean([run["history"][-1]["leader_return"] - run["history"][0]["leader_return"] for run in runs]))
 
 
-def kept(by_updates: dict[int, list[dict[str, Any]]]) -> float | None:
+def share_of_gain(by_updates: dict[int, list[dict[str, Any]]]) -> float | None:
     """The gain at the fewest updates over that at the most; None where the latter is not clearly above 0, or seeds are fewer than three."""
     least, most = min(by_updates), max(by_updates)
     gains = [run["history"][-1]["leader_return"] - run["history"][0]["leader_return"] for run in by_updates[most]]
@@ -126,12 +126,12 @@ def kept(by_updates: dict[int, list[dict[str, Any]]]) -> float | None:
 
 
 def survival(parts: list[Part]) -> str:
-    """A table of `kept`, a row a game and learner and a column a method; nothing where nothing is known yet."""
+    """A table of `share_of_gain`, a row a game and learner and a column a method; nothing where nothing is known yet."""
     panels = settings(parts)
     methods = list(dict.fromkeys(method for panel in panels.values() for method in panel))
     rows = []
     for (game, learner), panel in panels.items():
-        shares = [kept(panel[method]) if method in panel else None for method in methods]
+        shares = [share_of_gain(panel[method]) if method in panel else None for method in methods]
         rows.append((f"{game}: {learner}", *("-" if part is None else f"{100 * part:.0f} %" for part in shares)))
     known = any(cell != "-" for row in rows for cell in row[1:])
     return "**What is kept at the fewest updates, of the gain at the most**\n\n" + _table(("", *methods), rows) if known else ""
