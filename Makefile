@@ -97,9 +97,10 @@ reproduce-gradients: $(INSTALLED)  ## gradient methods after 2024 beside HPGD, B
 	$(BIN)/python -m baselines.studies.spent rivals-gradients
 	$(BIN)/stackelberg bench fading-entropy && $(BIN)/stackelberg compare fading-entropy
 
-reproduce-online: $(INSTALLED)  ## followers who learn at their leader's pace (half an hour of CPU time; resumes)
-	$(BIN)/stackelberg bench online
-	$(BIN)/python -m baselines.studies.online online
+reproduce-online: $(INSTALLED)  ## followers who learn at their leader's pace (some five hours of CPU time; resumes)
+	for name in online online-starts online-rates online-networks; do \
+		$(BIN)/stackelberg bench $$name && $(BIN)/python -m baselines.studies.online $$name || exit 1; \
+	done
 
 reproduce-preferences: $(INSTALLED)  ## learning a reward from preferences, tabular and with a simulator (an hour on two cores; resumes)
 	$(BIN)/python -m baselines.studies.preferences

@@ -29,6 +29,7 @@ exclude_patterns += [
     "reproductions/rivals-gradients*.md",
     "reproductions/brackets-table.md",
     "reproductions/blind-search-table.md",
+    "reproductions/online-*.md",
     "reproductions/tariff.md",
     "reproductions/patrol.md",
     "reproductions/toll-scores.md",

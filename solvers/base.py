@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -268,7 +268,7 @@ def run(
                 row = {
                     "iteration": state.iteration,
                     **_referee_row(score.of(judge_game, state.x, judge)),
-                    **asdict(rounds.cost),
+                    **rounds.cost.as_dict(),
                     **({} if judge_game.instruments is None else {"instruments": _as_lists(judge_game.instruments(state.x))}),
                     **({} if (learned := rounds.learned_gap) is None or np.isnan(learned) else {"learned_gap": learned}),
                     **(state.row or {}),

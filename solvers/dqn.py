@@ -204,9 +204,10 @@ class DQN(CheckedArguments):
             raise PlanningError(f"DQN is for design games: its network does not see the leader's actions, and in {game.name} it acts")
         noise = np.random.default_rng(0) if rng is None else rng
         learner = self._initial_state(process, x, state, noise)
+        updates = 0
         with _interrupts() as interrupted:
             for i in range(count):
-                self._step(process, learner, game.max_cycles, noise)
+                updates += self._step(process, learner, game.max_cycles, noise)
                 if self.progress is not None and ((i + 1) % 100 == 0 or i + 1 == count):
                     self.progress(i + 1, count)
                 if interrupted():
@@ -214,7 +215,8 @@ class DQN(CheckedArguments):
         policy = self._policy(process, learner)
         exact = process.follower_score is not None
         gap = float(process.follower_score(policy, self.temperature, game.max_cycles)[2]) if exact else float("nan")
-        answer = Answer(policy, None, gap, evaluations=0, planned_in=process, training_steps=count * self.environments)  # type: ignore[arg-type]
+        world: Any = process
+        answer = Answer(policy, None, gap, 0, planned_in=world, training_steps=count * self.environments, critic_updates=updates)
         return Response((answer,), state=learner)
 
     def _head_sizes(self, process: SampledProcess) -> tuple[int, ...]:
@@ -244,7 +246,8 @@ class DQN(CheckedArguments):
         weights = tuple(tuple(w.detach().double().numpy() for w in (layer.weight, layer.bias)) for layer in layers)
         return HeadsPolicy(weights, self._head_sizes(process), self.temperature)  # type: ignore[arg-type]
 
-    def _step(self, process: SampledProcess, learner: DQNState, limit: int, rng: np.random.Generator) -> None:
+    def _step(self, process: SampledProcess, learner: DQNState, limit: int, rng: np.random.Generator) -> bool:
+        """One step of training; whether the network learned."""
         parts, n = self._head_sizes(process), self.environments
         explored = min(1.0, learner.steps / max(1, self.steps // 3))
         leads = process.lead(learner.states, rng.random((n, process.noise.lead)))
@@ -273,11 +276,13 @@ class DQN(CheckedArguments):
             arrived = np.where(done[:, None], begun, arrived)
             learner.clock[done] = 0
         learner.states = arrived
-        if learner.filled > self.replay:
+        learned = learner.filled > self.replay
+        if learned:
             self._learn(process.follower_discount, parts, learner, rng)  # 4.
         learner.steps += 1
         if learner.steps % self.copy_every == 0:  # 5.
             learner.target.load_state_dict(learner.net.state_dict())
+        return learned
 
     def _learn(self, gamma: float, parts: tuple[int, ...], learner: DQNState, rng: np.random.Generator) -> None:
         """One step of Adam on the mean squared error over batch and heads."""

@@ -83,7 +83,7 @@ class LeaderPPO(Solver):
         return needs_acting_leader("leader_ppo", oracle)
 
     def init(self, oracle: Oracle, x: np.ndarray) -> State:
-        _library()  # if it is missing, say so before anything is played
+        library()  # if it is missing, say so before anything is played
         return State(x)
 
     def step(self, oracle: Oracle, state: State, rng: np.random.Generator) -> State:
@@ -107,11 +107,11 @@ class LeaderPPO(Solver):
 
     def _model(self, oracle: Oracle) -> Any:
         """A fresh model of the library; what it has learned is carried as tensors, which pickle under every version of it."""
-        ppo, logger = _library()
+        ppo, logger = library()
         s, a, _ = oracle.sizes[0]
         model = ppo(
             "MlpPolicy",
-            _Spaces(s, a),
+            OneHotSpaces(s, a),
             learning_rate=self.learning_rate,
             n_steps=self.batch_size,  # of a buffer that is replaced
             batch_size=self.batch_size,
@@ -142,25 +142,25 @@ def private_generators(rng: np.random.Generator) -> Iterator[None]:
         torch.set_rng_state(before[1])
 
 
-class _Spaces(gymnasium.Env[np.ndarray, np.int64]):
-    """What the library asks of an environment that is never stepped: one-hot states, and the leader's actions."""
+class OneHotSpaces(gymnasium.Env[np.ndarray, np.int64]):
+    """What the library asks of an environment that is never stepped: one-hot states, and a player's actions."""
 
     def __init__(self, states: int, actions: int) -> None:
         self.observation_space = gymnasium.spaces.Box(0.0, 1.0, (states,), np.float32)
         self.action_space = gymnasium.spaces.Discrete(actions)
 
 
-def _library() -> tuple[Any, Any]:
+def library() -> tuple[Any, Any]:
     """(PPO, Logger) of stable-baselines3."""
     try:
         from stable_baselines3 import PPO
         from stable_baselines3.common.logger import Logger
     except ImportError as error:
-        raise ImportError("leader_ppo needs stable-baselines3: pip install 'stackelberg-envs[rl]'") from error
+        raise ImportError("PPO needs stable-baselines3: pip install 'stackelberg-envs[rl]'") from error
     return PPO, Logger
 
 
-def _log_policy(policy: Any) -> torch.Tensor:
+def log_policy(policy: Any) -> torch.Tensor:
     """log pi(a|s) of the net at every one-hot state, (S, A), float64."""
     with torch.no_grad():
         logits = policy.get_distribution(torch.eye(policy.observation_space.shape[0])).distribution.logits
@@ -169,7 +169,7 @@ def _log_policy(policy: Any) -> torch.Tensor:
 
 def _commitment(policy: Any, oracle: Oracle) -> np.ndarray:
     """The net as a commitment, (S * A,)."""
-    return np.clip(_log_policy(policy).numpy().ravel(), oracle.leader_space.low, oracle.leader_space.high)
+    return np.clip(log_policy(policy).numpy().ravel(), oracle.leader_space.low, oracle.leader_space.high)
 
 
 def _start_at(policy: Any, logits: np.ndarray) -> None:
@@ -185,21 +185,33 @@ def _fill_rollout_buffer(model: Any, seen: Outcome, states: int) -> Any:
     """The library's rollout buffer with the episodes laid end to end, advantages and returns computed."""
     alive = seen.alive[:, 0]
     at, after = seen.states[:, 0, :-1][alive], seen.states[:, 0, 1:][alive]
-    starts = (np.arange(alive.shape[1]) == 0) & alive
-    lengths = alive.sum(axis=1)
-    last = (np.arange(alive.shape[1]) == lengths[:, None] - 1)[alive]
-    observations = torch.eye(states)[torch.as_tensor(at)]
-    actions = torch.as_tensor(seen.leader_actions[:, 0][alive])
     with torch.no_grad():
-        values, log_probs, _ = model.policy.evaluate_actions(observations, actions)
         worth = np.append(model.policy.predict_values(torch.eye(states)).numpy(), 0.0)  # of the end: nothing
-    rewards = seen.leader_rewards[alive] + model.gamma * worth[after] * last
+    rewards = seen.leader_rewards[alive] + model.gamma * worth[after] * last_steps(alive)
+    return rollout_buffer(model, at, seen.leader_actions[:, 0][alive], rewards, alive)
+
+
+def last_steps(alive: np.ndarray) -> np.ndarray:
+    """Which of the played steps, of episodes (N, T) laid end to end, are the last of their episode, (M,)."""
+    return (np.arange(alive.shape[1]) == alive.sum(axis=1)[:, None] - 1)[alive]
+
+
+def rollout_buffer(model: Any, at: np.ndarray, actions: np.ndarray, rewards: np.ndarray, alive: np.ndarray) -> Any:
+    """The library's rollout buffer of steps at one-hot observations ``at`` (M,), episodes (N, T) laid end to end, with advantages.
+
+    What is worth more beyond the last step of an episode is part of its ``rewards``.
+    """
+    starts = (np.arange(alive.shape[1]) == 0) & alive
+    observations = torch.eye(model.observation_space.shape[0])[torch.as_tensor(at)]
+    chosen = torch.as_tensor(actions)
+    with torch.no_grad():
+        values, log_probs, _ = model.policy.evaluate_actions(observations, chosen)
     buffer = type(model.rollout_buffer)(
         len(at), model.observation_space, model.action_space, device="cpu", gae_lambda=model.gae_lambda, gamma=model.gamma
     )
     for table, entries in (
         (buffer.observations, observations.numpy()),
-        (buffer.actions, actions.numpy()[:, None]),
+        (buffer.actions, chosen.numpy()[:, None]),
         (buffer.rewards, rewards),
         (buffer.episode_starts, starts[alive]),
         (buffer.values, values.numpy()[:, 0]),

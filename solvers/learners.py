@@ -186,7 +186,20 @@ class SAC(CheckedArguments):
         memory = _memory(model.replay_buffer) if self.keep_memory else {}
         optimisers = (model.actor.optimizer.state_dict(), model.critic.optimizer.state_dict())
         carried = SACState(model.policy.state_dict(), optimisers, memory, known + steps, committed.copy())
-        return Response((Answer(actor, math.nan, math.nan, evaluations=0, training_steps=steps),), state=carried)
+        return Response(
+            (
+                Answer(
+                    actor,
+                    math.nan,
+                    math.nan,
+                    evaluations=0,
+                    training_steps=steps,
+                    actor_updates=model._n_updates,  # of this call: the model is new
+                    critic_updates=model._n_updates,
+                ),
+            ),
+            state=carried,
+        )
 
     def _model(self, sac: Any, env: Any, discount: float) -> Any:
         """A fresh model of the library."""

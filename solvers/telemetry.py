@@ -26,14 +26,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from stackelberg_envs.game import judge_of, learns
+from stackelberg_envs.game import Follower, StackelbergGame, judge_of, learns
 from stackelberg_envs.leader.access import Access
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.planning.linear_systems import PlanningError
 from stackelberg_envs.planning.policy_evaluation import policy_value
 from stackelberg_envs.planning.value_iteration import soft_backup
 from stackelberg_envs.processes.mdp import MDP, decision_problem
-from stackelberg_envs.response import Answer
+from stackelberg_envs.response import Answer, Response
 
 from .base import State, StepGradient
 from .estimators.implicit import exact_gradient
@@ -82,25 +82,37 @@ def exact_parts(rounds: RepeatedGame, x: np.ndarray) -> tuple[np.ndarray, np.nda
 def follower_row(rounds: RepeatedGame) -> dict[str, float]:
     """How followers who learn did under the last commitment, in the contexts in which they answered; empty for others.
 
-    Returns are means over these contexts; divergence and residual are the largest over contexts and followers.
+    Returns are means over these contexts; divergence and residual are the largest over contexts and followers.  In worlds without tables
+    returns are those of `stackelberg_envs.evaluate`, exact where there are closed forms, and else by the referee's episodes; where no exact
+    follower is known, the learner's alone is there.
     """
     assert rounds.follower is not None
     x, responses = rounds.last_responses
-    if x is None or not responses or not learns(rounds.follower) or not rounds.game.tabular:
+    if x is None or not responses or not learns(rounds.follower):
         return {}
-    judge, returns, divergences, residuals = judge_of(rounds.follower), [], [], []
+    judge, found, divergences, residuals = judge_of(rounds.follower), [], [], []
     for context, response in responses.items():
         committed = rounds.game.for_context(x, context)
         worlds = rounds.game.problems(committed, context)
-        best = judge.respond(rounds.game, committed, context)
-        returns.append([float(rounds.game.objective(worlds, policies)) for policies in (response.policies, best.policies)])
-        for answer, exact in zip(response.answers, best.answers, strict=True):
+        best = _exact_response(judge, rounds.game, committed, context)
+        found.append([float(rounds.game.objective(worlds, each.policies)) for each in (response, best) if each is not None])
+        for answer, exact in zip(response.answers, best.answers if best is not None and rounds.game.tabular else (), strict=False):
             if answer.planned_in is not None:
                 divergences.append(divergence(answer.planned_in, answer.policy, exact.policy))
                 residuals.append(bellman_residual(answer, judge.temperature))
-    online, attainable = np.average(returns, axis=0, weights=np.asarray(rounds.game.context_probabilities)[list(responses)])
-    row = {"online_return": float(online), "best_response_return": float(attainable)}
+    returns = np.average(found, axis=0, weights=np.asarray(rounds.game.context_probabilities)[list(responses)])
+    row = dict(zip(("online_return", "best_response_return"), map(float, returns), strict=False))
     return row | ({"follower_kl": max(divergences), "bellman_residual": max(residuals)} if divergences else {})
+
+
+def _exact_response(judge: Follower, game: StackelbergGame, x: np.ndarray, context: int) -> Response | None:
+    """The judge's answer, or None where that learns itself, or cannot answer."""
+    if learns(judge):
+        return None
+    try:
+        return judge.respond(game, x, context)
+    except PlanningError:
+        return None
 
 
 def divergence(mdp: MDP, policy: Any, best: Any) -> float:

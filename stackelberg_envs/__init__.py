@@ -24,6 +24,7 @@ from .followers.feedback import Feedback
 from .followers.independent_q_learning import IndependentQLearning
 from .followers.learning import NaturalPolicyGradient, SoftQLearning
 from .followers.mirror_descent import MirrorDescent
+from .followers.pretrained import Pretrained
 from .followers.replication import SoftInside
 from .formats.arrays import from_arrays
 from .formats.cassandra import read_cassandra
@@ -79,6 +80,7 @@ __all__ = [
     "Penalties",
     "Permission",
     "PolicyBound",
+    "Pretrained",
     "Quantal",
     "Quotas",
     "Response",

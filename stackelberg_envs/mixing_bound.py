@@ -28,9 +28,9 @@ def mixing_bound(game: StackelbergGame, follower: Follower | None = None, *, str
         BoundError: if ``strict`` and there is no such bound.
     """
     try:
-        mdp, temperature = announced_process(game, follower_of(game, follower))
+        mdp, (temperature, _) = announced_process(game, follower_of(game, follower))
         if temperature == 0:
-            raise BoundError(f"{game.name} has no mixing bound: its follower has no entropy")
+            raise BoundError(f"{game.name} has no mixing bound: its follower's values have no entropy")
     except BoundError:
         if strict:
             raise

@@ -20,7 +20,6 @@ import numpy as np
 
 from .arguments import real, whole
 from .bounds import BoundError, probe_commitments, same_tables
-from .followers.exact import Hard, Soft
 from .game import Follower, StackelbergGame, follower_of
 from .planning.value_boxes import ValueBoxes
 from .processes.mdp import MDP
@@ -65,7 +64,7 @@ def policy_bound(
 
     Args:
         game: the game.
-        follower: `Hard` or `Soft`; None for the game's own.
+        follower: `Hard`, `Soft` or `Quantal`; None for the game's own.
         found: a return that is attained; boxes that cannot beat it by ``gap`` are left.
         gap: share of the bound at which the search ends.
         boxes: how many it may look at, at least 1; time grows in proportion.
@@ -76,12 +75,12 @@ def policy_bound(
     """
     gap, boxes = real("gap", gap, 0, 1, open_high=True), whole("boxes", boxes, 1)
     try:
-        mdp, temperature = announced_process(game, follower_of(game, follower))
+        mdp, temperatures = announced_process(game, follower_of(game, follower))
     except BoundError:
         if strict:
             raise
         return None
-    return _search(ValueBoxes(mdp, temperature), np.asarray(mdp.initial), found, gap, boxes)
+    return _search(ValueBoxes(mdp, *temperatures), np.asarray(mdp.initial), found, gap, boxes)
 
 
 def _search(relaxation: ValueBoxes, initial: np.ndarray, found: float, gap: float, limit: int) -> PolicyBound:
@@ -141,8 +140,8 @@ def _finest(relaxation: ValueBoxes) -> int:
     return depth
 
 
-def announced_process(game: StackelbergGame, follower: Follower) -> tuple[MDP, float]:
-    """The one process of a game whose leader announces a policy, and the follower's temperature.
+def announced_process(game: StackelbergGame, follower: Follower) -> tuple[MDP, tuple[float, float]]:
+    """The one process of a game whose leader announces a policy, and the temperatures of the follower's values and answers.
 
     Raises:
         BoundError: if it is not of the kind.
@@ -152,7 +151,8 @@ def announced_process(game: StackelbergGame, follower: Follower) -> tuple[MDP, f
         if not holds:
             raise BoundError(f"{game.name} has no policy bound: {otherwise}")
 
-    require(isinstance(follower, Hard | Soft), f"{follower!r} is not Hard or Soft")
+    temperatures: tuple[float, float] = getattr(follower, "temperatures", None) or (-1.0, -1.0)
+    require(temperatures[0] >= 0, f"{follower!r} is not Hard, Soft or Quantal")
     require(game.additive and game.tabular and not game.crowd, "its objective is not a sum of rewards over steps in tables")
     alone = game.followers == 1 and len(game.contexts) == 1 and not any(game.signals)
     require(alone, "it has several contexts or followers, or signals")
@@ -165,4 +165,4 @@ def announced_process(game: StackelbergGame, follower: Follower) -> tuple[MDP, f
     require(max(mdp.follower_discount, mdp.leader_discount) < 1, "it does not discount")
     total = np.asarray(mdp.kernel.expect(np.ones(mdp.sizes[0])))
     require(bool(np.allclose(total, 1, rtol=0, atol=1e-12)), "its episodes end")
-    return mdp, getattr(follower, "temperature", 0.0)
+    return mdp, temperatures

@@ -27,7 +27,13 @@ class Answer:
     memory: Any = field(default=None, repr=False)
     """The warm start of its next answer, where that is not ``values``."""
     training_steps: int = 0
-    """Samples of the world from which the follower learned for this answer."""
+    """Samples of the world from which the follower learned for this answer, those of ``pretraining_steps`` not included."""
+    pretraining_steps: int = 0
+    """Steps of training before its first answer, as `stackelberg_envs.Pretrained` takes them; nothing else here counts them."""
+    actor_updates: int = 0
+    """Updates of the follower's policy, of followers who have one beside its values."""
+    critic_updates: int = 0
+    """Updates of the follower's values from samples; exact evaluations are ``evaluations``."""
 
     @property
     def action_values(self) -> Array:

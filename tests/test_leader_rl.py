@@ -13,7 +13,8 @@ import torch
 
 import solvers
 import stackelberg_envs as se
-from solvers.leader_ppo import LeaderPPO, _fill_rollout_buffer, _log_policy, private_generators
+from solvers.leader_ppo import LeaderPPO, _fill_rollout_buffer, private_generators
+from solvers.leader_ppo import log_policy as log_policy_of
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 
 pytest.importorskip("stable_baselines3", reason="the extra 'rl' is not installed")
@@ -36,7 +37,7 @@ def test_advantages_are_those_of_the_definition(hidden: tuple[int, ...]) -> None
     solver = LeaderPPO(hidden=hidden, gae_lambda=0.8)
     with private_generators(np.random.default_rng(0)):
         model = solver._model(rounds.oracle(se.Access.OUTCOME))
-    seen = rounds.play(_log_policy(model.policy).numpy().ravel(), episodes=20)
+    seen = rounds.play(log_policy_of(model.policy).numpy().ravel(), episodes=20)
     buffer = _fill_rollout_buffer(model, seen, 5)
     with torch.no_grad():
         V = np.append(model.policy.predict_values(torch.eye(5)).numpy(), 0.0)
@@ -50,7 +51,7 @@ def test_advantages_are_those_of_the_definition(hidden: tuple[int, ...]) -> None
     assert 0 < cut < 20
     np.testing.assert_allclose(buffer.advantages[:, 0], wanted, atol=1e-5)
     np.testing.assert_allclose(buffer.returns[:, 0], buffer.advantages[:, 0] + V[seen.states[:, 0, :-1][seen.alive[:, 0]]], atol=1e-6)
-    log_policy = _log_policy(model.policy).numpy()
+    log_policy = log_policy_of(model.policy).numpy()
     actions = seen.leader_actions[:, 0][seen.alive[:, 0]]
     np.testing.assert_allclose(buffer.log_probs[:, 0], log_policy[seen.states[:, 0, :-1][seen.alive[:, 0]], actions], atol=1e-6)
 

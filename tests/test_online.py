@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import solvers
 import stackelberg_envs as se
 from baselines.bench import configuration, report, results_file
 from baselines.studies import online
+from solvers.dqn import DQN
+from solvers.learners import SAC
+from stackelberg_envs.arguments import ArgumentError
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.play.outcomes import Outcome
 
@@ -17,12 +22,18 @@ FOLDER = Path(__file__).parent.parent / "docs" / "reproductions"
 RECORD = FOLDER / "recorded" / "online.jsonl"
 
 
-def test_the_table_is_what_the_record_says() -> None:
-    config = configuration.load("online")
-    assert {job.id for job in config.jobs} == set(results_file.read(RECORD))
-    table = online.markdown(report.collect_parts(config, RECORD))
-    assert table == (FOLDER / "online-table.md").read_text(), (
-        "run  python -m baselines.studies.online online --results docs/reproductions/recorded"
+@pytest.mark.parametrize("name", ["online", "online-starts", "online-rates", "online-networks"])
+def test_the_table_is_what_the_record_says(name: str) -> None:
+    """And every game has runs of each follower at least; the lines above the tables say how many seeds there are."""
+    config, record = configuration.load(name), FOLDER / "recorded" / f"{name}.jsonl"
+    recorded = set(results_file.read(record))
+    jobs = {job.id for job in config.jobs}
+    assert recorded <= jobs
+    pairs = [{(job.world.id, repr(type(job.world.answerer()))) for job in config.jobs if job.id in ids} for ids in (recorded, jobs)]
+    assert pairs[0] == pairs[1]
+    table = online.markdown(report.collect_parts(config, record))
+    assert table == (FOLDER / f"{name}-table.md").read_text(), (
+        f"run  python -m baselines.studies.online {name} --results docs/reproductions/recorded --output docs/reproductions"
     )
 
 
@@ -31,13 +42,21 @@ def test_what_the_page_says() -> None:
     found = online.settings(report.collect_parts(configuration.load("online"), RECORD))
 
     def mean(setting: tuple[str, str], count: int, label: str, name: str = "leader_return") -> float:
-        ends = [run["history"][-1][name] for run in found[setting][count].groups[label]]
+        ends = [run["history"][-1][name] for run in found[setting][label][count]]
         return sum(ends) / len(ends)
 
-    exact, sampled = online.LEARNERS["NaturalPolicyGradient"], online.LEARNERS["SoftQLearning"]
+    exact, sampled = online.LEARNERS["NaturalPolicyGradient"][0], online.LEARNERS["SoftQLearning"][0]
     for game in ("toy3", "Garnet 11", "Garnet 12", "Four Rooms"):
         setting = game, exact
         assert mean(setting, 1, "BC-HG, values read") > 0.99 * mean(setting, 20, "BC-HG, values read")
+    assert mean(("Four Rooms", exact), 1, "HPGD") > 0.99 * mean(("Four Rooms", exact), 20, "HPGD")
+    starts = [run["history"][0]["leader_return"] for run in found["toy3", exact]["two points, sampled returns"][1]]
+    assert mean(("toy3", exact), 1, "two points, sampled returns") < min(starts)
+    assert 0.98 < sum(starts) / len(starts) / 15 < 1.02
+    for method in ("AHO", "two points, sampled returns"):
+        for learner in (exact, sampled):
+            against, counted = online.negative_share([run for runs in found["Four Rooms", learner][method].values() for run in runs])
+            assert 0.35 < against / counted < 0.65
     assert mean(("Garnet 11", exact), 1, "BC-HG, from outcomes") < 0.9 * mean(("Garnet 11", exact), 20, "BC-HG, from outcomes")
     assert (
         mean(("Four Rooms", sampled), 1, "BC-HG, values read", "online_return")
@@ -48,7 +67,7 @@ def test_what_the_page_says() -> None:
 
 
 @pytest.mark.parametrize("start", ["carry", "reset"])
-def test_every_step_is_in_one_ledger(start: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_step_is_in_one_ledger(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was watched and what was learned from, each counted by hand; episodes that the leader watches teach the follower nothing."""
     watched, play = [], RepeatedGame.play
 
@@ -68,4 +87,66 @@ def test_every_step_is_in_one_ledger(start: str, monkeypatch: pytest.MonkeyPatch
     (learner,) = responses[0].state
     assert learner.steps == (6 * 70 if start == "carry" else 70)
     spent = online.ledger([{"cost": vars(cost)}])
-    assert spent == {"outcome_steps": sum(watched) / 6, "training_steps": 70.0, "queries": cost.queries / 6}
+    assert spent == {
+        **{"outcome_steps": sum(watched) / 6, "training_steps": 70.0, "queries": cost.queries / 6},
+        **{"actor_updates": 0.0, "critic_updates": 70.0},
+    }
+
+
+@pytest.mark.parametrize("kind", ["SAC", "DQN"])
+def test_updates_of_networks_are_those_of_their_optimisers(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted where the library and the network take their steps; environment steps are the follower's own, and none is the leader's."""
+    stable_baselines3 = pytest.importorskip("stable_baselines3", reason="the extra 'rl' is not installed")
+    steps = []
+    if kind == "SAC":
+        train = stable_baselines3.SAC.train
+
+        def counting(model: Any, gradient_steps: int, batch_size: int) -> None:
+            steps.append(gradient_steps)
+            train(model, gradient_steps, batch_size)
+
+        monkeypatch.setattr(stable_baselines3.SAC, "train", counting)
+        game, follower = se.game("guided_cartpole-v0"), SAC(20, learning_starts=10, hidden=(8,), batch_size=16)
+    else:
+        learn = DQN._learn
+        monkeypatch.setattr(DQN, "_learn", lambda *args: (steps.append(1), learn(*args)))
+        game = se.game("tax_economy-v0", grid=21, hours=3, spendings=2)
+        follower = DQN(0.3, 15, replay=100, batch=50, start="carry")
+    rounds = RepeatedGame(game, follower, seed=1)
+    for x in (np.zeros(game.dimension), np.ones(game.dimension)):
+        rounds.play(x, one_context=True)
+    assert rounds.cost.critic_updates == sum(steps) > 0
+    assert rounds.cost.actor_updates == (sum(steps) if kind == "SAC" else 0)
+    assert rounds.cost.training_steps == 2 * (20 if kind == "SAC" else 15 * 10)
+
+
+@pytest.mark.parametrize(
+    ("follower", "own"),
+    [
+        (se.SoftQLearning(0.05, 70), {"training_steps": 70, "critic_updates": 70}),
+        (se.NaturalPolicyGradient(0.05, 3), {"actor_updates": 3, "follower_evaluations": 3}),
+    ],
+)
+def test_pre_training_is_an_entry_of_its_own(follower: Any, own: dict[str, int]) -> None:
+    """The ledger of a pre-trained follower is that of the follower without, and the steps before the first answer; in each context once."""
+    game, ledgers = se.game("random_markov_game-v0"), []
+    for who in (follower, se.Pretrained(follower, 500)):
+        solution = solvers.solve(game, "bchg", follower=who, budget=4, seed=0, episodes=2)
+        ledgers.append({name: amount for name, amount in solution.cost.as_dict().items() if name not in ("seconds", "outcome_steps")})
+    plain, pretrained = ledgers
+    assert pretrained == {**plain, "pretraining_steps": 500}
+    assert {name: plain[name] for name in own} == {name: 4 * amount for name, amount in own.items()}
+
+
+def test_a_pre_trained_follower_is_nearer_to_its_best_response() -> None:
+    """As near as one that made its steps in the open, bit for bit; a follower who begins anew, or does not learn, is refused."""
+    game, x, follower = se.game("random_markov_game-v0"), np.full(15, 0.1), se.SoftQLearning(0.1, 100)
+    first = se.Pretrained(follower, 20_000).respond(game, x, rng=np.random.default_rng(3))
+    rng = np.random.default_rng(3)
+    open_ = follower.respond(game, x, rng=rng, state=follower.respond(game, x, budget=20_000, rng=rng).state)
+    np.testing.assert_array_equal(first.policy, open_.policy)
+    assert first.certificate < 0.5 * follower.respond(game, x, rng=np.random.default_rng(3)).certificate
+    with pytest.raises(ArgumentError, match="would forget what it was pre-trained to"):
+        se.Pretrained(se.SoftQLearning(0.1, 100, start="reset"), 10)
+    with pytest.raises(ArgumentError, match="is for followers who learn"):
+        se.Pretrained(se.Soft(0.1), 10)

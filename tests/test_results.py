@@ -198,11 +198,19 @@ seeds = 1
 telemetry = true
 [[games]]
 id = "four_rooms-v0"
-follower = { kind = "SoftQLearning", temperature = 0.05, steps = 50 }
+follower = { kind = "SoftQLearning", temperature = 0.05, steps = 50, pretraining = 20 }
 [[games.solvers]]
 name = "aho"
 budget = 1
 believes = { follower = { kind = "Soft", temperature = 0.1 } }
+hyperparameters = { samples = 5 }
+[[games]]
+title = "Four Rooms, policy gradient"
+id = "four_rooms-v0"
+follower = { kind = "NaturalPolicyGradient", temperature = 0.05 }
+[[games.solvers]]
+name = "aho"
+budget = 1
 hyperparameters = { samples = 5 }
 """
 

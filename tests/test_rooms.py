@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, str] = {
     "evaluation": "game processes response",
     "followers": "arguments game planning play processes response worlds",
     "transfer_bound": "bounds followers game planning processes",
-    "policy_bound": "arguments bounds followers game planning processes",
+    "policy_bound": "arguments bounds game planning processes",
     "mixing_bound": "bounds game planning policy_bound",
     "upper_bounds": "bounds game mixing_bound policy_bound transfer_bound",
     "registry": "arguments game plugins references",

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 import solvers
 import stackelberg_envs as se
 from baselines.bench.cli import app
+from baselines.bench.telemetry_curves import QUANTITIES, measured, telemetry_curves
 from solvers.telemetry import telemetry_row
 from stackelberg_envs.leader.access import Access
 from stackelberg_envs.leader.repeated_game import RepeatedGame
@@ -123,3 +124,52 @@ def test_files_carry_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         tensors = events.Tensors("cosine")
         curve = {point.step: point.tensor_proto.double_val[0] for point in tensors}
         assert curve == {row["commitments"]: row["cosine"] for row in line["history"] if "cosine" in row}
+
+
+def test_the_report_draws_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A panel for each quantity that some solver has in all of its runs, and no figure where nothing was measured."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "measured.toml").write_text(CONFIG.replace("budget = 8", 'budget = 8\n[[games.solvers]]\nname = "bchg"\nbudget = 8'))
+    runner = CliRunner()
+    assert runner.invoke(app, ["bench", "measured.toml", "--jobs", "1"]).exit_code == 0
+    assert runner.invoke(app, ["report", "measured.toml"]).exit_code == 0
+    page = tmp_path / "report.html"
+    assert "What was measured on the way" in page.read_text()
+    groups: dict[str, list[dict]] = {}
+    for line in (tmp_path / "results" / "measured.jsonl").read_text().splitlines():
+        result = json.loads(line)
+        groups.setdefault(result["job"]["label"], []).append(result)
+    there = measured(groups)
+    assert set(there) == set(QUANTITIES)
+    assert there["direct_norm"] == ["bchg"], "differences of returns know no parts"
+    assert set(there["online_return"]) == {"bchg", "zeroth_order"}
+    figure = telemetry_curves(groups)
+    assert figure is not None
+    shown = [axis for axis in figure.axes if axis.get_visible()]
+    assert [axis.get_title() for axis in shown] == list(QUANTITIES.values())
+    line = shown[0].get_lines()[list(there["online_return"]).index("bchg")]
+    last = [run["history"][-1]["online_return"] for run in groups["bchg"]]
+    assert np.asarray(line.get_ydata())[-1] == pytest.approx(np.mean(last))
+    plain = {label: [{**run, "history": [{"commitments": 0}] * 3} for run in runs] for label, runs in groups.items()}
+    assert telemetry_curves(plain) is None
+
+
+def test_worlds_without_tables_have_the_leaders_returns() -> None:
+    """Of a network's answer by the referee's episodes; where the judge is exact, of its answer too."""
+    pytest.importorskip("stable_baselines3", reason="the extra 'rl' is not installed")
+    from solvers.dqn import DQN
+    from solvers.learners import SAC
+
+    quick = SAC(20, learning_starts=10, hidden=(8,), batch_size=16)
+    economy = se.game("tax_economy-v0", grid=21, hours=3, spendings=2)
+    for game, follower, wanted in (
+        (se.game("guided_cartpole-v0"), quick, {"online_return"}),
+        (economy, DQN(0.3, 20, replay=100, batch=50), {"online_return", "best_response_return"}),
+    ):
+        rounds, x = RepeatedGame(game, follower, seed=4), np.zeros(game.dimension)
+        rounds.oracle(Access.OUTCOME).play(x)
+        row = telemetry_row(rounds, solvers.State(x))
+        assert set(row) == wanted
+        ((context, response),) = rounds.last_responses[1].items()
+        scored = se.evaluate(game, x, responses=(response,) * len(game.contexts))
+        assert row["online_return"] == float(scored.per_context[context])

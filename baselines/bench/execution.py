@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import platform
 import traceback
@@ -68,7 +67,7 @@ def execute(job: Job, report: Report | None = None, *, stop: Stop | None = None,
     history = [_as_json(row) for row in solution.history]
     if not np.isfinite([row["leader_return"] for row in solution.history]).all():
         raise FloatingPointError("the referee's score of a commitment is not a finite number")
-    cost = dataclasses.asdict(solution.cost)
+    cost = solution.cost.as_dict()
     return {
         "schema": results_file.SCHEMA,
         "id": job.id,

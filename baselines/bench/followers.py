@@ -18,15 +18,20 @@ FOLLOWERS = {
 }
 
 
-def build(kind: str, **settings: Any) -> se.Follower:
+def build(kind: str, *, pretraining: int = 0, **settings: Any) -> se.Follower:
     """A follower by one of the names in `FOLLOWERS`, or by a reference to a class or to a function that returns one.
+
+    Args:
+        kind: the name, or the reference.
+        pretraining: so many steps of its training come before its first answer (`stackelberg_envs.Pretrained`); 0 for none.
+        settings: its own.
 
     Raises:
         ReferenceNotFoundError: if the reference leads nowhere, or to something that is no follower.
         TypeError: if it has no such setting.
     """
     if kind in FOLLOWERS:
-        return FOLLOWERS[kind](**settings)
+        return _pretrained(FOLLOWERS[kind](**settings), pretraining)
     found: Any = references.load(kind)
     if not callable(found):
         raise references.ReferenceNotFoundError(f"{kind} is {references.describe(found)}, and not a class of followers")
@@ -37,7 +42,11 @@ def build(kind: str, **settings: Any) -> se.Follower:
                 f"{kind} is no follower, for it has no {needed}; give it respond(game, x, context, ...) and temperature, as in "
                 "stackelberg_envs.Follower"
             )
-    return follower
+    return _pretrained(follower, pretraining)
+
+
+def _pretrained(follower: Any, steps: int) -> Any:
+    return se.Pretrained(follower, steps) if steps else follower
 
 
 def identity(follower: se.Follower) -> str:

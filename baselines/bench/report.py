@@ -17,7 +17,7 @@ from rich.table import Table
 from stackelberg_envs.leader.access import Access
 
 from . import best as best_known
-from . import failures, figures, results_file
+from . import failures, figures, results_file, telemetry_curves
 from .audit import audit, split
 from .configuration import Config, Section
 from .descent import descent_note
@@ -265,7 +265,8 @@ def write(
             {
                 "part": part,
                 "story": as_html(story.split("\n\nSource:")[0]),
-                "figures": {name: figures.data_uri(text) for name, text in {**drawn, "narrow": _curves(part, stacked=True)}.items()},
+                "figures": {name: figures.data_uri(text) for name, text in {**drawn, **_narrow(part)}.items()},
+                "telemetry_caption": telemetry_curves.CAPTION,
                 "curves_caption": figures.curves_caption(part.groups),
                 "jobs": len(part.section.jobs),
                 "map": part.section.world.game().layout is not None,
@@ -303,6 +304,7 @@ def draw(part: Part) -> dict[str, str]:
     judged = part.section.referee or part.section.world
     return {
         "curves": _curves(part),
+        **_telemetry(part),
         "learned": figures.svg(figures.learned_figure(judged.game(), learned, judged.answerer(), part.section.score)),
     }
 
@@ -310,6 +312,17 @@ def draw(part: Part) -> dict[str, str]:
 def _curves(part: Part, *, stacked: bool = False) -> str:
     top = part.best.leader_return if part.best else None
     return figures.svg(figures.curves(part.groups, top, list(part.section.published), part.best_name, stacked=stacked))
+
+
+def _telemetry(part: Part, *, stacked: bool = False) -> dict[str, str]:
+    """What was measured along the runs, if anything was."""
+    figure = telemetry_curves.telemetry_curves(part.groups, stacked=stacked)
+    return {} if figure is None else {"telemetry": figures.svg(figure)}
+
+
+def _narrow(part: Part) -> dict[str, str]:
+    """Curves for narrow screens, by name."""
+    return {"narrow": _curves(part, stacked=True), **{f"narrow_{name}": text for name, text in _telemetry(part, stacked=True).items()}}
 
 
 def _median(group: list[dict[str, Any]]) -> dict[str, Any]:

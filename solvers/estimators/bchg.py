@@ -53,7 +53,7 @@ from ..needs import needs_one_follower
 from .bchg_design import design_tables
 from .bchg_markov import markov_game_hypergradient
 from .critics import LeaderKnowledge, action_values, sarsa
-from .visits import incentive_gradient
+from .visits import incentive_estimate
 
 LEVELS = {"value": Access.VALUE, "policy": Access.POLICY, "outcome": Access.OUTCOME}
 CRITICS = ("counts", "sarsa", "returns", "reset")
@@ -166,7 +166,8 @@ class BCHG(Estimator):
         remembered["model", context] = learned
         if oracle.sizes[0][1] > 1:  # 3 to 5
             tau = self._temperature(oracle)
-            return Estimate(markov_game_hypergradient(oracle, x, seen, known, tau, scan=self.scan, complete=self.complete), remembered)
+            gradient, direct = markov_game_hypergradient(oracle, x, seen, known, tau, scan=self.scan, complete=self.complete)
+            return Estimate(gradient, remembered, direct=direct, response=gradient - direct)
         benefits, everywhere = self._benefits(oracle, seen, known, remembered, context, rng), None  # 3
         if self.critic == "reset":
             states = np.arange(self.reset_episodes) % oracle.sizes[0][0]
@@ -174,7 +175,7 @@ class BCHG(Estimator):
         multipliers = design_tables(
             oracle, seen, everywhere, benefits, self._temperature(oracle), both=self.centred == "both", device=x.device
         )  # 4
-        return Estimate(incentive_gradient(oracle, x, context, [multipliers]), remembered)  # 5
+        return incentive_estimate(oracle, x, context, [multipliers], remembered)  # 5
 
     def _temperature(self, oracle: Oracle) -> float:
         return self.settings.for_oracle(oracle).temperature if self.level == "outcome" else oracle.temperature

@@ -20,8 +20,8 @@ from .visits import discounted_sums
 
 def markov_game_hypergradient(
     oracle: Oracle, x: torch.Tensor, seen: Outcome, known: LeaderKnowledge, tau: float, *, scan: int | None, complete: bool
-) -> torch.Tensor:
-    """dF/dx (n,) where the leader acts in the game.
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """dF/dx (n,) where the leader acts in the game, and its direct part (n,), the terms in D and Q_L.
 
     Args:
         oracle: for the leader's own policy.
@@ -52,16 +52,19 @@ def markov_game_hypergradient(
         v = _sum_by_state(states[:, -1:], np.where(cut, influence[:, -1:], 0.0), len(g))
         behind = _truncation_correction(mdp, g, worth, u, v)
         D, Z = D + behind[0], Z + behind[1]
-    multiplier = D[:, None] * (g * leader_q).sum(-1)
+    direct = D[:, None] * (g * leader_q).sum(-1)
+    multiplier = direct.copy()
     if mdp.follower_sees == "action":
         multiplier += Z[:, None] * softmax_backup(q, tau)[0] / tau
     else:
         q = np.where(g > 0, q, 0.0)  # -inf where an action is not available
         multiplier += (D[:, None] * (g * worth * q).sum(-1) + Z[:, None] * (g * q).sum(-1)) / tau
     leaf = x.detach().clone().requires_grad_()
-    surrogate = (torch.as_tensor(multiplier, dtype=x.dtype, device=x.device) * oracle.log_leader_policy(leaf).exp()).sum()
-    (gradient,) = torch.autograd.grad(surrogate, leaf)
-    return gradient
+    policy = oracle.log_leader_policy(leaf).exp()
+    whole, held = (torch.as_tensor(table, dtype=x.dtype, device=x.device) for table in (multiplier, direct))
+    (gradient,) = torch.autograd.grad((whole * policy).sum(), leaf, retain_graph=True)
+    (direct_part,) = torch.autograd.grad((held * policy).sum(), leaf)
+    return gradient, direct_part
 
 
 def _sum_by_state(states: np.ndarray, weights: np.ndarray, size: int) -> np.ndarray:

@@ -41,7 +41,7 @@ from stackelberg_envs.leader.access import Access, Oracle, Permission
 from ..ascent import Estimate, Estimator
 from ..needs import needs_incentives
 from .geometric import geometric_tables
-from .visits import Tables, centred_means, incentive_gradient, visit_sums
+from .visits import Tables, centred_means, incentive_estimate, visit_sums
 
 BATCHES = ("same", "independent", "geometric")
 
@@ -89,7 +89,7 @@ class HPGD(Estimator):
             context, tables = geometric_tables(oracle, here, self.episodes, rng)
         else:
             context, tables = self._every_visit(oracle, here, x.device)
-        return Estimate(incentive_gradient(oracle, x, context, tables))  # 6
+        return incentive_estimate(oracle, x, context, tables)  # 6
 
     def _every_visit(self, oracle: Oracle, x: np.ndarray, device: torch.device) -> tuple[int, list[Tables]]:
         """Steps 1 to 5: the context, and the tables of each follower; passes over visits are on ``device``."""

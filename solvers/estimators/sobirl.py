@@ -56,7 +56,7 @@ from ..needs import needs_dense_tables, needs_incentives, needs_soft_follower
 from .implicit import batches
 from .nonadditive import nonadditive_surrogate
 from .reaction import Adjoint, gradient_in_x, surrogate_objective
-from .visits import Tables, fastest_loop, incentive_gradient
+from .visits import Tables, fastest_loop, incentive_estimate
 
 WEIGHTS = ("first", "steps")
 
@@ -166,7 +166,7 @@ class SoBiRL(Estimator):
         for i, policy in enumerate(oracle.policies(here, context)):
             weighted, paid = self._tables(seen, i, oracle)  # sum over visits of weight h_t, by multipliers of d_x r:
             tables.append(Tables(weighted - policy[:, 0] * weighted.sum(-1, keepdims=True), paid))
-        return Estimate(incentive_gradient(oracle, x, context, tables))
+        return incentive_estimate(oracle, x, context, tables)
 
     def _tables(self, seen: Outcome, follower: int, oracle: Oracle) -> tuple[np.ndarray, np.ndarray]:
         """Of one follower, (S, B): visits weighted by QU / (tau N), and discounted visits / N."""

@@ -17,6 +17,8 @@ from stackelberg_envs.game import as_tuple
 from stackelberg_envs.leader.access import Oracle
 from stackelberg_envs.play.rollouts import COMPILED
 
+from ..ascent import Estimate
+
 LOOPED = ("cpu", "mps")
 """Kinds of devices for which passes loop over time, on the CPU; the latter because it has no float64."""
 
@@ -42,6 +44,24 @@ def incentive_gradient(oracle: Oracle, x: torch.Tensor, context: int, tables: li
             surrogate = surrogate - (_to_tensor(paid, x) * cost).sum()
     (gradient,) = torch.autograd.grad(surrogate, leaf)
     return gradient
+
+
+def direct_part(oracle: Oracle, x: torch.Tensor, context: int, tables: list[Tables]) -> torch.Tensor:
+    """-sum paid d_x cost over all followers, (n,): the part of `incentive_gradient` with the followers' policies held fixed."""
+    if oracle.leader_cost is None:
+        return torch.zeros_like(x)
+    leaf = x.detach().clone().requires_grad_()
+    spent: Any = 0.0
+    for (_, paid), cost in zip(tables, as_tuple(oracle.leader_cost(leaf, context)), strict=True):
+        spent = spent + (_to_tensor(paid, x) * cost).sum()
+    (gradient,) = torch.autograd.grad(-spent, leaf, allow_unused=True, materialize_grads=True)
+    return gradient
+
+
+def incentive_estimate(oracle: Oracle, x: torch.Tensor, context: int, tables: list[Tables], memory: Any = None) -> Estimate:
+    """`incentive_gradient` with its two parts, for one vector-Jacobian product of the leader's cost more."""
+    gradient, direct = incentive_gradient(oracle, x, context, tables), direct_part(oracle, x, context, tables)
+    return Estimate(gradient, memory, direct=direct, response=gradient - direct)
 
 
 def incentive_parts(oracle: Oracle, x: torch.Tensor, context: int, tables: list[Tables]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -25,6 +25,11 @@ class IndependentFollower(CheckedArguments, abc.ABC):
 
     temperature: float
 
+    @property
+    def temperatures(self) -> tuple[float, float] | None:
+        """Of its values and of its answer, where the answer is the softmax of the action values of one Bellman equation; else None."""
+        return None
+
     @abc.abstractmethod
     def answer_in(self, world: World, memory: Any) -> Answer:
         """Answer one world; ``memory`` is what the previous answer left (`Answer.memory`, or else its values), if there was one."""

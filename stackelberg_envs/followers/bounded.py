@@ -26,6 +26,10 @@ class Quantal(TabularFollower):
         if not 0 < self.error < float("inf"):
             raise ValueError(f"Quantal needs an error above 0, and finite, got {self.error}; for the limit use Hard(ties=...)")
 
+    @property
+    def temperatures(self) -> tuple[float, float]:
+        return 0.0, self.error
+
     def answer(self, mdp: MDP, values: Array | None) -> Answer:
         del values
         problem = decision_problem(mdp, mdp.follower_reward)

@@ -24,6 +24,10 @@ class Soft(IndependentFollower):
         if not 0 < self.temperature < float("inf"):
             raise ValueError(f"Soft needs a temperature above 0, and finite, got {self.temperature}; for the limit use Hard(ties=...)")
 
+    @property
+    def temperatures(self) -> tuple[float, float]:
+        return self.temperature, self.temperature
+
     def answer_in(self, world: World, memory: Any) -> Answer:
         return world.soft_answer(self.temperature, memory)
 
@@ -34,6 +38,10 @@ class Hard(TabularFollower):
 
     ties: Literal["strong", "weak", "uniform"] = "strong"
     temperature: float = field(default=0.0, init=False)
+
+    @property
+    def temperatures(self) -> tuple[float, float]:
+        return 0.0, 0.0
 
     def answer_in(self, world: World, memory: Any) -> Answer:
         return world.hard_answer(self, memory)

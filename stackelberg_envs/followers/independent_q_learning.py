@@ -118,6 +118,7 @@ class IndependentQLearning(CheckedArguments):
                 evaluations=0,
                 planned_in=mdp,
                 training_steps=after.periods - before,
+                critic_updates=after.periods - before,
             )
             for policy, table, mdp in zip(policies, after.tables, faced, strict=True)
         )

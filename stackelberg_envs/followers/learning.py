@@ -171,7 +171,7 @@ class SoftQLearning(CheckedArguments):
         policy = broadcast_over_leader_actions(policy, mdp)
         gap = float(regret(mdp, policy, self.temperature).max())
         values = (problem.weight * node_values).sum(-1)
-        return Answer(policy, values, gap, evaluations=0, planned_in=mdp, training_steps=steps)
+        return Answer(policy, values, gap, evaluations=0, planned_in=mdp, training_steps=steps, critic_updates=steps)
 
 
 def _rows_by_action(mdp: MDP) -> tuple[np.ndarray, np.ndarray]:
@@ -264,7 +264,9 @@ class NaturalPolicyGradient(CheckedArguments):
         continued = state is not None and (self.start == "carry" or _equal_arrays(state.commitment, x))
         before = state.log_policies if state is not None and continued else (None,) * len(problems)
         answers = tuple(
-            replace(MirrorDescent(self.temperature, steps, self._mirror_descent_rate(mdp)).answer(mdp, old), planned_in=mdp)
+            replace(
+                MirrorDescent(self.temperature, steps, self._mirror_descent_rate(mdp)).answer(mdp, old), planned_in=mdp, actor_updates=steps
+            )
             for mdp, old in zip(problems, before, strict=True)
         )
         return Response(answers, state=PolicyGradientState(x, tuple(answer.memory for answer in answers)))

@@ -7,7 +7,7 @@ access level simply does not contain the rest.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 
@@ -72,6 +72,20 @@ class Cost:
     """Updates of the commitment."""
     seconds: float = 0.0
     """Wall time of the solver, without the referee's."""
+    pretraining_steps: int = 0
+    """Steps of followers' training before their first answers (`stackelberg_envs.Pretrained`); no part of any other entry."""
+    actor_updates: int = 0
+    """Updates of the policies of followers who learn, where these are kept beside values."""
+    critic_updates: int = 0
+    """Updates of the values of followers who learn from samples; those of several samples at once are one."""
+
+    def as_dict(self) -> dict[str, float]:
+        """Entry to amount, as results keep it: those of followers who learn only where there are any."""
+        return {name: amount for name, amount in asdict(self).items() if amount or name not in OF_LEARNERS}
+
+
+OF_LEARNERS = ("pretraining_steps", "actor_updates", "critic_updates")
+"""Entries of `Cost` that runs with other followers do not have."""
 
 
 GRANTS: dict[str, tuple[Access | Permission, ...]] = {

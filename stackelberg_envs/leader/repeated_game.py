@@ -23,7 +23,7 @@ from ..processes.arrays import Array
 from ..processes.inverse_cdf import DEFICIT_TOLERANCE, draw
 from ..response import Response
 from ..worlds.base import World
-from .access import GRANTS, Access, AccessError, Cost, Oracle, Permission, Snapshot, missing_access
+from .access import GRANTS, OF_LEARNERS, Access, AccessError, Cost, Oracle, Permission, Snapshot, missing_access
 
 
 @dataclass
@@ -363,7 +363,9 @@ class RepeatedGame:
         response = self.follower.respond(self.game, x, context, budget=budget, rng=self._training_rng, state=before)
         self._training[context], self._responses[context] = response.state, response
         self.cost.follower_evaluations += sum(answer.evaluations for answer in response.answers)
-        self.cost.training_steps += sum(answer.training_steps for answer in response.answers)
+        for entry in ("training_steps", *OF_LEARNERS):
+            spent = sum(getattr(answer, entry) for answer in response.answers)
+            setattr(self.cost, entry, getattr(self.cost, entry) + spent)
 
     @property
     def last_responses(self) -> tuple[np.ndarray | None, dict[int, Response]]:

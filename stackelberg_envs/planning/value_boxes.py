@@ -18,6 +18,9 @@ T(W) + gamma_L / (1 - gamma_L) max(0, max_s T(W) - W), so that it need not be fo
 
 The maximum over e is a fractional programme: its optimum takes the upper number where the bracket exceeds the value of the whole, else the
 lower one (Dinkelbach, "On nonlinear fractional programming", Management Science, 1967).
+
+A follower who sees the leader's action answers each a by itself, and (1) holds on average: h(s) + e = sum_a pi(a|s) V_tau q(s,a,b), V_tau
+over b.  The cells are then the actions, and (3) is the best mixture of them whose average can be h(s) + e (`best_mixture`).
 """
 
 from __future__ import annotations
@@ -68,13 +71,15 @@ class ValueBoxes:
 
     Args:
         mdp: the process under any leader policy; rows of its transition sum to 1, and discounts are below 1.
-        temperature: tau of the follower; 0 for one without entropy, whatever its ties.
+        temperature: tau of the follower's values; 0 for one without entropy, whatever its ties.
+        answer_temperature: tau of its answers (2); None for the same.
     """
 
-    def __init__(self, mdp: MDP, temperature: float) -> None:
+    def __init__(self, mdp: MDP, temperature: float, answer_temperature: float | None = None) -> None:
         s, a, b = mdp.sizes
         self.sizes = s, a, b
         self.temperature = temperature
+        self.answer_temperature = temperature if answer_temperature is None else answer_temperature
         self.discounts = mdp.follower_discount, mdp.leader_discount
         self.visible = mdp.follower_sees == "action"
         self.transition = np.stack([np.asarray(mdp.kernel.expect(row)) for row in np.eye(s)], axis=-1).reshape(s, a, b, s)
@@ -119,7 +124,7 @@ class ValueBoxes:
             cells = cells.take(open_[cells.owner // s])
             if not open_.any():
                 return ceilings, boxes, open_
-            worth = self._improve(grid, cells, values, ceilings, np.flatnonzero(open_))
+            worth = self._improve(grid, cells, tables.targets, values, ceilings, np.flatnonzero(open_))
             if level == len(grid.simplex.children):
                 break
             starts, best = _by_owner(cells.owner, worth, np.maximum)
@@ -129,7 +134,9 @@ class ValueBoxes:
             cells = cells.take(~split).join(grid.cells(self, tables, owners, parts.ravel(), level + 1))
         return ceilings, *_narrow(boxes, cells, open_)
 
-    def _improve(self, grid: _Grid, cells: _Cells, values: np.ndarray, ceilings: np.ndarray, which: np.ndarray) -> np.ndarray:
+    def _improve(
+        self, grid: _Grid, cells: _Cells, targets: np.ndarray, values: np.ndarray, ceilings: np.ndarray, which: np.ndarray
+    ) -> np.ndarray:
         """Policy iteration for the fixed point of (3), in place, of the boxes ``which``; what each cell is worth at last."""
         (s, _, _), discount = self.sizes, self.discounts[1]
         states, rows = cells.owner % s, np.arange(len(cells.owner))
@@ -139,22 +146,31 @@ class ValueBoxes:
             at_vertices = best_ratio(brackets, cells.weights)
             vertex = at_vertices.argmax(axis=1)
             worth = at_vertices[rows, vertex]
-            starts, best = _by_owner(cells.owner, worth, np.maximum)
+            best, top, share = self._choose(cells, worth, targets)
             backup = best.reshape(-1, s)
             excess = np.maximum((backup - values[which]).max(axis=1), 0)
             ceilings[which] = np.minimum(ceilings[which], backup + discount / (1 - discount) * excess[:, None])
             if np.abs(backup - values[which]).max() < SETTLED:
                 break
-            top = np.flatnonzero(worth >= np.repeat(best, np.diff(np.r_[starts, len(rows)])))
-            top = top[np.unique(cells.owner[top], return_index=True)[1]]
             at = brackets[top, vertex[top]]
             answer = np.where(at >= worth[top, None], cells.weights[top, 1], cells.weights[top, 0])
-            answer /= answer.sum(axis=1, keepdims=True)
-            where = states[top], cells.vertices[top, vertex[top]]
-            reward = np.einsum("nb,nb->n", answer, grid.leader_reward[where]).reshape(-1, s)
-            move = np.einsum("nb,nbt->nt", answer, grid.transition[where]).reshape(-1, s, s)
+            answer *= share[:, None] / answer.sum(axis=1, keepdims=True)
+            where, owner = (states[top], cells.vertices[top, vertex[top]]), cells.owner[top]
+            reward = _by_owner(owner, np.einsum("nb,nb->n", answer, grid.leader_reward[where]), np.add)[1].reshape(-1, s)
+            move = _by_owner(owner, np.einsum("nb,nbt->nt", answer, grid.transition[where]), np.add)[1].reshape(-1, s, s)
             values[which] = np.linalg.solve(np.eye(s) - discount * move, reward[..., None])[..., 0]
         return worth
+
+    def _choose(self, cells: _Cells, worth: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The most that each owner can have, the cells that it is had in, and their shares."""
+        if self.visible:
+            a, owner = self.sizes[1], cells.owner[:: self.sizes[1]]
+            best, share = best_mixture(worth.reshape(-1, a), cells.values.reshape(-1, a, 2), targets[owner])
+            return best, np.arange(len(worth)), share.ravel()
+        starts, best = _by_owner(cells.owner, worth, np.maximum)
+        top = np.flatnonzero(worth >= np.repeat(best, np.diff(np.r_[starts, len(worth)])))
+        top = top[np.unique(cells.owner[top], return_index=True)[1]]
+        return best, top, np.ones(len(top))
 
     def _grid(self, depth: int) -> _Grid:
         if depth not in self._grids:
@@ -218,12 +234,12 @@ class _Grid:
         entropy = soft_maximum(middle, of.temperature) - (answer * middle).sum(axis=1)
         low = np.einsum("nb,nvb->nv", answer, q).min(axis=1) + entropy
         target = tables.targets[owner]
-        # Under visible actions values are mixed over a, so that no single a has to meet the target.
+        # Under visible actions values are mixed over a, so that no single a has to meet the target (`best_mixture` sees to it).
         keep = (high >= target[:, 0]) & (low <= target[:, 1]) | of.visible
         owner, number, vertices = owner[keep], number[keep], vertices[keep]
         at = owner[:, None], vertices
         least, most = tables.relative[0][at].min(axis=1), tables.relative[1][at].max(axis=1)
-        weights = weight_ranges(least, most, of.temperature)
+        weights = weight_ranges(least, most, of.answer_temperature)
         return _Cells(owner, number, np.full(len(owner), level), vertices, np.stack([low[keep], high[keep]], axis=1), weights)
 
 
@@ -280,6 +296,43 @@ def best_ratio(brackets: np.ndarray, weights: np.ndarray) -> np.ndarray:
             break
         ratio = np.maximum(ratio, better)
     return ratio
+
+
+def best_mixture(worth: np.ndarray, values: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """max over pi of sum_a pi(a) worth(a), where sum_a pi(a) values(a) can be a target: an upper bound, and a mixture that has it.
+
+    Each value is between two numbers, and so is the target.  Of the two conditions, sum pi low <= target high and sum pi high >= target
+    low, one is kept at a time.  The optimum under one is an action that meets it, or two of which one does, mixed so that it holds with
+    equality.  The smaller of both optima bounds the optimum under both.
+
+    Args:
+        worth: (n, A).
+        values: (n, A, 2).
+        targets: (n, 2).
+
+    Returns:
+        The bound (n,) and the mixture (n, A); without any pi that meets a condition, the largest worth.
+    """
+    at_most = _one_condition(worth, values[..., 0] - targets[:, 1:])
+    at_least = _one_condition(worth, targets[:, :1] - values[..., 1])
+    smaller = at_most[0] <= at_least[0]
+    return np.where(smaller, at_most[0], at_least[0]), np.where(smaller[:, None], at_most[1], at_least[1])
+
+
+def _one_condition(worth: np.ndarray, excess: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """max sum pi worth where sum pi excess <= 0; all (n, A).  If every excess is above 0, the largest worth."""
+    (n, a), meets = worth.shape, (excess <= 0) | (excess > 0).all(axis=1, keepdims=True)
+    first, second = np.maximum(-excess, 0.0)[:, :, None], np.maximum(excess, 0.0)[:, None, :]
+    # Of a pair (i, j) with excesses -f and g, j has the share f / (f + g); with g = 0 or i = j the mixture is i alone.
+    share = np.where(second > 0, first / np.where(second > 0, first + second, 1.0), 0.0)
+    mixed = worth[:, :, None] + share * (worth[:, None, :] - worth[:, :, None])
+    mixed[~meets] = -np.inf
+    pair, rows = mixed.reshape(n, -1).argmax(axis=1), np.arange(n)
+    i, j = np.divmod(pair, a)
+    pi = np.zeros((n, a))
+    np.add.at(pi, (rows, i), 1 - share[rows, i, j])
+    np.add.at(pi, (rows, j), share[rows, i, j])
+    return mixed[rows, i, j], pi
 
 
 def _by_owner(owner: np.ndarray, values: np.ndarray, reduce: np.ufunc) -> tuple[np.ndarray, np.ndarray]:
