@@ -111,14 +111,16 @@ def return_draws(
     mdp = induced_mdp(game, tried.xs)
     response = soft_policy_iteration(mdp, game.soft.temperature).policy
     sees_policy = mdp.follower_sees == "policy" and mdp.sizes[1] > 1
-    g = np.maximum(response[..., :1, :] if sees_policy else response, 1e-12)
+    g = response[..., :1, :] if sees_policy else response
     seen = tried.visits.sum(-2, keepdims=True) if sees_policy else tried.visits
+    possible_actions = (g > 0) | (seen > 0)  # neither is an action that is not available
+    g = np.maximum(g, 1e-12)
     weights = model_worth(g, seen) * g + seen
     reward = np.zeros_like(counts.paid)
     returns = np.empty((draws, len(tried.xs)))
     for i in range(draws):
         possible = EstimatedGame(oracle, game.soft.temperature, believed_tables(counts, tried.squares, prior, rng), reward)
-        drawn = rng.standard_gamma(weights) + 1e-300
+        drawn = np.where(possible_actions, rng.standard_gamma(weights) + 1e-300, 0.0)
         policy = np.broadcast_to(drawn / drawn.sum(-1, keepdims=True), response.shape)
         with torch.no_grad():
             problems = possible.problems(in_torch(tried.xs))
