@@ -65,6 +65,7 @@ reproduce-bchg: $(INSTALLED)  ## Kudo et al. 2026, and our method from outcomes 
 	for config in toy inverse-large rivals-outcomes bchg-rooms bchg-rooms-1000 bchg-rates bchg-basin; do $(BIN)/stackelberg compare $$config || exit 1; done
 	for config in outcomes heldout rivals-outcomes misspecification inverse-toy inverse-ablations inverse-limits inverse-penalty; do $(BIN)/python -m baselines.studies.reach $$config || exit 1; done
 	$(BIN)/python -m baselines.studies.quality
+	$(BIN)/python -m baselines.studies.confirmation
 
 PENALTY = penalty-games zero-sum sentinel
 reproduce-penalty: $(INSTALLED)  ## Shen et al. 2025: penalty methods on random games and between opponents (an hour on two cores; resumes)
