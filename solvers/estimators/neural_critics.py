@@ -183,12 +183,37 @@ class QuadraticCritic:
     centre: np.ndarray
     whiten: np.ndarray
     coefficients: np.ndarray
+    """(F,), or (F, outputs) where the values had outputs."""
 
     @classmethod
     def fit(cls, z: np.ndarray, values: np.ndarray) -> QuadraticCritic:
-        """From vectors (M, p) and values (M,)."""
+        """From vectors (M, p) and values (M,) or (M, outputs)."""
         whitening = _whitening(z)
         return cls(*whitening, np.linalg.lstsq(_quadratic(z, *whitening), values, rcond=None)[0])
+
+    @classmethod
+    def fit_td(cls, z: np.ndarray, rewards: np.ndarray, after: np.ndarray, goes_on: np.ndarray, discount: float) -> QuadraticCritic:
+        """The fixed point of TD(0) on the features phi, in closed form: LSTD (Bradtke and Barto, Machine Learning 22, 1996).
+
+        The coefficients c solve ``sum_m phi(z_m) (phi(z_m) - discount phi(z'_m))' c = sum_m phi(z_m) r_m``.  In a linear-quadratic world
+        under a policy that is linear in the state the value is quadratic, and c tends to its coefficients.
+
+        Args:
+            z: inputs (M, p).
+            rewards: (M,) or (M, outputs).
+            after: inputs one step on, (M, p).
+            goes_on: whether there is such a step, (M,); the value behind an end is 0.
+            discount: in [0, 1).
+
+        Raises:
+            ValueError: if there are fewer steps than features.
+        """
+        whitening = _whitening(z)
+        now = _quadratic(z, *whitening)
+        if len(now) < now.shape[1]:
+            raise ValueError(f"{len(now)} steps are too few to fit {now.shape[1]} quadratic features; watch more episodes")
+        change = now - discount * goes_on[:, None] * _quadratic(after, *whitening)
+        return cls(*whitening, np.linalg.lstsq(now.T @ change, now.T @ rewards, rcond=None)[0])
 
     def __call__(self, z: np.ndarray) -> np.ndarray:
         return _quadratic(z, self.centre, self.whiten) @ self.coefficients
