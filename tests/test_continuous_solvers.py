@@ -14,7 +14,7 @@ import solvers
 import stackelberg_envs as se
 from solvers.estimators.implicit import exact_gradient
 from solvers.estimators.neural_bchg import NeuralBCHG
-from solvers.estimators.neural_critics import QuadraticCritic
+from solvers.estimators.neural_critics import QuadraticForms
 from solvers.estimators.vector_trajectories import (
     LeaderCriticValues,
     Scores,
@@ -147,9 +147,10 @@ def test_closed_form_critics_are_the_exact_quadratic(target: str) -> None:
         for _ in range(40):
             walk = vector_trajectories(oracle.play(point, episodes=episodes), game.max_cycles)
             z = walk.columns("states", "actions") if target == "Q_L" else walk.columns("states")
-            now, after = z[:, :-1].reshape(-1, z.shape[-1]), z[:, 1:].reshape(-1, z.shape[-1])
-            critic = QuadraticCritic.fit_td(now, walk.rewards[:, :-1].ravel(), after, np.ones(len(now)), process.leader_discount)
-            fits.append(critic(probe))
+            going = np.ones(walk.alive.shape, bool)
+            going[:, -1] = False
+            critic = QuadraticForms.fit_td(z, walk.rewards[..., None], going, going, process.leader_discount)
+            fits.append(critic(probe)[:, 0])
         error = np.std(fits, axis=0, ddof=1) / 40**0.5
         assert (np.abs(np.mean(fits, axis=0) - exact) < 4 * error).all()
         assert 4 * error.max() < 0.1 * np.abs(exact).mean()

@@ -46,7 +46,7 @@ from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 from stackelberg_envs.play.outcomes import Outcome
 from stackelberg_envs.processes.mdp import mask_action_values
 
-from ..ascent import Estimate, Estimator
+from ..ascent import Estimate, Estimator, short_repr
 from ..inference.model import Counts, EstimatedGame, induced_mdp, instrument_cost, tables
 from ..inference.state import InferenceState, Settings
 from ..needs import needs_one_follower
@@ -57,6 +57,7 @@ from .visits import incentive_estimate
 
 LEVELS = {"value": Access.VALUE, "policy": Access.POLICY, "outcome": Access.OUTCOME}
 CRITICS = ("counts", "sarsa", "returns", "reset")
+UNVISITED = ("skip", "zero")
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,9 @@ class BCHG(Estimator):
         scan: cut episodes after so many steps for D and Z, and complete; 0 leaves all to the counted model, None scans to their ends.
         optimism: what the counted critic believes the leader earns where it has never been.
         jitter: standard deviation of noise on the commitment that is watched; varied commitments are what identifies the follower's reward.
+        unvisited: of critic "reset": pairs that the leader watched and the batch that starts everywhere did not visit have no part in the
+            estimate (``"skip"``), or both of their means are 0, as published (``"zero"``).  The latter is a bias of
+            ``V_L dV_F / tau`` at such a visit, which takes Four Rooms out of the optimum of the exact gradient.
     """
 
     level: Literal["value", "policy", "outcome"] = "value"
@@ -103,6 +107,10 @@ class BCHG(Estimator):
     scan: int | None = None
     optimism: float = 0.0
     jitter: float = 0.0
+    unvisited: Literal["skip", "zero"] = "skip"
+
+    def __repr__(self) -> str:
+        return short_repr(self, "unvisited")
 
     def __post_init__(self) -> None:
         if self.level not in LEVELS or self.critic not in CRITICS or self.centred not in ("leader", "both"):
@@ -112,6 +120,8 @@ class BCHG(Estimator):
             )
         if self.scan is not None and (self.scan < 0 or not self.complete):
             raise ValueError(f"bchg scans a number of steps from 0 and completes the rest, or all of them (None), got {self.scan}")
+        if self.unvisited not in UNVISITED:
+            raise ValueError(f"bchg takes unvisited pairs by {' or '.join(UNVISITED)}, got {self.unvisited!r}")
         _ = self.settings
         numbers, whole = (self.rate, self.table_scale, self.jitter, self.optimism), (self.episodes, self.steps, self.reset_episodes)
         if min(whole) < 1 or min(self.streams, self.table_scale, self.jitter) < 0 or not (np.isfinite(numbers).all() and self.rate > 0):
@@ -144,6 +154,8 @@ class BCHG(Estimator):
             return "in a Markov game bchg has the critic 'counts' and centres the leader's side"
         if not designs and self.streams:
             return "in a Markov game bchg watches whole episodes, no streams"
+        if self.unvisited != "skip" and self.critic != "reset":
+            return "bchg has unvisited pairs with critic 'reset' alone"
         if self.critic == "reset" and self.reset_episodes < oracle.sizes[0][0]:
             return f"bchg with critic 'reset' starts in every state: reset_episodes is at least {oracle.sizes[0][0]} here"
         if self.level == "outcome" and len(oracle.contexts) > 1:
@@ -173,7 +185,14 @@ class BCHG(Estimator):
             states = np.arange(self.reset_episodes) % oracle.sizes[0][0]
             everywhere = oracle.play_from(here, context, states[:, None])
         multipliers = design_tables(
-            oracle, seen, everywhere, benefits, self._temperature(oracle), both=self.centred == "both", device=x.device
+            oracle,
+            seen,
+            everywhere,
+            benefits,
+            self._temperature(oracle),
+            both=self.centred == "both",
+            unvisited_as_zero=self.unvisited == "zero",
+            device=x.device,
         )  # 4
         return incentive_estimate(oracle, x, context, [multipliers], remembered)  # 5
 

@@ -53,7 +53,7 @@ from stackelberg_envs.leader.access import Access, Oracle
 
 from ..ascent import Estimate, Estimator, short_repr
 from ..needs import needs_paid_steps, needs_public_actions
-from .neural_critics import FitSettings, NetCritic, QuadraticCritic, fit, quadratic_feature_count
+from .neural_critics import FitSettings, NetCritic, QuadraticCritic, QuadraticForms, fit, quadratic_feature_count
 from .vector_trajectories import (
     LeaderCriticValues,
     Scores,
@@ -269,13 +269,12 @@ class NeuralBCHG(Estimator):
         rng: np.random.Generator,
     ) -> Callable[[np.ndarray], np.ndarray]:
         """What TD(0) fits to steps z (N, T, p) that pay ``rewards`` (N, T, outputs): a function from (..., p) to (..., outputs)."""
-        after, later = next_step(z), alive & goes_on
+        later = alive & goes_on
         later[:, -1] = False
         if self.approximator == "quadratic":
             known = alive & (later | ~goes_on)  # what comes behind the last step was not seen
-            return QuadraticCritic.fit_td(z[known], rewards[known], after[known], later[known], discount)
-        # as published: a batch's last transitions are taken to end
-        bootstrap = (after[alive], later[alive], discount)
+            return QuadraticForms.fit_td(z, rewards, known, later, discount)
+        bootstrap = (next_step(z)[alive], later[alive], discount)  # as published: a batch's last transitions are taken to end
         learned = self._fit_net(kept.get(("critic", key)), z[alive], rewards[alive], kept, key, rng, bootstrap=bootstrap)
         return partial(learned, hidden=self.hidden)
 
