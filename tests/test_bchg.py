@@ -224,6 +224,23 @@ def test_sarsa_converges_to_the_values_of_the_policy(fused: bool, monkeypatch: p
     assert np.abs(table - true[:, 0]).max() < (0.05 if fused else 0.1) * np.abs(true).max()
 
 
+def test_sampled_sarsa_is_the_published_pass() -> None:
+    """A loop as in the public code: the next pair watched, and 0 at ends and behind the last step of a batch."""
+    game, follower = se.game("four_rooms-v0", preset="bchg"), se.Soft(0.05)
+    oracle = RepeatedGame(game, follower, seed=0).oracle(se.Access.POLICY)
+    seen, table = oracle.play_streams(np.zeros(105), streams=2, steps=150, one_context=True), np.random.default_rng(1).normal(size=(104, 4))
+    ours = sarsa(table, seen, np.full((104, 4), 0.25), rate=0.5, discount=0.99, rng=np.random.default_rng(2), target="sampled")
+    q, steps = table.copy(), [(n, t) for n, t in zip(*np.nonzero(seen.alive[:, 0]), strict=True)]
+    for k in np.random.default_rng(2).permutation(len(steps)):
+        n, t = steps[k]
+        goes_on = t + 1 < seen.alive.shape[2] and seen.alive[n, 0, t + 1]
+        later = q[seen.states[n, 0, t + 1], seen.follower_actions[n, 0, t + 1]] if goes_on else 0.0
+        s, b = seen.states[n, 0, t], seen.follower_actions[n, 0, t]
+        q[s, b] += 0.5 * (seen.leader_rewards[n, t] + 0.99 * later - q[s, b])
+    assert len(steps) == 300
+    np.testing.assert_allclose(ours, q, atol=1e-12)
+
+
 def test_outcome_level_sees_outcomes_only() -> None:
     """Followers that want something else but answer alike leave the whole trajectory bit-identical, and nothing else is asked for."""
     game = se.game("random_markov_game-v0")

@@ -57,7 +57,7 @@ from .visits import incentive_estimate
 
 LEVELS = {"value": Access.VALUE, "policy": Access.POLICY, "outcome": Access.OUTCOME}
 CRITICS = ("counts", "sarsa", "returns", "reset")
-UNVISITED = ("skip", "zero")
+UNVISITED, SARSA_TARGETS = ("skip", "zero"), ("expected", "sampled")
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,8 @@ class BCHG(Estimator):
         unvisited: of critic "reset": pairs that the leader watched and the batch that starts everywhere did not visit have no part in the
             estimate (``"skip"``), or both of their means are 0, as published (``"zero"``).  The latter is a bias of
             ``V_L dV_F / tau`` at such a visit, which takes Four Rooms out of the optimum of the exact gradient.
+        sarsa_target: what SARSA takes the next step to be worth: the ``"expected"`` value under the follower's policy, or the value of the
+            ``"sampled"`` next pair, and 0 behind the last step of a batch, as published.
     """
 
     level: Literal["value", "policy", "outcome"] = "value"
@@ -108,9 +110,10 @@ class BCHG(Estimator):
     optimism: float = 0.0
     jitter: float = 0.0
     unvisited: Literal["skip", "zero"] = "skip"
+    sarsa_target: Literal["expected", "sampled"] = "expected"
 
     def __repr__(self) -> str:
-        return short_repr(self, "unvisited")
+        return short_repr(self, "unvisited", "sarsa_target")
 
     def __post_init__(self) -> None:
         if self.level not in LEVELS or self.critic not in CRITICS or self.centred not in ("leader", "both"):
@@ -122,6 +125,8 @@ class BCHG(Estimator):
             raise ValueError(f"bchg scans a number of steps from 0 and completes the rest, or all of them (None), got {self.scan}")
         if self.unvisited not in UNVISITED:
             raise ValueError(f"bchg takes unvisited pairs by {' or '.join(UNVISITED)}, got {self.unvisited!r}")
+        if self.sarsa_target not in SARSA_TARGETS:
+            raise ValueError(f"bchg has SARSA targets {' and '.join(SARSA_TARGETS)}, got {self.sarsa_target!r}")
         _ = self.settings
         numbers, whole = (self.rate, self.table_scale, self.jitter, self.optimism), (self.episodes, self.steps, self.reset_episodes)
         if min(whole) < 1 or min(self.streams, self.table_scale, self.jitter) < 0 or not (np.isfinite(numbers).all() and self.rate > 0):
@@ -229,7 +234,7 @@ class BCHG(Estimator):
             table = remembered.get(("critic", context))
             if table is None:
                 table = self.table_scale * rng.normal(size=g.shape)
-            leader_q = sarsa(table, seen, g, rate=self.rate, discount=oracle.leader_discount, rng=rng)
+            leader_q = sarsa(table, seen, g, rate=self.rate, discount=oracle.leader_discount, rng=rng, target=self.sarsa_target)
             remembered["critic", context] = leader_q
         else:
             return None
