@@ -59,10 +59,10 @@ reproduce-hpgd: $(INSTALLED)  ## Thoma et al. 2024: Table 1, why HPGD escapes, b
 	$(BIN)/stackelberg compare hpgd-basin
 	$(BIN)/pytest -m slow tests/test_reproductions.py
 
-MARKOV = toy outcomes heldout rivals-outcomes misspecification inverse-toy inverse-ablations inverse-limits inverse-large inverse-penalty bchg-tuning bchg-rooms bchg-rooms-1000 bchg-rates bchg-basin
+MARKOV = toy outcomes heldout rivals-outcomes misspecification inverse-toy inverse-ablations inverse-limits inverse-large inverse-penalty bchg-tuning bchg-rooms bchg-rooms-1000 bchg-rates bchg-basin bchg-oracle bchg-sarsa
 reproduce-bchg: $(INSTALLED)  ## Kudo et al. 2026, and our method from outcomes alone (two hours on two cores; resumes)
 	for config in $(MARKOV); do $(BIN)/stackelberg bench $$config || exit 1; done
-	for config in toy inverse-large rivals-outcomes bchg-rooms bchg-rooms-1000 bchg-rates bchg-basin; do $(BIN)/stackelberg compare $$config || exit 1; done
+	for config in toy inverse-large rivals-outcomes bchg-rooms bchg-rooms-1000 bchg-rates bchg-basin bchg-oracle bchg-sarsa; do $(BIN)/stackelberg compare $$config || exit 1; done
 	for config in outcomes heldout rivals-outcomes misspecification inverse-toy inverse-ablations inverse-limits inverse-penalty; do $(BIN)/python -m baselines.studies.reach $$config || exit 1; done
 	$(BIN)/python -m baselines.studies.quality
 	$(BIN)/python -m baselines.studies.confirmation
@@ -109,8 +109,9 @@ reproduce-preferences: $(INSTALLED)  ## learning a reward from preferences, tabu
 	$(BIN)/python -m baselines.studies.preference_control --name preference-control-scarce --set first_pairs=24 pairs=6 --methods pbrl iterated
 
 reproduce-continuous: $(INSTALLED)  ## Kudo et al. 2026 in linear-quadratic worlds, at a stated fraction of their budget (half an hour on two cores; resumes)
-	for config in thermal lq-gain; do $(BIN)/stackelberg bench $$config && $(BIN)/stackelberg compare $$config || exit 1; done
+	for config in thermal thermal-full lq-gain; do $(BIN)/stackelberg bench $$config && $(BIN)/stackelberg compare $$config || exit 1; done
 	$(BIN)/python -m baselines.studies.noise
+	$(BIN)/python -m baselines.studies.noise thermal-full thermal-ablation
 
 interop:  ## twelve other libraries, each in a throw-away environment: a training step, and the table of docs/how-to/other-libraries
 	$(PYTHON) -m tests.interop

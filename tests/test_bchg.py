@@ -137,6 +137,39 @@ def test_tables_from_everywhere() -> None:
     assert 0.6 < mean @ true / (true @ true) < 1.05
 
 
+def test_what_unvisited_pairs_add_as_published() -> None:
+    """HPGD (oracle): a pair that was watched and is not in the tables adds gamma^t V_L(s) dV_F(s) / tau, with tables by loops here."""
+    game, follower, x = se.game("four_rooms-v0", preset="bchg"), se.Soft(0.003), np.zeros(105)
+    gradients, settings = {}, {"level": "policy", "critic": "reset", "centred": "both", "streams": 1, "steps": 400, "reset_episodes": 104}
+    for unvisited in ("skip", "zero"):
+        oracle = RepeatedGame(game, follower, seed=0).oracle(se.Access.POLICY, Permission.RESET)
+        estimator = BCHG(**settings, unvisited=unvisited)  # type: ignore[arg-type]
+        gradients[unvisited] = estimator.estimate(oracle, torch.tensor(x), None, np.random.default_rng(0)).gradient.numpy()
+    oracle = RepeatedGame(game, follower, seed=0).oracle(se.Access.POLICY, Permission.RESET)
+    seen = oracle.play_streams(x, streams=1, steps=400, one_context=True)
+    everywhere = oracle.play_from(x, 0, np.arange(104)[:, None])
+    incentive = torch.func.jacrev(lambda y: oracle.incentive(y, 0))(torch.tensor(x)).reshape(104, -1, 105)[:, 0].numpy()
+    worth, reacts, visits, pairs = np.zeros(104), np.zeros((104, 105)), np.zeros(104), set()
+    for states, alive, actions, rewards in zip(
+        everywhere.states[:, 0], everywhere.alive[:, 0], everywhere.follower_actions[:, 0], everywhere.leader_rewards, strict=True
+    ):
+        later, reacting = 0.0, np.zeros(105)
+        for t in range(int(alive.sum()) - 1, -1, -1):
+            s = int(states[t])
+            later, reacting = rewards[t] + 0.99 * later, incentive[s] + 0.99 * reacting
+            worth[s], reacts[s], visits[s] = worth[s] + later, reacts[s] + reacting, visits[s] + 1
+            pairs.add((s, int(actions[t])))
+    added, missing = np.zeros(105), 0
+    for states, alive, actions in zip(seen.states[:, 0], seen.alive[:, 0], seen.follower_actions[:, 0], strict=True):
+        for t in range(int(alive.sum())):
+            s = int(states[t])
+            if (s, int(actions[t])) not in pairs:
+                added, missing = added + 0.99**t * worth[s] / visits[s] * reacts[s] / visits[s], missing + 1
+    assert missing > 0
+    added /= 0.003 * max(1, int(seen.ended.sum()))
+    np.testing.assert_allclose(gradients["zero"] - gradients["skip"], added, atol=1e-9 * np.abs(added).max())
+
+
 def test_hpgd_is_one_subtraction_away() -> None:
     """Critic by returns and both sides centred: the published HPGD (MC), bit for bit on the same outcomes; the leader's side only: not."""
     game, x = se.game("four_rooms-v0", preset="bchg"), torch.tensor(0.3 * np.random.default_rng(0).normal(size=105))
@@ -191,6 +224,23 @@ def test_sarsa_converges_to_the_values_of_the_policy(fused: bool, monkeypatch: p
     assert np.abs(table - true[:, 0]).max() < (0.05 if fused else 0.1) * np.abs(true).max()
 
 
+def test_sampled_sarsa_is_the_published_pass() -> None:
+    """A loop as in the public code: the next pair watched, and 0 at ends and behind the last step of a batch."""
+    game, follower = se.game("four_rooms-v0", preset="bchg"), se.Soft(0.05)
+    oracle = RepeatedGame(game, follower, seed=0).oracle(se.Access.POLICY)
+    seen, table = oracle.play_streams(np.zeros(105), streams=2, steps=150, one_context=True), np.random.default_rng(1).normal(size=(104, 4))
+    ours = sarsa(table, seen, np.full((104, 4), 0.25), rate=0.5, discount=0.99, rng=np.random.default_rng(2), target="sampled")
+    q, steps = table.copy(), [(n, t) for n, t in zip(*np.nonzero(seen.alive[:, 0]), strict=True)]
+    for k in np.random.default_rng(2).permutation(len(steps)):
+        n, t = steps[k]
+        goes_on = t + 1 < seen.alive.shape[2] and seen.alive[n, 0, t + 1]
+        later = q[seen.states[n, 0, t + 1], seen.follower_actions[n, 0, t + 1]] if goes_on else 0.0
+        s, b = seen.states[n, 0, t], seen.follower_actions[n, 0, t]
+        q[s, b] += 0.5 * (seen.leader_rewards[n, t] + 0.99 * later - q[s, b])
+    assert len(steps) == 300
+    np.testing.assert_allclose(ours, q, atol=1e-12)
+
+
 def test_outcome_level_sees_outcomes_only() -> None:
     """Followers that want something else but answer alike leave the whole trajectory bit-identical, and nothing else is asked for."""
     game = se.game("random_markov_game-v0")
@@ -228,6 +278,7 @@ def test_declines() -> None:
         (toy, {"critic": "sarsa"}, "has the critic 'counts'"),
         (rooms, {"level": "outcome"}, "grant it access INCENTIVE"),
         (rooms, {"level": "policy", "critic": "reset", "reset_episodes": 50}, "reset_episodes is at least 104"),
+        (rooms, {"level": "policy", "critic": "returns", "unvisited": "zero"}, "unvisited pairs with critic 'reset' alone"),
         (se.game("random_markov_game-v0", leader_actions=1), {}, "this one does neither"),
         (_Paying(), {}, "this one does both"),
         (se.game("four_rooms-v0", walkers=2), {}, "one follower"),

@@ -316,7 +316,7 @@ def test_one_context_an_iteration_is_right_on_average() -> None:
         ("bchg", {"level": "outcome"}),
         ("bchg", {"level": "value", "scan": 5, "jitter": 0.1}),
         ("bchg", {"level": "policy", "critic": "sarsa", "streams": 2, "steps": 100}),
-        ("bchg", {"level": "policy", "critic": "reset", "centred": "both", "reset_episodes": 104}),
+        ("bchg", {"level": "policy", "critic": "reset", "centred": "both", "reset_episodes": 104, "unvisited": "zero"}),
     ],
 )
 def test_every_mode_resumes_bit_for_bit(name: str, hyperparameters: dict[str, Any]) -> None:

@@ -181,24 +181,46 @@ def comparable(result: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in result.items() if key not in ("timing", "schema", "access", "code", "again", "checksum")}
 
 
+MANY_NUMBERS = 300
+"""Characters of instruments that are kept of the last report only."""
+
+
 def trim_history(result: dict[str, Any]) -> dict[str, Any]:
     """What a record in the repository keeps of a result: everything but the finer points of its history, and 9 digits of x.
 
-    Of telemetry, what pages show: the direction of each gradient, and how the follower did at the end.
+    Of telemetry, what pages show: the direction of each gradient, and how the follower did at the end.  Reports of such runs are at least a
+    25th of the budget apart.  Instruments of many numbers, such as a payment for each state, are kept of the last report.
     """
     keys = ["iteration", "commitments", "outcome_steps", "leader_return", "optimism_gap", "penalty", "instruments"]
     measured = result["job"].get("telemetry", False)
     last = ["online_return", "best_response_return", "follower_kl", "bellman_residual", "learned_gap"] if measured else []
     keys += ["cosine", "exact_norm"] if measured else []
     *earlier, end = result["history"]
-    rows = [{key: row[key] for key in keys if key in row} for row in earlier] + [{key: end[key] for key in keys + last if key in end}]
+    kept = _apart(earlier, result["job"]["budget"] / 25 if measured else 0)
+    rows = [{key: earlier[i][key] for key in keys if key in earlier[i] and _is_kept(key, earlier[i][key])} for i in kept]
+    rows.append({key: end[key] for key in keys + last if key in end})
+    seconds = result["timing"]["history"]
     slim = {
         **result,
         "x": json.loads(json.dumps(result["x"]), parse_float=lambda digits: float(f"{float(digits):.9g}")),
         "history": [{key: value if key == "penalty" else _round(value) for key, value in row.items()} for row in rows],
-        "timing": {**result["timing"], "history": [round(seconds, 2) for seconds in result["timing"]["history"]]},
+        "timing": {**result["timing"], "history": [round(at, 2) for at in (*(seconds[i] for i in kept), seconds[-1])]},
     }
     return with_checksum(slim) if "checksum" in slim else slim
+
+
+def _apart(rows: list[dict[str, Any]], least: float) -> list[int]:
+    """Which reports are at least so many commitments behind the last one kept; of what it keeps it keeps all."""
+    kept: list[int] = []
+    for i, row in enumerate(rows):
+        if not kept or row["commitments"] >= rows[kept[-1]]["commitments"] + least:
+            kept.append(i)
+    return kept
+
+
+def _is_kept(key: str, value: Any) -> bool:
+    """Whether an earlier report has it in a record."""
+    return key != "instruments" or len(json.dumps(value)) <= MANY_NUMBERS
 
 
 def _round(value: Any) -> Any:

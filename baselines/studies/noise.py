@@ -1,6 +1,7 @@
 """How much of a sampled hypergradient is noise, in thermal control: ``python -m baselines.studies.noise``.
 
-Each estimator of the configuration ``thermal`` estimates the gradient again and again, all walls half open, from 100 episodes of 100 steps.
+Each estimator of the configuration ``thermal`` (or of others: ``noise thermal-full thermal-ablation``) estimates the gradient again and
+again, all walls half open, from 100 episodes of 100 steps.
 Noise is the root of the summed variances of an estimate, signal the norm of the exact gradient that it is after (the naive one for naive
 estimators).  Nets that are warm-started first see ten estimates that do not count.
 """
@@ -54,12 +55,13 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 def main() -> None:
     """Measure, and write the record and the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", type=Path, default=Path("compared"), help="folder for thermal-noise.json and thermal-noise.md")
-    output = parser.parse_args().output
-    sampled = [job for job in jobs.load("thermal", seeds=1).jobs if job.solver == "neural_bchg"]
+    parser.add_argument("names", nargs="*", default=["thermal"], help="configurations with the estimators; the first names the files")
+    parser.add_argument("--output", type=Path, default=Path("compared"), help="folder for FIRST-noise.json and FIRST-noise.md")
+    options = parser.parse_args()
+    sampled = [job for name in options.names for job in jobs.load(name, seeds=1).jobs if job.solver == "neural_bchg"]
     rows = [measure(job) for job in sampled]
-    results_file.replace(output / "thermal-noise.json", json.dumps(rows, indent=1) + "\n")
-    results_file.replace(output / "thermal-noise.md", markdown(rows))
+    results_file.replace(options.output / f"{options.names[0]}-noise.json", json.dumps(rows, indent=1) + "\n")
+    results_file.replace(options.output / f"{options.names[0]}-noise.md", markdown(rows))
     print(markdown(rows))
 
 

@@ -46,7 +46,7 @@ from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 from stackelberg_envs.play.outcomes import Outcome
 from stackelberg_envs.processes.mdp import mask_action_values
 
-from ..ascent import Estimate, Estimator
+from ..ascent import Estimate, Estimator, short_repr
 from ..inference.model import Counts, EstimatedGame, induced_mdp, instrument_cost, tables
 from ..inference.state import InferenceState, Settings
 from ..needs import needs_one_follower
@@ -57,6 +57,7 @@ from .visits import incentive_estimate
 
 LEVELS = {"value": Access.VALUE, "policy": Access.POLICY, "outcome": Access.OUTCOME}
 CRITICS = ("counts", "sarsa", "returns", "reset")
+UNVISITED, SARSA_TARGETS = ("skip", "zero"), ("expected", "sampled")
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,11 @@ class BCHG(Estimator):
         scan: cut episodes after so many steps for D and Z, and complete; 0 leaves all to the counted model, None scans to their ends.
         optimism: what the counted critic believes the leader earns where it has never been.
         jitter: standard deviation of noise on the commitment that is watched; varied commitments are what identifies the follower's reward.
+        unvisited: of critic "reset": pairs that the leader watched and the batch that starts everywhere did not visit have no part in the
+            estimate (``"skip"``), or both of their means are 0, as published (``"zero"``).  The latter is a bias of
+            ``V_L dV_F / tau`` at such a visit, which takes Four Rooms out of the optimum of the exact gradient.
+        sarsa_target: what SARSA takes the next step to be worth: the ``"expected"`` value under the follower's policy, or the value of the
+            ``"sampled"`` next pair, and 0 behind the last step of a batch, as published.
     """
 
     level: Literal["value", "policy", "outcome"] = "value"
@@ -103,6 +109,11 @@ class BCHG(Estimator):
     scan: int | None = None
     optimism: float = 0.0
     jitter: float = 0.0
+    unvisited: Literal["skip", "zero"] = "skip"
+    sarsa_target: Literal["expected", "sampled"] = "expected"
+
+    def __repr__(self) -> str:
+        return short_repr(self, "unvisited", "sarsa_target")
 
     def __post_init__(self) -> None:
         if self.level not in LEVELS or self.critic not in CRITICS or self.centred not in ("leader", "both"):
@@ -112,6 +123,10 @@ class BCHG(Estimator):
             )
         if self.scan is not None and (self.scan < 0 or not self.complete):
             raise ValueError(f"bchg scans a number of steps from 0 and completes the rest, or all of them (None), got {self.scan}")
+        if self.unvisited not in UNVISITED:
+            raise ValueError(f"bchg takes unvisited pairs by {' or '.join(UNVISITED)}, got {self.unvisited!r}")
+        if self.sarsa_target not in SARSA_TARGETS:
+            raise ValueError(f"bchg has SARSA targets {' and '.join(SARSA_TARGETS)}, got {self.sarsa_target!r}")
         _ = self.settings
         numbers, whole = (self.rate, self.table_scale, self.jitter, self.optimism), (self.episodes, self.steps, self.reset_episodes)
         if min(whole) < 1 or min(self.streams, self.table_scale, self.jitter) < 0 or not (np.isfinite(numbers).all() and self.rate > 0):
@@ -144,6 +159,8 @@ class BCHG(Estimator):
             return "in a Markov game bchg has the critic 'counts' and centres the leader's side"
         if not designs and self.streams:
             return "in a Markov game bchg watches whole episodes, no streams"
+        if self.unvisited != "skip" and self.critic != "reset":
+            return "bchg has unvisited pairs with critic 'reset' alone"
         if self.critic == "reset" and self.reset_episodes < oracle.sizes[0][0]:
             return f"bchg with critic 'reset' starts in every state: reset_episodes is at least {oracle.sizes[0][0]} here"
         if self.level == "outcome" and len(oracle.contexts) > 1:
@@ -173,7 +190,14 @@ class BCHG(Estimator):
             states = np.arange(self.reset_episodes) % oracle.sizes[0][0]
             everywhere = oracle.play_from(here, context, states[:, None])
         multipliers = design_tables(
-            oracle, seen, everywhere, benefits, self._temperature(oracle), both=self.centred == "both", device=x.device
+            oracle,
+            seen,
+            everywhere,
+            benefits,
+            self._temperature(oracle),
+            both=self.centred == "both",
+            unvisited_as_zero=self.unvisited == "zero",
+            device=x.device,
         )  # 4
         return incentive_estimate(oracle, x, context, [multipliers], remembered)  # 5
 
@@ -210,7 +234,7 @@ class BCHG(Estimator):
             table = remembered.get(("critic", context))
             if table is None:
                 table = self.table_scale * rng.normal(size=g.shape)
-            leader_q = sarsa(table, seen, g, rate=self.rate, discount=oracle.leader_discount, rng=rng)
+            leader_q = sarsa(table, seen, g, rate=self.rate, discount=oracle.leader_discount, rng=rng, target=self.sarsa_target)
             remembered["critic", context] = leader_q
         else:
             return None

@@ -21,6 +21,7 @@ def design_tables(
     tau: float,
     *,
     both: bool,
+    unvisited_as_zero: bool = False,
     device: torch.device | str = "cpu",
 ) -> Tables:
     """Multipliers of d_x r and of -d_x cost where the leader sets rewards.
@@ -32,6 +33,7 @@ def design_tables(
         benefits: B_L(s,b), (S, B), from a critic; None to average returns.
         tau: the follower's temperature.
         both: whether dq_F is centred too.
+        unvisited_as_zero: whether both means are 0 for pairs that ``everywhere`` never visits, as published; else such a pair has no part.
         device: of the passes over visits.
     """
     s, _, b = oracle.sizes[0]
@@ -42,9 +44,9 @@ def design_tables(
     if everywhere is not None:
         reacted = _batch(on, everywhere, b, oracle.leader_discount)
         tabled = on.returns_by_pair(*reacted, s * b)[:2]
-    value = centred_means(tabled[1], tabled[0], b) if benefits is None else benefits.ravel()
+    value = centred_means(tabled[1], tabled[0], b, unvisited_as_zero=unvisited_as_zero) if benefits is None else benefits.ravel()
     c = value * weights / (tau * max(1, int(seen.ended.sum())))
-    c = np.where(tabled[0] > 0, c, 0.0)
+    c = c if unvisited_as_zero else np.where(tabled[0] > 0, c, 0.0)
     weight = centred_means(c, tabled[0], b) if both else c / np.maximum(tabled[0], 1)
     reaction = on.influences_by_pair(*reacted[:2], weight, oracle.follower_discounts[0])
     starts = np.bincount(seen.states[:, 0, 0], minlength=s) / len(seen.states)

@@ -6,7 +6,7 @@ The benefit is what an action of the follower is worth to the leader beyond its 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -41,12 +41,30 @@ def benefit(mdp: MDP, policy: np.ndarray, leader_q: np.ndarray) -> np.ndarray:
     return node_q - (g * node_q).sum(-1, keepdims=True)
 
 
-def sarsa(table: np.ndarray, seen: Outcome, policy: np.ndarray, *, rate: float, discount: float, rng: np.random.Generator) -> np.ndarray:
-    """One pass of expected SARSA over the steps of a design game, in random order: the table Q_L(s,b), (S, B), after it."""
+def sarsa(
+    table: np.ndarray,
+    seen: Outcome,
+    policy: np.ndarray,
+    *,
+    rate: float,
+    discount: float,
+    rng: np.random.Generator,
+    target: Literal["expected", "sampled"] = "expected",
+) -> np.ndarray:
+    """One pass of SARSA over the steps of a design game, in random order: the table Q_L(s,b), (S, B), after it.
+
+    With ``target="expected"`` what comes next is worth ``sum_b g(b|s') Q_L(s',b)``; with ``"sampled"`` Q_L of the pair that was watched
+    next, and nothing behind the last step of a batch, as published.
+    """
     alive, (s_count, b_count) = seen.alive[:, 0], table.shape
-    pairs, after = seen.pairs(0, b_count)[alive], seen.states[:, 0, 1:][alive]
-    order = rng.permutation(len(pairs))
-    padded = np.concatenate([policy, np.zeros((1, b_count))])  # the end is worth nothing
-    flat = np.concatenate([table, np.zeros((1, b_count))]).ravel()
-    fastest_loop("sarsa_pass")(flat, pairs[order], after[order], seen.leader_rewards[alive][order], padded, rate, discount)
+    all_pairs, rewards = seen.pairs(0, b_count), seen.leader_rewards[alive]
+    pairs, order = all_pairs[alive], rng.permutation(int(alive.sum()))
+    flat = np.concatenate([table, np.zeros((1, b_count))]).ravel()  # the end is worth nothing
+    if target == "expected":
+        after, weights = seen.states[:, 0, 1:][alive], np.concatenate([policy, np.zeros((1, b_count))])
+    else:  # the same pass, over pairs instead of states
+        end = s_count * b_count
+        follows = np.pad(np.where(alive, all_pairs, end)[:, 1:], [(0, 0), (0, 1)], constant_values=end)
+        after, weights = follows[alive], np.append(np.ones(end), 0.0)[:, None]
+    fastest_loop("sarsa_pass")(flat, pairs[order], after[order], rewards[order], weights, rate, discount)
     return flat.reshape(-1, b_count)[:s_count]

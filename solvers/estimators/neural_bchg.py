@@ -27,6 +27,9 @@ mean of score times value is fitted as theta' phi, theta never formed, and dQ_F 
 discounted sum of phi ahead.  Summed over t with B_L / tau this is one functional of theta, and so again one weight a score; one half of
 the episodes takes theta from the other.  No bias where that mean is quadratic, as in linear-quadratic worlds.
 
+With ``approximator="quadratic"`` what TD(0) is to fit (Q_L, V_L, and dV_F for HPGD) is fitted in closed form on quadratic features (LSTD),
+anew to each batch.  In linear-quadratic worlds these functions are quadratic, and the fit has no error but that of its sample.
+
 What differs from the published code by default: Q_L(n,b,t) knows the time, is fitted to what was earned and is warm-started; baselines;
 features; no clip of single scores.  As published: ``critic="td", baselines=False, features=False, score_clip=1, refit=True``.
 
@@ -37,6 +40,7 @@ reaction out: a leader that learns by itself.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
@@ -47,9 +51,9 @@ from gymnasium.spaces import Discrete
 
 from stackelberg_envs.leader.access import Access, Oracle
 
-from ..ascent import Estimate, Estimator
+from ..ascent import Estimate, Estimator, short_repr
 from ..needs import needs_paid_steps, needs_public_actions
-from .neural_critics import FitSettings, NetCritic, QuadraticCritic, fit, quadratic_feature_count
+from .neural_critics import FitSettings, NetCritic, QuadraticCritic, QuadraticForms, fit, quadratic_feature_count
 from .vector_trajectories import (
     LeaderCriticValues,
     Scores,
@@ -61,7 +65,7 @@ from .vector_trajectories import (
     vector_trajectories,
 )
 
-CRITICS, CENTRED = ("net", "quadratic", "td", "returns"), ("leader", "follower", "none")
+CRITICS, CENTRED, APPROXIMATORS = ("net", "quadratic", "td", "returns"), ("leader", "follower", "none"), ("net", "quadratic")
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,7 @@ class NeuralBCHG(Estimator):
         critic_lr: learning rate; published: 1e-4.
         critic_clip: largest norm of a critic's gradient.
         refit: whether every fit begins from the first weights, as published.
+        approximator: what TD(0) fits: a ``"net"`` by Adam, as published, or ``"quadratic"`` features in closed form.
     """
 
     centred: Literal["leader", "follower", "none"] = "leader"
@@ -101,6 +106,7 @@ class NeuralBCHG(Estimator):
     critic_lr: float = 1e-3
     critic_clip: float = 1.0
     refit: bool = False
+    approximator: Literal["net", "quadratic"] = "net"
 
     tabular = False
 
@@ -110,12 +116,17 @@ class NeuralBCHG(Estimator):
             raise ValueError(
                 f"neural_bchg centres {', '.join(CENTRED)} and has critics {', '.join(CRITICS)}; got {self.centred!r}, {self.critic!r}"
             )
+        if self.approximator not in APPROXIMATORS:
+            raise ValueError(f"neural_bchg has approximators {', '.join(APPROXIMATORS)}; got {self.approximator!r}")
         counts, numbers = (self.episodes, self.samples, *self.hidden), (self.critic_lr, self.critic_clip)
         least = min(self.tail, self.critic_steps, self.critic_batch, self.score_clip)
         if not (min(counts) >= 1 and least >= 0 and min(numbers) > 0 and np.isfinite(numbers).all()):
             raise ValueError(f"neural_bchg needs counts from 1 (tail and the critic's from 0) and positive rates, got {self!r}")
         if self.episodes < 2 and (self.baselines or self._centres_by_features):
             raise ValueError(f"neural_bchg fits one half of the episodes to the other, so episodes is at least 2, got {self.episodes}")
+
+    def __repr__(self) -> str:
+        return short_repr(self, "approximator")
 
     @property
     def access(self) -> Access:  # type: ignore[override]
@@ -144,15 +155,19 @@ class NeuralBCHG(Estimator):
         """Whether even full episodes are too few for the regressions; those that end early may be so later, which the fit says."""
         state, lead, action = (0 if s is None else int(s.n) if isinstance(s, Discrete) else s.shape[0] for s in oracle.spaces[0])
         kernel = oracle.access >= Access.INCENTIVE and oracle.log_kernel_density is not None
-        half, fits = self.episodes // 2, [(2, self.episodes * oracle.max_cycles)]
+        half, which = self.episodes // 2, "half of its episodes"
+        fits = [(2, self.episodes * oracle.max_cycles, which)]
         if self.baselines:
-            fits.append((quadratic_feature_count(state + 1 + kernel * (lead + action)), half * oracle.max_cycles))
+            fits.append((quadratic_feature_count(state + 1 + kernel * (lead + action)), half * oracle.max_cycles, which))
+        if self.approximator == "quadratic":
+            count = quadratic_feature_count(state + lead + action * (self.critic == "td"))
+            fits.append((count, self.episodes * (oracle.max_cycles - 1), "its episodes"))
         if self._centres_by_features:
-            fits.append((quadratic_feature_count(state + lead + max(1, kernel * action)), half * (oracle.max_cycles + self.tail)))
-        for count, steps in fits:
+            fits.append((quadratic_feature_count(state + lead + max(1, kernel * action)), half * (oracle.max_cycles + self.tail), which))
+        for count, steps, which in fits:
             if steps < count:
                 return (
-                    f"neural_bchg fits up to {count} quadratic features to half of its episodes, and {self.episodes} episodes of "
+                    f"neural_bchg fits up to {count} quadratic features to {which}, and {self.episodes} episodes of "
                     f"{oracle.max_cycles} steps are too few: give it more episodes"
                 )
         return None
@@ -194,7 +209,6 @@ class NeuralBCHG(Estimator):
         """Fit the leader's critic to the trajectories, and return its values there."""
         discount, T = oracle.leader_discount, trajectories.counted
         rewards, alive = trajectories.rewards[:, :T], trajectories.alive[:, :T]
-        last: NetCritic | None = kept.get(("critic", context))
         returns = returns_to_go(rewards, discount)
         if self.critic in ("net", "quadratic"):
             if self.centred == "none":
@@ -204,6 +218,7 @@ class NeuralBCHG(Estimator):
                 fitted = QuadraticCritic.fit(z[alive], returns[alive])
                 estimate, kept["critic", context] = kept.get(("critic", context)) or fitted, fitted
             else:
+                last: NetCritic | None = kept.get(("critic", context))
                 learned = self._fit_net(last, z[alive], returns[alive][:, None], kept, context, rng)
                 estimate = partial((last or learned).predict, hidden=self.hidden)
             chosen = estimate(z) * alive
@@ -211,17 +226,15 @@ class NeuralBCHG(Estimator):
             return LeaderCriticValues(chosen if self.centred == "follower" else chosen - mean[:, :T], returns, next_step(returns))
         q = self.critic == "td"
         z = trajectories.columns("states", "leads", "actions") if q else trajectories.columns("states", "leads")
-        later = alive & trajectories.goes_on[:, :T]
-        later[:, -1] = False  # as published: a batch's last transitions are taken to end
-        after = next_step(z[:, :T])[alive]
-        learned = self._fit_net(
-            last, z[:, :T][alive], rewards[alive][:, None], kept, context, rng, bootstrap=(after, later[alive], discount)
-        )
+        learned = self._fit_td(z[:, :T], rewards[..., None], alive, trajectories.goes_on[:, :T], discount, kept, context, rng)
         if not q:
-            values = learned(z, self.hidden)[..., 0] * trajectories.alive
+            values = learned(z)[..., 0] * trajectories.alive
             return LeaderCriticValues(returns if self.centred == "follower" else returns - values[:, :T], returns, next_step(values)[:, :T])
-        estimate = partial(learned.predict, hidden=self.hidden)
-        chosen, mean = estimate(z[:, :T]) * alive, self._mean_leader_q(oracle, x, context, trajectories, estimate, rng)
+
+        def estimate_q(z: np.ndarray) -> np.ndarray:
+            return learned(z)[..., 0]
+
+        chosen, mean = estimate_q(z[:, :T]) * alive, self._mean_leader_q(oracle, x, context, trajectories, estimate_q, rng)
         return LeaderCriticValues(chosen if self.centred == "follower" else chosen - mean[:, :T], chosen, next_step(mean))
 
     def _mean_leader_q(
@@ -243,6 +256,27 @@ class NeuralBCHG(Estimator):
             drawn = policy.act(counted.states, counted.leads, rng.random((*counted.alive.shape, policy.noise)))
             mean += estimate(counted._replace(actions=drawn).columns("states", "leads", "actions", clock=clock)) / self.samples
         return mean * counted.alive
+
+    def _fit_td(
+        self,
+        z: np.ndarray,
+        rewards: np.ndarray,
+        alive: np.ndarray,
+        goes_on: np.ndarray,
+        discount: float,
+        kept: dict[Any, Any],
+        key: Any,
+        rng: np.random.Generator,
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        """What TD(0) fits to steps z (N, T, p) that pay ``rewards`` (N, T, outputs): a function from (..., p) to (..., outputs)."""
+        later = alive & goes_on
+        later[:, -1] = False
+        if self.approximator == "quadratic":
+            known = alive & (later | ~goes_on)  # what comes behind the last step was not seen
+            return QuadraticForms.fit_td(z, rewards, known, later, discount)
+        bootstrap = (next_step(z)[alive], later[alive], discount)  # as published: a batch's last transitions are taken to end
+        learned = self._fit_net(kept.get(("critic", key)), z[alive], rewards[alive], kept, key, rng, bootstrap=bootstrap)
+        return partial(learned, hidden=self.hidden)
 
     def _fit_net(
         self, last: NetCritic | None, z: np.ndarray, goals: np.ndarray, kept: dict[Any, Any], key: Any, rng: np.random.Generator, **td: Any
@@ -269,12 +303,8 @@ class NeuralBCHG(Estimator):
             steps += gamma * next_step(leads * own[..., None])
         z = trajectories.columns("states", "leads")
         alive = trajectories.alive
-        inside = (alive & trajectories.goes_on)[:, :]
-        inside[:, -1] = False
-        after = next_step(z)[alive]
-        last = kept.get(("critic", "means"))
-        learned = self._fit_net(last, z[alive], steps[alive], kept, "means", rng, bootstrap=(after, inside[alive], gamma))
-        means = learned(z[:, :T], self.hidden)
+        learned = self._fit_td(z, steps, alive, trajectories.goes_on, gamma, kept, "means", rng)
+        means = learned(z[:, :T])
         weights = oracle.leader_discount ** np.arange(T) * worth.benefit * alive[:, :T] / (oracle.temperature * len(alive))
         return torch.as_tensor((weights[..., None] * means).sum((0, 1))).to(scores.x)
 

@@ -194,6 +194,60 @@ class QuadraticCritic:
         return _quadratic(z, self.centre, self.whiten) @ self.coefficients
 
 
+@dataclass(frozen=True)
+class QuadraticForms:
+    """Functions ``(1, z - c)' M_o (1, z - c)``, one for each output o: the fixed point of TD(0) on quadratic features, in closed form."""
+
+    centre: np.ndarray
+    """c, (p,)."""
+    matrices: np.ndarray
+    """M, (outputs, p + 1, p + 1), symmetric."""
+
+    @classmethod
+    def fit_td(cls, z: np.ndarray, rewards: np.ndarray, rows: np.ndarray, goes_on: np.ndarray, discount: float) -> QuadraticForms:
+        """LSTD (Bradtke and Barto, Machine Learning 22, 1996).
+
+        Coefficients w with, summed over the steps t in ``rows``::
+
+            sum_t phi(z_t) (phi(z_t) - discount phi(z_t+1))' w = sum_t phi(z_t) r_t        phi: 1, z_i, z_i z_j, whitened
+
+        In a linear-quadratic world under a policy that is linear in the state the value is quadratic, and the fit tends to it.
+
+        Args:
+            z: inputs (N, T, p) along episodes.
+            rewards: (N, T, outputs).
+            rows: the steps to fit to, (N, T).
+            goes_on: whether t + 1 is a step, (N, T), not in the last column; the value behind an end is 0.
+            discount: in [0, 1).
+
+        Raises:
+            ValueError: if there are fewer steps than features.
+        """
+        centre, whiten = _whitening(z[rows])
+        white = np.moveaxis((z - centre) @ whiten, -1, 0)
+        k = len(white)
+        i, j = np.triu_indices(k)
+        phi = np.concatenate([np.ones((1, *z.shape[:2])), white, white[i] * white[j]])  # features first: contiguous products
+        if rows.sum() < len(phi):
+            raise ValueError(f"{rows.sum()} steps are too few to fit {len(phi)} quadratic features; watch more episodes")
+        change = phi.copy()
+        change[:, :, :-1] -= discount * goes_on[:, :-1] * phi[:, :, 1:]
+        phi = phi[:, rows]
+        fitted = np.linalg.lstsq(phi @ change[:, rows].T, phi @ rewards[rows], rcond=None)[0].T
+        forms = np.zeros((len(fitted), k + 1, k + 1))
+        forms[:, 0, 0], forms[:, 0, 1:] = fitted[:, 0], fitted[:, 1 : k + 1]
+        forms[:, 1 + i, 1 + j] = fitted[:, k + 1 :]
+        back = np.zeros((z.shape[-1] + 1, k + 1))
+        back[0, 0], back[1:, 1:] = 1, whiten
+        matrices = back @ forms @ back.T
+        return cls(centre, 0.5 * (matrices + matrices.transpose(0, 2, 1)))
+
+    def __call__(self, z: np.ndarray) -> np.ndarray:
+        """Values (..., outputs) of vectors (..., p)."""
+        off = np.concatenate([np.ones((*z.shape[:-1], 1)), z - self.centre], axis=-1)
+        return np.stack([((off @ matrix) * off).sum(-1) for matrix in self.matrices], axis=-1)
+
+
 def quadratic_feature_count(columns: int) -> int:
     """The number of quadratic features of vectors with ``columns`` components."""
     return (columns + 1) * (columns + 2) // 2

@@ -154,12 +154,15 @@ def visit_sums(device: torch.device | str) -> VisitSums:
     )
 
 
-def centred_means(total: np.ndarray, counts: np.ndarray, b_count: int) -> np.ndarray:
-    """total(s,b)/n(s,b) - sum_b total/n(s), and 0 for pairs without a visit; all (S * B,)."""
+def centred_means(total: np.ndarray, counts: np.ndarray, b_count: int, *, unvisited_as_zero: bool = False) -> np.ndarray:
+    """total(s,b)/n(s,b) - sum_b total/n(s), and 0 for pairs without a visit; all (S * B,).
+
+    With ``unvisited_as_zero`` the mean of such a pair is taken to be 0, and the result there is ``-sum_b total/n(s)``.
+    """
     totals, visits = total.reshape(-1, b_count), counts.reshape(-1, b_count)
     states = visits.sum(-1, keepdims=True)
     means = totals / np.maximum(visits, 1) - totals.sum(-1, keepdims=True) / np.maximum(states, 1)
-    return np.where(visits > 0, means, 0.0).ravel()
+    return (means if unvisited_as_zero else np.where(visits > 0, means, 0.0)).ravel()
 
 
 def _to_numpy(*tables: torch.Tensor) -> Any:
