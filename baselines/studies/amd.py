@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -51,18 +52,17 @@ class Recursion:
         """r and rU (2, S, B), and their derivatives (2, S, 1, n)."""
         import torch
 
-        columns: list[Any] = [[], [], [], []]
-        for c in range(2):
-            world = self.game.problems(x, c)[0]
-            for column, reward in zip(columns, ("follower_reward", "leader_reward"), strict=False):
-                column.append(np.asarray(getattr(world, reward))[:, 0])
-            for column, reward in zip(columns[2:], ("follower_reward", "leader_reward"), strict=True):
+        def table(y: Any, name: str, c: int) -> Any:
+            return getattr(self.game.problems(y, c)[0], name)[:, 0]
 
-                def paid(y: torch.Tensor, reward: str = reward, c: int = c) -> torch.Tensor:
-                    return getattr(self.game.problems(y, c)[0], reward)[:, 0, :1]
+        def first_action(y: torch.Tensor, name: str, c: int) -> torch.Tensor:  # derivatives are the same for all actions
+            return table(y, name, c)[:, :1]
 
-                column.append(np.asarray(torch.autograd.functional.jacobian(paid, torch.tensor(x))))
-        return [np.stack(column).astype(np.float32) for column in columns]
+        names, at = ("follower_reward", "leader_reward"), torch.tensor(x)
+        values = [[np.asarray(table(x, name, c)) for c in range(2)] for name in names]
+        jacobian = torch.autograd.functional.jacobian
+        slopes = [[np.asarray(jacobian(partial(first_action, name=name, c=c), at)) for c in range(2)] for name in names]
+        return [np.stack(column).astype(np.float32) for column in (*values, *slopes)]
 
     def sweep(self, rewards: list[Array], old: Tables) -> Tables:
         r, ru, dr, dru = rewards
