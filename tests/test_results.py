@@ -17,7 +17,7 @@ import pytest
 from rich.console import Console
 
 from baselines import read_results
-from baselines.bench import best, cli, configuration, results_file
+from baselines.bench import best, cli, configuration, results_file, results_table
 from baselines.bench.runner import run_all
 
 ROOT = Path(__file__).parent.parent
@@ -161,7 +161,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-RESULTS = sorted(path for path in RECORDED.glob("*.jsonl") if '"world": {' in path.read_text().partition("\n")[0])
+RESULTS = results_table.files([RECORDED])
 """The recorded files with results of jobs."""
 
 

@@ -230,7 +230,7 @@ def _round(value: Any) -> Any:
 
 def record(path: Path, results: list[dict[str, Any]]) -> None:
     """A results file of slim copies, to be committed."""
-    replace(path, "".join(json.dumps(trim_history(result), sort_keys=True) + "\n" for result in results))
+    replace(path, "".join(json.dumps(trim_history(result), sort_keys=True, separators=(",", ":")) + "\n" for result in results))
 
 
 def replace(path: Path, content: str | bytes) -> None:
