@@ -251,13 +251,14 @@ def test_recorded_continuous_worlds() -> None:
 
 
 def test_recorded_thermal_control_at_the_full_budget() -> None:
-    """With critics in closed form: naive climbs, BC-HG ends below the start, HPGD stays; noise is that of nets, and baselines and features
+    """With critics in closed form: naive climbs, BC-HG walks at random, HPGD stays; noise is that of nets, and baselines and features
     divide it with the same critics."""
-    last = {run["job"]["label"]: run["history"][-5:] for run in recorded("thermal-full").values()}
-    tail = {label: float(np.mean([row["leader_return"] for row in rows])) for label, rows in last.items()}
-    assert -245 < tail["naive, closed-form critics"] < -200
-    assert tail["BC-HG, closed-form critics"] < -262.5
-    assert abs(tail["HPGD (MC), closed-form critics"] + 262.4) < 2
+    tails: dict[str, list[float]] = {}
+    for run in recorded("thermal-full").values():
+        tails.setdefault(run["job"]["label"].partition(",")[0], []).append(compare.tail_mean(run))
+    assert -245 < min(tails["naive"]) < max(tails["naive"]) < -230
+    assert min(tails["BC-HG"]) < -400 < -262.5 < max(tails["BC-HG"])
+    assert max(abs(value + 262.4) for method in ("HPGD (MC)", "HPGD (TD)") for value in tails[method]) < 4
     measured = json.loads((RECORDED / "thermal-full-noise.json").read_text())
     assert noise.markdown(measured) == (FOLDER / "thermal-full-noise.md").read_text()
     ratio = {row["label"]: row["ratio"] for row in measured}
