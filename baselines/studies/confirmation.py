@@ -238,7 +238,7 @@ def main() -> None:
     output = parser.parse_args().output
     output.mkdir(parents=True, exist_ok=True)
     record = output / "confirmation.jsonl"
-    rows = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
+    rows = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()] if record.exists() else []
     with record.open("a", encoding="utf-8") as file:
         for about, measure, arguments in wanted():
             if not any(about.items() <= row.items() for row in rows):
