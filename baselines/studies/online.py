@@ -69,11 +69,21 @@ def settings(parts: list[Part]) -> dict[tuple[str, str], Methods]:
     return found
 
 
+STARTS = {"": "full", ", cold start": "none", ", pre-trained": "left"}
+"""What there is to say of how a follower begins, after a method's name; and how a marker is filled."""
+
+
 def _begins(follower: dict[str, Any]) -> str:
-    """What there is to say of how a follower begins, after a method's name."""
+    """One of `STARTS`."""
     if "pretraining" in follower:
         return ", pre-trained"
     return ", cold start" if follower.get("start") == "reset" else ""
+
+
+def _method(label: str) -> tuple[str, str]:
+    """A method's name without what is said of the start, and that."""
+    begins = next(begins for begins in reversed(STARTS) if label.endswith(begins))
+    return label.removesuffix(begins), begins
 
 
 def negative_share(runs: list[dict[str, Any]]) -> tuple[int, int]:
@@ -161,21 +171,26 @@ def markdown(parts: list[Part]) -> str:
 
 
 def draw(parts: list[Part]) -> Figure:
-    """J at the best response (lines) and online (dots) against U, with intervals over seeds; one panel a game and learner."""
+    """J at the best response (lines) and online (dots) against U, with intervals over seeds; one panel a game and learner.
+
+    A method has a colour and a marker, which is hollow for cold starts and half full for pre-trained followers, and a little to the right.
+    """
     panels = settings(parts)
     columns = 2
     figure = Figure(figsize=(4.6 * columns, 3.0 * -(-len(panels) // columns)))
     axes = list(figure.subplots(-(-len(panels) // columns), columns, squeeze=False).flat)
-    labels = list(dict.fromkeys(method for panel in panels.values() for method in panel))
+    labels = list(dict.fromkeys(label for panel in panels.values() for label in panel))
+    methods = list(dict.fromkeys(_method(label)[0] for label in labels))
     for axis, ((game, learner), panel) in zip(axes, panels.items(), strict=False):
         for label, by_updates in panel.items():
-            counts = sorted(by_updates)
+            counts, (method, begins) = sorted(by_updates), _method(label)
+            beside = [count * 1.04 ** list(STARTS).index(begins) for count in counts]
             for name, dashes in (("leader_return", "-"), ("online_return", ":")):
                 intervals = [mean_interval([run["history"][-1][name] for run in by_updates[count]]) for count in counts]
                 centres = [interval.centre for interval in intervals]
                 error = [[i.centre - i.low for i in intervals], [i.high - i.centre for i in intervals]]
-                line = {**figures.style(labels.index(label)), "ls": dashes, "ms": 4, "markevery": 1}
-                axis.errorbar(counts, centres, error, capsize=2, label=figures.plain_text(label) if dashes == "-" else None, **line)
+                line = {**figures.style(methods.index(method)), "ls": dashes, "ms": 4, "markevery": 1, "fillstyle": STARTS[begins]}
+                axis.errorbar(beside, centres, error, capsize=2, label=figures.plain_text(label) if dashes == "-" else None, **line)
         axis.set_xscale("log")
         axis.set_xticks((ticks := sorted({count for by in panel.values() for count in by})), [str(tick) for tick in ticks], minor=False)
         axis.minorticks_off()
@@ -186,7 +201,9 @@ def draw(parts: list[Part]) -> Figure:
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
     handles = {text: handle for axis in figure.axes for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="upper center", ncol=4, frameon=False, bbox_to_anchor=(0.5, 0.0))
+    figure.legend(
+        handles.values(), handles.keys(), loc="upper center", ncol=4 if len(labels) < 6 else 2, frameon=False, bbox_to_anchor=(0.5, 0.0)
+    )
     figure.tight_layout()
     return figure
 
