@@ -108,7 +108,7 @@ reproduce-preferences: $(INSTALLED)  ## learning a reward from preferences, tabu
 	$(BIN)/python -m baselines.studies.preference_control --seeds 5
 	$(BIN)/python -m baselines.studies.preference_control --name preference-control-scarce --set first_pairs=24 pairs=6 --methods pbrl iterated
 
-reproduce-continuous: $(INSTALLED)  ## Kudo et al. 2026 in linear-quadratic worlds, at a stated fraction of their budget (half an hour on two cores; resumes)
+reproduce-continuous: $(INSTALLED)  ## Kudo et al. 2026 in linear-quadratic worlds, budgets stated (an hour on two cores; resumes)
 	for config in thermal thermal-full lq-gain; do $(BIN)/stackelberg bench $$config && $(BIN)/stackelberg compare $$config || exit 1; done
 	$(BIN)/python -m baselines.studies.noise
 	$(BIN)/python -m baselines.studies.noise thermal-full thermal-ablation

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -151,8 +152,8 @@ def announced_process(game: StackelbergGame, follower: Follower) -> tuple[MDP, t
         if not holds:
             raise BoundError(f"{game.name} has no policy bound: {otherwise}")
 
-    temperatures: tuple[float, float] = getattr(follower, "temperatures", None) or (-1.0, -1.0)
-    require(temperatures[0] >= 0, f"{follower!r} is not Hard, Soft or Quantal")
+    temperatures: Any = getattr(follower, "temperatures", None)
+    require(temperatures is not None, f"{follower!r} is not Hard, Soft or Quantal")
     require(game.additive and game.tabular and not game.crowd, "its objective is not a sum of rewards over steps in tables")
     alone = game.followers == 1 and len(game.contexts) == 1 and not any(game.signals)
     require(alone, "it has several contexts or followers, or signals")

@@ -17,9 +17,9 @@ from baselines.studies import brackets
 from stackelberg_envs.bounds import BoundError
 from stackelberg_envs.games.random_markov_game import RandomMarkovGame
 from stackelberg_envs.games.warehouse import Warehouse
+from stackelberg_envs.planning.interval_answers import best_mixture
 from stackelberg_envs.planning.matrix_games import strong_commitment
 from stackelberg_envs.planning.simplex_grid import simplex_grid
-from stackelberg_envs.planning.value_boxes import best_mixture
 from stackelberg_envs.policy_bound import policy_bound
 
 SEEDS = st.integers(0, 2**32 - 1)

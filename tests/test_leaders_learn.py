@@ -142,7 +142,7 @@ def test_moves_have_no_scale(wrong: dict[str, Any]) -> None:
 
 def test_a_leader_learns_in_one_file_of_ppo() -> None:
     """On bimatrix-v0, 95 % of the way from no commitment, 1.5, to the best known, 2.267."""
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="the extra 'solvers' is not installed")
     from interop import cleanrl_ppo
 
     torch.set_num_threads(1)

@@ -25,7 +25,7 @@ from itertools import combinations
 import numpy as np
 
 from ..processes.mdp import MDP
-from .value_boxes import best_ratio, soft_answer, soft_maximum, weight_ranges
+from .interval_answers import best_ratio, soft_answer, soft_maximum, weight_ranges
 
 SETTLED = 1e-4
 """Of the box of v."""

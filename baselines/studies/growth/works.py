@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 import stackelberg_envs as se
-from solvers.estimators.hpgd import HPGD
 from solvers.estimators.implicit import exact_gradient
 from solvers.estimators.reaction import gradient_in_x, soft_reaction, surrogate_objective
 from solvers.kernels.sweeps import CHUNK, chunk, stack_problems
@@ -175,18 +174,6 @@ def rooms_newton(batch: int, device: str = "cpu") -> Work:
     """An iteration of so many commitments to Four Rooms as one batch, at the first goal."""
     game = se.game("four_rooms-v0")
     return iteration(lambda x: game.problems(x)[0], _commitments(game, batch).to(device), ROOMS)
-
-
-def rooms_sampled(episodes: int, device: str = "cpu") -> Work:
-    """An estimate of HPGD from so many episodes of Four Rooms, played by NumPy wherever the tables are."""
-    game, estimator = se.game("four_rooms-v0"), HPGD(episodes=episodes)
-    x = 0.3 * _commitments(game, 1)[0].to(device)
-
-    def run() -> tuple[torch.Tensor, dict[str, int]]:
-        oracle = RepeatedGame(game, se.Soft(ROOMS), 2).oracle(estimator.access, estimator.permissions)
-        return estimator.estimate(oracle, x, None, np.random.default_rng(0)).gradient, {"episodes": episodes}
-
-    return Work(run, run()[1])
 
 
 def rooms_sweep(batch: int) -> Work:
