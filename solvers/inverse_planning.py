@@ -18,6 +18,8 @@ Options, all off by default, so that runs of old stay what they were:
 
 * ``curiosity`` prices information in step 5: of the planned commitments that with the largest return plus price of its Fisher information
   is tried, as in `solvers.active_inverse`
+* ``components`` plans, in step 5, from commitments that use one component alone, too, as `solvers.combinatorial` does: where a commitment
+  is a budget that is spread over cells, the best one often uses a few of them
 * ``confidence`` confirms by what was seen under each commitment in step 4, pooled over all times it was played (`solvers.inference.tried`):
   the incumbent changes only where another commitment that was tried is better with this probability.  The history tells the return that the
   incumbent has with this probability, ``confirmed_return``, and by how much it is below the highest one so far, ``retracted``
@@ -52,7 +54,7 @@ from .inference.state import LARGE, InferenceState, Settings
 from .inference.tried import TriedCommitments, believed_tables, return_draws
 from .needs import needs_one_follower
 
-OPTIONS = ("curiosity", "searches", "confidence", "draws", "tolerance", "temperatures", "horizons")
+OPTIONS = ("curiosity", "searches", "components", "confidence", "draws", "tolerance", "temperatures", "horizons")
 """Left out of a ``repr`` where they have their defaults, which names recorded runs."""
 
 
@@ -112,6 +114,8 @@ class InversePlanning(Solver):
         largest: bound on the components of planned commitments.
         curiosity: what a nat of information is worth in return, in the first round; it falls with 1/sqrt(1 + k).
         searches: random commitments a round that are planned from beside the population, and forgotten where they are not the best.
+        components: commitments that use one component alone, at ``largest``, that are planned from in each round: the best of all, as in
+            `solvers.combinatorial`.
         confidence: with which a commitment has to be better than the incumbent; 0 to go by predicted returns and ``margin``.
         draws: from the posterior, for ``confidence`` and ``tolerance``.
         tolerance: stop where, with this ``confidence``, nothing is better than the incumbent by more than this share of its return.
@@ -135,6 +139,7 @@ class InversePlanning(Solver):
     largest: float = 5.0
     curiosity: float = 0.0
     searches: int = 0
+    components: int = 0
     confidence: float = 0.0
     draws: int = 32
     tolerance: float | None = None
@@ -153,6 +158,7 @@ class InversePlanning(Solver):
                 raise ValueError(f"inverse_planning needs at least one positive factor in {name}; got {self!r}")
         real("curiosity", self.curiosity, 0)
         whole("searches", self.searches, 0)
+        whole("components", self.components, 0)
         whole("draws", self.draws, 2)
         real("confidence", self.confidence, 0)
         if self.confidence >= 1:
@@ -170,6 +176,8 @@ class InversePlanning(Solver):
     def declines(self, oracle: Oracle) -> str | None:
         if len(oracle.contexts) > 1:
             return "inverse_planning explains one follower in one context"
+        if self.components > 0 and len(oracle.commitment_shape) > 1:
+            return "components are those of one vector, and here a commitment has a row for each context"
         if (reason := needs_one_follower("inverse_planning", oracle)) is not None:
             return reason
         if (rewards := int(np.prod(oracle.sizes[0]))) >= LARGE and (self.curiosity > 0 or self._compares):
@@ -248,8 +256,8 @@ class InversePlanning(Solver):
 
         Without ``curiosity`` less than ``margin`` moves nobody.
         """
-        random = now.rng.normal(size=(self.searches, incumbent.size))
-        starts = np.concatenate([incumbent[None], population, np.clip(self.spread * random, -self.largest, self.largest)])
+        random = np.clip(self.spread * now.rng.normal(size=(self.searches, incumbent.size)), -self.largest, self.largest)
+        starts = np.concatenate([incumbent[None], population, random, self._best_components(game, incumbent.size)])
         planned = ascend(game, starts, steps=self.planning_steps, lr=self.lr, largest=self.largest)
         values = predicted_returns(game, np.concatenate([incumbent[None], planned]))
         if self.curiosity > 0:
@@ -259,9 +267,16 @@ class InversePlanning(Solver):
             if values[i] <= values[0] + self.margin * abs(values[0]):
                 i = 0
         kept = planned[1 : 1 + len(population)]
-        if i > 1 + len(population):  # a random search was the best: it takes the place of the worst of the population
-            kept[int(np.argmin(values[2 : 2 + len(population)]))] = planned[i - 1]
+        if len(kept) > 0 and i > 1 + len(kept):  # a start of this round was the best: it takes the place of the worst of the population
+            kept[int(np.argmin(values[2 : 2 + len(kept)]))] = planned[i - 1]
         return (incumbent if i == 0 else planned[i - 1]), float(values[i]), kept
+
+    def _best_components(self, game: EstimatedGame, n: int) -> np.ndarray:
+        """Of the n commitments that use one component alone those with the highest predicted returns, (components, n)."""
+        if self.components == 0:
+            return np.zeros((0, n))
+        alone = self.largest * np.eye(n)
+        return alone[np.argsort(-predicted_returns(game, alone), kind="stable")[: self.components]]
 
     def _price_of_information(self, now: Now, game: EstimatedGame, xs: np.ndarray) -> np.ndarray:
         """What commitments (K, n) would tell about the follower's reward, in units of return, (K,)."""
