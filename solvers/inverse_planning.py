@@ -18,6 +18,9 @@ Where there are several contexts, or several followers who do not interact, step
 for the sum of what the leader earns in all, weighted by the probabilities of contexts (`solvers.inference.joint`).  What it earned of
 whom is told from totals by regression (`solvers.inference.attribution`).
 
+Assumptions: followers who do not interact, each with a stationary soft response and a known discount; contexts that the leader sees after
+it has committed; stationary dynamics, additive objectives and tables.
+
 Options, all off by default, so that runs of old stay what they were:
 
 * ``curiosity`` prices information in step 5: of the planned commitments that with the largest return plus price of its Fisher information

@@ -153,6 +153,8 @@ def needs_counted_games(name: str, oracle: Oracle) -> str | None:
             return f"{name} needs to know the leader's instrument in a design game: grant it access INCENTIVE"
         if oracle.incentive is None:
             return f"{name} needs a leader that acts or sets rewards, and this one does neither"
+        if not oracle.temperature > 0:
+            return f"{name} needs a follower with a temperature where the leader sets rewards"
         return needs_still_dynamics(name, oracle)
     if oracle.log_leader_policy is None:
         return f"{name} follows the leader's own policy, and this game does not say it (it has no log_leader_policy)"
