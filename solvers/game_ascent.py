@@ -23,7 +23,6 @@ from .inference.state import InferenceState
 from .linear import LU
 from .optimisers import Adam
 
-
 Believed = EstimatedGame | EstimatedGames
 """Where a leader plans: the game with one follower in one context, or those of all pairs, whose returns add up."""
 

@@ -226,9 +226,7 @@ class InversePlanning(Solver):
         hypotheses = memory.hypotheses.update(oracle, x, seen)  # 2, 3
         inference, settings = hypotheses.best(oracle)
         tried = tuple(
-            own.add_outcome(
-                x, outcome_of(oracle, x, seen, of.context, of.follower), instrument_cost(oracle, x, of.context, of.follower)
-            )
+            own.add_outcome(x, outcome_of(oracle, x, seen, of.context, of.follower), instrument_cost(oracle, x, of.context, of.follower))
             for own, of in zip(memory.tried, inference.states, strict=True)
         )
         now = Now(oracle, inference, settings, tried, self._model_of(oracle, inference, settings, tried), rng)

@@ -9,9 +9,9 @@ The estimate is a ridge regression of the totals on the cells, around equal shar
     r = argmin  sum_t (R_t - sum_i r_i(c_i(t)))^2 + lambda |r - r_0|^2 ,     r_0(i, c) = mean of R_t over steps with c_i(t) = c, over n
     (N + T + lambda) r = paid + lambda r_0        N: visits, T: steps that two cells shared, paid: sums of R_t
 
-With one follower r_0 is the mean reward at each cell and solves this, whatever lambda is.  With several r converges to the truth, up to what
-no total shows: where two followers always act together, a constant that one earns more and the other less, which changes no plan's return.
-Such ties stay near equal shares.
+With one follower r_0 is the mean reward at each cell and solves this, whatever lambda is.  With several r converges to the truth, up to
+what no total shows: where two followers always act together, a constant that one earns more and the other less, which changes no plan's
+return as long as they do.  Such ties stay near equal shares.
 """
 
 from __future__ import annotations
