@@ -59,10 +59,10 @@ reproduce-hpgd: $(INSTALLED)  ## Thoma et al. 2024: Table 1, why HPGD escapes, b
 	$(BIN)/stackelberg compare hpgd-basin
 	$(BIN)/pytest -m slow tests/test_reproductions.py
 
-MARKOV = toy outcomes heldout rivals-outcomes misspecification inverse-toy inverse-ablations inverse-limits inverse-large inverse-penalty bchg-tuning bchg-rooms bchg-rooms-1000 bchg-rates bchg-basin bchg-oracle bchg-sarsa
+MARKOV = toy outcomes heldout rivals-outcomes misspecification inverse-toy inverse-ablations inverse-limits inverse-large inverse-many inverse-penalty bchg-tuning bchg-rooms bchg-rooms-1000 bchg-rates bchg-basin bchg-oracle bchg-sarsa
 reproduce-bchg: $(INSTALLED)  ## Kudo et al. 2026, and our method from outcomes alone (two hours on two cores; resumes)
 	for config in $(MARKOV); do $(BIN)/stackelberg bench $$config || exit 1; done
-	for config in toy inverse-large rivals-outcomes bchg-rooms bchg-rooms-1000 bchg-rates bchg-basin bchg-oracle bchg-sarsa; do $(BIN)/stackelberg compare $$config || exit 1; done
+	for config in toy inverse-large inverse-many rivals-outcomes bchg-rooms bchg-rooms-1000 bchg-rates bchg-basin bchg-oracle bchg-sarsa; do $(BIN)/stackelberg compare $$config || exit 1; done
 	for config in outcomes heldout rivals-outcomes misspecification inverse-toy inverse-ablations inverse-limits inverse-penalty; do $(BIN)/python -m baselines.studies.reach $$config || exit 1; done
 	$(BIN)/python -m baselines.studies.quality
 	$(BIN)/python -m baselines.studies.confirmation
