@@ -122,8 +122,8 @@ def planner_surrogate(
     frozen = mdp.map(torch.Tensor.detach)
     with torch.no_grad():
         plan = soft_policy_iteration(frozen, game.soft.temperature, values=values, factorise=LU)
-    terms, returns, _, _ = surrogate_objective(mdp, frozen, plan, game.soft.temperature, reaction=reaction)
-    return terms if joint is None else joint.weight * terms - joint.price(), returns, plan.values
+    found = surrogate_objective(mdp, frozen, plan, game.soft.temperature, reaction=reaction)
+    return found.whole if joint is None else joint.weight * found.whole - joint.price(), found.returns, plan.values
 
 
 def predicted_returns(game: EstimatedGame, xs: np.ndarray) -> np.ndarray:

@@ -25,21 +25,24 @@ def policies() -> list[np.ndarray]:
 
 
 def gradients(settings: SLAC, rounds: RepeatedGame, copies: list[np.ndarray]) -> list[np.ndarray]:
-    """Of x (6,) and of the logits of h and g (3, 2), at these copies and the settings' first weights."""
+    """Of x (6,), of the logits of h and g (3, 2), and in x with g held fixed, at these copies and the settings' first weights."""
+    rounds.measured = True
     oracle = rounds.oracle(settings.access, settings.permissions)
     carried = settings.init(oracle, X).carried
     for logits, policy in zip(carried.logits, copies, strict=True):
         logits.data.copy_(torch.tensor(np.log(policy))[:, None])
     settings.compute_gradients(oracle, carried)
-    return [gradient.numpy().reshape(-1) for gradient in carried.gradients]
+    return [gradient.numpy().reshape(-1) for gradient in (*carried.gradients, carried.direct)]
 
 
 def test_the_exact_gradients_are_their_formula() -> None:
     """x: that of two penalised optima, with other policies.  Copies: the softmax policy gradient d(s) g(b|s) (Q - V), by linear solves."""
     game, settings = Three(0.6), SLAC(entropy=0.2, weight=4.0)
     h, g = policies()
-    of_x, *of_logits = gradients(settings, RepeatedGame(game), [h, g])
-    np.testing.assert_allclose(of_x, formula(game, X, 1 / 4.0, h, g).reshape(2, 6).sum(0), atol=1e-8)
+    of_x, *of_logits, direct = gradients(settings, RepeatedGame(game), [h, g])
+    parts = formula(game, X, 1 / 4.0, h, g).reshape(2, 6)
+    np.testing.assert_allclose(of_x, parts.sum(0), atol=1e-8)
+    np.testing.assert_allclose(direct, parts[0], atol=1e-8)
     mdp, tau = game.problems(X)[0], game.temperature + 0.2
 
     def policy_gradient(policy: np.ndarray, reward: np.ndarray, gamma: float, tau: float) -> np.ndarray:
