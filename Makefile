@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 export OMP_NUM_THREADS = 1
 
-.PHONY: help bench test mutants fuzz kills speed growth cuda reproduce-hpgd reproduce-bchg reproduce-penalty reproduce-tax reproduce-continuous \
+.PHONY: help bench test mutants fuzz kills speed growth cuda reproduce-hpgd reproduce-bchg reproduce-inverse reproduce-penalty reproduce-tax reproduce-continuous \
 	study-warehouse reproduce-tolls reproduce-commons reproduce-platform reproduce-preferences reproduce-gradients reproduce-online interop check docs install clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
@@ -59,12 +59,18 @@ reproduce-hpgd: $(INSTALLED)  ## Thoma et al. 2024: Table 1, why HPGD escapes, b
 	$(BIN)/stackelberg compare hpgd-basin
 	$(BIN)/pytest -m slow tests/test_reproductions.py
 
-MARKOV = toy outcomes heldout rivals-outcomes misspecification inverse-toy inverse-ablations inverse-limits inverse-large inverse-many inverse-penalty bchg-tuning bchg-rooms bchg-rooms-1000 bchg-rates bchg-basin bchg-oracle bchg-sarsa
-reproduce-bchg: $(INSTALLED)  ## Kudo et al. 2026, and our method from outcomes alone (two hours on two cores; resumes)
-	for config in $(MARKOV); do $(BIN)/stackelberg bench $$config || exit 1; done
-	for config in toy inverse-large inverse-many rivals-outcomes bchg-rooms bchg-rooms-1000 bchg-rates bchg-basin bchg-oracle bchg-sarsa; do $(BIN)/stackelberg compare $$config || exit 1; done
-	for config in outcomes heldout rivals-outcomes misspecification inverse-toy inverse-ablations inverse-limits inverse-penalty; do $(BIN)/python -m baselines.studies.reach $$config || exit 1; done
+BCHG = toy bchg-rooms bchg-rooms-1000 bchg-rates bchg-basin bchg-oracle bchg-sarsa
+reproduce-bchg: $(INSTALLED)  ## Kudo et al. 2026 (an hour and a half on two cores; resumes)
+	for config in $(BCHG) bchg-tuning outcomes; do $(BIN)/stackelberg bench $$config || exit 1; done
+	for config in $(BCHG); do $(BIN)/stackelberg compare $$config || exit 1; done
+	$(BIN)/python -m baselines.studies.reach outcomes
 	$(BIN)/python -m baselines.studies.quality
+
+INVERSE = heldout rivals-outcomes misspecification inverse-toy inverse-ablations inverse-limits inverse-penalty inverse-rooms
+reproduce-inverse: $(INSTALLED)  ## our method from outcomes alone, and its rivals (two hours on two cores; resumes)
+	for config in $(INVERSE) inverse-large inverse-many; do $(BIN)/stackelberg bench $$config || exit 1; done
+	for config in inverse-large inverse-many rivals-outcomes; do $(BIN)/stackelberg compare $$config || exit 1; done
+	for config in $(INVERSE); do $(BIN)/python -m baselines.studies.reach $$config || exit 1; done
 	$(BIN)/python -m baselines.studies.confirmation
 
 PENALTY = penalty-games zero-sum sentinel

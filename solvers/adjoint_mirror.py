@@ -64,7 +64,8 @@ class AdjointMirror(Estimator):
         return reason or needs_a_regularised_follower("adjoint_mirror", oracle)
 
     def estimate(self, oracle: Oracle, x: torch.Tensor, memory: Any, rng: np.random.Generator) -> Estimate:
-        leaf, gradient, value = x.detach().clone().requires_grad_(), torch.zeros_like(x), 0.0
+        leaf, value = x.detach().clone().requires_grad_(), 0.0
+        gradient = direct = torch.zeros_like(x)
         follower, solves = MirrorDescent(oracle.temperature, 1, self.rate), 0
         for weights, world in self._worlds(oracle, leaf):
             start, mdp_at = _start(world), _processes(world)
@@ -77,11 +78,11 @@ class AdjointMirror(Estimator):
                 policy = broadcast_over_leader_actions(_policy(z, mdp), mdp)
                 return (weights * expected_return(mdp, policy, mdp.leader_reward, visits(mdp, policy, mdp.leader_discount))).sum()
 
-            earned, moved = gradient_through(improve, earn, start, leaf, self.steps)
-            gradient, value = gradient + moved, value + earned
+            earned, moved, held = gradient_through(improve, earn, start, leaf, self.steps)
+            gradient, direct, value = gradient + moved, direct + held, value + earned
             solves += len(weights) * (2 * self.steps + 1) * (2 if oracle.crowd else 1)
         oracle.charge(factorisations=solves, linear_solves=2 * solves)
-        return Estimate(gradient, value=value)
+        return Estimate(gradient, value=value, direct=direct, response=gradient - direct)
 
     @staticmethod
     def _worlds(oracle: Oracle, leaf: torch.Tensor) -> list[tuple[torch.Tensor, Any]]:
@@ -94,8 +95,8 @@ class AdjointMirror(Estimator):
 
 def gradient_through(
     improve: Callable[..., Any], earn: Callable[..., Any], start: torch.Tensor, x: torch.Tensor, steps: int
-) -> tuple[float, torch.Tensor]:
-    """F and dF/dx of F(z_T), z_{t+1} = improve(z_t), both functions of ``x`` too, whose graph is kept.
+) -> tuple[float, torch.Tensor, torch.Tensor]:
+    """F, dF/dx and d_x F (z_T held fixed) of F(z_T), z_{t+1} = improve(z_t), both functions of ``x`` too, whose graph is kept.
 
     Args:
         improve: one step.
@@ -114,14 +115,15 @@ def gradient_through(
                 kept.append(z)
     last = z.detach().requires_grad_()
     earned = earn(last)  # 2
-    gradient, adjoint = torch.autograd.grad(earned, [x, last], retain_graph=True, allow_unused=True, materialize_grads=True)
+    direct, adjoint = torch.autograd.grad(earned, [x, last], retain_graph=True, allow_unused=True, materialize_grads=True)
+    gradient = direct
     for i, checkpoint in reversed(list(enumerate(kept))):  # 3
         first = z = checkpoint.detach().requires_grad_()
         for _ in range(min(length, steps - i * length)):
             z = improve(z)
         moved, adjoint = torch.autograd.grad(z, [x, first], adjoint, retain_graph=True, allow_unused=True, materialize_grads=True)
         gradient = gradient + moved
-    return float(earned.detach()), gradient
+    return float(earned.detach()), gradient, direct
 
 
 def _start(world: Any) -> torch.Tensor:

@@ -33,7 +33,7 @@ class Estimate:
     value: float | None = None
     """F(x), from estimators that know it."""
     direct: torch.Tensor | None = None
-    """Its part with the follower's policy held fixed, (n,), from estimators that know it apart."""
+    """Its part with the follower's policy held fixed, (n,), from estimators that know it apart; some only where ``oracle.measured``."""
     response: torch.Tensor | None = None
     """The rest, through the follower's policy, (n,)."""
 

@@ -237,7 +237,7 @@ def run(
         settings += (f"believed: {follower_of(*believed)!r}",)
     if resume is None:
         rounds, rng, interval = (
-            RepeatedGame(game, follower, seed, believed=believed),
+            RepeatedGame(game, follower, seed, believed=believed, measured=telemetry is not None),
             np.random.default_rng([seed, 0x501]),
             max(1, budget // reports),
         )

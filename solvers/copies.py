@@ -38,6 +38,8 @@ class Copies:
     optimiser: Optimiser
     gradients: list[torch.Tensor] = field(default_factory=list)
     """Of x and of each of ``logits``."""
+    direct: torch.Tensor | None = None
+    """Of x, the part that pays the leader while the copies stay what they are, (n,); where the run is measured."""
     updates: int = 0
     memory: Any = None
     """The subclass's own: warm starts, baselines."""
@@ -45,6 +47,17 @@ class Copies:
     @property
     def parameters(self) -> list[torch.Tensor]:
         return [self.x, *self.logits]
+
+    def differentiate(self, oracle: Oracle, objective: torch.Tensor, paid: torch.Tensor, x: torch.Tensor) -> list[torch.Tensor]:
+        """The gradients of ``objective`` in x and in the copies' logits, and in x that of its part ``paid``: `direct`.
+
+        ``x`` is the commitment, or a constant of the same numbers where the copies alone move.
+        """
+        if not x.requires_grad:
+            return [x, *derivatives(objective, self.logits)]
+        if oracle.measured:
+            (self.direct,) = derivatives(paid, [x], again=True)
+        return derivatives(objective, [x, *self.logits])
 
     def update(self, gradients: list[torch.Tensor | None]) -> None:
         """One step of the optimiser; what has no gradient stays."""
@@ -84,7 +97,7 @@ class CopyAscent(Solver):
 
     @abc.abstractmethod
     def compute_gradients(self, oracle: Oracle, copies: Copies) -> dict[str, float]:
-        """Steps 2 and 3: update the copies, set ``copies.gradients``, and return the history row."""
+        """Steps 2 and 3: update the copies, set ``copies.gradients`` and ``copies.direct``, and return the history row."""
 
     def init(self, oracle: Oracle, x: np.ndarray) -> State:
         leader = torch.tensor(x, dtype=torch.float64, requires_grad=True)
@@ -103,7 +116,9 @@ class CopyAscent(Solver):
         row = self.compute_gradients(oracle, copies)
         row["gradient_norm"] = float(torch.linalg.vector_norm(copies.gradients[0]))
         x, gradient = copies.x.detach().numpy().copy(), copies.gradients[0].detach().numpy().copy()
-        return State(x, copies.updates, copies, row, StepGradient(x, gradient))
+        direct = None if copies.direct is None else copies.direct.detach().numpy().copy()
+        response = None if direct is None else gradient - direct
+        return State(x, copies.updates, copies, row, StepGradient(x, gradient, direct, response))
 
 
 def induced_processes(oracle: Oracle, x: torch.Tensor) -> list[tuple[torch.Tensor, MDP]]:

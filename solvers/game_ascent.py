@@ -135,8 +135,8 @@ def planner_surrogate(
         with torch.no_grad():
             start = None if values is None else values[i]
             plan = soft_policy_iteration(frozen, own.soft.temperature, values=start, factorise=LU)
-        earned, expected, _, _ = surrogate_objective(mdp, frozen, plan, own.soft.temperature, reaction=reaction)
-        terms, returns = terms + weight * earned, returns + weight * expected
+        found = surrogate_objective(mdp, frozen, plan, own.soft.temperature, reaction=reaction)
+        terms, returns = terms + weight * found.whole, returns + weight * found.returns
         kept.append(plan.values)
     return terms if joint is None else joint.weight * terms - joint.price(), returns, kept
 

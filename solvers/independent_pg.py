@@ -40,6 +40,7 @@ class IndependentPG(CopyAscent):
             gradients, _ = _gradients(oracle, copies, copies.x.detach())
             copies.update([None, *gradients[1:]])
         copies.gradients, claimed = _gradients(oracle, copies, copies.x)
+        copies.direct = copies.gradients[0]
         return {"claimed_return": claimed}
 
 

@@ -34,7 +34,7 @@ from stackelberg_envs.followers.equilibria import Saddle
 from stackelberg_envs.followers.mirror_descent import MirrorDescent
 from stackelberg_envs.leader.access import Access, Oracle
 
-from .copies import Copies, copy_policy, derivatives, induced_processes, node_shape
+from .copies import Copies, copy_policy, induced_processes, node_shape
 from .needs import needs_a_regularised_follower, needs_derivatives, needs_paid_steps, needs_sampled_leader
 from .penalties import bellman_penalty, expected_return, value_penalty, visits
 from .penalty_general import general_gradients
@@ -87,6 +87,7 @@ class Penalty(PenaltySettings):
         if not self._solves_in_batch(oracle):
             return general_gradients(self, oracle, copies, weight, x=x)
         problems, objective = induced_processes(oracle, x), torch.zeros((), dtype=x.dtype)
+        paid = objective
         claimed, slack, tracked = 0.0, 0.0, copies.memory or [None] * len(problems)
         copies.memory = []
         for (weights, mdp), logits, memory in zip(problems, copies.logits, tracked, strict=True):
@@ -103,11 +104,11 @@ class Penalty(PenaltySettings):
                 with torch.no_grad():
                     missed = value_penalty(mdp, copy, best, oracle.temperature, visited=visited)
             objective = objective + (weights * (earned - weight * lost)).sum() / max(weight, 1.0)
+            paid = paid + (weights * earned).sum() / max(weight, 1.0)
             claimed += float((weights * earned.detach()).sum())
             slack += float((weights * missed.detach()).sum())
             self._charge(oracle, len(weights), same)
-        gradients = derivatives(objective, [x, *copies.logits]) if x.requires_grad else [x, *derivatives(objective, copies.logits)]
-        return gradients, {"penalty": slack, "claimed_return": claimed}
+        return copies.differentiate(oracle, objective, paid, x), {"penalty": slack, "claimed_return": claimed}
 
     def _solves_in_batch(self, oracle: Oracle) -> bool:
         """Whether contexts and followers of equal sizes are solved together."""

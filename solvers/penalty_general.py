@@ -15,7 +15,7 @@ from stackelberg_envs.followers.mirror_descent import MirrorDescent
 from stackelberg_envs.game import group_by_world
 from stackelberg_envs.leader.access import Oracle
 
-from .copies import Copies, copy_policy, derivatives
+from .copies import Copies, copy_policy
 from .penalties import PENALTIES, nikaido_isoda, value_penalty
 from .penalty_settings import PenaltySettings
 
@@ -24,7 +24,8 @@ def general_gradients(
     settings: PenaltySettings, oracle: Oracle, copies: Copies, weight: float, *, x: torch.Tensor
 ) -> tuple[list[torch.Tensor], dict[str, float]]:
     """Gradients of ``(F - lambda p) / max(lambda, 1)`` in x and in each of `Copies.logits`, and a history row."""
-    objective, claimed, slack = torch.zeros((), dtype=x.dtype), 0.0, 0.0
+    objective = paid = torch.zeros((), dtype=x.dtype)
+    claimed, slack = 0.0, 0.0
     tracked = iter(copies.memory or [None] * len(copies.logits))
     logits, copies.memory = iter(copies.logits), []
     for c, probability in enumerate(map(float, oracle.context_probabilities)):
@@ -48,9 +49,9 @@ def general_gradients(
                 linear_solves=4 * len(own),
             )
         objective = objective + probability * earned / max(weight, 1.0)
+        paid = paid + probability * earned / max(weight, 1.0)
         claimed += probability * float(earned.detach())
-    gradients = derivatives(objective, [x, *copies.logits]) if x.requires_grad else [x, *derivatives(objective, copies.logits)]
-    return gradients, {"penalty": slack, "claimed_return": claimed}
+    return copies.differentiate(oracle, objective, paid, x), {"penalty": slack, "claimed_return": claimed}
 
 
 def _penalties(

@@ -29,7 +29,7 @@ from stackelberg_envs.leader.access import Oracle
 from stackelberg_envs.play.outcomes import Outcome
 from stackelberg_envs.processes.mdp import entropy
 
-from .copies import Copies, derivatives, mask_logits
+from .copies import Copies, mask_logits
 from .estimators.visits import discounted_sums, powers
 from .penalty_settings import PenaltySettings
 
@@ -47,13 +47,15 @@ def sampled_gradients(
     here, n = copies.x.detach().numpy(), oracle.followers
     if copies.memory is None:
         copies.memory = [np.zeros(shape[0]) for shape in table_shapes(oracle)]
-    surrogate, claimed, slack = torch.zeros((), dtype=torch.float64), 0.0, 0.0
+    surrogate = paid = torch.zeros((), dtype=torch.float64)
+    claimed, slack = 0.0, 0.0
     for c, probability in enumerate(oracle.context_probabilities):
         own = slice(c * n, (c + 1) * n)
-        term, row = _context_surrogate(settings, oracle, here, c, copies.x, copies.logits[own], copies.memory[own], weight)
+        term, held, row = _context_surrogate(settings, oracle, here, c, copies.x, copies.logits[own], copies.memory[own], weight)
         surrogate = surrogate + float(probability) * term / max(weight, 1.0)
+        paid = paid + float(probability) * held / max(weight, 1.0)
         claimed, slack = claimed + probability * row[0], slack + probability * row[1]
-    return derivatives(surrogate, copies.parameters), {"penalty": float(slack), "claimed_return": float(claimed)}
+    return copies.differentiate(oracle, surrogate, paid, copies.x), {"penalty": float(slack), "claimed_return": float(claimed)}
 
 
 def _context_surrogate(
@@ -65,8 +67,8 @@ def _context_surrogate(
     logits: list[torch.Tensor],
     baselines: list[np.ndarray],
     weight: float,
-) -> tuple[torch.Tensor, tuple[float, float]]:
-    """The surrogate of one context, and (return claimed, penalty) of its episodes."""
+) -> tuple[torch.Tensor, torch.Tensor, tuple[float, float]]:
+    """The surrogate of one context, its part for what the leader earns in x, and (return claimed, penalty) of its episodes."""
     x = x[context] if oracle.context_visibility == "before" else x
     there = oracle.available[context]
     copies = [policy_and_log(y, mask, size) for y, mask, size in zip(logits, there, oracle.sizes, strict=True)]
@@ -76,7 +78,8 @@ def _context_surrogate(
     (seen, earned), (after, gained) = (oracle.play_as(here, policies, context, **how) for policies in (acting, best))  # 1
     leads = discounted_sums(seen.leader_rewards, oracle.leader_discount, ahead=True)
     tau, gamma_leader, bellman = oracle.temperature, oracle.leader_discount, settings.penalty == "bellman"
-    surrogate, slack = torch.zeros((), dtype=torch.float64), 0.0
+    surrogate = held = torch.zeros((), dtype=torch.float64)
+    slack = 0.0
     for i, ((policy, log), gamma) in enumerate(zip(copies, oracle.follower_discounts, strict=True)):
         lam = 0.0 if bellman else weight
         own = discounted_sums(earned[:, i] + tau * entries_along(entropy(acting[i]), seen, i), gamma, ahead=True)
@@ -84,7 +87,8 @@ def _context_surrogate(
         V = np.append(values[i], 0.0)
         states, arrived = seen.states[:, i, :-1], after.states[:, i, :-1]
         t_L, t_F, t_hat = powers(gamma_leader, leads), powers(gamma, own), powers(gamma, hat)
-        credit = t_L * (leads - np.append(baselines[i], 0.0)[states]) + lam * t_F * (own - V[states])  # 2
+        earns = t_L * (leads - np.append(baselines[i], 0.0)[states])
+        credit = earns + lam * t_F * (own - V[states])  # 2
         credited, visited = (weights_by_action(seen, i, oracle, weights) for weights in (credit, t_F))
         paid = weights_by_action(seen, i, oracle, np.broadcast_to(t_L, leads.shape))
         scored, rewarded = credited, lam * visited
@@ -103,9 +107,11 @@ def _context_surrogate(
             rewarded = rewarded - stiff * weights_by_action(after, i, oracle, odds[:, None] * t_hat)
             surrogate = surrogate + stiff * _initial_action_values(oracle, here, context, x, i, after, (policy, log))
         surrogate = surrogate + direct_surrogate(oracle, x, context, i, scored, rewarded, paid)
+        of_leader = weights_by_action(seen, i, oracle, earns)
+        held = held + direct_surrogate(oracle, x, context, i, of_leader, torch.zeros_like(paid), paid)
         slack += float(hat[:, 0].mean() - own[:, 0].mean())
         move_baseline(baselines[i], leads, seen, i, settings.baseline_rate)
-    return surrogate, (float(leads[:, 0].mean()), slack)
+    return surrogate, held, (float(leads[:, 0].mean()), slack)
 
 
 def policy_and_log(logits: torch.Tensor, available: np.ndarray | None, size: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -114,6 +114,8 @@ class SLAC(CopyAscent):
         tau, weight = self.schedule(oracle, copies.updates)  # 2
         returns = self._exact_returns if self.form == "exact" else self._sampled_returns
         climbed, earned, gained = returns(oracle, copies, tau, 1 / weight)
+        if oracle.measured:
+            (copies.direct,) = derivatives(earned, [copies.x], again=True)
         (of_x,) = derivatives(earned + weight * gained, [copies.x], again=True)  # 3
         copies.gradients = [of_x, *derivatives(climbed, copies.logits)]
         copies.optimiser.rates[0] = copies.x, self.lr / (copies.updates + 1) ** self.step_power

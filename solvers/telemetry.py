@@ -68,15 +68,16 @@ def gradient_row(rounds: RepeatedGame, step: StepGradient | None) -> dict[str, f
 def exact_parts(rounds: RepeatedGame, x: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """The exact dF/dx at ``x``, (n,), with the response held fixed, and the rest of it; None where nothing here computes it."""
     assert rounds.follower is not None
-    oracle = RepeatedGame(rounds.game, judge_of(rounds.follower)).oracle(Access.MODEL)
+    oracle = RepeatedGame(rounds.game, judge_of(rounds.follower), measured=True).oracle(Access.MODEL)
     if needs_smooth_followers("the exact hypergradient", oracle) is not None:
         return None
-    point = torch.tensor(x, dtype=torch.float64)
     try:
-        whole, direct = (exact_gradient(oracle, point, None, reaction=reaction).gradient.numpy() for reaction in (True, False))
+        found = exact_gradient(oracle, torch.tensor(x, dtype=torch.float64), None, reaction=True)
     except PlanningError:
         return None
-    return direct, whole - direct
+    assert found.direct is not None
+    assert found.response is not None
+    return found.direct.numpy(), found.response.numpy()
 
 
 def follower_row(rounds: RepeatedGame) -> dict[str, float]:

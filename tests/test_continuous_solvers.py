@@ -96,7 +96,7 @@ def test_the_formula_is_right_with_exact_critics(
     Walks are 90 steps longer than the score, behind which .95^90 = 1 % of a late reaction is left.
     """
     game, follower, rng = se.game(id, **arguments), se.Soft(temperature), np.random.default_rng(0)
-    oracle, process = RepeatedGame(game, follower).oracle(se.Access.VALUE), game.problems(point)[0]
+    oracle, process = RepeatedGame(game, follower, measured=True).oracle(se.Access.VALUE), game.problems(point)[0]
     policy, _, _ = process.soft_response(temperature)
     direct, reaction = [], []
     for _ in range(batches):
@@ -108,14 +108,20 @@ def test_the_formula_is_right_with_exact_critics(
         returns = returns_to_go(walk.rewards[:, : walk.counted], process.leader_discount)
         ahead = np.pad(returns[:, 1:], [(0, 0), (0, 1)])
         nothing, scores = np.zeros_like(returns), Scores(oracle, torch.tensor(point), walk)
-        discounts = {"temperature": temperature, "discounts": (process.leader_discount, process.follower_discount)}
-        direct.append(
-            hypergradient_from_critics(
-                scores, LeaderCriticValues(nothing, returns, ahead), None, cost=oracle.leader_cost, **discounts
-            ).numpy()
+        discounts: dict[str, Any] = {"temperature": temperature, "discounts": (process.leader_discount, process.follower_discount)}
+        held, _ = hypergradient_from_critics(
+            scores, LeaderCriticValues(nothing, returns, ahead), None, cost=oracle.leader_cost, **discounts
         )
+        direct.append(held.numpy())
         worth = LeaderCriticValues(benefit, nothing, nothing)
-        reaction.append(hypergradient_from_critics(scores, worth, oracle.values(point)[0], features=features, **discounts).numpy())
+        discounts["features"] = features
+        reaction.append(hypergradient_from_critics(scores, worth, oracle.values(point)[0], **discounts)[0].numpy())
+        if len(direct) == 1:  # at once, as the method does
+            together = LeaderCriticValues(benefit, returns, ahead)
+            whole, part = hypergradient_from_critics(scores, together, oracle.values(point)[0], cost=oracle.leader_cost, **discounts)
+            assert part is not None
+            assert torch.equal(part, held)
+            np.testing.assert_allclose(whole.numpy(), direct[0] + reaction[0], rtol=1e-9)
     exact, naive = (gradient(game, point, reaction=reacts, follower=follower) for reacts in (True, False))
     for estimates, wanted in ((direct, naive), (reaction, exact - naive)):
         mean, error = np.mean(estimates, axis=0), np.std(estimates, axis=0, ddof=1) / batches**0.5

@@ -7,20 +7,25 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_games import Bonuses, Three
+from small_games import SMALLER, Bonuses, Three
 
 import solvers
 import stackelberg_envs as se
+from solvers.adjoint_mirror import AdjointMirror
 from solvers.ascent import Estimate
 from solvers.estimators.bchg import BCHG
 from solvers.estimators.hpgd import HPGD
-from solvers.estimators.implicit import exact_gradient
-from solvers.estimators.sobirl import SoBiRL
+from solvers.estimators.hpgd_kernel import HPGDKernel
+from solvers.estimators.implicit import Implicit, exact_gradient
+from solvers.estimators.neural_bchg import NeuralBCHG
+from solvers.estimators.rtq import RTQ
+from solvers.estimators.sobirl import MSoBiRL, SoBiRL
 from solvers.estimators.visits import Tables, incentive_estimate, incentive_gradient
 from stackelberg_envs.leader.access import Access, Permission
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 
 X = np.array([0.5, -0.3, 0.2, 0.1, -0.6, 0.4])
+NETS: dict[str, Any] = {"hidden": (8,), "critic_steps": 5}
 
 
 def exact_parts(game: se.StackelbergGame, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -49,16 +54,35 @@ def parts(estimate: Estimate) -> tuple[np.ndarray, np.ndarray]:
         ("four_rooms-v0", {}, SoBiRL(5)),
         ("toy3-v0", {}, BCHG()),
         ("random_markov_game-v0", {"follower_sees": "policy"}, BCHG(level="outcome")),
+        ("toy3-v0", {}, Implicit()),
+        ("four_rooms-v0", {}, Implicit(one_context=True)),
+        ("building-v0", {"max_cycles": 20}, Implicit()),
+        ("toy3-v0", {}, MSoBiRL()),
+        ("preference-v0", {"objective": "likelihood"}, MSoBiRL()),
+        ("toy3-v0", {}, AdjointMirror(3)),
+        ("toll_network-v0", {"network": "braess"}, AdjointMirror(3)),
+        ("toy3-v0", {}, RTQ(20, 3)),
+        ("four_rooms-v0", {}, RTQ(20, 3, form="sampled", episodes=5)),
+        ("tax_design-v0", {"temperature": 0.2, **SMALLER["tax_design-v0"]}, HPGDKernel(5)),
+        ("tax_design-v0", {"temperature": 0.2, **SMALLER["tax_design-v0"]}, HPGDKernel(5, form="published")),
+        ("building-v0", {"max_cycles": 20}, NeuralBCHG(episodes=10, **NETS)),
+        ("building-v0", {"max_cycles": 20}, NeuralBCHG(episodes=10, centred="follower", features=False, **NETS)),
+        ("lq_gain-v0", {"max_cycles": 20}, NeuralBCHG(episodes=10, critic="quadratic", score_clip=1.0, **NETS)),
     ],
+    ids=str,
 )
 def test_the_parts_sum_to_the_gradient(id: str, arguments: dict[str, Any], estimator: Any) -> None:
-    """To rounding; and two estimates from the same noise have the same parts."""
+    """To rounding; two estimates from the same noise have the same parts, and one that nobody measures has the same gradient and ledger."""
     game = se.game(id, **arguments)
-    x, found = 0.3 * np.random.default_rng(1).normal(size=game.dimension), []
-    for _ in range(2):
-        oracle = RepeatedGame(game, seed=2).oracle(estimator.access, estimator.permissions)
+    x, found, spent = 0.3 * np.random.default_rng(1).normal(size=game.dimension), [], []
+    for measured in (True, True, False):
+        rounds = RepeatedGame(game, se.SoftQLearning(0.05, 1) if isinstance(estimator, RTQ) else None, seed=2, measured=measured)
+        oracle = rounds.oracle(estimator.access, estimator.permissions)
         found.append(estimator.estimate(oracle, torch.tensor(x), None, np.random.default_rng(0)))
-    first, second = found
+        spent.append(rounds.cost)
+    first, second, plain = found
+    assert torch.equal(first.gradient, plain.gradient)
+    assert spent[0] == spent[2]
     np.testing.assert_allclose((first.direct + first.response).numpy(), first.gradient.numpy(), atol=1e-13, rtol=1e-13)
     np.testing.assert_array_equal(first.direct.numpy(), second.direct.numpy())
     assert float(first.response.norm()) > 0

@@ -98,6 +98,20 @@ def drawn(count: int, **options: Any) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return found.mean(axis=0) - exact, found.std(axis=0, ddof=1) / np.sqrt(count), exact
 
 
+def test_the_direct_part_is_the_exact_one_on_average() -> None:
+    """Within four standard errors: what the leader earns by its taxes, and by moving the kernel, while everybody acts as before."""
+    game = TaxDesign(**SMALL, consumers=[Consumer(((0.6, 0.3, 0.1), (0.6, 0.3, 0.1)))])
+    exact = exact_gradient(RepeatedGame(game).oracle(se.Access.MODEL), torch.tensor(X), None, reaction=False).gradient.numpy()
+    for form in ("kernel", "published"):
+        estimator = HPGDKernel(episodes=100, form=form)
+        oracle, rng = RepeatedGame(game, seed=7, measured=True).oracle(estimator.access), np.random.default_rng(0)
+        estimates = [estimator.estimate(oracle, torch.tensor(X), None, rng) for _ in range(60)]
+        found = np.stack([each.direct.numpy() for each in estimates])  # type: ignore[union-attr]
+        error = found.std(axis=0, ddof=1) / np.sqrt(len(found))
+        assert (np.abs(found.mean(axis=0) - exact) < 4 * error + 0.02 * np.abs(exact)).all()
+        assert (error < 0.1 * np.abs(exact)).all(), "a bias of the size of the gradient would be seen"
+
+
 def test_independent_batches_find_the_exact_hypergradient() -> None:
     """The bias is that of means over visits: at most 8 % of the income tax's component in batches of 25 episodes, and falls as 1/batch.
 

@@ -132,7 +132,7 @@ def surveyed(
     """The solver's gradients at a point (x, y)."""
     rounds = RepeatedGame(game)
     copies = solver.init(rounds.oracle(solver.access, Permission.TRAINING), x).carried
-    rounds = RepeatedGame(game, seed=1)
+    rounds = RepeatedGame(game, seed=1, measured=True)
     with torch.no_grad():
         for logits, wanted in zip(copies.logits, y, strict=True):
             logits.copy_(torch.tensor(wanted))
@@ -175,8 +175,11 @@ def test_contexts_and_followers_are_added_up(walkers: int, name: str) -> None:
     h = 1e-5
     u, v = rng.normal(size=x.shape) / 10, rng.normal(size=y[0].shape) / 10
     along_x = (objectives(x + h * u, y[0])[0] - objectives(x - h * u, y[0])[0]) / (2 * h)
+    held = (returns(x + h * u, y[0])[0] - returns(x - h * u, y[0])[0]) / (2 * h) / (1 if name == "independent_pg" else 3)
     along_y = (objectives(x, y[0] + h * v)[1] - objectives(x, y[0] - h * v)[1]) / (2 * h)
     assert float((copies.gradients[0].numpy() * u).sum()) == pytest.approx(along_x, abs=1e-6, rel=1e-6)
+    assert copies.direct is not None
+    assert float((copies.direct.numpy() * u).sum()) == pytest.approx(held, abs=1e-6, rel=1e-6)
     assert float((copies.gradients[1].numpy() * v).sum()) == pytest.approx(along_y, abs=1e-6, rel=1e-6)
     assert row["claimed_return"] == pytest.approx(returns(x, y[0])[0], abs=1e-9)
 
@@ -213,13 +216,18 @@ def test_the_mean_of_sampled_gradients_is_the_exact_one(follower_sees: str, pena
     x, y = 0.5 * rng.normal(size=12), [0.5 * rng.normal(size=(3, 2 if follower_sees == "action" else 1, 2))]
     options: dict[str, Any] = {"penalty": penalty, "ramp": (2.0, 2.0)}
     wanted, row, _ = surveyed(game, Penalty(**options, sweeps=30), x, [y[0][None]])
-    exact = np.concatenate([gradient.numpy().ravel() for gradient in wanted.gradients])
+
+    def numbers(copies: Copies) -> np.ndarray:
+        """Gradients in x and in the copies, and the direct part in x."""
+        return np.concatenate([gradient.numpy().ravel() for gradient in (*copies.gradients, copies.direct)])  # type: ignore[union-attr]
+
+    exact = numbers(wanted)
     sampler = Penalty(form="sampled", episodes=20, horizon=30, **options)
     copies, _, rounds = surveyed(game, sampler, x, y)
     oracle, drawn, slack = rounds.oracle(se.Access.VALUE, Permission.TRAINING), [], []
     for _ in range(1600):
         said = sampler.compute_gradients(oracle, copies)
-        drawn.append(np.concatenate([gradient.numpy().ravel() for gradient in copies.gradients]))
+        drawn.append(numbers(copies))
         slack.append([said["penalty"], said["claimed_return"]])
     for count in (400, 1600):
         batch = np.hstack([np.array(drawn), np.array(slack)])[:count]

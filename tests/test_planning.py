@@ -160,7 +160,8 @@ def test_steps_that_are_only_rounding_end_the_iteration() -> None:
 
     faced = problem(se.game("random_markov_game-v0", seed=3), np.zeros(15))
     exact, found = (soft_policy_iteration(faced, 0.01, factorise=factorise) for factorise in (Dense, Inexact))
-    assert found.step > 1e-9 * 0.01 and found.evaluations < exact.evaluations + 30
+    assert found.step > 1e-9 * 0.01
+    assert found.evaluations < exact.evaluations + 30
     assert np.abs(found.values - exact.values).max() <= found.bound + exact.bound < 1e-8
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_games import Three
+from small_games import Doors, Three
 from test_first_order import formula
 
 import solvers
@@ -25,21 +25,24 @@ def policies() -> list[np.ndarray]:
 
 
 def gradients(settings: SLAC, rounds: RepeatedGame, copies: list[np.ndarray]) -> list[np.ndarray]:
-    """Of x (6,) and of the logits of h and g (3, 2), at these copies and the settings' first weights."""
+    """Of x (6,), of the logits of h and g (3, 2), and in x with g held fixed, at these copies and the settings' first weights."""
+    rounds.measured = True
     oracle = rounds.oracle(settings.access, settings.permissions)
     carried = settings.init(oracle, X).carried
     for logits, policy in zip(carried.logits, copies, strict=True):
         logits.data.copy_(torch.tensor(np.log(policy))[:, None])
     settings.compute_gradients(oracle, carried)
-    return [gradient.numpy().reshape(-1) for gradient in carried.gradients]
+    return [gradient.numpy().reshape(-1) for gradient in (*carried.gradients, carried.direct)]
 
 
 def test_the_exact_gradients_are_their_formula() -> None:
     """x: that of two penalised optima, with other policies.  Copies: the softmax policy gradient d(s) g(b|s) (Q - V), by linear solves."""
     game, settings = Three(0.6), SLAC(entropy=0.2, weight=4.0)
     h, g = policies()
-    of_x, *of_logits = gradients(settings, RepeatedGame(game), [h, g])
-    np.testing.assert_allclose(of_x, formula(game, X, 1 / 4.0, h, g).reshape(2, 6).sum(0), atol=1e-8)
+    of_x, *of_logits, direct = gradients(settings, RepeatedGame(game), [h, g])
+    parts = formula(game, X, 1 / 4.0, h, g).reshape(2, 6)
+    np.testing.assert_allclose(of_x, parts.sum(0), atol=1e-8)
+    np.testing.assert_allclose(direct, parts[0], atol=1e-8)
     mdp, tau = game.problems(X)[0], game.temperature + 0.2
 
     def policy_gradient(policy: np.ndarray, reward: np.ndarray, gamma: float, tau: float) -> np.ndarray:
@@ -107,3 +110,33 @@ def test_bad_settings_are_named(wrong: dict[str, Any], said: str) -> None:
         SLAC(**wrong)
     with pytest.raises(solvers.Declined, match="entropy bonus of its own"):
         solvers.solve(se.game("subsidy-v0", states=3), "slac", follower=se.Hard(ties="strong"), entropy=0.0, budget=1)
+
+
+@pytest.mark.parametrize(
+    ("game", "follower", "options", "message"),
+    [
+        (lambda: se.game("zero_sum_incentive-v0"), None, {}, "slac handles followers who do not interact"),
+        (lambda: se.game("toy3-v0"), se.Quantal(0.1), {}, "neither Soft nor MirrorDescent"),
+        (lambda: se.game("preference-v0", objective="likelihood"), None, {}, "needs an additive leader objective"),
+        (Doors, None, {"form": "sampled"}, "acts or sets rewards, and this one does neither"),
+        (lambda: se.game("contract_tree-v0"), None, {"form": "sampled"}, "their actions are hidden"),
+        (lambda: se.game("building-v0"), None, {}, "works on tables"),
+    ],
+)
+def test_declining(game: Any, follower: Any, options: Any, message: str) -> None:
+    with pytest.raises(solvers.Declined, match=message):
+        solvers.solve(game(), "slac", follower=follower, budget=1, **options)
+
+
+def test_the_error_falls_as_the_root_of_the_episodes() -> None:
+    """Slope of log RMSE of the leader's gradient in log N, at copies that are held: -1/2, within three standard errors below .05 each."""
+    sizes, logs = np.array([10, 40, 160]), []
+    for size in sizes:
+        settings, rounds = SLAC(entropy=0.2, weight=4.0, form="sampled", episodes=int(size), horizon=30), RepeatedGame(Three(0.6), seed=1)
+        drawn = np.array([gradients(settings, rounds, policies())[0] for _ in range(80)])
+        errors = ((drawn - drawn.mean(axis=0)) ** 2).sum(axis=1)
+        logs.append(0.5 * np.log(errors.reshape(8, 10).mean(axis=1)))
+    slopes = np.polyfit(np.log(sizes), np.array(logs), 1)[0]
+    error = slopes.std(ddof=1) / np.sqrt(8)
+    assert abs(slopes.mean() + 0.5) < 3 * error
+    assert error < 0.05

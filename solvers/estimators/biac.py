@@ -36,6 +36,7 @@ from stackelberg_envs.processes.transitions import expect
 from ..ascent import Estimate, Estimator
 from ..inference.model import Counts
 from ..needs import needs_acting_leader, needs_dense_tables, needs_public_actions
+from .reaction import naive_estimate
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class BiAC(Estimator):
         weights = np.zeros(sizes[:2])
         np.add.at(weights, at[:2], discounted * advantage[at] / self.episodes)
         (gradient,) = torch.autograd.grad((log_pi * torch.as_tensor(weights, dtype=x.dtype, device=x.device)).sum(), leaf)  # 3
-        return Estimate(gradient, (counts, Q))
+        return naive_estimate(gradient, (counts, Q))
 
 
 def evaluate_by_sweeps(counts: Counts, start: np.ndarray, answer: np.ndarray, discount: float, sweeps: int) -> np.ndarray:

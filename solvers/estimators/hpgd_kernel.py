@@ -48,7 +48,7 @@ from stackelberg_envs.processes.transitions import as_transition, numbers_of
 
 from ..ascent import Estimate, Estimator
 from ..needs import needs_incentives
-from .visits import Tables, discounted_sums, incentive_gradient
+from .visits import Tables, direct_part, discounted_sums, incentive_gradient
 
 MISSING = 0.01
 """The largest share of a discounted sum that a cut may hide where it is part of a mean."""
@@ -91,7 +91,8 @@ class HPGDKernel(Estimator):
         valued, averaged = seen.split(self.episodes) if two else (seen, seen)
         context = int(seen.contexts[0])
         leaf = x.detach().clone().requires_grad_()
-        kernels, tables, surrogate = as_tuple(oracle.log_kernel(leaf, context)), [], torch.zeros((), dtype=x.dtype, device=x.device)
+        kernels, tables = as_tuple(oracle.log_kernel(leaf, context)), []
+        whole = direct = torch.zeros((), dtype=x.dtype, device=x.device)
         planned: Any = (None,) * oracle.followers
         if self.form == "kernel":
             planned = tuple(zip(oracle.policies(here, context), oracle.values(here, context), strict=True))
@@ -103,14 +104,19 @@ class HPGDKernel(Estimator):
             else:
                 found = self._tables_by_state(oracle, valued, averaged, i, means, P, planned[i][0])
             tables.append(found)
-            moved = oracle.leader_discount * P.sum_by_row(found.paid[:, None])[..., None] * means.worth
+            moved = pays = oracle.leader_discount * P.sum_by_row(found.paid[:, None])[..., None] * means.worth
             if self.form == "kernel" and self.kernel_response:
                 moved = moved + oracle.follower_discounts[i] * P.sum_by_row(found.reaction[:, None])[..., None] * planned[i][1]
-            rows = numbers_of(log_kernel)
-            multiplier = torch.as_tensor(P.numbers * moved, dtype=x.dtype, device=x.device)
-            surrogate = surrogate + (torch.where(torch.isfinite(rows), rows, 0.0) * multiplier).sum()
-        (through_kernel,) = torch.autograd.grad(surrogate, leaf)
-        return Estimate(through_kernel + incentive_gradient(oracle, x, context, tables))  # 6
+            rows = torch.where(torch.isfinite(numbers := numbers_of(log_kernel)), numbers, 0.0)
+            multiplier, own = (torch.as_tensor(P.numbers * each, dtype=x.dtype, device=x.device) for each in (moved, pays))
+            whole, direct = whole + (rows * multiplier).sum(), direct + (rows * own).sum()
+        (held,) = torch.autograd.grad(direct, leaf, retain_graph=True) if oracle.measured else (None,)
+        (through_kernel,) = torch.autograd.grad(whole, leaf)
+        gradient = through_kernel + incentive_gradient(oracle, x, context, tables)  # 6
+        if held is None:
+            return Estimate(gradient)
+        held = held + direct_part(oracle, x, context, tables)
+        return Estimate(gradient, direct=held, response=gradient - held)
 
     def _tables_by_state(
         self, oracle: Oracle, valued: Outcome, averaged: Outcome, i: int, means: _StateMeans, kernel: Any, policy: np.ndarray

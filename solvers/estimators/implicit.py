@@ -27,7 +27,7 @@ Algorithm, for each context and follower:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -45,7 +45,7 @@ from ..response import INNER, soft_response
 from .closed_forms import closed_form_hypergradient
 from .mean_field import mean_field_hypergradient
 from .nonadditive import nonadditive_hypergradient
-from .reaction import gradient_in_x, surrogate_objective
+from .reaction import estimate_in_x, surrogate_objective
 from .soft_nash import soft_nash_hypergradient
 from .zero_sum import zero_sum_hypergradient
 
@@ -87,7 +87,7 @@ class Implicit(Estimator):
         drawn = int(rng.choice(len(oracle.contexts), p=oracle.context_probabilities))
         kept = memory or {}
         exact = exact_gradient(oracle, x, kept.get(drawn), reaction=True, context=drawn, inner=self.inner)
-        return Estimate(exact.gradient, {**kept, drawn: exact.memory})
+        return replace(exact, memory={**kept, drawn: exact.memory}, value=None)
 
 
 def exact_gradient(
@@ -101,7 +101,8 @@ def exact_gradient(
 ) -> Estimate:
     """dF/dx and F(x) over all contexts (or of one) and all followers; without ``reaction`` the response is held fixed (the naive gradient).
 
-    ``memory`` holds soft values, the warm start of the next call.  Contexts and followers of equal sizes are solved as one batch.
+    Where the run is measured (``oracle.measured``) the estimate has its two parts.  ``memory`` holds soft values, which the next call
+    starts from.  Contexts and followers of equal sizes are solved as one batch.
     """
     leaf = x.detach().clone().requires_grad_()
     drawn = enumerate(oracle.context_probabilities) if context is None else [(context, 1.0)]
@@ -117,22 +118,24 @@ def exact_gradient(
     if isinstance(oracle.follower, SoftNash):
         return soft_nash_hypergradient(oracle, leaf, worlds, reaction=reaction)
     problems = [(p, each.tables_for(oracle.follower)) for p, world in worlds for each in world]
-    surrogate: Any = 0.0
+    whole: Any = 0.0
+    direct: Any = 0.0
     kept, value = [], 0.0
     for i, (weights, mdp) in enumerate(batches(problems)):
         frozen = mdp.map(torch.Tensor.detach)
         plan = soft_response(frozen, oracle.temperature, values=memory[i] if memory else None, inner=inner)  # 1
         kept.append(plan.values)
-        terms, returns, solves, factorisations = surrogate_objective(mdp, frozen, plan, oracle.temperature, reaction=reaction)
+        found = surrogate_objective(mdp, frozen, plan, oracle.temperature, reaction=reaction)
         count = len(weights)
         oracle.charge(
             newton_evaluations=plan.evaluations * count,
-            factorisations=(plan.evaluations + factorisations) * count if isinstance(plan.factorised, LU) else 0,
-            linear_solves=solves * count,
+            factorisations=(plan.evaluations + found.factorisations) * count if isinstance(plan.factorised, LU) else 0,
+            linear_solves=found.solves * count,
         )
-        surrogate = surrogate + (weights * terms).sum()
-        value += float((weights * returns).sum())
-    return Estimate(gradient_in_x(surrogate, leaf), kept, value)  # 4
+        whole = whole + (weights * found.whole).sum()
+        direct = direct + (weights * found.direct).sum() if reaction else whole
+        value += float((weights * found.returns).sum())
+    return estimate_in_x(oracle, whole, direct, leaf, kept, value)  # 4
 
 
 def batches(problems: list[tuple[float, MDP]]) -> list[tuple[torch.Tensor, MDP]]:

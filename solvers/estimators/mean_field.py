@@ -31,7 +31,7 @@ from stackelberg_envs.processes.mdp import MDP
 
 from ..ascent import Estimate
 from ..response import soft_response
-from .reaction import gradient_in_x, surrogate_objective
+from .reaction import estimate_in_x, surrogate_objective
 
 TOLERANCE = 1e-11
 """To which GMRES solves for the prices of loads, in relation to their direct part."""
@@ -45,7 +45,8 @@ def mean_field_hypergradient(
     Raises:
         PlanningError: if a crowd has no equilibrium, or the prices of loads are not found.
     """
-    total: Any = 0.0
+    whole: Any = 0.0
+    direct: Any = 0.0
     kept, value, warm = [], 0.0, iter(memory or ())
     for probability, problems in worlds:
         for world in problems:
@@ -56,13 +57,15 @@ def mean_field_hypergradient(
             frozen = mdp.map(torch.Tensor.detach)
             plan = soft_response(frozen, oracle.temperature, values=answer.values.detach())
             oracle.charge(newton_evaluations=answer.evaluations + plan.evaluations, factorisations=answer.evaluations)
-            terms, returns, solves, _ = surrogate_objective(mdp, frozen, plan, oracle.temperature, reaction=reaction)
-            oracle.charge(linear_solves=solves)
+            found = surrogate_objective(mdp, frozen, plan, oracle.temperature, reaction=reaction)
+            oracle.charge(linear_solves=found.solves)
+            terms = found.whole
             if reaction:
                 terms = terms + _worth_of_loads(oracle, world, mdp, frozen, plan, loads, terms)
-            total = total + probability * terms
-            value += probability * float(returns)
-    return Estimate(gradient_in_x(total, leaf), kept, value)
+            whole = whole + probability * terms
+            direct = direct + probability * found.direct if reaction else whole
+            value += probability * float(found.returns)
+    return estimate_in_x(oracle, whole, direct, leaf, kept, value)
 
 
 def _worth_of_loads(
@@ -73,11 +76,9 @@ def _worth_of_loads(
     def worth(prices: np.ndarray) -> torch.Tensor:
         paid = torch.as_tensor(world.spread(prices), dtype=loads.dtype, device=loads.device)
         at_prices = {"leader_reward": paid, "leader_discount": mdp.follower_discount}
-        terms, _, solves, _ = surrogate_objective(
-            replace(mdp, **at_prices), replace(frozen, **at_prices), plan, oracle.temperature, reaction=True
-        )
-        oracle.charge(linear_solves=solves)
-        return terms
+        found = surrogate_objective(replace(mdp, **at_prices), replace(frozen, **at_prices), plan, oracle.temperature, reaction=True)
+        oracle.charge(linear_solves=found.solves)
+        return found.whole
 
     def gradient_in_loads(terms: torch.Tensor) -> np.ndarray:
         (found,) = torch.autograd.grad(terms, loads, retain_graph=True, allow_unused=True, materialize_grads=True)

@@ -187,7 +187,7 @@ class NeuralBCHG(Estimator):
         worth = self._leader_critic(oracle, at, context, trajectories, kept, rng)  # 2
         values = None if self.centred == "none" else oracle.values(at, context)[0]
         scores = Scores(oracle, x, trajectories)
-        gradient = hypergradient_from_critics(
+        gradient, direct = hypergradient_from_critics(
             scores,
             worth,
             values,
@@ -201,7 +201,10 @@ class NeuralBCHG(Estimator):
         if self.centred == "follower" and not self.features:  # features are centred already
             assert values is not None
             gradient = gradient - self._hpgd_centring(oracle, scores, worth, values, kept, rng)
-        return Estimate(gradient.to(x), kept)
+        gradient = gradient.to(x)
+        if direct is None:
+            return Estimate(gradient, kept)
+        return Estimate(gradient, kept, direct=direct.to(x), response=gradient - direct.to(x))
 
     def _leader_critic(
         self, oracle: Oracle, x: np.ndarray, context: int, trajectories: VectorTrajectories, kept: dict[Any, Any], rng: np.random.Generator

@@ -21,27 +21,29 @@ from stackelberg_envs.processes.mdp import MDP, decision_problem
 
 from ..ascent import Estimate
 from ..linear import factors
-from .reaction import Adjoint, gradient_in_x, reaction_terms, soft_reaction
+from .reaction import Adjoint, estimate_in_x, reaction_terms, soft_reaction
 
 
 def nonadditive_hypergradient(
     oracle: Oracle, leaf: torch.Tensor, worlds: list[tuple[float, tuple[MDP, ...]]], memory: Any, *, reaction: bool
 ) -> Estimate:
     """`exact_gradient` of an objective that is no sum over steps."""
-    surrogate: Any = 0.0
+    whole: Any = 0.0
+    direct: Any = 0.0
     kept, value, warm = [], 0.0, iter(memory or ())
     for probability, problems in worlds:
         frozen = [mdp.map(torch.Tensor.detach) for mdp in problems]
         with torch.no_grad():
             plans = [soft_policy_iteration(mdp, oracle.temperature, values=next(warm, None), factorise=factors) for mdp in frozen]  # 1
         kept += [plan.values for plan in plans]
-        terms, worth = nonadditive_surrogate(oracle, problems, frozen, plans, reaction=reaction)
+        terms, held, worth = nonadditive_surrogate(oracle, problems, frozen, plans, reaction=reaction)
         evaluations = sum(plan.evaluations for plan in plans)
         solves = sum(plan.factorised.solves for plan in plans) - len(plans)  # type: ignore[attr-defined]
         oracle.charge(newton_evaluations=evaluations, factorisations=evaluations, linear_solves=solves)
-        surrogate = surrogate + probability * terms
+        whole = whole + probability * terms
+        direct = direct + probability * held if reaction else whole
         value += probability * worth
-    return Estimate(gradient_in_x(surrogate, leaf), kept, value)
+    return estimate_in_x(oracle, whole, direct, leaf, kept, value)
 
 
 def nonadditive_surrogate(
@@ -52,8 +54,8 @@ def nonadditive_surrogate(
     *,
     reaction: bool,
     adjoints: Sequence[Adjoint | None] | None = None,
-) -> tuple[torch.Tensor, float]:
-    """`surrogate_objective` of any objective in one context: (the scalar whose gradient is the hypergradient, F).
+) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """`surrogate_objective` of any objective in one context: (the scalar whose gradient is the hypergradient, its direct terms, F).
 
     Args:
         oracle: whose ``objective`` it is.
@@ -64,10 +66,10 @@ def nonadditive_surrogate(
         adjoints: as in `surrogate_objective`, one a follower; worth is sum_nb g u.
     """
     answers = [plan.policy.detach().clone().requires_grad_() for plan in plans]
-    surrogate = oracle.objective(problems, [answer.detach() for answer in answers])
-    value = float(surrogate.detach())
+    surrogate = direct = oracle.objective(problems, [answer.detach() for answer in answers])
+    value = float(direct.detach())
     if not reaction:
-        return surrogate, value
+        return direct, direct, value
     slopes = torch.autograd.grad(oracle.objective(frozen, answers), answers, allow_unused=True, materialize_grads=True)  # 2
     for mdp, still, plan, u, adjoint in zip(problems, frozen, plans, slopes, adjoints or [None] * len(plans), strict=True):
         with torch.no_grad():
@@ -77,4 +79,4 @@ def nonadditive_surrogate(
             g = plan.policy[..., : u.shape[-2], :]
             c, worth = soft_reaction(g, u, oracle.temperature), (g * u).sum((-2, -1))
         surrogate = surrogate + reaction_terms(mdp, nodes, plan, c, worth, oracle.temperature, adjoint)
-    return surrogate, value
+    return surrogate, direct, value

@@ -25,7 +25,7 @@ order K.  It telescopes as far as HPGD's mean does not depend on its number of e
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -40,7 +40,7 @@ from ..ascent import Estimate, Estimator
 from ..linear import factors
 from ..needs import needs_paid_steps
 from .hpgd import HPGD
-from .reaction import gradient_in_x, surrogate_objective
+from .reaction import estimate_in_x, surrogate_objective
 
 
 @dataclass(frozen=True)
@@ -108,24 +108,29 @@ class RTQ(Estimator):
             oracle.restore(untrained)  # 1
         here, done = x.detach().cpu().numpy(), 0
 
-        def gradient_after(total: int, factor: int) -> torch.Tensor:
-            """g_t at ``total`` steps."""
+        def gradient_after(total: int, factor: int) -> Estimate:
+            """g_t at ``total`` steps, with its parts."""
             nonlocal done
             if total > done:
                 for context in range(len(oracle.contexts)):
                     oracle.train(here, context, total - done)
                 done = total
             if self.form == "sampled":
-                return self._sampler(factor).estimate(oracle, x, None, rng).gradient
-            return gradient_at_answer(oracle, x)
+                return self._sampler(factor).estimate(oracle, x, None, rng)
+            return estimate_at_answer(oracle, x)
 
         if self.vanilla:
-            return Estimate(gradient_after(self.steps * 2**self.levels, 1), untrained)
+            return replace(gradient_after(self.steps * 2**self.levels, 1), memory=untrained)
         k = 1 + int(rng.choice(self.levels, p=self.level_probabilities))  # 2
         first = gradient_after(self.steps, 1)  # 3
         short = first if k == 1 else gradient_after(self.steps * 2 ** (k - 1), 2 ** (k - 1))
         long = gradient_after(self.steps * 2**k, 2 ** (k - 1))
-        return Estimate(first + (long - short) / self.level_probabilities[k - 1], untrained)  # 4
+        p = self.level_probabilities[k - 1]
+        gradient = first.gradient + (long.gradient - short.gradient) / p  # 4
+        if first.direct is None or short.direct is None or long.direct is None:
+            return Estimate(gradient, untrained)
+        direct = first.direct + (long.direct - short.direct) / p
+        return Estimate(gradient, untrained, direct=direct, response=gradient - direct)
 
     def _sampler(self, factor: int) -> HPGD:
         return HPGD(episodes=self.episodes * factor, batches=self.batches)
@@ -136,8 +141,14 @@ def gradient_at_answer(oracle: Oracle, x: torch.Tensor) -> torch.Tensor:
 
     At a soft best response it is the hypergradient.
     """
+    return estimate_at_answer(oracle, x).gradient
+
+
+def estimate_at_answer(oracle: Oracle, x: torch.Tensor) -> Estimate:
+    """`gradient_at_answer` with its two parts."""
     leaf, here = x.detach().clone().requires_grad_(), x.detach().cpu().numpy()
-    surrogate: Any = 0.0
+    whole: Any = 0.0
+    direct: Any = 0.0
     for context, probability in enumerate(oracle.context_probabilities):
         world = oracle.commit(leaf, context)
         for mdp, policy, values in zip(world, oracle.policies(here, context), oracle.values(here, context), strict=True):
@@ -146,7 +157,8 @@ def gradient_at_answer(oracle: Oracle, x: torch.Tensor) -> torch.Tensor:
                 g, v = (torch.as_tensor(table, dtype=x.dtype, device=x.device) for table in (policy, values))
                 kept = factors(system(frozen.kernel.markov_chain(joint_policy(frozen, g)), mdp.follower_discount))
             plan = Plan(g, v, 1, float("nan"), kept)
-            terms, _, solves, factorisations = surrogate_objective(mdp, frozen, plan, oracle.temperature, reaction=True)
-            oracle.charge(factorisations=1 + factorisations, linear_solves=solves)
-            surrogate = surrogate + float(probability) * terms
-    return gradient_in_x(surrogate, leaf)
+            found = surrogate_objective(mdp, frozen, plan, oracle.temperature, reaction=True)
+            oracle.charge(factorisations=1 + found.factorisations, linear_solves=found.solves)
+            whole = whole + float(probability) * found.whole
+            direct = direct + float(probability) * found.direct
+    return estimate_in_x(oracle, whole, direct, leaf)

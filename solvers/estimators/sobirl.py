@@ -55,7 +55,7 @@ from ..linear import LU
 from ..needs import needs_dense_tables, needs_incentives, needs_soft_follower
 from .implicit import batches
 from .nonadditive import nonadditive_surrogate
-from .reaction import Adjoint, gradient_in_x, surrogate_objective
+from .reaction import Adjoint, estimate_in_x, surrogate_objective
 from .visits import Tables, fastest_loop, incentive_estimate
 
 WEIGHTS = ("first", "steps")
@@ -87,22 +87,25 @@ class MSoBiRL(Estimator):
         leaf = x.detach().clone().requires_grad_()
         tau = oracle.temperature
         worlds = [(float(p), oracle.commit(leaf, c)) for c, p in enumerate(oracle.context_probabilities)]
-        surrogate: Any = 0.0
+        whole: Any = 0.0
+        direct: Any = 0.0
         kept: list[tuple[torch.Tensor, torch.Tensor]] = []
         warm = iter(memory or ())
         if oracle.additive:
             for weights, mdp in batches([(p, one) for p, problems in worlds for one in problems]):
                 frozen = mdp.map(torch.Tensor.detach)
                 plan, adjoint = self._plan_and_adjoint(frozen, tau, next(warm, None), kept, LU)
-                terms, _, solves, factorisations = surrogate_objective(mdp, frozen, plan, tau, reaction=True, adjoint=adjoint)
-                oracle.charge(factorisations=(1 + factorisations) * len(weights), linear_solves=solves * len(weights))
-                surrogate = surrogate + (weights * terms).sum()
+                found = surrogate_objective(mdp, frozen, plan, tau, reaction=True, adjoint=adjoint)
+                oracle.charge(factorisations=(1 + found.factorisations) * len(weights), linear_solves=found.solves * len(weights))
+                whole = whole + (weights * found.whole).sum()
+                direct = direct + (weights * found.direct).sum()
         else:
             for p, problems in worlds:
                 still = [mdp.map(torch.Tensor.detach) for mdp in problems]
                 plans, adjoints = zip(*(self._plan_and_adjoint(mdp, tau, next(warm, None), kept, Dense) for mdp in still), strict=True)
-                surrogate = surrogate + p * nonadditive_surrogate(oracle, problems, still, plans, reaction=True, adjoints=adjoints)[0]
-        return Estimate(gradient_in_x(surrogate, leaf), kept)  # 3
+                terms, held, _ = nonadditive_surrogate(oracle, problems, still, plans, reaction=True, adjoints=adjoints)
+                whole, direct = whole + p * terms, direct + p * held
+        return estimate_in_x(oracle, whole, direct, leaf, kept)  # 3
 
     def _plan_and_adjoint(
         self,

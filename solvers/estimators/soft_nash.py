@@ -27,7 +27,7 @@ from stackelberg_envs.worlds.markov_game import InducedMarkovGame
 
 from ..ascent import Estimate
 from ..linear import factors
-from .reaction import gradient_in_x, surrogate_objective
+from .reaction import estimate_in_x, surrogate_objective
 
 TOLERANCE = 1e-11
 """To which GMRES solves for the adjoint, in relation to dF/dq."""
@@ -39,23 +39,26 @@ def soft_nash_hypergradient(oracle: Oracle, leaf: torch.Tensor, worlds: list[tup
     Raises:
         PlanningError: if there is no equilibrium, or the adjoint is not found, which is where an equilibrium nearby ceases to exist.
     """
-    total, value = torch.zeros((), dtype=leaf.dtype, device=leaf.device), 0.0
+    whole = direct = torch.zeros((), dtype=leaf.dtype, device=leaf.device)
+    value = 0.0
     for probability, (process,) in worlds:
         frozen = process.map(torch.Tensor.detach)
         answers = oracle.follower.answers(frozen, None)  # type: ignore[attr-defined]
         policy = frozen.product([answer.policy for answer in answers])
         kept = factors(system(frozen.kernel.markov_chain(joint_policy(frozen.joint, policy)), frozen.leader_discount))
         plan = Plan(policy, answers[0].values, answers[0].evaluations, 0.0, kept)
-        terms, returns, solves, factorisations = surrogate_objective(process.joint, frozen.joint, plan, oracle.temperature, reaction=False)
+        held = surrogate_objective(process.joint, frozen.joint, plan, oracle.temperature, reaction=False)
+        terms, solves = held.direct, held.solves
         if reaction:
             terms = terms + _reaction(process, frozen, answers, kept, oracle.temperature)
             solves += 2
         oracle.charge(
-            newton_evaluations=answers[0].evaluations, factorisations=answers[0].evaluations + factorisations + 1, linear_solves=solves
+            newton_evaluations=answers[0].evaluations, factorisations=answers[0].evaluations + held.factorisations + 1, linear_solves=solves
         )
-        total = total + probability * terms
-        value += probability * float(returns)
-    return Estimate(gradient_in_x(total, leaf), None, value)
+        whole = whole + probability * terms
+        direct = direct + probability * held.direct if reaction else whole
+        value += probability * float(held.returns)
+    return estimate_in_x(oracle, whole, direct, leaf, None, value)
 
 
 def _reaction(process: InducedMarkovGame, frozen: InducedMarkovGame, answers: tuple[Any, ...], kept: Any, temperature: float) -> Any:

@@ -25,7 +25,7 @@ from stackelberg_envs.leader.access import Access, Oracle
 
 from ..ascent import Estimate, Estimator
 from ..needs import needs_derivatives
-from .reaction import gradient_in_x
+from .reaction import gradient_in_x, naive_estimate
 
 
 @dataclass(frozen=True)
@@ -47,4 +47,4 @@ class TwoStage(Estimator):
         surrogate: Any = 0.0
         for context, p in enumerate(oracle.context_probabilities):
             surrogate = surrogate + float(p) * oracle.objective(oracle.commit(leaf, context), memory[context])
-        return Estimate(gradient_in_x(surrogate, leaf), memory)
+        return naive_estimate(gradient_in_x(surrogate, leaf), memory)

@@ -101,8 +101,8 @@ def hypergradient_from_critics(
     score_clip: float = 0.0,
     features: bool = True,
     cost: Any = None,
-) -> torch.Tensor:
-    """dF/dx (n,) from what the critics say: steps 3 and 4 of the module's algorithm.
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """dF/dx (n,) from what the critics say, and where the run is measured its direct part (n,): steps 3 and 4 of the module's algorithm.
 
     Args:
         scores: of the steps that were seen.
@@ -139,6 +139,7 @@ def hypergradient_from_critics(
             single = single * np.minimum(1, score_clip / np.maximum(np.linalg.norm(single, axis=-1, keepdims=True), 1e-300))
             total = total + torch.as_tensor((weights[which][..., None] * single).sum((0, 1)) / N).to(scores.x)
             weights[which] = np.zeros_like(weights[which])
+    held = dict(weights)
     if values is not None:
         benefits = np.pad(counted * worth.benefit, [(0, 0), (0, alive.shape[1] - T)])
         own, following = follower_values(trajectories, values)
@@ -148,14 +149,20 @@ def hypergradient_from_critics(
                 strength = reaction_weights(benefits, trajectories, which, gamma, features=features)
                 weights[which] = weights[which] + gamma / temperature * strength * residual(surprised, which)
     leaf = scores.x.detach().clone().requires_grad_()
-    surrogate: Any = 0.0
+    whole: Any = 0.0
+    direct: Any = 0.0
     for which in there:
         log: Any = scores.log_density(which, leaf)
-        surrogate = surrogate + (torch.as_tensor(weights[which] * alive / N).to(leaf) * log).sum()
+        whole, direct = (
+            summed + (torch.as_tensor(weighted[which] * alive / N).to(leaf) * log).sum()
+            for summed, weighted in ((whole, weights), (direct, held))
+        )
     if cost is not None:
-        surrogate = surrogate - cost(leaf) * float(counted.sum() / N)
-    (gradient,) = torch.autograd.grad(surrogate, leaf)
-    return total + gradient
+        paid = cost(leaf) * float(counted.sum() / N)
+        whole, direct = whole - paid, direct - paid
+    (own,) = torch.autograd.grad(direct, leaf, retain_graph=True) if scores.oracle.measured else (None,)
+    (gradient,) = torch.autograd.grad(whole, leaf)
+    return total + gradient, None if own is None else total + own
 
 
 def reaction_weights(benefits: np.ndarray, trajectories: VectorTrajectories, which: Which, gamma: float, *, features: bool) -> np.ndarray:

@@ -24,14 +24,15 @@ from stackelberg_envs.worlds.markov_game import InducedMarkovGame
 
 from ..ascent import Estimate
 from ..linear import factors
-from .reaction import gradient_in_x, surrogate_objective
+from .reaction import estimate_in_x, surrogate_objective
 
 
 def zero_sum_hypergradient(
     oracle: Oracle, leaf: torch.Tensor, worlds: list[tuple[float, tuple[Any, ...]]], memory: Any, *, reaction: bool
 ) -> Estimate:
     """`exact_gradient` of a leader whose two followers are opponents."""
-    tau, surrogate, kept, value = oracle.temperature, torch.zeros((), dtype=leaf.dtype, device=leaf.device), [], 0.0
+    whole = direct = torch.zeros((), dtype=leaf.dtype, device=leaf.device)
+    tau, kept, value = oracle.temperature, [], 0.0
     for i, (probability, (process,)) in enumerate(worlds):
         frozen = process.map(torch.Tensor.detach)
         with torch.no_grad():
@@ -46,13 +47,12 @@ def zero_sum_hypergradient(
             shape = (*q.shape[:-1], *frozen.actions)
             return stage_reaction(found.stage, q.reshape(shape), u.reshape(shape), tau).reshape(q.shape)
 
-        terms, returns, solves, factorisations = surrogate_objective(
-            process.of(0), frozen.of(0), plan, tau, reaction=reaction, reacts=reacts, node_values=found.stage.values
-        )
-        oracle.charge(newton_evaluations=found.evaluations, factorisations=found.evaluations + factorisations, linear_solves=solves)
-        surrogate = surrogate + probability * terms
-        value += probability * float(returns)
-    return Estimate(gradient_in_x(surrogate, leaf), kept, value)
+        at = surrogate_objective(process.of(0), frozen.of(0), plan, tau, reaction=reaction, reacts=reacts, node_values=found.stage.values)
+        oracle.charge(newton_evaluations=found.evaluations, factorisations=found.evaluations + at.factorisations, linear_solves=at.solves)
+        whole = whole + probability * at.whole
+        direct = direct + probability * at.direct if reaction else whole
+        value += probability * float(at.returns)
+    return estimate_in_x(oracle, whole, direct, leaf, kept, value)
 
 
 def stage_reaction(stage: Stage, q: torch.Tensor, h: torch.Tensor, temperature: float) -> torch.Tensor:

@@ -142,8 +142,9 @@ class Oracle:
     ``context_probabilities``, ``context_visibility``, ``followers``, ``groups``, ``tabular``, ``sizes`` (empty without tables),
     ``spaces``, ``closed_forms``, ``crowd``, ``max_cycles``, ``leader_discount``, ``follower_discounts``, ``follower_sees``, ``available``
     (which actions each follower has where it decides, booleans (S, N, B) or None for all, ``available[context][follower]``, under the
-    null commitment), ``follower_actions_public``, ``additive``, ``smooth``, ``saturation``, and ``charge(**work)``, which adds a solver's
-    own work to the ledger.  It holds functions, and no game; Python being Python, a determined program could still dig.
+    null commitment), ``follower_actions_public``, ``additive``, ``smooth``, ``saturation``, ``measured`` (whether telemetry asks gradients
+    for their parts, which changes nothing else), and ``charge(**work)``, which adds a solver's own work to the ledger.  It holds functions,
+    and no game; Python being Python, a determined program could still dig.
 
     By level: ``returns``, ``returns_in_one_context`` (RETURN); ``play``, ``play_streams``, ``log_leader_policy``, ``log_leader_density``
     (OUTCOME); ``incentive``, ``incentive_at``, ``leader_cost``, ``log_kernel``, ``log_kernel_density``, ``temperature`` (INCENTIVE);

@@ -38,6 +38,7 @@ class RepeatedGame:
         believed: (game, follower) that the leader takes for this one; None for the truth.  What an oracle says about the world and the
             follower (discounts of followers, temperature, incentives, costs, the model) is of these, and what is played, read or returned
             is of the true ones.  A follower of None is the believed game's default.
+        measured: whether telemetry is wanted: methods may then compute the parts of their gradients too, and nothing else changes.
 
     Raises:
         ValueError: if the believed game has other spaces, contexts or commitments.
@@ -48,6 +49,7 @@ class RepeatedGame:
     seed: int = 0
     cost: Cost = field(default_factory=Cost)
     believed: tuple[StackelbergGame, Follower | None] | None = None
+    measured: bool = False
 
     def __post_init__(self) -> None:
         self.follower = follower_of(self.game, self.follower)
@@ -100,6 +102,7 @@ class RepeatedGame:
             "additive": game.additive,
             "smooth": game.smooth,
             "saturation": game.saturation,
+            "measured": self.measured,
             "charge": _closure(self._charge),
         }
         facts: dict[str, Callable[[], Any]] = {

@@ -75,8 +75,8 @@ def soft_policy_iteration(
         factorise: how ``I - gamma P_g`` is solved; defaults to the array library's dense solver, and for lists to BiCGSTAB.
         tolerance: of log-probabilities; what rounding leaves of it.
 
-    Where systems are badly conditioned, as with long episodes, rounding may leave more than ``tolerance``: the iteration stops when steps no
-    longer shrink, and ``step`` says how large the last one was.
+    Where systems are badly conditioned, as with long episodes, rounding may leave more than ``tolerance``: the iteration stops when steps
+    no longer shrink, and ``step`` says how large the last one was.
 
     Raises:
         PlanningError: if Newton has not converged after `MAX_EVALUATIONS` (NaN tables, discount 1 without an end).

@@ -35,7 +35,7 @@ def planned(mdp: InducedMDP, values: torch.Tensor, temperature: float, sweeps: i
 
 def gradient_at(mdp: InducedMDP, frozen: InducedMDP, plan: Plan, temperature: float, leaf: torch.Tensor) -> torch.Tensor:
     """dF/dx by the adjoint at a plan."""
-    return gradient_in_x(surrogate_objective(mdp, frozen, plan, temperature, reaction=True)[0], leaf)
+    return gradient_in_x(surrogate_objective(mdp, frozen, plan, temperature, reaction=True).whole, leaf)
 
 
 class Forward:

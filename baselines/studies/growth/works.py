@@ -116,9 +116,9 @@ def _surrogate(mdp: InducedMDP, temperature: float) -> tuple[torch.Tensor, dict[
     """The surrogate objective of a process with its history in x: all of an iteration but the vector-Jacobian product."""
     frozen = mdp.map(torch.Tensor.detach)
     plan = soft_response(frozen, temperature)
-    terms, _, solves, _ = surrogate_objective(mdp, frozen, plan, temperature, reaction=True)
+    found = surrogate_objective(mdp, frozen, plan, temperature, reaction=True)
     kept: Any = plan.factorised
-    return terms, {"evaluations": plan.evaluations, "solves": solves, "products": plan.products + getattr(kept, "products", 0)}
+    return found.whole, {"evaluations": plan.evaluations, "solves": found.solves, "products": plan.products + getattr(kept, "products", 0)}
 
 
 def of_states(world: World) -> Work:
