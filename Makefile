@@ -99,7 +99,7 @@ reproduce-commons: $(INSTALLED)  ## a fishery against its closed forms, and who 
 	$(BIN)/python -m baselines.studies.commons --figure compared/commons.svg
 	$(BIN)/stackelberg bench commons-scores && $(BIN)/stackelberg compare commons-scores
 
-reproduce-gradients: $(INSTALLED)  ## gradient methods after 2024 beside HPGD, BC-HG and penalties (a quarter of an hour of CPU time; resumes)
+reproduce-gradients: $(INSTALLED)  ## gradient methods after 2024 beside HPGD, BC-HG and penalties (twenty minutes of CPU time; resumes)
 	$(BIN)/stackelberg bench rivals-gradients && $(BIN)/stackelberg compare rivals-gradients
 	$(BIN)/python -m baselines.studies.spent rivals-gradients
 	$(BIN)/stackelberg bench fading-entropy && $(BIN)/stackelberg compare fading-entropy
