@@ -17,7 +17,12 @@ html_css_files = ["pages.css"]
 myst_enable_extensions = ["dollarmath", "amsmath"]
 exclude_patterns = ["_build", "reproductions/hpgd-*.md", "reproductions/*-reach.md", "reproductions/toy.md"]  # included by pages
 exclude_patterns += ["reproductions/bchg-*.md", "reproductions/inverse-large.md", "reproductions/preferences.md"]
-exclude_patterns += ["reproductions/preference-control*.md", "reproductions/*-claims.md", "reproductions/selection.md"]
+exclude_patterns += [
+    "reproductions/inverse-many.md",
+    "reproductions/preference-control*.md",
+    "reproductions/*-claims.md",
+    "reproductions/selection.md",
+]
 exclude_patterns += [
     "reproductions/warehouse.md",
     "reproductions/tax-*.md",

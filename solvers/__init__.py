@@ -97,6 +97,8 @@ def solve(
         Declined: if the solver cannot handle the game or follower.
         ValueError: if ``resume`` belongs to another run, or was made with other versions.
     """
+    if isinstance(name, Solver):
+        raise TypeError(f"solve takes a solver's name and builds it; a built one goes to solvers.run(solver, game, ...); got {name!r}")
     solver, measure = build(name, **hyperparameters), None  # first, for this imports torch if the solver needs it
     if telemetry:
         from .telemetry import telemetry_row as measure

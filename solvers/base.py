@@ -224,8 +224,6 @@ def run(
     believed: tuple[StackelbergGame, Follower | None] | None = None,
 ) -> Solution:
     """Run ``solver`` until ``budget`` commitments are used; see `solvers.solve` for the arguments."""
-    if not isinstance(game, StackelbergGame):
-        raise TypeError(f"solvers take a game, such as stackelberg_envs.game('toy3-v0'); got {game!r}")
     follower_of(game, follower)
     check_arguments("solve", run, locals())
     for what, count, least in (("budget, in commitments,", budget, 1), ("reports", reports, 1), ("seed", seed, 0)):

@@ -7,6 +7,7 @@ others plan in a game of their choice near the estimate, jointly with the commit
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,17 +17,21 @@ from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 from stackelberg_envs.processes.mdp import MDP
 
 from .estimators.reaction import surrogate_objective
-from .inference.model import EstimatedGame
+from .inference.joint import JointInference
+from .inference.model import EstimatedGame, EstimatedGames
 from .inference.state import InferenceState
 from .linear import LU
 from .optimisers import Adam
+
+Believed = EstimatedGame | EstimatedGames
+"""Where a leader plans: the game with one follower in one context, or those of all pairs, whose returns add up."""
 
 
 @dataclass(frozen=True)
 class PlannerMemory:
     """What the leader keeps between two rounds."""
 
-    inference: InferenceState
+    inference: InferenceState | JointInference
     population: np.ndarray
     """Candidates, (P, n)."""
     trying: np.ndarray
@@ -59,8 +64,8 @@ class JointPlanning(abc.ABC):
     """What it chooses beside the commitments, float64 with gradients, (K, ...) each."""
 
     @abc.abstractmethod
-    def choose(self, mdp: MDP) -> MDP:
-        """The processes that the leaves choose, from those of the estimated game, (K, ...)."""
+    def choose(self, mdp: MDP, part: int = 0) -> MDP:
+        """The processes that the leaves choose, from those of one of the estimated games, (K, ...)."""
 
     @abc.abstractmethod
     def price(self) -> torch.Tensor:
@@ -71,7 +76,7 @@ class JointPlanning(abc.ABC):
         """Move the leaves to where they are allowed, in place."""
 
 
-def ascend(game: EstimatedGame, xs: np.ndarray, *, steps: int, lr: float, largest: float, joint: JointPlanning | None = None) -> np.ndarray:
+def ascend(game: Believed, xs: np.ndarray, *, steps: int, lr: float, largest: float, joint: JointPlanning | None = None) -> np.ndarray:
     """Commitments (K, n) after some steps of Adam on the exact hypergradient of ``game`` from each of ``xs`` (K, n).
 
     Args:
@@ -98,7 +103,7 @@ def ascend(game: EstimatedGame, xs: np.ndarray, *, steps: int, lr: float, larges
     return points.detach().numpy()
 
 
-def joint_values(game: EstimatedGame, xs: np.ndarray, joint: JointPlanning) -> tuple[np.ndarray, np.ndarray]:
+def joint_values(game: Believed, xs: np.ndarray, joint: JointPlanning) -> tuple[np.ndarray, np.ndarray]:
     """(``weight * J - price``, J) of commitments (K, n) in the games that ``joint`` chooses, (K,) each."""
     with torch.no_grad():
         _, returns, _ = planner_surrogate(game, torch.tensor(xs), joint, reaction=False)
@@ -106,35 +111,48 @@ def joint_values(game: EstimatedGame, xs: np.ndarray, joint: JointPlanning) -> t
 
 
 def planner_surrogate(
-    game: EstimatedGame, points: torch.Tensor, joint: JointPlanning | None, values: torch.Tensor | None = None, *, reaction: bool = True
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """What a planner ascends on: (scalars (K,) whose gradients are those of its objective, returns (K,), the follower's soft values).
+    game: Believed,
+    points: torch.Tensor,
+    joint: JointPlanning | None,
+    values: Sequence[torch.Tensor] | None = None,
+    *,
+    reaction: bool = True,
+) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
+    """What a planner ascends on: (scalars (K,) whose gradients are those of its objective, returns (K,), the followers' soft values).
 
     Args:
         game: where to plan.
         points: commitments (K, n).
         joint: what is chosen jointly with them.
-        values: soft values of the follower to start its planning from, (K, S).
+        values: soft values of the followers to start their planning from, (K, S) for each part of ``game``.
         reaction: whether the gradients are wanted as well as the returns.
     """
-    mdp = game.problems(points)[0].joint
-    mdp = mdp if joint is None else joint.choose(mdp)
-    frozen = mdp.map(torch.Tensor.detach)
+    terms, returns, kept = torch.zeros(len(points), dtype=points.dtype), torch.zeros(len(points), dtype=points.dtype), []
+    for i, (weight, own) in enumerate(game.parts):
+        mdp = own.problems(points)[0].joint
+        mdp = mdp if joint is None else joint.choose(mdp, i)
+        frozen = mdp.map(torch.Tensor.detach)
+        with torch.no_grad():
+            start = None if values is None else values[i]
+            plan = soft_policy_iteration(frozen, own.soft.temperature, values=start, factorise=LU)
+        found = surrogate_objective(mdp, frozen, plan, own.soft.temperature, reaction=reaction)
+        terms, returns = terms + weight * found.whole, returns + weight * found.returns
+        kept.append(plan.values)
+    return terms if joint is None else joint.weight * terms - joint.price(), returns, kept
+
+
+def predicted_returns(game: Believed, xs: np.ndarray) -> np.ndarray:
+    """Returns of commitments (K, n) as they are believed to be, (K,)."""
+    returns = np.zeros(len(xs))
     with torch.no_grad():
-        plan = soft_policy_iteration(frozen, game.soft.temperature, values=values, factorise=LU)
-    found = surrogate_objective(mdp, frozen, plan, game.soft.temperature, reaction=reaction)
-    return found.whole if joint is None else joint.weight * found.whole - joint.price(), found.returns, plan.values
+        for weight, own in game.parts:
+            problems = own.problems(torch.tensor(xs))
+            policy = own.soft.answer_in(problems[0], None).policy
+            returns = returns + weight * own.objective(problems, (policy,)).numpy()
+    return returns
 
 
-def predicted_returns(game: EstimatedGame, xs: np.ndarray) -> np.ndarray:
-    """Returns of commitments (K, n) in an estimated game, (K,)."""
-    with torch.no_grad():
-        problems = game.problems(torch.tensor(xs))
-        policy = game.soft.answer_in(problems[0], None).policy
-        return game.objective(problems, (policy,)).numpy()
-
-
-def confirm(game: EstimatedGame, tried: np.ndarray, incumbent: np.ndarray, margin: float) -> np.ndarray:
+def confirm(game: Believed, tried: np.ndarray, incumbent: np.ndarray, margin: float) -> np.ndarray:
     """The commitment to report, (n,): ``tried`` where its predicted return beats the incumbent's by the share ``margin``."""
     if np.array_equal(tried, incumbent):
         return incumbent

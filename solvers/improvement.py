@@ -1,7 +1,7 @@
 """How much better than the incumbent the leader's best commitment may still be, as a posterior: when to stop.
 
 Each of M games is drawn from the posterior: next states from their Dirichlet, the leader's rewards from their normal, the follower's reward
-from its Laplace approximation.  In each the leader plans by ascent from the same K starts::
+from its Laplace approximation; where there are several contexts, all of them.  In each the leader plans by ascent from the same K starts::
 
     D_j = max_k J_j(x_jk) - J_j(x_inc)                    x_jk: where the ascent in game j from start k ends; the incumbent is a start
 
@@ -11,6 +11,7 @@ it holds as far as the follower is soft-optimal, Laplace's approximation is good
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +21,8 @@ from stackelberg_envs.leader.access import Oracle
 from stackelberg_envs.processes.mdp import MDP
 
 from .game_ascent import JointPlanning, ascend, joint_values
-from .inference.state import InferenceState, Settings
+from .inference.joint import JointInference
+from .inference.state import Settings
 from .inference.tried import TriedCommitments, believed_tables
 
 
@@ -28,37 +30,35 @@ class DrawnGames(JointPlanning):
     """M games drawn from the posterior, each for K commitments in a row, M K together.
 
     Args:
-        transition: (M, S, A, B, S).
-        leader_shift: what is added to the leader's believed rewards, (M, S, A, B).
-        follower_shift: the same of the follower's.
+        drawn: of each part, the transition (M, S, A, B, S), and what is added to the leader's believed rewards and to the follower's,
+            (M, S, A, B) each.
         count: K.
     """
 
     leaves = ()
 
-    def __init__(self, transition: np.ndarray, leader_shift: np.ndarray, follower_shift: np.ndarray, count: int) -> None:
-        self.transition, self.leader_shift, self.follower_shift = (
-            torch.from_numpy(np.repeat(tables, count, axis=0)) for tables in (transition, leader_shift, follower_shift)
-        )
+    def __init__(self, drawn: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], count: int) -> None:
+        self.drawn = [tuple(torch.from_numpy(np.repeat(table, count, axis=0)) for table in tables) for tables in drawn]
 
-    def choose(self, mdp: MDP) -> MDP:
+    def choose(self, mdp: MDP, part: int = 0) -> MDP:
+        transition, leader_shift, follower_shift = self.drawn[part]
         return replace(
             mdp,
-            transition=self.transition,
-            leader_reward=mdp.leader_reward + self.leader_shift,
-            follower_reward=mdp.follower_reward + self.follower_shift,
+            transition=transition,
+            leader_reward=mdp.leader_reward + leader_shift,
+            follower_reward=mdp.follower_reward + follower_shift,
         )
 
     def price(self) -> torch.Tensor:
-        return torch.zeros(len(self.transition), dtype=torch.float64)
+        return torch.zeros(len(self.drawn[0][0]), dtype=torch.float64)
 
     def project(self) -> None:
         """Nothing is chosen."""
 
 
 def improvement_draws(
-    inference: InferenceState,
-    tried: TriedCommitments,
+    inference: JointInference,
+    tried: Sequence[TriedCommitments],
     oracle: Oracle,
     settings: Settings,
     starts: np.ndarray,
@@ -73,7 +73,7 @@ def improvement_draws(
 
     Args:
         inference: what is believed.
-        tried: for the variance of the leader's rewards.
+        tried: of each pair of context and follower, for the variance of the leader's rewards.
         oracle: of the run.
         settings: of the inference.
         starts: the incumbent, then others, (K, n).
@@ -83,16 +83,15 @@ def improvement_draws(
         lr: their learning rate.
         largest: bound on the components of commitments.
     """
-    known = believed_tables(inference.counts, tried.squares, settings.kernel_prior)
-    game = inference.game_with(oracle, settings, known, inference.belief.reward)
-    possible = [believed_tables(inference.counts, tried.squares, settings.kernel_prior, rng) for _ in range(draws)]
-    rewards = np.stack([inference.belief.draw(rng) for _ in range(draws)])
-    drawn = DrawnGames(
-        np.stack([tables["transition"] for tables in possible]),
-        np.stack([tables["leader_reward"] for tables in possible]) - known["leader_reward"],
-        rewards - inference.belief.reward,
-        len(starts),
-    )
+    known, shifts = [], []
+    for state, own in zip(inference.states, tried, strict=True):
+        believed = believed_tables(state.counts, own.squares, settings.kernel_prior)
+        possible = [believed_tables(state.counts, own.squares, settings.kernel_prior, rng) for _ in range(draws)]
+        rewards = np.stack([state.belief.draw(rng) for _ in range(draws)])
+        transition, leader_reward = (np.stack([tables[name] for tables in possible]) for name in ("transition", "leader_reward"))
+        known.append(believed)
+        shifts.append((transition, leader_reward - believed["leader_reward"], rewards - state.belief.reward))
+    game, drawn = inference.game_with(oracle, settings, known, inference.rewards), DrawnGames(shifts, len(starts))
     repeated = np.tile(starts, (draws, 1))
     planned = ascend(game, repeated, steps=steps, lr=lr, largest=largest, joint=drawn)
     before, after = (joint_values(game, xs, drawn)[1].reshape(draws, -1) for xs in (repeated, planned))

@@ -14,10 +14,19 @@ hypergradient of the suite, which makes better use of an outcome than following 
 
 What is reported is the incumbent, never an exploration.
 
+Where there are several contexts, or several followers who do not interact, steps 2 and 3 are done for each pair of them, and step 5 plans
+for the sum of what the leader earns in all, weighted by the probabilities of contexts (`solvers.inference.joint`).  What it earned of
+whom is told from totals by regression (`solvers.inference.attribution`).
+
+Assumptions: followers who do not interact, each with a stationary soft response and a known discount; contexts that the leader sees after
+it has committed; stationary dynamics, additive objectives and tables.
+
 Options, all off by default, so that runs of old stay what they were:
 
 * ``curiosity`` prices information in step 5: of the planned commitments that with the largest return plus price of its Fisher information
   is tried, as in `solvers.active_inverse`
+* ``components`` plans, in step 5, from commitments that use one component alone, too, as `solvers.combinatorial` does: where a commitment
+  is a budget that is spread over cells, the best one often uses a few of them
 * ``confidence`` confirms by what was seen under each commitment in step 4, pooled over all times it was played (`solvers.inference.tried`):
   the incumbent changes only where another commitment that was tried is better with this probability.  The history tells the return that the
   incumbent has with this probability, ``confirmed_return``, and by how much it is below the highest one so far, ``retracted``
@@ -47,12 +56,13 @@ from .game_ascent import PlannerMemory, ascend, confirm, predicted_returns
 from .improvement import improvement_draws
 from .inference.hypotheses import Hypotheses
 from .inference.information import expected_information, information_gain
-from .inference.model import EstimatedGame, induced_mdp, instrument_cost
-from .inference.state import LARGE, InferenceState, Settings
+from .inference.joint import JointInference, outcome_of
+from .inference.model import EstimatedGames, induced_mdp, instrument_cost
+from .inference.state import LARGE, Settings
 from .inference.tried import TriedCommitments, believed_tables, return_draws
-from .needs import needs_one_follower
+from .needs import needs_counted_games
 
-OPTIONS = ("curiosity", "searches", "confidence", "draws", "tolerance", "temperatures", "horizons")
+OPTIONS = ("curiosity", "searches", "components", "confidence", "draws", "tolerance", "temperatures", "horizons")
 """Left out of a ``repr`` where they have their defaults, which names recorded runs."""
 
 
@@ -61,7 +71,8 @@ class Memory(PlannerMemory):
     """What the leader keeps between two rounds, with what the options need."""
 
     hypotheses: Hypotheses = field(kw_only=True)
-    tried: TriedCommitments = field(kw_only=True)
+    tried: tuple[TriedCommitments, ...] = field(kw_only=True)
+    """Of each pair of context and follower."""
     highest: float = field(default=-np.inf, kw_only=True)
     """The highest return that was confirmed so far."""
 
@@ -70,10 +81,10 @@ class Now(NamedTuple):
     """What the leader has in a round once it has learned from the outcome."""
 
     oracle: Oracle
-    inference: InferenceState
+    inference: JointInference
     settings: Settings
-    tried: TriedCommitments
-    game: EstimatedGame
+    tried: tuple[TriedCommitments, ...]
+    game: EstimatedGames
     """As it is believed to be."""
     rng: np.random.Generator
 
@@ -112,6 +123,8 @@ class InversePlanning(Solver):
         largest: bound on the components of planned commitments.
         curiosity: what a nat of information is worth in return, in the first round; it falls with 1/sqrt(1 + k).
         searches: random commitments a round that are planned from beside the population, and forgotten where they are not the best.
+        components: commitments that use one component alone, at ``largest``, that are planned from in each round: the best of all, as in
+            `solvers.combinatorial`.
         confidence: with which a commitment has to be better than the incumbent; 0 to go by predicted returns and ``margin``.
         draws: from the posterior, for ``confidence`` and ``tolerance``.
         tolerance: stop where, with this ``confidence``, nothing is better than the incumbent by more than this share of its return.
@@ -135,6 +148,7 @@ class InversePlanning(Solver):
     largest: float = 5.0
     curiosity: float = 0.0
     searches: int = 0
+    components: int = 0
     confidence: float = 0.0
     draws: int = 32
     tolerance: float | None = None
@@ -153,6 +167,7 @@ class InversePlanning(Solver):
                 raise ValueError(f"inverse_planning needs at least one positive factor in {name}; got {self!r}")
         real("curiosity", self.curiosity, 0)
         whole("searches", self.searches, 0)
+        whole("components", self.components, 0)
         whole("draws", self.draws, 2)
         real("confidence", self.confidence, 0)
         if self.confidence >= 1:
@@ -168,11 +183,19 @@ class InversePlanning(Solver):
             raise ValueError(f"inverse_planning needs positive lr and largest, a finite optimism, and nothing negative; got {self!r}")
 
     def declines(self, oracle: Oracle) -> str | None:
-        if len(oracle.contexts) > 1:
-            return "inverse_planning explains one follower in one context"
-        if (reason := needs_one_follower("inverse_planning", oracle)) is not None:
+        if len(oracle.contexts) > 1 and oracle.context_visibility != "after":
+            seen = {"never": "never sees it", "before": "sees it before it commits, in a game of its own for each"}
+            return f"inverse_planning learns from the context of each episode, and this leader {seen[oracle.context_visibility]}"
+        if self.components > 0 and len(oracle.commitment_shape) > 1:
+            return "components are those of one vector, and here a commitment has a row for each context"
+        if (reason := needs_counted_games("inverse_planning", oracle)) is not None:
             return reason
-        if (rewards := int(np.prod(oracle.sizes[0]))) >= LARGE and (self.curiosity > 0 or self._compares):
+        if oracle.followers > 1 and self.confidence > 0:
+            return (
+                "inverse_planning tells by regression what it earned of each of several followers, and has no posterior of that: "
+                "leave confidence and tolerance out"
+            )
+        if (rewards := max(int(np.prod(sizes)) for sizes in oracle.sizes)) >= LARGE and (self.curiosity > 0 or self._compares):
             return (
                 f"inverse_planning keeps no Fisher matrix of {rewards} x {rewards} rewards, from {LARGE} on: "
                 "leave curiosity, temperatures and horizons out"
@@ -191,17 +214,21 @@ class InversePlanning(Solver):
 
     def init(self, oracle: Oracle, x: np.ndarray) -> State:
         hypotheses = Hypotheses.prior(oracle, self.settings.for_oracle(oracle), self.temperatures, self.horizons)
-        tried = TriedCommitments.none(x.size, oracle.sizes[0])
+        inference = hypotheses.states[0]
+        tried = tuple(TriedCommitments.none(x.size, state.counts.paid.shape) for state in inference.states)
         none = np.zeros((0, x.size))
-        return State(x, carried=Memory(hypotheses.states[0], none, x.copy(), hypotheses=hypotheses, tried=tried))
+        return State(x, carried=Memory(inference, none, x.copy(), hypotheses=hypotheses, tried=tried))
 
     def step(self, oracle: Oracle, state: State, rng: np.random.Generator) -> State:
         memory: Memory = state.carried
         x, rounds = memory.trying, memory.inference.rounds
         seen = oracle.play(x, episodes=self.episodes)  # 1
         hypotheses = memory.hypotheses.update(oracle, x, seen)  # 2, 3
-        tried = memory.tried.add_outcome(x, seen, instrument_cost(oracle, x))
         inference, settings = hypotheses.best(oracle)
+        tried = tuple(
+            own.add_outcome(x, outcome_of(oracle, x, seen, of.context, of.follower), instrument_cost(oracle, x, of.context, of.follower))
+            for own, of in zip(memory.tried, inference.states, strict=True)
+        )
         now = Now(oracle, inference, settings, tried, self._model_of(oracle, inference, settings, tried), rng)
         incumbent, doubtful, highest, row = self._confirm(now, memory, state.x)  # 4
         fresh = memory.refresh(rng, self.population, self.spread, self.largest)
@@ -221,19 +248,24 @@ class InversePlanning(Solver):
         finished = None if self.tolerance is None or rounds < self.first else self._reason_to_stop(now, incumbent, population, row)
         return State(incumbent, state.iteration + 1, after, row, finished=finished)
 
-    def _model_of(self, oracle: Oracle, inference: InferenceState, settings: Settings, tried: TriedCommitments) -> EstimatedGame:
-        """The game that is planned in; with ``confidence`` the leader's rewards are posterior means, and else means of what was seen."""
+    def _model_of(
+        self, oracle: Oracle, inference: JointInference, settings: Settings, tried: tuple[TriedCommitments, ...]
+    ) -> EstimatedGames:
+        """The games that are planned in; with ``confidence`` the leader's rewards are posterior means, and else means of what was seen."""
         if self.confidence == 0:
             return inference.game(oracle, settings)
-        known = believed_tables(inference.counts, tried.squares, settings.kernel_prior)
-        return inference.game_with(oracle, settings, known, inference.belief.reward)
+        pairs = zip(inference.states, tried, strict=True)
+        known = [believed_tables(state.counts, own.squares, settings.kernel_prior) for state, own in pairs]
+        return inference.game_with(oracle, settings, known, inference.rewards)
 
     def _confirm(self, now: Now, memory: Memory, incumbent: np.ndarray) -> Confirmed:
         """The commitment to report, and with ``confidence`` what is known of it."""
         if self.confidence == 0:
             return Confirmed(confirm(now.game, memory.trying, incumbent, self.margin), None, memory.highest, {})
-        xs, counts = now.tried.xs, now.inference.counts
-        returns = return_draws(now.tried, now.game, now.oracle, counts, now.settings.kernel_prior, now.rng, self.draws)
+        xs, returns = now.tried[0].xs, np.zeros((self.draws, len(now.tried[0].xs)))
+        for own, state, (weight, game) in zip(now.tried, now.inference.states, now.game.parts, strict=True):
+            prior = now.settings.kernel_prior
+            returns = returns + weight * return_draws(own, game, now.oracle, state.counts, prior, now.rng, self.draws)
         old, means = int(np.flatnonzero((xs == incumbent).all(axis=1))[0]), returns.mean(axis=0)
         better = (returns > returns[:, [old]]).mean(axis=0) >= self.confidence
         best = int(np.argmax(np.where(better, means, -np.inf))) if better.any() else old
@@ -243,13 +275,13 @@ class InversePlanning(Solver):
         highest = max(memory.highest, bound)
         return Confirmed(xs[best], doubtful, highest, {"confirmed_return": bound, "retracted": highest - bound})
 
-    def _plan(self, now: Now, game: EstimatedGame, incumbent: np.ndarray, population: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
+    def _plan(self, now: Now, game: EstimatedGames, incumbent: np.ndarray, population: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
         """(commitment, its predicted return, population) after some steps of ascent.
 
         Without ``curiosity`` less than ``margin`` moves nobody.
         """
-        random = now.rng.normal(size=(self.searches, incumbent.size))
-        starts = np.concatenate([incumbent[None], population, np.clip(self.spread * random, -self.largest, self.largest)])
+        random = np.clip(self.spread * now.rng.normal(size=(self.searches, incumbent.size)), -self.largest, self.largest)
+        starts = np.concatenate([incumbent[None], population, random, self._best_components(game, incumbent.size)])
         planned = ascend(game, starts, steps=self.planning_steps, lr=self.lr, largest=self.largest)
         values = predicted_returns(game, np.concatenate([incumbent[None], planned]))
         if self.curiosity > 0:
@@ -259,15 +291,24 @@ class InversePlanning(Solver):
             if values[i] <= values[0] + self.margin * abs(values[0]):
                 i = 0
         kept = planned[1 : 1 + len(population)]
-        if i > 1 + len(population):  # a random search was the best: it takes the place of the worst of the population
-            kept[int(np.argmin(values[2 : 2 + len(population)]))] = planned[i - 1]
+        if len(kept) > 0 and i > 1 + len(kept):  # a start of this round was the best: it takes the place of the worst of the population
+            kept[int(np.argmin(values[2 : 2 + len(kept)]))] = planned[i - 1]
         return (incumbent if i == 0 else planned[i - 1]), float(values[i]), kept
 
-    def _price_of_information(self, now: Now, game: EstimatedGame, xs: np.ndarray) -> np.ndarray:
-        """What commitments (K, n) would tell about the follower's reward, in units of return, (K,)."""
-        mdp, temperature = induced_mdp(game, xs), now.settings.temperature
-        information = expected_information(mdp, temperature, episodes=self.episodes, steps=game.max_cycles)
-        gain = information_gain(now.inference.belief.precision, information)  # type: ignore[union-attr]
+    def _best_components(self, game: EstimatedGames, n: int) -> np.ndarray:
+        """Of the n commitments that use one component alone those with the highest predicted returns, (components, n)."""
+        if self.components == 0:
+            return np.zeros((0, n))
+        alone = self.largest * np.eye(n)
+        return alone[np.argsort(-predicted_returns(game, alone), kind="stable")[: self.components]]
+
+    def _price_of_information(self, now: Now, game: EstimatedGames, xs: np.ndarray) -> np.ndarray:
+        """What commitments (K, n) would tell about the followers' rewards, in units of return, (K,)."""
+        gain = np.zeros(len(xs))
+        for state, (weight, own) in zip(now.inference.states, game.parts, strict=True):
+            mdp, temperature = induced_mdp(own, xs), now.settings.temperature
+            information = expected_information(mdp, temperature, episodes=weight * self.episodes, steps=own.max_cycles)
+            gain = gain + information_gain(state.belief.precision, information)  # type: ignore[union-attr]
         return self.curiosity / np.sqrt(now.inference.rounds) * gain
 
     def _reason_to_stop(self, now: Now, incumbent: np.ndarray, population: np.ndarray, row: dict[str, float]) -> str | None:

@@ -123,22 +123,38 @@ def needs_dense_tables(name: str, oracle: Oracle) -> str | None:
 
 
 def needs_one_follower(name: str, oracle: Oracle) -> str | None:
-    """Counting one game, with its followers' actions, and, in a design game, knowing the instrument.
+    """Counting the game of one follower; see `needs_counted_games`."""
+    if oracle.followers > 1:
+        return needs_visible_steps(name, oracle) or f"{name} handles one follower"
+    return needs_counted_games(name, oracle)
+
+
+def needs_visible_steps(name: str, oracle: Oracle) -> str | None:
+    """Steps that show what the leader earns and what followers do, in a game that has gradients."""
+    return needs_derivatives(name, oracle) or needs_paid_steps(name, oracle) or needs_public_actions(name, oracle)
+
+
+def needs_counted_games(name: str, oracle: Oracle) -> str | None:
+    """Counting the game of each follower, with its actions, and, in a design game, knowing the instrument.
 
     A leader that acts and also pays incentives has no model here.
     """
-    if (reason := needs_derivatives(name, oracle) or needs_paid_steps(name, oracle) or needs_public_actions(name, oracle)) is not None:
+    if (reason := needs_visible_steps(name, oracle)) is not None:
         return reason
-    if oracle.followers > 1:
-        return f"{name} handles one follower"
+    if any(len(group) > 1 for group in oracle.groups):
+        return f"{name} handles followers who do not interact: it would take what others do for the dynamics that one of them faces"
     if (reason := needs_dense_tables(name, oracle)) is not None:
         return reason
     knows = oracle.access >= Access.INCENTIVE
+    if len({a == 1 for _, a, _ in oracle.sizes}) > 1:
+        return f"{name} handles leaders that act with all followers, or with none"
     if oracle.sizes[0][1] == 1:
         if not knows:
             return f"{name} needs to know the leader's instrument in a design game: grant it access INCENTIVE"
         if oracle.incentive is None:
             return f"{name} needs a leader that acts or sets rewards, and this one does neither"
+        if not oracle.temperature > 0:
+            return f"{name} needs a follower with a temperature where the leader sets rewards"
         return needs_still_dynamics(name, oracle)
     if oracle.log_leader_policy is None:
         return f"{name} follows the leader's own policy, and this game does not say it (it has no log_leader_policy)"

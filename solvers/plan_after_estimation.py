@@ -55,7 +55,7 @@ class RegularisedEstimates(JointPlanning):
         self.u, self.w = (torch.zeros((count, len(precision)), dtype=torch.float64, requires_grad=True) for _ in range(2))
         self.leaves = (self.u, self.w)
 
-    def choose(self, mdp: MDP) -> MDP:
+    def choose(self, mdp: MDP, part: int = 0) -> MDP:
         moved, errors = (self.u @ self.whitener).reshape(-1, *mdp.sizes), self.w.reshape(-1, *mdp.sizes) * self.error_scale
         return replace(mdp, follower_reward=mdp.follower_reward + moved, leader_reward=mdp.leader_reward + errors)
 

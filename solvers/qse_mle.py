@@ -56,7 +56,7 @@ class ConfidenceSet(JointPlanning):
         self.u = torch.zeros((count, len(precision)), dtype=torch.float64, requires_grad=True)
         self.leaves = (self.u,)
 
-    def choose(self, mdp: MDP) -> MDP:
+    def choose(self, mdp: MDP, part: int = 0) -> MDP:
         moved = (self.u @ self.whitener).reshape(-1, *mdp.sizes)
         return replace(mdp, follower_reward=mdp.follower_reward + moved, leader_reward=mdp.leader_reward + self.bonus)
 

@@ -6,6 +6,7 @@ be a whole number, and NaN is no number; a tuple may come as a list, as in confi
 
 from __future__ import annotations
 
+import enum
 import math
 import numbers
 import types
@@ -58,7 +59,11 @@ def in_words(hint: Any) -> str:
         return "a mapping of names to values"
     if kind is Callable:
         return "a function"
-    return _PROTOCOLS.get(hint.__name__, f"a {hint.__name__}") if isinstance(hint, type) else "something else"
+    if not isinstance(hint, type):
+        return "something else"
+    if issubclass(hint, enum.Enum):
+        return " or ".join(f"{hint.__name__}.{choice}" for choice in hint.__members__)
+    return _PROTOCOLS.get(hint.__name__, f"{'an' if hint.__name__[0] in 'AEIOU' else 'a'} {hint.__name__}")
 
 
 def choices(hint: Any) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .game import StackelbergGame, as_tuple
+from .game import StackelbergGame, as_tuple, check_game
 from .planning.hard_policy_iteration import hard_policy_iteration
 from .planning.linear_systems import PlanningError
 from .processes.mdp import DecisionProblem
@@ -22,6 +22,7 @@ def upper_bound(game: StackelbergGame) -> float | None:
 
     It holds against every follower; `stackelberg_envs.upper_bounds` adds those that are proved against one.
     """
+    check_game(game)
     bounds = (None if game.upper_bound is None else game.upper_bound(), cooperative_value(game))
     return min((bound for bound in bounds if bound is not None), default=None)
 
@@ -52,6 +53,7 @@ def cooperative_value(game: StackelbergGame, *, strict: bool = False) -> float |
 
 
 def _cooperative_value(game: StackelbergGame) -> float:
+    check_game(game)
     if not game.additive:
         raise BoundError(f"{game.name} has no cooperative value: its objective is not a sum of rewards over steps")
     if game.crowd:

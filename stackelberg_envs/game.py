@@ -92,12 +92,23 @@ def follower_of(game: StackelbergGame, follower: Follower | None) -> Follower:
     """The follower that was named, checked, or the default one of ``game`` for None.
 
     Raises:
-        ArgumentError: if it is none, e.g. a class in place of an object.
+        ArgumentError: if it is none, e.g. a class in place of an object, or ``game`` is no game.
     """
+    check_game(game)
     if follower is None:
         return game.default_follower
     check_follower(follower)
     return follower
+
+
+def check_game(game: Any) -> None:
+    """Refuse what is no game, such as its name.
+
+    Raises:
+        ArgumentError: if it is none.
+    """
+    if not isinstance(game, StackelbergGame):
+        raise ArgumentError(f"a game is wanted, such as stackelberg_envs.game('toy3-v0'); got {game!r}")
 
 
 def check_follower(follower: Any) -> None:

@@ -92,11 +92,14 @@ class Registry(abc.ABC):
 
         Raises:
             KeyError: if there is no such name; the message suggests the nearest.
+            TypeError: if it is no text.
         """
+        if not isinstance(name, str):
+            raise TypeError(f"a {self.kind} goes by its name, such as {self.names()[0]!r}; got {name!r}")
         full = self.full_name(name)
         if full in self.names():
             return self._own.get(full) or self._others[full]
-        if str(name).endswith(".py"):
+        if name.endswith(".py"):
             raise KeyError(f"{name!r} is a file, and not what is in it; write {name}:Name")
         raise KeyError(
             f"no {self.kind} {name!r}; {nearest(name, self.names())}; code of yours goes by package.module:Name or path/to/file.py:Name"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 import importlib
+import inspect
 import io
 import os
 import pickle
@@ -27,6 +28,7 @@ import stackelberg_envs as se
 from baselines.bench import best, checks, configuration, printing, report, results_file
 from baselines.bench.jobs import Job, World
 from baselines.bench.runner import run_all
+from stackelberg_envs.arguments import ArgumentError
 from stackelberg_envs.plugins import EntryPointWarning, RegistrationError
 from stackelberg_envs.references import ReferenceNotFoundError
 from stackelberg_envs.views import registration
@@ -507,6 +509,9 @@ def test_the_command_line_takes_places(folder: Path) -> None:
     assert "there is no module 'my_gam'; install the package" in wrong.stderr
 
 
+ROOMS = se.game("four_rooms-v0")
+
+
 def world(**follower: Any) -> World:
     return configuration.world_of({"id": "my_game.py:Rooms", "follower": follower}, "here")
 
@@ -539,6 +544,10 @@ def world(**follower: Any) -> World:
         (lambda: se.register("a-v0", "my_game.Rooms"), RegistrationError, "not of the form package.module:Name"),
         (lambda: se.register("a-v0", 3), RegistrationError, "and not an object of type int"),  # type: ignore[arg-type]
         (lambda: se.register("a-v0", dict), ReferenceNotFoundError, "the class dict, and not a class that derives"),  # type: ignore[arg-type]
+        (lambda: se.game(5), TypeError, "a game goes by its name, such as 'four_rooms-v0'; got 5"),  # type: ignore[arg-type]
+        (lambda: solvers.build(None), TypeError, "a solver goes by its name, such as .*; got None"),  # type: ignore[arg-type]
+        (lambda: solvers.solve(ROOMS, solvers.build("naive")), TypeError, "a built one goes to solvers.run"),  # type: ignore[arg-type]
+        (lambda: solvers.solve(ROOMS, "naive", access="MODEL"), ArgumentError, "access is Access.RETURN or .*, got 'MODEL'"),  # type: ignore[arg-type]
         (lambda: solvers.solver_class("uphil"), KeyError, "no solver 'uphil'; .*package.module:Name or path/to/file.py:Name"),
         (lambda: solvers.build("my_solver.py:Uphil"), ReferenceNotFoundError, "did you mean 'Uphill'"),
         (lambda: solvers.build("my_solver.py:Uphill", slop=1.0), TypeError, "has no hyperparameter 'slop'; did you mean 'slope'"),
@@ -561,6 +570,25 @@ def test_mistakes_get_a_line_that_says_what_to_do(call: Callable[[], Any], error
     with pytest.raises(error, match=message) as raised:
         call()
     assert "\n" not in str(raised.value.args[0])
+
+
+TAKE_A_GAME = [
+    function
+    for name in se.__all__
+    if inspect.isfunction(function := getattr(se, name)) and "game" in inspect.signature(function).parameters
+]
+"""Public functions of a game."""
+
+
+@pytest.mark.parametrize("function", TAKE_A_GAME, ids=lambda function: function.__name__)
+def test_a_games_name_in_place_of_the_game_is_refused_in_words(function: Callable[..., Any]) -> None:
+    required = [
+        name
+        for name, one in inspect.signature(function).parameters.items()
+        if one.default is one.empty and one.kind == one.POSITIONAL_OR_KEYWORD
+    ]
+    with pytest.raises(ArgumentError, match=r"a game is wanted, such as stackelberg_envs.game\('toy3-v0'\); got 'toy3-v0'"):
+        function(**{name: "toy3-v0" if name == "game" else np.zeros(6) for name in required})
 
 
 def test_files_that_cannot_be_imported_say_why(folder: Path) -> None:

@@ -18,6 +18,7 @@ from solvers.inference.irl import Belief, Responses, fit, log_evidence
 from solvers.inference.model import Counts
 from solvers.inference.state import InferenceState, Settings
 from solvers.inference.tried import MODEL_WORTH, TriedCommitments, leader_reward_posterior, model_worth, return_draws
+from solvers.inverse_planning import Now
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.play.outcomes import Outcome
 
@@ -202,3 +203,32 @@ def test_options_that_make_no_sense() -> None:
             solvers.build("inverse_planning", **wrong)
     with pytest.raises(solvers.Declined, match="leave curiosity, temperatures and horizons out"):
         solvers.solve(se.game("random_markov_game-v0", preset="penalty"), "inverse_planning", curiosity=0.1)
+
+
+def test_single_components_find_the_other_basin_of_four_rooms() -> None:
+    """Told of the rooms by some commitments, the leader plans a detour from single components that random commitments miss."""
+    game, follower = se.game("four_rooms-v0", preset="bchg"), se.Soft(0.003)
+    oracle = RepeatedGame(game, follower, seed=0).oracle(se.Access.INCENTIVE)
+    settings = Settings(0.003, 0.1, 0.1, 24)
+    known = InferenceState.prior(oracle, settings)
+    for x in (np.zeros(105), *(10.0 * np.eye(105)[cell] for cell in (23, 24, 25, 26, 104))):
+        known = known.update(oracle, x, oracle.play(x, episodes=60), settings)
+    believed = known.game(oracle, settings)
+    planner = solvers.build("inverse_planning", components=3, largest=10.0, lr=0.2, planning_steps=20, scale=0.1)
+    alone = planner._best_components(believed, 105)
+    scores = [float(predicted_returns(believed, x[None])[0]) for x in 10.0 * np.eye(105)]
+    assert [int(x.argmax()) for x in alone] == sorted(range(105), key=lambda cell: -scores[cell])[:3]
+
+    def planned(**options: int) -> float:
+        now = Now(oracle, known, settings, TriedCommitments.none(105, (104, 1, 4)), believed, np.random.default_rng(0))
+        x, _, _ = replace(planner, **options)._plan(now, believed, np.zeros(105), 1.5 * np.random.default_rng(1).normal(size=(2, 105)))
+        return se.evaluate(game, x, follower=follower).leader_return
+
+    assert planned() > max(0.3, 0.1 + planned(components=0, searches=3))
+
+
+def test_starts_of_a_round_need_no_population() -> None:
+    solution = solvers.solve(
+        se.game("random_markov_game-v0", seed=4000, **SMALL), "inverse_planning", budget=4, population=0, searches=3, first=0
+    )
+    assert solution.cost.commitments == 4

@@ -135,8 +135,8 @@ def test_the_toy_from_outcomes_alone(R: float, start: float) -> None:
 
 
 def test_inverse_planning_declines() -> None:
-    with pytest.raises(solvers.Declined, match="one follower in one context"):
-        solvers.solve(se.game("four_rooms-v0"), "inverse_planning")
+    with pytest.raises(solvers.Declined, match="a follower with a temperature where the leader sets rewards"):
+        solvers.solve(se.game("four_rooms-v0"), "inverse_planning", follower=se.Hard(), access=se.Access.INCENTIVE)
     with pytest.raises(solvers.Declined, match="this one does neither"):
         solvers.solve(se.game("random_markov_game-v0", leader_actions=1), "inverse_planning", access=se.Access.INCENTIVE)
     for wrong in ({"planning_steps": -1}, {"largest": -1.0}, {"explore": float("nan")}, {"episodes": 0}):

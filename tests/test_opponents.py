@@ -160,7 +160,7 @@ def test_regulation_pays() -> None:
         ("independent_pg", {}, "zero_sum_incentive-v0", None, "neither Soft nor MirrorDescent"),
         ("hpgd", {}, "zero_sum_incentive-v0", None, "followers who do not interact"),
         ("bchg", {}, "zero_sum_incentive-v0", None, "one follower"),
-        ("inverse_planning", {}, "escape_room-v0", None, "one follower"),
+        ("inverse_planning", {}, "escape_room-v0", None, "followers who do not interact"),
         ("independent_pg", {}, "escape_room-v0", se.Soft(0.1), "2 interact: take an equilibrium"),
         ("zeroth_order", {}, "sentinel_intruder-v0", se.Hard("strong"), "2 interact: take an equilibrium"),
         ("implicit", {}, "toy3-v0", se.Saddle(0.1), "here they do not: take Soft or Hard"),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import stackelberg_envs as se
 from stackelberg_envs.planning.hard_policy_iteration import hard_policy_iteration
-from stackelberg_envs.planning.linear_systems import PlanningError
+from stackelberg_envs.planning.linear_systems import Dense, PlanningError
 from stackelberg_envs.planning.policy_evaluation import policy_value
 from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 from stackelberg_envs.processes.inverse_cdf import cumulative, draw
@@ -148,6 +148,21 @@ def test_no_solution_is_said_so() -> None:
     mdp = se.game("toy3-v0").problems(np.zeros(6))[0]
     with pytest.raises(PlanningError, match="finite"):
         soft_policy_iteration(replace(mdp, follower_reward=np.full((3, 2, 3), np.nan)), 0.1)
+
+
+def test_steps_that_are_only_rounding_end_the_iteration() -> None:
+    """Solves that are off by 1e-10 leave steps of that size for ever: the answer is as good as they are, and its certificate says so."""
+    rng = np.random.default_rng(0)
+
+    class Inexact(Dense):
+        def solve(self, rhs: np.ndarray, tolerance: float | None = None) -> np.ndarray:
+            return super().solve(rhs) + 1e-10 * rng.choice([-1.0, 1.0], rhs.shape)
+
+    faced = problem(se.game("random_markov_game-v0", seed=3), np.zeros(15))
+    exact, found = (soft_policy_iteration(faced, 0.01, factorise=factorise) for factorise in (Dense, Inexact))
+    assert found.step > 1e-9 * 0.01
+    assert found.evaluations < exact.evaluations + 30
+    assert np.abs(found.values - exact.values).max() <= found.bound + exact.bound < 1e-8
 
 
 def test_counters_on_the_toy() -> None:

@@ -24,11 +24,11 @@ FOLDER = Path(__file__).parent.parent / "docs" / "reproductions"
 RECORDED = FOLDER / "recorded"
 HPGD = ("hpgd-table", "hpgd-rates", "hpgd-escape", "hpgd-basin")
 NAMES = (
-    *HPGD, "toy", "bchg-rooms", "bchg-rooms-1000", "bchg-rates", "bchg-basin", "bchg-oracle", "bchg-sarsa", "inverse-large", "thermal",
-    "thermal-full", "lq-gain", "subsidy", "patrol",
+    *HPGD, "toy", "bchg-rooms", "bchg-rooms-1000", "bchg-rates", "bchg-basin", "bchg-oracle", "bchg-sarsa", "inverse-large", "inverse-many",
+    "thermal", "thermal-full", "lq-gain", "subsidy", "patrol",
     "toll-scores", "tariff", "platform", "commons-scores", "rivals-gradients", "rivals-outcomes", "fading-entropy",
 )  # fmt: skip
-UNSEARCHED = ("rivals-gradients", "fading-entropy", "misspecification")
+UNSEARCHED = ("rivals-gradients", "fading-entropy", "misspecification", "inverse-many")
 """Configurations with worlds in which nothing was searched for; their pages compare with the best of their own runs."""
 CLAIMED = ("penalty-games", "zero-sum", "sentinel")
 REACHED = (

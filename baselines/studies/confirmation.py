@@ -30,8 +30,9 @@ import numpy as np
 import solvers
 import stackelberg_envs as se
 from solvers import base
-from solvers.inference.model import EstimatedGame, tables
-from solvers.inference.state import InferenceState, Settings
+from solvers.inference.joint import JointInference
+from solvers.inference.model import EstimatedGames
+from solvers.inference.state import Settings
 from solvers.inference.tried import TriedCommitments
 from solvers.inverse_planning import InversePlanning
 from stackelberg_envs.leader.access import Oracle
@@ -82,9 +83,11 @@ class Informed(InversePlanning):
     true_tables: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
     true_reward: np.ndarray | None = field(default=None, repr=False)
 
-    def _model_of(self, oracle: Oracle, inference: InferenceState, settings: Settings, tried: TriedCommitments) -> EstimatedGame:
-        known = {**tables(inference.counts, settings.kernel_prior), **self.true_tables}
-        return inference.game_with(oracle, settings, known, inference.belief.reward if self.true_reward is None else self.true_reward)
+    def _model_of(
+        self, oracle: Oracle, inference: JointInference, settings: Settings, tried: tuple[TriedCommitments, ...]
+    ) -> EstimatedGames:
+        known = [{**own, **self.true_tables} for own in inference.tables(settings)]
+        return inference.game_with(oracle, settings, known, inference.rewards if self.true_reward is None else [self.true_reward])
 
 
 def spend(knows: str, instance: int, seed: int, commitments: int = 20) -> dict[str, Any]:

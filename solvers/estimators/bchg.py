@@ -209,7 +209,7 @@ class BCHG(Estimator):
         if self.level == "outcome":
             settings = self.settings.for_oracle(oracle)
             state = (learned or InferenceState.prior(oracle, settings)).update(oracle, x, seen, settings)
-            mdp = induced_mdp(state.game(oracle, settings, optimism=self.optimism), x, context)
+            mdp = induced_mdp(state.game(oracle, settings, optimism=self.optimism), x)
             plan = soft_policy_iteration(mdp, settings.temperature)
             q = mask_action_values(mdp, mdp.follower_reward + mdp.follower_discount * mdp.kernel.expect(plan.values))
             return LeaderKnowledge(plan.policy, mdp, q), state
@@ -218,10 +218,9 @@ class BCHG(Estimator):
         if self.critic != "counts":
             return LeaderKnowledge(policy, None, follower_q), None
         counts, _ = (learned or Counts.zeros(oracle.sizes[0])).add_outcome(seen, instrument_cost(oracle, x, context))
-        counted = EstimatedGame(
-            oracle, oracle.temperature, tables(counts, self.kernel_prior, bonus=self.optimism), np.zeros(oracle.sizes[0])
-        )
-        return LeaderKnowledge(policy, induced_mdp(counted, x, context), follower_q), counts
+        known = tables(counts, self.kernel_prior, bonus=self.optimism)
+        counted = EstimatedGame(oracle, oracle.temperature, known, np.zeros(oracle.sizes[0]), context=context)
+        return LeaderKnowledge(policy, induced_mdp(counted, x), follower_q), counts
 
     def _benefits(
         self, oracle: Oracle, seen: Outcome, known: LeaderKnowledge, remembered: dict[Any, Any], context: int, rng: np.random.Generator

@@ -21,7 +21,8 @@ import numpy as np
 from stackelberg_envs.leader.access import Oracle
 from stackelberg_envs.play.outcomes import Outcome
 
-from .state import InferenceState, Settings
+from .joint import JointInference
+from .state import Settings
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,13 @@ class Hypotheses:
     """Inferences from the same outcomes, each under a temperature and a horizon of its own."""
 
     settings: tuple[Settings, ...]
-    states: tuple[InferenceState, ...]
+    states: tuple[JointInference, ...]
 
     @staticmethod
     def prior(oracle: Oracle, settings: Settings, temperatures: tuple[float, ...], horizons: tuple[float, ...]) -> Hypotheses:
         """All pairs of factors of the temperature of ``settings`` and of the horizon 1 / (1 - gamma) that is public, without outcomes."""
         every = tuple(settings.with_factors(temperature, horizon) for temperature, horizon in product(temperatures, horizons))
-        return Hypotheses(every, tuple(InferenceState.prior(oracle, each) for each in every))
+        return Hypotheses(every, tuple(JointInference.prior(oracle, each) for each in every))
 
     def update(self, oracle: Oracle, x: np.ndarray, seen: Outcome) -> Hypotheses:
         """After the outcome ``seen`` of one more commitment ``x`` (n,)."""
@@ -46,7 +47,7 @@ class Hypotheses:
         """log Z of each, in nats."""
         return np.array([state.log_evidence(oracle, own) for state, own in zip(self.states, self.settings, strict=True)])
 
-    def best(self, oracle: Oracle) -> tuple[InferenceState, Settings]:
+    def best(self, oracle: Oracle) -> tuple[JointInference, Settings]:
         """The pair with the largest evidence."""
         i = int(np.argmax(self.log_evidence(oracle))) if len(self.states) > 1 else 0
         return self.states[i], self.settings[i]

@@ -12,7 +12,7 @@ from stackelberg_envs.processes.mdp import MDP, decision_problem, joint_policy
 from .irl import response_jacobian
 
 
-def expected_information(mdp: MDP, temperature: float, *, episodes: int, steps: int) -> np.ndarray:
+def expected_information(mdp: MDP, temperature: float, *, episodes: float, steps: int) -> np.ndarray:
     """Fisher information about the follower's rewards, expected of episodes under each of K commitments.
 
     In the notation of `solvers.inference.irl`::
@@ -22,7 +22,7 @@ def expected_information(mdp: MDP, temperature: float, *, episodes: int, steps: 
     Args:
         mdp: the processes that the commitments induce, a batch of K, with the rewards that are believed in.
         temperature: the follower's.
-        episodes: how many are watched.
+        episodes: how many are watched, an expected number in one of several contexts.
         steps: how long one is at most; N_x counts the expected visits of a decision node until then.
 
     Returns:

@@ -67,16 +67,18 @@ def fit(belief: Belief, responses: Responses, temperature: float, scale: float, 
     A fit that stops halfway believes what it believed before, and trusts a commitment that has just failed.
     """
     r, mu = belief.reward.ravel(), belief.damping
-    here = _local(r, responses, temperature)
-    score, slope, fisher = _with_priors(here, r, belief.memory, scale)
+    there = _explain(r, responses, temperature)
+    score = there.score + _log_prior(r, belief.memory, scale)
+    slope, fisher = _with_priors(there.derivatives(), r, belief.memory, scale)
     for _ in range(steps):
         direction = np.linalg.solve(fisher + mu * np.diag(np.diag(fisher)), slope)
         candidate = r + np.clip(direction, -1.0, 1.0)
-        there = _local(candidate, responses, temperature)
-        tried = _with_priors(there, candidate, belief.memory, scale)
-        if tried[0] >= score:
-            converged = tried[0] - score < CONVERGED and mu < 1
-            r, (score, slope, fisher), mu = candidate, tried, max(mu / 5, 1e-9)
+        there = _explain(candidate, responses, temperature)
+        tried = there.score + _log_prior(candidate, belief.memory, scale)
+        if tried >= score:
+            converged = tried - score < CONVERGED and mu < 1
+            r, score, mu = candidate, tried, max(mu / 5, 1e-9)
+            slope, fisher = _with_priors(there.derivatives(), r, belief.memory, scale)
             if converged:
                 break
         else:
@@ -87,42 +89,65 @@ def fit(belief: Belief, responses: Responses, temperature: float, scale: float, 
 def log_evidence(belief: Belief, responses: Responses, temperature: float, scale: float) -> float:
     """Laplace's approximation of the log-probability of all responses, the reward integrated out, in nats; see `fit`."""
     r = belief.reward.ravel()
-    score, _, fisher = _with_priors(_local(r, responses, temperature), r, belief.memory, scale)
-    return score - float(np.linalg.slogdet(scale**2 * fisher)[1]) / 2
+    there = _explain(r, responses, temperature)
+    _, fisher = _with_priors(there.derivatives(), r, belief.memory, scale)
+    return there.score + _log_prior(r, belief.memory, scale) - float(np.linalg.slogdet(scale**2 * fisher)[1]) / 2
 
 
 def forget(belief: Belief, leaving: Responses, temperature: float) -> Belief:
     """Fold commitments that leave the window into the memory."""
     r = belief.reward.ravel()
-    _, slope, fisher = _local(r, leaving, temperature)
+    slope, fisher = _explain(r, leaving, temperature).derivatives()
     precision, linear = belief.memory
     return Belief(belief.reward, belief.precision, (precision + fisher, linear + slope + fisher @ r), belief.damping)
 
 
-def _with_priors(
-    local: tuple[float, np.ndarray, np.ndarray], r: np.ndarray, memory: tuple[np.ndarray, np.ndarray], scale: float
-) -> tuple[float, np.ndarray, np.ndarray]:
+def _log_prior(r: np.ndarray, memory: tuple[np.ndarray, np.ndarray], scale: float) -> float:
+    """Of rewards r (n,), but for a constant, and what the memory says of them."""
     precision, linear = memory
-    score, slope, fisher = local
-    score = score - float(r @ precision @ r / 2 - linear @ r + r @ r / (2 * scale**2))
-    return score, slope - precision @ r + linear - r / scale**2, fisher + precision + np.eye(len(r)) / scale**2
+    return -float(r @ precision @ r / 2 - linear @ r + r @ r / (2 * scale**2))
 
 
-def _local(r: np.ndarray, responses: Responses, temperature: float) -> tuple[float, np.ndarray, np.ndarray]:
-    """(log-likelihood, its gradient (n,), Fisher information (n, n)) of the responses at r."""
+def _with_priors(
+    derivatives: tuple[np.ndarray, np.ndarray], r: np.ndarray, memory: tuple[np.ndarray, np.ndarray], scale: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """(gradient, Fisher information) with those of `_log_prior`."""
+    slope, fisher = derivatives
+    precision, linear = memory
+    return slope - precision @ r + linear - r / scale**2, fisher + precision + np.eye(len(r)) / scale**2
+
+
+class _Explained(NamedTuple):
+    """Responses as rewards r explain them.  Derivatives cost more than the score, and a step that is refused needs none."""
+
+    mdp: MDP
+    plan: Plan
+    temperature: float
+    counts: np.ndarray
+    score: float
+    """The log-likelihood."""
+
+    def derivatives(self) -> tuple[np.ndarray, np.ndarray]:
+        """(gradient (n,), Fisher information (n, n)) of the log-likelihood."""
+        counts = self.counts
+        g = self.plan.policy[..., : counts.shape[-2], :]
+        D = response_jacobian(self.mdp, self.plan, self.temperature)
+        D = D.reshape(-1, D.shape[-1])
+        visits = counts.sum(-1, keepdims=True)
+        seen = np.broadcast_to(visits > 0, counts.shape).ravel()
+        D = D[seen]
+        weighted = D * (visits * g).ravel()[seen, None]
+        return counts.ravel()[seen] @ D, weighted.T @ D
+
+
+def _explain(r: np.ndarray, responses: Responses, temperature: float) -> _Explained:
+    """Soft responses to the commitments of ``responses`` if the follower's unknown reward is r (n,)."""
     mdp, counts = responses
-    sizes = mdp.sizes
-    known = np.broadcast_to(mdp.follower_reward, (len(counts), *sizes))
-    assumed = replace(mdp, follower_reward=known + r.reshape(sizes))
+    known = np.broadcast_to(mdp.follower_reward, (len(counts), *mdp.sizes))
+    assumed = replace(mdp, follower_reward=known + r.reshape(mdp.sizes))
     plan = soft_policy_iteration(assumed, temperature)
     g = plan.policy[..., : counts.shape[-2], :]
-    D = response_jacobian(assumed, plan, temperature).reshape(-1, r.size)
-    visits = counts.sum(-1, keepdims=True)
-    score = float((counts * np.log(np.maximum(g, 1e-300))).sum())
-    seen = np.broadcast_to(visits > 0, counts.shape).ravel()
-    D = D[seen]
-    weighted = D * (visits * g).ravel()[seen, None]
-    return score, counts.ravel()[seen] @ D, weighted.T @ D
+    return _Explained(assumed, plan, temperature, counts, float((counts * np.log(np.maximum(g, 1e-300))).sum()))
 
 
 def response_jacobian(mdp: MDP, plan: Plan, temperature: float) -> np.ndarray:

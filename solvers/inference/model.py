@@ -1,15 +1,15 @@
-"""The leader's model of the game: a game whose dynamics and leader rewards are counted."""
+"""The leader's model of the game: one whose dynamics and leader rewards are counted, for each follower in each context."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from stackelberg_envs.followers.exact import Soft
-from stackelberg_envs.game import StackelbergGame
+from stackelberg_envs.game import StackelbergGame, as_tuple
 from stackelberg_envs.leader.access import Oracle
 from stackelberg_envs.play.outcomes import Outcome
 from stackelberg_envs.processes.arrays import Array
@@ -63,14 +63,15 @@ class Counts:
         return np.where(self.visits > 0, self.paid / np.maximum(self.visits, 1), bonus)
 
     def initial(self) -> np.ndarray:
-        """Shares of first states, (S,)."""
-        return self.firsts / self.firsts.sum()
+        """Shares of first states, (S,); before the first episode all are alike."""
+        return self.firsts / self.firsts.sum() if self.firsts.any() else np.full(len(self.firsts), 1 / len(self.firsts))
 
 
 class EstimatedGame(StackelbergGame):
-    """The game as the leader believes it to be; planning in it is planning with the exact hypergradient of the suite.
+    """The game with one follower in one context, as the leader believes it to be.
 
-    What the leader knows of the true game enters as it is: its policy as a function of x, or its instrument and what that costs.
+    Planning in it is planning with the exact hypergradient of the suite.  What the leader knows of the true game enters as it is: its
+    policy as a function of x, or its instrument and what that costs.
     """
 
     name = "estimated"
@@ -82,18 +83,27 @@ class EstimatedGame(StackelbergGame):
         tables: dict[str, np.ndarray],
         follower_reward: np.ndarray,
         follower_discount: float | None = None,
+        *,
+        context: int = 0,
+        follower: int = 0,
     ) -> None:
-        self.leader_space, self.max_cycles, self.contexts = oracle.leader_space, oracle.max_cycles, oracle.contexts
-        self.context_probabilities = oracle.context_probabilities
+        self.leader_space, self.max_cycles, self.contexts = oracle.leader_space, oracle.max_cycles, (oracle.contexts[context],)
         self.default_follower = self.soft = Soft(temperature)
+        self.context, self.follower = context, follower
         self._oracle = oracle
-        self._follower_discount = oracle.follower_discounts[0] if follower_discount is None else follower_discount
-        masks = {f"available_{context}": mask for context, (mask,) in enumerate(oracle.available) if mask is not None}
+        self._follower_discount = oracle.follower_discounts[follower] if follower_discount is None else follower_discount
+        mask = oracle.available[context][follower]
+        masks = {} if mask is None else {"available": mask}
         self._constants = Constants(**tables, follower_reward=follower_reward, **masks)
 
+    @property
+    def parts(self) -> tuple[tuple[float, EstimatedGame], ...]:
+        """As `EstimatedGames.parts`: itself."""
+        return ((1.0, self),)
+
     def induced(self, x: Array, context: int) -> InducedMDP:
-        c, oracle = self._constants.like(x), self._oracle
-        designs = oracle.sizes[0][1] == 1
+        c, oracle, follower = self._constants.like(x), self._oracle, self.follower
+        designs = oracle.sizes[follower][1] == 1
         mdp = InducedMDP(
             leader_policy=c.leader_policy if designs else oracle.log_leader_policy(x).exp(),
             transition=c.transition,
@@ -102,23 +112,33 @@ class EstimatedGame(StackelbergGame):
             initial=c.initial,
             follower_discount=self._follower_discount,
             leader_discount=oracle.leader_discount,
-            follower_sees=oracle.follower_sees[0],
-            available=getattr(c, f"available_{context}", None),
+            follower_sees=oracle.follower_sees[follower],
+            available=getattr(c, "available", None),
         )
         if not designs:
             return mdp
-        paid = 0.0 if oracle.leader_cost is None else oracle.leader_cost(x, context)
+        paid = 0.0 if oracle.leader_cost is None else as_tuple(oracle.leader_cost(x, self.context))[follower]
         return replace(
             mdp,
-            follower_reward=c.follower_reward + oracle.incentive(x, context),
+            follower_reward=c.follower_reward + as_tuple(oracle.incentive(x, self.context))[follower],
             leader_reward=c.leader_reward - paid,
         )
 
 
-def induced_mdp(game: EstimatedGame, x: np.ndarray, context: int = 0) -> InducedMDP:
+class EstimatedGames(NamedTuple):
+    """The games of all followers in all contexts: the leader's return is the weighted sum of what it earns in them.
+
+    Followers with processes of their own do not interact, and contexts are drawn by nature: F(x) = sum_c p_c sum_i J_ci(x).
+    """
+
+    parts: tuple[tuple[float, EstimatedGame], ...]
+    """(the probability of its context, the game) of each pair of context and follower."""
+
+
+def induced_mdp(game: EstimatedGame, x: np.ndarray) -> InducedMDP:
     """The MDP that one commitment (n,) or several (K, n) induce in an estimated game, in NumPy."""
     with torch.no_grad():
-        (process,) = game.problems(in_torch(x), context)
+        (process,) = game.problems(in_torch(x))
         return process.joint.map(lambda table: table.numpy())
 
 
@@ -138,8 +158,8 @@ def in_torch(x: np.ndarray) -> torch.Tensor:
     return torch.as_tensor(x, dtype=torch.float64)
 
 
-def instrument_cost(oracle: Oracle, x: np.ndarray, context: int = 0) -> Any:
+def instrument_cost(oracle: Oracle, x: np.ndarray, context: int = 0, follower: int = 0) -> Any:
     """What the leader pays for its instrument at each (s, a, b) under ``x``; 0 for a leader that acts in the game."""
-    if oracle.sizes[0][1] > 1 or oracle.leader_cost is None:
+    if oracle.sizes[follower][1] > 1 or oracle.leader_cost is None:
         return 0.0
-    return np.asarray(oracle.leader_cost(in_torch(x), context))
+    return np.asarray(as_tuple(oracle.leader_cost(in_torch(x), context))[follower])

@@ -1,4 +1,4 @@
-"""What a leader infers from outcomes, updated with one commitment after the other."""
+"""What a leader infers of one follower in one context from outcomes, updated with one commitment after the other."""
 
 from __future__ import annotations
 
@@ -51,15 +51,18 @@ class Settings:
         """The settings with the temperature and the horizon times these factors."""
         return replace(self, temperature=temperature * self.temperature, horizon=horizon * self.horizon)
 
-    def follower_discount(self, oracle: Oracle) -> float:
+    def follower_discount(self, oracle: Oracle, follower: int = 0) -> float:
         """The discount of a follower with this horizon, at least 0."""
-        public = oracle.follower_discounts[0]
+        public = oracle.follower_discounts[follower]
         return public if self.horizon == 1 else max(0.0, 1 - (1 - public) / self.horizon)
 
 
 @dataclass(frozen=True)
 class InferenceState:
-    """The leader's knowledge from outcomes: counts, commitments with the responses to them, and a posterior over the follower's reward."""
+    """What the leader knows of one follower in one context: counts, responses to commitments, and a posterior over the follower's reward.
+
+    Outcomes are those of this follower in this context alone (`solvers.inference.joint.outcome_of`).
+    """
 
     counts: Counts
     belief: Belief | LargeBelief
@@ -68,30 +71,36 @@ class InferenceState:
     responses: np.ndarray
     """Visits of each (s, a, b) under them, (w, S, A, B)."""
     rounds: int = 0
+    context: int = 0
+    follower: int = 0
 
     @staticmethod
-    def prior(oracle: Oracle, settings: Settings) -> InferenceState:
+    def prior(oracle: Oracle, settings: Settings, context: int = 0, follower: int = 0) -> InferenceState:
         """The state before the first commitment."""
-        sizes, scale = oracle.sizes[0], settings.scale
+        sizes, scale = oracle.sizes[follower], settings.scale
         belief = LargeBelief(np.zeros(sizes), scale) if np.prod(sizes) >= LARGE else Belief.prior(sizes, scale)
-        return InferenceState(Counts.zeros(sizes), belief, np.zeros((0, oracle.dimension)), np.zeros((0, *sizes)))
+        none = np.zeros((0, oracle.dimension)), np.zeros((0, *sizes))
+        return InferenceState(Counts.zeros(sizes), belief, *none, context=context, follower=follower)
 
     def update(self, oracle: Oracle, x: np.ndarray, seen: Outcome, settings: Settings) -> InferenceState:
         """The state after the outcome ``seen`` of one more commitment ``x`` (n,)."""
-        counts, visits = self.counts.add_outcome(seen, instrument_cost(oracle, x))
+        counts, visits = self.counts.add_outcome(seen, instrument_cost(oracle, x, self.context, self.follower))
         commitments = np.concatenate([self.commitments, x[None]])
         responses = np.concatenate([self.responses, visits[None]])
         belief = self.belief
         if isinstance(belief, LargeBelief):
-            data = _responses(oracle, counts, commitments, responses, settings)
+            data = self._responses(oracle, counts, commitments, responses, settings)
             belief = fit_by_products(belief, data, settings.temperature, steps=MAX_STEPS)
-            return InferenceState(counts, belief, commitments, responses, self.rounds + 1)
+            return self._after(counts, belief, commitments, responses)
         if len(commitments) > settings.window:
-            belief = forget(belief, _responses(oracle, counts, commitments[:1], responses[:1], settings), settings.temperature)
+            belief = forget(belief, self._responses(oracle, counts, commitments[:1], responses[:1], settings), settings.temperature)
             commitments, responses = commitments[1:], responses[1:]
-        data = _responses(oracle, counts, commitments, responses, settings)
+        data = self._responses(oracle, counts, commitments, responses, settings)
         belief = fit(belief, data, settings.temperature, settings.scale, steps=MAX_STEPS)
-        return InferenceState(counts, belief, commitments, responses, self.rounds + 1)
+        return self._after(counts, belief, commitments, responses)
+
+    def _after(self, counts: Counts, belief: Belief | LargeBelief, commitments: np.ndarray, responses: np.ndarray) -> InferenceState:
+        return InferenceState(counts, belief, commitments, responses, self.rounds + 1, self.context, self.follower)
 
     def game(self, oracle: Oracle, settings: Settings, *, optimism: float = 0.0) -> EstimatedGame:
         """The game as it is believed to be; the leader earns ``optimism`` where it has never been."""
@@ -100,7 +109,8 @@ class InferenceState:
 
     def game_with(self, oracle: Oracle, settings: Settings, known: dict[str, np.ndarray], reward: np.ndarray) -> EstimatedGame:
         """A game with the tables ``known`` (`solvers.inference.model.tables`) and the follower's ``reward`` (S, A, B)."""
-        return EstimatedGame(oracle, settings.temperature, known, reward, settings.follower_discount(oracle))
+        discount = settings.follower_discount(oracle, self.follower)
+        return EstimatedGame(oracle, settings.temperature, known, reward, discount, context=self.context, follower=self.follower)
 
     def log_evidence(self, oracle: Oracle, settings: Settings) -> float:
         """Laplace's approximation of the log-probability of the follower's actions, in nats; all commitments have to be in the window.
@@ -110,19 +120,12 @@ class InferenceState:
         """
         if isinstance(self.belief, LargeBelief) or len(self.commitments) < self.rounds:
             raise ValueError("evidence needs a Fisher matrix and every commitment: below solvers.inference.state.LARGE rewards, no window")
-        data = _responses(oracle, self.counts, self.commitments, self.responses, settings)
+        data = self._responses(oracle, self.counts, self.commitments, self.responses, settings)
         return log_evidence(self.belief, data, settings.temperature, settings.scale)
 
-    def posterior_sample(self, oracle: Oracle, settings: Settings, rng: np.random.Generator, *, optimism: float) -> EstimatedGame:
-        """A game drawn from the posterior over kernels and rewards."""
-        known = tables(self.counts, settings.kernel_prior, bonus=optimism, rng=rng)
-        return self.game_with(oracle, settings, known, self.belief.draw(rng))
-
-
-def _responses(oracle: Oracle, counts: Counts, xs: np.ndarray, visits: np.ndarray, settings: Settings) -> Responses:
-    """Commitments (K, n) and the visits under them, as `irl.fit` takes them."""
-    known = tables(counts, settings.kernel_prior)
-    unknown = EstimatedGame(oracle, settings.temperature, known, 0 * counts.paid, settings.follower_discount(oracle))
-    mdp = induced_mdp(unknown, xs)
-    sees_policy = mdp.follower_sees == "policy" and mdp.sizes[1] > 1
-    return Responses(mdp, visits.sum(-2, keepdims=True) if sees_policy else visits)
+    def _responses(self, oracle: Oracle, counts: Counts, xs: np.ndarray, visits: np.ndarray, settings: Settings) -> Responses:
+        """Commitments (K, n) and the visits under them, as `irl.fit` takes them."""
+        known = tables(counts, settings.kernel_prior)
+        mdp = induced_mdp(self.game_with(oracle, settings, known, 0 * counts.paid), xs)
+        sees_policy = mdp.follower_sees == "policy" and mdp.sizes[1] > 1
+        return Responses(mdp, visits.sum(-2, keepdims=True) if sees_policy else visits)

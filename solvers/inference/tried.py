@@ -67,9 +67,12 @@ def leader_reward_posterior(counts: Counts, squares: np.ndarray) -> tuple[np.nda
     """(mean, standard deviation) of the leader's mean reward at each (s, a, b), (S, A, B) each.
 
     Normal rewards with one variance, the pooled one within (s, a, b); a normal prior over (s, a, b) whose moments are those of what was
-    visited (James and Stein's shrinkage).  Rewards without noise are known exactly where the leader has been.
+    visited (James and Stein's shrinkage).  Rewards without noise are known exactly where the leader has been.  Before the first visit they
+    are standard normal.
     """
     n, total = counts.visits, counts.visits.sum()
+    if total == 0:
+        return np.zeros_like(counts.paid), np.ones_like(counts.paid)
     cells = n > 0
     means = np.where(cells, counts.paid / np.maximum(n, 1), 0.0)
     within = float((squares - n * means**2)[cells].sum())
@@ -101,7 +104,7 @@ def return_draws(
 
     Args:
         tried: the commitments.
-        game: as it is believed to be, for the model's responses.
+        game: with one follower in one context, as it is believed to be, for the model's responses.
         oracle: of the run.
         counts: pooled over all commitments.
         prior: mass of the prior over next states.
@@ -119,7 +122,8 @@ def return_draws(
     reward = np.zeros_like(counts.paid)
     returns = np.empty((draws, len(tried.xs)))
     for i in range(draws):
-        possible = EstimatedGame(oracle, game.soft.temperature, believed_tables(counts, tried.squares, prior, rng), reward)
+        known = believed_tables(counts, tried.squares, prior, rng)
+        possible = EstimatedGame(oracle, game.soft.temperature, known, reward, context=game.context, follower=game.follower)
         drawn = np.where(possible_actions, rng.standard_gamma(weights) + 1e-300, 0.0)
         policy = np.broadcast_to(drawn / drawn.sum(-1, keepdims=True), response.shape)
         with torch.no_grad():

@@ -30,6 +30,9 @@ MAX_EVALUATIONS = 100
 STALLED = 1e-6
 """Where the discount is 1: a step that is this small, in relation to the largest value, and half as large as the one before or larger, is
 rounding, since Newton's steps shrink quadratically in the end."""
+STALLS = 10
+"""Where the discount is below 1 and rounding is larger than its estimate, so many steps in a row that are no smaller than the smallest say
+so, up to a factor of 2."""
 PATIENCE = 60
 """Where the last sweep shows that so many more would do, they are cheaper than a Newton step of lists."""
 
@@ -72,8 +75,8 @@ def soft_policy_iteration(
         factorise: how ``I - gamma P_g`` is solved; defaults to the array library's dense solver, and for lists to BiCGSTAB.
         tolerance: of log-probabilities; what rounding leaves of it.
 
-    Where the discount is 1 and episodes are long, rounding may leave more than ``tolerance``: the iteration stops when steps no longer
-    shrink, and ``step`` says how large the last one was.
+    Where systems are badly conditioned, as with long episodes, rounding may leave more than ``tolerance``: the iteration stops when steps
+    no longer shrink, and ``step`` says how large the last one was.
 
     Raises:
         PlanningError: if Newton has not converged after `MAX_EVALUATIONS` (NaN tables, discount 1 without an end).
@@ -88,14 +91,16 @@ def soft_policy_iteration(
     if problem.transition.iterative:
         return _inexact_newton(mdp, problem, temperature, values, factorise, tolerance * temperature)
     v = xp.zeros_like(problem.reward[..., 0, 0]) if values is None else values
-    step = float("nan")
+    step, smallest, stalls = float("nan"), float("inf"), 0
     for evaluation in range(1, MAX_EVALUATIONS + 1):
         backed_up, g = soft_backup(problem, gamma, temperature, v)
         kept = factorise(system(problem.transition.markov_chain(problem.weight[..., None] * g), gamma))
         newton = kept.solve(backed_up - v)
         v, before = v + newton, step
         step = sup_norm(newton)
-        if step <= max(tolerance * temperature, rounding_error(v, gamma)) or (gamma >= 1 and _at_rounding(step, before, v)):
+        stalls = stalls + 1 if _at_rounding(step, smallest if gamma < 1 else before, v) else 0
+        smallest = min(smallest, step)
+        if step <= max(tolerance * temperature, rounding_error(v, gamma)) or stalls >= (STALLS if gamma < 1 else 1):
             backed_up, g = soft_backup(problem, gamma, temperature, v)
             bound = sup_norm(backed_up - v) / (1 - gamma) + rounding_error(v, gamma) if gamma < 1 else float("inf")
             return Plan(broadcast_over_leader_actions(g, mdp), v, evaluation, step, kept, bound)
@@ -165,7 +170,7 @@ def _inexact_newton(
 
 
 def _at_rounding(step: float, before: float, values: Array) -> bool:
-    """Whether a Newton step is small and no longer shrinks: `STALLED`."""
+    """Whether a Newton step is small, and no smaller than one before, up to a factor of 2: `STALLED`."""
     return before / 2 <= step <= STALLED * sup_norm(values)
 
 
