@@ -72,6 +72,7 @@ reproduce-inverse: $(INSTALLED)  ## our method from outcomes alone, and its riva
 	for config in inverse-large inverse-many rivals-outcomes; do $(BIN)/stackelberg compare $$config || exit 1; done
 	for config in $(INVERSE); do $(BIN)/python -m baselines.studies.reach $$config || exit 1; done
 	$(BIN)/python -m baselines.studies.confirmation
+	$(BIN)/python -m baselines.studies.regret
 
 PENALTY = penalty-games zero-sum sentinel
 reproduce-penalty: $(INSTALLED)  ## Shen et al. 2025: penalty methods on random games and between opponents (an hour on two cores; resumes)

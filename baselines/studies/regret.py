@@ -58,7 +58,7 @@ def run(leader: str, seed: int, commitments: int = TIMES[-1]) -> dict[str, Any]:
         lost += best - float(se.evaluate(game, state.carried.trying).leader_return)
         state = solver.step(oracle, state, rng)
         if k in TIMES:
-            believed = state.carried.inference.game(oracle, solver.settings.for_oracle(oracle))  # type: ignore[attr-defined]
+            ((_, believed),) = state.carried.inference.game(oracle, solver.settings.for_oracle(oracle)).parts  # type: ignore[attr-defined]
             with torch.no_grad():
                 (problem,) = believed.problems(torch.tensor(fresh))
                 predicted = np.broadcast_to(believed.soft.answer_in(problem, None).policy.numpy(), answers.shape)
