@@ -44,6 +44,7 @@ exclude_patterns += [
     "reproductions/commons-scores.md",
     "reproductions/commons-closed-forms.md",
     "reproductions/confirmation.md",
+    "reproductions/regret.md",
 ]
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"

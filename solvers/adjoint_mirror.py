@@ -17,6 +17,9 @@ error falls as (1 - a)^T.  Where a crowd responds to itself, q(x, z) are action 
 3. backwards, piece by piece: forward again from what is kept, and one vector-Jacobian product
 
 so that no more than about 2 sqrt(T) steps are in memory at a time, for one more forward pass.
+
+Assumptions: tables that can be differentiated; followers with an entropy bonus at a known temperature who do not interact, or a crowd; a
+return that is a sum over steps; and T steps that come near the follower's answer, or are its answer.
 """
 
 from __future__ import annotations

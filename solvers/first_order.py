@@ -19,6 +19,9 @@ the same, of order sigma: g' is g* moved by sigma A_L / tau, and sigma is to be 
 ``form="sampled"`` (INCENTIVE): followers act as the leader says, and are never asked; see `solvers.first_order_sampled`.
 
 The constrained form (CBSO, arXiv 2602.00282) is not built: no game of the suite has a follower with constraints of its own.
+
+Assumptions: followers with an entropy bonus at a known temperature who do not interact; a return that is a sum over steps; sigma small
+beside the temperature.  Exact: tables, and one discount for both.  Sampled: a leader that acts or sets rewards, and copies that learn.
 """
 
 from __future__ import annotations

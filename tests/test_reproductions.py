@@ -74,6 +74,37 @@ def test_what_was_spent_is_what_the_record_says() -> None:
             assert means["HPGD, geometric horizons"] < means["AHO"] < means["HPGD, one batch"]
 
 
+def test_what_the_page_says_of_single_loops_and_mirror_descent() -> None:
+    """The adjoint ends where the exact gradient does; exact SLAC below penalties; sampled SLAC ahead of two optima in two of five games."""
+    parts = report.collect_parts(jobs.load("rivals-gradients"), RECORDED / "rivals-gradients.jsonl")
+    ends = [{label: np.array([run["leader_return"] for run in runs]) for label, runs in part.groups.items()} for part in parts]
+    titles = [part.section.title for part in parts]
+    for title, of in zip(titles, ends, strict=True):
+        assert of["SLAC, exact"].max() < of["penalty, exact"].min()
+        if "exact gradient" in of:
+            assert np.abs(of["steps of mirror descent, adjoint"].mean() - of["exact gradient"].mean()) < 1e-3, title
+    of = dict(zip(titles, ends, strict=True))
+    single, two = (
+        {title: of[title][f"{method}, sampled"].mean() for title in titles if title != titles[2]}
+        for method in ("SLAC", "two penalised optima")
+    )
+    assert list(single.values()) == pytest.approx([4.246, 2.067, -0.720, 29.42, 5.529], abs=0.006)
+    assert [title for title in single if single[title] > two[title]] == [titles[0], titles[5]]
+    assert (of[titles[4]]["SLAC, sampled"].min(), of[titles[4]]["SLAC, sampled"].max()) == pytest.approx((5.1, 38.4), abs=0.05)
+    rooms = of["Four Rooms, one goal"]
+    exact = (
+        "exact gradient",
+        "two penalised optima, exact",
+        "steps of mirror descent, adjoint",
+        "penalty, exact",
+        "naive (ignores the reaction)",
+    )
+    assert rooms["SLAC, exact"].max() < min(rooms[label].min() for label in exact)
+    for part in parts:
+        (run, *_) = part.groups["steps of mirror descent, adjoint"]
+        assert run["cost"]["factorisations"] == 41 * run["cost"]["commitments"]
+
+
 @pytest.mark.parametrize("name", CLAIMED)
 def test_the_claims_page_is_what_the_record_says(name: str) -> None:
     page = claims.markdown(report.collect_parts(jobs.load(name), RECORDED / f"{name}.jsonl"))

@@ -30,6 +30,9 @@ Algorithm, for each of N samples:
 4. dF/dx: the mean of 1 and of the products of 2 and 3, over (1 - gamma_L) tau; one vector-Jacobian product of r and one of the cost
 
 The leader starts walks where it likes (RESET).  Walks of 2 and 3 are independent, so that the mean has no bias.
+
+Assumptions: a leader that sets rewards, knows their derivatives, and neither acts nor moves the dynamics; soft followers, each in a world
+of its own, at a known temperature; discounts below 1; a return that is a sum over steps.
 """
 
 from __future__ import annotations
