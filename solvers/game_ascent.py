@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -27,18 +28,21 @@ Believed = EstimatedGame | EstimatedGames
 """Where a leader plans: the game with one follower in one context, or those of all pairs, whose returns add up."""
 
 
+Inference = TypeVar("Inference", InferenceState, JointInference)
+
+
 @dataclass(frozen=True)
-class PlannerMemory:
+class PlannerMemory(Generic[Inference]):
     """What the leader keeps between two rounds."""
 
-    inference: InferenceState | JointInference
+    inference: Inference
     population: np.ndarray
     """Candidates, (P, n)."""
     trying: np.ndarray
     """The next commitment, (n,)."""
 
     @staticmethod
-    def at(x: np.ndarray, inference: InferenceState) -> PlannerMemory:
+    def at(x: np.ndarray, inference: InferenceState) -> PlannerMemory[InferenceState]:
         """The memory before the first round, in which ``x`` (n,) is tried."""
         return PlannerMemory(inference, np.zeros((0, x.size)), x.copy())
 

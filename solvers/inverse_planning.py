@@ -67,7 +67,7 @@ OPTIONS = ("curiosity", "searches", "components", "confidence", "draws", "tolera
 
 
 @dataclass(frozen=True)
-class Memory(PlannerMemory):
+class Memory(PlannerMemory[JointInference]):
     """What the leader keeps between two rounds, with what the options need."""
 
     hypotheses: Hypotheses = field(kw_only=True)

@@ -115,7 +115,7 @@ class OutcomePlanner(Solver):
         return State(x, carried=PlannerMemory.at(x, InferenceState.prior(oracle, self.settings)))
 
     def step(self, oracle: Oracle, state: State, rng: np.random.Generator) -> State:
-        memory: PlannerMemory = state.carried
+        memory: PlannerMemory[InferenceState] = state.carried
         x, rounds, settings = memory.trying, memory.inference.rounds, self.settings.for_oracle(oracle)
         inference = memory.inference.update(oracle, x, oracle.play(x, episodes=self.episodes), settings)
         game = inference.game(oracle, settings)

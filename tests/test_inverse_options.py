@@ -15,10 +15,11 @@ import stackelberg_envs as se
 from solvers.game_ascent import predicted_returns
 from solvers.inference.hypotheses import Hypotheses
 from solvers.inference.irl import Belief, Responses, fit, log_evidence
+from solvers.inference.joint import JointInference
 from solvers.inference.model import Counts
 from solvers.inference.state import InferenceState, Settings
 from solvers.inference.tried import MODEL_WORTH, TriedCommitments, leader_reward_posterior, model_worth, return_draws
-from solvers.inverse_planning import Now
+from solvers.inverse_planning import InversePlanning, Now
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.play.outcomes import Outcome
 
@@ -210,17 +211,17 @@ def test_single_components_find_the_other_basin_of_four_rooms() -> None:
     game, follower = se.game("four_rooms-v0", preset="bchg"), se.Soft(0.003)
     oracle = RepeatedGame(game, follower, seed=0).oracle(se.Access.INCENTIVE)
     settings = Settings(0.003, 0.1, 0.1, 24)
-    known = InferenceState.prior(oracle, settings)
+    known = JointInference.prior(oracle, settings)
     for x in (np.zeros(105), *(10.0 * np.eye(105)[cell] for cell in (23, 24, 25, 26, 104))):
         known = known.update(oracle, x, oracle.play(x, episodes=60), settings)
     believed = known.game(oracle, settings)
-    planner = solvers.build("inverse_planning", components=3, largest=10.0, lr=0.2, planning_steps=20, scale=0.1)
+    planner = InversePlanning(components=3, largest=10.0, lr=0.2, planning_steps=20, scale=0.1)
     alone = planner._best_components(believed, 105)
     scores = [float(predicted_returns(believed, x[None])[0]) for x in 10.0 * np.eye(105)]
     assert [int(x.argmax()) for x in alone] == sorted(range(105), key=lambda cell: -scores[cell])[:3]
 
     def planned(**options: int) -> float:
-        now = Now(oracle, known, settings, TriedCommitments.none(105, (104, 1, 4)), believed, np.random.default_rng(0))
+        now = Now(oracle, known, settings, (TriedCommitments.none(105, (104, 1, 4)),), believed, np.random.default_rng(0))
         x, _, _ = replace(planner, **options)._plan(now, believed, np.zeros(105), 1.5 * np.random.default_rng(1).normal(size=(2, 105)))
         return se.evaluate(game, x, follower=follower).leader_return
 
