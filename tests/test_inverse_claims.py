@@ -55,6 +55,8 @@ def test_two_goals_and_two_walkers() -> None:
     """The ends that the page states, where runs begin, and when the local optimum is passed."""
     groups = [part.groups for part in report.collect_parts(configuration.load("inverse-many"), FOLDER / "recorded" / "inverse-many.jsonl")]
     goals, walkers = [{label: runs[0]["history"] for label, runs in group.items()} for group in groups]
+    other = groups[0]["inverse planning, instrument known"][1]["leader_return"]
+    assert round(other, 3) == 0.377
     ours, exact, searches = "inverse planning, instrument known", "exact, Adam", "exact, L-BFGS from many starts"
     ends = [[round(rows[label][-1]["leader_return"], 3) for label in (searches, exact, ours)] for rows in (goals, walkers)]
     assert ends == [[0.798, 0.396, 0.716], [0.106, 0.105, 0.1]]
