@@ -51,6 +51,20 @@ def test_the_target_was_missed() -> None:
         assert not slower.reshape(10, 2).all(axis=1).any()
 
 
+def test_two_goals_and_two_walkers() -> None:
+    """The ends that the page states, where runs begin, and when the local optimum is passed."""
+    groups = [part.groups for part in report.collect_parts(configuration.load("inverse-many"), FOLDER / "recorded" / "inverse-many.jsonl")]
+    goals, walkers = [{label: runs[0]["history"] for label, runs in group.items()} for group in groups]
+    ours, exact, searches = "inverse planning, instrument known", "exact, Adam", "exact, L-BFGS from many starts"
+    ends = [[round(rows[label][-1]["leader_return"], 3) for label in (searches, exact, ours)] for rows in (goals, walkers)]
+    assert ends == [[0.798, 0.396, 0.716], [0.106, 0.105, 0.1]]
+    starts = [rows[ours][0]["leader_return"] for rows in (goals, walkers)]
+    assert [round(start, 3) for start in starts] == [-0.069, -1.217]
+    assert 0.9 < (0.716 - starts[0]) / (0.798 - starts[0]) < 0.91
+    assert min(row["commitments"] for row in goals[ours] if row["leader_return"] > 0.4) == 14
+    assert goals[ours][-1]["outcome_steps"] == 19080
+
+
 @cache
 def records() -> list[dict[str, Any]]:
     return [json.loads(line) for line in (FOLDER / "recorded" / "confirmation.jsonl").read_text().splitlines()]

@@ -55,8 +55,8 @@ class Garnets(se.StackelbergGame):
         self.log_leader_policy = first.log_leader_policy
 
     def induced(self, x: Any, context: int) -> Any:
-        worlds: tuple[Any, ...] = tuple(game.induced(x, 0) for game in self.games[context])
-        return worlds if len(worlds) > 1 else worlds[0]
+        worlds = [game.induced(x, 0) for game in self.games[context]]
+        return tuple(worlds) if len(worlds) > 1 else worlds[0]
 
 
 def oracle_of(game: se.StackelbergGame, seed: int = 0) -> Oracle:

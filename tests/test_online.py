@@ -180,12 +180,12 @@ def test_a_pre_trained_follower_is_nearer_to_its_best_response() -> None:
 
 
 def test_a_record_of_a_measured_run_is_thin_and_stays_as_it_is() -> None:
-    """First and last report, others at least a 25th of the budget apart, each with its seconds; trimming again changes nothing."""
+    """First and last report, others at least 8 % of the budget apart, each with its seconds; trimming again changes nothing."""
     rows = [{"iteration": i, "commitments": i, "leader_return": float(i), "instruments": {"paid": [0.5] * 100}} for i in range(101)]
     result = {"job": {"budget": 100, "telemetry": True}, "x": [0.1], "history": rows, "timing": {"history": [0.1 * i for i in range(101)]}}
     thin = results_file.trim_history(result)
-    assert [row["commitments"] for row in thin["history"]] == list(range(0, 101, 4))
-    assert thin["timing"]["history"] == pytest.approx([0.1 * i for i in range(0, 101, 4)])
-    assert ["instruments" in row for row in thin["history"]] == [False] * 25 + [True]
+    assert [row["commitments"] for row in thin["history"]] == [*range(0, 97, 8), 100]
+    assert thin["timing"]["history"] == pytest.approx([0.1 * i for i in (*range(0, 97, 8), 100)])
+    assert ["instruments" in row for row in thin["history"]] == [False] * 13 + [True]
     assert results_file.trim_history(thin) == thin
     assert len(results_file.trim_history({**result, "job": {"budget": 100}})["history"]) == 101

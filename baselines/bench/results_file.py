@@ -188,15 +188,15 @@ MANY_NUMBERS = 300
 def trim_history(result: dict[str, Any]) -> dict[str, Any]:
     """What a record in the repository keeps of a result: everything but the finer points of its history, and 9 digits of x.
 
-    Of telemetry, what pages show: the direction of each gradient, and how the follower did at the end.  Reports of such runs are at least a
-    25th of the budget apart.  Instruments of many numbers, such as a payment for each state, are kept of the last report.
+    Of telemetry, what pages show: the direction of each gradient, and how the follower did at the end.  Reports of such runs are at least 8 %
+    of the budget apart.  Instruments of many numbers, such as a payment for each state, are kept of the last report.
     """
     keys = ["iteration", "commitments", "outcome_steps", "leader_return", "optimism_gap", "penalty", "instruments"]
     measured = result["job"].get("telemetry", False)
     last = ["online_return", "best_response_return", "follower_kl", "bellman_residual", "learned_gap"] if measured else []
     keys += ["cosine", "exact_norm"] if measured else []
     *earlier, end = result["history"]
-    kept = _apart(earlier, result["job"]["budget"] / 25 if measured else 0)
+    kept = _apart(earlier, 0.08 * result["job"]["budget"] if measured else 0)
     rows = [{key: earlier[i][key] for key in keys if key in earlier[i] and _is_kept(key, earlier[i][key])} for i in kept]
     rows.append({key: end[key] for key in keys + last if key in end})
     seconds = result["timing"]["history"]
