@@ -117,7 +117,7 @@ def _with_priors(
     return slope - precision @ r + linear - r / scale**2, fisher + precision + np.eye(len(r)) / scale**2
 
 
-class _Explained(NamedTuple):
+class _Likelihood(NamedTuple):
     """Responses as rewards r explain them.  Derivatives cost more than the score, and a step that is refused needs none."""
 
     mdp: MDP
@@ -140,14 +140,14 @@ class _Explained(NamedTuple):
         return counts.ravel()[seen] @ D, weighted.T @ D
 
 
-def _explain(r: np.ndarray, responses: Responses, temperature: float) -> _Explained:
+def _explain(r: np.ndarray, responses: Responses, temperature: float) -> _Likelihood:
     """Soft responses to the commitments of ``responses`` if the follower's unknown reward is r (n,)."""
     mdp, counts = responses
     known = np.broadcast_to(mdp.follower_reward, (len(counts), *mdp.sizes))
     assumed = replace(mdp, follower_reward=known + r.reshape(mdp.sizes))
     plan = soft_policy_iteration(assumed, temperature)
     g = plan.policy[..., : counts.shape[-2], :]
-    return _Explained(assumed, plan, temperature, counts, float((counts * np.log(np.maximum(g, 1e-300))).sum()))
+    return _Likelihood(assumed, plan, temperature, counts, float((counts * np.log(np.maximum(g, 1e-300))).sum()))
 
 
 def response_jacobian(mdp: MDP, plan: Plan, temperature: float) -> np.ndarray:
