@@ -188,8 +188,8 @@ MANY_NUMBERS = 300
 def trim_history(result: dict[str, Any]) -> dict[str, Any]:
     """What a record in the repository keeps of a result: everything but the finer points of its history, and 9 digits of x.
 
-    Of telemetry, what pages show: the direction of each gradient, and how the follower did at the end.  Reports of such runs are at least 8 %
-    of the budget apart.  Instruments of many numbers, such as a payment for each state, are kept of the last report.
+    Of telemetry, what pages show: the direction of each gradient, and how the follower did at the end.  Reports of such runs are at least
+    8 % of the budget apart.  Instruments of many numbers, such as a payment for each state, are kept of the last report.
     """
     keys = ["iteration", "commitments", "outcome_steps", "leader_return", "optimism_gap", "penalty", "instruments"]
     measured = result["job"].get("telemetry", False)

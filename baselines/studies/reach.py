@@ -112,12 +112,14 @@ def _median(when: np.ndarray, *, interval: bool) -> str:
     if not interval:
         return median
     low, high = quantile_test(when, p=0.5).confidence_interval(0.95)
+    if np.isnan(low):  # fewer than six runs have no such interval
+        return median
     return f"{median} [{words(low)}, {words(high)}]"
 
 
 def draw(runs: dict[str, list[Run]], target: float) -> Figure:
     """Scores against commitments and against outcome steps: interquartile mean over games and seeds, and its bootstrap band."""
-    figure = Figure(figsize=(11, 4))
+    figure = Figure(figsize=(11, max(4.0, 0.25 * len(runs))))  # the legend has a line for each
     panels = figure.subplots(1, 2, sharey=True)
     for axis, quantity in zip(panels, ("commitments", "steps"), strict=True):
         for i, (label, group) in enumerate(runs.items()):
