@@ -33,6 +33,7 @@ UNSEARCHED = ("rivals-gradients", "fading-entropy", "misspecification", "inverse
 CLAIMED = ("penalty-games", "zero-sum", "sentinel")
 REACHED = (
     "outcomes", "heldout", "rivals-outcomes", "misspecification", "inverse-toy", "inverse-ablations", "inverse-limits", "inverse-penalty",
+    "inverse-rooms",
 )  # fmt: skip
 
 
