@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +88,32 @@ def from_results(
     results_file.replace(arguments.output / f"{loaded.name}-{kind}.md", text)
     results_file.replace(arguments.output / f"{loaded.name}-{kind}.svg", figures.svg(draw(loaded, parts)))
     print(text)
+
+
+Measurement = tuple[dict[str, Any], Callable[..., dict[str, Any]], tuple[Any, ...]]
+"""What a row is about, and what measures the rest of it, with its arguments."""
+
+
+def record_rows(story: str | None, wanted: Iterable[Measurement], page: Callable[[Rows], str], *, name: str) -> None:
+    """Measure the rows that a record does not have yet, each kept as soon as it is there, and write the page of all.
+
+    Args:
+        story: what ``--help`` says.
+        wanted: the rows, in the order in which they are measured.
+        page: tables of rows in Markdown.
+        name: of NAME.jsonl and NAME.md in the folder that ``--output`` names.
+    """
+    parser = argparse.ArgumentParser(description=story)
+    parser.add_argument("--output", type=Path, default=Path("compared"), help=f"folder for {name}.jsonl and {name}.md")
+    output = parser.parse_args().output
+    output.mkdir(parents=True, exist_ok=True)
+    record = output / f"{name}.jsonl"
+    rows = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()] if record.exists() else []
+    with record.open("a", encoding="utf-8") as file:
+        for about, measure, arguments in wanted:
+            if not any(about.items() <= row.items() for row in rows):
+                rows.append({**about, **measure(*arguments)})
+                file.write(json.dumps(rows[-1]) + "\n")
+                file.flush()
+    results_file.replace(output / f"{name}.md", page(rows))
+    print(page(rows))

@@ -17,12 +17,9 @@ factors 0.5, 1 and 2 by evidence.
 
 from __future__ import annotations
 
-import argparse
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,7 +36,7 @@ from stackelberg_envs.leader.access import Oracle
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.play.outcomes import Outcome
 
-from ..bench import instances, results_file
+from ..bench import instances, measured
 
 GAME = instances.GAME
 NOISE = 2.0
@@ -165,7 +162,7 @@ def assume(instance: int, factor: float, compares: bool) -> dict[str, Any]:
     return {"at10": round(scores[10], 6), "at20": round(scores[-1], 6), "taken": taken}
 
 
-def wanted() -> Iterator[tuple[dict[str, Any], Callable[..., dict[str, Any]], tuple[Any, ...]]]:
+def wanted() -> Iterator[measured.Measurement]:
     """What each record is about, and what measures it, with its arguments."""
     for about in product(KNOWS, instances.seeds("tuning"), (1000, 1001)):
         yield {"part": "spent", **dict(zip(("knows", "instance", "seed"), about, strict=True))}, spend, about
@@ -236,20 +233,7 @@ def _assumptions(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Measure what is not recorded yet, and write the record and the tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", type=Path, default=Path("compared"), help="folder for confirmation.jsonl and confirmation.md")
-    output = parser.parse_args().output
-    output.mkdir(parents=True, exist_ok=True)
-    record = output / "confirmation.jsonl"
-    rows = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()] if record.exists() else []
-    with record.open("a", encoding="utf-8") as file:
-        for about, measure, arguments in wanted():
-            if not any(about.items() <= row.items() for row in rows):
-                rows.append({**about, **measure(*arguments)})
-                file.write(json.dumps(rows[-1]) + "\n")
-                file.flush()
-    results_file.replace(output / "confirmation.md", markdown(rows))
-    print(markdown(rows))
+    measured.record_rows(__doc__, wanted(), markdown, name="confirmation")
 
 
 if __name__ == "__main__":

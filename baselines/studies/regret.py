@@ -14,10 +14,8 @@ last row plans for information alone, which no return pays for.
 
 from __future__ import annotations
 
-import argparse
-import json
+from collections.abc import Iterator
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +27,7 @@ import stackelberg_envs as se
 from solvers.base import admit
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 
-from ..bench import results_file
+from ..bench import measured
 from .confirmation import GAME, PRICED, SMALL
 
 TIMES = (4, 8, 16, 32)
@@ -67,6 +65,12 @@ def run(leader: str, seed: int, commitments: int = TIMES[-1]) -> dict[str, Any]:
     return {"leader": leader, "seed": seed, "regret": regret, "error": error}
 
 
+def wanted() -> Iterator[measured.Measurement]:
+    """One row a leader and game."""
+    for leader, seed in product(LEADERS, SEEDS):
+        yield {"leader": leader, "seed": seed}, run, (leader, seed)
+
+
 def slopes(rows: list[dict[str, Any]], leader: str, quantity: str) -> np.ndarray:
     """Of log ``quantity`` in log T, one a game."""
     values = np.array([row[quantity] for row in rows if row["leader"] == leader])
@@ -94,20 +98,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Measure what is not recorded yet, and write the record and the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", type=Path, default=Path("compared"), help="folder for regret.jsonl and regret.md")
-    output = parser.parse_args().output
-    output.mkdir(parents=True, exist_ok=True)
-    record = output / "regret.jsonl"
-    rows = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()] if record.exists() else []
-    with record.open("a", encoding="utf-8") as file:
-        for leader, seed in product(LEADERS, SEEDS):
-            if not any((row["leader"], row["seed"]) == (leader, seed) for row in rows):
-                rows.append(run(leader, seed))
-                file.write(json.dumps(rows[-1]) + "\n")
-                file.flush()
-    results_file.replace(output / "regret.md", markdown(rows))
-    print(markdown(rows))
+    measured.record_rows(__doc__, wanted(), markdown, name="regret")
 
 
 if __name__ == "__main__":
