@@ -81,7 +81,7 @@ reproduce-penalty: $(INSTALLED)  ## Shen et al. 2025: penalty methods on random 
 	$(BIN)/python -m baselines.studies.selection
 	$(BIN)/python -m baselines.studies.contracts
 
-reproduce-tax: $(INSTALLED)  ## Thoma et al. 2024: the tax economy against its exact follower (half an hour of CPU time; resumes)
+reproduce-tax: $(INSTALLED)  ## Thoma et al. 2024: the tax economy against its exact follower (up to an hour and a half on one core; resumes)
 	for config in tax tax-best; do $(BIN)/stackelberg bench $$config || exit 1; done
 	$(BIN)/python -m baselines.studies.tax tax
 
