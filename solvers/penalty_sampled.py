@@ -107,8 +107,9 @@ def _context_surrogate(
             rewarded = rewarded - stiff * weights_by_action(after, i, oracle, odds[:, None] * t_hat)
             surrogate = surrogate + stiff * _initial_action_values(oracle, here, context, x, i, after, (policy, log))
         surrogate = surrogate + direct_surrogate(oracle, x, context, i, scored, rewarded, paid)
-        of_leader = weights_by_action(seen, i, oracle, earns)
-        held = held + direct_surrogate(oracle, x, context, i, of_leader, torch.zeros_like(paid), paid)
+        if oracle.measured:
+            of_leader = weights_by_action(seen, i, oracle, earns)
+            held = held + direct_surrogate(oracle, x, context, i, of_leader, torch.zeros_like(paid), paid)
         slack += float(hat[:, 0].mean() - own[:, 0].mean())
         move_baseline(baselines[i], leads, seen, i, settings.baseline_rate)
     return surrogate, held, (float(leads[:, 0].mean()), slack)
