@@ -14,8 +14,8 @@ H_k is the Fisher information of all responses so far and of the prior.  One rou
 1. commit to x_k, and watch some episodes
 2. count transitions and rewards, and maximise the pooled likelihood (`solvers.inference.irl`) from where the last round ended
 3. report x_k instead of the incumbent if the estimates predict a return that is higher by ``margin``
-4. in the first ``informative`` rounds: search for the largest gain, in ``planning_steps`` generations of 1 + ``population`` candidates:
-   the first half are random ones, the others N(best so far, spread_i^2) with a spread that falls to a tenth
+4. in the first ``informative`` rounds: search for the largest gain, in ``planning_steps`` generations of as many candidates as there are
+   starts: the first half are random ones, the others N(best so far, spread_i^2) with a spread that falls to a tenth
 5. afterwards: ascend from the incumbent and from each of a population by the exact gradient of J, and take the end with the largest sum of
    return and weighted gain
 6. commit to it next
@@ -33,13 +33,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .game_ascent import predicted_returns
+from .game_ascent import next_population, predicted_returns
 from .inference.information import expected_information, information_gain
 from .inference.model import induced_mdp
 from .outcome_planner import Choice, OutcomePlanner, Round
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ActiveInverse(OutcomePlanner):
     """Commitments by Fisher information, then greedy (OUTCOME).
 
@@ -65,11 +65,12 @@ class ActiveInverse(OutcomePlanner):
         if rounds < self.informative:  # 4
             best, gain = self._most_informative(now, rng)
             row = {"planned_return": float(predicted_returns(now.game, best[None])[0]), "information": gain}
-            return Choice(best, now.starts[1:], row)
+            return Choice(best, now.starts[1 : 1 + now.kept], row)
         planned = self._ascend(now)  # 5
         returns, gains = predicted_returns(now.game, planned), self._gains(now, planned)
         best = int(np.argmax(returns + self.curiosity / np.sqrt(1 + rounds) * gains))
-        return Choice(planned[best], planned[1:], {"planned_return": float(returns[best]), "information": float(gains[best])})
+        population = next_population(planned, returns, best, now.kept)
+        return Choice(planned[best], population, {"planned_return": float(returns[best]), "information": float(gains[best])})
 
     def _most_informative(self, now: Round, rng: np.random.Generator) -> tuple[np.ndarray, float]:
         """(commitment, its gain) of a random search."""

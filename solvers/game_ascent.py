@@ -48,8 +48,7 @@ class PlannerMemory(Generic[Inference]):
 
     def refresh(self, rng: np.random.Generator, size: int, spread: float, largest: float) -> np.ndarray:
         """The population, of ``size`` random commitments at first; every fifth round one member is replaced by a random one."""
-        n = self.trying.size
-        fresh = np.clip(spread * rng.normal(size=(size, n)), -largest, largest)
+        fresh = random_commitments(rng, size, self.trying.size, spread, largest)
         if len(self.population) == 0:
             return fresh
         population = self.population.copy()
@@ -57,6 +56,28 @@ class PlannerMemory(Generic[Inference]):
         if rounds % 5 == 0:
             population[rounds // 5 % size] = fresh[0]
         return population
+
+
+def random_commitments(rng: np.random.Generator, count: int, n: int, spread: float, largest: float) -> np.ndarray:
+    """Commitments with normal components of standard deviation ``spread``, cut at ``largest``, (count, n)."""
+    return np.clip(spread * rng.normal(size=(count, n)), -largest, largest)
+
+
+def next_population(planned: np.ndarray, values: np.ndarray, best: int, size: int) -> np.ndarray:
+    """The population (size, n) to keep of where a round's ascents ended.
+
+    A start that is not kept, but ended best of all, takes the place of the worst that is.
+
+    Args:
+        planned: where the ascents ended: from the incumbent, from the population, and from the starts of this round alone, (K, n).
+        values: of these, (K,).
+        best: which of them is tried next.
+        size: of the population.
+    """
+    kept = planned[1 : 1 + size].copy()
+    if size > 0 and best > size:
+        kept[int(np.argmin(values[1 : 1 + size]))] = planned[best]
+    return kept
 
 
 class JointPlanning(abc.ABC):

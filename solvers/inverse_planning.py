@@ -52,7 +52,7 @@ from stackelberg_envs.leader.access import Access, Oracle
 
 from .ascent import short_repr
 from .base import Solver, State
-from .game_ascent import PlannerMemory, ascend, confirm, predicted_returns
+from .game_ascent import PlannerMemory, ascend, confirm, next_population, predicted_returns, random_commitments
 from .improvement import improvement_draws
 from .inference.hypotheses import Hypotheses
 from .inference.information import expected_information, information_gain
@@ -235,7 +235,7 @@ class InversePlanning(Solver):
         best, value, population = self._plan(now, now.game, incumbent, fresh)  # 5
         following, explores = best, rng.random() < self.explore / np.sqrt(1 + rounds / 20)
         if rounds < self.first:
-            following = np.clip(self.spread * rng.normal(size=x.size), -self.largest, self.largest)
+            (following,) = random_commitments(rng, 1, x.size, self.spread, self.largest)
         elif explores:  # 6
             possible = inference.posterior_sample(oracle, settings, rng, optimism=self.optimism)
             following, _, _ = self._plan(now, possible, incumbent, population)
@@ -280,7 +280,7 @@ class InversePlanning(Solver):
 
         Without ``curiosity`` less than ``margin`` moves nobody.
         """
-        random = np.clip(self.spread * now.rng.normal(size=(self.searches, incumbent.size)), -self.largest, self.largest)
+        random = random_commitments(now.rng, self.searches, incumbent.size, self.spread, self.largest)
         starts = np.concatenate([incumbent[None], population, random, self._best_components(game, incumbent.size)])
         planned = ascend(game, starts, steps=self.planning_steps, lr=self.lr, largest=self.largest)
         values = predicted_returns(game, np.concatenate([incumbent[None], planned]))
@@ -290,9 +290,7 @@ class InversePlanning(Solver):
             i = int(np.argmax(values))
             if values[i] <= values[0] + self.margin * abs(values[0]):
                 i = 0
-        kept = planned[1 : 1 + len(population)]
-        if len(kept) > 0 and i > 1 + len(kept):  # a start of this round was the best: it takes the place of the worst of the population
-            kept[int(np.argmin(values[2 : 2 + len(kept)]))] = planned[i - 1]
+        kept = next_population(planned, values[1:], i - 1, len(population))
         return (incumbent if i == 0 else planned[i - 1]), float(values[i]), kept
 
     def _best_components(self, game: EstimatedGames, n: int) -> np.ndarray:

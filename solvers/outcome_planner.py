@@ -17,8 +17,9 @@ import torch
 
 from stackelberg_envs.leader.access import Access, Oracle
 
+from .ascent import short_repr
 from .base import Solver, State
-from .game_ascent import JointPlanning, PlannerMemory, ascend, confirm, joint_values
+from .game_ascent import JointPlanning, PlannerMemory, ascend, confirm, joint_values, next_population, random_commitments
 from .inference.model import EstimatedGame
 from .inference.state import LARGE, InferenceState, Settings
 from .needs import needs_one_follower
@@ -31,7 +32,9 @@ class Round(NamedTuple):
     inference: InferenceState
     settings: Settings
     starts: np.ndarray
-    """The incumbent, then the population, (1 + P, n)."""
+    """The incumbent, then the population, then the random starts of this round, (1 + P + R, n)."""
+    kept: int
+    """P."""
 
 
 class Choice(NamedTuple):
@@ -59,6 +62,7 @@ class OutcomePlanner(Solver):
         first: how many commitments after the start are random.
         margin: share of its predicted return by which a commitment that was tried has to beat the incumbent.
         largest: bound on the components of planned commitments.
+        searches: random commitments a round that are planned from beside the population, and forgotten where they are not the best.
     """
 
     episodes: int = 3
@@ -73,12 +77,16 @@ class OutcomePlanner(Solver):
     first: int = 0
     margin: float = 0.01
     largest: float = 5.0
+    searches: int = 0
 
     access = Access.OUTCOME
 
+    def __repr__(self) -> str:
+        return short_repr(self, "searches")
+
     def __post_init__(self) -> None:
         _ = self.settings
-        least = {"episodes": 1, "population": 0, "planning_steps": 0, "first": 0, "spread": 0, "margin": 0, **self._least()}
+        least = {"episodes": 1, "population": 0, "planning_steps": 0, "first": 0, "spread": 0, "margin": 0, "searches": 0, **self._least()}
         if short := [name for name, low in least.items() if not low <= getattr(self, name) < np.inf]:
             raise ValueError(f"{self._name} needs {', '.join(f'{name} >= {least[name]}' for name in short)}, all finite; got {self!r}")
         if not 0 < self.lr < np.inf or not 0 < self.largest < np.inf:
@@ -121,10 +129,11 @@ class OutcomePlanner(Solver):
         game = inference.game(oracle, settings)
         incumbent = confirm(game, x, state.x, self.margin)
         population = memory.refresh(rng, self.population, self.spread, self.largest)
-        choice = self._choose(Round(game, inference, settings, np.concatenate([incumbent[None], population])), rng)
+        starts = np.concatenate([incumbent[None], population, random_commitments(rng, self.searches, x.size, self.spread, self.largest)])
+        choice = self._choose(Round(game, inference, settings, starts, len(population)), rng)
         following = choice.x
         if rounds < self.first:
-            following = np.clip(self.spread * rng.normal(size=x.size), -self.largest, self.largest)
+            (following,) = random_commitments(rng, 1, x.size, self.spread, self.largest)
         return State(incumbent, state.iteration + 1, PlannerMemory(inference, choice.population, following), choice.row)
 
     def _plan_jointly(self, now: Round, joint: JointPlanning) -> Choice:
@@ -132,10 +141,10 @@ class OutcomePlanner(Solver):
         planned = self._ascend(now, joint)
         values, returns = joint_values(now.game, planned, joint)
         best = int(np.argmax(values))
-        return Choice(planned[best], planned[1:], {"planned_return": float(returns[best])})
+        return Choice(planned[best], next_population(planned, values, best, now.kept), {"planned_return": float(returns[best])})
 
     def _ascend(self, now: Round, joint: JointPlanning | None = None) -> np.ndarray:
-        """Where the ascent from each start ends, (1 + P, n)."""
+        """Where the ascent from each start ends, (1 + P + R, n)."""
         return ascend(now.game, now.starts, steps=self.planning_steps, lr=self.lr, largest=self.largest, joint=joint)
 
 

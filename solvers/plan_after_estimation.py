@@ -66,7 +66,7 @@ class RegularisedEstimates(JointPlanning):
         """Nothing is forbidden."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PlanAfterEstimation(OutcomePlanner):
     """Greedy in estimates that favour the leader (OUTCOME).
 

@@ -68,7 +68,7 @@ class ConfidenceSet(JointPlanning):
         self.u.mul_(torch.clamp(self.radius / norm.clamp_min(1e-300), max=1.0))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class QSEMLE(OutcomePlanner):
     """Optimistic likelihood of the quantal response (OUTCOME).
 

@@ -66,6 +66,10 @@ class Instance:
         """Whether the naive leader leaves something to gain."""
         return self.naive / self.best <= SOLVED
 
+    def score(self, leader_return: float) -> float:
+        """The share of the gain over the uniform policy, (J - uniform) / (best - uniform)."""
+        return (leader_return - self.uniform) / (self.best - self.uniform)
+
 
 def seeds(name: str) -> tuple[int, ...]:
     """The seeds of a list: ``"tuning"``, ``"reporting"`` or ``"held-out"``."""

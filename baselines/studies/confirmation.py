@@ -99,7 +99,7 @@ def spend(knows: str, instance: int, seed: int, commitments: int = 20) -> dict[s
         true_reward=np.asarray(truth.follower_reward) if knows in ("follower", "both") else None,
     )
     run = base.run(informed, game, start=np.zeros(game.dimension), budget=commitments, seed=seed, reports=commitments)
-    scores = np.array([(row["leader_return"] - known.uniform) / (known.best - known.uniform) for row in run.history])
+    scores = np.array([known.score(row["leader_return"]) for row in run.history])
     below = np.flatnonzero(scores < 0.95)
     first = int(below[-1]) + 1
     return {"held_from": first if first <= commitments else None, "at3": round(float(scores[3]), 6), "at5": round(float(scores[5]), 6)}
