@@ -23,7 +23,7 @@ from stackelberg_envs.processes.mdp import MDP
 from .game_ascent import JointPlanning, ascend, joint_values
 from .inference.joint import JointInference
 from .inference.state import Settings
-from .inference.tried import TriedCommitments, believed_tables
+from .inference.tried import TriedCommitments, believed_tables, table_draws
 
 
 class DrawnGames(JointPlanning):
@@ -84,9 +84,10 @@ def improvement_draws(
         largest: bound on the components of commitments.
     """
     known, shifts = [], []
-    for state, own in zip(inference.states, tried, strict=True):
-        believed = believed_tables(state.counts, own.squares, settings.kernel_prior)
-        possible = [believed_tables(state.counts, own.squares, settings.kernel_prior, rng) for _ in range(draws)]
+    means = [believed_tables(state.counts, own.squares, settings.kernel_prior) for state, own in zip(inference.states, tried, strict=True)]
+    every = table_draws(inference, tried, settings, rng, draws)
+    for state, believed, of_pair in zip(inference.states, inference.share(means, settings), every, strict=True):
+        possible = list(of_pair)
         rewards = np.stack([state.belief.draw(rng) for _ in range(draws)])
         transition, leader_reward = (np.stack([tables[name] for tables in possible]) for name in ("transition", "leader_reward"))
         known.append(believed)

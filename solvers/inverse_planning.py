@@ -31,6 +31,7 @@ Options, all off by default, so that runs of old stay what they were:
   the incumbent changes only where another commitment that was tried is better with this probability.  The history tells the return that the
   incumbent has with this probability, ``confirmed_return``, and by how much it is below the highest one so far, ``retracted``
 * ``tolerance`` stops where, with this confidence, no plan beats the incumbent by more (`solvers.improvement`)
+* ``pool`` counts next states of several contexts together at the cells where they agree (`solvers.inference.pooling`)
 * ``temperatures`` and ``horizons`` compare what may be assumed of the follower by its evidence (`solvers.inference.hypotheses`)
 
 Maximum likelihood of a quantal response and planning in what was estimated are not new: greedy `solvers.qse_mle` (Chen, Wang, Yang 2023,
@@ -59,10 +60,10 @@ from .inference.information import expected_information, information_gain
 from .inference.joint import JointInference, outcome_of
 from .inference.model import EstimatedGames, induced_mdp, instrument_cost
 from .inference.state import LARGE, Settings
-from .inference.tried import TriedCommitments, believed_tables, return_draws
+from .inference.tried import TriedCommitments, believed_tables, return_draws, table_draws
 from .needs import needs_counted_games
 
-OPTIONS = ("curiosity", "searches", "components", "confidence", "draws", "tolerance", "temperatures", "horizons")
+OPTIONS = ("curiosity", "searches", "components", "confidence", "draws", "tolerance", "temperatures", "horizons", "pool")
 """Left out of a ``repr`` where they have their defaults, which names recorded runs."""
 
 
@@ -130,6 +131,7 @@ class InversePlanning(Solver):
         tolerance: stop where, with this ``confidence``, nothing is better than the incumbent by more than this share of its return.
         temperatures: factors of the temperature that are compared.
         horizons: factors of the follower's horizon that are compared.
+        pool: whether contexts share what is counted, at the cells where their counts agree.
     """
 
     episodes: int = 3
@@ -154,6 +156,7 @@ class InversePlanning(Solver):
     tolerance: float | None = None
     temperatures: tuple[float, ...] = (1.0,)
     horizons: tuple[float, ...] = (1.0,)
+    pool: bool = False
 
     access = Access.OUTCOME
 
@@ -210,7 +213,7 @@ class InversePlanning(Solver):
     @cached_property
     def settings(self) -> Settings:
         """Settings of the inference from outcomes; where hypotheses are compared no commitment is forgotten."""
-        return Settings(self.temperature, self.scale, self.kernel_prior, EVERY if self._compares else self.window)
+        return Settings(self.temperature, self.scale, self.kernel_prior, EVERY if self._compares else self.window, pool=self.pool)
 
     def init(self, oracle: Oracle, x: np.ndarray) -> State:
         hypotheses = Hypotheses.prior(oracle, self.settings.for_oracle(oracle), self.temperatures, self.horizons)
@@ -256,16 +259,16 @@ class InversePlanning(Solver):
             return inference.game(oracle, settings)
         pairs = zip(inference.states, tried, strict=True)
         known = [believed_tables(state.counts, own.squares, settings.kernel_prior) for state, own in pairs]
-        return inference.game_with(oracle, settings, known, inference.rewards)
+        return inference.game_with(oracle, settings, inference.share(known, settings), inference.rewards)
 
     def _confirm(self, now: Now, memory: Memory, incumbent: np.ndarray) -> Confirmed:
         """The commitment to report, and with ``confidence`` what is known of it."""
         if self.confidence == 0:
             return Confirmed(confirm(now.game, memory.trying, incumbent, self.margin), None, memory.highest, {})
         xs, returns = now.tried[0].xs, np.zeros((self.draws, len(now.tried[0].xs)))
-        for own, state, (weight, game) in zip(now.tried, now.inference.states, now.game.parts, strict=True):
-            prior = now.settings.kernel_prior
-            returns = returns + weight * return_draws(own, game, now.oracle, state.counts, prior, now.rng, self.draws)
+        every = table_draws(now.inference, now.tried, now.settings, now.rng, self.draws)
+        for own, known, (weight, game) in zip(now.tried, every, now.game.parts, strict=True):
+            returns = returns + weight * return_draws(own, game, now.oracle, known, now.rng)
         old, means = int(np.flatnonzero((xs == incumbent).all(axis=1))[0]), returns.mean(axis=0)
         better = (returns > returns[:, [old]]).mean(axis=0) >= self.confidence
         best = int(np.argmax(np.where(better, means, -np.inf))) if better.any() else old

@@ -16,7 +16,7 @@ from solvers.inference.attribution import RIDGE, SharedSteps, cells_of
 from solvers.inference.joint import JointInference, in_context
 from solvers.inference.model import Counts, induced_mdp
 from solvers.inference.state import InferenceState, Settings
-from solvers.inference.tried import return_draws
+from solvers.inference.tried import return_draws, table_draws
 from stackelberg_envs.game import as_tuple
 from stackelberg_envs.leader.access import Oracle
 from stackelberg_envs.leader.repeated_game import RepeatedGame
@@ -288,8 +288,9 @@ def test_what_a_commitment_is_worth_in_two_contexts() -> None:
     settings = settings_of(oracle)
     draws = np.zeros((200, 1))
     parts = memory.inference.game(oracle, settings).parts
-    for own, inferred, (weight, believed) in zip(memory.tried, memory.inference.states, parts, strict=True):
-        draws = draws + weight * return_draws(own, believed, oracle, inferred.counts, 0.1, rng, 200)
+    every = table_draws(memory.inference, memory.tried, settings, rng, 200)
+    for own, known, (weight, believed) in zip(memory.tried, every, parts, strict=True):
+        draws = draws + weight * return_draws(own, believed, oracle, known, rng)
     truth = float(se.evaluate(game, x).leader_return)
     assert abs(draws.mean() - truth) < 4 * draws.std()
     assert draws.std() < 0.05 * abs(truth)

@@ -18,7 +18,7 @@ from solvers.inference.irl import Belief, Responses, fit, log_evidence
 from solvers.inference.joint import JointInference
 from solvers.inference.model import Counts
 from solvers.inference.state import InferenceState, Settings
-from solvers.inference.tried import MODEL_WORTH, TriedCommitments, leader_reward_posterior, model_worth, return_draws
+from solvers.inference.tried import MODEL_WORTH, TriedCommitments, believed_tables, leader_reward_posterior, model_worth, return_draws
 from solvers.inverse_planning import InversePlanning, Now
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.play.outcomes import Outcome
@@ -60,7 +60,8 @@ def test_what_a_commitment_is_worth_converges_whatever_the_follower_is(sees: str
             inference = replace(inference, counts=inference.counts.add_outcome(seen, 0.0)[0])
         assert len(tried.xs) == 1, "the same commitment is pooled"
         believed = inference.game(oracle, SETTINGS)  # the model knows nothing: its reward is 0
-        (draws,) = return_draws(tried, believed, oracle, inference.counts, 0.1, rng, 200).T
+        known = [believed_tables(inference.counts, tried.squares, 0.1, rng) for _ in range(200)]
+        (draws,) = return_draws(tried, believed, oracle, known, rng).T
         assert abs(draws.mean() - truth) < 4 * draws.std() + 1e-3
         widths.append(draws.std())
     assert widths[1] < 0.5 * widths[0]

@@ -6,7 +6,8 @@ rewards are totals over followers (`solvers.inference.attribution`), and plans a
 
     F(x) = sum_c p_c sum_i J_ci(x)
 
-A context that was not seen yet is as its prior says; contexts of probability 0 are left out.
+A context that was not seen yet is as its prior says; contexts of probability 0 are left out.  With `Settings.pool` contexts have in common
+what is counted where their counts agree (`solvers.inference.pooling`); a follower's reward is inferred for each context all the same.
 """
 
 from __future__ import annotations
@@ -20,8 +21,12 @@ from stackelberg_envs.leader.access import Oracle
 from stackelberg_envs.play.outcomes import Outcome
 
 from .attribution import SharedSteps, cells_of
-from .model import EstimatedGames, instrument_cost, tables
+from .model import Counts, EstimatedGames, instrument_cost, tables
+from .pooling import PooledCells
 from .state import InferenceState, Settings
+
+Tables = dict[str, np.ndarray]
+"""As `solvers.inference.model.tables` makes them."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,8 @@ class JointInference:
     """By context: steps in which followers acted together."""
     rounds: int = 0
     """Commitments so far."""
+    pools: tuple[PooledCells, ...] = ()
+    """By follower: what contexts have in common; empty where nothing is pooled."""
 
     @staticmethod
     def prior(oracle: Oracle, settings: Settings) -> JointInference:
@@ -49,13 +56,46 @@ class JointInference:
     def update(self, oracle: Oracle, x: np.ndarray, seen: Outcome, settings: Settings) -> JointInference:
         """The inferences after the outcome ``seen`` of one more commitment ``x`` (n,)."""
         parts = [outcome_of(oracle, x, seen, state.context, state.follower) for state in self.states]
+        pools, believed = (), [None] * len(parts)
+        if settings.pool:
+            counts = [
+                state.counts.add_outcome(own, instrument_cost(oracle, x, state.context, state.follower))[0]
+                for state, own in zip(self.states, parts, strict=True)
+            ]
+            pools = self._pools_of(counts, settings.kernel_prior)
+            known = self._share(pools, [tables(own, settings.kernel_prior) for own in counts], settings)
+            believed = [own["transition"] for own in known]
         states = tuple(
-            state.update(oracle, x, own, settings) if len(own.contexts) else state for state, own in zip(self.states, parts, strict=True)
+            state.update(oracle, x, own, settings, transition) if len(own.contexts) else state
+            for state, own, transition in zip(self.states, parts, believed, strict=True)
         )
         shared = {context: steps.add_outcome(in_context(oracle, seen, context)) for context, steps in self.shared.items()}
-        return JointInference(states, self.weights, shared, self.rounds + 1)
+        return JointInference(states, self.weights, shared, self.rounds + 1, pools)
 
-    def tables(self, settings: Settings, *, bonus: float = 0.0, rng: np.random.Generator | None = None) -> list[dict[str, np.ndarray]]:
+    def _pools_of(self, counts: Sequence[Counts], prior: float) -> tuple[PooledCells, ...]:
+        """What contexts have in common, by follower, from the counts of each pair."""
+        followers = sorted({state.follower for state in self.states})
+        return tuple(PooledCells.of([counts[i] for i in self._pairs_of(follower)], prior) for follower in followers)
+
+    def _pairs_of(self, follower: int) -> list[int]:
+        """Which pairs are of one follower."""
+        return [i for i, state in enumerate(self.states) if state.follower == follower]
+
+    def share(self, known: Sequence[Tables], settings: Settings, rng: np.random.Generator | None = None) -> list[Tables]:
+        """Tables of each pair, with what contexts have in common; ``rng`` draws that from its posterior."""
+        return self._share(self.pools, known, settings, rng)
+
+    def _share(
+        self, pools: Sequence[PooledCells], known: Sequence[Tables], settings: Settings, rng: np.random.Generator | None = None
+    ) -> list[Tables]:
+        shared = list(known)
+        for follower, pool in enumerate(pools):
+            pairs = self._pairs_of(follower)
+            for i, own in zip(pairs, pool.share([known[i] for i in pairs], settings.kernel_prior, rng), strict=True):
+                shared[i] = own
+        return shared
+
+    def tables(self, settings: Settings, *, bonus: float = 0.0, rng: np.random.Generator | None = None) -> list[Tables]:
         """`solvers.inference.model.tables` of each pair, with the leader's rewards attributed to followers."""
         rewards = [
             reward
@@ -63,7 +103,8 @@ class JointInference:
             for reward in steps.leader_rewards([state.counts for state in self.states if state.context == context], bonus)
         ]
         pairs = zip(self.states, rewards, strict=True)
-        return [{**tables(state.counts, settings.kernel_prior, rng=rng), "leader_reward": reward} for state, reward in pairs]
+        known = [{**tables(state.counts, settings.kernel_prior, rng=rng), "leader_reward": reward} for state, reward in pairs]
+        return self.share(known, settings, rng)
 
     def game(self, oracle: Oracle, settings: Settings) -> EstimatedGames:
         """The games as they are believed to be."""
@@ -74,9 +115,7 @@ class JointInference:
         known = self.tables(settings, bonus=optimism, rng=rng)
         return self.game_with(oracle, settings, known, [state.belief.draw(rng) for state in self.states])
 
-    def game_with(
-        self, oracle: Oracle, settings: Settings, known: Sequence[dict[str, np.ndarray]], rewards: Sequence[np.ndarray]
-    ) -> EstimatedGames:
+    def game_with(self, oracle: Oracle, settings: Settings, known: Sequence[Tables], rewards: Sequence[np.ndarray]) -> EstimatedGames:
         """Games with the tables ``known`` and the followers' ``rewards`` (S, A, B), one of each for each pair."""
         pairs = zip(self.weights, self.states, known, rewards, strict=True)
         return EstimatedGames(tuple((weight, state.game_with(oracle, settings, own, reward)) for weight, state, own, reward in pairs))
@@ -88,7 +127,10 @@ class JointInference:
 
     def log_evidence(self, oracle: Oracle, settings: Settings) -> float:
         """Sum of `InferenceState.log_evidence` over all pairs, in nats."""
-        return float(sum(state.log_evidence(oracle, settings) for state in self.states))
+        if not self.pools:
+            return float(sum(state.log_evidence(oracle, settings) for state in self.states))
+        known = self.tables(settings)
+        return float(sum(state.log_evidence(oracle, settings, own["transition"]) for state, own in zip(self.states, known, strict=True)))
 
 
 def in_context(oracle: Oracle, seen: Outcome, context: int) -> Outcome:

@@ -30,6 +30,7 @@ class Settings:
         kernel_prior: mass of the Dirichlet prior over the next state of each (s, a, b).
         window: commitments that are kept exactly; older ones are kept as a quadratic form.  From `LARGE` rewards on all are kept.
         horizon: what the follower's horizon 1 / (1 - gamma) is taken for, as a factor of the one that is public.
+        pool: whether contexts share what is counted where their counts agree: `solvers.inference.pooling`.
     """
 
     temperature: float
@@ -37,6 +38,7 @@ class Settings:
     kernel_prior: float
     window: int
     horizon: float = 1.0
+    pool: bool = False
 
     def __post_init__(self) -> None:
         positive = (self.temperature, self.scale, self.kernel_prior, self.horizon)
@@ -82,20 +84,26 @@ class InferenceState:
         none = np.zeros((0, oracle.dimension)), np.zeros((0, *sizes))
         return InferenceState(Counts.zeros(sizes), belief, *none, context=context, follower=follower)
 
-    def update(self, oracle: Oracle, x: np.ndarray, seen: Outcome, settings: Settings) -> InferenceState:
-        """The state after the outcome ``seen`` of one more commitment ``x`` (n,)."""
+    def update(
+        self, oracle: Oracle, x: np.ndarray, seen: Outcome, settings: Settings, transition: np.ndarray | None = None
+    ) -> InferenceState:
+        """The state after the outcome ``seen`` of one more commitment ``x`` (n,).
+
+        ``transition`` (S, A, B, S) is what the leader believes of next states if it is not what was counted here.
+        """
         counts, visits = self.counts.add_outcome(seen, instrument_cost(oracle, x, self.context, self.follower))
         commitments = np.concatenate([self.commitments, x[None]])
         responses = np.concatenate([self.responses, visits[None]])
         belief = self.belief
         if isinstance(belief, LargeBelief):
-            data = self._responses(oracle, counts, commitments, responses, settings)
+            data = self._responses(oracle, counts, commitments, responses, settings, transition)
             belief = fit_by_products(belief, data, settings.temperature, steps=MAX_STEPS)
             return self._after(counts, belief, commitments, responses)
         if len(commitments) > settings.window:
-            belief = forget(belief, self._responses(oracle, counts, commitments[:1], responses[:1], settings), settings.temperature)
+            old = self._responses(oracle, counts, commitments[:1], responses[:1], settings, transition)
+            belief = forget(belief, old, settings.temperature)
             commitments, responses = commitments[1:], responses[1:]
-        data = self._responses(oracle, counts, commitments, responses, settings)
+        data = self._responses(oracle, counts, commitments, responses, settings, transition)
         belief = fit(belief, data, settings.temperature, settings.scale, steps=MAX_STEPS)
         return self._after(counts, belief, commitments, responses)
 
@@ -112,20 +120,26 @@ class InferenceState:
         discount = settings.follower_discount(oracle, self.follower)
         return EstimatedGame(oracle, settings.temperature, known, reward, discount, context=self.context, follower=self.follower)
 
-    def log_evidence(self, oracle: Oracle, settings: Settings) -> float:
+    def log_evidence(self, oracle: Oracle, settings: Settings, transition: np.ndarray | None = None) -> float:
         """Laplace's approximation of the log-probability of the follower's actions, in nats; all commitments have to be in the window.
+
+        ``transition`` is as in `update`.
 
         Raises:
             ValueError: where commitments were forgotten, or the inference keeps no Fisher matrix.
         """
         if isinstance(self.belief, LargeBelief) or len(self.commitments) < self.rounds:
             raise ValueError("evidence needs a Fisher matrix and every commitment: below solvers.inference.state.LARGE rewards, no window")
-        data = self._responses(oracle, self.counts, self.commitments, self.responses, settings)
+        data = self._responses(oracle, self.counts, self.commitments, self.responses, settings, transition)
         return log_evidence(self.belief, data, settings.temperature, settings.scale)
 
-    def _responses(self, oracle: Oracle, counts: Counts, xs: np.ndarray, visits: np.ndarray, settings: Settings) -> Responses:
+    def _responses(
+        self, oracle: Oracle, counts: Counts, xs: np.ndarray, visits: np.ndarray, settings: Settings, transition: np.ndarray | None
+    ) -> Responses:
         """Commitments (K, n) and the visits under them, as `irl.fit` takes them."""
         known = tables(counts, settings.kernel_prior)
+        if transition is not None:
+            known["transition"] = transition
         mdp = induced_mdp(self.game_with(oracle, settings, known, 0 * counts.paid), xs)
         sees_policy = mdp.follower_sees == "policy" and mdp.sizes[1] > 1
         return Responses(mdp, visits.sum(-2, keepdims=True) if sees_policy else visits)

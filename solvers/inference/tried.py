@@ -17,6 +17,7 @@ in differences.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,9 @@ from stackelberg_envs.leader.access import Oracle
 from stackelberg_envs.planning.policy_iteration import soft_policy_iteration
 from stackelberg_envs.play.outcomes import Outcome
 
+from .joint import JointInference
 from .model import Counts, EstimatedGame, in_torch, induced_mdp, tables
+from .state import Settings
 
 MODEL_WORTH = tuple(10.0**k for k in range(5))
 """Values of m that are compared."""
@@ -97,8 +100,27 @@ def believed_tables(counts: Counts, squares: np.ndarray, prior: float, rng: np.r
     return {**known, "leader_reward": mean + deviation * rng.normal(size=mean.shape), "initial": first / first.sum()}
 
 
+def table_draws(
+    inference: JointInference, tried: Sequence[TriedCommitments], settings: Settings, rng: np.random.Generator, draws: int
+) -> Sequence[Iterable[dict[str, np.ndarray]]]:
+    """So many draws of `believed_tables` for each pair of context and follower.
+
+    Where contexts have nothing in common each is made when it is asked for.
+    """
+    prior = settings.kernel_prior
+
+    def of(i: int) -> Iterator[dict[str, np.ndarray]]:
+        for _ in range(draws):
+            yield believed_tables(inference.states[i].counts, tried[i].squares, prior, rng)
+
+    pairs = [of(i) for i in range(len(tried))]
+    if not inference.pools:
+        return pairs
+    return [*zip(*(inference.share(known, settings, rng) for known in zip(*pairs, strict=True)), strict=True)]
+
+
 def return_draws(
-    tried: TriedCommitments, game: EstimatedGame, oracle: Oracle, counts: Counts, prior: float, rng: np.random.Generator, draws: int
+    tried: TriedCommitments, game: EstimatedGame, oracle: Oracle, known: Iterable[dict[str, np.ndarray]], rng: np.random.Generator
 ) -> np.ndarray:
     """Returns J of the commitments that were tried, (draws, m), from their joint posterior.
 
@@ -106,10 +128,8 @@ def return_draws(
         tried: the commitments.
         game: with one follower in one context, as it is believed to be, for the model's responses.
         oracle: of the run.
-        counts: pooled over all commitments.
-        prior: mass of the prior over next states.
-        rng: of the draws.
-        draws: how many.
+        known: draws of the tables, of `table_draws`.
+        rng: of the draws of responses.
     """
     mdp = induced_mdp(game, tried.xs)
     response = soft_policy_iteration(mdp, game.soft.temperature).policy
@@ -119,17 +139,15 @@ def return_draws(
     possible_actions = (g > 0) | (seen > 0)  # neither is an action that is not available
     g = np.maximum(g, 1e-12)
     weights = model_worth(g, seen) * g + seen
-    reward = np.zeros_like(counts.paid)
-    returns = np.empty((draws, len(tried.xs)))
-    for i in range(draws):
-        known = believed_tables(counts, tried.squares, prior, rng)
-        possible = EstimatedGame(oracle, game.soft.temperature, known, reward, context=game.context, follower=game.follower)
+    reward, returns = np.zeros_like(tried.squares), []
+    for own in known:
+        possible = EstimatedGame(oracle, game.soft.temperature, own, reward, context=game.context, follower=game.follower)
         drawn = np.where(possible_actions, rng.standard_gamma(weights) + 1e-300, 0.0)
         policy = np.broadcast_to(drawn / drawn.sum(-1, keepdims=True), response.shape)
         with torch.no_grad():
             problems = possible.problems(in_torch(tried.xs))
-            returns[i] = possible.objective(problems, (torch.from_numpy(policy.copy()),)).numpy()
-    return returns
+            returns.append(possible.objective(problems, (torch.from_numpy(policy.copy()),)).numpy())
+    return np.stack(returns)
 
 
 def model_worth(g: np.ndarray, seen: np.ndarray) -> float:
