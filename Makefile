@@ -73,6 +73,7 @@ reproduce-inverse: $(INSTALLED)  ## our method from outcomes alone, and its riva
 	for config in $(INVERSE); do $(BIN)/python -m baselines.studies.reach $$config || exit 1; done
 	$(BIN)/python -m baselines.studies.confirmation
 	$(BIN)/python -m baselines.studies.regret
+	$(BIN)/python -m baselines.studies.rival_tuning
 
 PENALTY = penalty-games zero-sum sentinel
 reproduce-penalty: $(INSTALLED)  ## Shen et al. 2025: penalty methods on random games and between opponents (an hour on two cores; resumes)
@@ -100,10 +101,11 @@ reproduce-commons: $(INSTALLED)  ## a fishery against its closed forms, and who 
 	$(BIN)/python -m baselines.studies.commons --figure compared/commons.svg
 	$(BIN)/stackelberg bench commons-scores && $(BIN)/stackelberg compare commons-scores
 
-reproduce-gradients: $(INSTALLED)  ## gradient methods after 2024 beside HPGD, BC-HG and penalties (twenty minutes of CPU time; resumes)
+reproduce-gradients: $(INSTALLED)  ## gradient methods after 2024 beside HPGD, BC-HG and penalties (half an hour of CPU time; resumes)
 	$(BIN)/stackelberg bench rivals-gradients && $(BIN)/stackelberg compare rivals-gradients
 	$(BIN)/python -m baselines.studies.spent rivals-gradients
 	$(BIN)/stackelberg bench fading-entropy && $(BIN)/stackelberg compare fading-entropy
+	$(BIN)/python -m baselines.studies.stationarity
 
 reproduce-online: $(INSTALLED)  ## followers who learn at their leader's pace (some five hours of CPU time; resumes)
 	for name in online online-starts online-rates online-networks; do \

@@ -57,7 +57,7 @@ class JointInference:
         """The inferences after the outcome ``seen`` of one more commitment ``x`` (n,)."""
         parts = [outcome_of(oracle, x, seen, state.context, state.follower) for state in self.states]
         pools, believed = (), [None] * len(parts)
-        if settings.pool:
+        if settings.pool and len(self.shared) > 1:
             counts = [
                 state.counts.add_outcome(own, instrument_cost(oracle, x, state.context, state.follower))[0]
                 for state, own in zip(self.states, parts, strict=True)

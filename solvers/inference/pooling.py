@@ -42,7 +42,7 @@ class PooledCells:
     @staticmethod
     def of(counts: Sequence[Counts], prior: float) -> PooledCells:
         """From the counts of each context; ``prior`` is the mass of the prior over next states."""
-        total = Counts(*(sum(getattr(own, name) for own in counts) for name in ("moves", "paid", "firsts")))
+        total = Counts(*(np.sum([getattr(own, name) for own in counts], axis=0) for name in ("moves", "paid", "firsts")))
         visits = np.stack([own.visits for own in counts])
         odds = row_evidence(total.moves, prior) - sum(row_evidence(own.moves, prior) for own in counts)
         compared = odds[(visits > 0).sum(0) > 1]
