@@ -22,6 +22,7 @@ from stackelberg_envs.processes.mdp import MDP
 
 from .game_ascent import JointPlanning, ascend, joint_values
 from .inference.joint import JointInference
+from .inference.model import survival
 from .inference.state import Settings
 from .inference.tried import TriedCommitments, believed_tables, table_draws
 
@@ -91,7 +92,7 @@ def improvement_draws(
         rewards = np.stack([state.belief.draw(rng) for _ in range(draws)])
         transition, leader_reward = (np.stack([tables[name] for tables in possible]) for name in ("transition", "leader_reward"))
         known.append(believed)
-        shifts.append((transition, leader_reward - believed["leader_reward"], rewards - state.belief.reward))
+        shifts.append((survival(oracle) * transition, leader_reward - believed["leader_reward"], rewards - state.belief.reward))
     game, drawn = inference.game_with(oracle, settings, known, inference.rewards), DrawnGames(shifts, len(starts))
     repeated = np.tile(starts, (draws, 1))
     planned = ascend(game, repeated, steps=steps, lr=lr, largest=largest, joint=drawn)

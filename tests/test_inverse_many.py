@@ -14,7 +14,7 @@ import stackelberg_envs as se
 from solvers.game_ascent import planner_surrogate, predicted_returns
 from solvers.inference.attribution import RIDGE, SharedSteps, cells_of
 from solvers.inference.joint import JointInference, in_context
-from solvers.inference.model import Counts, induced_mdp
+from solvers.inference.model import Counts, induced_mdp, survival
 from solvers.inference.state import InferenceState, Settings
 from solvers.inference.tried import return_draws, table_draws
 from stackelberg_envs.game import as_tuple
@@ -337,3 +337,29 @@ def test_what_is_still_declined() -> None:
             solvers.solve(Garnets(2, 1), rival, budget=1)
         with pytest.raises(solvers.Declined, match="handles one follower"):
             solvers.solve(Garnets(1, 2), rival, budget=1)
+
+
+def test_games_without_a_discount_end_in_every_draw() -> None:
+    """`tariff-v0`, four types of household: with these settings a draw from the posterior that goes in circles ended the run before."""
+    game = se.game("tariff-v0")
+    oracle = oracle_of(game)
+    assert survival(oracle) == pytest.approx(1 - 0.001 / game.max_cycles)
+    assert survival(oracle_of(Garnets(2, 1))) == 1.0
+    found = solvers.solve(game, "inverse_planning", budget=9, seed=3, access=se.Access.INCENTIVE, reports=1)
+    assert found.cost.commitments == 9
+
+
+def test_what_an_ending_costs_an_episode() -> None:
+    """Told the true tables of a game without a discount, the leader predicts returns to half a hundredth of the largest."""
+    game = se.game("tariff-v0", households=1)
+    oracle = oracle_of(game)
+    joint, zero = JointInference.prior(oracle, settings_of(oracle)), np.zeros(game.dimension)
+    mdp = as_tuple(game.commit(zero, 0))[0].joint.map(np.asarray)
+    paid, added = [np.asarray(as_tuple(piece(zero, 0))[0]) for piece in (game.leader_cost, game.incentive)]
+    known = {"transition": mdp.transition.dense(), "leader_reward": mdp.leader_reward + paid, "initial": mdp.initial}
+    known["leader_policy"] = np.ones(mdp.sizes[:2]) / mdp.sizes[1]
+    believed = joint.game_with(oracle, settings_of(oracle), [known], [mdp.follower_reward - added])
+    xs = np.random.default_rng(0).normal(size=(10, game.dimension))
+    exact = np.array([float(se.evaluate(game, x).leader_return) for x in xs])
+    np.testing.assert_allclose(predicted_returns(believed, xs), exact, atol=0.005 * np.abs(exact).max())
+    assert not np.allclose(predicted_returns(believed, xs), exact, atol=1e-6)

@@ -67,11 +67,26 @@ class Counts:
         return self.firsts / self.firsts.sum() if self.firsts.any() else np.full(len(self.firsts), 1 / len(self.firsts))
 
 
+UNDISCOUNTED_END = 0.001
+"""Of the length of an episode: how much sooner it ends in an estimated game whose discount is 1."""
+
+
+def survival(oracle: Oracle) -> float:
+    """How probable it is that an estimated game goes on after a step that does not end it.
+
+    It is 1 below discount 1.  At discount 1 values are finite because every episode ends, and that is not so in every game that counts
+    allow: where the leader has hardly been, a draw from the posterior may go in circles for ever.  There a step ends the episode with
+    probability 0.001 / ``max_cycles``, which costs a true episode at most a thousandth.
+    """
+    undiscounted = max(oracle.leader_discount, *oracle.follower_discounts) >= 1
+    return 1.0 - UNDISCOUNTED_END / oracle.max_cycles if undiscounted else 1.0
+
+
 class EstimatedGame(StackelbergGame):
     """The game with one follower in one context, as the leader believes it to be.
 
     Planning in it is planning with the exact hypergradient of the suite.  What the leader knows of the true game enters as it is: its
-    policy as a function of x, or its instrument and what that costs.
+    policy as a function of x, or its instrument and what that costs.  Where the discount is 1 every episode ends: `survival`.
     """
 
     name = "estimated"
@@ -94,6 +109,8 @@ class EstimatedGame(StackelbergGame):
         self._follower_discount = oracle.follower_discounts[follower] if follower_discount is None else follower_discount
         mask = oracle.available[context][follower]
         masks = {} if mask is None else {"available": mask}
+        if (goes_on := survival(oracle)) < 1:
+            tables = {**tables, "transition": goes_on * tables["transition"]}
         self._constants = Constants(**tables, follower_reward=follower_reward, **masks)
 
     @property
