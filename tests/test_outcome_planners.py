@@ -13,11 +13,13 @@ import solvers
 import stackelberg_envs as se
 from baselines.studies import reach
 from solvers.active_inverse import ActiveInverse
-from solvers.game_ascent import ascend, joint_values, planner_surrogate, predicted_returns
+from solvers.game_ascent import ascend, joint_values, next_population, planner_surrogate, predicted_returns, random_commitments
 from solvers.inference.information import expected_information, information_gain
 from solvers.inference.irl import Responses, fit, response_jacobian
+from solvers.inference.joint import JointInference
 from solvers.inference.model import EstimatedGame, induced_mdp
 from solvers.inference.state import InferenceState, Settings
+from solvers.inverse_planning import InversePlanning, Now
 from solvers.outcome_planner import Round
 from solvers.plan_after_estimation import RegularisedEstimates
 from solvers.qse_mle import ConfidenceSet
@@ -192,11 +194,54 @@ def test_information_is_worth_a_search() -> None:
     """The commitment that active learning chooses tells more than any of a hundred random ones, and it says how much."""
     game, state, _, _ = learned("policy", commitments=2)
     solver, rng = ActiveInverse(episodes=4, informative=6), np.random.default_rng(0)
-    now = Round(game, state, Settings(TAU, 1.0, 0.1, 24), 1.5 * rng.normal(size=(7, 6)))
+    now = Round(game, state, Settings(TAU, 1.0, 0.1, 24), 1.5 * rng.normal(size=(7, 6)), kept=6)
     choice = solver._choose(now, rng)
     random = solver._gains(now, np.clip(1.5 * rng.normal(size=(100, 6)), -5, 5))
     assert choice.row["information"] > random.max()
     assert choice.row["information"] == pytest.approx(solver._gains(now, choice.x[None])[0])
+
+
+def test_what_is_kept_of_a_round() -> None:
+    """The population's own ends, but for the worst where a start of this round alone ended best."""
+    planned, values = np.arange(6.0)[:, None], np.array([0.5, 0.1, 0.3, 0.2, 0.0, 0.9])
+    kept = next_population(planned, values, best=5, size=3)
+    np.testing.assert_array_equal(kept.ravel(), [5, 2, 3])
+    np.testing.assert_array_equal(next_population(planned, values, best=2, size=3).ravel(), [1, 2, 3])
+    np.testing.assert_array_equal(next_population(planned, values, best=0, size=3).ravel(), [1, 2, 3])
+    assert next_population(planned, values, best=5, size=0).shape == (0, 1)
+    np.testing.assert_array_equal(planned.ravel(), np.arange(6))
+
+
+def test_priced_information_is_active_inverse_learning() -> None:
+    """From the same starts and outcomes `inverse_planning` with a price for information chooses what `active_inverse` does, bit for bit."""
+    game = se.game("random_markov_game-v0", states=3, leader_actions=2, follower_actions=2, seed=5)
+    oracle, rng = RepeatedGame(game, seed=1).oracle(se.Access.OUTCOME), np.random.default_rng(2)
+    ours = InversePlanning(episodes=4, margin=0.0, curiosity=0.4, searches=3, planning_steps=5)
+    theirs = ActiveInverse(episodes=4, margin=0.0, curiosity=0.4, searches=3, planning_steps=5)
+    joint, state = JointInference.prior(oracle, ours.settings), InferenceState.prior(oracle, theirs.settings)
+    for x in rng.normal(size=(3, 6)):
+        seen = oracle.play(x, episodes=4)
+        joint, state = joint.update(oracle, x, seen, ours.settings), state.update(oracle, x, seen, theirs.settings)
+    incumbent, population = np.zeros(6), 1.5 * rng.normal(size=(4, 6))
+    fresh = random_commitments(np.random.default_rng(7), 3, 6, theirs.spread, theirs.largest)
+    believed = joint.game(oracle, ours.settings)
+    now = Now(oracle, joint, ours.settings, (), believed, np.random.default_rng(7))
+    x, value, kept = ours._plan(now, believed, incumbent, population)
+    starts = np.concatenate([incumbent[None], population, fresh])
+    choice = theirs._choose(Round(state.game(oracle, theirs.settings), state, theirs.settings, starts, kept=4), rng)
+    np.testing.assert_array_equal(x, choice.x)
+    np.testing.assert_array_equal(kept, choice.population)
+    assert value == choice.row["planned_return"]
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_fresh_starts_need_no_population(name: str) -> None:
+    game = se.game("random_markov_game-v0", states=3, leader_actions=2, follower_actions=2, seed=5)
+    solution = solvers.solve(game, name, budget=3, population=0, searches=3, planning_steps=3)
+    assert solution.cost.commitments == 3
+    assert "searches" not in repr(solvers.build(name))
+    with pytest.raises(ValueError, match="searches >= 0"):
+        solvers.build(name, searches=-1)
 
 
 @pytest.mark.parametrize("name", RIVALS)

@@ -89,6 +89,25 @@ def test_one_context_has_nothing_to_share(options: dict[str, object]) -> None:
     assert [row["leader_return"] for row in alone.history] == [row["leader_return"] for row in pooled.history]
 
 
+def test_followers_share_nothing_with_one_another() -> None:
+    """Two contexts that are one game of two followers: both rows of a follower are the same, those of two are not."""
+    game = Garnets(2, 2)
+    game.games[1] = game.games[0]
+    oracle = RepeatedGame(game, seed=0).oracle(Access.OUTCOME)
+    pooled = replace(settings_of(oracle), pool=True)
+    joint = JointInference.prior(oracle, pooled)
+    for x in np.random.default_rng(1).normal(size=(3, game.dimension)):
+        joint = joint.update(oracle, x, oracle.play(x, episodes=20), pooled)
+    assert len(joint.pools) == 2
+    for follower, pool in enumerate(joint.pools):
+        first, second = (
+            own["transition"] for own, state in zip(joint.tables(pooled), joint.states, strict=True) if state.follower == follower
+        )
+        assert pool.same.mean() > 0.9
+        np.testing.assert_array_equal(first[pool.same], second[pool.same])
+    assert not np.allclose(joint.tables(pooled)[0]["transition"], joint.tables(pooled)[1]["transition"])
+
+
 @pytest.mark.parametrize(
     "options", [{}, {"confidence": 0.9, "tolerance": 1e-6}, {"horizons": (0.5, 1.0)}], ids=["plain", "confidence", "horizons"]
 )
