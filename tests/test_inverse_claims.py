@@ -76,6 +76,18 @@ def test_four_rooms_from_single_cells() -> None:
     assert [round(each, -3) for each in (min(steps), max(steps))] == [19_000, 26_000]
 
 
+def test_four_types_of_household() -> None:
+    """docs/explanation/tariffs.md: within 1 % of the best known tariff from 12 commitments on, in five runs of five."""
+    part = parts_of("tariff")[0]
+    group = part.groups["inverse planning, knows its prices"]
+    assert part.best is not None
+    assert round(part.best.leader_return, 3) == 0.812
+    assert [round(run["leader_return"], 3) for run in group] == [0.806, 0.812, 0.805, 0.812, 0.812]
+    late = [row for run in group for row in run["history"] if row["commitments"] >= 12]
+    assert min(row["leader_return"] for row in late) > 0.99 * part.best.leader_return
+    assert {row["outcome_steps"] for row in late if row["commitments"] == 12} == {18_000}
+
+
 def test_a_hundred_states() -> None:
     """All five instances hold 0.95 of the best known value from the 21st commitment on, and end at 0.957 to 0.980."""
     ours = reach.runs_to_show(configuration.load("inverse-penalty"), parts_of("inverse-penalty"))["inverse planning"]

@@ -104,19 +104,22 @@ def rank(row: dict[str, Any]) -> tuple[float, float, float]:
     return missed, float(np.median(when)), float(np.mean(when))
 
 
+def best(rows: list[dict[str, Any]], solver: str) -> dict[str, Any]:
+    """The settings of a method that rank first."""
+    return settings(solver)[min((row for row in rows if row["solver"] == solver), key=rank)["setting"]]
+
+
 def markdown(rows: list[dict[str, Any]], shown: int = 3) -> str:
     """The best few settings of each method, and those of before."""
-    lines = ["| method | setting | holds 0.95 | median commitments | mean score at 30 |", "|---|---|---|---|---|"]
+    lines = ["| method | setting | holds 0.95 | median commitments to it | mean | mean score at 30 |", "|---|---|---|---|---|---|"]
     for solver in ("inverse_planning", *WEIGHTS):
         own = sorted((row for row in rows if row["solver"] == solver), key=rank)
         for row in [row for i, row in enumerate(own) if i < shown or row["setting"] < 2]:
             chosen = ", ".join(f"{name} = {value:g}" for name, value in settings(solver)[row["setting"]].items() if name != "episodes")
-            count = sum(found is not None for found in row["held_from"])
-            when = np.quantile([math.inf if found is None else found for found in row["held_from"]], 0.5, method="higher")
-            median = f"{when:.0f}" if math.isfinite(when) else "never"
-            lines.append(
-                f"| `{solver}` | {chosen or 'defaults'} | {count} of {len(row['held_from'])} | {median} | {np.mean(row['ends']):.3f} |"
-            )
+            when = [math.inf if found is None else found for found in row["held_from"]]
+            median = f"{np.median(when):g}".replace("inf", "never")
+            held = f"{np.isfinite(when).sum()} of {len(when)} | {median} | {rank(row)[2]:.1f}"
+            lines.append(f"| `{solver}` | {chosen or 'defaults'} | {held} | {np.mean(row['ends']):.3f} |")
     return "\n".join(lines) + "\n"
 
 
