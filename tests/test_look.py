@@ -224,6 +224,15 @@ def test_lines_are_seen_on_white_and_on_dark() -> None:
     assert palette.INK != "#000000"
 
 
+def test_coordinates_have_two_decimals() -> None:
+    """They move by half a hundredth of a point at most, and what is no coordinate stays: the scale of a letter, a word."""
+    text = '<path d="M 52.482813 -0.001 L 7 188.5" transform="scale(0.015625)"/><use x="1.005" y="2.339999"/><text>0.12345</text>'
+    expected = '<path d="M 52.48 -0 L 7 188.5" transform="scale(0.015625)"/><use x="1" y="2.34"/><text>0.12345</text>'
+    assert palette.round_coordinates(text) == expected
+    drawn = figures.svg(figures.learned_figure(se.game("toy3-v0"), {"nothing": np.zeros(6)}, None))
+    assert palette.round_coordinates(drawn) == drawn
+
+
 def test_plots_are_read_by_people() -> None:
     """Published values with their errors in a legend of 10 points that lies on no panel, and ticks that do not collide."""
     history = [{"commitments": n, "outcome_steps": 10**n, "leader_return": float(n)} for n in range(6)]

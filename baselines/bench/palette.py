@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,11 @@ def plain_text(label: str, width: int | None = None) -> str:
     return shown if width is None else "\n".join(textwrap.wrap(shown, width, drop_whitespace=False)) or shown
 
 
+COORDINATES = re.compile(r' (?:d|x|y|points)="[^"]*"')
+"""Attributes that hold coordinates."""
+FINE = re.compile(r"-?\d+\.\d{3,}")
+
+
 def svg(figure: Figure) -> str:
     """The figure as SVG text, the same for the same figure; on a dark page its paper is dark and its ink light."""
     FigureCanvasSVG(figure)
@@ -59,7 +65,16 @@ def svg(figure: Figure) -> str:
     with matplotlib.rc_context({"svg.hashsalt": "stackelberg-envs"}):
         figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
     head, defs, rest = buffer.getvalue().partition(" <defs>")
-    return f"{head} {DARK_MODE}\n{defs}{rest}"
+    return f"{head} {DARK_MODE}\n{defs}{round_coordinates(rest)}"
+
+
+def round_coordinates(text: str) -> str:
+    """SVG text whose coordinates have two decimals, a hundredth of a point: figures with thousands of points are a third smaller so."""
+
+    def of_attribute(attribute: re.Match[str]) -> str:
+        return FINE.sub(lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), attribute[0])
+
+    return COORDINATES.sub(of_attribute, text)
 
 
 def save(figure: Figure, path: Path) -> None:
