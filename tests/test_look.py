@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 import solvers
 import stackelberg_envs as se
-from baselines.bench import best, cli, configuration, figures, palette, printing, story, warm_up
+from baselines.bench import best, cli, compare, configuration, figures, palette, printing, report, story, warm_up
 from baselines.bench.execution import execute
 
 LONG = "two-point, Adam, a radius of 0.3, and a label that is longer than any column of the table can be"
@@ -231,6 +231,21 @@ def test_coordinates_have_two_decimals() -> None:
     assert palette.round_coordinates(text) == expected
     drawn = figures.svg(figures.learned_figure(se.game("toy3-v0"), {"nothing": np.zeros(6)}, None))
     assert palette.round_coordinates(drawn) == drawn
+
+
+def test_a_method_looks_alike_in_all_panels() -> None:
+    """The legend is of all panels, whose games need not have the same methods; titles tell panels apart."""
+    recorded = Path(__file__).parent.parent / "docs/reproductions/recorded/tariff.jsonl"
+    figure = compare.curves(report.collect_parts(configuration.load("tariff"), recorded))
+    looks: dict[str, set[tuple[Any, ...]]] = {}
+    for axis in figure.axes:
+        for line in axis.get_lines():
+            if not str(line.get_label()).startswith("_"):
+                looks.setdefault(str(line.get_label()), set()).add((line.get_color(), line.get_linestyle(), line.get_marker()))
+    assert len(looks) > 8
+    assert all(len(own) == 1 for own in looks.values()), looks
+    titles = [axis.get_title() for axis in figure.axes if axis.get_title()]
+    assert len({*titles}) == len(titles) == 4
 
 
 def test_plots_are_read_by_people() -> None:

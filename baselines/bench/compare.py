@@ -182,9 +182,12 @@ def curves(parts: list[Part]) -> Figure:
     for axis in panels.flat[len(parts) :]:
         axis.axis("off")
     legend: dict[str, Any] = {}
-    for axis, part in zip(panels.flat, parts, strict=False):
-        for i, cell in enumerate(cell for cell in cells(part) if cell.ours):
-            line = style(i)
+    order = list(dict.fromkeys(cell.label for part in parts for cell in cells(part) if cell.ours))  # a label looks alike in all panels
+    titles = [part.section.title for part in parts]
+    short = [title.partition(", ")[2] or title for title in titles]
+    for axis, part, title in zip(panels.flat, parts, short if len({*short}) == len(short) else titles, strict=False):
+        for cell in [cell for cell in cells(part) if cell.ours]:
+            line = style(order.index(cell.label))
             runs = part.groups[cell.label]
             steps = [np.array([row["iteration"] for row in run["history"]]) for run in runs]
             scores = [np.array([row["leader_return"] for row in run["history"]]) for run in runs]
@@ -205,7 +208,7 @@ def curves(parts: list[Part]) -> Figure:
                 )
         if (top := highest(part)) is not None:
             axis.axhline(top, color="black", lw=0.9, ls="--", label=best_name(part))
-        axis.set_title(plain_text(part.section.title.partition(", ")[2] or part.section.title), fontsize=9)
+        axis.set_title(plain_text(title), fontsize=9)
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
         legend |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
