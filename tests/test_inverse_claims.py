@@ -53,9 +53,22 @@ def test_priced_information_against_its_rivals() -> None:
     assert [np.quantile(theirs, 0.5, method="higher") for theirs in same] == [7, 8, 6]
 
 
+def test_rivals_with_as_many_settings() -> None:
+    """Active inverse learning is as fast as priced information, and fails once; the two others fail more often."""
+    ours, tuned = held_from(OURS), [f"{rival}, 36 settings" for rival in RIVALS]
+    assert [int(np.isfinite(held_from(label)).sum()) for label in tuned] == [15, 11, 19]
+    assert [np.quantile(held_from(label), 0.5, method="higher") for label in tuned] == [7, 15, 6]
+    informed = held_from(tuned[2])
+    assert (int((informed < ours).sum()), int((informed > ours).sum())) == (11, 7)
+    ends = [run.scores[-1] for run in runs("rivals-outcomes")[tuned[2]]]
+    assert (round(float(np.mean(ends)), 2), round(min(ends), 3)) == (0.99, 0.942)
+    after_five = [np.mean([run.score_after(5) for run in runs("rivals-outcomes")[label]]) for label in (*tuned, OURS)]
+    assert after_five == pytest.approx([0.925, 0.910, 0.924, 0.877], abs=5e-4)
+
+
 def test_the_target_was_missed() -> None:
     """In none of the ten games does every rival need three times as many commitments in both runs."""
-    for suffix in ("", ", same planner"):
+    for suffix in ("", ", same planner", ", 36 settings"):
         slower = np.all([held_from(rival + suffix) >= 3 * held_from(OURS) for rival in RIVALS], axis=0)
         assert not slower.reshape(10, 2).all(axis=1).any()
 
