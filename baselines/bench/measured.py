@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from matplotlib.figure import Figure
+from rich.console import Console
 
 from . import configuration as jobs
 from . import figures, results_file
 from .configuration import Config, ConfigError
+from .progress import progress
 from .report import Part, collect_parts
 
 Rows = list[dict[str, Any]]
@@ -103,17 +106,36 @@ def record_rows(story: str | None, wanted: Iterable[Measurement], page: Callable
         page: tables of rows in Markdown.
         name: of NAME.jsonl and NAME.md in the folder that ``--output`` names.
     """
-    parser = argparse.ArgumentParser(description=story)
+    parser = argparse.ArgumentParser(description=story, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("compared"), help=f"folder for {name}.jsonl and {name}.md")
     output = parser.parse_args().output
     output.mkdir(parents=True, exist_ok=True)
     record = output / f"{name}.jsonl"
-    rows = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()] if record.exists() else []
-    with record.open("a", encoding="utf-8") as file:
-        for about, measure, arguments in wanted:
-            if not any(about.items() <= row.items() for row in rows):
-                rows.append({**about, **measure(*arguments)})
-                file.write(json.dumps(rows[-1]) + "\n")
-                file.flush()
+    try:
+        rows = _record_missing(record, list(wanted))
+    except KeyboardInterrupt:
+        print(f"stopped; what was measured is in {record}, and the same command goes on from there", file=sys.stderr)
+        sys.exit(130)
     results_file.replace(output / f"{name}.md", page(rows))
     print(page(rows))
+
+
+def _record_missing(record: Path, wanted: Sequence[Measurement]) -> Rows:
+    """All rows of a record, those that it did not have measured and added; a last line that was cut off is measured again."""
+    text = record.read_text(encoding="utf-8") if record.exists() else ""
+    lines = text.splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        results_file.replace(record, "".join(lines[:-1]))
+        lines = lines[:-1]
+    rows = [json.loads(line) for line in lines]
+    missing = [each for each in wanted if not any(each[0].items() <= row.items() for row in rows)]
+    jobs = [SimpleNamespace(id=str(i), budget=1) for i in range(len(wanted))]
+    todo = jobs[len(wanted) - len(missing) :]
+    with record.open("a", encoding="utf-8") as file, progress(Console(stderr=True), jobs, todo, "rows") as (report, finished):
+        for job, (about, measure, arguments) in zip(todo, missing, strict=True):
+            rows.append({**about, **measure(*arguments)})
+            file.write(json.dumps(rows[-1]) + "\n")
+            file.flush()
+            report(job.id, 1)
+            finished()
+    return rows
