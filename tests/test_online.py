@@ -67,6 +67,45 @@ def test_what_the_page_says_of_starts_and_rates() -> None:
     assert round(kept(rates, "Four Rooms", exact, "BC-HG, values read, lr 0.3"), 1) == 0.8
 
 
+def test_what_the_page_says_of_networks() -> None:
+    """Runs that ended below their start against PPO, what is left of the gain, and the ends against SAC and DQN."""
+    record = FOLDER / "recorded" / "online-networks.jsonl"
+    found = online.settings(report.collect_parts(configuration.load("online-networks"), record))
+    ppo, sac, dqn = (next(learner for _, learner in found if learner.startswith(name)) for name in ("PPO", "SAC", "DQN"))
+    reads, infers, compares = "BC-HG, values read", "BC-HG, from outcomes", "two points, sampled returns"
+
+    def histories(game: str, learner: str, label: str, count: int) -> list[list[dict[str, float]]]:
+        return [run["history"] for run in found[game, learner][label][count]]
+
+    def end(game: str, learner: str, label: str, count: int, at: int = -1) -> float:
+        return float(np.mean([rows[at]["leader_return"] for rows in histories(game, learner, label, count)]))
+
+    def failures(game: str, label: str, count: int) -> int:
+        return sum(rows[-1]["leader_return"] < rows[0]["leader_return"] for rows in histories(game, ppo, label, count))
+
+    assert {len(runs) for (_, learner), methods in found.items() if learner == ppo for by in methods.values() for runs in by.values()} == {
+        14
+    }
+    assert [round(end("toy3", ppo, reads, count), 1) for count in (1, 5, 20)] == [22.4] * 3
+    assert round(100 * kept(found, "Garnet 11", ppo, reads)) == 81
+    assert [failures(game, infers, count) for count in (1, 20) for game in ("toy3", "Garnet 11")] == [9, 4, 1, 0]
+    assert [failures("toy3", compares, count) for count in (1, 5)] == [8, 0]
+    assert (round(end("toy3", ppo, infers, 1), 1), round(end("toy3", ppo, infers, 1, 0), 1)) == (13.0, 15.0)
+    for game in ("LQ gain", "building", "guided cart-pole"):
+        assert online.share_of_gain(found[game, sac][compares]) is None
+    assert round(end("guided cart-pole", sac, compares, 1, 0)) == 85
+    assert [round(end("guided cart-pole", sac, compares, count)) for count in (1, 5, 20)] == [25, 45, 68]
+    assert all(-261 < end("building", sac, compares, count) < -250 for count in (1, 5, 20))
+    for count in (1, 5, 20):
+        assert np.mean([rows[-1]["online_return"] for rows in histories("building", sac, compares, count)]) < -1e5
+    assert [round(end("tax economy", dqn, compares, count, at), 1) for count, at in ((1, 0), (1, -1), (5, -1), (20, -1))] == [
+        29.6,
+        35.5,
+        32.1,
+        34.5,
+    ]
+
+
 def test_what_the_page_says() -> None:
     """Exact updates cost a leader who reads values at most 2 % at U = 1, from outcomes more; a walker who samples is not there yet."""
     found = online.settings(report.collect_parts(configuration.load("online"), RECORD))
