@@ -15,7 +15,8 @@ import stackelberg_envs as se
 from solvers.inference.joint import JointInference
 from solvers.inference.model import Counts, tables
 from solvers.inference.pooling import PooledCells, row_evidence
-from stackelberg_envs.leader.access import Access
+from solvers.inference.state import Settings
+from stackelberg_envs.leader.access import Access, Oracle
 from stackelberg_envs.leader.repeated_game import RepeatedGame
 
 SIZES = (4, 2, 2)
@@ -26,6 +27,18 @@ def counts_of(transition: np.ndarray, visits: np.ndarray, reward: float, rng: np
     """So many visits (S, A, B) of each cell, the last column of ``transition`` (S, A, B, S + 1) the end; every visit pays ``reward``."""
     moves = np.array([rng.multinomial(n, p) for n, p in zip(visits.ravel(), transition.reshape(-1, transition.shape[-1]), strict=True)])
     return Counts(moves.reshape(transition.shape).astype(float), reward * visits, np.ones(len(transition)))
+
+
+def infer_pooled(followers: int, episodes: int) -> tuple[Oracle, JointInference, Settings]:
+    """What three commitments tell of two contexts that are one game."""
+    game = Garnets(2, followers)
+    game.games[1] = game.games[0]
+    oracle = RepeatedGame(game, seed=0).oracle(Access.OUTCOME)
+    pooled = replace(settings_of(oracle), pool=True)
+    joint = JointInference.prior(oracle, pooled)
+    for x in np.random.default_rng(1).normal(size=(3, game.dimension)):
+        joint = joint.update(oracle, x, oracle.play(x, episodes=episodes), pooled)
+    return oracle, joint, pooled
 
 
 @settings(deadline=None)  # the first example imports SciPy
@@ -91,13 +104,7 @@ def test_one_context_has_nothing_to_share(options: dict[str, object]) -> None:
 
 def test_followers_share_nothing_with_one_another() -> None:
     """Two contexts that are one game of two followers: both rows of a follower are the same, those of two are not."""
-    game = Garnets(2, 2)
-    game.games[1] = game.games[0]
-    oracle = RepeatedGame(game, seed=0).oracle(Access.OUTCOME)
-    pooled = replace(settings_of(oracle), pool=True)
-    joint = JointInference.prior(oracle, pooled)
-    for x in np.random.default_rng(1).normal(size=(3, game.dimension)):
-        joint = joint.update(oracle, x, oracle.play(x, episodes=20), pooled)
+    _, joint, pooled = infer_pooled(followers=2, episodes=20)
     assert len(joint.pools) == 2
     for follower, pool in enumerate(joint.pools):
         first, second = (
@@ -133,13 +140,7 @@ def test_a_context_is_predicted_from_the_other(options: dict[str, object]) -> No
 
 def test_evidence_uses_the_shared_dynamics() -> None:
     """Of pairs whose contexts are one game, as if one of them had been told the pooled next states."""
-    game = Garnets(2, 1)
-    game.games[1] = game.games[0]
-    oracle = RepeatedGame(game, seed=0).oracle(Access.OUTCOME)
-    pooled = replace(settings_of(oracle), pool=True)
-    joint = JointInference.prior(oracle, pooled)
-    for x in np.random.default_rng(1).normal(size=(3, game.dimension)):
-        joint = joint.update(oracle, x, oracle.play(x, episodes=9), pooled)
+    oracle, joint, pooled = infer_pooled(followers=1, episodes=9)
     told = [own["transition"] for own in joint.tables(pooled)]
     expected = sum(state.log_evidence(oracle, pooled, known) for state, known in zip(joint.states, told, strict=True))
     assert joint.log_evidence(oracle, pooled) == pytest.approx(expected, abs=1e-9)
