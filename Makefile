@@ -67,7 +67,7 @@ reproduce-bchg: $(INSTALLED)  ## Kudo et al. 2026 (an hour and a half on two cor
 	$(BIN)/python -m baselines.studies.quality
 
 INVERSE = heldout rivals-outcomes misspecification inverse-toy inverse-ablations inverse-limits inverse-penalty inverse-rooms
-reproduce-inverse: $(INSTALLED)  ## our method from outcomes alone, and its rivals (four hours on two cores; resumes)
+reproduce-inverse: $(INSTALLED)  ## our method from outcomes alone, and its rivals (four and a half hours on two cores; resumes)
 	for config in $(INVERSE) inverse-large inverse-many; do $(BIN)/stackelberg bench $$config || exit 1; done
 	for config in inverse-large inverse-many rivals-outcomes; do $(BIN)/stackelberg compare $$config || exit 1; done
 	for config in $(INVERSE); do $(BIN)/python -m baselines.studies.reach $$config || exit 1; done

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import solvers
+import stackelberg_envs as se
 from baselines.bench import configuration, report
 from baselines.studies import confirmation, reach
 
@@ -87,6 +89,13 @@ def test_four_rooms_from_single_cells() -> None:
     assert held[label] == [26, 21, 24]
     steps = [run.steps[run.commitments >= when][0] for run, when in zip(scored[label], held[label], strict=True)]
     assert [round(each, -3) for each in (min(steps), max(steps))] == [19_000, 26_000]
+
+
+def test_one_cell_leads_to_the_other_basin_of_two_goals() -> None:
+    """In the true game: 100 steps of Adam from a penalty on one cell alone."""
+    game, start = se.game("four_rooms-v0", preset="hpgd", beta=3.0), 10.0 * np.eye(105)[24]
+    found = solvers.solve(game, "implicit", follower=se.Soft(0.003), optimiser="adam", lr=0.2, budget=100, start=start, reports=1)
+    assert round(found.leader_return, 3) == 0.797
 
 
 def test_four_types_of_household() -> None:

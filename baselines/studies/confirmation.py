@@ -37,6 +37,7 @@ from stackelberg_envs.leader.repeated_game import RepeatedGame
 from stackelberg_envs.play.outcomes import Outcome
 
 from ..bench import instances, measured
+from .reach import held_from
 
 GAME = instances.GAME
 NOISE = 2.0
@@ -100,9 +101,7 @@ def spend(knows: str, instance: int, seed: int, commitments: int = 20) -> dict[s
     )
     run = base.run(informed, game, start=np.zeros(game.dimension), budget=commitments, seed=seed, reports=commitments)
     scores = np.array([known.score(row["leader_return"]) for row in run.history])
-    below = np.flatnonzero(scores < 0.95)
-    first = int(below[-1]) + 1
-    return {"held_from": first if first <= commitments else None, "at3": round(float(scores[3]), 6), "at5": round(float(scores[5]), 6)}
+    return {"held_from": held_from(np.arange(len(scores)), scores), "at3": round(float(scores[3]), 6), "at5": round(float(scores[5]), 6)}
 
 
 def incumbents(situation: str, leader: str, instance: int, seed: int, commitments: int = 40) -> dict[str, Any]:

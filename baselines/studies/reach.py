@@ -47,6 +47,12 @@ class Run:
         return float(self.commitments[there[0]]) if len(there) else float("inf")
 
 
+def held_from(commitments: np.ndarray, scores: np.ndarray, target: float = TARGET) -> int | None:
+    """The commitments (reports,) from which on no score (reports,) is below ``target``; None for never."""
+    when = Run(commitments, commitments, scores).commitments_to_reach(target, stays=True)
+    return int(when) if np.isfinite(when) else None
+
+
 def normalise_runs(parts: list[Part], *, of: str = "gain", split: bool = False) -> dict[str, list[Run]]:
     """Runs of each method over all games, on a common scale: the ``"gain"`` over the start, or ``"optimum"``.
 

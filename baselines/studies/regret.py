@@ -62,7 +62,7 @@ def run(leader: str, seed: int, commitments: int = TIMES[-1]) -> dict[str, Any]:
                 predicted = np.broadcast_to(believed.soft.answer_in(problem, None).policy.numpy(), answers.shape)
             rows.append((lost, float(np.abs(predicted - answers).sum(-1).mean()) / 2))
     regret, error = np.round(rows, 6).T.tolist()
-    return {"leader": leader, "seed": seed, "regret": regret, "error": error}
+    return {"regret": regret, "error": error}
 
 
 def wanted() -> Iterator[measured.Measurement]:

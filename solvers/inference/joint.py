@@ -63,7 +63,7 @@ class JointInference:
                 for state, own in zip(self.states, parts, strict=True)
             ]
             pools = self._pools_of(counts, settings.kernel_prior)
-            known = self._share(pools, [tables(own, settings.kernel_prior) for own in counts], settings)
+            known = replace(self, pools=pools).share([tables(own, settings.kernel_prior) for own in counts], settings)
             believed = [own["transition"] for own in known]
         states = tuple(
             state.update(oracle, x, own, settings, transition) if len(own.contexts) else state
@@ -83,13 +83,8 @@ class JointInference:
 
     def share(self, known: Sequence[Tables], settings: Settings, rng: np.random.Generator | None = None) -> list[Tables]:
         """Tables of each pair, with what contexts have in common; ``rng`` draws that from its posterior."""
-        return self._share(self.pools, known, settings, rng)
-
-    def _share(
-        self, pools: Sequence[PooledCells], known: Sequence[Tables], settings: Settings, rng: np.random.Generator | None = None
-    ) -> list[Tables]:
         shared = list(known)
-        for follower, pool in enumerate(pools):
+        for follower, pool in enumerate(self.pools):
             pairs = self._pairs_of(follower)
             for i, own in zip(pairs, pool.share([known[i] for i in pairs], settings.kernel_prior, rng), strict=True):
                 shared[i] = own
